@@ -1,7 +1,6 @@
 /**
- * Every capability that goes over NATS, with exactly the accounts that we ship for it: neither nats-server nor a Shield
- * or Brain says that a right was lacking. A right that is missing may show in nothing else: what needs it goes on
- * without, later or never.
+ * Every capability over NATS, with exactly the accounts that we ship: neither nats-server nor a Shield or Brain reports
+ * a missing permission. A missing one may show nowhere else: the feature that needs it works late or never.
  */
 import assert from "node:assert/strict";
 import { CAPABILITIES } from "./accounts/capabilities.ts";

@@ -1,7 +1,6 @@
 /**
- * Alerts by real faults: a bus, what it needs beside it, and the real Prometheus, which reads it. Then the runbook's
- * words are followed, and the alert ends. An hour of the rules is a minute here.
- * What each alert takes is `promtool`'s, in `prometheus_test.ts`.
+ * Alerts by real faults: a bus, its dependencies, and the real Prometheus. Then the runbook is followed, and the alert
+ * ends. An hour of the rules is a minute here. `promtool`, in `prometheus_test.ts`, tests the conditions of each alert.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";

@@ -1,7 +1,7 @@
 /**
- * What a connection publishes while its Shield loses its way to NATS: a message that was refused never comes behind newer
- * ones. Real NATS, real Shields and Brains, a TCP proxy between. Changes of rooms over Brains and Shields that are cut
- * off are the focus `rooms` of `walks/`.
+ * Publishes of a connection while its Shield loses its connection to NATS: a refused message is never delivered behind
+ * newer ones. Real NATS, real Shields and Brains, a TCP proxy between. The focus `rooms` of `walks/` tests changes of
+ * rooms over disconnected Brains and Shields.
  */
 import assert from "node:assert/strict";
 import { type ArqonError, connect } from "../sdk/typescript/mod.ts";

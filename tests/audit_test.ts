@@ -1,7 +1,7 @@
 /**
- * The audit log over the admin API of real processes: what is in it, who sees which part, that all
- * Shields write one chain, and what happens while nothing can be written. The form of entries is held
- * to docs/security.md by a check in Python; `shared/audit/chain_test.ts` has the breaks one by one.
+ * The audit log over the admin API of real processes: its content, its authorization, the one chain of all Shields, and
+ * failures to write. A check in Python compares the form of entries with docs/security.md; `shared/audit/chain_test.ts`
+ * has the breaks one by one.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

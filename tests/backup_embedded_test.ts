@@ -1,6 +1,6 @@
 /**
- * `arq backup` and `arq restore` of a bus with its data in a folder: while it runs under load, while it is
- * stopped, encrypted, onto other data, and everything that is refused.
+ * `arq backup` and `arq restore` of a bus with its data in a folder: under load, stopped, encrypted, onto other data,
+ * and every refusal.
  */
 import assert from "node:assert/strict";
 import { runArq, succeeds } from "../arq/testing/run_arq.ts";

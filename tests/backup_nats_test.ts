@@ -1,6 +1,6 @@
 /**
- * `arq backup` and `arq restore` of a bus on real NATS servers, with the documented accounts: while it
- * runs, over the loss of everything, from a cluster to one server, and everything that is refused.
+ * `arq backup` and `arq restore` of a bus on real NATS servers, with the documented accounts: while it runs, after the
+ * loss of everything, from a cluster to one server, and every refusal.
  */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";

@@ -1,6 +1,6 @@
 /**
- * Backups against what we did not write: the library of `nats stream restore` takes what is in ours, a bus
- * takes what that of `nats stream backup` has made, `age` opens and makes encrypted ones, `tar` and SQLite read them.
+ * Backups against others' software: the library of `nats stream restore` accepts ours, a bus accepts those of `nats
+ * stream backup`, `age` opens and makes encrypted ones, `tar` and SQLite read them.
  */
 import assert from "node:assert/strict";
 import { runArq, succeeds } from "../arq/testing/run_arq.ts";

@@ -1,6 +1,6 @@
 /**
- * The ledger of use outlives the loss of everything in a backup, on both engines; where a ledger is, a restore
- * leaves it, since what was used after the backup was used.
+ * The usage ledger survives the loss of everything in a backup, on both engines; a restore leaves an existing ledger,
+ * since later usage counts, too.
  */
 import assert from "node:assert/strict";
 import { runArq, succeeds } from "../arq/testing/run_arq.ts";

@@ -1,6 +1,6 @@
 /**
- * Revoked tokens on two Shields and one real NATS, which also dies on the way; a Shield that is started later knows all of
- * it. Bans are `http_commands.ts` and, at each of several Shields, `signals_test.ts`.
+ * Revoked tokens on two Shields and one real NATS, which is also killed; a Shield that starts later knows all
+ * revocations. Bans are tested by `http_commands.ts` and, at each of several Shields, `signals_test.ts`.
  */
 import assert from "node:assert/strict";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";

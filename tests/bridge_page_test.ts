@@ -1,5 +1,5 @@
 /**
- * Pages that load from a real PostgreSQL and go on with a room while transactions commit: every row comes once, in
+ * Pages that load from a real PostgreSQL and continue with a room while transactions commit: every row comes once, in
  * the page or as a message. The example in TypeScript, and the one in Python.
  */
 import assert from "node:assert/strict";

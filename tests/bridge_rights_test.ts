@@ -1,6 +1,6 @@
 /**
- * Who may publish by the bridge, on a real PostgreSQL: whoever may call `arqon.publish`, and nobody by writing into
- * the log of the database. What cannot be published is in `arqon.refused`, and holds nothing up.
+ * Who may publish by the bridge, on a real PostgreSQL: roles that may call `arqon.publish`, and nobody by writing into
+ * the log of the database. Messages that cannot be published are in `arqon.refused`, and block nothing.
  */
 import assert from "node:assert/strict";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";

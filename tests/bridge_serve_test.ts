@@ -1,6 +1,6 @@
 /**
- * `[bridge.postgres]`: a bus that follows a real PostgreSQL by itself, in both ways of reading, with what it says in
- * metrics; and what cannot go on by itself.
+ * `[bridge.postgres]`: a bus that follows a real PostgreSQL, in both ways of reading, with its metrics; and cases that
+ * need an operator.
  */
 import assert from "node:assert/strict";
 import { initFolder, startServe } from "./harness/serve_bus.ts";

@@ -1,6 +1,6 @@
 /**
- * A slot that is not the one of `arqon.bridge`, on a real PostgreSQL: made anew while the bridge was away, after a
- * promotion, in a copy of the database. Nothing of what committed in between is lost without a word.
+ * A slot other than that of `arqon.bridge`, on a real PostgreSQL: recreated while the bridge was down, after a
+ * promotion, in a copy of the database. No commit in between is lost silently.
  */
 import assert from "node:assert/strict";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";

@@ -1,6 +1,6 @@
 /**
- * Commit is publish, on a real PostgreSQL and a real bus: what was committed comes once and in commit order for each
- * room, nothing of what was rolled back. Whatever is killed: `bridge/`.
+ * Commit is publish, on a real PostgreSQL and a real bus: committed messages come once and in commit order for each
+ * room, rolled back ones never. `bridge/` kills processes.
  */
 import assert from "node:assert/strict";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";

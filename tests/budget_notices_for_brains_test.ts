@@ -1,6 +1,6 @@
 /**
- * A budget that only timers use up is in the audit log once, though nobody of its tenant is at a Shield: a Brain says so,
- * which may not write there, and a Shield does, on both engines.
+ * A budget that only timers exhaust is in the audit log once, though its tenant has no client on a Shield: a Brain,
+ * which may not write there, reports it to a Shield, on both engines.
  */
 import assert from "node:assert/strict";
 import { emptySettings } from "../shared/records/tenant_settings.ts";

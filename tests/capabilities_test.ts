@@ -1,6 +1,6 @@
 /**
- * A Shield starts, serves and ends with each of its capabilities left out of the list in turn, and with all of them
- * left out: then a client publishes, an operator asks, and what is left out has no paths.
+ * A Shield starts, serves and ends without each of its capabilities in turn, and without all of them: then a client
+ * publishes, an operator queries, and missing capabilities have no paths.
  */
 import assert from "node:assert/strict";
 import { words } from "../examples/capability/words.ts";

@@ -1,6 +1,6 @@
 /**
- * The description of the client listener's HTTP API is valid OpenAPI, has every route and no other, and
- * says of each what a real Shield answers.
+ * The description of the client listener's HTTP API is valid OpenAPI, has every route and no other, and matches the
+ * answers of a real Shield.
  */
 import assert from "node:assert/strict";
 import { Validator } from "@seriousme/openapi-schema-validator";

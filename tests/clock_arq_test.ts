@@ -1,6 +1,6 @@
 /**
- * The clock of the machine on which an operator runs `arq` is hours ahead or behind: `--since 5m` is about the bus's last
- * five minutes nevertheless, and `--in 10m` about its next ten.
+ * The clock of the machine on which an operator runs `arq` is hours ahead or behind: `--since 5m` still means the bus's
+ * last five minutes, and `--in 10m` its next ten.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";

@@ -1,6 +1,6 @@
 /**
- * The wall clock of a Shield on NATS is hours ahead of its server's, or behind: a journal is asked by the Shield's times,
- * and has what was decided in them. Real processes; the machine's own clock stays as it is.
+ * The wall clock of a Shield on NATS is hours ahead of its server's, or behind: a journal is queried by the Shield's
+ * times, and returns the decisions within them. Real processes; the machine's own clock is unchanged.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

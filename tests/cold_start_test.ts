@@ -1,6 +1,6 @@
 /**
- * The first moments of a process: it answers on its ops port before it has reached anything, and every
- * line of its log of JSON says whose it is. Real processes.
+ * The first moments of a process: it answers on its ops port before it has reached any dependency, and every line of
+ * its JSON log names its process. Real processes.
  */
 import assert from "node:assert/strict";
 import { createIssuer } from "./harness/cluster.ts";

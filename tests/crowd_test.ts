@@ -1,6 +1,6 @@
 /**
- * Many good clients at once from one address, as behind a NAT or a proxy that nobody has told of: each is let in, or
- * answered 503 with a time to come back; none is cut off without a word.
+ * Many good clients at once from one address, as behind a NAT or an unknown proxy: each is admitted, or answered 503
+ * with a retry time; none is disconnected without an answer.
  */
 import assert from "node:assert/strict";
 import { crowd } from "./crowd/crowd.ts";

@@ -1,6 +1,6 @@
 /**
- * A data protection officer's drill: a tenant with what the bus offers, and a user of it, are found, exported and erased
- * while the bus runs; then everybody is asked for them, and the files are searched for what was planted.
+ * A data protection officer's drill: a tenant that uses everything, and one of its users, are found, exported and
+ * erased while the bus runs. Then every reader is asked for them, and the files are searched for planted text.
  */
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";

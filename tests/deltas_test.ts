@@ -1,6 +1,6 @@
 /**
- * Deltas on a real bus, for clients written by hand that unfold by the npm package: of
- * patterns. Rooms with and without filters: the readers `delta` and `delta_filter` of `tests/model`.
+ * Deltas of patterns on a real bus, for hand-written clients that decode by the npm package. Rooms with and without
+ * filters: the readers `delta` and `delta_filter` of `tests/model`.
  */
 import { decode } from "@ably/vcdiff-decoder";
 import { applyDelta } from "fossil-delta";

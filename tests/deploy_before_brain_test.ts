@@ -1,6 +1,6 @@
 /**
- * What is deployed and set while no Brain has begun is kept, what needs a Brain is told so and when to come again, and the
- * first Brain does all of it.
+ * Deployments and settings made before any Brain has started are stored, requests that need a Brain are told to retry,
+ * and the first Brain executes all of it.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";

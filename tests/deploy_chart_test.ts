@@ -1,6 +1,6 @@
 /**
- * The Helm chart with values that people give, and with mistakes: what it makes is valid for Kubernetes, and
- * what cannot work is refused with its name. No cluster is asked.
+ * The Helm chart with values that people use, and with mistakes: its output is valid for Kubernetes, and values that
+ * cannot work are refused by name. No cluster is used.
  */
 import assert from "node:assert/strict";
 import { parseConfig } from "../shared/config/load.ts";

@@ -1,7 +1,7 @@
 /**
- * The configurations that containers and charts get, on real processes: they start, become ready, take messages and end, and
- * a crowd comes through the chart's Ingress. Only addresses, paths and the form of the log are others. No container is
- * started: docs/deploy.md.
+ * The configurations of containers and charts, on real processes: they start, become ready, accept messages and end,
+ * and many clients come through the chart's Ingress. Only addresses, paths and the form of the log differ. No container
+ * is started: docs/deploy.md.
  */
 import assert from "node:assert/strict";
 import { importJWK, SignJWT } from "@panva/jose";

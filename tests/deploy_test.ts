@@ -1,7 +1,7 @@
 /**
- * What stands between a mistake in `deploy` and a deployment: each validator and each of our own rules
- * is given a mistake and must name it. That the files themselves pass is `tasks/deploy/deploy.ts`, a step of the
- * gate; that what they configure runs is `deploy_start_test.ts`.
+ * The checks between a mistake in `deploy` and a deployment: each validator and each of our own rules must name a
+ * planted mistake. `tasks/deploy/deploy.ts`, a step of the gate, checks the files themselves; `deploy_start_test.ts`
+ * runs their configurations.
  */
 import assert from "node:assert/strict";
 import {

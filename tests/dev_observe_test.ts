@@ -1,4 +1,4 @@
-/** `deno task dev --observe` with the real Prometheus, and on a machine that has none. */
+/** `deno task dev --observe` with the real Prometheus, and on a machine without one. */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";

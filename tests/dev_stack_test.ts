@@ -1,7 +1,7 @@
 /**
- * `arq dev up` with the compose stack, and everything after it without a further word: a stand-in for the
- * command `docker` starts the real servers with the files of compose.yaml (`compose_stand_in/`), since no
- * Docker daemon runs where this does. Jaeger, Grafana and the exporters are not there, and are said not to be.
+ * `arq dev up` with the compose stack, and later commands without options: a stand-in for the command `docker` starts
+ * the real servers with the files of compose.yaml (`compose_stand_in/`), since no Docker daemon runs here. Jaeger,
+ * Grafana and the exporters are missing, and are reported as such.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

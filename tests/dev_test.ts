@@ -1,4 +1,4 @@
-/** `deno task dev` as a newcomer meets it: flags, the JSON line, errors, hot reload, a clean end. */
+/** `deno task dev` for a newcomer: flags, the JSON line, errors, hot reload, a clean end. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";

@@ -1,6 +1,6 @@
 /**
- * `arq dev` and its background as a person meets them: the embedded bus, since no Docker daemon answers
- * where this runs. The compose stack itself is not started here.
+ * `arq dev` and its background process for a person: the embedded bus, since no Docker daemon runs here. The compose
+ * stack itself is not started here.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * What the Dockerfiles copy passes `.dockerignore`, as the module with which BuildKit reads it says. That the
- * files which a program imports are copied is a rule of `tasks/deploy`; no image is built here.
+ * `.dockerignore` keeps everything that the Dockerfiles copy, by the module that BuildKit uses. A rule of
+ * `tasks/deploy` checks that the imports of a program are copied; no image is built here.
  */
 import assert from "node:assert/strict";
 import { isTestCode, listFiles, ROOT } from "../tasks/checkout/source_files.ts";

@@ -1,6 +1,6 @@
 /**
- * Who keeps its connection's id over the end of a Shield although something went wrong on the way: the other
- * Shield hears late of who moves, or a client's first connection there is lost. The drain itself is `drain_test.ts`.
+ * Connections that keep their id over the end of a Shield in spite of faults: the other Shield is notified late, or a
+ * client's first connection there is lost. `drain_test.ts` tests the drain itself.
  */
 import assert from "node:assert/strict";
 import { createIssuer, startServer } from "./harness/cluster.ts";

@@ -1,6 +1,6 @@
 /**
- * What SIGTERM does to a Shield, on real processes and as the wire shows it: the word to move, the window
- * in which everything goes on, the answers to what was asked, the close, the members, the exit code.
+ * The effect of SIGTERM on a Shield, on real processes and on the wire: the request to move, the window in which
+ * everything continues, the answers to pending requests, the close, the members, the exit code.
  */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";

@@ -1,6 +1,6 @@
 /**
- * A SUB with a position while the recovery of the one before is still under way: what it asks for comes
- * behind its ACK, all of it. A client that counts messages from the ACK on would miss the others.
+ * A SUB with a position during the recovery of the previous one: its messages follow its ACK, all of them. A client
+ * that counts messages from the ACK on would miss the others.
  */
 import assert from "node:assert/strict";
 import { startBusWith } from "./harness/bus.ts";

@@ -1,6 +1,6 @@
 /**
- * Who may read a durable room, and what is looked at again on recovery: nothing. Policies, schemas and
- * mirroring act at publish; room classes change while the bus runs.
+ * Who may read a durable room; recovery checks nothing again. Policies, schemas and mirroring act at publish; room
+ * classes change while the bus runs.
  */
 import assert from "node:assert/strict";
 import { ping } from "../shield/schema/testing/schemas.ts";

@@ -1,7 +1,7 @@
 /**
- * SIGKILL in the middle of writes, a hundred times on one folder: what the embedded log acknowledged is there afterwards,
- * once and in order, and so is what its buckets of keys and objects did. It says nothing of power cuts: a killed process
- * loses what it had in memory, not what the system has taken.
+ * SIGKILL in the middle of writes, a hundred times on one folder: everything that the embedded log acknowledged is
+ * there afterwards, once and in order, and so are the writes of its buckets of keys and objects. It does not cover
+ * power cuts: a killed process loses its memory, not what the system has accepted.
  */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";

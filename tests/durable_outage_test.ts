@@ -1,6 +1,6 @@
 /**
- * Rooms when something breaks, as the wire shows it: a log of a real NATS that is deleted, a reader that does not read. A
- * NATS that dies: `tests/model/faults_nats_test.ts`.
+ * Rooms under faults, on the wire: a log of a real NATS that is deleted, a reader that does not read. A NATS that is
+ * killed: `tests/model/faults_nats_test.ts`.
  */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";

@@ -1,5 +1,5 @@
 /**
- * A bus on the embedded Spine whose `data_dir` is read-only, in use or damaged: a clear error, and nothing is touched.
+ * A bus on the embedded Spine whose `data_dir` is read-only, in use or damaged: a clear error, and nothing is changed.
  * Real processes. Under SIGKILL: `durable_kill_test.ts`; a full disk: `full_disk_test.ts`.
  */
 import assert from "node:assert/strict";

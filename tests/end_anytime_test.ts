@@ -1,7 +1,7 @@
 /**
- * SIGTERM at any moment of a process's life: while it starts, while NATS or an issuer says nothing, while it
- * drains. It ends within the time that `[server] drain_timeout_ms` gives it, and nothing of it stays.
- * Real processes; a proxy before a real NATS stops answering in the middle.
+ * SIGTERM at any moment of a process: while it starts, while NATS or an issuer is silent, while it drains. It ends
+ * within `[server] drain_timeout_ms`, and leaves nothing behind. Real processes; a proxy before a real NATS stalls in
+ * the middle.
  */
 import assert from "node:assert/strict";
 import { pace } from "../shared/testing/pace.ts";

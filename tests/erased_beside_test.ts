@@ -1,6 +1,6 @@
 /**
- * A tenant is erased beside clients of other protocols, orders that are under way, and faults of the Shields: nothing of
- * it is served, and nothing comes back. Two Shields on one real NATS, of which one is a process that is stopped and killed.
+ * A tenant is erased beside clients of other protocols, running orders, and faults of the Shields: nothing of it is
+ * served or returns. Two Shields on one real NATS, one of which is a process that is stopped and killed.
  */
 import assert from "node:assert/strict";
 import { seen, until } from "../shared/testing/until.ts";

@@ -1,7 +1,7 @@
 /**
- * Messages of durable rooms that an operator erases in NATS while Shields serve them: whatever was removed and
- * however, a returning subscriber gets all that was missed or is refused, on the Shield that has the room open and on one
- * that has not. Two Shields on one real NATS.
+ * Messages of durable rooms that an operator erases in NATS while Shields serve them: however they were removed, a
+ * returning subscriber gets everything it missed or is refused, on the Shield that has the room open and on one that
+ * has not. Two Shields on one real NATS.
  */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";

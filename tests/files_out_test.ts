@@ -1,6 +1,6 @@
 /**
- * More clients with good tokens than a bus may open files for, which come again and again: operators get
- * every answer, who is connected stays, whoever is turned away hears why, and gets in once others leave.
+ * More clients with valid tokens than a bus may open files for, which keep retrying: operators get every answer,
+ * connected clients stay, and each rejected one gets the reason, and is admitted once others leave.
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";

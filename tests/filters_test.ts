@@ -1,6 +1,6 @@
 /**
- * Filters of subscribers and of room classes on a real bus: who gets what, live and from a log, in both forms, and what is
- * refused. Also over data that has a schema. Beside every other reader, and what `why` says: `tests/model`.
+ * Filters of subscribers and of room classes on a real bus: who receives what, live and from a log, in both forms, and
+ * the refusals. Also over data with a schema. `tests/model` has all other readers, and `why`.
  */
 import assert from "node:assert/strict";
 import { encodePub, writeEnvelope } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * A bus on the embedded Spine whose disk is really full: a file system of its own. It fills while the
- * bus runs, and is full before it starts. Limits of single files are `embedded_outage_test.ts`.
+ * A bus on the embedded Spine whose disk is really full: a file system of its own. It fills while the bus runs, and is
+ * full before it starts. `embedded_outage_test.ts` has limits of single files.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * Every fuzz target for a moment, inputs that once broke one, and the fuzzer itself against planted
- * faults. The long run is `deno task fuzz`; its figures are in docs/reliability.md.
+ * Every fuzz target for a moment, inputs that once broke one, and the fuzzer itself with planted faults. The long run
+ * is `deno task fuzz`; docs/reliability.md has its figures.
  */
 import assert from "node:assert/strict";
 import { feed, FuzzFailure, inputAt } from "./fuzz/feed.ts";

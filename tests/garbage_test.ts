@@ -1,7 +1,7 @@
 /**
- * What a message leaves behind dies young, also while messages never cease: what V8 moves to the old
- * generation has to wait for a full collection, which holds up everybody. Counted in bytes of V8's own
- * trace, however fast the machine is.
+ * The garbage of a message is short-lived, also under a steady load: objects that V8 moves to the old generation wait
+ * for a full collection, which delays everybody. Counted in bytes of V8's own trace, independent of the speed of the
+ * machine.
  */
 import assert from "node:assert/strict";
 import { SERVER_FLAGS } from "../shared/process/deno_command.ts";

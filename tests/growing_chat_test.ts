@@ -1,6 +1,6 @@
 /**
- * The chat of Vercel's AI SDK, the package `ai` unchanged, over the bus: two devices, a reload in the middle of an
- * answer, and stop. What it does is `growing/chat_child.ts`.
+ * The chat of Vercel's AI SDK, the unchanged package `ai`, over the bus: two devices, a reload in the middle of an
+ * answer, and stop. `growing/chat_child.ts` runs it.
  */
 import assert from "node:assert/strict";
 import { startBusWith } from "./harness/bus.ts";

@@ -1,4 +1,4 @@
-/** Messages that grow out of the body of one request, on a real bus: `POST …/streams`. */
+/** Growing messages from the body of one request, on a real bus: `POST …/streams`. */
 import assert from "node:assert/strict";
 import { connect, type Room } from "@arqon/sdk";
 import { stopStream } from "@arqon/sdk/streams";

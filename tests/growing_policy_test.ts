@@ -1,6 +1,6 @@
 /**
- * Policies that judge messages as they grow (`on_append`), on a running bus: what they let go, hold back, replace and
- * stop, and what happens when they cannot decide.
+ * Policies that judge growing messages (`on_append`), on a running bus: text that they release, hold back, replace and
+ * stop, and their faults.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

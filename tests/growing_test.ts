@@ -1,6 +1,6 @@
 /**
- * Messages that grow, on a real bus: what readers hear of them, who may do what, bounds, and what is left of them
- * in the room. Shields that are killed meanwhile: the focus `growing` of `walks/`.
+ * Growing messages on a real bus: what readers receive, authorization, limits, and what stays in the room. Killed
+ * Shields: the focus `growing` of `walks/`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

@@ -1,6 +1,6 @@
 /**
- * Hooks that are asked before something happens, on a real bus: what they deny does not happen, what they do not
- * decide holds as the configuration says, and nobody else waits for them.
+ * Hooks with `before`, on a real bus: what they deny does not happen, without a verdict the configuration decides, and
+ * nobody else waits for them.
  */
 import assert from "node:assert/strict";
 import { Opcode, writeEnvelope } from "@arqon/proto";

@@ -1,7 +1,6 @@
 /**
- * `[[hooks]]` and where hooks may be called, changed in the file of a bus that runs: a hook that is new is called
- * from now on, one that changed goes on where it was, one that is gone is called for nothing, and nobody is
- * disconnected.
+ * `[[hooks]]` and the allowed addresses, changed in the file of a running bus: a new hook is called from now on, a
+ * changed one continues at its position, a removed one is not called, and nobody is disconnected.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

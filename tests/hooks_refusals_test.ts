@@ -1,6 +1,6 @@
 /**
- * Hooks that are told what policies refuse and which budgets are used up: from a log, by whom it was stored, with
- * what was left out; and no client reads or writes the room in which that stands.
+ * Hooks for policy refusals and exhausted budgets: from a log, whoever stored them, with the number of dropped ones;
+ * and no client reads or writes that room.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

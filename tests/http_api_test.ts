@@ -1,6 +1,6 @@
 /**
- * The HTTP API of the client listener on real buses: what it refuses and how, the SDK where WebSocket does not go, readers
- * of events on two Shields. Commands on two Shields: `accounts_test.ts`.
+ * The HTTP API of the client listener on real buses: its refusals, the SDK in networks that block WebSocket, readers of
+ * events on two Shields. Commands on two Shields: `accounts_test.ts`.
  */
 import assert from "node:assert/strict";
 import { signingInput, writeEnvelope } from "@arqon/proto";

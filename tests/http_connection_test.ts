@@ -1,6 +1,6 @@
 /**
- * Connections without WebSocket, on a real bus: the SDK's own client over requests and an answer without
- * end, and what is refused to others.
+ * Connections without WebSocket, on a real bus: the SDK's own client over requests and an endless answer, and refusals
+ * of others.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

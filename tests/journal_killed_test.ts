@@ -1,4 +1,4 @@
-/** What a reader is told of a Shield that was killed: a real `arq serve`, SIGKILL, NATS, and the admin API. */
+/** What readers learn about a killed Shield: a real `arq serve`, SIGKILL, NATS, and the admin API. */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { isHole, type JournalHole } from "../shared/journal/record.ts";

@@ -1,7 +1,6 @@
 /**
- * A bus whose journal cannot be stored: its disk is full, NATS has no room for it. Messages go on,
- * and once there is room the journal tells what is missing. Queues with a store that tests hold are
- * `shield/journal/queue_test.ts`.
+ * A bus whose journal cannot be stored: its disk is full, or NATS has no room. Messages continue, and once there is
+ * room the journal reports what is missing. `shield/journal/queue_test.ts` has queues with test stores.
  */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";

@@ -1,6 +1,6 @@
 /**
- * What a bus writes into its journal: every decision once, with what was read for it. On NATS: `tests/model`. Blocks
- * and the queue have their own tests in `shared/journal` and `shield/journal`.
+ * The journal of a bus: every decision once, with its inputs. On NATS: `tests/model`. Blocks and the queue have their
+ * own tests in `shared/journal` and `shield/journal`.
  */
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";

@@ -1,6 +1,6 @@
 /**
- * Limits of `[limits]` that are no live keys (those: `live_config_test.ts`), crossed over real sockets. Also what
- * tenants, connections and strangers share when much is asked for at once.
+ * Limits of `[limits]` that are not live keys (those: `live_config_test.ts`), exceeded over real sockets. Also the
+ * shares of tenants, connections and unauthenticated clients under load.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

@@ -1,6 +1,6 @@
 /**
- * SIGHUP to real processes, with clients connected: a Shield and a Brain on NATS, several Shields of a
- * supervisor, `arq serve`; and listeners whose certificates get other paths.
+ * SIGHUP to real processes, with clients connected: a Shield and a Brain on NATS, several Shields of a supervisor, `arq
+ * serve`; and listeners whose certificates get other paths.
  */
 import assert from "node:assert/strict";
 import { exportSPKI, generateKeyPair } from "@panva/jose";

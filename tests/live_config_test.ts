@@ -1,6 +1,6 @@
 /**
- * Live keys of the configuration on a bus that runs, with clients connected: each is changed in the file, the
- * file is read again, the effect is seen, and nobody is disconnected.
+ * Live keys of the configuration on a running bus, with clients connected: each is changed in the file, the file is
+ * read again, the effect is observed, and nobody is disconnected.
  */
 import assert from "node:assert/strict";
 import { parseToml } from "../shared/config/toml.ts";

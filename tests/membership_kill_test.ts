@@ -1,7 +1,7 @@
 /**
- * The journal of members over SIGKILL of an embedded bus with members in it: played again, and held against who is really
- * there. Shields and Brains that are killed one by one while members come and go are the focus `members` of `walks/`;
- * who comes and goes while there is no Brain: `shield/presence/stays_test.ts` and `brain/membership/`.
+ * The journal of members over SIGKILL of an embedded bus with members: replayed, and compared with the present members.
+ * The focus `members` of `walks/` kills Shields and Brains while members come and go; `shield/presence/stays_test.ts`
+ * and `brain/membership/` have changes without a Brain.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

@@ -1,6 +1,6 @@
 /**
- * The journal of a room's members on a real bus: who came and went and why, read as any durable room
- * is, and who may read it.
+ * The journal of a room's members on a real bus: joins, leaves and reasons, read like any durable room, and its
+ * authorization.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

@@ -1,6 +1,6 @@
 /**
- * Mirroring as operators and shadow consumers see it: two Shields, each a process, on a real NATS, and a shadow consumer
- * beside them. Which share is mirrored, and what NATS denies: `shield/mirror/`.
+ * Mirroring for operators and shadow consumers: two Shields, each a process, on a real NATS, and a shadow consumer.
+ * `shield/mirror/` tests the mirrored share, and denials of NATS.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

@@ -1,6 +1,6 @@
 /**
- * Files that a configuration names and that are not there or not what they have to be: each start, and
- * `arq config check`, names the key and the file. Real processes.
+ * Files in a configuration that are missing or invalid: each start, and `arq config check`, names the key and the file.
+ * Real processes.
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";

@@ -1,6 +1,6 @@
 /**
- * Backends on the NATS of the bus, as `examples/nats/` has them in three languages, with the documented account: what
- * one publishes every follower has once and in order, while Shields are killed.
+ * Backends on the NATS of the bus, with the examples of `examples/nats/` in three languages and the documented account:
+ * every follower has all published messages once and in order, while Shields are killed.
  */
 import assert from "node:assert/strict";
 import { TextLineStream } from "../bench/measure/text_lines.ts";

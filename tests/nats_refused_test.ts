@@ -1,6 +1,6 @@
 /**
- * A NATS that does not let a process in: it says so in a line and ends, or knocks with pauses. Real servers and
- * processes. Stopped at any moment of its start: `end_anytime_test.ts`.
+ * A NATS that rejects a process: it logs the reason in a line and ends, or retries with pauses. Real servers and
+ * processes. `end_anytime_test.ts` stops at any moment of the start.
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";

@@ -1,6 +1,6 @@
 /**
- * Who may start without saying whose admins operate the bus: real processes of every kind, with an issuer
- * that may vouch for admins of any tenant.
+ * Which processes may start without `operator_tenants`: real processes of every kind, with an issuer that may vouch for
+ * admins of any tenant.
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";

@@ -1,6 +1,6 @@
 /**
- * The ports of operators with TLS and a token, as curl meets them: a Shield, a Brain, several Shields of
- * one supervisor. Real processes; certificates and tokens change under them.
+ * The ports of operators with TLS and a token, for curl: a Shield, a Brain, several Shields of one supervisor. Real
+ * processes; certificates and tokens change under them.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";

@@ -1,6 +1,6 @@
 /**
- * What operators look at while things go wrong: logs, readiness, metrics and `arq doctor` of real processes whose log cannot
- * be written, that drain, that differ, or whose NATS lacks JetStream or a leader.
+ * Operators' tools under faults: logs, readiness, metrics and `arq doctor` of real processes whose log cannot be
+ * written, that drain, that differ, or whose NATS lacks JetStream or a leader.
  */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";

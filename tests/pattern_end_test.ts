@@ -1,6 +1,6 @@
 /**
- * A connection that ends, or whose new token grants less, leaves its rooms in pieces, however many they are: after its
- * end it gets and counts nothing of them meanwhile, and `why` knows it. What patterns hear is `patterns_test.ts`.
+ * A connection that ends, or whose new token grants less, leaves its rooms in slices, however many they are: after its
+ * end it receives and counts nothing of them, and `why` knows it. `patterns_test.ts` tests what patterns receive.
  */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * The SDK on patterns of durable rooms, on a real bus whose connections are cut again and again while messages
- * come, over WebSocket and over HTTP. What the Shield does is `patterns_test.ts`.
+ * The SDK on patterns of durable rooms, on a real bus whose connections are repeatedly cut while messages come, over
+ * WebSocket and over HTTP. `patterns_test.ts` tests the Shield.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

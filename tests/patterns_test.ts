@@ -1,7 +1,7 @@
 /**
- * Patterns of rooms on the wire, on both engines: what is heard, in which order, and what ends it; and with a position for
- * each durable room. On NATS the listener and the publishers are at different Shields. The index is
- * `shield/fanout/pattern_index_test.ts`.
+ * Patterns of rooms on the wire, on both engines: received messages, their order, and the end of a pattern; and with a
+ * position for each durable room. On NATS the subscriber and the publishers are at different Shields.
+ * `shield/fanout/pattern_index_test.ts` tests the index.
  */
 import assert from "node:assert/strict";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";

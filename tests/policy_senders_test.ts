@@ -1,6 +1,6 @@
 /**
- * A policy that fails on what one user sends is not cut off for the others: the sender is slowed, then closed.
- * What fails for everybody is cut off still.
+ * A policy that fails on one user's messages is not cut off for the others: the sender is slowed, then closed. A
+ * failure for everybody still cuts it off.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";

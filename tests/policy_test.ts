@@ -1,7 +1,6 @@
 /**
- * Policies live on a running bus: a refusal at the upgrade, what they log, and a command
- * that they mask. Deployed, observed and rolled back:
- * `arq/commands/policy/policy_test.ts`; refused messages: the gate `policy` of `tests/model`.
+ * Policies on a running bus: a refusal at the upgrade, their logs, and a command that they mask. Deployed, observed and
+ * rolled back: `arq/commands/policy/policy_test.ts`; refused messages: the gate `policy` of `tests/model`.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";

@@ -1,6 +1,6 @@
 /**
- * Who is in a room, as clients on a running bus hear it: grants, limits and grace. Who comes, changes and goes: the
- * reader `member` of `tests/model`, and over faults `tests/walks/people`.
+ * Presence for clients of a running bus: grants, limits and grace. Joins, changes and leaves: the reader `member` of
+ * `tests/model`, and over faults `tests/walks/people`.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";

@@ -1,6 +1,6 @@
 /**
- * The codec of `shared/presence/wire.ts` against the code that is generated from
- * `replication.proto`: the same bytes, and each field under its name.
+ * The codec of `shared/presence/wire.ts` against the code generated from `replication.proto`: the same bytes, and each
+ * field under its name.
  */
 import { fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";

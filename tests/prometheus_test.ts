@@ -1,7 +1,7 @@
 /**
- * `deploy/prometheus` and `deploy/grafana` against the real Prometheus, which reads real processes
- * under load: each panel's query, each recording rule and each alert's sides give data. What makes
- * the alerts fire is shown by `alerts.test.yml` in `promtool`, which is run here too.
+ * `deploy/prometheus` and `deploy/grafana` against the real Prometheus, which scrapes real processes under load: each
+ * panel's query, each recording rule and both sides of each alert return data. `alerts.test.yml` in `promtool`, also
+ * run here, makes the alerts fire.
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";

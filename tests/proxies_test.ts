@@ -1,6 +1,6 @@
 /**
- * Listeners of each kind behind the proxies that people put there: HAProxy with the PROXY protocol,
- * HAProxy and nginx with X-Forwarded-For. Real proxies, Node's HTTP client and the `ws` package's.
+ * Listeners of each kind behind common proxies: HAProxy with the PROXY protocol, HAProxy and nginx with
+ * X-Forwarded-For. Real proxies, Node's HTTP client and the `ws` package's.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";

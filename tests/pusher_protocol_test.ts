@@ -1,6 +1,6 @@
 /**
- * The Pusher endpoint with a client that says what no library would: odd frames, wrong versions, forged words; and
- * what a client hears when it is kicked or its Shield stops.
+ * The Pusher endpoint with a client that deviates from every library: odd frames, wrong versions, forged signatures;
+ * and what a client receives when it is kicked or its Shield stops.
  */
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";

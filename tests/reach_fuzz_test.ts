@@ -1,7 +1,7 @@
 /**
- * Requests that nobody means, to the paths of events, tickets and streams of a real bus: every method,
- * header and parameter with values that are right, nearly right and absurd. Each is answered with
- * something that its protocol has, and the bus says of itself that all is well.
+ * Unintended requests to the paths of events, tickets and streams of a real bus: every method, header and parameter
+ * with right, nearly right and absurd values. Each gets an answer of its protocol, and the bus reports that it is
+ * healthy.
  */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";

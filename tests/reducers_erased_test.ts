@@ -1,4 +1,4 @@
-/** A room with a reducer that is erased while its Brain has it in memory, also while it is called. */
+/** A room with a reducer that is erased while its Brain has it in memory, also during calls. */
 import assert from "node:assert/strict";
 import {
   applied,

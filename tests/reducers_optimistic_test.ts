@@ -1,7 +1,7 @@
 /**
- * Optimistic calls: whatever order answers and changes come in, a client shows what the room has decided and its own
- * open calls once, and in the end exactly what the room has. The room is a metered module under the Brain's fold, the
- * clients guess with the same module as it is in the file. And all of it on a real bus.
+ * Optimistic calls: in any order of answers and changes, a client shows the room's state and its own open calls once,
+ * and in the end exactly the room's state. The room is a metered module under the Brain's fold, the clients predict
+ * with the module of the file. And all of it on a real bus.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";

@@ -1,6 +1,6 @@
 /**
- * Rooms as programs on a real bus: calls by the SDKs and over HTTP, and who hears which event. Killed
- * while they are called: `reducer_chaos/`.
+ * Rooms as programs on a real bus: calls by the SDKs and over HTTP, and who receives which event. `reducer_chaos/`
+ * kills them during calls.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

@@ -1,6 +1,6 @@
 /**
- * A room as its schema says, from end to end: types of `arq reducer types` that the compiler holds calls to, and a bus
- * that refuses what gets past it.
+ * A room's schema from end to end: types of `arq reducer types` that the compiler checks calls against, and a bus that
+ * refuses what passes the compiler.
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";

@@ -1,6 +1,6 @@
 /**
- * Refusals that answer no request, on a real bus: a client hears which room they are about without
- * reading their text. Two clients do the same, one in each form.
+ * Refusals that answer no request, on a real bus: a client can read which room they are about without parsing their
+ * text. Two clients do the same, one in each form.
  */
 import assert from "node:assert/strict";
 import {

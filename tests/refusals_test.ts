@@ -1,6 +1,6 @@
 /**
- * Bad input over real sockets: each case is a frame, the answer it gets, and the proof that the connection lives on. A second
- * connection watches the room and must notice nothing.
+ * Bad input over real sockets: each case is a frame, its answer, and the proof that the connection lives on. A second
+ * connection subscribes to the room and must notice nothing.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";

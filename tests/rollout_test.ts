@@ -1,7 +1,6 @@
 /**
- * Rollouts on running buses: bad input, orders, changes by hand; with four Shields, two Brains
- * and a real NATS that is killed in the middle, or one Shield that refuses. No connection ends, and no message is judged by
- * neither version.
+ * Rollouts on running buses: bad input, orders, manual changes; with four Shields, two Brains and a real NATS that is
+ * killed in the middle, or one Shield that refuses. No connection ends, and every message is judged by one version.
  */
 import assert from "node:assert/strict";
 import { found, seen, until } from "../shared/testing/until.ts";

@@ -1,6 +1,6 @@
 /**
- * What a tenant may have of bans and rooms; rooms beside a room; and a room that is born again. State, locks, kicks and
- * bans: `sdk/typescript/features_bus_test.ts`, `presence_bus_test.ts`, and over faults `tests/walks/people`.
+ * Limits of a tenant's bans and rooms; rooms beside a room; and a room that is recreated. State, locks, kicks and bans:
+ * `sdk/typescript/features_bus_test.ts`, `presence_bus_test.ts`, and over faults `tests/walks/people`.
  */
 import assert from "node:assert/strict";
 import { roomState } from "@arqon/sdk/state";

@@ -1,6 +1,6 @@
 /**
- * Other versions of Deno, as npm has them: the newest two minor ones run a Shield that serves, and one that is too
- * old says so in a line.
+ * Other versions of Deno, from npm: the newest two minor ones run a Shield that serves, and one that is too old reports
+ * that in a line.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

@@ -1,6 +1,6 @@
 /**
- * Schedules over SIGKILL of an embedded bus, which is away while times pass: each time is in the room's log once. Shields
- * that vanish at any moment are `shield/schedules/schedules_test.ts`.
+ * Schedules over SIGKILL of an embedded bus, which is down while times pass: each time is in the room's log once.
+ * `shield/schedules/schedules_test.ts` has Shields that vanish at any moment.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

@@ -1,6 +1,6 @@
 /**
- * Schemas live on a running bus: registered and mapped through the admin API, enforced by WebSocket and by POST. Other
- * forms and modes: `shield/schema/gate_test.ts`; versions that change: `tests/model/faults_calm_test.ts`.
+ * Schemas on a running bus: registered and mapped through the admin API, enforced by WebSocket and by POST. Other forms
+ * and modes: `shield/schema/gate_test.ts`; changing versions: `tests/model/faults_calm_test.ts`.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * What the SDK says of messages and errors, asked for on a real bus: `arq why` and `GET /v1/why` find
- * that message, and that refusal.
+ * The SDK's `explain` for messages and errors on a real bus: `arq why` and `GET /v1/why` find that message, and that
+ * refusal.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";

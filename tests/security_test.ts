@@ -1,7 +1,7 @@
 /**
- * Promises of docs/security.md that need a whole bus: the admin API refuses strangers, secrets stay
- * out of logs and metrics, a refresh with fewer grants counts at once, permissions are what they have
- * to be, and every line of the threat model has its test.
+ * Promises of docs/security.md that need a whole bus: the admin API refuses requests without a token, secrets stay out
+ * of logs and metrics, a refresh with fewer grants counts at once, permissions are exact, and every line of the threat
+ * model has its test.
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";

@@ -1,6 +1,4 @@
-/**
- * `arq serve` as an operator meets it: a folder of `arq init`, a policy, a drain, and starts that fail.
- */
+/** `arq serve` for an operator: a folder of `arq init`, a policy, a drain, and starts that fail. */
 import assert from "node:assert/strict";
 import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { openText } from "./peers/raw_client.ts";

@@ -1,6 +1,6 @@
 /**
- * The life of a connection: token expiry, REFRESH, heartbeat. Its end with the Shield's: `drain_test.ts`. Grants that
- * shrink: `refusal_frames_test.ts`, `security_test.ts`; signed messages: the model's source `signed` and gate
+ * The life of a connection: token expiry, REFRESH, heartbeat. Its end with the Shield's: `drain_test.ts`. Shrinking
+ * grants: `refusal_frames_test.ts`, `security_test.ts`; signed messages: the model's source `signed` and gate
  * `unsigned`, `shield/message/signature_test.ts`.
  */
 import assert from "node:assert/strict";

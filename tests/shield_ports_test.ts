@@ -1,6 +1,7 @@
 /**
- * The ports of a Shield as a process, with every kind of sockets: no CPU for a while, no files any more; and ports that
- * are taken before it starts. Another certificate: `live_config_process_test.ts`, `shared/listeners/tls_reload_test.ts`.
+ * The ports of a Shield process, with every kind of sockets: no CPU for a while, no file descriptors; and ports that
+ * are in use before it starts. Another certificate: `live_config_process_test.ts`,
+ * `shared/listeners/tls_reload_test.ts`.
  */
 import assert from "node:assert/strict";
 import { encodePing, encodePong } from "@arqon/proto";

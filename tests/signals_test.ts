@@ -1,6 +1,6 @@
 /**
- * What backends do by NATS itself, with the accounts of docs/run_nats.md on a real NATS and Shields as processes: signals,
- * requests, and schemas that a tool puts into their bucket; and what the accounts keep them from.
+ * Backends that use NATS directly, with the accounts of docs/run_nats.md on a real NATS and Shields as processes:
+ * signals, requests, and schemas put into their bucket by a tool; and what the accounts forbid.
  */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";

@@ -1,7 +1,4 @@
-/**
- * The site of the documents, built as it is published and looked at with Chromium: `site/child.ts`. That
- * its links lead somewhere, the build itself says.
- */
+/** The documentation site, built as published and viewed with Chromium: `site/child.ts`. The build checks links. */
 import assert from "node:assert/strict";
 import { runInChild } from "./harness/child_scenarios.ts";
 import { siteSearch } from "./site/search.ts";

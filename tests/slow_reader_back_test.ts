@@ -1,7 +1,7 @@
 /**
- * A client that stops reading and goes on later, in rooms that do not cut it off: what it finds, in which order, and
- * that it is told what is missing; and a client that sends and reads nothing. Rooms of the newest: the reader `slow` of
- * `tests/model`. Readers over HTTP: `sse_test.ts`.
+ * A client that stops reading and continues later, in rooms that do not disconnect it: what it receives, in which
+ * order, and the notices of missing messages; and a client that sends and reads nothing. Rooms of the newest: the
+ * reader `slow` of `tests/model`. Readers over HTTP: `sse_test.ts`.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";

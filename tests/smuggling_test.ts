@@ -1,6 +1,6 @@
 /**
- * Requests that parsers read in more than one way, at our own listener: what it takes, Node's strict
- * parser takes in the same way, and behind HAProxy and nginx it sees no request but theirs.
+ * Ambiguous requests at our own listener: whatever it accepts, Node's strict parser reads in the same way, and behind
+ * HAProxy and nginx it sees no request but theirs.
  */
 import assert from "node:assert/strict";
 import { listenClient } from "../shared/listeners/listen.ts";

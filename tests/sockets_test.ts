@@ -1,7 +1,7 @@
 /**
- * A running bus with each implementation of client sockets: what clients see is the same, but for the close code of a
- * message that is far too long. The sockets alone: `shield/socket/testing/conformance.ts`. Also
- * clients that are gone. Where ERRs stand: `shield/connection/reply_order_test.ts`.
+ * A running bus with each implementation of client sockets: clients see the same, except for the close code of a
+ * message that is far too long. The sockets alone: `shield/socket/testing/conformance.ts`. Also disconnected clients.
+ * The order of ERRs: `shield/connection/reply_order_test.ts`.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

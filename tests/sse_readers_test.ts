@@ -1,4 +1,4 @@
-/** Server-sent events with what others have made: nginx and HAProxy in between, and Chromium's EventSource. */
+/** Server-sent events with others' software: nginx and HAProxy in between, and Chromium's EventSource. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";

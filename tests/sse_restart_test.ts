@@ -1,6 +1,6 @@
 /**
- * Server-sent events over a bus that is killed and started again on its port: the shell loop of
- * docs/sse.md with `curl`. npm's `eventsource` is among the readers of `walks/`.
+ * Server-sent events over a bus that is killed and restarted on its port: the shell loop of docs/sse.md with `curl`.
+ * npm's `eventsource` is among the readers of `walks/`.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

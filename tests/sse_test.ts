@@ -1,6 +1,6 @@
 /**
- * Rooms as server-sent events, over real requests to a real bus: what comes, what is refused, how it ends. Also with a
- * ticket in place of a token, under policies, and as operators see a reader.
+ * Rooms as server-sent events, over real requests to a real bus: events, refusals, ends. Also with a ticket in place of
+ * a token, under policies, and readers as operators see them.
  */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";

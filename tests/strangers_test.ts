@@ -1,6 +1,6 @@
 /**
- * Connections that say nothing, many more than the system gives files for, at a bus with each kind of
- * socket: clients notice nothing, and a new one gets in.
+ * Silent connections, many more than the system has file descriptors for, at a bus with each kind of socket: clients
+ * notice nothing, and a new one is admitted.
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";

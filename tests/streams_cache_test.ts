@@ -1,4 +1,4 @@
-/** Reads of streams through a cache that others made: nginx, which keeps what an answer allows to keep. */
+/** Reads of streams through a real cache: nginx, which keeps what an answer allows it to keep. */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNginx } from "./proxies/proxies.ts";

@@ -1,7 +1,7 @@
 /**
- * Streams with the protocol's own client, from npm, over Shields that are killed in the middle of
- * appends: its idempotent producers pipeline and repeat, its reader follows. Both engines. What came
- * is read in the end by a plain request, as the oracle of both.
+ * Streams with the protocol's own client, from npm, over Shields that are killed in the middle of appends: its
+ * idempotent producers pipeline and retry, its reader follows. Both engines. In the end a plain request reads
+ * everything, as the oracle of both.
  */
 import assert from "node:assert/strict";
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";

@@ -1,7 +1,7 @@
 /**
- * Durable rooms as streams on a real bus, where the conformance package does not look: grants, schemas,
- * bans, classes that keep nothing, forks of deleted streams. The protocol itself is `deno task
- * conformance:streams`; the same room on a socket: the model's source and reader `stream`.
+ * Durable rooms as streams on a real bus, beyond the conformance package: grants, schemas, bans, classes without
+ * storage, forks of deleted streams. The protocol itself is `deno task conformance:streams`; the same room on a socket:
+ * the model's source and reader `stream`.
  */
 import assert from "node:assert/strict";
 import { ping } from "../shield/schema/testing/schemas.ts";

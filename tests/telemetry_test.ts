@@ -1,6 +1,4 @@
-/**
- * What processes say of themselves on a real NATS: metrics, and traces.
- */
+/** The telemetry of processes on a real NATS: metrics, and traces. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Message } from "@arqon/sdk";

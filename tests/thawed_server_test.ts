@@ -1,6 +1,7 @@
 /**
- * Signals of backends while a server of a NATS cluster stops for some seconds and goes on: nobody who returned after a
- * DISCONNECT is put out by it again. Real servers and Shields. Messages meanwhile are the focus `plain` of `walks/`.
+ * Signals of backends while a server of a NATS cluster stalls for some seconds: a client that returned after a
+ * DISCONNECT is not disconnected by it again. Real servers and Shields. Messages meanwhile are the focus `plain` of
+ * `walks/`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";

@@ -1,7 +1,7 @@
 /**
- * Messages that no reader of Protobuf takes, on a real bus. One from a client is refused. One that lies in
- * the log of a durable room already, from a Shield that did not look, ends nobody: history, recovery and
- * live subscribers find it as an error at its offset, and go on.
+ * Messages that are no valid Protobuf, on a real bus. One from a client is refused. One already in the log of a durable
+ * room, from a Shield that did not check, ends nobody: history, recovery and live subscribers get it as an error at its
+ * offset, and continue.
  */
 import assert from "node:assert/strict";
 import { fromBinary, type Message as ProtobufMessage } from "@bufbuild/protobuf";

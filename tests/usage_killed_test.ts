@@ -1,4 +1,4 @@
-/** The ledger of use and a start that fails, which is no kill. Kills under load are the focus `usage` of `walks/`. */
+/** The usage ledger and a start that fails, which is no kill. Kills under load are the focus `usage` of `walks/`. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";

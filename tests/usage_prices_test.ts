@@ -1,4 +1,4 @@
-/** What use costs does not depend on which Shield answers, nor on which was told of new prices first. */
+/** The price of usage depends neither on the answering Shield, nor on which Shield got new prices first. */
 import { until } from "../shared/testing/until.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";

@@ -1,4 +1,4 @@
-/** Reads of what is stored cost something: pages of history and of streams are counted, priced and in budgets. */
+/** Reads of stored messages are charged: pages of history and of streams are counted, priced and in budgets. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith, type TestBus } from "./harness/bus.ts";

@@ -1,4 +1,4 @@
-/** The fuel of reducers beside a budget that is used up, on a real bus. Who used how much: `brain/reducers/usage/`. */
+/** The fuel of reducers with an exhausted budget, on a real bus. `brain/reducers/usage/` tests the counts. */
 import assert from "node:assert/strict";
 import { sha256Hex } from "../shared/sha256.ts";
 import { startLocalBus } from "./harness/local_bus.ts";

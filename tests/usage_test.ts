@@ -1,4 +1,4 @@
-/** The ledger of use against a count of the clients' own, on both engines, and after a Shield was killed. */
+/** The usage ledger, compared with the clients' own count, on both engines, and after a Shield was killed. */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";

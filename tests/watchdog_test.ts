@@ -1,5 +1,5 @@
 /**
- * Whole buses in processes of their own that die: of a watchdog that takes ordinary work for a hang, and twice in the
+ * Whole buses in processes of their own that die: by a watchdog that takes ordinary work for a hang, and twice in the
  * middle of the same work.
  */
 import assert from "node:assert/strict";

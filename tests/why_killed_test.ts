@@ -1,7 +1,7 @@
 /**
- * What `GET /v1/why` and `arq why` say where a Shield was killed, ended, cut off from NATS or stands still: of messages
- * and connections that it alone knew, of what is left in its ledger's store, and of what a durable room's log knows.
- * Real processes, real NATS.
+ * `GET /v1/why` and `arq why` about a Shield that was killed, ended, disconnected from NATS or stalled: messages and
+ * connections that it alone knew, the rest in its ledger's store, and the log of a durable room. Real processes, real
+ * NATS.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";

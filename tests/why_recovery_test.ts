@@ -1,6 +1,6 @@
 /**
- * `GET /v1/why` beside everything that brings a message later than fan-out does: recovery by a position, history
- * pages, event streams and streams. What it says is compared with what the client got.
+ * `GET /v1/why` beside every path that delivers a message later than fan-out: recovery by a position, history pages,
+ * event streams and streams. Its answer is compared with what the client got.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";

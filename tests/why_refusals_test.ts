@@ -1,7 +1,7 @@
 /**
- * `GET /v1/why` on a real bus: who never came in, and whose frames were no messages, found by user, by connection and
- * by address. The outcome of messages is `why_test.ts`, the way in of a message `arq/arq_why_test.ts`.
- * Also a subscription that takes the place of another.
+ * `GET /v1/why` on a real bus: rejected handshakes and unreadable frames, found by user, by connection and by address.
+ * `why_test.ts` has the outcome of messages, `arq/arq_why_test.ts` their admission. Also a subscription that replaces
+ * another.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";

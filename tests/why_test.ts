@@ -1,6 +1,6 @@
 /**
- * `GET /v1/why` on a real bus: the outcome of messages by the ledger, beside what clients saw of them.
- * The ledger itself is tried against a list in `shield/ledger/ledger_test.ts`.
+ * `GET /v1/why` on a real bus: the ledger's outcome of messages, compared with what clients received.
+ * `shield/ledger/ledger_test.ts` compares the ledger itself with a list.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";

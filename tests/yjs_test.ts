@@ -1,6 +1,6 @@
 /**
- * `@arqon/yjs` on a real bus: editors who write at once, are cut off, come late, may not write, and write
- * what a policy refuses. `tests/yjs/` has those with many editors and Shields that are killed.
+ * `@arqon/yjs` on a real bus: editors that write at once, are disconnected, come late, may not write, and write what a
+ * policy refuses. `tests/yjs/` has those with many editors and killed Shields.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

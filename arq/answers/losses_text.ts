@@ -1,4 +1,4 @@
-/** What a change would make unreachable of what is stored, and how a plan says it. Pure. */
+/** The stored data that a change would make unreachable, as a plan shows it. Pure. */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 

@@ -1,6 +1,6 @@
 /**
- * What of rooms with a reducer is printed, for people and for programs: the entries of `arq reducer test`, folds
- * of logs (`arq room verify`, `at`, `diff`), and what is deployed to classes. Pure.
+ * Output about rooms with a reducer, for people and for programs: the entries of `arq reducer test`, folds of logs
+ * (`arq room verify`, `at`, `diff`), and deployments to classes. Pure.
  */
 import type { Outcome } from "../../brain/reducers/state/entry.ts";
 import { digestOf, nextTimer, valuesDigest } from "../../brain/reducers/state/room_state.ts";

@@ -1,5 +1,5 @@
 /**
- * Answers about what is set for a tenant or a process, as text for people: mirror rules, room classes, schedules,
+ * Answers about the settings of a tenant or a process, as text for people: mirror rules, room classes, schedules,
  * hooks, and the configuration in force. Pure. Nothing in an answer is trusted to have the expected shape or to be
  * printable.
  */

@@ -1,4 +1,4 @@
-/** The ledger of use as text: a table for people, and CSV (RFC 4180). Pure. */
+/** The usage ledger as text: a table for people, and CSV (RFC 4180). Pure. */
 import { aligned } from "./cluster.ts";
 import { listOf as list, type Members, membersOf as members, told } from "./policy_text.ts";
 

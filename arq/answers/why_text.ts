@@ -1,4 +1,6 @@
-/** What `arq why` shows, as lines: how a message came in and its outcome. Pure, from the JSON of `GET /v1/why`. */
+/**
+ * The output of `arq why`, as lines: how a message was admitted and its outcome. Pure, from the JSON of `GET /v1/why`.
+ */
 import { holeText } from "./journal_text.ts";
 import { listOf, type Members, membersOf, told, when } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";

@@ -1,6 +1,6 @@
 /**
- * Where a configuration says that a bus keeps its state: in a folder of this machine, or in NATS. Opens the
- * connection to that NATS, for `arq backup` and `arq restore`.
+ * Where a configured bus stores its state: in a folder of this machine, or in NATS. Opens the connection to that NATS,
+ * for `arq backup` and `arq restore`.
  */
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { configText, parseConfig } from "../../shared/config/load.ts";

@@ -1,6 +1,6 @@
 /**
- * Files that a backup holds beside the data, which a restore writes only into a folder that the caller names; and
- * what is said about a backup.
+ * Files that a backup contains beside the data, which a restore writes only into a folder that the caller names; and
+ * the texts about a backup.
  */
 import { type BackupPart, type Manifest, partBytes } from "../../shared/backup/manifest.ts";
 import { plural } from "../../shared/plural.ts";

@@ -1,6 +1,6 @@
 /**
- * Follows the log of a PostgreSQL database and publishes what `arqon.publish` has put there. One of several bridges
- * with a slot is active, the others wait. Its position is in the database, so a kill of anything loses nothing.
+ * Follows the log of a PostgreSQL database and publishes the messages of `arqon.publish`. One of several bridges with a
+ * slot is active, the others wait. Its position is in the database, so killing any part loses nothing.
  */
 import { Intake } from "./intake.ts";
 import {

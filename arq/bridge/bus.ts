@@ -1,4 +1,6 @@
-/** The bus as a bridge uses it, and a connection of the SDK as one. What is published, and when, is `publisher.ts`. */
+/**
+ * The bus as a bridge uses it, and a connection of the SDK as one. `publisher.ts` decides what is published, and when.
+ */
 import { ArqonError, type Connection } from "@arqon/sdk";
 import { historyPages, storedIn } from "../rooms/history.ts";
 

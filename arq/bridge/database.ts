@@ -1,6 +1,6 @@
 /**
- * The client of PostgreSQL, with the types that it does not bring, and what a bridge notes in the database: how
- * far it is, what was refused for good; and the slot, which keeps the rest of the log for it.
+ * The client of PostgreSQL, with types that it lacks, and the bridge's notes in the database: its position, messages
+ * refused for good; and the slot, which retains the rest of the log for it.
  */
 import type { Buffer } from "node:buffer";
 import pg from "pg";

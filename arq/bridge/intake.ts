@@ -1,6 +1,6 @@
 /**
- * Takes what the log of a database has, in its order, and gives what was published there to the publisher. How the log
- * is read is `stream.ts` or `polling.ts`.
+ * Reads a database's log in order, and passes published messages to the publisher. `stream.ts` or `polling.ts` read the
+ * log.
  */
 import { committedOf, type Lsn, unsignedOf, type WalChange } from "./wal.ts";
 import type { Committed } from "./bus.ts";

@@ -1,4 +1,4 @@
-/** What a bridge does, on a page of metrics. docs/bridge.md says what to look at. */
+/** The metrics of a bridge. docs/bridge.md says which to watch. */
 import { Counter, Gauge, Histogram, type Registry } from "../../shared/metrics/metrics.ts";
 import type { BridgeWatch } from "./bridge.ts";
 import type { Outcome } from "./publisher.ts";

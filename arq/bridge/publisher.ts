@@ -1,6 +1,7 @@
 /**
- * Publishes what was committed: rooms beside each other, each in its order, until the bus has taken it or refuses it
- * for good. After a start, what a bridge before may have published is looked for in the rooms. Knows no database.
+ * Publishes committed messages: rooms concurrently, each in order, until the bus has accepted each message or refuses
+ * it for good. After a start, messages that a former bridge may have published are searched in the rooms. Knows no
+ * database.
  */
 import type { BridgeBus, Committed, StoredMessage } from "./bus.ts";
 import { type Lsn, parseLsn } from "./wal.ts";

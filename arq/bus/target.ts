@@ -1,7 +1,6 @@
 /**
- * Which bus a command talks to, and with which token: that of its options, else of a context, else the
- * running development bus. `docs/arq.md` has the order. Whether a bus happens to run never decides between a
- * local bus and a remote one.
+ * The bus of a command, and the token: from its options, else a context, else the running development bus.
+ * `docs/arq.md` has the order. Whether a bus happens to run never decides between a local bus and a remote one.
  */
 import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
 import type { Context } from "./contexts.ts";

@@ -1,7 +1,7 @@
 /**
- * The form of a folder that says what of a tenant is to be in force: TOML files, each with any of the kinds below;
- * the same as values that can be compared, and what differs between two states. Pure; `read_folder.ts` reads a
- * folder, `export_text.ts` writes one.
+ * The form of a folder with a tenant's wanted state: TOML files, each with any of the kinds below; the same as values
+ * that can be compared, and the differences of two states. Pure; `read_folder.ts` reads a folder, `export_text.ts`
+ * writes one.
  */
 import { z } from "zod";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";

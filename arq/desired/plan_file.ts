@@ -1,6 +1,6 @@
 /**
- * A plan as a file: what is to be in force, on which revisions that was planned, and all modules and sets.
- * Gzipped JSON. Pure; it is written and read by the commands.
+ * A plan as a file: the wanted state, the revisions it was planned on, and all modules and sets. Gzipped JSON. Pure;
+ * the commands write and read it.
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import { z } from "zod";

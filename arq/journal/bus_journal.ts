@@ -1,6 +1,6 @@
 /**
- * A tenant's journal as a bus gives it: answer after answer, as one stream of whole lines. What a line says is
- * not looked at here; files of lines are read elsewhere.
+ * A tenant's journal from a bus: answer after answer, as one stream of whole lines. Lines are not parsed here; files of
+ * lines are read elsewhere.
  */
 import { ArqonError } from "@arqon/sdk";
 import { type Admin, queryOf, streamAdmin } from "../bus/admin.ts";

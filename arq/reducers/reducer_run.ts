@@ -1,7 +1,7 @@
 /**
- * A room with a reducer on one's own machine: commands of a file in place of a room's log. It does what an
- * owner of a room does with a log, timers included, by the same code. No bus, no clock: the time is that of
- * the commands, and every run of the same file says the same.
+ * A room with a reducer on the user's machine: commands of a file in place of a room's log. It does what an owner of a
+ * room does with a log, timers included, by the same code. No bus, no clock: the time is that of the commands, and
+ * every run of the same file gives the same result.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";

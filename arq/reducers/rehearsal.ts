@@ -1,6 +1,6 @@
 /**
- * A module over what a room was asked lately, beside the programs that answered it: where it would have said something
- * else, and whether it can make the room its own. Changes nothing.
+ * A module on a room's recent commands, beside the programs that answered them: where its answers differ, and whether
+ * it can migrate the room. Changes nothing.
  */
 import type {
   CommandEntry,

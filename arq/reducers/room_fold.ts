@@ -1,6 +1,6 @@
 /**
- * The log of a room with a reducer, folded again on this machine: each entry by the program that it was applied by,
- * in the code that the room's owner has. Where the log and the programs come from is the caller's.
+ * The log of a room with a reducer, folded again on this machine: each entry by the program that applied it, in the
+ * code of the room's owner. The caller provides the log and the programs.
  */
 import { createReducer, type ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";

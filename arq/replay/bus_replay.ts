@@ -1,4 +1,4 @@
-/** What a replay reads from a bus: the journal of a tenant, and modules by their hash or by a policy's name. */
+/** What a replay reads from a bus: the journal of a tenant, and modules by their digest or by a policy's name. */
 import { ArqonError } from "@arqon/sdk";
 import { listOf, membersOf } from "../answers/policy_text.ts";
 import { type Admin, askAdmin, streamAdmin } from "../bus/admin.ts";

@@ -1,6 +1,6 @@
 /**
- * Threads that take the pieces of a stream, each the next one when it has read one, until the stream or a signal
- * ends it, and then tell what they have found. What a piece is, and what a thread does with it, is not known here.
+ * Threads that take the chunks of a stream, each the next one when it has read one, until the stream or a signal ends
+ * it, and then return their results. Independent of the chunks' content.
  */
 
 /** Pieces that a thread has at a time: the one that it reads, and the next. */

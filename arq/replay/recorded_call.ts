@@ -1,7 +1,7 @@
 /**
- * One recorded call, to be decided again: the inputs and the keyed state that the journal has of it, whether a
- * repeated call said what the record says, and which calls can be repeated at all. What a module asks for and the
- * record does not have is unknown: it is noted, and nothing is guessed. Pure; time is that of the records.
+ * One recorded call, to be decided again: its inputs and keyed state in the journal, whether a repeated call had the
+ * recorded verdict, and which calls can be repeated at all. A value that a module reads and the record lacks is
+ * unknown: it is noted, and nothing is guessed. Pure; time is that of the records.
  */
 import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";

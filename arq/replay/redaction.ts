@@ -1,6 +1,6 @@
 /**
- * Takes out of a recorded call what must not be in a file: values under paths that a person names, and what
- * is or looks like a secret. Pure.
+ * Removes secrets from a recorded call before it goes into a file: values under paths that a person names, and what is
+ * or looks like a secret. Pure.
  */
 import type { Read } from "../../shared/journal/record.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A thread of a replay: a Web Worker without permissions that repeats calls. It asks for modules that records
- * name, and tells its counts when it is told to finish. `replay_run.ts` starts it.
+ * A thread of a replay: a Web Worker without permissions that repeats calls. It requests modules named in records, and
+ * returns its counts at the end. `replay_run.ts` starts it.
  */
 import type { JournalChunk } from "./journal_chunks.ts";
 import { createRepeater, type Repeater, type ReplayModule } from "./repeater.ts";

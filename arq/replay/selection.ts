@@ -1,4 +1,4 @@
-/** Which part of a journal counts, and where a policy that the journal does not know would have stood in it. Pure. */
+/** Which part of a journal is replayed, and the position in it of a policy that the journal does not know. Pure. */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { JournalRecord, PolicyRecord, Read } from "../../shared/journal/record.ts";
 import { isSampled } from "../../shared/sampling.ts";

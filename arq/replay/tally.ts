@@ -1,7 +1,4 @@
-/**
- * What a replay has counted: plain data that threads send, and how the counts of several threads become one.
- * Nothing is decided here. Pure.
- */
+/** The counts of a replay: plain data that threads send, and their sum. Decides nothing. Pure. */
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { Decision } from "./recorded_call.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Timers of a tenant whose budget is used up: they wait until it opens, over Brains that come and go,
- * and nobody else's do. How fast a machine is decides nothing here.
+ * Timers of a tenant with an exhausted budget wait until it is replenished, also across Brains that stop and start.
+ * Other tenants' timers run. No case depends on the speed of the machine.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -34,15 +34,15 @@ const FUEL = 1_000_000_000;
 const budget = { per: "day", unit: "fuel", limit: FUEL, action: "refuse" } as const;
 const usage = { enabled: true, flush_ms: 20 };
 
-/** What the Brains' clocks show. */
+/** The Brains' clocks. */
 const nowOf = (world: ReducerWorld) => Date.now() + world.ahead_ms;
 
-/** Sets the clocks to the noon that comes next: no test runs into another day. */
+/** Sets the clocks to the next noon, so that no test crosses midnight. */
 function toNoon(world: ReducerWorld): void {
   world.ahead_ms = (DAY_MS * 1.5 - Date.now() % DAY_MS) % DAY_MS;
 }
 
-/** A Shield has counted what uses a budget up. */
+/** Counts usage, as a Shield does, until the budget is exhausted. */
 async function useUp({ spine }: WorldBrain, world: ReducerWorld, tenant_id = "t"): Promise<void> {
   const place = new UsageStores({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
   const now_ms = nowOf(world);
@@ -76,7 +76,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     world.turn("b");
     await until("the other one says so, too", () => saysThatTimersWait(other) > 0);
     assert.equal((await entriesOf(brain, "once")).length, 1);
-    // A call that a Shield still lets through is applied; the timer goes on to wait.
+    // A call that a Shield still admits is applied; the timer keeps waiting.
     await applied(other, "once-1", "!");
     world.ahead_ms += DAY_MS;
     for (const [room, count] of [["once", 2], ["once-1", 3]] as const) {
@@ -130,7 +130,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await until("it is held", async () => await deploys("held") > 0);
     await deploy(brain, "once", PLAIN, "u");
     await until("the other tenant's is loaded", async () => await deploys("loaded") === 1);
-    // That module is the configuration's: it costs nothing.
+    // That module comes from the configuration: it costs nothing.
     await rollBack(brain, "once");
     await until("it is taken back", async () => await deploys("loaded") === 2);
     const held = await deploys("held");

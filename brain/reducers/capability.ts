@@ -1,8 +1,8 @@
-/** What reducers bring to a Brain. */
+/** The reducers capability of a Brain. */
 import type { BrainCapability } from "../capability.ts";
 import { startReducers } from "./service.ts";
 
-/** Programs of rooms. */
+/** The capability, for a Brain's list. */
 export const REDUCERS: BrainCapability = {
   name: "reducers",
   title: "programs of rooms",

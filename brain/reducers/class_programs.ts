@@ -1,6 +1,6 @@
 /**
- * Which program each class of rooms is to have: the module that was deployed to it last, else the file of
- * `[[reducers]]`. Follows what is deployed, and loads it. When a room takes it is `room/switching.ts`.
+ * The wanted program of each class of rooms: the last deployed module, else the file of `[[reducers]]`. Follows
+ * deployments and loads them. `room/switching.ts` decides when a room takes it.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
@@ -25,13 +25,13 @@ import type { ReducerHost } from "./thread/host.ts";
 import { compileUnits } from "./thread/thread_price.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
-/** A module that could not be loaded is tried again after so long, in ms; each time twice as long. */
+/** Delay before the first retry of a module that could not be loaded, in ms; doubles with each retry. */
 const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 30_000;
-/** Programs of logs that are kept for the next room; the one that was used longest ago goes first. */
+/** Programs of logs that are cached for the next room, least recently used evicted first. */
 const PROGRAMS_MAX = 256;
 
-/** A class of rooms, by what says which program it has. */
+/** A class of rooms, and the reducer of its configuration. */
 export interface ReducedClass {
   readonly tenant_id: string;
   readonly pattern: string;
@@ -39,7 +39,7 @@ export interface ReducedClass {
   readonly reducer: string;
 }
 
-/** What is needed of the Brain. */
+/** The dependencies and settings of `ClassPrograms`. */
 export interface ClassProgramsOptions
   extends Pick<Env, "spine" | "registry" | "log" | "monotonic_ms"> {
   readonly config: Pick<Config, "reducers">;
@@ -47,21 +47,21 @@ export interface ClassProgramsOptions
   readonly readFile: (path: string) => Uint8Array;
 }
 
-/** What loading a module that was deployed is paid by. */
+/** What loading a deployed module costs, and who pays. */
 export interface DeployPrice {
-  /** In how many ms the tenant has fuel, and no budget that holds it back, or to ask again; 0: now. */
+  /** Ms until the tenant has fuel and no exhausted budget, or until the next try; 0: now. */
   readonly wait: (tenant_id: string) => number;
-  /** A module was compiled for a class. */
+  /** Called when a module was compiled for a class. */
   readonly compiled: (one: ReducedClass, units: number) => void;
 }
 
-/** What is deployed to one class. */
+/** The deployment of one class. */
 interface Followed {
   readonly tenant_id: string;
   readonly pattern: string;
   deployment: ReducerDeployment;
   revision: number;
-  /** The last one that could be loaded. */
+  /** The last module that could be loaded. */
   loaded: Wanted | undefined;
   loading: Promise<void> | undefined;
   retry_at_ms: number;
@@ -70,9 +70,9 @@ interface Followed {
 
 const keyOf = (tenant_id: string, pattern: string) => `${tenant_id}/${pattern}`;
 
-/** The programs of the classes of a running Brain. */
+/** The wanted programs of all classes of a running Brain. */
 export class ClassPrograms {
-  /** What is deployed, as it is stored. */
+  /** The bucket of deployments. */
   readonly deployments: KeyValue;
   readonly #options: ClassProgramsOptions;
   readonly #named: ReadonlyMap<string, Named>;
@@ -82,7 +82,7 @@ export class ClassPrograms {
   readonly #programs: Map<string, RunnableProgram>;
   readonly #price: DeployPrice;
   readonly #loads: Counter<"outcome">;
-  /** What was deployed before this Brain began is known and tried. */
+  /** Whether the deployments from before the start of this Brain are known and were tried. */
   #is_open = false;
   readonly #watch: KvWatch;
   #onChange: (tenant_id: string) => void = () => {};
@@ -111,8 +111,8 @@ export class ClassPrograms {
   }
 
   /**
-   * Resolves when what is deployed is known and was tried. Rejects with `spine-unavailable`, and with what is wrong
-   * with a module of the configuration.
+   * Resolves once the deployments are known and were tried. Rejects with `spine-unavailable`, or with the fault of a
+   * module of the configuration.
    */
   static async open(
     options: ClassProgramsOptions,
@@ -138,19 +138,19 @@ export class ClassPrograms {
     this.#watch.stop();
   }
 
-  /** The program of `[[reducers]]` with that name; undefined: nobody has named it. */
+  /** The program of `[[reducers]]` with that name, or undefined. */
   named(reducer: string): Named | undefined {
     return this.#named.get(reducer);
   }
 
-  /** The modules of the configuration, and those that are in force as far as this Brain has them. */
+  /** Modules of the configuration, and those in force that this Brain has loaded. */
   modules(): Set<string> {
     const loaded = this.#followed.values().map(({ loaded }) => loaded?.program.module ?? "");
     const named = this.#named.values().map(({ wanted: { program } }) => program.module);
     return new Set([...named, ...loaded]);
   }
 
-  /** What the class is to have, as far as this Brain has it. */
+  /** The wanted program of the class, as far as this Brain has loaded it. */
   wanted({ tenant_id, pattern, reducer }: ReducedClass): Wanted | undefined {
     const followed = this.#followed.get(keyOf(tenant_id, pattern));
     const configured = this.#named.get(reducer)?.wanted;
@@ -158,7 +158,7 @@ export class ClassPrograms {
     return followed.loaded ?? configured;
   }
 
-  /** The same as it is stored now; undefined: this Brain cannot load that. Rejects with `spine-unavailable`. */
+  /** The same, read from storage now; undefined if this Brain cannot load it. Rejects with `spine-unavailable`. */
   async wantedNow(about: ReducedClass): Promise<Wanted | undefined> {
     const { tenant_id, pattern, reducer } = about;
     const stored = await this.deployments.get([tenant_id, pattern]);
@@ -183,14 +183,14 @@ export class ClassPrograms {
     return known;
   }
 
-  /** The tenant need not wait any longer: what is queued for it is tried with the next `retry`. */
+  /** The tenant need not wait any longer: the next `retry` tries its queue. */
   hasOpened(tenant_id: string): void {
     for (const followed of this.#followed.values()) {
       if (followed.tenant_id === tenant_id) followed.retry_at_ms = 0;
     }
   }
 
-  /** Tries again what could not be loaded. */
+  /** Retries what could not be loaded. */
   retry(): void {
     const now_ms = this.#options.monotonic_ms();
     for (const followed of this.#followed.values()) {
@@ -235,7 +235,8 @@ export class ClassPrograms {
     const { reducer, number, current: { module } } = deployment;
     const about = { tenant_id, class: pattern, reducer, module, deploy: number };
     if (followed.loaded?.deploy === number) return;
-    // What a Brain loads when it begins is no deploy, and the configuration's module is loaded: nobody pays, nor waits.
+    // Loading at the start of a Brain is no deploy, and the configuration's module is loaded already: nobody pays or
+    // waits.
     const wait_ms = this.#is_open && module !== "" ? this.#price.wait(tenant_id) : 0;
     if (wait_ms > 0) {
       followed.retry_at_ms = monotonic_ms() + wait_ms;

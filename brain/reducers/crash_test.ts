@@ -1,6 +1,6 @@
 /**
- * A Brain is killed at each of its writes while it forks, trims, repairs or migrates a room, or stores a call: the room
- * is what it was before or what it was to be, a second try goes through, and nothing is left that no room names.
+ * A Brain is killed at each of its writes while it forks, trims, repairs or migrates a room, or stores a call.
+ * Afterwards the room has its old or its new state, a second try succeeds, and no object is left that no room names.
  */
 import assert from "node:assert/strict";
 import type { ArqonError } from "@arqon/proto";
@@ -49,7 +49,10 @@ const OPTIONS = {
 };
 const SHOWN = shownBy(VISIBLE);
 
-/** What the Brain that dies has, and those that live: the first one has the rooms before, the other one afterwards. */
+/**
+ * The stores of the Brain that dies, and the surviving Brains: the first owns the rooms before the kill, the other one
+ * afterwards.
+ */
 interface Bus {
   readonly world: ReducerWorld;
   readonly before: WorldBrain;
@@ -72,7 +75,7 @@ async function past({ after }: Bus, room_id: string, ask: PastAsk) {
   return JSON.parse(await after.service.past({ tenant_id: "t", room_id }, ask));
 }
 
-/** The total of a counter as it stands; null: it has none; a text: why nobody can say. */
+/** The total of a counter; null if it has none; a text if it cannot be read. */
 async function totalOf(bus: Bus, room_id: string): Promise<number | null | string> {
   try {
     const ask = { action: "show", prefix: "total", after: "", limit: 1 } as const;
@@ -83,7 +86,7 @@ async function totalOf(bus: Bus, room_id: string): Promise<number | null | strin
   }
 }
 
-/** A room of so many calls; nobody has it in memory afterwards. */
+/** Makes a room of so many calls that no Brain has in memory afterwards. */
 async function roomOf({ world, before }: Bus, room_id: string): Promise<void> {
   world.turn("a");
   for (let at = 0; at < CALLS; at++) await applied(before, room_id, "add", { data: "1" });
@@ -91,7 +94,7 @@ async function roomOf({ world, before }: Bus, room_id: string): Promise<void> {
   world.turn("nobody");
 }
 
-/** Has a Brain die behind each write of what it does, and before the first; says how many there are. */
+/** Kills a Brain after each write of a job, and before the first; returns the number of writes. */
 async function dieAtEach(
   { world }: Bus,
   act: (dying: DyingBrain, number: number) => Promise<unknown>,
@@ -106,7 +109,7 @@ async function dieAtEach(
   }
 }
 
-/** The objects of a room, and those of them that it does not need. */
+/** The objects of a room, and those that it does not need. */
 async function objectsOf({ parts }: Bus, room_id: string) {
   const stored = await parts.records.get(["t", room_id]);
   const record = decodeRecord(stored!.value)!;
@@ -207,7 +210,7 @@ async function migrateAtEach(bus: Bus, next: RunnableProgram): Promise<number> {
     await callAt(placeOf(room), dying.parts(bus.parts), own);
   }, () => Promise.resolve(bus.world.turn("nobody")));
   await roomOf(bus, "counter-deployed");
-  // Only now: whoever has heard of it migrates every room.
+  // Only now, since a Brain that knows of the deployment migrates every room.
   await storeModule(bus.after, SUM);
   const module = { module: next.module, at_ms: 1, by: "me" };
   const bucket = await bus.after.spine.keyValue(DEPLOYMENTS_BUCKET);
@@ -236,7 +239,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     const bus = await openBus(world, host);
     assert.ok(await forkAtEach(bus) >= 1);
     assert.ok(await trimAtEach(bus) >= 6);
-    // What is asked of both engines is the same; the rest asks nothing else of them.
+    // Both engines get the same calls; the other cases need one engine only.
     if (engine === "nats") return;
     assert.ok(await repairAtEach(bus) >= 3);
     assert.ok(await callAtEach(bus) >= 5);

@@ -1,4 +1,4 @@
-/** Which of the waiting rooms has its turn. */
+/** The order in which waiting rooms run. */
 import assert from "node:assert/strict";
 import { DueTurns } from "./service.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Reducers that fail again and again: the user whose calls do so is slowed, a room that fails for several
- * or by its timers is cut off for a while, and nobody else is. How fast a machine is decides nothing here.
+ * Reducers that fail repeatedly: a user whose calls fail is slowed. A room that fails for several users, or by its
+ * timers, is cut off for a while. Nobody else is affected. No case depends on the speed of the machine.
  */
 import assert from "node:assert/strict";
 import { sha256Hex } from "../../shared/sha256.ts";
@@ -35,7 +35,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await using world = await open({ modules: { moody: MOODY } });
     const brain = await world.start("a");
     for (const [at, user] of ["a", "a", "b", "b", "c"].entries()) {
-      // Clients may ask again, after a lost connection; what they are told again is no success.
+      // Clients may retry after a lost connection; a repeated answer does not count as a success.
       const about = { data: "x", user, id: `go-${at}` };
       for (let time = 0; time < (user === "c" ? 1 : 2); time++) {
         assert.match(String(await call(brain, "moody", "go", about)), /reducer-trap/);

@@ -1,6 +1,6 @@
 /**
- * The fuel of tenants: whoever uses more than its share waits or is refused, by calls or by timers, and
- * holds up no other tenant. How fast a machine is decides nothing here.
+ * The fuel of tenants: a tenant above its share waits or is refused, for calls and for timers, and delays no other
+ * tenant. No case depends on the speed of the machine.
  */
 import assert from "node:assert/strict";
 import type { ArqonError } from "@arqon/proto";
@@ -35,14 +35,14 @@ const TICKS = moduleOf({
         (br_if $more (i32.lt_u (local.get $at) (i32.const 60))))))
     (i32.const 0)`,
 });
-/** What compiling it costs is more than a tenant of these tests has. */
+/** Compiling it costs more fuel than a tenant of these tests has. */
 const LARGE = moduleOf({
   more: `(data (i32.const 1024) "${"x".repeat(4_096)}")`,
   apply: `(i32.const 0)`,
 });
-/** Any debt of these tests is worked off by then. */
+/** Any debt of these tests is repaid within this time. */
 const LONG_MS = 600_000;
-/** A command that never ends by itself costs a little more than 10,000: no machine is so slow that the next has fuel. */
+/** An endless command costs a little more than 10,000: on any machine the next one finds no fuel. */
 const BRAIN = { reducer_fuel_per_second: 200 };
 
 function callOf(
@@ -71,7 +71,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.deepEqual([refused.code, refused.reason], [429, "rate-limited"]);
     assert.match(refused.message, /200 fuel of reducers a second/);
     assert.ok((refused.retry_after_ms ?? 0) > 0);
-    // Not its other rooms, either; everybody else is answered.
+    // The tenant's other rooms wait, too; other tenants are answered.
     assert.equal(reasonOf(await callOf(brain, "t", "plain")), "rate-limited");
     assert.equal(reasonOf(await callOf(brain, "other", "plain")), "applied");
     assert.ok(await metric(brain, "brain_reducer_refused_total") >= 2);
@@ -107,7 +107,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await until("another tenant's is loaded", async () => await deploys("loaded") === 2);
     world.passed_ms += LONG_MS;
     await until("then the second is", async () => await deploys("loaded") === 3);
-    // A Brain that begins has no deploy to be paid.
+    // Loading at the start of a Brain is no deploy: nobody pays for it.
     const next = await world.start("b");
     world.turn("b");
     assert.equal(reasonOf(await callOf(next, "t", "plain")), "applied");
@@ -122,7 +122,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await until("timers run", async () => (await entriesOf(brain, "ticks")).length > count);
     const timers = (await entriesOf(brain, "ticks")).slice(1);
     const took_ms = timers[count - 1]!.time_ms - timers[0]!.time_ms;
-    // Two seconds' worth may run at once.
+    // The burst is two seconds' worth.
     const least_ms = (count / TIMERS_PER_SECOND - 2) * 1_000;
     assert.ok(took_ms >= least_ms * 0.9, `${count} timers in ${took_ms} ms`);
     const messages = (await messagesOf(brain, "ticks~reducer")).length;

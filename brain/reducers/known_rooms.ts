@@ -1,6 +1,6 @@
 /**
- * What a Brain knows of all rooms with reducers, whoever owns them: what it has to know without reading one. It learns of
- * it from the bucket of records, and reads and stores nothing.
+ * What a Brain knows of all rooms with reducers, whoever owns them, without reading one. It follows the bucket of
+ * records, and reads and stores nothing else.
  */
 import { ArqonError } from "@arqon/proto";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
@@ -10,37 +10,36 @@ import type { RoomAddress as Place } from "../rooms/commands/command.ts";
 import { type KnownRoom, knownRoom } from "./room/forking.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
-/** A name of a room of all tenants. */
+/** The key of a room among all tenants. */
 export const keyOf = ({ tenant_id, room_id }: Place): string => `${tenant_id}/${room_id}`;
 
-/** Rooms that somebody has called. */
+/** Rooms that have been called. */
 export class KnownRooms {
   readonly #rooms = new Map<string, KnownRoom>();
 
-  /** Takes note of a record. */
-  hear({ key: [tenant_id = "", room_id = ""], value }: KvChange): void {
-    // What is being removed is beside the records of rooms.
+  /** Applies a record of the bucket. */
+  apply({ key: [tenant_id = "", room_id = ""], value }: KvChange): void {
+    // The bucket also has the modules being removed.
     if (tenant_id === REMOVAL_KEY[0]) return;
     const key = keyOf({ tenant_id, room_id });
     const record = value && unlessNewer(() => decodeRecord(value));
-    // A newer Brain looks after it.
+    // A newer Brain handles it.
     if (record === undefined || record === "newer") this.#rooms.delete(key);
     else this.#rooms.set(key, knownRoom(tenant_id, room_id, record));
   }
 
-  /** All of them. */
   all(): Iterable<KnownRoom> {
     return this.#rooms.values();
   }
 
-  /** Those whose timers or entries wait for somebody; `isOver`: whether that time of a room has come. */
+  /** Rooms with due timers or unpublished entries; `isOver` says whether a room's time has been reached. */
   due(isOver: (at: KnownRoom, at_ms: number) => boolean): IteratorObject<KnownRoom> {
     return this.#rooms.values().filter((at) =>
       at.is_behind || at.next_ms !== null && isOver(at, at.next_ms)
     );
   }
 
-  /** Throws `room-limit` for one more room of a tenant that has so many. */
+  /** Throws `room-limit` if another room would exceed the tenant's limit. */
   requireFew(at: Place, rooms_per_tenant: number): void {
     if (this.#rooms.size < rooms_per_tenant || this.#rooms.has(keyOf(at))) return;
     const own = this.#rooms.values().reduce(

@@ -1,4 +1,4 @@
-/** Brains that die of a room's timer: it is set aside, its room answers calls, and other rooms' timers run. */
+/** A timer that kills two Brains is set aside: its room answers calls, and other rooms' timers run. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import {
@@ -39,12 +39,12 @@ const WAKES = moduleOf(TEXT);
 /** Another module that does the same. */
 const MENDED = moduleOf({ ...TEXT, more: `(func $mended)` });
 const HOURS_MS = 2 * 3_600_000;
-/** More than a timer that was taken up twice is left to whoever has it. */
+/** Longer than a timer that was claimed twice is left to its Brain. */
 const LEFT_MS = 31_000;
 const DEADLY = "wakes";
 const WELL = "wakes-well";
 
-/** A Brain that dies before an entry of the room is stored: of what it did then nobody hears. */
+/** A Brain that dies before an entry of the room is stored: nobody sees what it did then. */
 class Death implements Disposable {
   readonly #reached = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<never>();
@@ -101,7 +101,7 @@ class Writes {
 const kindsOf = async (brain: WorldBrain) =>
   (await entriesOf(brain, DEADLY)).map(({ kind }) => kind);
 
-/** What lets it run again. */
+/** The actions that let it run again. */
 const RELEASES: Readonly<Record<string, (brain: WorldBrain) => Promise<void>>> = {
   "the room is repaired": async ({ service }) => {
     await service.past({ tenant_id: "t", room_id: DEADLY }, { action: "repair" });
@@ -187,6 +187,6 @@ Deno.test("a timer that is due when its room is read costs no write more than on
   const next = await world.start("b", undefined, writes.through);
   world.turn("b");
   await eventsWhen(next, DEADLY, 1);
-  // That there are entries behind the snapshot is noted in any case.
+  // The mark for entries behind the snapshot is written in any case.
   assert.equal(writes.count, 1);
 });

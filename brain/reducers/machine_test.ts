@@ -1,11 +1,11 @@
 /**
- * A machine that has no stack left for a call comes to no outcome of it: nothing is stored, whoever asked is told to
- * come again, and the room goes on. The stack is that of a V8 that may use little of it.
+ * A machine without stack for a call reaches no outcome: nothing is stored, the caller is told to retry, and the room
+ * continues. V8 gets a small stack for it.
  */
 import assert from "node:assert/strict";
 
 const PROGRAM = new URL("./testing/small_stack.ts", import.meta.url).pathname;
-/** Less than the calls need that go deepest, and more than all else here does. */
+/** Less than the deepest calls need, and more than everything else here. */
 const STACK_KIB = 140;
 
 Deno.test("what a machine cannot do is no outcome, wherever in a call that shows", async () => {
@@ -19,6 +19,6 @@ Deno.test("what a machine cannot do is no outcome, wherever in a call that shows
   const count = (what: string) => outcomes.filter((outcome: string) => outcome === what).length;
   assert.equal(count("applied") + count(refused), outcomes.length, outcomes.join("\n"));
   assert.ok(count("applied") > 0 && count(refused) > 0, outcomes.join("\n"));
-  // Each depth was followed by a call that any machine can do.
+  // Each depth was followed by a call that any machine can run.
   assert.deepEqual([entries, events], [outcomes.length + count("applied"), entries]);
 });

@@ -4,7 +4,7 @@ import type { Counter, Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Breakers } from "../../shared/rates/breaker.ts";
 
-/** What is asked when somebody looks. */
+/** Read when metrics are collected. */
 export interface ReducerGauges {
   readonly rooms: () => number;
   readonly bytes: () => number;
@@ -12,20 +12,20 @@ export interface ReducerGauges {
   /** Requests that the thread has not answered. */
   readonly asked: () => number;
   readonly slow_tenants: () => number;
-  /** Rooms of this Brain that are cut off. */
+  /** Cut-off rooms of this Brain. */
   readonly cut_off: () => number;
   readonly breakers: Pick<Breakers, "senders" | "senders_dropped">;
 }
 
-/** Of modules that nobody needs any longer. */
+/** Metrics of unused modules. */
 export interface RemovalMetrics {
-  /** How many there are, as the Brain knows that looks after them. */
+  /** Counts known to the Brain that removes modules. */
   readonly modules: (count: { readonly stored: number; readonly unused: number }) => void;
-  /** `outcome`: removed, or unsure when nobody could say which are needed. */
+  /** `outcome`: removed, or unsure if it is unknown which modules are needed. */
   readonly removals: Counter<"outcome">;
 }
 
-/** Makes them. */
+/** Registers the metrics of unused modules. */
 export function createRemovalMetrics(registry: Registry): RemovalMetrics {
   const { counter, gauge } = metricsOn(registry);
   const modules = gauge(
@@ -46,7 +46,7 @@ export function createRemovalMetrics(registry: Registry): RemovalMetrics {
   };
 }
 
-/** How often modules that were deployed came into this Brain. `outcome`: loaded, failed, or held when its tenant owes fuel. */
+/** Deployed modules that this Brain loaded. `outcome`: loaded, failed, or held while its tenant owes fuel. */
 export const createDeployMetric = (registry: Registry): Counter<"outcome"> =>
   metricsOn(registry).counter(
     "brain_reducer_deploys_total",
@@ -54,7 +54,7 @@ export const createDeployMetric = (registry: Registry): Counter<"outcome"> =>
     "outcome",
   );
 
-/** How much fuel reducers have used. */
+/** Fuel used by reducers. */
 export const createFuelMetric = (registry: Registry): Counter =>
   metricsOn(registry).counter(
     "brain_reducer_fuel_total",
@@ -98,7 +98,7 @@ function registerGauges(registry: Registry, gauges: ReducerGauges): void {
 /** The metrics, by what they measure. */
 export type ReducerMetrics = ReturnType<typeof createReducerMetrics>;
 
-/** Makes them. */
+/** Registers the metrics; gauges are read at a scrape. */
 export function createReducerMetrics(registry: Registry, gauges: ReducerGauges) {
   const { counter } = metricsOn(registry);
   registerGauges(registry, gauges);
@@ -138,7 +138,7 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges) 
       "brain_reducer_conflicts_total",
       "How often another Brain had written a room's log first; the room is read again.",
     ),
-    told: counter(
+    value_messages: counter(
       "brain_reducer_value_messages_total",
       "Messages with changes of visible values of rooms with reducers that this Brain published.",
     ),

@@ -1,4 +1,4 @@
-/** The programs that `[[reducers]]` names: read, checked, and stored where every Brain finds them. */
+/** The programs that `[[reducers]]` names: read, checked, and stored for every Brain. */
 import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
@@ -19,7 +19,7 @@ export interface Named {
   readonly wanted: Wanted;
 }
 
-/** The programs of the configuration, stored where every Brain finds them. */
+/** The programs of the configuration, stored for every Brain. */
 export async function namePrograms(
   { config: { reducers }, spine, readFile }: NamingOptions,
   objects: ObjectStore,

@@ -1,6 +1,6 @@
 /**
- * What admins ask about the past of rooms with reducers: each question once, few at a time. How it is answered is in
- * `room/`; which rooms there are, and when one may be removed from its calls, is `service.ts`.
+ * Admins' requests about the past of rooms with reducers: each request runs once, few at a time. `room/` has the
+ * answers; `service.ts` knows the rooms.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
@@ -14,7 +14,7 @@ import { showPast } from "./room/showing_past.ts";
 import { trimRoom } from "./room/trimming.ts";
 import type { Shown } from "./visible/shown.ts";
 
-/** Questions that are answered at a time: each may apply thousands of entries. */
+/** Requests that run at a time: each may apply thousands of entries. */
 const ASKED_MAX = 4;
 const RETRY_MS = 1_000;
 
@@ -23,7 +23,7 @@ interface Place {
   readonly room_id: string;
 }
 
-/** What is known of a room's program. */
+/** The configured program of a room. */
 interface Named {
   readonly program: Pick<RunnableProgram, "id">;
   readonly history: HistoryLimits;
@@ -31,23 +31,23 @@ interface Named {
   readonly shown: Shown;
 }
 
-/** What it needs of the service. */
+/** The dependencies and settings of `ReducerPast`. */
 export interface ReducerPastOptions {
   readonly parts: RoomParts;
   readonly metrics: ReducerMetrics;
   /** Throws `invalid-command` for a room without a reducer. */
   readonly namedFor: (at: Place) => Named;
-  /** Throws `room-limit` when the tenant has too many rooms. */
+  /** Throws `room-limit` if the tenant has too many rooms. */
   readonly requireFew: (at: Place) => void;
-  /** Forks of a room that have no snapshot of their own yet. */
+  /** Forks of a room without a snapshot of their own. */
   readonly forksOf: (at: Place) => readonly string[];
-  /** Does something while the room is let go. */
+  /** Runs a job while the room is closed here. */
   readonly alone: <T>(at: Place, job: () => Promise<T>) => Promise<T>;
-  /** Has the room read now. */
+  /** Starts reading the room. */
   readonly wake: (at: Place) => void;
 }
 
-/** Answers them. */
+/** Answers admins about the past of rooms; each request runs once, few at a time. */
 export class ReducerPast {
   readonly #options: ReducerPastOptions;
   #asked = 0;
@@ -94,7 +94,7 @@ export class ReducerPast {
         requireFew(at);
         const from = { ...other, log_room_id: source.log_room_id };
         const fork = await alone(at, () => forkRoom(place, from, ask, parts));
-        // It is stored on its own then, before the other room may lose what it begins with.
+        // The fork gets its own snapshot then, before the other room may lose its start.
         wake(at);
         return fork;
       }

@@ -1,4 +1,4 @@
-/** The past of rooms on both engines: shown, shared with another room, removed, and gone on without. */
+/** The past of rooms on both engines: shown, forked, trimmed and repaired. */
 import assert from "node:assert/strict";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
@@ -40,7 +40,7 @@ async function add(brain: WorldBrain, room_id: string, times: number): Promise<v
   for (let at = 0; at < times; at++) await applied(brain, room_id, "add", { data: "1" });
 }
 
-/** Where a text stands in what is stored of the room beside its events. */
+/** Where a text occurs in the stored data of the room, its events aside. */
 async function placesOf(brain: WorldBrain, text: string): Promise<string[]> {
   const has = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes).includes(text);
   const messages = await messagesOf(brain, "counter~reducer");
@@ -82,7 +82,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await assert.rejects(fork(brain, "auction", "counter"), /different reducers/);
     await assert.rejects(fork(brain, "counter-c", "counter", 99), /no entry 99 yet/);
     await assert.rejects(fork(brain, "counter-c", "counter-d"), /counter-d has no entry: nobody/);
-    // Whoever has the fork reads its past where it is, until it has a snapshot of its own.
+    // The owner of the fork reads its past from the source until the fork has a snapshot of its own.
     const other = await world.start("b");
     world.turn("b");
     const { entry, answer } = await applied(other, "counter-b", "add", { data: "5" });
@@ -113,7 +113,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     }
     const all = await past(brain, "counter", { action: "trim" });
     assert.equal(all.offset, 23);
-    // What is left has no entry in it.
+    // The remaining messages have no entry.
     assert.equal((await messagesOf(brain, "counter~reducer")).length, 1);
     const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");
     const snapshots = async () =>
@@ -125,7 +125,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal((await applied(other, "counter", "add", { data: "1" })).answer, 25);
     await assert.rejects(show(other, "counter", { offset: 22 }), /is not kept/);
     assert.equal(total(await show(other, "counter", { offset: 24 })), "24");
-    // A fork that has nothing of its own yet, since nobody reads it, holds its source's past.
+    // A fork without a snapshot, since nobody reads it, keeps its source's past.
     world.turn("nobody");
     await fork(other, "counter-b", "counter", 24);
     await until("its record is known", async () => {
@@ -155,7 +155,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await add(brain, "counter", 8);
     await fork(brain, "counter-b", "counter", 7);
     await add(brain, "counter-b", 8);
-    // Until the Brain has heard of that snapshot, the fork holds the past.
+    // Until the Brain knows of that snapshot, the fork keeps the past.
     await until(
       "a trim",
       () => past(brain, "counter", { action: "trim" }).then(() => true, () => false),
@@ -164,7 +164,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       fork(brain, "counter-c", "counter-b", 6),
       /what counter-b was .* not kept/,
     );
-    // What it began with is in its own snapshot.
+    // Its own snapshot has the state it began with.
     assert.equal((await fork(brain, "counter-c", "counter-b", 7)).offset, 7);
     const { entry, answer } = await applied(brain, "counter-c", "add", { data: "1" });
     assert.deepEqual([entry, answer], [8, 8]);
@@ -185,7 +185,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       const stored = await records.get(["t", "counter-c"]);
       return decodeRecord(stored!.value)?.snapshot !== "";
     });
-    // The source goes on until its log and snapshots have nothing of then.
+    // The source continues until its log and snapshots have nothing of that time.
     const log = await brain.spine.log("t", {
       ...{ history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined },
     });
@@ -221,7 +221,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await add(brain, "counter", 23);
     await eventsWhen(brain, "counter", 23);
     assert.deepEqual(await past(brain, "counter", { action: "repair" }), { lost: null });
-    // The newest snapshot, and all of the log but its last messages, are gone.
+    // The newest snapshot is gone, and all of the log but its last messages.
     const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");
     const stored = (await objects.list()).filter(({ name }) => name.startsWith("snapshot-"));
     const offsetOf = (name: string) => Number(name.split("-")[2]);

@@ -1,4 +1,4 @@
-/** Rooms that are read again: by the program that each entry was applied by, or not at all. */
+/** Rooms that are read again: each entry by the program that applied it, or not at all. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { moduleOf } from "./testing/guest_text.ts";
@@ -14,7 +14,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");
     for (let at = 0; at < 5; at++) await applied(brain, "counter", "add", { data: "2" });
-    // It counts nothing: what it made of the old entries would be another room.
+    // This program counts nothing: replaying old entries by it would make another room.
     const other = await world.start("b", {
       counter: moduleOf({ apply: `${WRITES} (i32.const 0)` }),
     });

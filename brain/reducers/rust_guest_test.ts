@@ -1,4 +1,4 @@
-/** A reducer in Rust with a migration and a schema takes a room over that one in AssemblyScript was. */
+/** A reducer in Rust with a migration and a schema takes over a room of one in AssemblyScript. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { deploy, rollBack, storeModule } from "./testing/deploys.ts";
@@ -14,7 +14,7 @@ Deno.test("a module in Rust migrates what another one has counted, once, and is 
   const tally = built("tally_rust");
   await storeModule(brain, tally);
   await deploy(brain, "counter", tally);
-  // Nobody calls: a room in memory is migrated all the same.
+  // Without a call: a room in memory is migrated all the same.
   const last = (await eventsWhen(brain, "counter", 3)).at(-1);
   assert.deepEqual([last?.type, last?.data], ["taken-over", "10"]);
   assert.match(String(await call(brain, "counter", "add", { data: "x" })), /^400 .*as JSON/);
@@ -22,7 +22,7 @@ Deno.test("a module in Rust migrates what another one has counted, once, and is 
   assert.equal((await applied(brain, "counter", "add", { data: " 2 " })).answer, 12);
   const entries = await entriesOf(brain, "counter");
   assert.deepEqual(entries.map(({ kind }) => kind), ["command", "command", "migrate", "command"]);
-  // The previous module finds none of its values, and is asked by no schema.
+  // The previous module finds none of its values, and has no schema.
   await rollBack(brain, "counter");
   const counted = async () => (await applied(brain, "counter", "add", { data: "1" })).answer;
   await until("the previous module", async () => await counted() === 1);

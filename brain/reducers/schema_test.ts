@@ -1,4 +1,4 @@
-/** Calls that a module's schema forbids: before the log, by the program that would apply them. */
+/** Calls that a module's schema forbids are refused before the log, by the program that would apply them. */
 import assert from "node:assert/strict";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { applied, call, entriesOf, metric, ONE_ENGINE } from "./testing/reducer_world.ts";
@@ -46,7 +46,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.equal(entries.length, 31);
     const [first] = entries;
     assert.equal(first?.kind === "command" && new TextDecoder().decode(first.data), "50");
-    // Another Brain has a narrower schema: the new is judged by it, the old is told what it came to.
+    // Another Brain has a stricter schema: it checks the new call, and repeats the outcome of the old one.
     const other = await world.start("b", { counter: typed(10) });
     world.turn("b");
     assert.match(

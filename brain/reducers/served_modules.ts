@@ -1,13 +1,13 @@
 /**
- * Gives clients the module that is a room, page by page, where its class allows that: metered, so that one that loops in
- * a client ends there, too. Who may ask is decided before.
+ * Serves a room's module to clients, page by page, if its class allows that: metered, so that an endless loop ends in a
+ * client, too. The caller has authorized the request.
  */
 import { createHash } from "node:crypto";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { RunnableProgram } from "./log/program.ts";
 import type { ReducerHost } from "./thread/host.ts";
 
-/** Bytes of a page; as base64 they are a third more. */
+/** Bytes of a page; base64 adds a third. */
 const PAGE_BYTES = 98_304;
 
 interface Served {
@@ -15,7 +15,7 @@ interface Served {
   readonly sha256: string;
 }
 
-/** Modules as clients get them, for as long as their programs are known here. */
+/** Modules as clients get them, cached as long as their programs are. */
 const made = new WeakMap<RunnableProgram, Promise<Served>>();
 
 function servedOf(program: RunnableProgram, host: Pick<ReducerHost, "metered">): Promise<Served> {
@@ -30,7 +30,7 @@ function servedOf(program: RunnableProgram, host: Pick<ReducerHost, "metered">):
   return making;
 }
 
-/** The page from a byte on, as JSON. Rejects as the thread does. */
+/** The page that starts at a byte, as JSON. Rejects as the thread does. */
 export async function modulePage(
   program: RunnableProgram,
   from: number,

@@ -1,6 +1,6 @@
 /**
- * The rooms with reducers of a Brain: which classes have one, which rooms are read, whose turn it is to run the
- * timers of a room that nobody calls. How one room runs is `room/reduced_room.ts`.
+ * The rooms with reducers of a Brain: which classes have one, which rooms are loaded, which idle room runs its timers
+ * next. `room/reduced_room.ts` runs one room.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
@@ -47,12 +47,12 @@ import { ReducerHost } from "./thread/host.ts";
 import { type FuelUsage, fuelUsage } from "./usage/fuel_usage.ts";
 import { type Shown, shownBy } from "./visible/shown.ts";
 
-/** How often rooms are looked at that nobody calls, in ms. */
+/** Interval of the checks of idle rooms, in ms. */
 const SWEEP_MS = 500;
-/** Rooms that are read at a time because of such a look. */
+/** Rooms loaded at a time by such a check. */
 const SWEEP_ROOMS = 64;
 
-/** What rooms with reducers need of their Brain. */
+/** What rooms with reducers need from their Brain. */
 export interface ReducerServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "brain" | "limits" | "rooms" | "reducers" | "watchdog" | "usage">;
@@ -60,7 +60,7 @@ export interface ReducerServiceOptions
   readonly openClasses: OpenClasses;
   /** Reads a file of the configuration; throws when it cannot. */
   readonly readFile: (path: string) => Uint8Array;
-  /** Reports another configuration; absent: it stays as it is. */
+  /** Changes of the configuration; absent: there are none. */
   readonly changes?: ConfigChanges | undefined;
 }
 
@@ -75,7 +75,7 @@ export class ReducerService implements ReducerCalls {
   readonly #shared: ReducedRoomOptions;
   readonly #removal: ModuleRemoval;
   readonly #usage: FuelUsage;
-  /** Those in memory; the one that was called longest ago first. */
+  /** Loaded rooms; the least recently called first. */
   readonly #rooms = new Map<string, ReducedRoom>();
   readonly #closing = new Map<string, Promise<void>>();
   readonly #known = new KnownRooms();
@@ -145,7 +145,7 @@ export class ReducerService implements ReducerCalls {
       ...{ metrics: createRemovalMetrics(registry), log, monotonic_ms: options.monotonic_ms },
     });
     programs.onChange((tenant_id) => this.#migrate(tenant_id));
-    const watch = stores.records.watch([], (change) => this.#known.hear(change));
+    const watch = stores.records.watch([], (change) => this.#known.apply(change));
     watch.ready.catch((error) => log.error("rooms with reducers are not known", { error }));
     this.#stops.push(() => watch.stop(), view.onOwnership(() => this.#look()));
     this.#sweep = setInterval(() => this.#look(), SWEEP_MS);
@@ -156,7 +156,7 @@ export class ReducerService implements ReducerCalls {
     const { brain, limits } = config;
     return {
       parts: this.#parts,
-      // Another configuration may give a room another reducer; without any it keeps what it has.
+      // A new configuration may give a room another reducer; without any it keeps its own.
       wanted: (at) => {
         const one = this.#classOf(at);
         return one && this.#programs.wanted(one);
@@ -177,7 +177,7 @@ export class ReducerService implements ReducerCalls {
     };
   }
 
-  /** The thread has died: what it knew is read again when it is needed. */
+  /** The thread has died: its rooms are read again on demand. */
   onThreadEnd(detail: string): void {
     this.#metrics.thread_ends.inc();
     this.#options.log.error("the thread that runs reducers has died", { detail });
@@ -224,7 +224,7 @@ export class ReducerService implements ReducerCalls {
     return { rooms, total: all.length };
   }
 
-  /** Stores every room, then does nothing more. Idempotent. */
+  /** Stores every room, then takes no more calls. Idempotent. */
   drain(): Promise<void> {
     return this.#drained ??= this.#end();
   }
@@ -240,7 +240,7 @@ export class ReducerService implements ReducerCalls {
     await this.#usage.close();
   }
 
-  /** Another program is wanted: rooms that nobody calls have it, too, where they are in memory and wait for it. */
+  /** Another program is wanted: loaded idle rooms that need a migration get one. */
   #migrate(tenant_id: string): void {
     for (const room of this.#rooms.values()) {
       if (room.at.tenant_id !== tenant_id) continue;
@@ -248,7 +248,7 @@ export class ReducerService implements ReducerCalls {
     }
   }
 
-  /** Timers and deploys of the tenant that have waited for its budget may go on. */
+  /** Timers and deploys of the tenant that waited for its budget may continue. */
   wakeAll(tenant_id: string): void {
     this.#programs.hasOpened(tenant_id);
     for (const room of this.#rooms.values()) if (room.at.tenant_id === tenant_id) room.wake();
@@ -259,7 +259,7 @@ export class ReducerService implements ReducerCalls {
     return view.ownerOf(tenant_id, room_id) === view.brain_id;
   }
 
-  /** The room, with a place in memory. Rejects with the refusal of the call. */
+  /** The room, after making space for it in memory. Rejects with the refusal of the call. */
   async #roomOf(at: Place): Promise<ReducedRoom> {
     const key = keyOf(at);
     for (;;) {
@@ -285,7 +285,7 @@ export class ReducerService implements ReducerCalls {
     }
   }
 
-  /** True: there is a place. False: one was made, and everything may be another by now. */
+  /** True: there is space. False: a room was closed for it, and everything may have changed meanwhile. */
   async #hasPlace(): Promise<boolean> {
     const { reducer_rooms, reducer_bytes } = this.#options.config.brain;
     const bytes = this.#rooms.values().reduce((sum, room) => sum + room.bytes, 0);
@@ -306,7 +306,7 @@ export class ReducerService implements ReducerCalls {
     return reducer === undefined ? undefined : { tenant_id, pattern, reducer };
   }
 
-  /** Throws `invalid-command` for a room that has none. */
+  /** Throws `invalid-command` if the room has none. */
   #namedFor(at: Place) {
     const { room_id } = at;
     const one = this.#classOf(at);
@@ -325,7 +325,7 @@ export class ReducerService implements ReducerCalls {
     return shownBy(this.#followed.classes.of(tenant_id, room_id).reducer_visible);
   }
 
-  /** Throws `invalid-command` for a room that has none, and `room-limit`. */
+  /** Throws `invalid-command` if the room has none, and `room-limit`. */
   #make(at: Place): ReducedRoom {
     const { log_room_id, history } = this.#namedFor(at);
     this.#requireFew(at);
@@ -347,7 +347,7 @@ export class ReducerService implements ReducerCalls {
     return closing;
   }
 
-  /** Does something while the room is let go and is not read again here. */
+  /** Runs a job while the room is closed and not loaded again here. */
   async #alone<T>(at: Place, job: () => Promise<T>): Promise<T> {
     const key = keyOf(at);
     for (let other; (other = this.#closing.get(key)) !== undefined;) await other;
@@ -360,12 +360,12 @@ export class ReducerService implements ReducerCalls {
     return await done;
   }
 
-  /** Where it has no reducer any longer, or there is no place now, it is looked at again. */
+  /** If the room has no reducer, or there is no space, the next check tries again. */
   #wake(at: Place): void {
     this.#roomOf(at).then((room) => room.wake(), () => {});
   }
 
-  /** Lets rooms go that are another's or forgotten; reads those whose timers or entries wait for somebody. */
+  /** Closes rooms of other owners and idle ones; loads rooms with due timers or unpublished entries. */
   #look(): void {
     for (const room of [...this.#rooms.values()]) {
       if (room.is_forgotten || room.is_idle && !this.#owns(room.at)) void this.#close(room);
@@ -378,7 +378,7 @@ export class ReducerService implements ReducerCalls {
       if (this.#closing.has(key) || this.#rooms.get(key)?.is_loaded || !this.#owns(at)) {
         return false;
       }
-      // Entries whose events are not published do not wait until timers may run.
+      // Unpublished events do not wait until timers may run.
       return (at.is_behind ? fuel.wait(at.tenant_id) : fuel.timersWait(at.tenant_id)) === 0;
     };
     const isOver = (at: Place, at_ms: number) => this.#times.isOver(at.tenant_id, at_ms);
@@ -388,8 +388,8 @@ export class ReducerService implements ReducerCalls {
 }
 
 /**
- * Starts rooms with reducers. Rejects with `spine-unavailable` when a bucket cannot be opened, and with what is
- * wrong with a module of the configuration.
+ * Starts rooms with reducers. Rejects with `spine-unavailable` if a bucket cannot be opened, or with the fault of a
+ * module of the configuration.
  */
 export async function startReducers(options: ReducerServiceOptions): Promise<ReducerService> {
   const { spine, config } = options;
@@ -427,12 +427,12 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   }
 }
 
-/** The turns of a Brain. */
+/** The round-robin order of a Brain's waiting rooms. */
 export class DueTurns {
-  /** Rooms that have had theirs since all had. */
+  /** Rooms that had their turn in this round. */
   #had = new Set<string>();
 
-  /** The next ones of those that wait, at most so many. */
+  /** The next waiting rooms, at most so many. */
   take<P extends Place>(waiting: Iterable<P>, most: number): P[] {
     const had = new Set<string>();
     const tenants = new Map<string, P[]>();
@@ -449,7 +449,7 @@ export class DueTurns {
         else if (taken.push(at) === most) break;
       }
     }
-    // With fewer, all have had their turn. What no longer waits is forgotten.
+    // With fewer, the round is complete. Rooms that no longer wait are dropped.
     this.#had = taken.length < most ? new Set() : had.union(new Set(taken.map(keyOf)));
     return taken;
   }

@@ -1,4 +1,4 @@
-/** Rooms with reducers on both engines: calls, events, what reducers may not do, who takes over. */
+/** Rooms with reducers on both engines: calls, events, refusals of reducers, takeovers. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { moduleOf } from "./testing/guest_text.ts";
@@ -59,7 +59,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       const before = brain;
       const running = calls.map((id) => call(before, "counter", "add", { data: "1", id }));
       await running[5];
-      // The next one begins while the other one is at it, and is told nothing.
+      // The next one starts during the first, and gets no answer from it.
       const next = await world.start(`b${turn}`);
       world.turn(`b${turn}`);
       if (engine === "nats") await before.kill();
@@ -73,7 +73,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       assert.equal((await applied(next, "counter", "add", { data: "0" })).answer, sum);
       brain = next;
     }
-    // What the log says, read without a reducer: each call once, however often it was made.
+    // The log, read without a reducer: each call once, however often it was sent.
     const firsts = new Map<string, number>();
     for (const entry of await entriesOf(brain, "counter")) {
       if (entry.kind !== "command" || entry.id === "" || firsts.has(entry.id)) continue;

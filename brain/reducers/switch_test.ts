@@ -33,7 +33,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await until("loaded", async () => await loads(brain, "loaded") === 1);
     assert.equal((await applied(brain, "counter", "add", { data: "1" })).answer, 201);
     assert.equal(await switches(brain, "taken"), 1);
-    // Nobody calls: the room is migrated all the same.
+    // Without a call: the room is migrated all the same.
     await storeModule(brain, SUM);
     await deploy(brain, "counter", SUM);
     const moved = (await eventsWhen(brain, "counter", 203)).at(-1);
@@ -43,7 +43,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await until("rolled back", async () => await loads(brain, "loaded") === 3);
     assert.equal((await applied(brain, "counter", "add", { data: "5" })).answer, 5);
     assert.deepEqual((await kindsOf(brain)).filter((kind) => kind === "migrate").length, 1);
-    // Who takes over replays each entry by its own program, and goes on with the one that is deployed.
+    // A new owner replays each entry by its own program, and continues with the deployed one.
     const other = await world.start("b");
     world.turn("b");
     assert.equal((await applied(other, "counter", "add", { data: "1" })).answer, 6);
@@ -64,12 +64,12 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal((await applied(brain, "counter", "add", { data: "3" })).answer, 3);
     assert.deepEqual(await kindsOf(brain), ["command", "migrate", "command"]);
     assert.ok(brain.lines.some((line) => /could not migrate a room/.test(line)), "it is logged");
-    // Another Brain knows it from what is stored, and does not try it again.
+    // Another Brain reads this from storage, and does not try again.
     const other = await world.start("b");
     world.turn("b");
     assert.equal((await applied(other, "counter", "add", { data: "4" })).answer, 7);
     assert.equal(await switches(other, "refused"), 0);
-    // Deployed once more: the room has what it lacked.
+    // Deployed again: the room now has what it lacked.
     await deploy(other, "counter", SUM);
     await eventsWhen(other, "counter", 4);
     assert.equal((await applied(other, "counter", "any")).answer, 7);
@@ -82,7 +82,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await deploy(brain, "counter", SUM);
     await until("failed", async () => await loads(brain, "failed") > 0);
     assert.equal((await applied(brain, "counter", "add", { data: "1" })).answer, 2);
-    // Who begins now has the room from its log; a room without one is not begun with an old module.
+    // A Brain that starts reads the room's program from its log; a new room does not start with an old module.
     const other = await world.start("b");
     world.turn("b");
     assert.equal((await applied(other, "counter", "add", { data: "1" })).answer, 3);
@@ -114,7 +114,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
         const outcome = await call(next, "counter", "any");
         return typeof outcome === "string" ? undefined : outcome;
       });
-      // What the log says, read without a reducer: those that came before the one switch of this round.
+      // The log, read without a reducer: the entries before the one switch of this round.
       const entries = (await entriesOf(next, "counter")).slice(seen);
       const at = entries.findIndex(({ kind }) => kind === "migrate");
       assert.ok(at > 3, `entry ${at}`);

@@ -1,6 +1,6 @@
 /**
- * How much work the rooms of one tenant may cause in a second on one Brain: what their commands and timers cost is charged
- * after they have run, and while something is owed none of its rooms goes on. Whoever calls one then is refused.
+ * The rate limit of the work that one tenant's rooms cause on a Brain: commands and timers are charged after they ran,
+ * and while the tenant has a debt, its rooms wait. Calls are refused meanwhile.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -9,35 +9,34 @@ import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { createFuelBuckets, type FuelBuckets } from "../../shared/rates/fuel_bucket.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
-/** What it needs. */
+/** The dependencies and settings of `TenantFuel`. */
 export interface TenantFuelOptions extends Pick<Env, "monotonic_ms"> {
-  /** Fuel a second and tenant, as it is now. */
+  /** Fuel per second and tenant, currently. */
   readonly per_second: () => number;
   /** Counts fuel. */
   readonly used: Pick<Counter, "inc">;
-  /** In how many ms timers of the tenant may ask again which a budget holds back; 0, or absent: none does. */
+  /** Ms until a tenant's timers that a budget blocks may ask again; 0, or absent: none are blocked. */
   readonly budgetWait?: (tenant_id: string) => number;
 }
 
-/** The part of a tenant's fuel that its timers may use, so that its calls have the other, and who shares the cores. */
+/** The share of a tenant's fuel for timers, so that its calls have the rest. */
 const TIMERS_PART = 0.5;
-/** Tenants that are remembered. */
 const TENANTS_MAX = 4_096;
-/** How much of it they may use at once: many rooms have their timers at one time. */
+/** The burst of timers: many rooms have timers at the same time. */
 const TIMERS_BURST_SECONDS = 0.25;
-/** How far ahead turns are given out. */
+/** How far ahead rooms are spread. */
 const TURNS_AHEAD_MS = 1_000;
-/** What running some timers of a room costs at least: a message of its log. */
+/** The least cost of running a room's timers: a message of its log. */
 const TURN_FUEL = 500;
 
 /** The fuel of all tenants. */
 export class TenantFuel {
   readonly #options: TenantFuelOptions;
   readonly #buckets: FuelBuckets;
-  /** What timers use, which is in the other one, too. */
+  /** The fuel of timers, which also counts in the other bucket. */
   readonly #timers: FuelBuckets;
   readonly #timers_per_second = () => this.#options.per_second() * TIMERS_PART;
-  /** When the next room of a tenant that has to wait may run its timers, monotonic ms. */
+  /** When the next waiting room of a tenant may run its timers, monotonic ms. */
   readonly #turns = new BoundedMap<string, number>(TENANTS_MAX);
 
   constructor(options: TenantFuelOptions) {
@@ -46,7 +45,7 @@ export class TenantFuel {
     this.#timers = createFuelBuckets(this.#timers_per_second, TENANTS_MAX, TIMERS_BURST_SECONDS);
   }
 
-  /** In how many ms the tenant's rooms may go on; 0: now. */
+  /** Ms until the tenant's rooms may continue; 0: now. */
   wait(tenant_id: string): number {
     return this.#buckets.wait(tenant_id, this.#options.monotonic_ms());
   }
@@ -58,14 +57,14 @@ export class TenantFuel {
     return Math.max(this.wait(tenant_id), this.#timers.wait(tenant_id, now_ms), budget_ms);
   }
 
-  /** Whether a budget holds them back: that may take days. */
+  /** Whether a budget blocks them, which may take days. */
   holdsTimers(tenant_id: string): boolean {
     return (this.#options.budgetWait?.(tenant_id) ?? 0) > 0;
   }
 
   /**
-   * In how many ms a room is to ask again whose timers have to wait: each of the tenant's at another time, so that they do
-   * not all come at once.
+   * Ms until a room with blocked timers is to ask again: each of the tenant's rooms at another time, so that they do
+   * not retry all at once.
    */
   timersTurn(tenant_id: string): number {
     const now_ms = this.#options.monotonic_ms();
@@ -76,19 +75,19 @@ export class TenantFuel {
     return at_ms - now_ms;
   }
 
-  /** Takes note that units which are charged were used by timers. */
+  /** Records that charged units were used by timers. */
   spendTimers(tenant_id: string, units: number): void {
     this.#timers.spend(tenant_id, units / UNITS_PER_FUEL, this.#options.monotonic_ms());
   }
 
-  /** Charges a tenant with units that were used for it. */
+  /** Charges a tenant for used units. */
   spend(tenant_id: string, units: number): void {
     const fuel = units / UNITS_PER_FUEL;
     this.#options.used.inc(fuel);
     this.#buckets.spend(tenant_id, fuel, this.#options.monotonic_ms());
   }
 
-  /** What whoever asks receives, when it has to wait so long; it is not done later. */
+  /** The refusal of a caller that would have to wait this long; the call is not queued. */
   refusal(retry_after_ms: number): ArqonError {
     const detail = `this tenant has ${this.#options.per_second()} fuel of reducers a second; ` +
       `retry after ${retry_after_ms} ms`;

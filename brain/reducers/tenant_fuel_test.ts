@@ -1,4 +1,4 @@
-/** Fuel that a tenant's timers have, and when its rooms ask again for it. Pure: time is a number here. */
+/** The fuel of a tenant's timers, and when its rooms ask again. Pure: time is a number here. */
 import assert from "node:assert/strict";
 import { TenantFuel } from "./tenant_fuel.ts";
 
@@ -31,7 +31,7 @@ Deno.test("timers have half of a tenant's fuel, and a quarter of a second of tha
 Deno.test("rooms whose timers wait do not all come at once, nor too late", () => {
   const { clock, fuel, spend } = fuelOf(1_000_000);
   spend(175_000);
-  // 500 fuel a room, of 500,000 a second.
+  // 500 fuel a room, of 500,000 per second.
   assert.deepEqual([1, 2, 3].map(() => fuel.timersTurn("t")), [100, 101, 102]);
   clock.now_ms += 50;
   assert.equal(fuel.timersTurn("t"), 53);

@@ -1,6 +1,6 @@
 /**
- * A room that ticks by a timer which sets itself: no tick is lost or doubled, a pause is made up for as
- * the reducer says, and whoever takes the room over ticks on. How fast a machine is decides nothing here.
+ * A room that ticks by a timer which sets itself: no tick is lost or doubled, a pause is made up for as the reducer
+ * says, and a new owner continues to tick. No case depends on the speed of the machine.
  */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
@@ -16,7 +16,7 @@ import { applied, messagesOf, ONE_ENGINE, type WorldBrain } from "./testing/redu
 const arena = Deno.readFileSync(
   new URL("../../policies/build/reducers/arena.wasm", import.meta.url),
 );
-/** Any command but a timer's sets 256 timers; each timer sets itself anew, as soon as it may. */
+/** Any command but a timer's sets 256 timers; each timer sets itself again, as soon as it may. */
 const WAKES = {
   more: `(func $set (param $key i32) (call $room_schedule (local.get $key) (i32.const 4)
     (i64.add (call $room_now) (i64.const 10)) (local.get $key) (i32.const 4)
@@ -35,7 +35,7 @@ const WAKES = {
     (i32.const 0)`,
 };
 const TICK_MS = 50;
-/** Ticks that the reducer makes up for, and one each that is due before and after them. */
+/** Ticks that the reducer makes up for, and one before and one after them. */
 const MADE_UP = 5 + 2;
 const PAUSE_MS = 8_000;
 /** As many as a Brain reads at a time. */
@@ -76,7 +76,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     world.ahead_ms = PAUSE_MS;
     const after = await ticksWhen(brain, before.length + 20);
     await steer(brain);
-    // One step in time is the pause; nothing of it is made up for but a few ticks.
+    // The pause is one step in time; the room makes up for only a few ticks.
     const [late] = after.filter(({ at_ms }, at) =>
       at_ms - (after[at - 1]?.at_ms ?? at_ms) >= PAUSE_MS
     );
@@ -114,7 +114,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     const brain = await world.start("a");
     const first = await applied(brain, "wakes", "do");
     const others = await Promise.all([1, 2].map(() => applied(brain, "wakes", "do")));
-    // Each timer that was due before a call has run once before it, and none twice.
+    // Each timer that was due before a call ran exactly once before it.
     for (const { entry } of others) assert.ok(entry <= first.entry + 2 * 256 + 2, String(entry));
   });
 }

@@ -1,4 +1,6 @@
-/** Visible values of rooms with reducers: what is told of them and read, whoever has the room; and what is not. */
+/**
+ * Visible values of rooms with reducers: published, read, and continued by a new owner; other values are not visible.
+ */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
@@ -18,25 +20,25 @@ const counter = Deno.readFileSync(
   new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
 );
 
-interface Told {
+interface ValueChanges {
   readonly after: number;
   readonly to: number;
   readonly changes: readonly [entry: number, key: string, value: string | null][];
 }
 
-/** What stands in the room of values. */
-async function toldIn(brain: WorldBrain, room_id: string): Promise<Told[]> {
+/** The messages of the room of values. */
+async function changesIn(brain: WorldBrain, room_id: string): Promise<ValueChanges[]> {
   return (await messagesOf(brain, `${room_id}~values`)).map(({ payload }) =>
     JSON.parse(new TextDecoder().decode(readEnvelope(payload).event?.data))
   );
 }
 
-/** What somebody knows who has heard all of them, and only them: each goes on where the one before ended. */
-function heard(all: readonly Told[]) {
+/** The values of a subscriber that received only these messages: each continues the one before. */
+function valuesFrom(all: readonly ValueChanges[]) {
   const values = new Map<string, string>();
   let version = 0;
   for (const { after, to, changes } of all) {
-    assert.equal(after, version, "nothing is left out or told twice");
+    assert.equal(after, version, "nothing is left out or published twice");
     for (const [entry, key, value] of changes) {
       assert.ok(entry > version && entry <= to);
       if (value === null) values.delete(key);
@@ -48,7 +50,7 @@ function heard(all: readonly Told[]) {
 }
 
 for (const [engine, open] of Object.entries(ONE_ENGINE)) {
-  Deno.test(`${engine}: changes of visible values are told in order and once, whoever has the room`, async () => {
+  Deno.test(`${engine}: changes of visible values are published in order and once, whoever has the room`, async () => {
     await using world = await open({
       modules: { counter },
       reducer: { snapshot_entries: 25 },
@@ -70,22 +72,22 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
       const page = await pageOf(next, "counter");
       assert.ok(typeof page === "object");
       assert.deepEqual(page.values, [["total", String(sum)]]);
-      const told = heard(await toldIn(next, "counter"));
-      assert.deepEqual(told, { version: page.version, values: { total: String(sum) } });
+      const received = valuesFrom(await changesIn(next, "counter"));
+      assert.deepEqual(received, { version: page.version, values: { total: String(sum) } });
       brain = next;
     }
     await applied(brain, "counter", "reset", { role: "admin" });
-    // A page is made when everything before it is told.
+    // A page is made after all changes before it are published.
     await pageOf(brain, "counter");
-    assert.deepEqual(heard(await toldIn(brain, "counter")).values, {});
-    const all = JSON.stringify(await toldIn(brain, "counter"));
-    assert.ok(!all.includes("user/"), "what is not visible is not told");
+    assert.deepEqual(valuesFrom(await changesIn(brain, "counter")).values, {});
+    const all = JSON.stringify(await changesIn(brain, "counter"));
+    assert.ok(!all.includes("user/"), "what is not visible is not published");
     assert.ok((await eventsOf(brain, "counter")).every(({ type }) => type !== "values"));
     assert.ok(await metric(brain, "brain_reducer_value_messages_total") > 0);
     assert.ok(await metric(brain, "brain_reducer_value_pages_total") > 0);
   });
 
-  Deno.test(`${engine}: forks and migrations are told as any other change`, async () => {
+  Deno.test(`${engine}: forks and migrations are published as any other change`, async () => {
     await using world = await open({
       modules: { counter },
       rooms: { reducer_visible: ["total", "sum"] },
@@ -99,19 +101,19 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.deepEqual(page.values, [["total", "7"]], "a fork begins with what its source has");
     await applied(brain, "counter-f", "add", { data: "1" });
     await pageOf(brain, "counter-f");
-    const { after, changes } = (await toldIn(brain, "counter-f")).at(-1)!;
+    const { after, changes } = (await changesIn(brain, "counter-f")).at(-1)!;
     assert.equal(after, page.version, "and goes on from there");
     assert.deepEqual(changes.map(([, key, value]) => [key, value]), [["total", "8"]]);
-    assert.deepEqual(heard(await toldIn(brain, "counter")).values, { total: "7" });
+    assert.deepEqual(valuesFrom(await changesIn(brain, "counter")).values, { total: "7" });
     await storeModule(brain, SUM);
     await deploy(brain, "counter", SUM);
     await until("migrated", async () => {
-      const { values } = heard(await toldIn(brain, "counter"));
+      const { values } = valuesFrom(await changesIn(brain, "counter"));
       return JSON.stringify(values) === `{"sum":"7"}`;
     });
   });
 
-  Deno.test(`${engine}: nothing is shown and nothing told where the class does not say so`, async () => {
+  Deno.test(`${engine}: nothing is shown and nothing published where the class does not say so`, async () => {
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");
     const outcome = await applied(brain, "counter", "add", { data: "1" });
@@ -121,7 +123,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
       /^400 invalid-command.*no reducer_visible/,
     );
     assert.match(String(await pageOf(brain, "other")), /^400 invalid-command/);
-    assert.deepEqual(await toldIn(brain, "counter"), []);
+    assert.deepEqual(await changesIn(brain, "counter"), []);
   });
 
   Deno.test(`${engine}: values are read in pages below a prefix, and never those beside it`, async () => {

@@ -1,6 +1,6 @@
 /**
- * A backup as a tar archive, written and read piece by piece: a head, the files of the parts, the
- * manifest with their digests. What the parts are is their makers' matter; encryption is around it.
+ * A backup as a tar archive, written and read as a stream: a head, the files of the parts, the manifest with their
+ * digests. Knows neither the parts' content nor encryption.
  */
 import { createHash } from "node:crypto";
 import type { z } from "zod";
@@ -11,7 +11,7 @@ import type { BackupPart } from "./manifest.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** A file that goes into a backup. */
+/** A file of a backup. */
 export interface GivenFile {
   readonly path: string;
   readonly size_bytes: number;
@@ -20,20 +20,20 @@ export interface GivenFile {
 
 type WithoutFiles<T> = T extends unknown ? Omit<T, "files"> : never;
 
-/** A part that goes into a backup; its files are asked for one after the other. */
+/** A part of a backup; its files are read one after the other. */
 export interface GivenPart {
   readonly facts: WithoutFiles<BackupPart>;
   readonly files: AsyncIterable<GivenFile> | Iterable<GivenFile>;
 }
 
-/** Why a file is no whole backup. The text says what is wrong, for people. */
+/** Why a file is no complete backup, as a text for people. */
 export class BackupError extends Error {
   override readonly name = "BackupError";
 }
 
-/** What learns how far it is. */
+/** The clock and the callback of progress. */
 export interface PackOptions extends Pick<Env, "now"> {
-  /** A part is complete. */
+  /** Called when a part is complete. */
   readonly onPart?: (part: BackupPart) => void;
 }
 
@@ -48,8 +48,8 @@ function* wholeFile(path: string, content: unknown, time_s: number): Generator<B
 }
 
 /**
- * The archive, as it is to be written. Rejects with RangeError when a file is not as long as it was
- * said to be, and with whatever a part's files reject with.
+ * Streams the archive. Rejects with RangeError if a file does not have its declared length, and with errors of a part's
+ * files.
  */
 export async function* packBackup(
   head: BackupHead,
@@ -84,22 +84,22 @@ export async function* packBackup(
   yield tarEnd();
 }
 
-/** A file of a backup as it is read. Its digest is known only when all has been read. */
+/** A file of a backup being read. Its digest is known once all of it has been read. */
 export interface ReadFile {
   readonly path: string;
   readonly size_bytes: number;
   readonly bytes: AsyncIterable<Bytes>;
 }
 
-/** Who takes a backup apart. */
+/** A consumer of a backup's files. */
 export interface BackupReader {
-  /** It is one, and of this engine. What it throws ends the reading. */
+  /** The head is valid and of this engine. A thrown error ends the reading. */
   onHead?(head: BackupHead): void;
-  /** One file; what it leaves unread is read all the same. */
+  /** One file; unread bytes are skipped. */
   onFile?(file: ReadFile): Promise<void>;
 }
 
-/** A small JSON file of a backup. Rejects with BackupError, naming it, when it is not of that form. */
+/** Parses a small JSON file of a backup. Rejects with BackupError, naming the file, if it is invalid. */
 export async function parseFile<S extends z.ZodType>(
   schema: S,
   { path, size_bytes, bytes }: ReadFile,
@@ -133,7 +133,7 @@ async function* hashed(
   }
 }
 
-/** Reads one file to its end, whatever its reader takes of it. */
+/** Reads one file to its end, however much the consumer takes of it. */
 async function readFile(
   { path, size_bytes, bytes }: ReadFile,
   reader: BackupReader,
@@ -155,7 +155,7 @@ async function readFile(
   return { size_bytes, sha256: digest.digest("hex") };
 }
 
-/** What was read against what the manifest says. */
+/** Compares what was read with the manifest. */
 function compare({ parts }: Manifest, seen: ReadonlyMap<string, Seen>): void {
   const listed = parts.flatMap(({ files }) => files);
   for (const { path, size_bytes, sha256 } of listed) {
@@ -204,8 +204,8 @@ async function readAll(
 }
 
 /**
- * Reads all of a backup, hands out its files, and resolves with the manifest once every byte has been
- * found to be as it was written. Rejects with BackupError, or with what `reader` throws.
+ * Reads a whole backup, passes its files to `reader`, and resolves with the manifest once all digests match. Rejects
+ * with BackupError, or with an error of `reader`.
  */
 export async function readBackup(
   source: AsyncIterable<Uint8Array>,

@@ -1,4 +1,4 @@
-/** A backup is whole or refused: what is cut, changed, added or left out is named. */
+/** A backup is complete or refused: a truncated, changed, added or missing part is named. */
 import assert from "node:assert/strict";
 import { BackupError, packBackup, readBackup } from "./archive.ts";
 import type { GivenPart } from "./archive.ts";
@@ -61,7 +61,7 @@ Deno.test("backup: a byte that is changed anywhere in a file is found, and the f
   await assert.rejects(readBackup(ReadableStream.from([bytes])), /files\/000\/a is damaged/);
 });
 
-/** The archive anew, with its files changed. */
+/** The archive with changed files. */
 async function repacked(
   change: (files: [path: string, bytes: Uint8Array][]) => [string, Uint8Array][],
 ): Promise<ReadableStream<Uint8Array>> {

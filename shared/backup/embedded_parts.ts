@@ -1,11 +1,11 @@
-/** What the embedded engine keeps as parts of a backup: its two databases, as they stood at one moment. */
+/** The embedded engine's two databases as parts of a backup, both of one moment. */
 import type { SpineBackup } from "../spine/contract/spine.ts";
 import type { GivenPart } from "./archive.ts";
 
-/** Where the databases are in the archive; what is known of each stands before it, as `NAME.json`. */
+/** The folder of the databases in the archive; the facts about each precede it, as `NAME.json`. */
 export const DATA_FOLDER = "data";
 
-/** The parts. Who made the backup releases it. */
+/** The parts. The caller releases the backup. */
 export function* embeddedParts({ taken_ms, files }: SpineBackup): Generator<GivenPart> {
   for (const { name, size_bytes, sequences, read } of files) {
     const facts = { kind: "database", name, taken_ms, sequences: { ...sequences } } as const;

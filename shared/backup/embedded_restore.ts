@@ -1,6 +1,6 @@
 /**
- * Puts the databases of a backup into a `data_dir`: written beside what is there, checked, and only then
- * put in its place. A bus that runs keeps its data; one that starts meanwhile is refused.
+ * Restores the databases of a backup into a `data_dir`: written beside the existing ones, checked, and only then moved
+ * into place. A running bus keeps its data; one that starts meanwhile is refused.
  */
 import { DatabaseSync } from "node:sqlite";
 import { RESTORE_MARK } from "../spine/embedded/embedded_backup.ts";
@@ -8,9 +8,9 @@ import { BackupError } from "./archive.ts";
 import type { BackupReader, ReadFile } from "./archive.ts";
 import { DATA_FOLDER } from "./embedded_parts.ts";
 
-/** The databases, in the order in which they are put in place. */
+/** The databases, in the order in which they are moved into place. */
 const NAMES = ["log.sqlite", "spine.sqlite"] as const;
-/** The ledger of use, where there is one. One that is there stays, since what was used later was used, too. */
+/** The usage ledger, if there is one. An existing one stays, since later usage counts, too. */
 const USAGE = "usage.sqlite";
 /** What SQLite keeps beside a database. */
 const BESIDE = ["", "-wal", "-shm", "-journal"];
@@ -44,13 +44,13 @@ function lock(data_dir: string): DatabaseSync {
     if (/database is locked/.test(text)) {
       throw new RestoreRefused(`data_dir ${data_dir} is in use by an ArqonBus that runs`);
     }
-    // What cannot be opened cannot be in use; it is moved away.
+    // An unreadable database is in no use; it is moved aside.
     if (/not a database|malformed/.test(text)) return new DatabaseSync(":memory:");
     throw error;
   }
 }
 
-/** Names of what a bus has left in a `data_dir`; none when there is no such folder. */
+/** Names of a bus's files in a `data_dir`; none if the folder does not exist. */
 export async function dataFiles(data_dir: string): Promise<string[]> {
   const names = [...NAMES.flatMap((name) => BESIDE.map((more) => name + more)), RESTORE_MARK];
   const found = await Promise.all(names.map((name) => exists(`${data_dir}/${name}`)));
@@ -68,27 +68,27 @@ function check(path: string): void {
   }
 }
 
-/** Takes the files of a backup; `finish` puts them in place, `abandon` leaves all as it was. */
+/** Receives the files of a backup; `finish` moves them into place, `abandon` leaves everything as it was. */
 export class DataRestorer implements BackupReader {
   readonly #data_dir: string;
   readonly #written = new Set<string>();
   #lock: DatabaseSync | undefined;
-  /** What was put in place, and what was there and stays. */
+  /** What was restored, and what existed and stays. */
   readonly restored: string[] = [];
   readonly left: string[] = [];
-  /** Whether `spine.sqlite` is there only because of the lock. */
+  /** Whether `spine.sqlite` only exists because of the lock. */
   #was_empty = false;
 
   constructor(data_dir: string) {
     this.#data_dir = data_dir;
   }
 
-  /** Makes the folder if need be, and locks it. Rejects with RestoreRefused when a bus has it. */
+  /** Creates the folder if necessary, and locks it. Rejects with RestoreRefused if a bus uses it. */
   async open(): Promise<void> {
     await Deno.mkdir(this.#data_dir, { recursive: true, mode: 0o700 });
     this.#was_empty = !await exists(`${this.#data_dir}/spine.sqlite`);
     this.#lock = lock(this.#data_dir);
-    // There may be none, and what is left is overwritten.
+    // It may not exist, and the rest is overwritten.
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
     await Deno.mkdir(this.#partial(), { mode: 0o700 });
   }
@@ -109,8 +109,8 @@ export class DataRestorer implements BackupReader {
   }
 
   /**
-   * Checks what was written and puts it in place; what was there goes into a folder of its own, whose
-   * path is returned. `suffix` names it.
+   * Checks what was written and moves it into place; existing files go into a folder whose name ends in `suffix`.
+   * Returns its path.
    */
   async finish(suffix: string): Promise<string | undefined> {
     for (const name of NAMES) {
@@ -118,7 +118,7 @@ export class DataRestorer implements BackupReader {
       check(this.#partial(name));
     }
     if (this.#written.has(USAGE)) check(this.#partial(USAGE));
-    // From here on the mark keeps a bus from starting, whatever becomes of this process.
+    // From here on the mark keeps a bus from starting, even if this process dies.
     const mark = `${this.#data_dir}/${RESTORE_MARK}`;
     const had = (await dataFiles(this.#data_dir)).filter((name) =>
       name !== RESTORE_MARK && !(this.#was_empty && name.startsWith("spine.sqlite"))
@@ -144,14 +144,14 @@ export class DataRestorer implements BackupReader {
     return aside;
   }
 
-  /** Leaves everything as it was before `open`. */
+  /** Restores the state before `open`. */
   async abandon(): Promise<void> {
     const is_locked = this.#lock !== undefined;
     this.#unlock();
     if (!is_locked) return;
-    // There may be none, and what is left is overwritten.
+    // It may not exist, and the rest is overwritten.
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
-    // There may be none.
+    // It may not exist.
     if (this.#was_empty) await Deno.remove(`${this.#data_dir}/spine.sqlite`).catch(() => {});
   }
 

@@ -1,24 +1,23 @@
 /**
- * The bus's streams on NATS as parts of a backup, each by the server's own snapshot: the files of a part
- * are those that `nats stream backup` writes. One stream after the other, in the order of
- * `stream_order.ts`, while the bus runs.
+ * The bus's streams on NATS as parts of a backup, each by the server's own snapshot: a part has the files that `nats
+ * stream backup` writes. One stream after the other, in the order of `stream_order.ts`, while the bus runs.
  */
 import type { Env } from "../env.ts";
 import type { GivenFile, GivenPart } from "./archive.ts";
 import type { ListedStream, Snapshot, StreamApi } from "./stream_api.ts";
 import { inBackupOrder, isBeforeLogs } from "./stream_order.ts";
 
-/** Where the files of streams are in the archive. */
+/** The folder of streams in the archive. */
 export const STREAMS_FOLDER = "streams";
-/** Configuration and state, as the server's tools want it. */
+/** Configuration and state, in the form of the server's tools. */
 export const META_FILE = "backup.json";
-/** The snapshot; a large one is in several, with `.0000`, `.0001`, … behind the name. */
+/** The snapshot; a large one is in several files, with `.0000`, `.0001`, … after the name. */
 export const DATA_FILE = "stream.tar.s2";
 
-/** A file's length stands before its bytes: so much of a snapshot is gathered in memory at a time. */
+/** Bytes of a snapshot buffered at a time, since a file's length precedes its bytes. */
 const PIECE_BYTES = 16_777_216;
 
-/** What is saved, and who learns of it. */
+/** What is saved, and the callbacks. */
 export interface NatsBackup extends Pick<Env, "now"> {
   readonly api: StreamApi;
   /** Of `[platform.registry] kv_bucket`. */
@@ -58,7 +57,7 @@ async function* filesOf(
   const pieces = gathered(chunks, piece_bytes);
   const first = await pieces.next();
   if (first.done === true) return;
-  // Whether it is the only one decides what it is called.
+  // A single file has the plain name.
   let next = await pieces.next();
   if (next.done === true) {
     const { size_bytes, chunks: bytes } = first.value;
@@ -82,7 +81,7 @@ async function* partOf(backup: NatsBackup, stream: string): AsyncGenerator<Given
   yield { facts, files: filesOf(snapshot, piece_bytes) };
 }
 
-/** The parts. A stream that goes meanwhile is left out; logs that come meanwhile are in it. */
+/** The parts. A stream that is deleted meanwhile is omitted; new logs are included. */
 export async function* natsParts(backup: NatsBackup): AsyncGenerator<GivenPart> {
   const { api, schema_bucket } = backup;
   const taken = new Set<string>();

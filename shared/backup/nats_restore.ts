@@ -1,6 +1,6 @@
 /**
- * Puts the streams of a backup back into NATS. Says no while a bus is at work there, or where streams
- * of one are, before it changes anything. The backup has been read to its end and found whole before.
+ * Restores the streams of a backup into NATS. Refuses, before it changes anything, if a bus is running there, or has
+ * streams there. The backup was read to its end and found complete before.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -23,19 +23,19 @@ const Meta = z.object({
   }),
 });
 
-/** Names of the bus's streams that are there. */
+/** Names of the bus's existing streams. */
 export async function busStreams(api: StreamApi, schema_bucket: string): Promise<string[]> {
   return inBackupOrder(await api.list(), schema_bucket).map(({ name }) => name);
 }
 
 /**
- * Listens for `listen_ms` to what every Shield and Brain says of itself again and again; the ids of those
- * that were heard. Rejects when this user may not listen: then nobody knows.
+ * Subscribes to the heartbeats of Shields and Brains for `listen_ms`; returns the ids received. Rejects if this user
+ * may not subscribe: then it is unknown.
  */
 export async function busAtWork(connection: NatsConnection, listen_ms: number): Promise<string[]> {
   const heard = new Set<string>();
   const { promise: refused, reject } = Promise.withResolvers<never>();
-  // Nobody waits for it any longer once the time is over.
+  // The timeout has passed.
   refused.catch(() => {});
   const subscriptions = [everyProcess("beat"), everyProcess("announce")].map((subject) =>
     connection.subscribe(subject, {
@@ -56,34 +56,34 @@ export async function busAtWork(connection: NatsConnection, listen_ms: number): 
   return [...heard].sort();
 }
 
-/** Where to, and who learns of it. */
+/** The target, and the callbacks. */
 interface NatsRestore {
   readonly api: Pick<StreamApi, "restore" | "remove">;
   readonly head: BackupHead;
   readonly is_clustered: boolean;
-  /** Streams that are there already: their files are passed over. */
+  /** Existing streams: their files are skipped. */
   readonly done: ReadonlySet<string>;
   /** A stream is complete. */
   readonly onStream: (name: string) => void;
 }
 
-/** How often one stream is begun. */
+/** How often one stream is tried. */
 const ATTEMPTS = 4;
 
-/** What a restore of all streams needs beside `NatsRestore`. */
+/** The options for a restore of all streams. */
 export interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
-  /** Streams that are there and stay. */
+  /** Existing streams that stay. */
   readonly left?: readonly string[];
   /** Reads the backup from its beginning. */
   readonly readBackup: (reader: BackupReader) => Promise<void>;
-  /** A stream was cut off, and is begun again. */
+  /** A stream was aborted, and is started again. */
   readonly onCutOff: (name: string, problem: string) => Promise<void>;
 }
 
 /**
- * Restores all streams. A server drops a stream that is being restored when nothing comes for five seconds, or
- * when another one becomes its leader: busy ones do that to any stream. It is then deleted and begun anew, and
- * what is complete stays. Returns the names. Rejects with `Incomplete`.
+ * Restores all streams; returns their names. A server drops a stream being restored after five seconds without data, or
+ * when its leader changes: a busy server does that to any stream. The stream is then deleted and started again;
+ * complete ones stay. Rejects with `Incomplete`.
  */
 export async function restoreStreams(options: NatsRestores): Promise<readonly string[]> {
   const { api, readBackup, onCutOff, left = [] } = options;
@@ -114,7 +114,7 @@ export async function restoreStreams(options: NatsRestores): Promise<readonly st
   }
 }
 
-/** Not every stream is there; `cause` says why. */
+/** Not every stream was restored; `cause` says why. */
 export class Incomplete extends Error {
   readonly restored: readonly string[];
 
@@ -124,11 +124,11 @@ export class Incomplete extends Error {
   }
 }
 
-/** Takes a backup's files one after the other, and makes streams of them. `end` completes the last one. */
+/** Receives a backup's files in order, and creates their streams. `end` completes the last one. */
 class StreamRestorer implements BackupReader {
   readonly #options: NatsRestore;
   #open: { readonly name: string; readonly restoring: Restoring } | undefined;
-  /** The stream that has been begun and is not complete. */
+  /** The stream that was started and is incomplete. */
   unfinished: string | undefined;
 
   constructor(options: NatsRestore) {
@@ -144,7 +144,7 @@ class StreamRestorer implements BackupReader {
     for await (const piece of file.bytes) await this.#open.restoring.write(piece);
   }
 
-  /** Completes the stream that is under way. */
+  /** Completes the current stream. */
   async end(): Promise<void> {
     if (this.#open === undefined) return;
     const { name, restoring } = this.#open;

@@ -1,16 +1,16 @@
 /**
- * A second site: the bus's streams as mirrors on other NATS servers, and how they become the streams of a
- * bus when the first site is gone. The servers copy; this makes the mirrors, and remembers in each what
- * its origin was like. Not a failover on its own: nobody here decides that a site is gone.
+ * A second site: mirrors of the bus's streams on other NATS servers, and their promotion to the streams of a bus once
+ * the first site is lost. The servers copy; this creates the mirrors, and stores in each the configuration of its
+ * origin. No automatic failover: an operator decides that a site is lost.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ListedStream, RawConfig, StreamApi } from "./stream_api.ts";
 import { inBackupOrder } from "./stream_order.ts";
 
-/** In the metadata of a mirror: the configuration of its origin, as JSON. */
+/** The metadata of a mirror with its origin's configuration, as JSON. */
 const ORIGIN = "arqon-origin";
 
-/** The second site's servers, and the first's behind them. */
+/** The second site's servers. */
 export interface StandbySite {
   readonly own: StreamApi;
   readonly is_clustered: boolean;
@@ -25,21 +25,21 @@ export interface OriginSite {
   readonly domain: string;
 }
 
-/** Copies of a mirror in a cluster, if its origin has no more: the first site may be one server. */
+/** Replicas of a mirror in a cluster, unless its origin has more: the first site may be a single server. */
 const REPLICAS = 3;
 
-/** How far a mirror is. */
+/** The progress of a mirror. */
 export interface MirrorState {
   readonly name: string;
-  /** Messages behind the origin, as the second site last heard; null: it has not heard of it. */
+  /** Messages behind the origin, as last reported by the second site; null: unknown. */
   readonly lag: number | null;
   readonly last_sequence: number;
 }
 
-/** What `syncStandby` did. */
+/** The result of `syncStandby`. */
 export interface Synced {
   readonly made: readonly string[];
-  /** The origin has another configuration by now. */
+  /** The origin's configuration has changed. */
   readonly updated: readonly string[];
   /** The origin was deleted; the copies are kept. */
   readonly orphans: readonly string[];
@@ -49,17 +49,17 @@ export interface Synced {
 const metadataOf = ({ metadata }: RawConfig): Readonly<Record<string, string>> =>
   (metadata ?? {}) as Record<string, string>;
 
-/** What the server adds on its own is of that server. */
+/** The metadata without what the server itself adds. */
 const withoutServers = (metadata: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(metadata).filter(([key]) => !key.startsWith("_nats.")));
 
-/** What the origin of a mirror was like; undefined for what is none of ours. */
+/** The origin's configuration stored in a mirror; undefined for any other stream. */
 function originOf(config: RawConfig): RawConfig | undefined {
   const text = metadataOf(config)[ORIGIN];
   return text === undefined ? undefined : JSON.parse(text);
 }
 
-/** The configuration of a mirror. It keeps what its origin keeps; it takes no messages itself. */
+/** The configuration of a mirror. It retains what its origin retains; it accepts no messages itself. */
 function mirrorConfig(origin: RawConfig, domain: string, num_replicas: number): RawConfig {
   const kept = { ...origin, metadata: withoutServers(metadataOf(origin)) };
   const { name, max_msgs_per_subject, max_age, max_bytes, allow_msg_ttl } = origin;
@@ -67,7 +67,7 @@ function mirrorConfig(origin: RawConfig, domain: string, num_replicas: number): 
     name,
     retention: "limits",
     storage: "file",
-    // A mirror that refuses what its origin has taken would stall.
+    // A mirror that refuses what its origin accepted would stall.
     discard: "old",
     max_msgs_per_subject,
     max_age,
@@ -79,7 +79,7 @@ function mirrorConfig(origin: RawConfig, domain: string, num_replicas: number): 
   };
 }
 
-/** The configuration of what was a mirror: that of its origin, on these servers. */
+/** The configuration of a promoted mirror: that of its origin, on these servers. */
 function promotedConfig(mirror: RawConfig): RawConfig | undefined {
   const origin = originOf(mirror);
   return origin === undefined ? undefined : { ...origin, num_replicas: mirror.num_replicas };
@@ -91,13 +91,13 @@ const stateOf = ({ name, mirror, state }: ListedStream): MirrorState => ({
   last_sequence: state.last_seq,
 });
 
-/** How far the mirrors are. */
+/** The progress of the mirrors. */
 export async function mirrorStates({ own, schema_bucket }: StandbySite): Promise<MirrorState[]> {
   const streams = inBackupOrderWithLogs(await own.list(), schema_bucket);
   return streams.filter(({ config }) => config.mirror !== undefined).map(stateOf);
 }
 
-/** A mirror has no subjects, by which logs are known: those of its origin count. */
+/** A mirror has no subjects, which identify logs: its origin's subjects are used. */
 function inBackupOrderWithLogs(
   streams: readonly ListedStream[],
   schema_bucket: string,
@@ -110,9 +110,8 @@ function inBackupOrderWithLogs(
 }
 
 /**
- * Makes a mirror of every stream of the first site that has none yet, and notes in each what its origin
- * is like now. Rejects with `spine-unavailable`, and when a stream of the bus here is no mirror: then a
- * bus is or was at work here.
+ * Creates a mirror of every stream of the first site that has none, and stores the origin's current configuration in
+ * each. Rejects with `spine-unavailable`, and if a stream of the bus here is no mirror: then a bus runs or ran here.
  */
 export async function syncStandby(site: StandbySite, origin: OriginSite): Promise<Synced> {
   const { own, schema_bucket } = site;
@@ -143,7 +142,7 @@ export async function syncStandby(site: StandbySite, origin: OriginSite): Promis
   return { made, updated, orphans, mirrors: await mirrorStates(site) };
 }
 
-/** Makes streams of the mirrors, so that a bus can work here. What they have not heard of is lost. */
+/** Promotes the mirrors to streams, so that a bus can run here. Messages that were not mirrored are lost. */
 export async function promoteStandby(site: StandbySite): Promise<MirrorState[]> {
   const { own, schema_bucket } = site;
   const promoted: MirrorState[] = [];

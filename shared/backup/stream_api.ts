@@ -1,13 +1,13 @@
 /**
- * JetStream's API for whole streams: list, snapshot, restore, delete, as `nats stream backup` and
- * `restore` use it. What is in a snapshot only the server knows.
+ * JetStream's API for whole streams: list, snapshot, restore, delete, as `nats stream backup` and `restore` use it. The
+ * format of a snapshot is the server's.
  */
 import { ArqonError } from "@arqon/proto";
 import { createInbox, errors } from "@nats-io/transport-deno";
 import type { Msg, NatsConnection } from "@nats-io/transport-deno";
 import type { StreamNames } from "./stream_order.ts";
 
-/** A configuration as the server gives it; passed on as it came. */
+/** A configuration, passed on unchanged. */
 export interface RawConfig {
   readonly name: string;
   readonly subjects?: readonly string[];
@@ -15,7 +15,7 @@ export interface RawConfig {
   readonly [more: string]: unknown;
 }
 
-/** Where a stream stood when its snapshot was taken. */
+/** The state of a stream at its snapshot. */
 export interface RawState {
   readonly messages: number;
   readonly bytes: number;
@@ -24,34 +24,34 @@ export interface RawState {
   readonly [more: string]: unknown;
 }
 
-/** A stream and how much it holds. */
+/** A stream and its size. */
 export interface ListedStream extends StreamNames {
   readonly config: RawConfig;
   readonly state: RawState;
-  /** Of a mirror: messages that it is behind its origin, and when it heard of it, in ns; -1: never. */
+  /** For a mirror: messages behind its origin, and ns since the last contact; -1: never. */
   readonly mirror?: { readonly lag: number; readonly active: number } | undefined;
 }
 
-/** A stream at one moment, on its way. */
+/** A running snapshot of a stream. */
 export interface Snapshot {
   readonly config: RawConfig;
   readonly state: RawState;
-  /** Its bytes, a compressed archive. Rejects when the server gives up. */
+  /** Its bytes, a compressed archive. Rejects if the server gives up. */
   readonly chunks: AsyncIterable<Uint8Array>;
 }
 
-/** A stream that is being made of a snapshot. */
+/** A stream being restored. */
 export interface Restoring {
   /** The next bytes. */
   write(bytes: Uint8Array): Promise<void>;
-  /** That was all. */
+  /** Ends the snapshot. */
   finish(): Promise<void>;
 }
 
-/** There is no such stream. */
+/** The stream does not exist. */
 class Missing extends Error {}
 
-/** One server cannot have several copies. */
+/** A single server cannot have several replicas. */
 class OnlyOne extends Error {}
 
 interface Answer {
@@ -60,7 +60,7 @@ interface Answer {
 
 interface StreamPage extends Answer {
   readonly total: number;
-  /** Those of which no server says anything now. */
+  /** Streams that no server reports now. */
   readonly missing?: readonly string[] | null;
   readonly streams?:
     | readonly Pick<ListedStream, "config" | "state" | "mirror">[]
@@ -68,16 +68,16 @@ interface StreamPage extends Answer {
 }
 
 const CHUNK_BYTES = 131_072;
-/** Restores are reported chunk by chunk, each with its answer: larger ones are fewer round trips. */
+/** Chunks of a restore, each of which is answered: larger ones need fewer round trips. */
 const RESTORE_CHUNK_BYTES = 524_288;
-/** Of a payload, for its subject and headers. */
+/** Bytes of a payload reserved for subject and headers. */
 const SPARE_BYTES = 1_024;
 /**
- * A server that says nothing for so long has given up; its own patience is shorter. A request of the
- * message path waits less: to place a stream of three copies, busy servers take many seconds.
+ * A server that is silent for so long has given up; its own timeout is shorter. Longer than requests of the message
+ * path: busy servers take many seconds to place a stream of three replicas.
  */
 const STALLED_MS = 30_000;
-/** Putting a stream in its place, once all of it has arrived. */
+/** Timeout for installing a stream once all of it has arrived. */
 const INSTALL_MS = 600_000;
 const MISSING = 10059;
 const ONLY_ONE = 10074;
@@ -94,7 +94,7 @@ function whyOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Rejects when `promise` takes longer than `ms`. */
+/** Rejects if `promise` takes longer than `ms`. */
 async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(failure(what, `nothing came for ${ms} ms`)), ms);
@@ -110,13 +110,13 @@ export class StreamApi {
   readonly connection: NatsConnection;
   readonly #prefix: string;
 
-  /** `domain` is that of other servers; absent: of these. */
+  /** `domain`: that of other servers; absent: these. */
   constructor(connection: NatsConnection, domain?: string) {
     this.connection = connection;
     this.#prefix = domain === undefined ? "$JS.API" : `$JS.${domain}.API`;
   }
 
-  /** All streams of the account. Rejects while the servers do not know one of them. */
+  /** All streams of the account. Rejects while the servers lack one of them. */
   async list(): Promise<ListedStream[]> {
     const found: ListedStream[] = [];
     for (;;) {
@@ -134,7 +134,7 @@ export class StreamApi {
     }
   }
 
-  /** Undefined when the stream has gone. Its chunks have to be read. */
+  /** Undefined if the stream does not exist. The caller must read its chunks. */
   async snapshot(stream: string): Promise<Snapshot | undefined> {
     const deliver_subject = createInbox();
     const arriving = this.connection.subscribe(deliver_subject);
@@ -153,8 +153,8 @@ export class StreamApi {
   }
 
   /**
-   * Begins to make a stream of a snapshot; it is there when `finish` has resolved. Rejects when there
-   * is one of that name. What is begun and then left alone the server forgets.
+   * Starts to restore a stream from a snapshot; it exists once `finish` has resolved. Rejects if there is one of that
+   * name. The server drops an abandoned restore.
    */
   async restore(config: RawConfig, state: RawState): Promise<Restoring> {
     const { name } = config;
@@ -189,12 +189,12 @@ export class StreamApi {
     await this.#placed(config, (placed) => this.#call(`STREAM.CREATE.${config.name}`, placed));
   }
 
-  /** Gives a stream another configuration. */
+  /** Changes the configuration of a stream. */
   async update(config: RawConfig): Promise<void> {
     await this.#call(`STREAM.UPDATE.${config.name}`, config);
   }
 
-  /** Deletes a stream with all that is in it; one that is not there is fine. */
+  /** Deletes a stream with its messages; ignores a missing one. */
   async remove(stream: string): Promise<void> {
     try {
       await this.#call(`STREAM.DELETE.${stream}`, undefined);
@@ -203,10 +203,7 @@ export class StreamApi {
     }
   }
 
-  /**
-   * With one copy where a server says that it is alone: one with a leaf node looks as if it were part of
-   * a cluster.
-   */
+  /** Uses one replica if a server reports that it is alone: a server with a leaf node looks like part of a cluster. */
   async #placed<A>(config: RawConfig, ask: (config: RawConfig) => Promise<A>): Promise<A> {
     try {
       return await ask(config);
@@ -246,7 +243,7 @@ export class StreamApi {
         if (done === true) throw failure(stream, "the connection to NATS was lost");
         if (value.data.length === 0) return requireWhole(stream, value);
         yield value.data;
-        // Only now: what is queued here unread is bounded by the server's window.
+        // Only now: the server's window limits what is queued here unread.
         value.respond();
       }
     } finally {
@@ -263,7 +260,7 @@ function refusalIn(answer: Msg): string {
   }
 }
 
-/** The last message of a snapshot has a status, unless the server is an older one and all is well. */
+/** The last message of a snapshot has a status, except from an older server on success. */
 function requireWhole(stream: string, { headers }: Msg): void {
   const code = headers?.code ?? 0;
   if (code === 0 || code === NO_CONTENT) return;

@@ -1,33 +1,32 @@
 /**
- * Which streams of a NATS account are the bus's, and in which order they are saved. Pure. What names
- * something is taken before what it names, so that in a backup, whose parts are each a little younger
- * than the one before, every name leads somewhere.
+ * Which streams of a NATS account belong to the bus, and their backup order. Pure. A stream that refers to another one
+ * is saved first: each part is a little younger than the one before, so every reference in the backup can be resolved.
  */
 
-/** What is looked at of a stream. */
+/** What identifies a stream. */
 export interface StreamNames {
   readonly name: string;
   readonly subjects: readonly string[];
 }
 
-/** Before them: buckets of which this program knows nothing. Logs are behind `KV_ARQON_LOGS`. */
+/** Unknown buckets precede these. Logs follow `KV_ARQON_LOGS`. */
 const ORDER: readonly string[] = [
-  // Mappings and room classes name schemas, mirror rules name nothing.
+  // Mappings and room classes refer to schemas, mirror rules to nothing.
   "KV_ARQON_TENANTS",
   "KV_ARQON_SCHEMAS",
   "KV_ARQON_SCHEMAS_VERSIONS",
-  // Bindings name modules; what is known of modules comes behind them.
+  // Bindings refer to modules; the modules' metadata follows them.
   "KV_ARQON_POLICIES",
   "OBJ_ARQON_MODULES",
   "KV_ARQON_POLICY_QUARANTINE",
   "KV_ARQON_POLICY_VERDICTS",
-  // A room's state may name offsets of its log.
+  // A room's state may refer to offsets of its log.
   "KV_ARQON_ROOMS",
   "KV_ARQON_LOGS",
 ];
 /**
- * Named by nobody, and the younger the better. What a minute of use had while it ran is in a bucket before: once
- * it is over, it is in the stream. The audit log has of each change that it began.
+ * Nothing refers to these, so the youngest is best. Usage of a running minute is in a bucket saved before; afterwards
+ * it is in the stream. The audit log has the start of each change.
  */
 const LAST: readonly string[] = [
   "KV_ARQON_REVOCATIONS",
@@ -35,13 +34,12 @@ const LAST: readonly string[] = [
   "ARQON_USAGE",
   "ARQON_AUDIT",
 ];
-/** The ledger of use: where one is, a restore leaves it, since what was used later was used, too. */
+/** The usage ledger: a restore leaves an existing one, since later usage counts, too. */
 const LEFT: readonly string[] = ["ARQON_USAGE", "KV_ARQON_USAGE"];
 
 /**
- * The journal of decisions and the keys of what it says of users are not saved: a backup that had both would
- * give back what was erased. Nor are the lives of Shields and their ledgers of deliveries, nor tickets, which are
- * over in seconds.
+ * The journal of decisions and the keys of its users are not saved: a backup with both would restore erased data. Nor
+ * are the incarnations of Shields with their delivery ledgers, nor tickets, which expire in seconds.
  */
 const UNSAVED: readonly string[] = [
   "ARQON_JOURNAL",
@@ -51,16 +49,16 @@ const UNSAVED: readonly string[] = [
   "ARQON_LEDGER",
 ];
 
-/** The streams that every bus may have, under these names. */
+/** The streams that every bus may have. */
 export const BUS_STREAMS: readonly string[] = [...ORDER, ...LAST, ...UNSAVED];
 
-/** Of the bucket of schemas, which the configuration may call otherwise. */
+/** The streams of the schema bucket, whose name is configurable. */
 const schemaStreams = (bucket: string) => [`KV_${bucket}`, `KV_${bucket}_VERSIONS`];
 
-/** By its name; `LOGS_` begins that of a stream which tenants share. */
+/** Whether a name is a log's; `LOGS_` begins that of one which tenants share. */
 const isLog = (name: string) => /^LOGS?_/.test(name);
 
-/** Whether the bus keeps state in this stream that is saved. */
+/** Whether a stream has state of the bus that is saved. */
 function isBusStream({ name, subjects }: StreamNames, schema_bucket: string): boolean {
   if (UNSAVED.includes(name)) return false;
   if (/^(KV_|OBJ_)?ARQON_/.test(name) || schemaStreams(schema_bucket).includes(name)) return true;
@@ -82,15 +80,15 @@ function rankOf(name: string, schema_bucket: string): number {
   return isLog(plain) ? ORDER.length + 1 : 0;
 }
 
-/** Whether a restore leaves the stream where it is there. */
+/** Whether a restore leaves an existing stream. */
 export const isLeft = (name: string): boolean => LEFT.includes(name);
 
-/** Whether it is saved before the logs of tenants. */
+/** Whether it is saved before the tenants' logs. */
 export function isBeforeLogs(name: string, schema_bucket: string): boolean {
   return rankOf(name, schema_bucket) <= ORDER.length;
 }
 
-/** The bus's streams, in the order in which they are saved. */
+/** The bus's streams in backup order. */
 export function inBackupOrder<S extends StreamNames>(
   streams: readonly S[],
   schema_bucket: string,
@@ -102,7 +100,7 @@ export function inBackupOrder<S extends StreamNames>(
     );
 }
 
-/** Where a stream is restored, and where it was: replicas hang on it. */
+/** The target of a restore, and the source: they decide the replicas. */
 export interface Replicating {
   readonly replicas: number;
   /** Whether the server of the backup was part of a cluster. */
@@ -110,7 +108,7 @@ export interface Replicating {
   readonly is_clustered: boolean;
 }
 
-/** Copies of a restored stream: one where there is one server, three where there now are more. */
+/** Replicas of a restored stream: one on a single server, three if there are more servers now. */
 export function restoredReplicas({ replicas, was_clustered, is_clustered }: Replicating): number {
   if (!is_clustered) return 1;
   return was_clustered ? replicas : 3;

@@ -1,10 +1,10 @@
-/** What is saved, and in which order: what names something before what it names. */
+/** The saved streams and their order: a stream that refers to another one is first. */
 import assert from "node:assert/strict";
 import { inBackupOrder, isBeforeLogs, restoredReplicas } from "./stream_order.ts";
 
 const stream = (name: string, ...subjects: string[]) => ({ name, subjects });
 
-/** What stands in the first names something in the second. */
+/** Entries of the first stream refer to entries of the second. */
 const NAMES: readonly [string, string][] = [
   ["KV_ARQON_TENANTS", "KV_ARQON_SCHEMAS"],
   ["KV_ARQON_SCHEMAS", "KV_ARQON_SCHEMAS_VERSIONS"],

@@ -1,51 +1,51 @@
 /**
- * A message as a filter sees it. It is read from its envelope when a filter first asks, once for all
- * filters; the JSON of its data is read when one asks for that.
+ * A message for filters. Its envelope is decoded when a filter first needs it, once for all filters; the JSON of its
+ * data is parsed when one needs that.
  */
 import { celMap } from "@bufbuild/cel";
 import type { CelInput } from "@bufbuild/cel";
 import { readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 
-/** The names that a filter may use. `claims` are those of the subscriber's token. */
+/** The names in a filter. `claims` are those of the subscriber's token. */
 export type FilterName = "type" | "sender" | "headers" | "data" | "claims";
 
-/** What a filter says of a message. `error`: it cannot be applied to it; `cost`: it took too long. */
+/** The verdict of a filter on a message. `error`: it failed; `cost`: it exceeded its steps. */
 export type FilterVerdict = boolean | "error" | "cost";
 
-/** The form of data that an event's content type promises. */
+/** Content types of JSON. */
 const JSON_TYPE = /^\s*application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Reads the data of events whose schema is known; undefined: it is of no schema. Throws when it cannot. */
+/** Decodes the data of events with a known schema; undefined: no schema. Throws if it cannot be decoded. */
 export type ReadMapped = (event: NonNullable<PlainEnvelope["event"]>) => unknown;
 
-/** How often filters said what, since the start of the process. */
+/** Verdicts of filters since the start of the process. */
 export type FilterCounts = Record<"match" | "no_match" | "error" | "cost", number>;
 
-/** Steps that all filters of a room together may take over one message: 5 ms at most. */
+/** The most steps of all filters of a room together on one message: 5 ms at most. */
 const ROOM_STEPS = 10_000;
-/** Steps that each of them has, whatever the others took. */
+/** Steps that each filter has, whatever the others used. */
 const SURE_STEPS = 100;
 
-/** Bytes of data that a step pays for: beside the values that are made of it; where its schema makes them, or nothing can. */
+/** Bytes of data per step, beside the price of its values: if its schema decodes them, or nothing can. */
 const BYTES_PER_STEP = 256;
 const WHOLE_BYTES_PER_STEP = 4;
-/** What each value costs, and what each object and each of its members costs besides. */
+/** The price of each value, of each object and of each of its members. */
 const VALUE_STEPS = 1;
 const MAP_STEPS = 2;
 
 /**
- * How many steps filters may take: `room`: what is bounded for all filters of a room together, as a message is sent to
- * all of them in one go; `none`: nothing, since the tenant has used up its share; `each`: each filter what it may.
+ * The steps that filters may use. `room`: limited for all filters of a room together, since a message is sent to all of
+ * them at once; `none`: nothing, since the tenant has used its share; `each`: each filter its own limit.
  */
 export type FilterShare = "room" | "none" | "each";
 
 /** One message. The same object for all filters that judge it. */
 export class MessageView {
   readonly size_bytes: number;
-  /** The steps that filters took over it. */
+  /** The steps that filters used on it. */
   steps = 0;
   #data_steps = 0;
   readonly #share: FilterShare;
@@ -72,33 +72,33 @@ export class MessageView {
   }
 
   /**
-   * What the tenant pays for all of it: beside the steps of filters those that making values of its data took, once for
-   * all of them. No filter pays these, so that none fails for a large message.
+   * What the tenant pays for it: the steps of filters, and those for making values of its data, once for all filters.
+   * No filter pays the latter, so that none fails for a large message.
    */
   get spent_steps(): number {
     return this.steps + this.#data_steps;
   }
 
-  /** How many steps the next filter may take over it, which may take so many of itself. */
+  /** The steps that the next filter may use, given its own limit. */
   stepsFor(filter_steps: number): number {
     if (this.#share === "each") return filter_steps;
     if (this.#share === "none") return 0;
     return Math.min(filter_steps, Math.max(ROOM_STEPS - this.steps, SURE_STEPS));
   }
 
-  /** Counts a verdict about it. */
+  /** Counts a verdict. */
   count(verdict: FilterVerdict): void {
     if (verdict === true) this.#counts.match++;
     else if (verdict === false) this.#counts.no_match++;
     else this.#counts[verdict]++;
   }
 
-  /** What a filter may name, with the claims of the one for whom it judges. */
+  /** The names of a filter, with the claims of its subscriber. */
   names(claims: unknown): Record<FilterName, unknown> {
     return new Names(this, claims);
   }
 
-  /** The event's type; "" of a signal. Throws `DecodeError` when the envelope cannot be read. */
+  /** The event's type; "" for a signal. Throws `DecodeError` if the envelope is malformed. */
   get type(): string {
     return this.#read().event?.type ?? "";
   }
@@ -111,7 +111,7 @@ export class MessageView {
     return this.#headers ??= new Map(Object.entries(this.#read().headers));
   }
 
-  /** The data of an event as a value; undefined when it is neither JSON nor of a schema. */
+  /** The data of an event as a value; undefined if it is neither JSON nor has a schema. */
   get data(): unknown {
     return (this.#data ??= { value: this.#readData() }).value;
   }
@@ -133,7 +133,7 @@ export class MessageView {
       this.#data_steps = Math.floor(event.data.length / BYTES_PER_STEP);
       return celData(JSON.parse(decoder.decode(event.data)), (steps) => this.#data_steps += steps);
     } catch {
-      // Its end may be what is wrong.
+      // The fault may be at its end.
       this.#data_steps = Math.floor(event.data.length / WHOLE_BYTES_PER_STEP);
       return undefined;
     }
@@ -141,8 +141,8 @@ export class MessageView {
 }
 
 /**
- * A value of JSON as CEL has it, whose maps are made once: of a plain object CEL makes one for each look at it. `spend` is
- * called with the steps that it takes.
+ * A JSON value for CEL, with maps made once: of a plain object CEL makes one at each access. `spend` is called with the
+ * steps used.
  */
 export function celData(value: unknown, spend?: (steps: number) => void): CelInput {
   spend?.(VALUE_STEPS);
@@ -153,7 +153,7 @@ export function celData(value: unknown, spend?: (steps: number) => void): CelInp
   return celMap(new Map(members.map(([key, item]) => [key, celData(item, spend)])));
 }
 
-/** The names, of which CEL asks only those that it needs. */
+/** The names, as getters: CEL reads only those that it needs. */
 class Names {
   readonly claims: unknown;
   readonly #view: MessageView;

@@ -1,39 +1,38 @@
 /**
- * Bounds what a filter may cost over one message, since CEL has no bound of its own. A step is what at most half a
- * microsecond is needed for: a node of the expression, or a part of what a function does with its operands. Prices are
- * those of the worst operands that were found.
+ * Limits the cost of a filter on one message, since CEL has no limit of its own. A step is half a microsecond at most:
+ * a node of the expression, or a part of a function's work on its operands. Prices are for the worst operands found.
  */
 import { isCelList, isCelMap } from "@bufbuild/cel";
 import type { CelEnv } from "@bufbuild/cel";
 import { isReflectMessage } from "@bufbuild/protobuf/reflect";
 
-/** What a filter costs that looks at nothing. */
+/** The price of a filter that reads nothing. */
 const CALL_STEPS = 2;
-/** What functions of time cost: those with a time zone ask the tables of zones. */
+/** The prices of time functions: those with a time zone read the tables of zones. */
 const ZONE_STEPS = 150;
 const TIME_STEPS = 20;
-/** Characters or bytes that a step pays for, of functions that take them one by one, and of those that compare. */
+/** Characters or bytes per step: for functions that take them one by one, and for comparing ones. */
 const SLOW_CHARS = 64;
 const QUICK_CHARS = 512;
-/** Pairs of a text's and a needle's characters that a step of `contains` pays for. */
+/** Pairs of a text's and a needle's characters per step of `contains`. */
 const PAIRS_PER_STEP = 4_096;
-/** Bytes of a message, of which a part is compared as a whole, that a step pays for. */
+/** Bytes per step of a message, when a part is compared as a whole. */
 const BYTES_PER_STEP = 8;
-/** Pairs of digits that a step pays for when a text is read as a number. */
+/** Pairs of digits per step when a text is parsed as a number. */
 const DIGITS_PER_STEP = 262_144;
 
-/** Functions that look at no character twice, by the engine's own code. */
+/** Linear functions, which the engine's own code runs. */
 const QUICK = new Set([
   ...["_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_+_", "@in", "startsWith", "endsWith"],
 ]);
 const COMPARING = new Set(["_==_", "_!=_", "@in"]);
 const READING = new Set(["int", "uint"]);
 
-/** Counts the steps of one filter over one message at a time. */
+/** Counts the steps of one filter on one message at a time. */
 export class Meter {
-  /** True when the filter took more than it may; what it said since then counts for nothing. */
+  /** True once the filter exceeded its limit; its result then does not count. */
   is_exhausted = false;
-  /** The steps that it has not taken. Below zero: what it took beyond. */
+  /** The remaining steps. Below zero: the excess. */
   left = 0;
   #nodes = 0;
   #size_bytes = 0;
@@ -44,8 +43,8 @@ export class Meter {
   };
 
   /**
-   * Begins with a message of a size. `nodes` are those of the whole expression, which each turn of a loop takes again
-   * at most. False: that is too many already.
+   * Starts with a message of a size. `nodes` are those of the whole expression, which each iteration of a loop runs
+   * again at most. False: that is too many already.
    */
   begin(steps: number, nodes: number, size_bytes: number): boolean {
     this.left = steps;
@@ -55,12 +54,12 @@ export class Meter {
     return this.spend(CALL_STEPS + nodes);
   }
 
-  /** Counts one turn of a loop; false ends it. */
+  /** Counts one iteration of a loop; false ends it. */
   turn(): boolean {
     return this.spend(this.#nodes);
   }
 
-  /** An environment with the same functions, each of which is paid for before it is called. */
+  /** An environment with the same functions, each paid for before it is called. */
   metered(env: CelEnv): CelEnv {
     const groups = new Map<string, unknown>();
     const find = (name: string) => {
@@ -93,7 +92,7 @@ export class Meter {
     }
     const is_deep = COMPARING.has(name);
     for (const operand of operands) {
-      // Nothing beyond the budget is bought: deep values are read no further than the steps reach.
+      // Nothing beyond the budget is paid: deep values are read no further than the steps reach.
       if (steps > this.left) break;
       steps += this.#weight(
         operand,
@@ -105,7 +104,7 @@ export class Meter {
     return Math.floor(steps);
   }
 
-  /** What it costs to go through an operand once; `is_deep`: with all that is in it. It stops above `most`. */
+  /** The cost of reading an operand once; `is_deep`: with everything inside. It stops above `most`. */
   #weight(value: unknown, chars_per_step: number, is_deep: boolean, most: number): number {
     if (typeof value === "string" || value instanceof Uint8Array) {
       return value.length / chars_per_step;

@@ -1,22 +1,22 @@
 /**
- * A pattern of a filter (RE2), compiled once and paid as it works. RE2 makes the states of its automaton while it
- * reads: one that is there costs next to nothing, one that is not costs as much as the pattern is long. So each state
- * is paid when it is made, and how many are kept is bounded over all patterns of the process.
+ * A filter's pattern (RE2), compiled once and charged as it runs. RE2 makes the states of its automaton while it reads:
+ * an existing state costs almost nothing, a new one as much as the pattern is long. So each new state is charged, and
+ * the states of all patterns of the process are limited.
  */
 import { RE2JS } from "@bufbuild/re2";
 
 const PATTERN_CHARS = 256;
 /** The most instructions of a compiled pattern: compiling them takes some 5 ms. */
 const PATTERN_INSTRUCTIONS = 1_000;
-/** States and transitions that all patterns keep, at 1 to 5 KB a state; one more, and all are made anew. */
+/** The most states and transitions of all patterns, at 1 to 5 KB a state; beyond that, all are dropped. */
 const STATES_KEPT = 16_384;
 const TRANSITIONS_KEPT = 262_144;
-/** RE2's number for an instruction that looks whether an edge is there: of the text, a line or a word. */
+/** RE2's number for an instruction that checks for a boundary: of the text, a line or a word. */
 const EMPTY_WIDTH = 4;
-/** A step pays for so many characters that lead to states which are there. */
+/** Characters per step that lead to existing states. */
 const CHARS_PER_STEP = 16;
 
-/** Takes steps from what a filter may take; false: there are not so many left. */
+/** Charges steps to a filter; false: it has too few left. */
 export type Spend = (steps: number) => boolean;
 
 type Automaton = ReturnType<RE2JS["re2"]>["dfa"];
@@ -38,14 +38,14 @@ function forgetStates(): void {
 
 /** One compiled pattern. */
 export class Pattern {
-  /** What compiling it took, in steps. */
+  /** The steps of compiling it. */
   readonly price: number;
   readonly #compiled: RE2JS;
   readonly #spend: Spend;
-  /** Steps a character: where the text's edges count, they are looked for in each state at each character. */
+  /** Steps per character: boundaries are checked in each state at each character. */
   readonly #steps_a_char: number;
 
-  /** Throws an `Error` that says what is wrong for what RE2 cannot read, or what is too large. */
+  /** Throws an `Error` that names the fault if RE2 cannot parse it, or it is too large. */
   constructor(text: string, spend: Spend) {
     if (text.length > PATTERN_CHARS) {
       throw new Error(`the pattern has ${text.length} characters, at most ${PATTERN_CHARS}`);
@@ -69,7 +69,7 @@ export class Pattern {
     payForStates(dfa, 1 + Math.ceil(instructions / 2), spend);
   }
 
-  /** Whether it is found in a text. Throws when the steps are used up. */
+  /** Whether it matches in a text. Throws when the steps are used up. */
   isIn(text: string): boolean {
     if (!this.#spend(Math.floor(text.length * this.#steps_a_char))) {
       throw new Error("too many steps");
@@ -78,7 +78,7 @@ export class Pattern {
   }
 }
 
-/** Has each state that an automaton makes paid for, and keeps RE2 from its slower way when there are many. */
+/** Has each new state of an automaton charged, and keeps RE2 from its slower mode when there are many. */
 function payForStates(automaton: Automaton, steps: number, spend: Spend): void {
   const make = automaton.getState.bind(automaton);
   automaton.stateLimit = Infinity;
@@ -94,9 +94,9 @@ function payForStates(automaton: Automaton, steps: number, spend: Spend): void {
   };
 }
 
-/** A bound from above of how many parts a pattern has once its `{n,m}` are written out. */
+/** An upper bound of a pattern's parts once its `{n,m}` are expanded. */
 function timesRepeated(text: string): number {
-  /** Of each open group the parts so far, and those of its last part. */
+  /** For each open group the parts so far, and those of its last part. */
   const groups = [{ sum: 0, last: 0 }];
   for (
     const [token] of text.matchAll(

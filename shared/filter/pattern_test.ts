@@ -1,8 +1,8 @@
-/** What looking for a pattern takes, beside what making its states takes. */
+/** The steps of searching a pattern, beside those of making its states. */
 import assert from "node:assert/strict";
 import { Pattern } from "./pattern.ts";
 
-/** Steps of a second look through the same text: its states are there. */
+/** Steps of a second search in the same text: its states exist. */
 function stepsOfLooking(text: string): number {
   let steps = 0;
   const pattern = new Pattern(text, (spent) => {

@@ -1,6 +1,6 @@
 /**
- * A filter of messages as CEL (https://cel.dev): parsed and planned once, and bounded in what one message
- * may cost. Knows no room, no subscriber and no connection. Pure.
+ * A filter of messages in CEL (https://cel.dev): parsed and planned once, with a limit of its cost per message.
+ * Independent of rooms, subscribers and connections. Pure.
  */
 import { celEnv, celFunc, celMethod, CelScalar, parse, plan } from "@bufbuild/cel";
 import { ArqonError } from "@arqon/proto";
@@ -10,24 +10,24 @@ import { countTurns, inspect, TURN } from "./syntax.ts";
 import type { Expr } from "./syntax.ts";
 import type { FilterName, FilterVerdict, MessageView } from "./message_view.ts";
 
-/** Bounds of one filter; `filter_steps` is read for each message. */
+/** The limits of one filter; `filter_steps` is read for each message. */
 export interface FilterLimits {
   /** The most UTF-16 units of its text. */
   readonly filter_chars: number;
-  /** The most steps that it may take over one message. */
+  /** The most steps on one message. */
   readonly filter_steps: number;
 }
 
-/** Steps that parsing a filter takes for each character. */
+/** Steps of parsing, per character. */
 const PARSE_STEPS = 8;
 /** The most patterns of one filter. */
 const PATTERNS_MAX = 16;
 
-/** Bounds of the filter of a room class, which an operator writes. */
+/** The limits of a room class's filter, which an operator writes. */
 const CLASS_LIMITS: FilterLimits = { filter_chars: 4_096, filter_steps: 10_000 };
 
 const meter = new Meter();
-/** The patterns of the filter that judges. */
+/** The patterns of the running filter. */
 let patterns: ReadonlyMap<string, Pattern> = new Map();
 const matches = (pattern: string, text: string) => patterns.get(pattern)!.isIn(text);
 const { STRING, BOOL } = CelScalar;
@@ -41,21 +41,19 @@ const ENV = meter.metered(celEnv({
   ],
 }));
 
-/** One compiled filter; the same for all who use its text. */
+/** One compiled filter, shared by all subscribers with the same text. */
 export class FilterProgram {
   readonly text: string;
   /** The claims that it reads, sorted; "*": all of them. */
   readonly claims: readonly string[];
-  /** What compiling it took, in steps. */
+  /** The steps of compiling it. */
   readonly price: number;
   readonly #limits: FilterLimits;
   readonly #nodes: number;
   readonly #patterns: ReadonlyMap<string, Pattern>;
   readonly #run: (names: object) => unknown;
 
-  /**
-   * Compiles a filter that may use these names. Throws `invalid-filter` (400): what is wrong, and where.
-   */
+  /** Compiles a filter that may use these names. Throws `invalid-filter` (400): what is wrong, and where. */
   constructor(text: string, limits: FilterLimits, names: readonly FilterName[]) {
     this.text = text;
     this.#limits = limits;
@@ -78,7 +76,7 @@ export class FilterProgram {
     this.#run = plan(ENV, expr) as (names: object) => unknown;
   }
 
-  /** Judges a message for the holder of these claims, as `celData` gives them. Never throws. */
+  /** Judges a message for the holder of these claims, in the form of `celData`. Never throws. */
   judge(view: MessageView, claims: unknown): FilterVerdict {
     const steps = view.stepsFor(this.#limits.filter_steps);
     let result: unknown;
@@ -87,7 +85,7 @@ export class FilterProgram {
       patterns = this.#patterns;
       result = this.#run(view.names(claims));
     } catch {
-      // Nothing of a filter may end a fan-out.
+      // No error of a filter may end a fan-out.
       result = undefined;
     } finally {
       view.steps += steps - Math.max(meter.left, 0);
@@ -97,7 +95,7 @@ export class FilterProgram {
   }
 }
 
-/** Compiles the filter of a room class, which may name claims. Throws `invalid-filter`. */
+/** Compiles the filter of a room class, which may use claims. Throws `invalid-filter`. */
 export function classProgram(text: string): FilterProgram {
   return new FilterProgram(text, CLASS_LIMITS, ["type", "sender", "headers", "data", "claims"]);
 }
@@ -127,7 +125,7 @@ function parsed(text: string): Expr {
     if (expr !== undefined) return expr;
   } catch (error) {
     const message = (error as Error).message.replace(/^<input>:/, "");
-    // The list of all that could be there says nothing.
+    // The list of all expected tokens is not helpful.
     refuse(message.split(" but expecting ")[0]!);
   }
   return refuse("it is empty");

@@ -1,4 +1,4 @@
-/** What filters say of messages, what is refused, and what they may cost. */
+/** Verdicts, refused filters, and the limits of their cost. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { MessageView } from "./message_view.ts";
@@ -24,7 +24,7 @@ const view = (data: unknown, share?: FilterShare) =>
     ...[COUNTS, undefined, undefined, share] as const,
   );
 
-/** A text of "a" and "b" without a rule that a pattern could learn (xorshift32). */
+/** A text of "a" and "b" without a pattern (xorshift32). */
 function mixed(length: number): string {
   let seed = 0x9e3779b9;
   return Array.from({ length }, () => {
@@ -105,7 +105,7 @@ Deno.test("a filter that takes too long over a message is stopped", () => {
 Deno.test("a step is priced by the worst operands: what is quadratic, deep or unknown costs more", () => {
   const text = "a".repeat(20_000);
   const costly: [filter: string, data: unknown][] = [
-    // 0.2 s each without a price: the engine compares each place with the whole needle.
+    // 0.2 s each without a price: the engine compares each position with the whole needle.
     ["data.s.contains(data.t)", { s: text, t: `${"a".repeat(8_000)}b${"a".repeat(1_000)}` }],
     ["int(data.s) > 1", { s: "9".repeat(40_000) }],
     ["size(data.s) > 1 || size(data.s) > 2 || size(data.s) < 1", { s: text.repeat(7) }],

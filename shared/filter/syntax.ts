@@ -1,6 +1,4 @@
-/**
- * What a parsed filter uses: names, functions, claims, and how many steps it may take. Runs nothing.
- */
+/** The names, functions and claims of a parsed filter, and its estimated steps. Runs nothing. */
 import { parse } from "@bufbuild/cel";
 
 /** A node of a parsed expression. */
@@ -9,32 +7,32 @@ type Call = Extract<Expr["exprKind"], { case: "callExpr" }>["value"];
 type Select = Extract<Expr["exprKind"], { case: "selectExpr" }>["value"];
 type Comprehension = Extract<Expr["exprKind"], { case: "comprehensionExpr" }>["value"];
 
-/** The function that counts a turn of a loop. No text of CEL can name it. */
+/** The function that counts an iteration. No CEL text can name it. */
 export const TURN = "@turn";
-/** How many turns a loop is taken to have when its steps are estimated. */
+/** The iterations of a loop that the estimate assumes. */
 const TURNS_EXPECTED = 8;
 
-/** What was found. */
+/** The result of an inspection. */
 export interface Inspection {
   /** What is wrong; undefined: nothing. */
   readonly problem: string | undefined;
   readonly nodes: number;
-  /** The steps over a small message, with eight turns for each loop. */
+  /** The steps on a small message, with eight iterations of each loop. */
   readonly cost: number;
-  /** The claims that are read, sorted; "*" when all are. */
+  /** The claims that are read, sorted; "*" if all are. */
   readonly claims: readonly string[];
-  /** The patterns that texts are matched with. */
+  /** The patterns of `matches`. */
   readonly patterns: readonly string[];
 }
 
 /** The names of types, which an expression may compare with `type(…)`. */
 const TYPES = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type"];
-/** The first characters of operators, which the planner knows beside the functions. */
+/** The first characters of operators, which the planner has beside the functions. */
 const OPERATOR = /^[_!@-]/;
-/** The name in a scope under which no claim is the token's any longer: a loop's variable hides it. */
+/** Hides the claims in a scope whose loop variable has their name. */
 const CLAIMS = "claims";
 
-/** Looks through an expression that may use these names, and the functions that `knows` knows. */
+/** Inspects an expression that may use these names, and the functions in `knows`. */
 export function inspect(
   expr: Expr,
   names: readonly string[],
@@ -61,7 +59,7 @@ class Inspector {
     this.#knows = knows;
   }
 
-  /** Looks at a node where these names are known, and which runs so many times. */
+  /** Inspects a node in a scope with these names, which runs so many times. */
   look(expr: Expr | undefined, known: ReadonlySet<string>, times: number): void {
     if (expr === undefined) return;
     this.nodes++;
@@ -90,7 +88,7 @@ class Inspector {
     this.problem ??= `there is no function ${JSON.stringify(name)}`;
   }
 
-  /** A pattern is compiled once, before any message comes: none is made of what a message has in it. */
+  /** A pattern is compiled once, before any message: it cannot depend on a message. */
   #pattern(expr: Expr | undefined): void {
     const kind = expr?.exprKind;
     if (kind?.case === "constExpr" && kind.value.constantKind.case === "stringValue") {
@@ -98,7 +96,7 @@ class Inspector {
     } else this.problem ??= "matches() takes a pattern that is written in the filter, in quotes";
   }
 
-  /** Takes note of `claims.NAME`; false: the expression is nothing of that kind. */
+  /** Records `claims.NAME`; false: the expression is something else. */
   #claim({ operand, field }: Select, known: ReadonlySet<string>): boolean {
     const kind = operand?.exprKind;
     if (kind?.case !== "identExpr" || kind.value.name !== CLAIMS || !known.has(CLAIMS)) {
@@ -119,7 +117,7 @@ class Inspector {
   }
 }
 
-/** The parts of a node that are nodes; none of a loop's. */
+/** The child nodes of a node, except a loop's. */
 function childrenOf({ exprKind }: Expr): readonly (Expr | undefined)[] {
   switch (exprKind.case) {
     case "selectExpr":
@@ -137,7 +135,7 @@ function childrenOf({ exprKind }: Expr): readonly (Expr | undefined)[] {
   }
 }
 
-/** Makes each loop of an expression call `TURN` before each turn, in place. */
+/** Makes each loop call `TURN` before each iteration, in place. */
 export function countTurns(expr: Expr | undefined): void {
   if (expr === undefined) return;
   if (expr.exprKind.case !== "comprehensionExpr") return childrenOf(expr).forEach(countTurns);

@@ -1,7 +1,6 @@
 /**
- * Which addresses anybody on the internet may have, so that a hook's URL cannot reach what only the bus can:
- * no private, loopback, link-local, shared, multicast or reserved ones, in no disguise. Pure; names are
- * resolved in `call.ts`.
+ * Which addresses are public, so that a hook's URL cannot reach what only the bus can: no private, loopback,
+ * link-local, shared, multicast or reserved ones, in no disguise. Pure; `call.ts` resolves names.
  */
 
 type Block = readonly [network: number, bits: number];
@@ -9,7 +8,7 @@ type Block = readonly [network: number, bits: number];
 const v4 = (text: string): number =>
   text.split(".").reduce((value, part) => value * 256 + Number(part), 0);
 
-/** What IANA's registry of special-purpose IPv4 addresses does not have as globally reachable. */
+/** IPv4 blocks that IANA's registry of special-purpose addresses does not list as globally reachable. */
 const V4_SPECIAL: readonly Block[] = ([
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],
@@ -36,7 +35,7 @@ function isPublicV4(address: number): boolean {
   });
 }
 
-/** The eight groups of an IPv6 address; undefined: it is none. */
+/** The eight groups of an IPv6 address; undefined for any other text. */
 function groupsOf(text: string): number[] | undefined {
   const url = `http://[${text}]/`;
   if (!URL.canParse(url)) return undefined;
@@ -47,7 +46,7 @@ function groupsOf(text: string): number[] | undefined {
   return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
 }
 
-/** Whether whoever asks may have this address; false for what is no address. */
+/** Whether the address is public; false for what is no address. */
 export function isPublicAddress(text: string): boolean {
   if (V4.test(text)) {
     return text.split(".").every((part) => Number(part) < 256) && isPublicV4(v4(text));
@@ -55,7 +54,7 @@ export function isPublicAddress(text: string): boolean {
   const groups = groupsOf(text);
   if (groups === undefined) return false;
   const [a = 0, b = 0] = groups;
-  // Only 2000::/3 is given out; what carries an IPv4 address in it, and what is for documents, is not.
+  // Only 2000::/3 is allocated; addresses with an IPv4 address inside, and those for documentation, are not public.
   if (a < 0x2000 || a > 0x3fff) return false;
   if (a === 0x2001 && (b < 0x200 || b === 0xdb8)) return false;
   return a !== 0x2002 && !(a === 0x3fff && b < 0x1000);

@@ -1,14 +1,14 @@
 /**
- * Reads what a hook's receiver answers, HTTP/1.1, never more than it may say. The connection ends with the
- * answer, so only its beginning has to be understood. Who asked is `call.ts`.
+ * Reads the HTTP/1.1 answer of a hook's receiver, within limits. The connection ends with the answer, so only its
+ * beginning has to be parsed. `call.ts` calls.
  */
 
-/** What a receiver said. */
+/** The answer of a receiver. */
 export interface CallAnswer {
   readonly status: number;
-  /** The body; undefined: it is longer than was to be read. */
+  /** The body; undefined: it exceeds the limit. */
   readonly body: Uint8Array | undefined;
-  /** After how long the receiver wants to be called again; absent: it says nothing of it. */
+  /** Its `Retry-After`, in ms; absent: none. */
   readonly retry_after_ms?: number;
 }
 
@@ -21,7 +21,7 @@ interface Source {
   read(into: Uint8Array): Promise<number | null>;
 }
 
-/** Bytes of a connection as they come. */
+/** Arriving bytes of a connection. */
 class Incoming {
   #bytes = new Uint8Array(0);
   readonly #source: Source;
@@ -58,7 +58,7 @@ class Incoming {
   }
 }
 
-/** A head with its status; those of 1xx are read over. Throws when it is none. */
+/** A head with its status; skips those of 1xx. Throws if it is malformed. */
 async function readHead(incoming: Incoming): Promise<{ status: number; head: string }> {
   for (;;) {
     const at = incoming.text.indexOf(END);
@@ -77,7 +77,7 @@ async function readHead(incoming: Incoming): Promise<{ status: number; head: str
 
 const SIZE = /^([0-9a-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n/i;
 
-/** Takes a body in chunks. Undefined: it is longer than `most`. Throws when it is malformed. */
+/** Reads a chunked body. Undefined: it is longer than `most`. Throws if it is malformed. */
 async function readChunks(incoming: Incoming, most: number): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -100,7 +100,7 @@ async function readChunks(incoming: Incoming, most: number): Promise<Uint8Array 
   }
 }
 
-/** Takes a body of a length, or (undefined) up to the end. Undefined: it is longer than `most`. */
+/** Reads a body of a length, or (undefined) up to the end. Undefined: it is longer than `most`. */
 async function readPlain(
   incoming: Incoming,
   length: number | undefined,
@@ -116,11 +116,11 @@ async function readPlain(
   return incoming.length > most ? undefined : incoming.take(most);
 }
 
-/** The value of a header; "": there is none. */
+/** The value of a header; "": none. */
 const headerOf = (head: string, name: string): string =>
   new RegExp(`\r\n${name}:[ \t]*([^\r\n]*?)[ \t]*\r\n`, "i").exec(head)?.[1] ?? "";
 
-/** What `Retry-After` asks for. A date is compared with that of the answer: our clock may be another. */
+/** The delay in `Retry-After`. A date is compared with that of the answer, since our clock may differ. */
 function retryAfter(head: string): { readonly retry_after_ms?: number } {
   const text = headerOf(head, "retry-after");
   if (/^\d{1,9}$/.test(text)) return { retry_after_ms: Number(text) * 1_000 };
@@ -138,7 +138,7 @@ async function readBody(incoming: Incoming, status: number, head: string, most: 
   return await readPlain(incoming, /^\d{1,15}$/.test(digits) ? Number(digits) : undefined, most);
 }
 
-/** Reads an answer; with `most` 0 only its head. Rejects when it is none, or ends too early. */
+/** Reads an answer; with `most` 0 only its head. Rejects if it is malformed, or ends too early. */
 export async function readAnswer(source: Source, most: number): Promise<CallAnswer> {
   const incoming = new Incoming(source);
   const { status, head } = await readHead(incoming);

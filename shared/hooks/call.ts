@@ -1,27 +1,26 @@
 /**
- * Makes one call of a hook: resolves the name, refuses addresses that it may not go to, connects to exactly the
- * address that was looked at, sends, and reads a bounded answer. Follows no redirect and keeps no connection.
- * What is sent is `signature.ts` and the caller's.
+ * Makes one call of a hook: resolves the name, refuses forbidden addresses, connects to exactly the checked address,
+ * sends, and reads a limited answer. Follows no redirect and reuses no connection. `signature.ts` signs.
  */
 import { lookup } from "node:dns/promises";
 import { isPublicAddress } from "./address.ts";
 import { readAnswer } from "./answer.ts";
 import type { CallAnswer } from "./answer.ts";
 
-/** A call. */
+/** One call, with its limits. */
 export interface HookCall {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** For everything, in ms. */
+  /** Timeout of the whole call, in ms. */
   readonly timeout_ms: number;
   /** Hosts, with or without a port, that may have any address and be called by http. */
   readonly private_hosts: readonly string[];
-  /** Certificates of authorities, PEM, which are believed beside those of the system. */
+  /** PEM certificates of authorities that are trusted beside the system's. */
   readonly ca_certs: readonly string[];
-  /** Most bytes of the answer's body that are read; 0: nothing of it is. */
+  /** Most bytes of the answer's body that are read; 0: none. */
   readonly answer_bytes: number;
-  /** Ends the call. */
+  /** Aborts the call. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -34,7 +33,7 @@ const encoder = new TextEncoder();
 const TLS = { alpnProtocols: ["http/1.1"] };
 const PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 
-/** The address to connect to. Throws CallFailed when there is none that may be called. */
+/** The address to connect to. Throws CallFailed if every address is forbidden. */
 async function addressOf(url: URL, private_hosts: readonly string[]): Promise<string> {
   const { hostname, host, protocol } = url;
   const is_private = private_hosts.includes(hostname) || private_hosts.includes(host);
@@ -48,7 +47,7 @@ async function addressOf(url: URL, private_hosts: readonly string[]): Promise<st
   } catch (error) {
     throw new CallFailed(`the name is not known: ${(error as Error).message}`);
   }
-  // One bad address spoils the name: who controls it could offer both, and wait for the right turn.
+  // One forbidden address rejects the name: an attacker could offer both, and wait for the right one.
   const bad = found.find(({ address }) => !is_private && !isPublicAddress(address));
   if (bad !== undefined) throw new CallFailed(`${bad.address} is not a public address`);
   const [first] = found;
@@ -73,12 +72,12 @@ function requestBytes({ host, pathname, search }: URL, { headers, body }: HookCa
   return all;
 }
 
-/** A connection that is closed when the call has ended, also if it comes only then. */
+/** A connection that is closed when the call has ended, also if it opens only then. */
 class Line {
   #conn: Deno.Conn | undefined;
   #is_over = false;
 
-  /** Throws CallFailed when the call has ended meanwhile. */
+  /** Throws CallFailed if the call has ended meanwhile. */
   take<Conn extends Deno.Conn>(conn: Conn): Conn {
     this.#conn = conn;
     if (!this.#is_over) return conn;
@@ -91,7 +90,7 @@ class Line {
     try {
       this.#conn?.close();
     } catch {
-      // It was closed already, or has become a connection with TLS.
+      // It was closed already, or has become a TLS connection.
     }
     this.#conn = undefined;
   }
@@ -107,16 +106,16 @@ async function exchange(call: HookCall, line: Line): Promise<CallAnswer> {
     ? line.take(await Deno.startTls(plain, { hostname: name, ...TLS, caCerts: [...call.ca_certs] }))
     : plain;
   const bytes = requestBytes(url, call);
-  // The answer is read meanwhile: a receiver may refuse a body that it does not read to its end.
+  // The answer is read meanwhile: a receiver may refuse a body before reading all of it.
   const sent = (async () => {
     for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
   })();
-  // The answer tells; a server may answer before it has read all.
+  // The answer decides; a server may answer before it has read all.
   sent.catch(() => {});
   return await readAnswer(conn, call.answer_bytes);
 }
 
-/** Calls. Rejects with CallFailed when no answer that can be read has come in time. */
+/** Makes the call. Rejects with CallFailed if no valid answer has come in time. */
 export async function callHook(call: HookCall): Promise<CallAnswer> {
   const line = new Line();
   const { promise: over, reject } = Promise.withResolvers<never>();
@@ -128,7 +127,7 @@ export async function callHook(call: HookCall): Promise<CallAnswer> {
   call.signal?.addEventListener("abort", onAbort);
   if (call.signal?.aborted) onAbort();
   const answer = exchange(call, line);
-  // Who waits is notified, unless the call has ended before.
+  // The caller is notified, unless the call has ended before.
   answer.catch(() => {});
   try {
     return await Promise.race([answer, over]);

@@ -1,4 +1,4 @@
-/** Signatures, addresses, pauses and answers of hooks: what the scheme's own packages say, and what is refused. */
+/** Signatures, addresses, pauses and answers of hooks, compared with the scheme's own packages; refused ones. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Webhook } from "standardwebhooks";
@@ -120,7 +120,7 @@ Deno.test("pauses grow to their bound and end with the retries; a refused body i
   assert.equal(pauseAfter({ ...schedule, retries: 10_000 }, 9_999, 0, () => 1), 525);
 });
 
-/** An answer that comes in pieces of so many bytes. */
+/** An answer that arrives in pieces of so many bytes. */
 function pieces(text: string, size: number) {
   const bytes = encoder.encode(text);
   let at = 0;
@@ -179,7 +179,7 @@ Deno.test("what an answer says of the next call is read in seconds, and as a dat
   assert.equal(await after(`${date}retry-after: Fri, 27 Nov 2026 10:01:30 GMT \r\n`), 90_000);
   assert.equal(await after(`retry-after:Friday, 27-Nov-26 10:00:01 GMT\r\n${date}`), 1_000);
   assert.equal(await after(`${date}retry-after: Fri, 27 Nov 2026 09:00:00 GMT\r\n`), 0);
-  // Without a date of its own nobody knows how far away that is.
+  // Without a date of its own its distance is unknown.
   for (
     const none of [
       "",
@@ -208,7 +208,7 @@ Deno.test("no name and no form of a private address is called, and http only whe
     await assert.rejects(call(`http://${host}:${port}/`), /private_hosts/, host);
   }
   await assert.rejects(call("https://nowhere.invalid/"), CallFailed);
-  // The port is part of what the operator allows, if he says one.
+  // An allowed host with a port only covers that port.
   const other = { private_hosts: [`127.0.0.1:${port + 1}`] };
   await assert.rejects(call(`http://127.0.0.1:${port}/`, other), /private_hosts/);
 });
@@ -256,7 +256,7 @@ Deno.test("a receiver is believed by its certificate, and by the operator's auth
   await assert.rejects(call(url, { private_hosts }), /certificate/);
   const ca_certs = [tlsFile("ca")];
   assert.equal((await call(url, { private_hosts, ca_certs })).status, 204);
-  // The certificate is another host's.
+  // The certificate is for another host.
   const other = call(`https://other.localhost:${port}/`, { private_hosts, ca_certs });
   await assert.rejects(other, CallFailed);
   await assert.rejects(call(url, { private_hosts, ca_certs: ["no certificate"] }), CallFailed);

@@ -1,31 +1,31 @@
-/** When a call of a hook is made again, and when not. Pure. */
+/** When a hook's call is retried, and when not. Pure. */
 
-/** What a hook says of its retries, each time in ms. */
+/** The retry settings of a hook, in ms. */
 export interface Schedule {
   readonly retries: number;
   readonly backoff_ms: number;
   readonly backoff_max_ms: number;
 }
 
-/** Answers with which a receiver says that it will never take this body. */
+/** Statuses by which a receiver rejects this body for good. */
 const REFUSED = new Set([400, 413, 415, 422]);
 /** Calls of such an event, in case the receiver was wrong. */
 const REFUSED_CALLS = 3;
 
-/** The most that a receiver's `Retry-After` has us wait. */
+/** The longest `Retry-After` that is respected. */
 export const RETRY_AFTER_MAX_MS = 86_400_000;
 
-/** The answer of a receiver that is gone for good: it is not called any longer, and the event waits. */
+/** The status of a receiver that is gone for good: it is not called any longer, and the event waits. */
 export const GONE = 410;
 
-/** Whether the receiver has it. */
+/** Whether the receiver has accepted the event. */
 export function isTaken(status: number): boolean {
   return status >= 200 && status < 300;
 }
 
 /**
- * How long to wait before the next call, in ms, after so many that failed, the last with this status (0: no
- * answer); undefined: there is none, the event is a dead letter. Pauses are spread by a tenth.
+ * The delay before the next call, in ms, after so many failures, the last with this status (0: no answer); undefined:
+ * none, the event is a dead letter. Delays have a jitter of a tenth.
  */
 export function pauseAfter(
   { retries, backoff_ms, backoff_max_ms }: Schedule,

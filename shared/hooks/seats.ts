@@ -1,27 +1,27 @@
-/** A number of seats: who wants one more waits for its turn, and owners take turns. */
+/** A counting semaphore that is fair between owners: owners take turns. */
 
 interface Waiting {
   readonly onTurn: () => void;
   readonly refuse: (error: Error) => void;
 }
 
-/** Seats; each is given back when its holder is disposed of. */
+/** Each seat is released when it is disposed. */
 export class Seats {
   #free: number;
   #waiting = 0;
-  /** Who waits, by owner; the owner whose turn is next comes first. */
+  /** The waiting requests by owner; the next owner comes first. */
   readonly #owners = new Map<string, Waiting[]>();
 
   constructor(count: number) {
     this.#free = count;
   }
 
-  /** How many wait for one. */
+  /** Waiting requests. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** Resolves with a seat. Rejects when the signal says so before that, or when `makeRoom` has evicted it. */
+  /** Resolves with a seat. Rejects if the signal aborts before, or `makeRoom` has evicted the request. */
   async take(signal: AbortSignal, owner = ""): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free--;
@@ -30,8 +30,8 @@ export class Seats {
   }
 
   /**
-   * Sends away the last one of the owner that has most waiting, for one who has fewer. Returns false where the
-   * owner itself has as many as any.
+   * Evicts the last request of the owner with the most waiting ones, in favour of an owner with fewer. False if no
+   * owner has more.
    */
   makeRoom(owner: string): boolean {
     const own = this.#owners.get(owner)?.length ?? 0;
@@ -89,7 +89,7 @@ export class Seats {
     }
     const [owner, line] = next;
     this.#leave(owner, waiting);
-    // Its next one waits for those of all others.
+    // Its next request waits for those of all others.
     if (this.#owners.delete(owner)) this.#owners.set(owner, line);
     waiting.onTurn();
   }

@@ -1,10 +1,10 @@
-/** Who gets a seat, and whom nobody keeps from one. */
+/** Fairness of the semaphore. */
 import assert from "node:assert/strict";
 import { Seats } from "./seats.ts";
 
 const never = new AbortController().signal;
 
-/** Takes a seat for each of these owners in this order; gives who got one, in their order. */
+/** Takes a seat for each of these owners in this order; returns the order of those that got one. */
 function taking(seats: Seats, owners: readonly string[]) {
   const got: string[] = [];
   const sent: string[] = [];

@@ -1,21 +1,21 @@
 /**
- * Signs calls by the scheme of Standard Webhooks (https://www.standardwebhooks.com), version `v1`: HMAC-SHA256
- * over id, time and body, with a secret that both sides know. Pure; who calls is `call.ts`.
+ * Signs calls by the scheme of Standard Webhooks (https://www.standardwebhooks.com), version `v1`: HMAC-SHA256 over id,
+ * time and body, with a shared secret. Pure; `call.ts` calls.
  */
 import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
 import { SECRET_PREFIX, secretKeys } from "../config/values/hook_secret.ts";
 
-/** The bytes of one that is made. */
+/** Bytes of a generated secret. */
 const SECRET_BYTES_MADE = 32;
 
-/** A secret that nobody has had before. */
+/** A new random secret. */
 export function newSecret(): string {
   return SECRET_PREFIX +
     Buffer.from(crypto.getRandomValues(new Uint8Array(SECRET_BYTES_MADE))).toString("base64");
 }
 
-/** What is signed. */
+/** The signed parts of a call. */
 export interface SignedCall {
   /** The same for every attempt at one event; without dots. */
   readonly id: string;
@@ -24,7 +24,7 @@ export interface SignedCall {
   readonly body: string;
 }
 
-/** The three headers of a call, with a signature for each secret. Throws TypeError as `secretKeys` has it. */
+/** The three headers of a call, with a signature for each secret. Throws TypeError as `secretKeys` does. */
 export function signedHeaders(secrets: string, call: SignedCall): Record<string, string> {
   const keys = secretKeys(secrets);
   if (keys === undefined) throw new TypeError("not a secret of a hook");

@@ -1,21 +1,21 @@
 /**
- * What is in a tenant's room of events, for hooks: refusals of policies, budgets that are used up, rooms that
- * were made or have ended, hooks that were switched off, and how many of them are not there. Form only; Shields
- * write it, and Brains what is of rooms and hooks; the Brain that has a hook reads it.
+ * The entries of a tenant's room of events, for hooks: policy refusals, exhausted budgets, created and ended rooms,
+ * disabled hooks, and the number of lost entries. Form only: Shields write it, and Brains the entries about rooms and
+ * hooks; the Brain that runs a hook reads it.
  */
 import { readEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { TENANT_EVENT_TYPES, type TenantEventType } from "../config/automation/hooks.ts";
 
-/** The type of an entry that says how many others are not there. */
+/** The type of an entry that counts lost ones. */
 export const EVENTS_LOST = "lost";
 
 const Entry = z.looseObject({
-  /** The room that it is about; null: none. */
+  /** The room it is about; null: none. */
   room: z.string().nullable(),
 });
 
-/** An event as it is stored. */
+/** A stored event. */
 export interface TenantEvent {
   readonly type: TenantEventType | typeof EVENTS_LOST;
   readonly data: z.output<typeof Entry>;
@@ -24,7 +24,7 @@ export interface TenantEvent {
 const TYPES: readonly string[] = [...TENANT_EVENT_TYPES, EVENTS_LOST];
 const decoder = new TextDecoder();
 
-/** Reads a stored message; undefined: it is none, or of a later version. */
+/** Decodes a stored message; undefined: it is no event, or of a later version. */
 export function readTenantEvent(payload: Uint8Array): TenantEvent | undefined {
   try {
     const { event } = readEnvelope(payload);

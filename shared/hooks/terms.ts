@@ -1,12 +1,12 @@
-/** Where a hook may be called, and whose certificates are believed there. Opens the one file that says so. */
+/** Where a hook may call, and which certificates it trusts. Reads `ca_file`. */
 import type { Webhooks } from "../config/automation/hooks.ts";
 import { CallFailed } from "./call.ts";
 import type { HookCall } from "./call.ts";
 
-/** What `[webhooks]` says of a call. */
+/** The limits in `[webhooks]`. */
 export type CallTerms = Pick<HookCall, "private_hosts" | "ca_certs">;
 
-/** For a hook of the configuration or of a tenant. Throws CallFailed when `ca_file` cannot be read. */
+/** For a hook of the configuration or of a tenant. Throws CallFailed if `ca_file` cannot be read. */
 export function callTerms(
   { private_hosts, tenant_private_hosts, ca_file }: Webhooks,
   is_tenants: boolean,

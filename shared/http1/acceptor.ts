@@ -1,54 +1,46 @@
 /**
- * A port that stays open. Connections are accepted one after the other. When accepting fails, because
- * files have run out or the listener has died, it is tried again, later each time, and the port is
- * opened anew where that helps. The caller decides what is done with a connection.
+ * A port that stays open. Connections are accepted one after the other. If accepting fails, because file descriptors
+ * ran out or the listener died, it is retried with growing delays, and the port is reopened if that helps. The caller
+ * handles the connections.
  */
 import { turn } from "../turns/next_turn.ts";
 import type { DoorOptions, DoorStats } from "./door.ts";
 import { isOutOfFiles, NO_ROOM } from "./file_reserve.ts";
 import type { FileRoom } from "./file_reserve.ts";
 
-/** The part of the runtime's listeners, with TLS and without, that is used here. */
+/** The used part of the runtime's listeners, with TLS and without. */
 export interface RawListener {
   readonly addr: Deno.Addr;
   accept(): Promise<Deno.TcpConn | Deno.TlsConn>;
   close(): void;
 }
 
-/** What accepting needs. */
+/** The dependencies and settings of `Acceptor`. */
 export interface AcceptorOptions extends
   Pick<
     DoorOptions,
     "name" | "onFilesOut" | "holdsFiles" | "onGone" | "gone_ms" | "now" | "log"
   > {
-  /** While there is no room, nobody is accepted; absent: there is plenty. */
+  /** Without room, no connection is accepted; absent: there is always room. */
   readonly rooms?: DoorOptions["rooms"];
   readonly makeRoom?: DoorOptions["makeRoom"];
-  /** Opens the port; later calls get the number that it had. Throws the runtime's own error. */
+  /** Opens the port; later calls get its earlier number. Throws the runtime's own error. */
   readonly bind: (port: number | undefined) => RawListener;
   readonly onConnection: (conn: Deno.TcpConn | Deno.TlsConn, room: FileRoom) => void;
 }
 
 const RETRY_MS_MIN = 20;
 const RETRY_MS_MAX = 1_000;
-/** The longest pause between two looks whether there is room again. */
+/** The longest pause between two checks for room. */
 const LOOK_MS_MAX = 100;
-/**
- * The most connections that are accepted between two turns of the event loop, so that open connections
- * get their turn.
- */
+/** The most connections accepted in one turn of the event loop, so that open connections are served in between. */
 const ACCEPTED_A_TURN = 16;
-/** For so many turns the file of a connection that was ended is waited for. */
+/** How many turns to wait for the file descriptor of a closed connection. */
 const LOOKS_MAX = 8;
-/**
- * The number of failures in a row, other than for lack of files, after which the port is opened anew.
- */
+/** Consecutive failures, other than for lack of descriptors, after which the port is reopened. */
 const STRANGE_MAX = 3;
 
-/**
- * Accepts connections on one port. The constructor throws as `bind` does when the port cannot be
- * opened.
- */
+/** Accepts connections on one port. The constructor throws as `bind` does if the port cannot be opened. */
 export class Acceptor {
   readonly stats: { -readonly [name in keyof DoorStats]: number } = {
     accept_failures: 0,
@@ -59,11 +51,11 @@ export class Acceptor {
   #listener: RawListener;
   #closed = false;
   #opening: Promise<void> | undefined;
-  /** The number of failures in a row. */
+  /** Consecutive failures. */
   #failures = 0;
   #strange = 0;
   #failing_since_ms = 0;
-  /** It has been logged that no connection can be accepted. */
+  /** Whether it was logged that no connection can be accepted. */
   #told = false;
   /** Ends the pause between two tries. */
   #wake: (() => void) | undefined;
@@ -83,12 +75,12 @@ export class Acceptor {
     closeListener(this.#listener);
   }
 
-  /** Opens the port anew with what `bind` does now; open connections notice nothing. */
+  /** Reopens the port with the current `bind`; open connections are unaffected. */
   renew(): Promise<void> {
     return this.#opening ??= this.#openAnew().finally(() => this.#opening = undefined);
   }
 
-  /** Does the same as `renew`, and counts it, because the port does not answer. */
+  /** As `renew`, and counted, because the port does not answer. */
   reopen(): Promise<void> {
     this.stats.reopened++;
     return this.renew();
@@ -106,10 +98,10 @@ export class Acceptor {
         this.#recovered();
         room = await this.#makeRoom();
         if (this.#closed) return conn.close();
-        // The only one that was accepted without a look: there is room to tell it why.
+        // The only one accepted without a check: there is a descriptor to answer it.
         onConnection(conn, room === "none" ? "spare" : room);
       } catch (error) {
-        // The port was opened anew before the old listener said that it is closed.
+        // The port was reopened before the old listener reported its end.
         if (!this.#closed && listener !== this.#listener) continue;
         if (!isReset(error) && (this.#closed || !await this.#goOn(error as Error))) return;
       }
@@ -118,8 +110,8 @@ export class Acceptor {
   }
 
   /**
-   * How much room there is, once another connection was ended for it where there is little. Its file is free only
-   * when the runtime has closed it, some turns later.
+   * The room after another connection was closed, if there is little. Its descriptor is free only when the runtime has
+   * closed it, some turns later.
    */
   async #makeRoom(): Promise<FileRoom> {
     const { rooms = () => ["plenty"], makeRoom = () => false } = this.#options;
@@ -132,22 +124,22 @@ export class Acceptor {
     return room;
   }
 
-  /** Decides what to do about a failure; false when accepting is over. */
+  /** Handles a failure; false if accepting has ended. */
   async #goOn(error: Error): Promise<boolean> {
     if (this.#opening !== undefined) return await this.#settled(this.#opening);
     const { now, log, name, onFilesOut, holdsFiles, onGone, gone_ms } = this.#options;
     const files_out = isOutOfFiles(error);
-    // This comes first: until files are given back, whatever opens a file may end the process.
+    // This comes first: until descriptors are free, opening any file may end the process.
     if (files_out && error !== NO_ROOM) onFilesOut();
     if (!files_out) this.#strange++;
     this.stats.accept_failures++;
-    // Connections that hold files will end some day, and must not be cut off for new ones.
+    // Connections with descriptors end some day, and must not be cut off for new ones.
     if (this.#failures === 0 || files_out && holdsFiles()) this.#failing_since_ms = now();
     this.#failures++;
-    // Whoever knows how much room there is has said so.
+    // The file reserve has reported it.
     if (!this.#told && error !== NO_ROOM) {
       this.#told = true;
-      // The log line has no stack, which would take a file, too.
+      // The log line has no stack, which would take a descriptor, too.
       const problem = error.message;
       log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
     }
@@ -208,7 +200,7 @@ export class Acceptor {
   }
 }
 
-/** Whether the peer of a connection has reset it before it was accepted: that says nothing of the port. */
+/** Whether the peer reset the connection before it was accepted, which says nothing about the port. */
 function isReset(error: unknown): boolean {
   const { NotConnected, ConnectionReset, ConnectionAborted } = Deno.errors;
   return [NotConnected, ConnectionReset, ConnectionAborted].some((kind) => error instanceof kind);
@@ -218,6 +210,6 @@ function closeListener(listener: RawListener): void {
   try {
     listener.close();
   } catch {
-    // The listener has died, and so it is closed already.
+    // The listener has died, and so is closed already.
   }
 }

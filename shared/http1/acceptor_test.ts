@@ -1,4 +1,4 @@
-/** A port whose listener dies under it: real listeners, closed behind the acceptor's back. */
+/** A port whose listener dies: real listeners, closed behind the acceptor's back. */
 import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
 import { Acceptor } from "./acceptor.ts";
@@ -7,7 +7,7 @@ import type { FileRoom } from "./file_reserve.ts";
 
 const HOST = "127.0.0.1";
 
-/** An acceptor that closes what it accepts, and what it listens on. */
+/** An acceptor that closes what it accepts, and its listeners. */
 function accepting(options: Partial<AcceptorOptions> = {}) {
   const listeners: Deno.TcpListener[] = [];
   const { promise: gone, resolve: onGone } = Promise.withResolvers<Error>();
@@ -134,7 +134,7 @@ Deno.test("a peer that resets its connection before it is accepted is no fault o
       return { addr: listener.addr, accept, close: () => listener.close() };
     },
   });
-  // As a balancer looks whether the port is open.
+  // As a load balancer probes a port.
   const code = `import socket, struct
 for _ in range(5):
     peer = socket.create_connection(("${HOST}", ${acceptor.port}))
@@ -160,7 +160,7 @@ Deno.test("nobody is accepted while there is no room", async () => {
     },
   });
   const connect = () => Deno.connect({ hostname: HOST, port: acceptor.port });
-  // Nobody knows before the first one has come.
+  // Unknown before the first connection.
   using _first = await connect();
   await until("it is accepted", () => rooms.length === 1);
   using _second = await connect();

@@ -1,30 +1,28 @@
 /**
- * Writes answers of HTTP/1.1: whole ones with their length, those that have no end yet in chunks.
- * When an answer is due and what follows it is `exchange.ts`.
+ * Writes answers of HTTP/1.1: complete bodies with their length, open-ended ones in chunks. `exchange.ts` decides when
+ * to answer and what follows.
  */
 import { STATUS_CODES } from "node:http";
 import { writeAll } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 
-/** What an answer needs to know of its request. */
+/** What an answer needs from its request. */
 export interface AnswerTo {
   readonly method: string;
-  /** True when the connection serves another request. */
+  /** True if the connection serves another request. */
   readonly keep_alive: boolean;
-  /** The date of the answer, as HTTP writes it. */
+  /** The date header's value. */
   readonly date: string;
 }
 
-/** Headers that this file writes itself, whatever the handler says. */
+/** Headers written here, whatever the handler sets. */
 const OWN_HEADERS = /^(connection|content-length|transfer-encoding|date|keep-alive)$/i;
 const STREAMED = /^(text\/event-stream|application\/x-(ndjson|tar))\b/;
 const encoder = new TextEncoder();
 
-/**
- * Whether the body of an answer comes piece by piece; every other body is there, or about to be.
- */
+/** Whether the body is streamed; any other body is complete, or soon will be. */
 export function isStreamed(response: Response): boolean {
-  // The runtime sends a body in chunks once somebody has asked for it, so the type is looked at first.
+  // The runtime sends a body in chunks once `body` was read, so the type is checked first.
   return STREAMED.test(response.headers.get("content-type") ?? "") && response.body !== null;
 }
 
@@ -41,7 +39,7 @@ function headLines(response: Response, { keep_alive, date }: AnswerTo): string[]
 
 const headBytes = (lines: readonly string[]) => encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
 
-/** Writes an answer whose body ends. Rejects when the peer is gone. */
+/** Writes an answer with a finite body. Rejects if the peer is gone. */
 export async function writeAnswer(
   stream: ByteStream,
   response: Response,
@@ -65,9 +63,8 @@ export async function writeAnswer(
 }
 
 /**
- * Writes an answer piece by piece; the callbacks learn of each write before and after it. The body's
- * `cancel` is called when `gone` resolves and when a write fails, which rejects. The connection
- * ends with the answer.
+ * Streams an answer; the callbacks run before and after each write. The body's `cancel` is called when `gone` resolves
+ * and when a write fails, which rejects. The connection ends with the answer.
  */
 export async function streamAnswer(
   stream: ByteStream,

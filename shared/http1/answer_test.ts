@@ -1,4 +1,4 @@
-/** Answers that are told piece by piece, to a client that reads them, and to one that goes. */
+/** Streamed answers, to a client that reads them, and to one that disconnects. */
 import assert from "node:assert/strict";
 import { clientBehind } from "../listeners/forwarded.ts";
 import { listen } from "../listeners/listen.ts";

@@ -1,71 +1,74 @@
 /**
- * Bounds connections that have shown no token yet, called strangers, and those that speak plain
- * HTTP: how many there may be, in all and from one address, and how long each may take for what it
- * does. Beyond a bound a stranger is turned away, never a connection with a token: its request is
- * answered 503, and as many may wait for that as have a place. Touches no sockets except to close them.
+ * Limits unauthenticated connections (strangers) and those that speak plain HTTP: their number, in all and from one
+ * address, and the time of each phase. Beyond a limit a stranger is rejected, never a connection with a token. Its
+ * request is answered 503, and as many may wait for that as there are places. Does nothing with sockets except closing
+ * them.
  */
 import { nextTurn } from "../turns/next_turn.ts";
 import { PIECE_MS, slice, STRANGERS } from "../turns/slices.ts";
 import { closeQuietly } from "./byte_stream.ts";
 
-/** What a connection is doing; each phase has its time limit. */
+/** The phase of a connection; each has its time limit. */
 export type Phase = "proxy" | "tls" | "head" | "body" | "handler" | "answer" | "idle" | "closing";
 
-/** Why a stranger is turned away: by the bound of its address, by the bound of all, or for lack of files. */
+/** Why a stranger is rejected: the limit of its address, the limit of all, or no free descriptors. */
 export type Away = "address" | "total" | "files";
 
-/** Bounds of connections: how many there may be, and for how long; times in ms. */
+/** Limits of connections, in number and in ms. */
 export interface ArrivalLimits {
   /** Strangers in all. */
   readonly strangers: number;
-  /** Strangers from one address (from one /64 for IPv6). */
+  /** Strangers from one address (one /64 for IPv6). */
   readonly strangers_per_address: number;
   /** Time limit of the PROXY header, of the TLS handshake and of a request's head, each. */
   readonly head_ms: number;
   readonly body_ms: number;
   /** Time limit between two requests. */
   readonly idle_ms: number;
-  /** Time limit for the peer to take an answer, or an orderly end. */
+  /** Time limit for the peer to read an answer, or to close. */
   readonly answer_ms: number;
 }
 
-/** Counts of what happened, for metrics. */
+/** Counters for metrics. */
 export interface ArrivalStats {
-  /** Strangers that are connected now, those that are turned away included. */
+  /** Connected strangers, the rejected ones included. */
   strangers: number;
-  /** Connections whose first request has been answered. */
+  /** Connections whose first request was answered. */
   answered: number;
-  /** Connections that lost their place to others, by the bound that was reached. */
+  /** Connections closed for others, by the limit that was reached. */
   readonly evicted: { address: number; total: number };
-  /** Connections that were ended because they took too long, by phase. */
+  /** Connections closed by timeout, by phase. */
   readonly timeouts: Record<Phase, number>;
 }
 
-/** How long anything may take, at most, on a connection that has a reserved file; in ms. */
+/** Time limit of everything on a connection with a reserved descriptor, in ms. */
 const SPARE_MS = 1_000;
-/** After so many turns whatever a connection had sent has come: in the first its socket may not have had its look. */
+/**
+ * After so many turns, bytes that a connection sent before have arrived: in the first turn its socket may not have been
+ * read.
+ */
 const LOOKS = 2;
-/** Time between two looks at the clock. */
+/** Interval of the timeout checks. */
 const SWEEP_MS = 250;
 
 /** One connection, from its accept until it has ended or become a WebSocket. */
 export class Arrival {
-  /** The connection itself, for ending it. */
+  /** For closing the connection. */
   stream: { close(): void };
-  /** The text that counts as its address. */
+  /** The address for counting. */
   group: string;
   phase: Phase = "head";
   due_ms = 0;
   stranger = true;
   answered = false;
-  /** True when a bound has ended it: whatever is still to be done for it is in vain. */
+  /** True once a limit closed it: further work for it is in vain. */
   ended = false;
-  /** Its request has come and waits for its turn. */
+  /** Its request has arrived and is queued. */
   queued = false;
-  /** Why it is turned away; undefined: it is served. With "files" it has a reserved file, which others wait for. */
+  /** Why it is rejected; undefined: it is served. With "files" it has a reserved descriptor, which others wait for. */
   away: Away | undefined;
 
-  /** The turn of the event loop in which it came. */
+  /** The turn of the event loop in which it was accepted. */
   turn: number | undefined;
 
   constructor(stream: { close(): void }, address: string, spare: boolean) {
@@ -75,7 +78,7 @@ export class Arrival {
   }
 }
 
-/** The arriving connections of one listener. */
+/** The connections of one listener. */
 export class Arrivals {
   readonly stats: ArrivalStats = {
     strangers: 0,
@@ -87,32 +90,29 @@ export class Arrivals {
   readonly #now: () => number;
   /** All connections, oldest first, as in every set here. */
   readonly #all = new Set<Arrival>();
-  /** The strangers that have a place. */
+  /** The strangers with a place. */
   readonly #strangers = new Set<Arrival>();
   readonly #by_group = new Map<string, Set<Arrival>>();
-  /** The strangers that are turned away, and whose request is awaited for that. */
+  /** The rejected strangers whose request is awaited for the answer. */
   readonly #away = new Set<Arrival>();
   readonly #tells: boolean;
-  /** Who is turned away is being ended, for those who come. */
+  /** Rejected connections are being closed to make room. */
   #clears = false;
-  /** Who is late is being ended. */
+  /** Timed-out connections are being closed. */
   #sweeps = false;
-  /** The present turn, as far as connections come. */
+  /** The current turn, counted while connections arrive. */
   #turn = 0;
   #turns_asked = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /**
-   * Makes the set. `now` is in ms, of a clock that is never set. `tells`: who is turned away is answered;
-   * else its connection is ended at once.
-   */
+  /** `now`: monotonic ms. `tells`: rejected connections get an answer; otherwise they are closed at once. */
   constructor(limits: ArrivalLimits, now: () => number, tells: boolean) {
     this.#limits = limits;
     this.#now = now;
     this.#tells = tells;
   }
 
-  /** Takes in a new connection; turns a stranger away when there are too many. */
+  /** Adds a connection; rejects a stranger if there are too many. */
   add(arrival: Arrival): void {
     arrival.turn ??= this.#enter();
     this.#all.add(arrival);
@@ -151,9 +151,9 @@ export class Arrivals {
   }
 
   /**
-   * Ends one to make room: one that is turned away and whose request has not come, else the oldest stranger that
-   * waits neither for us nor for its first look; false when there is none. Others that are turned away end piece
-   * by piece, for those who come next: ending a thousand takes 40 ms.
+   * Closes a connection to make room: a rejected one whose request has not come, else the oldest stranger that neither
+   * waits for us nor is in its first turns; false if there is none. Other rejected ones are closed in slices, for later
+   * connections: closing a thousand takes 40 ms.
    */
   makeRoom(): boolean {
     const turn = this.#enter() - LOOKS;
@@ -167,7 +167,7 @@ export class Arrivals {
     return true;
   }
 
-  /** Ends the oldest strangers until no more than `strangers` are left, first those that are turned away. */
+  /** Closes the oldest strangers until no more than `strangers` are left, rejected ones first. */
   keep(strangers: number): void {
     while (this.stats.strangers > strangers) {
       const oldest = oldestOf(this.#away) ?? oldestOf(this.#strangers);
@@ -176,7 +176,7 @@ export class Arrivals {
     }
   }
 
-  /** Begins the time limit of the next phase. A handler has limits of its own. */
+  /** Starts the time limit of the next phase. A handler has limits of its own. */
   enter(arrival: Arrival, phase: Phase): void {
     arrival.phase = phase;
     const time_ms = phase === "handler" ? Infinity : this.#timeOf(phase);
@@ -184,7 +184,7 @@ export class Arrivals {
       (arrival.away === "files" ? Math.min(time_ms, SPARE_MS) : time_ms);
   }
 
-  /** Takes note that a connection's token was accepted: it is a stranger no more. */
+  /** A connection's token was accepted: it is no longer a stranger. */
   know(arrival: Arrival): void {
     if (!arrival.stranger) return;
     arrival.stranger = false;
@@ -194,13 +194,13 @@ export class Arrivals {
     this.#count();
   }
 
-  /** Takes note that a request was answered. */
+  /** Counts an answered request. */
   noteAnswer(arrival: Arrival): void {
     if (!arrival.answered) this.stats.answered++;
     arrival.answered = true;
   }
 
-  /** Removes a connection that has ended, or that somebody else has taken over. */
+  /** Removes a connection that has ended, or that was taken over. */
   remove(arrival: Arrival): void {
     this.know(arrival);
     this.#all.delete(arrival);
@@ -209,14 +209,14 @@ export class Arrivals {
     this.#timer = undefined;
   }
 
-  /** Ends the connections that wait for a next request; with `all` every connection. */
+  /** Closes the connections between two requests; with `all` every connection. */
   end(all: boolean): void {
     for (const arrival of this.#all) {
       if (all || arrival.phase === "idle" || arrival.phase === "head") this.#close(arrival);
     }
   }
 
-  /** Ends the connections whose time is over, piece by piece: a thousand may have come at the same moment. */
+  /** Closes timed-out connections in slices: a thousand may have arrived at the same moment. */
   sweep(): void {
     if (this.#sweeps) return;
     this.#sweeps = true;
@@ -229,7 +229,7 @@ export class Arrivals {
     void this.#endAll(() => late.next().value, end).then(() => this.#sweeps = false);
   }
 
-  /** Ends, piece by piece, all that `next` gives. */
+  /** Closes all that `next` returns, in slices. */
   async #endAll(
     next: () => Arrival | undefined,
     end: (arrival: Arrival) => void,
@@ -245,7 +245,7 @@ export class Arrivals {
     }
   }
 
-  /** The number of the present turn. */
+  /** The number of the current turn. */
   #enter(): number {
     if (this.#turns_asked === 0) nextTurn(this.#onTurn);
     this.#turns_asked = LOOKS;
@@ -257,14 +257,14 @@ export class Arrivals {
     if (--this.#turns_asked > 0) nextTurn(this.#onTurn);
   };
 
-  /** Takes its place from a stranger; what it waits for of us, if anything, it still gets. */
+  /** Gives a stranger's place to others; if it waits for an answer, it still gets that. */
   #turnAway(arrival: Arrival, bound: Away): void {
-    // Between two requests everybody has to expect an end.
+    // Between two requests every client has to expect a close.
     if (!this.#tells || arrival.phase === "idle") return this.#close(arrival);
     arrival.away ??= bound;
     this.#leavePlace(arrival);
     this.#away.add(arrival);
-    // With too many of them the oldest is ended.
+    // Beyond the limit of these the oldest is closed.
     if (this.#away.size <= this.#limits.strangers) return;
     const oldest = oldestOf(this.#away);
     if (oldest !== undefined) this.#close(oldest);
@@ -304,7 +304,7 @@ function oldestOf(from: Set<Arrival>): Arrival | undefined {
   for (const arrival of from) return arrival;
 }
 
-/** The oldest that waits neither for us nor for its first look, since it came until `turn`. */
+/** The oldest accepted until `turn` that neither waits for us nor is in its first turns. */
 function oldestIdle(from: Set<Arrival>, turn: number): Arrival | undefined {
   for (const arrival of from) {
     if (arrival.phase !== "handler" && hasComeUntil(arrival, turn)) return arrival;
@@ -314,9 +314,9 @@ function oldestIdle(from: Set<Arrival>, turn: number): Arrival | undefined {
 const hasComeUntil = ({ turn = Infinity }: Arrival, last: number) => turn <= last;
 
 /**
- * Who of `from` gives its place to a newcomer: the oldest for whose bytes we wait, if it came until `turn`; else one
- * that is being served, and gets its answer all the same: how many of those there may be is bounded where they are
- * served. Where all others wait for their turn, or have just come too, the newcomer has no place.
+ * Which connection of `from` gives way to a newcomer: the oldest accepted until `turn` whose bytes we wait for; else
+ * one that is being served, and still gets its answer: their number is limited where they are served. If all others are
+ * queued, or are as new, the newcomer has no place.
  */
 function givesWay(from: Set<Arrival>, newcomer: Arrival, turn: number): Arrival {
   let served: Arrival | undefined;
@@ -328,10 +328,7 @@ function givesWay(from: Set<Arrival>, newcomer: Arrival, turn: number): Arrival 
   return served ?? newcomer;
 }
 
-/**
- * The text that counts as one address. Of IPv6 it is the first 64 bits, since one host may have all
- * addresses that share them.
- */
+/** The address for counting. For IPv6 the first 64 bits, since one host may have all addresses that share them. */
 export function groupOf(address: string): string {
   if (!/^[\da-f.:]*:[\da-f.:]*$/i.test(address)) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];

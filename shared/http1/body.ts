@@ -1,21 +1,18 @@
 /**
- * Reads the body of an HTTP/1.1 request out of chunks of bytes, cut anywhere: by its length, or
- * chunked (RFC 9112, 6 and 7). Pure; strict, and bounded in what is not data.
+ * Reads the body of an HTTP/1.1 request from chunks of bytes, cut anywhere: by its length, or chunked (RFC 9112, 6 and
+ * 7). Pure; strict, with limits for everything that is not data.
  */
 import { MalformedRequest } from "./head.ts";
 import type { Framing } from "./head.ts";
 
-/** The most bytes of the extensions of one chunk, and of all trailers together; nobody reads them. */
+/** The most bytes of the extensions of one chunk, and of all trailers together; all are ignored. */
 const EXTRA_BYTES_MAX = 4_096;
 /** The most digits of a chunk's size: seven hexadecimal ones, for 256 MiB. */
 const SIZE_DIGITS_MAX = 7;
 const CR = 13, LF = 10, SEMICOLON = 59, QUOTE = 34;
 /** A field of a trailer, on one line. */
 const TRAILER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*$/;
-/**
- * Fields that may not be in a trailer, because they say how a message is to be read (RFC 9110,
- * 6.5.1).
- */
+/** Fields forbidden in a trailer, since they decide how a message is read (RFC 9110, 6.5.1). */
 const NOT_IN_TRAILERS = /^(content-length|transfer-encoding|host|connection|upgrade|trailer|te)$/i;
 
 type Place =
@@ -28,7 +25,7 @@ type Place =
   | "trailer"
   | "done";
 
-/** Reads one body. `data` is called with the body's parts, which are views of what `read` was given. */
+/** Reads one body. `data` is called with parts of the body, as views of the bytes passed to `read`. */
 export class BodyReader {
   #place: Place;
   #left_bytes = 0;
@@ -51,7 +48,7 @@ export class BodyReader {
     return this.#place === "done";
   }
 
-  /** How much of the body is still to be read; of one in chunks nobody knows before its end. */
+  /** The remaining bytes of the body; for a chunked one unknown before its end. */
   get left_bytes(): number {
     if (this.done) return 0;
     return this.#chunked ? Infinity : this.#left_bytes;
@@ -72,13 +69,13 @@ export class BodyReader {
     return at;
   }
 
-  /** Takes one byte that is not part of the data of chunks. */
+  /** Reads one byte outside of the data of chunks. */
   #step(byte: number): void {
     if (this.#place === "trailer") return this.#trailer(byte);
     if (this.#place === "size") return this.#size(byte);
     if (this.#place === "extension") {
       if (byte === CR) this.#place = "size-end";
-      // Where a quoted text has no end, readers disagree about the end of the line.
+      // If a quoted text is unterminated, readers disagree about the end of the line.
       else if (byte === QUOTE) throw malformed("a quote in a chunk extension");
       else this.#extra(byte);
       return;
@@ -108,7 +105,7 @@ export class BodyReader {
     this.#digits = this.#left_bytes = 0;
   }
 
-  /** Skips the lines of the trailers, up to the empty one. */
+  /** Skips the trailers, up to the empty line. */
   #trailer(byte: number): void {
     if (this.#after_cr) {
       if (byte !== LF) throw malformed("a trailer with a bare CR");

@@ -7,7 +7,7 @@ import type { Framing } from "./head.ts";
 
 const CHUNKED: Framing = { kind: "chunked" };
 
-/** The body, what was left over, and whether it is whole; the problem when it is malformed. */
+/** The body, the unread rest, and whether it is complete; the fault if it is malformed. */
 function read(framing: Framing, pieces: readonly Uint8Array[]) {
   const body = new BodyReader(framing);
   const data: number[] = [];

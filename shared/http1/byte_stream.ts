@@ -1,60 +1,57 @@
 /**
- * A connection as bytes in and bytes out: TCP as the runtime hands it over, `handle_stream.ts`, or what
- * `tls_stream.ts` makes of a socket of Node's. What the bytes mean is not known here.
+ * A connection as bytes in and out: TCP from the runtime, `handle_stream.ts`, or `tls_stream.ts` over a socket of
+ * Node's. Knows no protocol.
  */
 
 /** A connection; `Deno.TcpConn` is one. */
 export interface ByteStream {
-  /**
-   * Reads bytes that have come, at most as many as there is room for; null at the end. One call at
-   * a time.
-   */
+  /** Reads available bytes, at most as many as fit; null at the end. One call at a time. */
   read(into: Uint8Array<ArrayBuffer>): Promise<number | null>;
-  /** As `read`, with bytes that the caller may keep: none are held before any come. Absent where that is no less. */
-  readOwn?(most: number): Promise<Uint8Array<ArrayBuffer> | null>;
   /**
-   * Writes bytes, and resolves with how many were taken. They must not change before that. One call at
-   * a time.
+   * As `read`, with bytes that the caller may keep: no buffer is allocated before any come. Absent if that saves
+   * nothing.
    */
+  readOwn?(most: number): Promise<Uint8Array<ArrayBuffer> | null>;
+  /** Writes bytes, and resolves with the number accepted. They must not change before that. One call at a time. */
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number>;
-  /** Says that nothing more will be written; the peer reads an end. */
+  /** Ends the sending direction; the peer reads an end. */
   closeWrite(): Promise<void>;
-  /** Ends the connection at once; reads and writes under way reject. To be called once. */
+  /** Closes the connection at once; running reads and writes reject. Call it once. */
   close(): void;
 }
 
 /**
- * A connection that also hands over on its own what comes. A read that waits is a promise for each
- * connection, which grows old while the client is silent; waiting this way costs nothing.
+ * A connection that pushes arriving bytes. A pending read is a promise for each connection, which lives as long as the
+ * client is silent; pushing needs none.
  */
 export interface LiveStream extends ByteStream {
   /**
-   * Hands everything to the sink from now on: first `early`, which was read before, then what comes.
-   * `read` and `write` are no longer to be called.
+   * Pushes everything to the sink from now on: first `early`, which was read before, then arriving bytes. `read` and
+   * `write` must not be called any longer.
    */
   flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void;
-  /** Hands over nothing more until `resume`; what comes meanwhile waits at the peer. */
+  /** Stops pushing until `resume`; arriving bytes wait at the peer. */
   pause(): void;
   /** Ends a pause. */
   resume(): void;
   /**
-   * Writes all of the bytes, which must not change meanwhile. True: the system has taken them. False:
-   * the sink's `written` is called when it has. One call at a time.
+   * Writes all of the bytes, which must not change meanwhile. True: the system has accepted them. False: the sink's
+   * `written` is called once it has. One call at a time.
    */
   send(bytes: Uint8Array<ArrayBuffer>): boolean;
 }
 
-/** Receives a `LiveStream`. After the stream was closed here it receives nothing. */
+/** Receives a `LiveStream`, until that is closed here. */
 export interface ByteSink {
-  /** Bytes have come: those before `end`, which are only there until this returns. */
+  /** Bytes have arrived: those before `end`, valid until this returns. */
   arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void;
-  /** The bytes of the last `send` that gave false have been taken. */
+  /** The bytes of the last `send` that returned false have been accepted. */
   written(): void;
   /** The last call: the peer has ended, or the connection is broken. */
   ended(): void;
 }
 
-/** Whether a stream hands over on its own what comes. */
+/** Whether a stream pushes arriving bytes. */
 export function isLive(stream: ByteStream): stream is LiveStream {
   return "flow" in stream;
 }
@@ -67,11 +64,11 @@ export async function writeAll(
   for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await stream.write(rest));
 }
 
-/** Ends a stream, also one that has ended. */
+/** Closes a stream, also one that has ended. */
 export function closeQuietly(stream: { close(): void }): void {
   try {
     stream.close();
   } catch {
-    // The stream has ended, which is what was asked for.
+    // The stream has ended, which is what the caller wanted.
   }
 }

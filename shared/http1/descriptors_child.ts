@@ -1,10 +1,10 @@
 /**
- * A listener that is to run out of files, for `descriptors_test.ts`: says its port, then serves. Its
- * argument is a pair for TLS, as JSON.
+ * A listener that runs out of file descriptors, for `descriptors_test.ts`: prints its port, then serves. Its argument
+ * is a pair for TLS, as JSON.
  */
 import { listenBare } from "./listener.ts";
 
-// As a Shield does: in Deno 2.9 the first one panics when there is no file left.
+// As a Shield does: in Deno 2.9 adding the first signal listener panics if no descriptor is left.
 Deno.addSignalListener("SIGTERM", () => Deno.exit(0));
 const MANY = 100_000;
 const ms = 60_000;

@@ -1,10 +1,10 @@
-/** What our listeners do when the system gives it no file for another connection. */
+/** Our listeners when the system has no descriptor for another connection. */
 import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 import type { TlsPair } from "./door.ts";
 
 const CHILD = new URL("descriptors_child.ts", import.meta.url).pathname;
-/** What the child has open anyway is some thirty. */
+/** The child has some thirty open anyway. */
 const FILES_MAX = 120;
 const STRANGERS = 300;
 
@@ -27,7 +27,7 @@ async function runsOut(tls: TlsPair | undefined): Promise<void> {
     for (let count = 0; count < STRANGERS; count++) {
       strangers.push(await Deno.connect({ hostname: "127.0.0.1", port }));
     }
-    // In the system's own queue until somebody leaves: nobody is refused.
+    // It stays in the system's own queue until another client disconnects: nobody is refused.
     const waiting = fetch(url, { client });
     assert.equal((await output.read()).value, "no files\n");
     for (const stranger of strangers) stranger.close();

@@ -1,6 +1,6 @@
 /**
- * Where connections are accepted, one by one, on the runtime's listeners; how they stay open is
- * `acceptor.ts`. TLS of our own has a door of its own, `tls_door.ts`; who may stay is `listener.ts`.
+ * Accepts connections, one by one, on the runtime's listeners; `acceptor.ts` keeps them open. Our own TLS has
+ * `tls_door.ts`; `listener.ts` decides which connections stay.
  */
 import type { Logger } from "../logs/log.ts";
 import { Acceptor } from "./acceptor.ts";
@@ -13,88 +13,81 @@ export interface TlsPair {
   readonly key: string;
 }
 
-/** An accepted connection of which nothing was read yet. */
+/** An accepted connection, still unread. */
 export interface Visitor {
   readonly remoteAddr: Deno.NetAddr;
-  /** How much room there is for it. */
+  /** The free descriptors for it. */
   readonly room: FileRoom;
-  /** The TCP connection, without the delays of Nagle's algorithm where there is a way. */
+  /** The TCP connection, with Nagle's algorithm off if possible. */
   readonly stream: ByteStream;
   /**
-   * Does the TLS handshake; resolves with the stream inside TLS, and rejects when it fails.
-   * Afterwards `stream` is only good for ending it. Absent without TLS.
+   * Runs the TLS handshake; resolves with the stream inside TLS, and rejects if it fails. Afterwards `stream` may only
+   * be closed. Absent without TLS.
    */
   readonly secure?: () => Promise<ByteStream>;
 }
 
-/** Where a door accepts connections, and its callbacks. */
+/** The address of a door, and its callbacks. */
 export interface DoorOptions {
   /** The listener's name for messages: "client", "ops", "admin". */
   readonly name: string;
   readonly host: string;
   /** The port; 0 picks a free one. */
   readonly port: number;
-  /** True when other processes serve the same port. */
+  /** True if other processes serve the same port. */
   readonly reuse_port: boolean;
   readonly onVisitor: (visitor: Visitor) => void;
-  /** How much room there is for each of so many connections that have just been accepted, oldest first. */
+  /** The free descriptors for each of the connections just accepted, oldest first. */
   readonly rooms: (count: number) => readonly FileRoom[];
-  /** Ends a connection for another one; false when there is none to end. */
+  /** Closes a connection for another one; false if there is none to close. */
   readonly makeRoom: () => boolean;
-  /** Called for each connection that was ended at once. */
+  /** Called for each connection that was closed at once. */
   readonly onRefused: () => void;
   /** Whether a client may keep a descriptor of this number. */
   readonly mayKeep: (number: number) => boolean;
-  /** Called when there was no file for another connection, before anything else is done about it. */
+  /** Called before anything else when there was no descriptor for another connection. */
   readonly onFilesOut: () => void;
-  /** Whether accepted connections hold files. */
+  /** Whether accepted connections have descriptors. */
   readonly holdsFiles: () => boolean;
-  /** Called when nothing is accepted any longer, and will not be. */
+  /** Called when accepting has ended for good. */
   readonly onGone: (error: Error) => void;
-  /**
-   * For how long nothing could be accepted, or the port not be opened anew, until it is given up;
-   * in ms.
-   */
+  /** How long accepting or reopening the port may fail until it is given up, in ms. */
   readonly gone_ms: number;
-  /** Milliseconds of a clock that is never set. */
+  /** Monotonic ms. */
   readonly now: () => number;
   readonly log?: Logger | undefined;
 }
 
-/** Counts of what happened at a door, for metrics. */
+/** Counters for metrics. */
 export interface DoorStats {
-  /** Times that accepting failed and was tried again, as far as the runtime tells. */
+  /** Accept failures that were retried, as far as the runtime reports them. */
   readonly accept_failures: number;
-  /** Times that the port was closed and opened again, because it did not answer. */
+  /** How often the port was reopened because it did not answer. */
   readonly reopened: number;
 }
 
-/** A door that accepts connections. */
+/** A listening port. */
 export interface Door {
   readonly port: number;
   readonly stats: DoorStats;
   /** Stops accepting. */
   close(): void;
-  /** Uses another certificate and key for further handshakes; open connections notice nothing. */
+  /** Uses another certificate and key for further handshakes; open connections are unaffected. */
   renew(pair: TlsPair): Promise<void>;
-  /**
-   * Closes the port and opens it again, because it does not answer; open connections notice
-   * nothing.
-   */
+  /** Reopens the port because it does not answer; open connections are unaffected. */
   reopen(): Promise<void>;
 }
 
 /**
- * Opens a door without TLS. Throws the runtime's own error when the address is taken, forbidden or
- * not of this machine.
+ * Opens a door without TLS. Throws the runtime's own error if the address is in use, forbidden or not of this machine.
  */
 export function openPlainDoor(options: DoorOptions): Door {
   return new RuntimeDoor(options, undefined);
 }
 
 /**
- * Opens a door with the runtime's own TLS, whose streams only the runtime's HTTP can serve. Throws
- * as `openPlainDoor` does.
+ * Opens a door with the runtime's own TLS, whose streams only the runtime's HTTP can serve. Throws as `openPlainDoor`
+ * does.
  */
 export function openRuntimeTlsDoor(options: DoorOptions, pair: TlsPair): Door {
   return new RuntimeDoor(options, pair);
@@ -149,7 +142,7 @@ class RuntimeDoor implements Door {
   async renew(pair: TlsPair): Promise<void> {
     if (this.#pair === undefined) return;
     this.#pair = pair;
-    // The runtime takes another certificate only with another listener.
+    // The runtime needs another listener for another certificate.
     await this.#acceptor.renew();
   }
 

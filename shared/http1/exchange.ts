@@ -1,7 +1,6 @@
 /**
- * Requests and answers on one connection, one after the other, until it ends or becomes something
- * else: the shell around `head.ts` and `body.ts`. How long anything may take is `arrivals.ts`, where
- * connections come from `listener.ts`.
+ * Requests and answers on one connection, one after the other, until it ends or is upgraded: the shell around `head.ts`
+ * and `body.ts`. `arrivals.ts` has the time limits, `listener.ts` the connections.
  */
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals, Away } from "./arrivals.ts";
@@ -22,46 +21,43 @@ export type Handler = (
   info: Deno.ServeHandlerInfo<Deno.NetAddr>,
 ) => Response | Promise<Response>;
 
-/** The longest head of a request, more than the largest token takes. A longer one is answered 431. */
+/** The longest head of a request, more than the largest token needs. A longer one is answered 431. */
 const HEAD_BYTES_MAX = 131_072;
-/** Bytes read of a body that the handler did not want, so that the next request can follow. */
+/** Bytes of an unread body that are skipped so that the next request can follow. */
 const DISCARDED_BYTES_MAX = 65_536;
-/** Bytes read and thrown away after a refusal: a reset would take the answer from the peer. */
+/** Bytes skipped after a refusal: a reset would take the answer from the peer. */
 const LINGER_BYTES_MAX = 1_048_576;
 const CR = 13, LF = 10;
 const encoder = new TextEncoder();
 
-/** The connection of a GET or POST, for whoever takes it over: an upgrade, or an answer without an end. */
+/** The connection of a GET or POST, for a taker: an upgrade, or an endless answer. */
 export interface BareUpgrade {
-  /** The response that the handler then returns; nothing of it is sent. */
+  /** The response that the handler must return; it is not sent. */
   readonly response: Response;
   /**
-   * To be called once, before the handler returns: `handshake` is sent, then the taker has the stream. Throws
-   * TypeError where the body has not been read to its end.
+   * Call it once, before the handler returns: `handshake` is sent, then the taker has the stream. Throws TypeError
+   * unless the body has been read to its end.
    */
   take(handshake: Uint8Array<ArrayBuffer>, taker: UpgradeTaker): void;
 }
 
-/** Speaks on an upgraded connection. */
+/** The protocol on an upgraded connection. */
 export interface UpgradeTaker {
-  /**
-   * Runs the connection; `early` are bytes that came behind the request. Never rejects; the stream
-   * is closed when it resolves.
-   */
+  /** Runs the connection; `early` has bytes after the request. Never rejects; the stream is closed when it resolves. */
   run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Called in place of `run` when the peer had gone before it could be notified. */
+  /** Called in place of `run` if the peer disconnected before the handshake was sent. */
   lost(): void;
 }
 
-/** A connection that is no longer HTTP's. It keeps nothing of its request: there may be many. */
+/** An upgraded connection. It keeps nothing of its request, since there may be many. */
 export interface TakenConnection {
-  /** Lets the taker run, to its end. */
+  /** Runs the taker to its end. */
   run(): Promise<void>;
 }
 
 const offered = new WeakMap<Request, BareUpgrade>();
 
-/** Takes the connection of a request, once; undefined for a request that has none to give. */
+/** Takes the connection of a request, once; undefined if it cannot be taken. */
 export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
   const upgrade = offered.get(request);
   offered.delete(request);
@@ -69,15 +65,15 @@ export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
 }
 
 /**
- * Finds the client behind a peer; for a peer that is its own client, the same object. `valuesOf` gives
- * all values of a header, whose name is in lower case.
+ * Finds the client behind a peer; for a peer that is its own client, the same object. `valuesOf` returns all values of
+ * a header, whose name is in lower case.
  */
 export type ClientOf = (
   peer: Deno.NetAddr,
   valuesOf: (name: string) => readonly string[],
 ) => Deno.NetAddr;
 
-/** Answers the one request of a connection that is turned away. */
+/** Answers the only request of a rejected connection. */
 export type TurnAway = (
   ...call: [...request: Parameters<Handler>, why: Away]
 ) => ReturnType<Handler>;
@@ -85,24 +81,23 @@ export type TurnAway = (
 /** What all connections of a listener share. */
 export interface ExchangeContext {
   readonly handler: Handler;
-  /** Absent: who is turned away is ended without an answer. */
+  /** Absent: rejected connections are closed without an answer. */
   readonly turnAway: TurnAway | undefined;
   readonly secure: boolean;
   readonly arrivals: Arrivals;
-  /** No further request is served on a connection once this is true. */
+  /** Once true, a connection serves no further request. */
   readonly isClosing: () => boolean;
   /**
-   * A connection gets one request a turn; strangers share turns, since checking their tokens is
-   * much work.
+   * Fair queue: one request of a connection in a turn; strangers share turns, since checking their tokens is expensive.
    */
   readonly turns: Turns;
-  /** The HTTP date for answers. */
+  /** The value of the date header. */
   readonly date: () => string;
-  /** Finds whose request this is: the peer's own, or its client's if the peer is a proxy. */
+  /** Finds the client of a request: the peer, or its client if the peer is a proxy. */
   readonly clientOf: ClientOf;
 }
 
-/** Waits for the turn of a stranger's request, unless it is turned away, which costs nearly nothing. */
+/** Waits for the turn of a stranger's request, unless it is rejected, which costs almost nothing. */
 export async function awaitTurn({ turns }: ExchangeContext, arrival: Arrival): Promise<void> {
   if (!arrival.stranger || arrival.away !== undefined) return;
   arrival.queued = true;
@@ -110,7 +105,7 @@ export async function awaitTurn({ turns }: ExchangeContext, arrival: Arrival): P
   arrival.queued = false;
 }
 
-/** The answer to a request: the handler's, or, for one that is turned away, that of `turnAway`. */
+/** The answer of the handler, or of `turnAway` for a rejected connection. */
 export async function answerTo(
   { handler, turnAway }: ExchangeContext,
   { away }: Arrival,
@@ -132,13 +127,13 @@ export interface ExchangeConnection {
   readonly arrival: Arrival;
   readonly stream: ByteStream;
   readonly remoteAddr: Deno.NetAddr;
-  /** The bytes that have been read of the connection already. */
+  /** Bytes that have been read from the connection already. */
   readonly early: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * Serves one connection to its end, or until it is upgraded. Never rejects; unless it was upgraded,
- * the stream is closed when it resolves.
+ * Serves one connection to its end, or until it is upgraded. Never rejects; unless it was upgraded, the stream is
+ * closed when it resolves.
  */
 export async function serveConnection(
   context: ExchangeContext,
@@ -147,11 +142,11 @@ export async function serveConnection(
   const { arrival, stream } = connection;
   const exchange = new Exchange(context, connection);
   try {
-    // Between requests that come one behind the other, other connections have their turn.
+    // Between pipelined requests, other connections have their turn.
     for (let turn = NO_TURN; await exchange.next();) turn = await context.turns.next(turn);
     if (exchange.taken !== undefined) return exchange.taken;
   } catch {
-    // The peer is gone, or it was late and its connection was ended.
+    // The peer disconnected, or its connection was closed by a timeout.
   } finally {
     context.arrivals.remove(arrival);
   }
@@ -175,7 +170,7 @@ class Exchange {
     this.#inbound = new Inbound(connection.stream, connection.early);
   }
 
-  /** Serves one request; false when the connection is done. Rejects when it breaks. */
+  /** Serves one request; false if the connection is done. Rejects if it breaks. */
   async next(): Promise<boolean> {
     const { arrivals } = this.#context;
     try {
@@ -209,7 +204,7 @@ class Exchange {
     this.#first = false;
     arrivals.enter(this.#arrival, "head");
     for (let looked = 0;;) {
-      // RFC 9112, 2.2: an empty line before a request is passed over.
+      // RFC 9112, 2.2: an empty line before a request is skipped.
       if (inbound.bytes[0] === CR && inbound.bytes[1] === LF) inbound.take(2);
       const end = endOfHead(inbound.bytes, Math.max(0, looked - 3));
       if (end > HEAD_BYTES_MAX || end < 0 && inbound.bytes.length > HEAD_BYTES_MAX) {
@@ -255,7 +250,7 @@ class Exchange {
     try {
       if (response === marker && taken !== undefined && isLive(stream)) {
         const { handshake, taker } = taken;
-        // The connection has shown a token; the taker bounds what it may do from here on.
+        // The connection has shown a token; from here on the taker limits it.
         this.#context.arrivals.remove(this.#arrival);
         try {
           await writeAll(stream, handshake);
@@ -268,7 +263,7 @@ class Exchange {
       }
       if (response.status < 400) arrivals.know(this.#arrival);
       arrivals.enter(this.#arrival, "answer");
-      // A body that nobody asked for is not waited for; what has come of it is passed over.
+      // An unread body is not waited for; bytes that have arrived are skipped.
       if (!isStreamed(response) && !body.done) {
         this.#inbound.take(body.read(this.#inbound.bytes, 0, () => {}));
       }
@@ -291,7 +286,7 @@ class Exchange {
     }
   }
 
-  /** Reads on while the handler works, and keeps what comes: only that shows that the peer has gone. */
+  /** Reads on while the handler works, and keeps the bytes: only that shows that the peer has disconnected. */
   async #readAhead(gone: AbortController, isOver: () => boolean): Promise<void> {
     try {
       while (this.#inbound.bytes.length < HEAD_BYTES_MAX) {
@@ -323,7 +318,7 @@ class Exchange {
           if (this.#inbound.bytes.length === 0 && !await this.#inbound.more()) {
             throw new TypeError("the connection ended in the middle of a body");
           }
-          // The parts are copied, since the next read writes over them.
+          // The parts are copied, since the next read overwrites them.
           const keep = (part: Uint8Array) => void parts.push(new Uint8Array(part));
           this.#inbound.take(body.read(this.#inbound.bytes, 0, keep));
         }
@@ -335,10 +330,7 @@ class Exchange {
     }, { highWaterMark: 0 });
   }
 
-  /**
-   * Reads to the end of the body, so that the next request can follow. False when that is more than
-   * it is worth.
-   */
+  /** Reads to the end of the body, so that the next request can follow. False if that is too much. */
   async #discard(body: BodyReader): Promise<boolean> {
     let bytes = 0;
     while (!body.done) {
@@ -360,7 +352,7 @@ class Exchange {
     return writeAnswer(this.#stream, response, { method, keep_alive, date: this.#context.date() });
   }
 
-  /** Writes the body piece by piece while the peer is there; reading shows that it has gone. */
+  /** Streams the body while the peer is connected; reading detects the disconnect. */
   async #tell(response: Response): Promise<void> {
     const { arrivals, date } = this.#context;
     const { promise: gone, resolve } = Promise.withResolvers<void>();
@@ -377,7 +369,7 @@ class Exchange {
     });
   }
 
-  /** Lets the peer, which may still be sending, read the answer before the end. */
+  /** Lets a peer that is still sending read the answer before the end. */
   async #linger(): Promise<void> {
     this.#context.arrivals.enter(this.#arrival, "closing");
     await this.#stream.closeWrite();
@@ -393,7 +385,7 @@ const takenBy = (taker: UpgradeTaker, ...args: Parameters<UpgradeTaker["run"]>) 
   run: () => taker.run(...args),
 });
 
-/** Methods that `Request` refuses; whoever answers says 405 and which there are. */
+/** Methods that `Request` refuses; the handler answers 405 with the allowed ones. */
 const UNKNOWN_TO_FETCH = ["TRACE", "TRACK"];
 
 function toRequest(
@@ -404,7 +396,7 @@ function toRequest(
   const origin = `${secure ? "https" : "http"}://${host === "" ? "localhost" : host}`;
   const url = target === "*" ? origin : target.startsWith("/") ? origin + target : target;
   try {
-    // A GET with a body is answered as one without; its body is passed over.
+    // A GET with a body is answered as one without; the body is skipped.
     const is_unknown = UNKNOWN_TO_FETCH.includes(method);
     const bare = body === null || method === "GET" || method === "HEAD" || is_unknown;
     const request = new Request(url, is_unknown ? {} : { method, ...(bare ? {} : { body }) });

@@ -1,7 +1,7 @@
 /**
- * Requests that come behind each other at full speed, on both kinds of HTTP: a connection has one of a
- * turn of the event loop, so others are answered in between; and connections that come at the same moment are let in
- * slice by slice. Counted in turns.
+ * Pipelined requests at full speed, on both kinds of HTTP: a connection has one in each turn of the event loop, so that
+ * others are answered in between. Connections that arrive at the same moment are admitted slice by slice. Counted in
+ * turns.
  */
 import assert from "node:assert/strict";
 import { writeAll } from "./byte_stream.ts";
@@ -54,7 +54,7 @@ for (const http of ["own", "runtime"] as const) {
       await writeAll(other, new TextEncoder().encode(ask("/other")));
       await writeAll(flooding, new TextEncoder().encode(ask("/flood").repeat(REQUESTS)));
       const answers = new Uint8Array(65_536);
-      // Its answers are taken: it does not stop for those.
+      // The client reads its answers, so it never stalls on them.
       const draining = (async () => {
         while (await flooding.read(new Uint8Array(65_536)) !== null);
       })().catch(() => {});
@@ -74,7 +74,7 @@ for (const http of ["own", "runtime"] as const) {
   });
 }
 
-/** Of `LIMITS.descriptors`: half of a burst finds plenty of files, the others few, or reserved ones. */
+/** Of `LIMITS.descriptors`: half of a burst finds plenty, the others few, or reserved ones. */
 const RESERVED = 100;
 const USED = 910;
 
@@ -117,7 +117,7 @@ for (const scarce of [false, true]) {
     });
     const connect =
       `for _ in {1..${ARRIVALS}}; do exec {fd}<>/dev/tcp/127.0.0.1/${listener.port}; done`;
-    // This thread stands still meanwhile.
+    // This thread is blocked meanwhile.
     assert(new Deno.Command("bash", { args: ["-c", connect] }).outputSync().success);
     await until("all have come", () => came === ARRIVALS);
     // The slice of one turn and that of the next, which may begin before the count does.
@@ -145,7 +145,7 @@ for (const why of ["files are needed", "their time is over"] as const) {
       arrivals.enter(arrival, "head");
       return arrival;
     };
-    // Half of them are turned away, and their request is awaited.
+    // Half of them are rejected, and their request is awaited.
     const all = Array.from({ length: ARRIVALS }, (_, index) => come(index));
     for (let turns = 0; turns < 4; turns++) await turn();
     all.push(...Array.from({ length: ARRIVALS }, (_, index) => come(ARRIVALS + index)));

@@ -1,20 +1,19 @@
 /**
- * The file descriptors that clients leave to everybody else: to operators, to the Spine, to policies, and to
- * parts of the runtime that end the process when they cannot open a file. The system gives out the lowest
- * free descriptor, so its number says how many are left. No descriptor is held, and nothing that opens files
- * elsewhere has to be counted.
+ * The file descriptors that clients leave to operators, the Spine, policies, and parts of the runtime that end the
+ * process if they cannot open a file. The system hands out the lowest free descriptor, so its number shows how many are
+ * left. No descriptor is held in reserve, and files opened elsewhere need no counting.
  */
 import { closeSync, openSync } from "node:fs";
 
 /**
- * What there is for one more client: plenty of descriptors; little, so that those without a token should make
- * room; only a reserved one, for as long as a refusal takes; not even that.
+ * The room for one more client: plenty of descriptors; few, so that clients without a token should make room; only a
+ * reserved one, for as long as a refusal takes; none.
  */
 export type FileRoom = "plenty" | "little" | "spare" | "none";
 
 /**
- * How many descriptors more than the reserve a look for the limit asks for, at least: as many as may be
- * accepted in one turn.
+ * How many descriptors beyond the reserve a check of the limit probes, at least: as many as may be accepted in one
+ * turn.
  */
 const LOOK_AHEAD_MIN = 512;
 
@@ -24,25 +23,25 @@ export interface Descriptors {
   close(number: number): void;
 }
 
-/** The descriptors of this process, by a file that can be opened. */
+/** The descriptors of this process, opened on a file. */
 export function descriptorsBy(path: string): Descriptors {
   return { open: () => openSync(path, "r"), close: closeSync };
 }
 
-/** Says whether clients may take another descriptor. A process has one reserve. */
+/** Decides whether clients may take another descriptor. A process has one reserve. */
 export class FileReserve {
-  /** How many descriptors are left to others; 0 where their numbers cannot be known. */
+  /** How many descriptors are left to others; 0 if their numbers cannot be known. */
   readonly files: number = 0;
   readonly #descriptors: Descriptors | undefined;
   readonly #counts: (() => number)[] = [];
   /** Descriptors with numbers below this one can be opened. */
   #known = 0;
-  /** The process may open no others. */
+  /** The process may open no more. */
   #is_limit = false;
 
   /**
-   * Leaves `count` descriptors to others. Where there are fewer than twice as many, half of them are left;
-   * without `descriptors`, none.
+   * Leaves `count` descriptors to others. With fewer than twice as many, half of them are left; without `descriptors`,
+   * none.
    */
   constructor(count: number, descriptors: Descriptors | undefined) {
     this.#descriptors = descriptors;
@@ -52,24 +51,22 @@ export class FileReserve {
     this.files = Math.max(0, Math.min(count, Math.floor((this.#known - first) / 2)));
   }
 
-  /** How many reserved descriptors clients may hold while they are refused. */
+  /** How many reserved descriptors clients may use while they are refused. */
   get spare(): number {
     return Math.floor(this.files / 4);
   }
 
-  /** Joins a listener of clients; `open` says how many connections it has. */
+  /** Registers a listener of clients; `open` returns its connections. */
   join(open: () => number): void {
     this.#counts.push(open);
   }
 
-  /** Whether clients hold descriptors, which they will give back some day. */
+  /** Whether clients have descriptors, which they will release some day. */
   isHeld(): boolean {
     return this.#counts.some((open) => open() > 0);
   }
 
-  /**
-   * How much room there is for each of the `count` connections that have just been accepted, oldest first.
-   */
+  /** The room for each of the `count` connections just accepted, oldest first. */
   rooms(count: number): readonly FileRoom[] {
     const descriptors = this.#descriptors;
     if (descriptors === undefined || this.files === 0) return Array(count).fill("plenty");
@@ -83,7 +80,7 @@ export class FileReserve {
     return Array.from({ length: count }, (_, index) => this.#roomOf(end - count + index));
   }
 
-  /** Whether a descriptor of this number is none of the reserve. */
+  /** Whether a descriptor of this number is outside the reserve. */
   isLow(number: number): boolean {
     return number < this.#known - this.files;
   }
@@ -95,7 +92,7 @@ export class FileReserve {
     return left > -this.spare ? "spare" : "none";
   }
 
-  /** The number of the lowest free descriptor; undefined when there is none, 0 when it cannot be known. */
+  /** The lowest free descriptor; undefined if there is none, 0 if it cannot be known. */
   #lowest(descriptors: Descriptors): number | undefined {
     try {
       const number = descriptors.open();
@@ -106,13 +103,13 @@ export class FileReserve {
     }
   }
 
-  /** Opens descriptors until one has the number `from` + `more`, or there are no more. */
+  /** Opens descriptors until one has the number `from` + `more`, or none is left. */
   #lookAhead(descriptors: Descriptors, from: number, more: number): void {
     const held: number[] = [];
     try {
       for (let number = 0; number < from + more;) held.push(number = descriptors.open());
     } catch (error) {
-      // The machine may have more files again; the process will not.
+      // The machine may have descriptors again; the process will not.
       this.#is_limit = (error as { code?: unknown }).code === "EMFILE";
     }
     for (const number of held) {
@@ -122,7 +119,7 @@ export class FileReserve {
   }
 }
 
-/** Whether the process (EMFILE) or the machine (ENFILE) has no file left. */
+/** Whether the process (EMFILE) or the machine (ENFILE) has no descriptor left. */
 export function isOutOfFiles(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code } = error as Error & { code?: unknown };

@@ -1,11 +1,11 @@
-/** What clients may take of a process's file descriptors, by the rule that the lowest free one is given out. */
+/** What clients may take of a process's file descriptors, given that the lowest free one is handed out. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { descriptorsBy, FileReserve } from "./file_reserve.ts";
 import { placeholder } from "../process/asked_files.ts";
 import type { Descriptors } from "./file_reserve.ts";
 
-/** The descriptors of a process that may open `limit`. */
+/** The descriptors of a process with a limit. */
 class Table implements Descriptors {
   readonly #limit: number;
   readonly #open = new Set<number>();
@@ -33,7 +33,7 @@ class Table implements Descriptors {
 
 const USED = 30;
 
-/** What a process does: so many clients come in one turn, some leave, others open a file or close it. */
+/** A step: clients arrive in one turn, some leave, others open a file or close it. */
 const event = fc.oneof(
   fc.record({ kind: fc.constant("come" as const), count: fc.integer({ min: 1, max: 60 }) }),
   fc.record({ kind: fc.constant("leave" as const), which: fc.nat() }),
@@ -66,12 +66,12 @@ Deno.test("clients leave the reserve to others, whatever those open and close", 
             if (rooms[index] === "spare") spare++;
           }
           assert(spare <= reserve.spare, `${spare} of ${reserve.spare} reserved ones are lent`);
-          // What others have of the reserve is theirs.
+          // Others keep the descriptors they took from the reserve.
           const least = Math.min(reserve.files, limit - USED - others.length);
           if (came.length > 0) {
             assert(table.free >= least - others.length, `${table.free} are free`);
           }
-          // Nobody is turned away for nothing.
+          // Nobody is rejected without need.
           const away = rooms.length -
             rooms.filter((room) => room === "plenty" || room === "little").length;
           if (away > 0) {

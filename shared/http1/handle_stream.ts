@@ -1,17 +1,17 @@
 /**
- * TCP by the bare handle of the runtime, as a `LiveStream`: no socket, no promise for a read that waits,
- * and one buffer for all connections. TLS is `tls_stream.ts`; accepting is `listener.ts`.
+ * TCP on the bare handle of the runtime, as a `LiveStream`: no socket, no promise for a pending read, and one buffer
+ * for all connections. `tls_stream.ts` has TLS; `listener.ts` accepts.
  */
 import { concat } from "../containers/concat.ts";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
 import { isWriting, readCount } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";
 
-/** Where every connection's bytes arrive; they are handed on, or copied, before the next ones come. */
+/** Every connection's bytes arrive here; they are passed on, or copied, before the next ones. */
 const ARRIVING = new Uint8Array(65_536);
 
 interface Reader {
-  /** Called with how many bytes of `ARRIVING` have come; null: the end. */
+  /** Called with the number of bytes in `ARRIVING`; null: the end. */
   readonly take: (count: number | null) => void;
   readonly reject: (error: Error) => void;
 }
@@ -26,15 +26,15 @@ interface Owned extends TcpHandle {
   stream: HandleStream;
 }
 
-/** One accepted connection. A connection that breaks reads as one that ended. */
+/** One accepted connection. A broken connection reads as ended. */
 export class HandleStream implements LiveStream {
   readonly #handle: TcpHandle;
   #sink: ByteSink | undefined;
   #reader: Reader | undefined;
   #writer: Writer | undefined;
-  /** What is being written: the system reads it until it has taken all. */
+  /** Bytes being written: the system reads them until it has accepted all. */
   #writing: Uint8Array<ArrayBuffer> | undefined;
-  /** Bytes that have come and were not asked for yet; nothing more is read meanwhile. */
+  /** Arrived bytes that were not read yet; reading pauses meanwhile. */
   #rest: Uint8Array<ArrayBuffer> | undefined;
   #paused = false;
   #ended = false;
@@ -127,7 +127,7 @@ export class HandleStream implements LiveStream {
     else stream.#end();
   }
 
-  /** One request for all writes: it learns which handle has written. */
+  /** One request object for all writes: it receives the handle that has written. */
   static readonly #request = {
     oncomplete: (problem: number, handle: unknown) => (handle as Owned).stream.#taken(problem),
   };
@@ -153,7 +153,7 @@ export class HandleStream implements LiveStream {
     }
   }
 
-  /** Hands bytes to the sink. One that throws has a bug, which must not end the process. */
+  /** Pushes bytes to the sink. A sink that throws has a bug, which must not end the process. */
   #hand(bytes: Uint8Array<ArrayBuffer>, count: number): void {
     const sink = this.#sink;
     try {
@@ -187,7 +187,7 @@ export class HandleStream implements LiveStream {
     sink?.ended();
   }
 
-  /** True when all is written. */
+  /** True once all is written. */
   #write(bytes: Uint8Array<ArrayBuffer>): boolean {
     this.#writing = bytes;
     const problem = this.#handle.writeBuffer(HandleStream.#request, bytes);
@@ -201,7 +201,7 @@ export class HandleStream implements LiveStream {
 
   #taken(problem: number, count: number = this.#writing?.length ?? 0): void {
     this.#writing = undefined;
-    // Closing ends writes on its own, and says so.
+    // Closing ends writes, and reports that.
     if (this.#closed) return;
     const writer = this.#writer;
     this.#writer = undefined;

@@ -1,10 +1,10 @@
 /**
- * The head of an HTTP/1.1 request (RFC 9112), read as strictly as the RFC allows: what two parsers
- * could read in two ways is refused. Pure; bodies are `body.ts`, sockets `exchange.ts`.
+ * The head of an HTTP/1.1 request (RFC 9112), read as strictly as the RFC allows: ambiguous input is refused. Pure;
+ * `body.ts` has bodies, `exchange.ts` sockets.
  */
 import { Buffer } from "node:buffer";
 
-/** A request that is refused as a whole; its connection ends after the answer. */
+/** A refused request; its connection ends after the answer. */
 export class MalformedRequest extends Error {
   override readonly name = "MalformedRequest";
   readonly status: number;
@@ -16,7 +16,7 @@ export class MalformedRequest extends Error {
   }
 }
 
-/** How the end of a request's body is known. */
+/** How the end of a request's body is determined. */
 export type Framing =
   | { readonly kind: "length"; readonly size_bytes: number }
   | { readonly kind: "chunked" };
@@ -24,22 +24,22 @@ export type Framing =
 /** The head of one request. */
 export interface RequestHead {
   readonly method: string;
-  /** The request's target as it is in the request line. */
+  /** The target in the request line. */
   readonly target: string;
-  /** The headers in their order; values without the white space around them. */
+  /** The headers in order, values trimmed. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** The value of Host; empty only in HTTP/1.0. */
   readonly host: string;
   readonly framing: Framing;
-  /** True when the connection may serve another request. */
+  /** True if the connection may serve another request. */
   readonly keep_alive: boolean;
-  /** True when the client waits for 100 before it sends the body. */
+  /** True if the client waits for 100 before it sends the body. */
   readonly expects_continue: boolean;
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP\/(\d)\.(\d)$/;
-/** What the value of a field may consist of (RFC 9110, 5.5). */
+/** The characters of a field value (RFC 9110, 5.5). */
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Host and port, loosely: it only matters that it is one authority, without user or path. */
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d{0,5})?$/;
@@ -49,8 +49,8 @@ const HEADERS_MAX = 200;
 const CR = 13, LF = 10;
 
 /**
- * Finds the end of the head: the index behind its empty line; -1 when that has not come yet. `from` is
- * where to look, at least three bytes before the new ones.
+ * The index after the empty line that ends the head; -1 if it is incomplete. `from`: where to search, at least three
+ * bytes before the new ones.
  */
 export function endOfHead(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(LF, from); at >= 0; at = bytes.indexOf(LF, at + 1)) {
@@ -61,7 +61,7 @@ export function endOfHead(bytes: Uint8Array, from: number): number {
   return -1;
 }
 
-/** Reads a head with its empty line. Throws MalformedRequest. */
+/** Parses a head with its empty line. Throws MalformedRequest. */
 export function parseHead(bytes: Uint8Array): RequestHead {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = buffer.toString("latin1");
@@ -72,7 +72,7 @@ export function parseHead(bytes: Uint8Array): RequestHead {
   if (major !== "1" || minor as string > "1") {
     throw new MalformedRequest(505, `HTTP/${major}.${minor}; HTTP/1.1 is spoken`);
   }
-  // Some readers take "get" for GET, others for a method that nobody knows.
+  // Some readers take "get" for GET, others for an unknown method.
   if (method !== (method as string).toUpperCase()) {
     throw new MalformedRequest(400, "a method in lower case");
   }
@@ -100,9 +100,8 @@ export function parseHead(bytes: Uint8Array): RequestHead {
 }
 
 /**
- * Reads a field and its value as strings of their own. A part of a string keeps the whole string in
- * memory, here all headers and the token, for as long as a connection remembers the part. `start` is
- * the start of the line.
+ * Reads a field and its value as strings of their own: a slice would keep the whole string in memory, all headers and
+ * the token, as long as a connection remembers the slice. `start` is the start of the line.
  */
 function parseField(line: string, buffer: Buffer, start: number): [string, string] {
   if (line.startsWith(" ") || line.startsWith("\t")) {
@@ -121,7 +120,7 @@ function parseField(line: string, buffer: Buffer, start: number): [string, strin
   ];
 }
 
-/** The start and the end of the text behind `begin`, without the blanks and tabs around it. */
+/** The start and the end of the text after `begin`, without spaces and tabs around it. */
 function trimmed(line: string, begin: number): [start: number, end: number] {
   let [start, end] = [begin, line.length];
   while (start < end && isBlank(line.charCodeAt(start))) start++;
@@ -133,11 +132,9 @@ function isBlank(unit: number): boolean {
   return unit === 32 || unit === 9;
 }
 
-/**
- * Characters that a reader of URLs takes for a slash or the end of the path, and a proxy does not.
- */
+/** Characters that URL parsers take for a slash or the end of the path, and proxies do not. */
 const AMBIGUOUS = /[\\#]/;
-/** Finds "." or ".." as a part of the path: one reader goes up there where another does not. */
+/** Finds "." or ".." as a path segment: some readers resolve it, others do not. */
 const DOTS = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
 
 function requireTarget(method: string, target: string): string {
@@ -150,14 +147,14 @@ function requireTarget(method: string, target: string): string {
   throw new MalformedRequest(400, "the target of the request is neither a path nor a URL");
 }
 
-/** All values of a header, with lists taken apart, in lower case.  */
+/** All items of a list header, in lower case. */
 function itemsOf(headers: readonly (readonly [string, string])[], name: string): string[] {
   return headers.filter(([key]) => key.toLowerCase() === name)
     .flatMap(([, value]) => value.split(","))
     .map((item) => item.slice(...trimmed(item, 0)).toLowerCase());
 }
 
-/** All values of a header, whose name is in lower case, as they are there. */
+/** All values of a header, unchanged; `name` is in lower case. */
 export function valuesOf(headers: readonly (readonly [string, string])[], name: string): string[] {
   return headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
 }
@@ -195,7 +192,7 @@ function framingOf(headers: readonly (readonly [string, string])[], old: boolean
 
 function keepsAlive(headers: readonly (readonly [string, string])[], old: boolean): boolean {
   const options = itemsOf(headers, "connection");
-  // What follows a wish for another protocol is HTTP to one reader, and not to another.
+  // After a request for another protocol, some readers see HTTP and others do not.
   if (options.includes("close") || valuesOf(headers, "upgrade").length > 0) return false;
   return !old || options.includes("keep-alive");
 }

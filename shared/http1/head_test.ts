@@ -1,4 +1,4 @@
-/** Heads of requests: what is read, and what two parsers could read in two ways. */
+/** Heads of requests: valid ones, and those that two parsers could read in two ways. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";
@@ -55,7 +55,7 @@ Deno.test("an Upgrade in HTTP/1.0 is ignored, and the connection ends all the sa
   assert.equal(parse(`GET / HTTP/1.1\r\nHost: a\r\n${lines}`).headers.length, 3);
 });
 
-/** What a request is answered that another parser might read otherwise. */
+/** The answers to requests that another parser might read otherwise. */
 const REFUSED: readonly (readonly [what: string, text: string, status: number])[] = [
   ["both lengths", post("Content-Length: 5", "Transfer-Encoding: chunked"), 400],
   ["two lengths", post("Content-Length: 5", "Content-Length: 6"), 400],

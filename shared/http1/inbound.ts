@@ -1,9 +1,10 @@
-/** Bytes of a connection that have come and were not read yet, in one buffer that is used again. */
+/** The unread bytes of a connection, in one reused buffer. */
 import type { ByteStream } from "./byte_stream.ts";
 
-/** The size of the first buffer: as much as most requests take. */
+/** The size of the first buffer, enough for most requests. */
 const READ_BYTES = 4_096;
-/** No bytes. */
+
+/** Shared by all without bytes. */
 export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 /** The unread bytes of one connection. */
@@ -32,7 +33,7 @@ export class Inbound {
     return taken;
   }
 
-  /** Takes all unread bytes, which then belong to the caller; the buffer is let go. */
+  /** Takes all unread bytes, which then belong to the caller; the buffer is dropped. */
   release(): Uint8Array<ArrayBuffer> {
     const rest = this.bytes.slice();
     this.#buffer = NOTHING;
@@ -40,7 +41,7 @@ export class Inbound {
     return rest;
   }
 
-  /** Reads more bytes behind the unread ones; false at the end. While a read is under way, it is that one. */
+  /** Reads more bytes after the unread ones; false at the end. Concurrent calls share one read. */
   more(): Promise<boolean> {
     return this.#reading ??= this.#read().finally(() => this.#reading = undefined);
   }
@@ -48,7 +49,7 @@ export class Inbound {
   async #read(): Promise<boolean> {
     if (this.#start === this.#end) this.#start = this.#end = 0;
     if (this.#end === 0 && this.#stream.readOwn !== undefined) {
-      // Nothing is held for who says nothing.
+      // An idle connection has no buffer.
       const bytes = await this.#stream.readOwn(READ_BYTES);
       if (bytes === null) return false;
       this.#buffer = bytes;
@@ -63,8 +64,8 @@ export class Inbound {
   }
 
   /**
-   * Makes room: moves the bytes to the front when half of the buffer is read, else doubles it. So a
-   * byte is moved a few times at most.
+   * Makes room: moves the bytes to the front if half of the buffer is read, else doubles it. So a byte is moved a few
+   * times at most.
    */
   #makeRoom(): void {
     const waiting = this.bytes;

@@ -1,7 +1,7 @@
 /**
- * The listener of every port. It bounds the connections that have shown no token yet, and reads
- * what a trusted proxy says. Accepting is `door.ts` and `tls_door.ts`; HTTP is `exchange.ts`, or
- * `runtime_exchange.ts` where the runtime's WebSockets are wanted.
+ * The listener of every port. Limits unauthenticated connections, and reads what a trusted proxy says of its clients.
+ * `door.ts` and `tls_door.ts` accept; HTTP is `exchange.ts`, or `runtime_exchange.ts` if the runtime's WebSockets are
+ * used.
  */
 import type { Logger } from "../logs/log.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
@@ -30,7 +30,7 @@ import { HandleStream } from "./handle_stream.ts";
 import { NodeDoor, openServer } from "./node_door.ts";
 import type { TcpHandle } from "./node_handle.ts";
 
-/** Where a listener listens, and within which bounds. */
+/** The address of a listener, and its limits. */
 export interface BareListenOptions {
   /** The listener's name for messages: "client", "ops", "admin"; absent: "client". */
   readonly name?: string;
@@ -40,52 +40,43 @@ export interface BareListenOptions {
   readonly handler: Handler;
   /** PEM texts; with them the listener speaks TLS. */
   readonly tls?: TlsPair | undefined;
-  /** True when other processes serve the same port. */
+  /** True if other processes serve the same port. */
   readonly reuse_port?: boolean;
-  /** Which HTTP reads requests: our own, or the runtime's, for its WebSockets; absent: our own. */
+  /** The HTTP server: our own, or the runtime's, for its WebSockets; absent: our own. */
   readonly http?: "own" | "runtime";
   readonly limits: DoorLimits;
   /** Proxies whose connections begin with a PROXY header; absent: none. */
   readonly proxies?: ProxyRule | undefined;
-  /**
-   * The client behind a proxy that says it in a header of each request; absent: a peer is its own
-   * client.
-   */
+  /** Finds the client behind a proxy that names it in a header of each request; absent: a peer is its own client. */
   readonly clientOf?: ClientOf | undefined;
-  /** What this process leaves of its files to others than clients; absent: nothing. */
+  /** The file descriptors reserved for others than clients; absent: none. */
   readonly reserve?: FileReserve | undefined;
   /**
-   * Answers one request of a stranger for which there is no place, or only a reserved file; absent: its connection
-   * is ended at once.
+   * Answers one request of a stranger without a place, or with only a reserved descriptor; absent: its connection is
+   * closed at once.
    */
   readonly turnAway?: TurnAway | undefined;
   readonly log?: Logger | undefined;
-  /** Called when the listener has died for good; nothing is accepted any longer. */
+  /** Called when the listener has died for good; it accepts nothing any longer. */
   readonly onGone: (error: Error) => void;
   readonly now?: () => number;
 }
 
-/** The bounds of a listener. */
+/** The limits of a listener. */
 export interface DoorLimits extends ArrivalLimits {
   /** Connections of this listener in all, WebSockets included. */
   readonly descriptors: number;
-  /** Files that this listener leaves to others; absent: it may use those in reserve. */
+  /** Descriptors that this listener leaves to others; absent: it may use reserved ones. */
   readonly reserved?: number;
-  /**
-   * For how long nothing could be accepted, or the port not be opened anew, until it is given up;
-   * in ms; absent: 30 s.
-   */
+  /** How long accepting or reopening the port may fail until it is given up, in ms; absent: 30 s. */
   readonly gone_ms?: number;
 }
 
-/** Counts of what happened at the door, for metrics. */
+/** Counters for metrics. */
 export interface BareListenStats extends ArrivalStats, DoorStats {
   /** Open connections, WebSockets included. */
   readonly open: number;
-  /**
-   * Connections that were ended at once: no descriptor was left but the reserve, and no stranger to
-   * end.
-   */
+  /** Connections closed at once: only reserved descriptors were left, and there was no stranger to close. */
   readonly refused: number;
 }
 
@@ -93,23 +84,22 @@ export interface BareListenStats extends ArrivalStats, DoorStats {
 export interface BareListener {
   readonly port: number;
   readonly stats: BareListenStats;
-  /** Stops accepting and ends idle connections; resolves when the last one has ended. */
+  /** Stops accepting and closes idle connections; resolves when the last one has ended. */
   shutdown(): Promise<void>;
-  /** Ends every connection that was not upgraded. */
+  /** Closes every connection that was not upgraded. */
   abandon(): void;
-  /** Uses another certificate and key for further handshakes; open connections notice nothing. */
+  /** Uses another certificate and key for further handshakes; open connections are unaffected. */
   renew(pair: TlsPair): Promise<void>;
-  /** Opens the port anew, because it does not answer; open connections notice nothing. */
+  /** Reopens the port because it does not answer; open connections are unaffected. */
   reopen(): Promise<void>;
 }
 
 const GONE_MS = 30_000;
-/** Files are said to be there again when they have not been scarce for so long. */
+/** Descriptors are reported as available once they were not scarce for so long. */
 const AGAIN_MS = 10_000;
 
 /**
- * Opens a listener. Rejects with the runtime's own error when the address is taken, forbidden or
- * not of this machine.
+ * Opens a listener. Rejects with the runtime's own error if the address is in use, forbidden or not of this machine.
  */
 export async function listenBare(options: BareListenOptions): Promise<BareListener> {
   const { tls, http } = options;
@@ -143,10 +133,10 @@ class Listening implements BareListener {
   #endLooking: (() => void) | undefined;
   #closing = false;
   #open = 0;
-  /** How many connections there may be; less than was asked for, once files have run out. */
+  /** The limit of connections; lower than configured once descriptors ran out. */
   #open_max: number;
   #refused = 0;
-  /** When files were scarce last, since it was said that they are; undefined: they are not. */
+  /** When descriptors were last scarce, after that was logged; undefined: they are not. */
   #scarce_ms: number | undefined;
   #date = "";
   #date_seconds = 0;
@@ -225,16 +215,15 @@ class Listening implements BareListener {
     return this.#door.reopen();
   }
 
-  /** The reserve, where this listener leaves files to others and it is known how many there are. */
+  /** The reserve, if this listener leaves descriptors to others and their number is known. */
   get #reserve(): FileReserve | undefined {
     const { limits, reserve } = this.#options;
     return limits.reserved === undefined || reserve?.files === 0 ? undefined : reserve;
   }
 
   /**
-   * Makes room when files have run out, where this listener leaves some to others: the oldest strangers are
-   * ended until so many are free, and no other connection. Without a reserve that knows how many may come
-   * again, no more are taken later.
+   * Makes room when descriptors ran out, if this listener leaves some to others: closes the oldest strangers until so
+   * many are free, and no other connection. Without a reserve that knows how many may return, the limit stays lower.
    */
   #onFilesOut(): void {
     const { reserved } = this.#options.limits;
@@ -245,7 +234,7 @@ class Listening implements BareListener {
     this.#arrivals.keep(Math.max(0, most - known));
   }
 
-  /** How much room there is; says once that there is little. */
+  /** The room for each connection; logs once that there is little. */
   #rooms(count: number): readonly FileRoom[] {
     const rooms = this.#reserve?.rooms(count) ?? Array<FileRoom>(count).fill("plenty");
     const scarce = rooms.at(-1) !== "plenty";
@@ -275,8 +264,7 @@ class Listening implements BareListener {
       return closeQuietly(visitor.stream);
     }
     this.#open++;
-    // This is not done within `#serve`: all that it knows of the request would stay as long as the
-    // WebSocket does.
+    // Not within `#serve`: all that it knows of the request would live as long as the WebSocket.
     this.#serve(visitor).then(run).then(this.#onEnded, this.#onEnded);
   }
 
@@ -288,9 +276,9 @@ class Listening implements BareListener {
 
   async #serve(visitor: Visitor): Promise<TakenConnection | undefined> {
     const { stream, remoteAddr, room } = visitor;
-    // An IPv4 peer of an IPv6 listener gets the address that it has elsewhere.
+    // An IPv4 peer of an IPv6 listener gets its usual address.
     const address = { ...remoteAddr, hostname: remoteAddr.hostname.replace(/^::ffff:/, "") };
-    // It is not known yet whose a proxy's connections are, so none counts together with another.
+    // The clients of a proxy's connections are unknown yet, so none is counted with another.
     const proxied = this.#options.proxies?.isProxy(address.hostname) === true;
     const group = proxied ? `proxied ${address.port}` : address.hostname;
     const arrival = new Arrival(stream, group, room === "spare");
@@ -324,7 +312,7 @@ class Listening implements BareListener {
     return await serveConnection(this.#context, { ...connection, early: NOTHING });
   }
 
-  /** The date as HTTP writes it; the text is made once a second. */
+  /** The value of the date header; made once a second. */
   #dateText(): string {
     const seconds = Math.floor(Date.now() / 1_000);
     if (seconds === this.#date_seconds) return this.#date;
@@ -344,8 +332,8 @@ function run(taken: TakenConnection | undefined): Promise<void> | undefined {
 }
 
 /**
- * Opens a door without TLS. Rejects with the runtime's own error when the address is taken, forbidden
- * or not of this machine.
+ * Opens a door without TLS. Rejects with the runtime's own error if the address is in use, forbidden or not of this
+ * machine.
  */
 async function openHandleDoor(options: DoorOptions): Promise<Door> {
   return new HandleDoor(options, await openServer(options, options.port)).begin();

@@ -1,4 +1,4 @@
-/** Our own client listener, with real connections over TCP and over TLS, some of which behave badly. */
+/** Our own client listener, with real connections over TCP and over TLS, some of which misbehave. */
 import assert from "node:assert/strict";
 import { request as nodeRequest } from "node:http";
 import { until } from "../testing/until.ts";
@@ -24,7 +24,7 @@ type Changes = Partial<Omit<BareListenOptions, "limits">> & {
   readonly limits?: Partial<BareListenOptions["limits"]>;
 };
 
-/** Answers with method, path, who asks and what came. */
+/** Answers with method, path, client and body. */
 async function tell(request: Request, { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>) {
   const { pathname } = new URL(request.url);
   if (pathname === "/unread") return new Response("unread");
@@ -54,7 +54,7 @@ class Served implements AsyncDisposable {
     return new Served(listener, changes.tls?.cert);
   }
 
-  /** A connection of TCP; `before` is sent on it before TLS. */
+  /** A TCP connection; `before` is sent on it before TLS. */
   async connect(before?: Uint8Array<ArrayBuffer>): Promise<Deno.Conn> {
     const hostname = "127.0.0.1";
     const tcp = await Deno.connect({ port: this.listener.port, hostname });
@@ -64,7 +64,7 @@ class Served implements AsyncDisposable {
       : await Deno.startTls(tcp, { hostname, caCerts: [this.#ca] });
   }
 
-  /** All that is answered to these bytes until the server ends the connection. */
+  /** The whole answer to these bytes, until the server ends the connection. */
   async ask(text: string): Promise<string> {
     using conn = await this.connect();
     await writeAll(conn, new TextEncoder().encode(text));
@@ -90,7 +90,7 @@ async function readToEnd(conn: Deno.Conn): Promise<string> {
 
 const TLS = await testCertificate();
 
-/** The same over TCP and over TLS. */
+/** Runs the test over TCP and over TLS. */
 function test(name: string, run: (kind: Pick<Changes, "tls">) => Promise<void>): void {
   Deno.test(name, () => run({}));
   Deno.test(`${name} (TLS)`, () => run({ tls: TLS }));
@@ -112,7 +112,7 @@ test("requests in one packet are answered in their order, and close ends the con
   assert.match(answers[1] as string, /"body":"hi"/);
   assert.match(answers[2] as string, /"body":"ho"/);
   assert.match(answers[3] as string, /unread$/);
-  // The length of what GET would be answered, and nothing behind it.
+  // The length of the answer to GET, and no body.
   assert.match(answers[4] as string, /content-length: \d\d\r\n\r\n$/);
   assert.match(answers[5] as string, /connection: close\r\n/);
   assert.match(answers[0] as string, /^date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r$/m);
@@ -147,7 +147,7 @@ test("an answer before a body that is too long to pass over says that the connec
       await unread("Transfer-Encoding: chunked", `11170\r\n${long}\r\n0\r\n\r\n`),
     ]
   ) assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*connection: close\r\n[^]*unread$/);
-  // One that is passed over costs nobody the connection.
+  // A skipped one costs nobody the connection.
   const chunked = await unread("Transfer-Encoding: chunked", "3\r\nyyy\r\n0\r\n\r\n");
   assert.match(chunked, /unreadHTTP\/1\.1 200 OK/);
   assert.match(await unread("Content-Length: 3", "yyy"), /unreadHTTP\/1\.1 200 OK/);
@@ -195,7 +195,7 @@ test("a peer that goes before its upgrade is answered is lost, and nothing runs"
     ...kind,
     async handler(request) {
       const upgrade = takeBareUpgrade(request) as BareUpgrade;
-      // More than the system's buffers take of a peer that reads nothing.
+      // More than the system buffers for a peer that reads nothing.
       upgrade.take(new Uint8Array(50_000_000), {
         run: () => Promise.resolve(void told.push("run")),
         lost: () => void told.push("lost"),
@@ -218,7 +218,10 @@ test("a peer that goes before its upgrade is answered is lost, and nothing runs"
 
 const WAIT_MS = 1_000;
 
-/** Sends a text to a listener whose clock stands, and lets time pass until that phase has ended the connection; gives the answer. */
+/**
+ * Sends a text to a listener with a stopped clock, then lets time pass until the limit of that phase closes the
+ * connection; returns the answer.
+ */
 async function endIn(phase: "head" | "body" | "idle", kind: Changes, text: string) {
   let now_ms = 0;
   const limits = { [`${phase}_ms`]: WAIT_MS };
@@ -349,7 +352,7 @@ test("a trusted proxy says whose its connections are, and has to", async (kind) 
   );
   const askWith = async (header: Uint8Array<ArrayBuffer>) => {
     using conn = await served.connect(header);
-    // Whoever is refused before TLS cannot write.
+    // A client refused before TLS cannot write.
     await conn.write(request).catch(() => {});
     return await readToEnd(conn);
   };

@@ -1,4 +1,4 @@
-/** Streams that hand over by themselves what comes, over TCP and over TLS: pauses, writes and ends. */
+/** Streams that push arriving bytes, over TCP and over TLS: pauses, writes and ends. */
 import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 import type { TlsPair } from "./door.ts";
@@ -16,7 +16,7 @@ const LIMITS = {
 };
 const UPGRADE = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
 
-/** What the sink of one connection has heard, and its stream. */
+/** What the sink of one connection received, and its stream. */
 class Heard implements ByteSink {
   readonly stream: LiveStream;
   bytes = 0;
@@ -42,7 +42,7 @@ class Heard implements ByteSink {
   }
 }
 
-/** A client, and what the server hears of it. */
+/** A client, and what the server receives from it. */
 interface Pair extends AsyncDisposable {
   readonly conn: Deno.Conn;
   readonly heard: Heard;
@@ -92,7 +92,7 @@ async function connect(tls: TlsPair | undefined): Promise<Pair> {
   };
 }
 
-/** The same over TCP and over TLS. */
+/** Runs the test over TCP and over TLS. */
 function test(name: string, run: (pair: Pair) => Promise<void>): void {
   for (const tls of [undefined, TLS]) {
     Deno.test(tls === undefined ? name : `${name} (TLS)`, async () => {

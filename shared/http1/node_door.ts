@@ -1,6 +1,6 @@
 /**
- * What doors on servers of `node:net` have in common: how the port stays open. What is made of a
- * connection is `tls_door.ts` and `listener.ts`; doors of the runtime's own are `door.ts`.
+ * The common part of doors on servers of `node:net`: how the port stays open. `tls_door.ts` and `listener.ts` handle
+ * connections; `door.ts` has the runtime's own doors.
  */
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
@@ -11,15 +11,15 @@ import { acceptHandles, handleOf, moved } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";
 
 /**
- * Time between two looks at whether there are files, at which the listener is woken: while connections
- * come, and while they do not. A look costs 0.1 to 0.5 ms, which a process without load would pay for
- * nothing, and one with load for each of its messages.
+ * Intervals of the checks for free descriptors, after which the listener is woken: while connections arrive, and while
+ * they do not. A check costs 0.1 to 0.5 ms, which an idle process would pay for nothing, and a busy one for each of its
+ * messages.
  */
 const WAKE_MS = 50;
 const QUIET_WAKE_MS = 1_000;
 const BACKLOG = 511;
 const RETRY_MS_MAX = 1_000;
-/** So many connections may wait to be let in, as many as a backlog twice; for one more the first goes in at once. */
+/** The most connections that wait to be admitted, twice the backlog; beyond that the first is admitted at once. */
 const WAITING_MAX = 2 * BACKLOG;
 
 interface Accepted {
@@ -27,10 +27,7 @@ interface Accepted {
   readonly room: FileRoom;
 }
 
-/**
- * Opens a server. Rejects with the runtime's own error when the address
- * is taken, forbidden or not of this machine.
- */
+/** Opens a server. Rejects with the runtime's own error if the address is in use, forbidden or not of this machine. */
 export async function openServer(
   { host, reuse_port }: DoorOptions,
   port: number,
@@ -46,7 +43,7 @@ export async function openServer(
   return server;
 }
 
-/** A door on a server that listens; `begin` is to be called once it is made. */
+/** A door on a listening server; call `begin` once it is constructed. */
 export abstract class NodeDoor implements Door {
   readonly port: number;
   readonly stats: { -readonly [name in keyof DoorStats]: number } = {
@@ -56,18 +53,18 @@ export abstract class NodeDoor implements Door {
   protected readonly options: DoorOptions;
   #server: Server;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** A connection has come since the last look. */
+  /** A connection arrived since the last check. */
   #visited = false;
-  /** The next look is one of those without connections. */
+  /** The next check uses the longer interval. */
   #waits_long = false;
   #closed = false;
   #opening: Promise<void> | undefined;
-  /** Since when the system has given no file while no connection here holds one. */
+  /** Since when the system has no descriptor although no connection here uses one. */
   #without_since_ms: number | undefined;
   #told = false;
-  /** Accepted and not let in yet, oldest first. */
+  /** Accepted and not admitted yet, oldest first. */
   readonly #waiting: Accepted[] = [];
-  /** They are being let in, piece by piece. */
+  /** They are being admitted, in slices. */
   #admits = false;
 
   constructor(options: DoorOptions, server: Server) {
@@ -76,12 +73,12 @@ export abstract class NodeDoor implements Door {
     this.port = (server.address() as AddressInfo).port;
   }
 
-  /** What a connection becomes. */
+  /** Wraps an accepted connection. */
   protected abstract take(handle: TcpHandle): Pick<Visitor, "stream" | "secure">;
 
   abstract renew(pair: TlsPair): Promise<void>;
 
-  /** Begins to take connections. */
+  /** Starts to accept connections. */
   begin(): this {
     this.#take(this.#server);
     this.#lookLater();
@@ -105,7 +102,7 @@ export abstract class NodeDoor implements Door {
     if (this.#waits_long) this.#lookLater();
   }
 
-  /** Looks soon where connections come or could not, since files run out as they do. */
+  /** Checks soon if connections arrive or failed to, since descriptors run out then. */
   #lookLater(): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
@@ -125,9 +122,9 @@ export abstract class NodeDoor implements Door {
   }
 
   /**
-   * Takes who came in one turn. The runtime accepts them all, and so it is known only here for whom there
-   * was room: the others get the file of somebody else, or are ended, before anything else opens one. They are let in
-   * piece by piece: 500 take 40 ms, and open connections get their turn meanwhile.
+   * Handles the connections of one turn. The runtime accepts all of them, and only here is it known for whom there was
+   * room: the others take the descriptor of another connection, or are closed, before anything else opens a file. They
+   * are admitted in slices: 500 take 40 ms, and open connections are served meanwhile.
    */
   #visit(handles: readonly TcpHandle[]): void {
     this.#noteVisit();
@@ -204,8 +201,8 @@ export abstract class NodeDoor implements Door {
   }
 
   /**
-   * Wakes the listener. One that once got no descriptor for a connection is notified of no further one
-   * (Deno 2.9), and does not say so. Asked to listen again, it looks at its queue.
+   * Wakes the listener. After one failure for lack of descriptors Deno 2.9 reports no further connection, and no error.
+   * Asked to listen again, it checks its queue.
    */
   #wake(): void {
     if (this.#opening !== undefined) return;
@@ -215,13 +212,13 @@ export abstract class NodeDoor implements Door {
     }
     this.#told = false;
     this.#without_since_ms = undefined;
-    // The next wake tries again; what nobody can open ends the process.
+    // The next wake tries again; a port that cannot be opened ends the process.
     if (handleOf(this.#server)?.listen(BACKLOG) !== 0) this.reopen().catch(() => {});
   }
 
   #onFilesOut(): void {
     const { name, onFilesOut, holdsFiles, now, gone_ms, log } = this.options;
-    // This comes first: until files are given back, whatever opens a file may end the process.
+    // This comes first: until descriptors are free, opening any file may end the process.
     onFilesOut();
     this.stats.accept_failures++;
     const problem = "too many open files";
@@ -229,7 +226,7 @@ export abstract class NodeDoor implements Door {
       log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
     }
     this.#told = true;
-    // Connections that hold files will end some day, and must not be cut off for new ones.
+    // Connections with descriptors end some day, and must not be cut off for new ones.
     if (this.#without_since_ms === undefined || holdsFiles()) this.#without_since_ms = now();
     if (now() - this.#without_since_ms > gone_ms) this.#end(new Error(problem));
   }
@@ -241,8 +238,8 @@ export abstract class NodeDoor implements Door {
 }
 
 /**
- * Whether the system gives out another descriptor; true also where only permissions are missing. It needs
- * no permission that a server has not, which opening a file would.
+ * Whether the system has another descriptor; also true if only permissions are missing. It needs no permission that a
+ * server lacks, unlike opening a file.
  */
 function hasDescriptor(): boolean {
   try {

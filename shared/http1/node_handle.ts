@@ -1,49 +1,49 @@
 /**
- * The handle below a socket or a server of `node:net` and `node:tls`: Node and Deno both keep it
- * under `_handle`, undocumented. Every use of it by our own listener goes through here, with its
- * reason. `tls_door_test.ts` and `live_stream_test.ts` fail when a Deno has it otherwise.
+ * The handle below a socket or a server of `node:net` and `node:tls`: Node and Deno both keep it under `_handle`,
+ * undocumented. Every use of it by our own listener goes through here, with its reason. `tls_door_test.ts` and
+ * `live_stream_test.ts` fail if a Deno changes it.
  */
 import { Socket } from "node:net";
 import type { Server, SocketConstructorOpts } from "node:net";
 import process from "node:process";
 import { MADE_FOR_DENO } from "../deno_versions.ts";
 
-/** The part of a handle that is used. Returned numbers are 0, or an error. */
+/** The used part of a handle. Returned numbers are 0, or an error. */
 export interface NodeHandle {
-  /** Called with bytes that have come; with undefined at the end. To be set before `readStart`. */
+  /** Called with arrived bytes; with undefined at the end. Set it before `readStart`. */
   onread: (bytes: ArrayBuffer | undefined) => void;
   readStart(): number;
-  /** Stops reading: the system keeps what comes. */
+  /** Stops reading: the system keeps arriving bytes. */
   readStop(): number;
   /**
-   * Writes the bytes; one call at a time. `oncomplete` is called once the system has taken them, and until
-   * then they must not change: TCP reads them where they are.
+   * Writes the bytes; one call at a time. `oncomplete` is called once the system has accepted them, and until then they
+   * must not change: TCP reads them in place.
    */
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
-  /** Listens, for a server; also when it listens already. */
+  /** Listens, for a server; also if it listens already. */
   listen(backlog: number): number;
 }
 
-/** What is reported when a write is done: the problem or 0, and the handle. */
+/** The result of a write: the error or 0, and the handle. */
 export interface WriteRequest {
   readonly oncomplete: (problem: number, handle: NodeHandle) => void;
 }
 
 /**
- * The handle of a TCP connection without a socket, for connections by the thousand: a socket of
- * `node:net` takes 3 KB more, and nearly a KB of it are objects that the collector has to mark.
+ * The handle of a TCP connection without a socket, for thousands of connections: a socket of `node:net` takes 3 KB
+ * more, and nearly a KB of it are objects that the collector has to mark.
  */
 export interface TcpHandle extends NodeHandle {
-  /** Reads into these bytes from now on; then `onread` gets no bytes, and `readCount` says how many. */
+  /** Reads into these bytes from now on; then `onread` gets no bytes, and `readCount` returns their number. */
   useUserBuffer(buffer: Uint8Array): void;
-  /** Ends the writing side once everything is written. */
+  /** Ends the sending direction once everything is written. */
   shutdown(request: { readonly oncomplete: () => void }): number;
   setNoDelay(on: boolean): number;
-  /** A new descriptor for the same connection, with the lowest number that is free; less than 0: none. */
+  /** A new descriptor for the same connection, with the lowest free number; less than 0: none. */
   fdForIpc(): number;
   /** Takes a descriptor over. */
   open(number: number): number;
-  /** Writes who the peer is into the object. */
+  /** Writes the peer's address into the object. */
   getpeername(peer: { address?: string; port?: number }): number;
   close(): void;
 }
@@ -56,9 +56,9 @@ interface ListeningHandle extends NodeHandle {
   accept(handle: TcpHandle): number;
 }
 
-/** The kind of a handle that is no server's. */
+/** The type of a handle that is no server's. */
 const SOCKET = 0;
-/** What is used of a handle: a server's has the first, too. */
+/** The used methods: a server's handle has the first ones, too. */
 const OF_SERVERS = ["accept", "listen"] as const satisfies readonly (keyof ListeningHandle)[];
 const OF_CONNECTIONS = [
   "readStart",
@@ -73,7 +73,7 @@ const OF_CONNECTIONS = [
   "close",
 ] as const satisfies readonly (keyof TcpHandle)[];
 
-/** Throws when this runtime's handles lack something: no connection would ever be answered. */
+/** Throws if this runtime's handles lack a method: no connection would ever be answered. */
 function requireParts(listening: Partial<ListeningHandle>, handle: Partial<TcpHandle>): void {
   const missing = [
     ...OF_SERVERS.filter((name) => typeof listening[name] !== "function"),
@@ -92,9 +92,9 @@ export function handleOf(socket: Socket | Server): NodeHandle | null {
 }
 
 /**
- * Hands over the server's connections as bare handles from now on, in place of sockets: all that the
- * system has given at a time, oldest first. `onFailure` is called when none could be accepted, as far as the
- * runtime tells. Throws on a runtime that lacks a part.
+ * Passes on the server's connections as bare handles in place of sockets: all that the system has accepted at a time,
+ * oldest first. `onFailure` is called if none could be accepted, as far as the runtime reports that. Throws on a
+ * runtime that lacks a method.
  */
 export function acceptHandles(
   server: Server,
@@ -116,8 +116,8 @@ export function acceptHandles(
 }
 
 /**
- * Moves a connection to the lowest free descriptor. Undefined, and the handle stays what it was, when it may
- * not keep that.
+ * Moves a connection to the lowest free descriptor. Undefined, and the handle is unchanged, if it may not keep that
+ * one.
  */
 export function moved(
   handle: TcpHandle,
@@ -132,7 +132,7 @@ export function moved(
   return kept;
 }
 
-/** A socket on a handle, half of which may end, and which waits to be read. */
+/** A paused socket on a handle; either direction may end alone. */
 export function socketOn(handle: TcpHandle): Socket {
   const options = { handle, allowHalfOpen: true, pauseOnCreate: true };
   return new Socket(options as SocketConstructorOpts);
@@ -144,16 +144,16 @@ interface StreamBinding {
   readonly kLastWriteWasAsync: number;
 }
 
-/** What handles say of their last call besides what they return. */
+/** What handles report about their last call besides the returned value. */
 const { streamBaseState, kReadBytesOrError, kLastWriteWasAsync } =
   (process as unknown as { binding(name: string): StreamBinding }).binding("stream_wrap");
 
-/** Within `onread`: how many bytes have come; less than 0 at the end. */
+/** Within `onread`: the number of arrived bytes; less than 0 at the end. */
 export function readCount(): number {
   return streamBaseState[kReadBytesOrError] as number;
 }
 
-/** Behind `writeBuffer`: whether the system has taken only a part yet, and `oncomplete` will be called. */
+/** After `writeBuffer`: whether the system has accepted only a part, and `oncomplete` will be called. */
 export function isWriting(): boolean {
   return streamBaseState[kLastWriteWasAsync] !== 0;
 }

@@ -1,4 +1,4 @@
-/** Handles below `node:net`: connections that could not be accepted, and those that are moved. */
+/** Handles below `node:net`: failures to accept, and moved connections. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
@@ -33,7 +33,7 @@ Deno.test("a connection that could not be accepted is told, and the next one is 
     accept(handle: TcpHandle): number;
   };
   const { accept } = listening;
-  // No memory, as the runtime says it.
+  // Out of memory, as the runtime reports it.
   listening.onconnection(-12);
   assert.deepEqual([accepted.length, failures], [0, 1]);
   listening.accept = () => -103;
@@ -50,7 +50,7 @@ Deno.test("a connection that could not be accepted is told, and the next one is 
 });
 
 Deno.test("a connection that is moved to a lower descriptor reads and writes on; its peer notices nothing", async () => {
-  // More than the tests beside it, in threads of the same process, can take in between.
+  // More than parallel tests, in threads of the same process, can take meanwhile.
   const holes = Array.from({ length: 32 }, () => openSync("/dev/null", "r"));
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

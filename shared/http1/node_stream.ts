@@ -1,7 +1,4 @@
-/**
- * A socket of `node:net` as a `ByteStream`, for what is said before TLS. It reads only when it is asked
- * to.
- */
+/** A socket of `node:net` as a `ByteStream`, for the bytes before TLS. It reads only on demand. */
 import type { Socket } from "node:net";
 import type { ByteStream } from "./byte_stream.ts";
 
@@ -11,7 +8,7 @@ interface Reader {
   readonly reject: (error: Error) => void;
 }
 
-/** A paused socket that belongs to nobody else, until it is released. */
+/** A paused socket with one owner, until it is released. */
 export class NodeStream implements ByteStream {
   readonly #socket: Socket;
   #reader: Reader | undefined;
@@ -57,10 +54,7 @@ export class NodeStream implements ByteStream {
     this.#socket.destroy();
   }
 
-  /**
-   * Gives back the socket as it was, with what was not read yet. After that the stream is only good
-   * for closing.
-   */
+  /** Returns the socket in its first state, with the unread bytes. After that the stream may only be closed. */
   release(): Socket {
     const socket = this.#socket;
     socket.pause();

@@ -1,17 +1,17 @@
 /**
- * Reads what a trusted proxy says of its client before the client's first byte: the PROXY protocol,
- * version 2 (HAProxy, "The PROXY protocol", 2.2). A list of addresses says which peers may say it.
+ * Reads what a trusted proxy sends about its client before the client's first byte: the PROXY protocol, version 2
+ * (HAProxy, "The PROXY protocol", 2.2). A list of addresses names the trusted peers.
  */
 import type { ByteStream } from "./byte_stream.ts";
 
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const HEAD_BYTES = 16;
-/** The longest body of a header that is read: addresses, and what else a proxy adds. */
+/** The longest body of a header: addresses, and a proxy's additions. */
 const BODY_BYTES_MAX = 4_096;
 const LOCAL = 0x20, PROXY = 0x21;
 const TCP4 = 0x11, TCP6 = 0x21;
 
-/** The address from which a client really comes. */
+/** The address of the real client. */
 export interface ProxySource {
   readonly hostname: string;
   readonly port: number;
@@ -20,17 +20,13 @@ export interface ProxySource {
 /** Which peers are proxies. */
 export interface ProxyRule {
   isProxy(address: string): boolean;
-  /**
-   * True when a peer's connections always begin with a header; otherwise it names its client in
-   * requests.
-   */
+  /** True if a peer's connections always begin with a header; otherwise it names its client in requests. */
   readonly speaksFirst: boolean;
 }
 
 /**
- * Reads a header, and nothing behind it. Undefined for the proxy's own connections (health checks) and
- * for other address families. Rejects with TypeError when there is no header: a trusted proxy always
- * sends one.
+ * Reads a header, and nothing after it. Undefined for the proxy's own connections (health checks) and for other address
+ * families. Rejects with TypeError without a header: a trusted proxy always sends one.
  */
 export async function readProxyHeader(stream: ByteStream): Promise<ProxySource | undefined> {
   const head = new Uint8Array(HEAD_BYTES);
@@ -46,7 +42,7 @@ export async function readProxyHeader(stream: ByteStream): Promise<ProxySource |
   return sourceOf(head[12], head[13], body);
 }
 
-/** Fills the buffer; `look` learns after each read how much has come, and may throw. */
+/** Fills the buffer; `look` gets the number of bytes after each read, and may throw. */
 async function fill(
   stream: ByteStream,
   buffer: Uint8Array<ArrayBuffer>,

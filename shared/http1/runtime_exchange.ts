@@ -1,7 +1,7 @@
 /**
- * Requests and answers on one connection by the runtime's own HTTP server, which alone can open its
- * WebSockets on a connection that we have accepted. The counterpart of `exchange.ts`, with the same
- * time limits, as far as they can be kept for a server that reads on its own.
+ * Requests and answers on one connection by the runtime's own HTTP server, the only one that can open its WebSockets on
+ * a connection accepted by us. The counterpart of `exchange.ts`, with the same time limits as far as a server that
+ * reads on its own allows.
  */
 import { isStreamed } from "./answer.ts";
 import type { Arrival } from "./arrivals.ts";
@@ -13,13 +13,13 @@ import { onGoneAsked } from "./client_gone.ts";
 import { onTokenShown } from "./shown_token.ts";
 import { NO_TURN } from "../turns/turns.ts";
 
-/** One request, as `Deno.serveHttp` gives it. */
+/** One request of `Deno.serveHttp`. */
 interface RequestEvent {
   readonly request: Request;
   respondWith(response: Response): Promise<void>;
 }
 
-/** HTTP on one connection, which it owns from then on. */
+/** HTTP on a connection that it then owns. */
 interface HttpConnection {
   nextRequest(): Promise<RequestEvent | null>;
   close(): void;
@@ -28,8 +28,8 @@ interface HttpConnection {
 type ServeHttp = (conn: Deno.Conn) => HttpConnection;
 
 /**
- * The runtime's HTTP on a connection that somebody else accepted; the types of Deno 2 leave it out.
- * `Deno.serve` accepts on its own, and so can neither bound who comes nor survive a lack of files.
+ * The runtime's HTTP on an accepted connection, which the types of Deno 2 omit. `Deno.serve` accepts on its own, and so
+ * can neither limit connections nor survive a lack of descriptors.
  */
 export function runtimeHttp(): ServeHttp {
   const { serveHttp } = Deno as typeof Deno & { serveHttp?: ServeHttp };
@@ -39,30 +39,24 @@ export function runtimeHttp(): ServeHttp {
   );
 }
 
-/** Takes over the WebSocket that a request became. */
+/** Takes over the WebSocket of a request. */
 export interface RuntimeUpgrade {
-  /**
-   * To be called once, before the handler returns; `lost` is called when the peer had gone before
-   * its answer.
-   */
+  /** Call it once, before the handler returns; `lost` is called if the peer disconnected before its answer. */
   take(taker: Pick<UpgradeTaker, "lost">): void;
-  /** To be called when the WebSocket has ended. */
+  /** Call it when the WebSocket has ended. */
   ended(): void;
 }
 
 const offered = new WeakMap<Request, RuntimeUpgrade>();
 
-/**
- * Takes the upgrade of a request, once; undefined for a request that is none, or not of such a
- * listener.
- */
+/** Takes the upgrade of a request, once; undefined if there is none, or the listener is another kind. */
 export function takeRuntimeUpgrade(request: Request): RuntimeUpgrade | undefined {
   const upgrade = offered.get(request);
   offered.delete(request);
   return upgrade;
 }
 
-/** One accepted connection, its handshake done. */
+/** One accepted connection after its handshake. */
 export interface RuntimeConnection {
   readonly arrival: Arrival;
   /** The runtime's own connection. */
@@ -70,7 +64,7 @@ export interface RuntimeConnection {
   readonly remoteAddr: Deno.NetAddr;
 }
 
-/** Serves one connection until it ends or is a WebSocket. Rejects when it breaks. */
+/** Serves one connection until it ends or is a WebSocket. Rejects if it breaks. */
 export async function serveByRuntime(
   context: ExchangeContext,
   { arrival, stream, remoteAddr }: RuntimeConnection,
@@ -80,14 +74,14 @@ export async function serveByRuntime(
   arrival.stream = http;
   try {
     let turn = NO_TURN;
-    /** The next request, which is waited for already, as only that shows that the peer has gone. */
+    /** The next request, read ahead, since only that shows that the peer has disconnected. */
     let ahead: Promise<RequestEvent | null> | undefined;
     const onGone = (tell: () => void) => {
       ahead ??= http.nextRequest();
       ahead.then((next) => next === null && tell(), tell);
     };
     for (let first = true;; first = false) {
-      // The runtime ends the connection itself after a last answer, once that is sent.
+      // The runtime closes the connection after a last answer, once that is sent.
       const closes = isClosing() || arrival.away !== undefined;
       arrivals.enter(arrival, first ? "head" : closes ? "closing" : "idle");
       const event = await (ahead ?? http.nextRequest());
@@ -97,7 +91,7 @@ export async function serveByRuntime(
       arrivals.enter(arrival, "handler");
       await awaitTurn(context, arrival);
       if (arrival.ended) {
-        // A request that came just before its connection was closed would keep that open for ever.
+        // A request that came just before the close would keep the connection open for ever.
         await event.respondWith(new Response(null, { status: 503 })).catch(() => {});
         break;
       }
@@ -121,7 +115,7 @@ async function answer(
   event: RequestEvent,
   { peer, onGone }: {
     readonly peer: Deno.NetAddr;
-    /** Has `tell` called when the peer has gone. */
+    /** Has `tell` called when the peer disconnects. */
     readonly onGone: (tell: () => void) => void;
   },
 ): Promise<TakenConnection | undefined> {
@@ -149,7 +143,7 @@ async function answer(
       return socket;
     }
     if (response.status < 400) arrivals.know(arrival);
-    // An answer that comes piece by piece takes as long as there is something to tell.
+    // A streamed answer takes as long as its body.
     arrivals.enter(arrival, isStreamed(response) ? "handler" : "answer");
     const closes = isClosing() || arrival.away !== undefined;
     if (closes) response.headers.set("connection", "close");
@@ -159,7 +153,7 @@ async function answer(
   }
 }
 
-/** A WebSocket of the runtime, whose listener must know how long it is there. */
+/** A WebSocket of the runtime; its listener must know when it ends. */
 class RuntimeSocket implements RuntimeUpgrade, TakenConnection {
   #taker: Pick<UpgradeTaker, "lost"> | undefined;
   readonly #over = Promise.withResolvers<void>();
@@ -178,7 +172,7 @@ class RuntimeSocket implements RuntimeUpgrade, TakenConnection {
   }
 
   run(): Promise<void> {
-    // From here on the runtime reports its end, and nobody else has to.
+    // From here on the runtime reports its end.
     this.#taker = undefined;
     return this.#over.promise;
   }
@@ -190,8 +184,8 @@ function valuesOf({ headers }: Request, name: string): string[] {
 }
 
 /**
- * The request with a body that has a time limit. A request without a body stays itself, or it could
- * not be upgraded.
+ * The request with a time limit for its body. A request without a body is returned unchanged, or it could not be
+ * upgraded.
  */
 function timed(request: Request, { arrivals }: ExchangeContext, arrival: Arrival): Request {
   const { method, headers, url, body } = request;

@@ -1,6 +1,6 @@
 /**
- * A listener that leaves files to others, when there are few: real connections, and a count of descriptors
- * that the test sets. `tests/files_out_test.ts` is a process that has run out of them.
+ * A listener that leaves descriptors to others when they are scarce: real connections, and a count of descriptors set
+ * by the test. `tests/files_out_test.ts` is a process without descriptors.
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
@@ -13,7 +13,7 @@ const HOST = "127.0.0.1";
 const TLS = await testCertificate();
 const LIMIT = 1_000;
 const RESERVED = 100;
-/** How many descriptors are open when there are few, only reserved ones, or none for a client. */
+/** Open descriptors at which few, only reserved ones, or none are left for a client. */
 const [LITTLE, SPARE, NONE] = [880, 910, 940];
 const ms = 60_000;
 const LIMITS = {
@@ -56,7 +56,7 @@ async function serve(kind: Partial<Kind>) {
 const send = (conn: Deno.Conn, path = "/") =>
   conn.write(new TextEncoder().encode(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`));
 
-/** What comes until the connection ends, or, with `enough`, until that has come. */
+/** The bytes until the connection ends, or until `enough` has come. */
 async function read(conn: Deno.Conn, enough?: string): Promise<string> {
   let text = "";
   const buffer = new Uint8Array(65_536);

@@ -1,19 +1,19 @@
 /**
- * Tells a request's listener, while the handler is still at work, that its token was accepted: from then on no
- * bound for unauthenticated connections ends it. Whether a token is good is up to the handler.
+ * Tells a request's listener, while the handler still runs, that its token was accepted: from then on no limit for
+ * unauthenticated connections closes it. The handler decides whether a token is valid.
  */
 
 const told = new WeakMap<Request, () => void>();
 
-/** Has `know` called once the handler says of this request that its token was accepted. */
+/** Has `know` called once the handler has accepted the request's token. */
 export function onTokenShown(request: Request, know: () => void): Request {
   told.set(request, know);
   return request;
 }
 
-/** The token of this request was accepted. */
+/** The request's token was accepted. */
 export function showsToken(request: Request): void {
   told.get(request)?.();
-  // The runtime may keep a request as long as the WebSocket that it becomes.
+  // The runtime may keep a request as long as its WebSocket.
   told.delete(request);
 }

@@ -1,8 +1,7 @@
 /**
- * Where connections that speak TLS are accepted: by `node:net`, on whose sockets `node:tls` works
- * without a stream in between. The runtime's own TLS listener leaves Nagle's algorithm on, so that
- * answers wait for acknowledgements that peers delay, cannot change its certificate, and cannot read
- * what a proxy says before the handshake.
+ * Accepts TLS connections by `node:net`, on whose sockets `node:tls` works without a stream in between. The runtime's
+ * own TLS listener leaves Nagle's algorithm on, so that answers wait for delayed acknowledgements; it cannot change its
+ * certificate; and it cannot read a PROXY header before the handshake.
  */
 import type { Server } from "node:net";
 import { createSecureContext } from "node:tls";
@@ -15,12 +14,12 @@ import type { TcpHandle } from "./node_handle.ts";
 import { NodeStream } from "./node_stream.ts";
 import { secureStream } from "./tls_stream.ts";
 
-/** How many handshakes begin in one turn of the event loop; other work has its turn between them. */
+/** Handshakes that begin in one turn of the event loop; other work runs between them. */
 const HANDSHAKES_A_TURN = 4;
 
 /**
- * Opens a door with TLS of our own. Rejects with the runtime's own error when the address is taken,
- * forbidden or not of this machine.
+ * Opens a door with TLS of our own. Rejects with the runtime's own error if the address is in use, forbidden or not of
+ * this machine.
  */
 export async function openTlsDoor(options: DoorOptions, pair: TlsPair): Promise<Door> {
   return new TlsDoor(options, await openServer(options, options.port), pair).begin();
@@ -28,7 +27,7 @@ export async function openTlsDoor(options: DoorOptions, pair: TlsPair): Promise<
 
 class TlsDoor extends NodeDoor {
   #context: SecureContext;
-  /** Turns for the connections whose handshakes are to begin. */
+  /** The fair queue of connections that wait for their handshake. */
   readonly #beginning = new Turns(HANDSHAKES_A_TURN);
 
   constructor(options: DoorOptions, server: Server, pair: TlsPair) {

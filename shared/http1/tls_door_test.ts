@@ -1,4 +1,4 @@
-/** What only TLS can do wrong, by clients that strangers have: openssl, curl, Python, Node, and raw bytes. */
+/** Faults that only TLS has, with the clients that people use: openssl, curl, Python, Node, and raw bytes. */
 import assert from "node:assert/strict";
 import { connect as connectTls } from "node:tls";
 import { standsStill, until } from "../testing/until.ts";
@@ -44,7 +44,7 @@ async function serve(
   };
 }
 
-/** All that comes until the end, as the system gives it. */
+/** All bytes until the end, as the system returns them. */
 async function bytesUntilEnd(conn: Deno.Conn): Promise<number> {
   const buffer = new Uint8Array(65_536);
   for (let bytes = 0;;) {
@@ -59,7 +59,7 @@ async function hello(port: number): Promise<Deno.TlsConn> {
   return await Deno.startTls(tcp, { hostname: HOST, caCerts: [TLS.cert] });
 }
 
-/** A program with the certificate's file as {ca} and the port as {port}; gets `input`, says what it prints. */
+/** A program with the certificate's file as {ca} and the port as {port}; gets `input`, returns its output. */
 async function run(
   command: string,
   args: readonly string[],
@@ -145,7 +145,7 @@ Deno.test("who says no end, but goes, leaves nothing behind", async () => {
   socket.write("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
   await answered;
   assert.equal(served.listener.stats.open, 1);
-  // Of TCP, without a word of TLS.
+  // TCP, without any byte of TLS.
   (socket as unknown as { _handle: { close(): void } })._handle.close();
   socket.destroy();
   await until("nobody is left", () => served.listener.stats.open === 0);

@@ -1,7 +1,6 @@
 /**
- * TLS on a socket of `node:net`, as a `LiveStream`. `node:tls` makes and ends it; bytes go by the
- * handle below its streams. The streams would cost each message as much as TLS itself, and go on
- * reading when nobody asks. Accepting is `tls_door.ts`.
+ * TLS on a socket of `node:net`, as a `LiveStream`. `node:tls` opens and ends it; bytes go through the handle below its
+ * streams. The streams would cost each message as much as TLS itself, and read without demand. `tls_door.ts` accepts.
  */
 import { concat } from "../containers/concat.ts";
 import type { Socket } from "node:net";
@@ -13,14 +12,14 @@ import type { NodeHandle } from "./node_handle.ts";
 import { Turns } from "../turns/turns.ts";
 
 /**
- * Does the handshake; resolves with the stream inside TLS, and rejects when it fails. Nobody else
- * may read the socket; what was read of it and put back comes first.
+ * Runs the handshake; resolves with the stream inside TLS, and rejects if it fails. Nobody else may read the socket;
+ * bytes that were put back come first.
  */
 export async function secureStream(
   tcp: Socket,
   secureContext: SecureContext,
 ): Promise<LiveStream> {
-  // The connection was ended for a bound while it waited for its turn.
+  // A limit closed the connection while it waited for its turn.
   if (tcp.destroyed) throw new Error("the connection has ended");
   const socket = new TLSSocket(tcp, { isServer: true, secureContext });
   const stream = new TlsStream(socket, tcp);
@@ -35,13 +34,13 @@ interface Reader {
 }
 
 /**
- * Ends a few connections in a turn. Ending one costs more than a message, and a crowd that goes at once
- * must not stop the others.
+ * Ends a few connections per turn. Ending one costs more than a message, and a crowd that leaves at once must not delay
+ * the others.
  */
 const ends = new Turns(16);
 
 class TlsStream implements LiveStream {
-  /** Resolves when the handshake is done. */
+  /** Resolves after the handshake. */
   readonly secured: Promise<void>;
   readonly #socket: TLSSocket;
   /** The socket below TLS. */
@@ -50,10 +49,10 @@ class TlsStream implements LiveStream {
   #paused = false;
   #reader: Reader | undefined;
   #writer: ((error: Error) => void) | undefined;
-  /** Bytes that have come and were not asked for yet; nothing more is read meanwhile. */
+  /** Arrived bytes that were not read yet; reading pauses meanwhile. */
   #rest: Uint8Array<ArrayBuffer> | undefined;
   #ended = false;
-  /** True when something was written after the peer's end. */
+  /** True if something was written after the peer's end. */
   #answered = false;
   #error: Error | undefined;
 
@@ -99,7 +98,7 @@ class TlsStream implements LiveStream {
     return new Promise((resolve, reject) => {
       const handle = handleOf(this.#socket);
       if (this.#error !== undefined) return reject(this.#error);
-      // Without a handle this must reject: a caller that waits until all is taken would try for ever.
+      // Without a handle this must reject: a caller that waits until all is accepted would retry for ever.
       if (handle === null) return reject(new Error("the connection has ended"));
       // A write of no bytes would never complete.
       if (bytes.length === 0) return resolve(0);
@@ -148,8 +147,8 @@ class TlsStream implements LiveStream {
 
   close(): void {
     const socket = this.#socket;
-    // A peer that reads nothing would keep what is queued, and the connection, for ever. One that has gone,
-    // and to which nothing was written since, receives no end.
+    // A peer that reads nothing would keep the queue, and the connection, for ever. A peer that disconnected, and to
+    // which nothing was written since, receives no end.
     const hears = !this.#ended || this.#answered;
     const now = !hears || this.#writer !== undefined;
     this.#sink = undefined;
@@ -167,7 +166,7 @@ class TlsStream implements LiveStream {
     else this.#hand(this.#sink, bytes);
   }
 
-  /** Hands bytes to the sink. One that throws has a bug, which must not end the process. */
+  /** Pushes bytes to the sink. A sink that throws has a bug, which must not end the process. */
   #hand(sink: ByteSink, bytes: Uint8Array<ArrayBuffer>): void {
     try {
       sink.arrived(bytes, bytes.length);

@@ -1,8 +1,7 @@
 /**
- * A block of the journal: many decisions of one tenant at one Shield, compressed, each user's part closed by
- * the user's key, the whole under a checksum. What is damaged, cut off or another's reads as a hole and never
- * as a wrong record. Rows are `block_rows.ts` and `block_read.ts`. Synchronous: whoever closes a block does it
- * in steps.
+ * A block of the journal: many decisions of one tenant at one Shield, compressed, each user's section encrypted with
+ * the user's key, the whole with a checksum. A damaged, truncated or foreign block reads as a gap and never as a wrong
+ * record. `block_rows.ts` and `block_read.ts` have the rows. Synchronous: the caller closes a block in steps.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
@@ -13,25 +12,25 @@ import type { JournalEntry } from "./entry.ts";
 import { type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
 import { isNoKey, type UserKey } from "./user_keys.ts";
 
-/** `AJB` and the version of this form, which is another one for every change of it. */
+/** `AJB` and the version of this format; every change of the format changes it. */
 const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 4);
 const SUM_BYTES = 16;
 const NOTHING = new Uint8Array(0);
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-/** What a closed section takes beside what it says: key id, nonce, tag, sizes. */
+/** Bytes of an encrypted section beside its content: key id, nonce, tag, sizes. */
 const SECTION_BYTES = 64;
 const CIPHER = "aes-256-gcm";
-/** Sections below this size are not compressed: it would cost more than it saves. */
+/** Sections below this size are not compressed: that would cost more than it saves. */
 const DEFLATED_BYTES = 512;
-/** Level 3 takes a tenth less room than level 1, and twice the time. */
+/** Level 3 is a tenth smaller than level 1, and takes twice the time. */
 const DEFLATE_LEVEL = 1;
-/** zlib takes no smaller piece. */
+/** The smallest chunk of zlib. */
 const CHUNK_BYTES_MIN = 64;
-/** The most bytes of columns or of a section; a block that says more is damaged. */
+/** The most bytes of columns or of a section; a block that declares more is damaged. */
 const INFLATED_BYTES = 67_108_864;
 
-/** The owner of a block, and the rules by which its decisions were made. */
+/** The owner of a block, and the rules in force for its decisions. */
 export interface BlockOwner {
   readonly tenant: string;
   readonly node: string;
@@ -41,23 +40,23 @@ export interface BlockOwner {
   readonly chain_fuel_limit: number;
 }
 
-/** A stretch without records, as a block reports it. */
+/** A gap in the records, as a block reports it. */
 export type BlockHole = Omit<JournalHole["hole"], "node" | "tenant">;
 
-/** The place of a block among those of its writer, so that a missing or repeated one is seen. */
+/** The position of a block among those of its writer, so that a missing or repeated one is detected. */
 export interface BlockPlace {
-  /** Names the blocks that are stored one after the other and expire together. */
+  /** Blocks of one series are stored together and expire together. */
   readonly series: number;
-  /** From 0, without a gap. */
+  /** From 0, without gaps. */
   readonly number: number;
   /** The number of the first record. */
   readonly first: number;
 }
 
-/** The beginning of a block, which names nobody but tenant and Shield. */
+/** The head of a block, which identifies only tenant and Shield. */
 export interface BlockHead extends BlockOwner, BlockPlace {
   readonly records: number;
-  /** Unix ms of the first and the last record; 0 where there is none. */
+  /** Unix ms of the first and the last record; 0 if there is none. */
   readonly from_ms: number;
   readonly to_ms: number;
   readonly holes: readonly BlockHole[];
@@ -72,17 +71,17 @@ export class BlockBuilder {
   from_ms = 0;
   to_ms = 0;
 
-  /** How many bytes it takes before it is compressed, and at most once it is. */
+  /** Its bytes before compression, which are also the most after it. */
   get length(): number {
     return this.#rows.length + this.#section_bytes + this.#users.size * SECTION_BYTES;
   }
 
-  /** The users whose keys close it, in order. */
+  /** The users whose keys encrypt it, in order. */
   get users(): string[] {
     return [...this.#users.keys()];
   }
 
-  /** Throws RangeError for an entry that no reader would read; the block is as it was before. */
+  /** Throws RangeError for an entry that no reader would accept; the block is unchanged then. */
   add(entry: JournalEntry): void {
     const { user } = entry.sender;
     const rows = this.#rows;
@@ -108,8 +107,8 @@ export class BlockBuilder {
   }
 
   /**
-   * Closes the block, a section a step; returns its bytes. `keys` are those of `users`. Throws as node:crypto
-   * does for a key that is none.
+   * Encrypts the block, a section per step; returns its bytes. `keys` are those of `users`. Throws as node:crypto does
+   * for an invalid key.
    */
   *close(
     owner: BlockOwner,
@@ -138,16 +137,16 @@ export class BlockBuilder {
   }
 }
 
-/** A block as it was stored, whose sections are closed. */
+/** A stored block with encrypted sections. */
 export class ClosedBlock {
   readonly head: BlockHead;
-  /** The ids of the keys of its users, in order. */
+  /** The ids of its users' keys, in order. */
   readonly key_ids: readonly Uint8Array[];
   readonly #columns: Uint8Array;
   readonly #sections: readonly ClosedSection[];
   readonly #bound: Uint8Array;
 
-  /** Throws DamagedBlock; OtherVersionBlock for one that is whole and of another version. */
+  /** Throws DamagedBlock; OtherVersionBlock for an intact one of another version. */
   constructor(bytes: Uint8Array) {
     const body = checked(bytes);
     const from = new BlockReader(body);
@@ -163,8 +162,8 @@ export class ClosedBlock {
   }
 
   /**
-   * The lines of the block: its holes, then its records in order, each when it is asked for. `keys` are those
-   * of `key_ids`; undefined for one that was erased. Throws DamagedBlock.
+   * The lines of the block: its gaps, then its records in order, decoded on demand. `keys` are those of `key_ids`;
+   * undefined for an erased one. Throws DamagedBlock.
    */
   *lines(keys: readonly (Uint8Array | undefined)[]): Generator<JournalLine, void, void> {
     const { node, tenant, meter_version, first, records, holes } = this.head;
@@ -186,7 +185,7 @@ export class ClosedBlock {
   }
 }
 
-/** The line in the place of a block that cannot be read; what is known of it comes from its store. */
+/** The line in place of an unreadable block, with what its store knows. */
 export function damagedHole(
   { tenant, node, stored_ms }: Readonly<{ tenant: string; node: string; stored_ms: number }>,
   { why }: DamagedBlock,
@@ -197,7 +196,7 @@ export function damagedHole(
 
 interface ClosedSection {
   readonly key_id: Uint8Array;
-  /** Its size before it was compressed; 0: it was not. */
+  /** Its size before compression; 0: not compressed. */
   readonly size_bytes: number;
   /** Nonce, ciphertext and tag. */
   readonly sealed: Uint8Array;
@@ -206,7 +205,7 @@ interface ClosedSection {
 const hashOf = (bytes: Uint8Array): Uint8Array =>
   createHash("sha256").update(bytes).digest().subarray(0, SUM_BYTES);
 
-/** What a section is bound to: the head of its block, and its place there. */
+/** The additional authenticated data of a section: the head of its block, and its index. */
 function boundTo(bound: Uint8Array, number: number): Uint8Array {
   const bytes = new Uint8Array(bound.length + 3);
   bytes.set(bound);
@@ -214,7 +213,7 @@ function boundTo(bound: Uint8Array, number: number): Uint8Array {
   return bytes;
 }
 
-/** Compressed, in one piece of memory where it fits: the default is 16 KiB, whatever comes out. */
+/** Compresses into one piece of memory if it fits: the default is 16 KiB, whatever comes out. */
 function deflated(plain: Uint8Array): Uint8Array {
   const chunkSize = Math.max(CHUNK_BYTES_MIN, plain.length);
   return deflateRawSync(plain, { level: DEFLATE_LEVEL, chunkSize });

@@ -1,19 +1,19 @@
 /**
- * Bytes of a block: whole numbers of any size, flags, texts that repeat. What is where is `block.ts`'s
- * business, what a record is `record.ts`'s. Pure.
+ * The encoding of a block's fields: integers of any size, flags, repeated texts. `block.ts` has the layout, `record.ts`
+ * the records. Pure.
  */
 
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const FIRST_BYTES = 64;
-/** Memory grows by so much at least: a writer of many small parts is not copied at each of its first steps. */
+/** The smallest growth of the buffer, so that small writes do not copy it each time. */
 const GROWTH_BYTES = 1_024;
 
 const ID_NONE = 0;
 const ID_TEXT = 1;
 const ID_HEX = 2;
 const ID_UUID = 3;
-/** A UUID as well, and the id that a Shield gave to a message without any. */
+/** A UUID as well, and the id that a Shield gave to a message without one. */
 const ID_TWIST = 4;
 const ID_BYTES = 16;
 const UUID_CHARACTERS = 36;
@@ -26,24 +26,24 @@ const HEX_DIGITS = Int8Array.from(
 const isHyphenAt = (place: number): boolean =>
   place === 8 || place === 13 || place === 18 || place === 23;
 
-/** Thrown where bytes do not say what they should: whoever reads a block takes it as damaged. */
+/** Thrown for bytes that do not decode: the block is damaged. */
 export class DamagedBlock extends Error {
-  /** What the hole in its place says. */
+  /** The reason in the gap in its place. */
   readonly why: string = "damaged";
 }
 
-/** Thrown for a block that is whole, in a form that another release has written. */
+/** Thrown for an intact block in the format of another release. */
 export class OtherVersionBlock extends DamagedBlock {
   override readonly why = "other-version";
 }
 
-/** The value, where it is a whole number from 0 to 2^53 - 1. Throws RangeError, with the field's name, for any other. */
+/** The value, an integer from 0 to 2^53 - 1. Throws RangeError, with the field's name, for any other. */
 export function whole(value: number, field: string): number {
   if (Number.isSafeInteger(value) && value >= 0) return value;
   throw new RangeError(`${field}: ${value} is no whole number from 0 to 2^53 - 1`);
 }
 
-/** Memory that grows as it is written to. A number that no reader would read is refused with a RangeError. */
+/** A growing buffer. A number that no reader would accept is refused with a RangeError. */
 export class BlockWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #at = 0;
@@ -53,17 +53,17 @@ export class BlockWriter {
     this.#bytes = new Uint8Array(size_bytes);
   }
 
-  /** How many bytes were written. */
+  /** Written bytes. */
   get length(): number {
     return this.#at;
   }
 
-  /** What was written, as a view that is valid until more is. */
+  /** The written bytes, as a view that is valid until more are written. */
   written(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(0, this.#at);
   }
 
-  /** Begins a part that `rollback` undoes. */
+  /** Starts a part that `rollback` undoes. */
   mark(): void {
     this.#mark = this.#at;
   }
@@ -78,7 +78,7 @@ export class BlockWriter {
     this.#bytes[this.#at++] = value;
   }
 
-  /** A whole number from 0 to 2^53 - 1, in as few bytes of 7 bits as it needs. */
+  /** An integer from 0 to 2^53 - 1, as a varint of 7 bits per byte. */
   count(value: number, field: string = "a count"): void {
     this.#room(8);
     if ((value & 0x7f) === value) {
@@ -93,25 +93,25 @@ export class BlockWriter {
     this.#bytes[this.#at++] = left;
   }
 
-  /** A whole number of either sign, within 2^53 - 1 of 0. Its lowest bit is the sign. */
+  /** A signed integer, within 2^53 - 1 of 0. Its lowest bit is the sign. */
   difference(value: number): void {
     if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is no safe integer`);
     const is_negative = value < 0;
     const size = is_negative ? -1 - value : value;
     const low = size % 0x40 * 2 + (is_negative ? 1 : 0);
     if (size < 0x40) return this.byte(low);
-    // Doubled as a whole it would not be exact above 2^52.
+    // Doubled in one step it would be inexact above 2^52.
     this.byte(low | 0x80);
     this.count(Math.floor(size / 0x40));
   }
 
-  /** Bytes, with their number before them. */
+  /** Bytes after their length. */
   bytes(value: Uint8Array): void {
     this.count(value.length);
     this.raw(value);
   }
 
-  /** Bytes as they stand. */
+  /** Bytes without a length. */
   raw(value: Uint8Array): void {
     this.#room(value.length);
     this.#bytes.set(value, this.#at);
@@ -119,8 +119,8 @@ export class BlockWriter {
   }
 
   /**
-   * The form, and 16 bytes from the 32 lower-case hex digits of a text, with hyphens where a UUID has them if they
-   * are 36 characters. False, and nothing is written, for any other text. It has 32 or 36 characters.
+   * Writes `form`, and 16 bytes from a text of 32 lower-case hex digits, or of a UUID with 36 characters. False, and
+   * nothing is written, for any other text. `text` has 32 or 36 characters.
    */
   id(form: number, text: string): boolean {
     this.#room(ID_BYTES + 1);
@@ -145,7 +145,7 @@ export class BlockWriter {
     return true;
   }
 
-  /** Text as UTF-8, with its size before it. */
+  /** UTF-8 text after its size. */
   text(value: string): void {
     this.#room(value.length * 3 + 4);
     if (value.length * 3 >= 0x80) return this.bytes(encoder.encode(value));
@@ -163,7 +163,7 @@ export class BlockWriter {
   }
 }
 
-/** Reads what `BlockWriter` wrote. Every method throws DamagedBlock at what cannot be. */
+/** Decodes what `BlockWriter` wrote. Every method throws DamagedBlock for invalid bytes. */
 export class BlockReader {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -228,12 +228,12 @@ export class BlockReader {
   }
 }
 
-/** Texts that repeat: each is written once, and after that by its number. */
+/** Repeated texts: each is written once, and after that as its number. */
 export class TextTable {
   readonly #numbers = new Map<string, number>();
   #mark = 0;
 
-  /** Begins a part that `rollback` undoes. */
+  /** Starts a part that `rollback` undoes. */
   mark(): void {
     this.#mark = this.#numbers.size;
   }
@@ -244,7 +244,7 @@ export class TextTable {
     }
   }
 
-  /** Writes a text, or the number of the same text before. */
+  /** Writes a text, or the number of its earlier occurrence. */
   write(to: BlockWriter, text: string): void {
     const known = this.#numbers.get(text);
     if (known !== undefined) return to.count(known + 1);
@@ -271,7 +271,7 @@ export class TextList {
   }
 }
 
-/** Writes an id, mostly 32 hex digits or a UUID: those take 17 bytes. */
+/** Writes an id; 32 hex digits or a UUID, as most are, take 17 bytes. */
 export function writeId(to: BlockWriter, id: string | null): void {
   if (id === null) return to.byte(ID_NONE);
   if (id.length === UUID_CHARACTERS && to.id(ID_UUID, id)) return;
@@ -280,12 +280,12 @@ export function writeId(to: BlockWriter, id: string | null): void {
   to.text(id);
 }
 
-/** Writes a UUID in the place of a message's id: the one that its Shield gave it. */
+/** Writes, in place of a message's id, the UUID that its Shield gave it. */
 export function writeTwist(to: BlockWriter, twist: string): void {
   if (twist.length !== UUID_CHARACTERS || !to.id(ID_TWIST, twist)) to.byte(ID_NONE);
 }
 
-/** Reads what `writeId` or `writeTwist` wrote in the place of a message's id. */
+/** Reads what `writeId` or `writeTwist` wrote in place of a message's id. */
 export function readMessageId(
   from: BlockReader,
 ): { readonly message_id: string | null; readonly twist?: string } {

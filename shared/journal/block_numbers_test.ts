@@ -1,4 +1,4 @@
-/** Numbers in blocks of the journal: each is read as it was written, or refused, and then costs no other decision. */
+/** Numbers in blocks of the journal: each is read back, or refused without affecting other decisions. */
 import assert from "node:assert/strict";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
@@ -47,11 +47,11 @@ Deno.test("journal: any number is written as Protobuf writes it and read back, o
   );
 });
 
-/** The numbers of an entry that may be any count, each with what it is called and a way to set it. */
+/** The count fields of an entry, each with its name and a setter. */
 function numbersOf(one: object): { readonly name: string; set(value: number): void }[] {
   if (ArrayBuffer.isView(one)) return [];
   return Object.entries(one).flatMap(([name, value]) => {
-    // One of two, and one that is 0 where nothing is refused.
+    // `abi` has two possible values, and `code` is 0 unless something is refused.
     if (name === "abi" || (name === "code" && "allowed" in one && one.allowed === true)) return [];
     if (typeof value === "number") {
       return [{ name, set: (value: number) => Object.assign(one, { [name]: value }) }];

@@ -1,6 +1,6 @@
 /**
- * The decisions of a block, read back from its columns and the sections of its users. A section that nobody can
- * open any longer leaves what the columns say. The writing side is `block_rows.ts`. Pure.
+ * Decodes the decisions of a block from its columns and its users' sections. Without a section's key, only the columns
+ * remain. `block_rows.ts` writes. Pure.
  */
 import { type BlockReader, DamagedBlock, readId, readMessageId, TextList } from "./block_bytes.ts";
 import { COLUMNS, FORMS, FROM, HOOKS, POLICY_SHAPE, SHAPE } from "./block_rows.ts";
@@ -8,10 +8,10 @@ import { TermsReader } from "./block_terms.ts";
 import type { SharedTerms } from "./block_terms.ts";
 import type { JournalRecord, PayloadRecord, PolicyRecord, Read, Terms } from "./record.ts";
 
-/** What a block says of one decision; whose block it is, and the record's number, stand around it. */
+/** One decision in a block; the block has its owner and the record's number. */
 export type BlockRow = Omit<JournalRecord, "format" | "id" | "node" | "tenant" | "meter_version">;
 
-/** One user's section: what was said, after the user's id. */
+/** One user's section, after the user's id. */
 export class Section {
   readonly bytes: BlockReader;
   readonly texts: TextList = new TextList();
@@ -27,7 +27,7 @@ export class Section {
     return this.texts.read(this.bytes);
   }
 
-  /** What of a decision's terms is the sender's own. */
+  /** The terms that are the sender's own. */
   terms(): Pick<Terms, "expires_ms" | "grant"> {
     this.#expires_ms += this.bytes.difference();
     return { expires_ms: this.#expires_ms || null, grant: this.text() || null };
@@ -38,7 +38,7 @@ export class Section {
   }
 }
 
-/** Reads rows, in the order in which they were written. */
+/** Reads rows in written order. */
 export class RowReader {
   readonly #columns: readonly BlockReader[];
   readonly #sections: readonly (Section | undefined)[];
@@ -49,10 +49,7 @@ export class RowReader {
   #time_ms = 0;
   #chain_version = 0;
 
-  /**
-   * `sections` are those of the block's users; undefined: it was erased, or never written where the user has
-   * `without_key`.
-   */
+  /** `sections` are those of the block's users; undefined: erased, or never written if the user is in `without_key`. */
   constructor(
     columns: readonly BlockReader[],
     sections: readonly (Section | undefined)[],
@@ -235,7 +232,7 @@ function termsOf(
 
 function times<T>(count: number, make: () => T): T[] {
   const all: T[] = [];
-  // Each takes a byte at least, so a count that is too large ends where the bytes end.
+  // Each takes a byte at least, so a count that is too large ends with the bytes.
   for (let left = count; left > 0; left--) all.push(make());
   return all;
 }

@@ -1,21 +1,21 @@
 /**
- * How one decision is in a block: in columns what names nobody, and in the sender's own section
- * everything that identifies somebody, or that somebody or a policy wrote. The section goes with its key.
- * What is around both is `block.ts`. Pure.
+ * The layout of one decision in a block: columns for what identifies nobody; the sender's section for everything that
+ * identifies somebody, or that a user or policy wrote. Erasing the key erases the section. `block.ts` has the block.
+ * Pure.
  */
 import { BlockWriter, TextTable, whole, writeId, writeTwist } from "./block_bytes.ts";
 import { TermsWriter } from "./block_terms.ts";
 import type { EntryPayload, JournalEntry } from "./entry.ts";
 import type { JournalRecord, PolicyRecord, Terms } from "./record.ts";
 
-/** Hooks, by the number by which they are in a block. */
+/** Hooks, by their number in a block. */
 export const HOOKS = ["on_connect", "on_subscribe", "on_message"] as const;
-/** Forms of payloads, in the same way. */
+/** Forms of payloads, by number. */
 export const FORMS = ["none", "kept", "reference", "hash"] as const;
-/** Where inputs come from, in the same way. */
+/** Sources of inputs, by number. */
 export const FROM = ["header", "claim", "state"] as const;
 
-/** The columns, by their number; each is compressed with its likes beside it. */
+/** The columns, by number; each is compressed on its own. */
 export const COLUMNS = {
   time: 0,
   user: 1,
@@ -30,7 +30,8 @@ export const COLUMNS = {
   names: 10,
   terms: 11,
 } as const;
-/** How many columns there are. */
+
+/** The number of columns in a block. */
 export const COLUMN_COUNT = Object.keys(COLUMNS).length;
 
 /** The bits of a decision's shape, above two each for its hook and the form of its payload. */
@@ -47,7 +48,7 @@ export const POLICY_SHAPE = {
   payload_missing: 128,
 } as const;
 
-/** The columns of a block that is being written. */
+/** The columns of a block being written. */
 export class RowWriter {
   readonly columns: readonly BlockWriter[];
   readonly #texts = new TextTable();
@@ -60,14 +61,14 @@ export class RowWriter {
     this.columns = Array.from({ length: COLUMN_COUNT }, () => new BlockWriter());
   }
 
-  /** How many bytes the columns have. */
+  /** Bytes of the columns. */
   get length(): number {
     let sum = 0;
     for (const { length } of this.columns) sum += length;
     return sum;
   }
 
-  /** Begins a part that `rollback` undoes. */
+  /** Starts a part that `rollback` undoes. */
   mark(): void {
     for (const column of this.columns) column.mark();
     this.#texts.mark();
@@ -81,8 +82,8 @@ export class RowWriter {
   }
 
   /**
-   * Adds a decision of the user with this number in the block. Throws RangeError for what no reader would read;
-   * whoever catches it calls `rollback`.
+   * Adds a decision of the user with this number in the block. Throws RangeError for values that no reader would
+   * accept; the caller must then `rollback`.
    */
   write(entry: JournalEntry, user: number): void {
     const { time_ms, schema, chain_version, offset } = entry;
@@ -116,7 +117,7 @@ export class RowWriter {
       this.#at("policy").count(entry.policies.length);
       for (const policy of entry.policies) this.#policy(policy);
     }
-    // Nothing is thrown any longer, so the next decision is behind this one.
+    // Nothing throws from here on, so the next decision follows this one.
     this.#time_ms = time_ms;
     this.#chain_version = chain_version ?? this.#chain_version;
     if (offset !== null) this.#offsets.set(entry.room, offset);
@@ -170,7 +171,7 @@ function shapeOf(policy: Readonly<PolicyRecord>, has_lists: boolean): number {
     (has_lists ? lists : 0) | (policy.is_payload_missing === true ? payload_missing : 0);
 }
 
-/** One user's decisions in a block that is being written: who it was, and what was said. */
+/** One user's section of a block being written: the user, and what was sent. */
 export class SectionWriter {
   readonly bytes: BlockWriter = new BlockWriter(256);
   readonly #texts = new TextTable();
@@ -181,7 +182,7 @@ export class SectionWriter {
     this.bytes.text(user);
   }
 
-  /** Begins a part that `rollback` undoes. */
+  /** Starts a part that `rollback` undoes. */
   mark(): void {
     this.bytes.mark();
     this.#texts.mark();
@@ -194,7 +195,7 @@ export class SectionWriter {
     this.#expires_ms = this.#marked_ms;
   }
 
-  /** Adds what a decision says of its sender, and what sender and policies wrote. */
+  /** Adds what identifies a decision's sender, and what sender and policies wrote. */
   write(entry: JournalEntry): void {
     const to = this.bytes;
     this.#texts.write(to, entry.sender.connection);
@@ -206,7 +207,7 @@ export class SectionWriter {
     if (!entry.allowed) this.#texts.write(to, entry.message);
     const violation = entry.schema?.violation ?? null;
     if (violation !== null) {
-      // The path has the keys of a map, and members that nobody knows, as the sender wrote them.
+      // The path has the keys of a map, and unknown members, as the sender wrote them.
       this.#texts.write(to, violation.path);
       this.#texts.write(to, violation.message);
     }

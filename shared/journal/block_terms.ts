@@ -1,6 +1,6 @@
 /**
- * How the terms of a decision are in a block: what names nobody as texts in a column, each once, and what is
- * the sender's own in the sender's section. What is around both is `block_rows.ts` and `block_read.ts`. Pure.
+ * The terms of a decision in a block: what identifies nobody as texts in a column, each once; the rest in the sender's
+ * section. `block_rows.ts` and `block_read.ts` surround it. Pure.
  */
 import type { z } from "zod";
 import { problemText } from "../problem.ts";
@@ -8,28 +8,28 @@ import { type BlockReader, type BlockWriter, DamagedBlock } from "./block_bytes.
 import { TextList, TextTable } from "./block_bytes.ts";
 import { Terms } from "./record.ts";
 
-/** The parts that many decisions share, in the order in which they are in the column. */
+/** The parts that many decisions share, in column order. */
 const Shared = {
   credential: Terms.shape.credential,
   limits: Terms.shape.limits,
   room_class: Terms.shape.room_class,
   mirror: Terms.shape.mirror,
 };
-/** What is in a column of terms: all but the sender's own. */
+/** The terms in the column: all but the sender's own. */
 export type SharedTerms = z.output<z.ZodObject<typeof Shared>>;
 
 const PARTS = Object.keys(Shared) as readonly (keyof SharedTerms)[];
 
-/** Nothing, and the sign that a decision has no terms at all. */
+/** Empty, and the mark of a decision without terms. */
 const NONE = "";
 
-/** The column of terms that is being written. Parts are one object for as long as they say the same. */
+/** The column of terms being written. A part is the same object as long as its content is. */
 export class TermsWriter {
   readonly #texts = new TextTable();
-  /** The text of each part; the same parts come again and again. */
+  /** The text of each part; parts repeat. */
   readonly #json = new WeakMap<object, string>();
 
-  /** Begins a part that `rollback` undoes. */
+  /** Starts a part that `rollback` undoes. */
   mark(): void {
     this.#texts.mark();
   }
@@ -38,7 +38,7 @@ export class TermsWriter {
     this.#texts.rollback();
   }
 
-  /** Throws RangeError for a part that no reader would take. */
+  /** Throws RangeError for a part that no reader would accept. */
   write(to: BlockWriter, terms: Readonly<Terms> | undefined): void {
     if (terms === undefined) return this.#texts.write(to, NONE);
     for (const name of PARTS) this.#texts.write(to, this.#textOf(name, terms[name]));
@@ -56,12 +56,12 @@ export class TermsWriter {
   }
 }
 
-/** The column of terms that is being read. */
+/** The column of terms being read. */
 export class TermsReader {
   readonly #texts = new TextList();
   readonly #parts = new Map<string, unknown>();
 
-  /** What the next decision has; undefined: no terms. Throws DamagedBlock. */
+  /** The terms of the next decision; undefined: none. Throws DamagedBlock. */
   read(from: BlockReader): SharedTerms | undefined {
     const text = this.#texts.read(from);
     if (text === NONE) return undefined;

@@ -1,6 +1,6 @@
 /**
- * Blocks of the journal: what goes in comes out, an erased user leaves what names nobody, and damage is a
- * hole and never another record.
+ * Blocks of the journal: encoding and decoding are inverse, an erased user leaves only what identifies nobody, and
+ * damage is a gap and never another record.
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";

@@ -1,17 +1,16 @@
 /**
- * What a Shield says of one decision before it becomes a record of the journal: as a record, but with bytes as
- * bytes. Types only.
+ * A Shield's decision before it becomes a record of the journal: like a record, but with bytes as bytes. Types only.
  */
 import type { JournalRecord, PolicyRecord, Terms } from "./record.ts";
 
-/** The payload of an operation, with its bytes where they are kept. */
+/** The payload of an operation, with its bytes if they are kept. */
 export type EntryPayload =
   | { readonly form: "kept"; readonly data: Uint8Array }
   | { readonly form: "reference"; readonly bytes: number }
   | { readonly form: "hash"; readonly sha256: string; readonly bytes: number }
   | { readonly form: "none" };
 
-/** One decision. What it says is copied when it is written. */
+/** One decision. Its values are copied when it is written. */
 export interface JournalEntry extends
   Readonly<
     Pick<
@@ -38,6 +37,6 @@ export interface JournalEntry extends
   readonly policies: readonly Readonly<PolicyRecord>[];
   /** Absent: the message has another id, or none is known. */
   readonly twist?: string | undefined;
-  /** Parts that say the same are one object. Absent: nobody took note of them. */
+  /** The same object as long as the content is the same. Absent: not recorded. */
   readonly terms?: Readonly<Terms> | undefined;
 }

@@ -1,7 +1,7 @@
 /**
- * A record of the journal: one decision of a Shield about one operation, with each input that was read for
- * it and nothing else. This is the form in which the admin API and files have it, one JSON object a line.
- * How records are stored is another file's, how one is replayed is the CLI's. Pure.
+ * A record of the journal: one decision of a Shield about one operation, with each input that was read for it and
+ * nothing else. The form of the admin API and of files, one JSON object per line. Other files have storage and replay.
+ * Pure.
  */
 import * as z from "zod";
 
@@ -13,9 +13,9 @@ const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercas
 const Base64 = z.base64();
 
 /**
- * One input that a policy read. `value` is null where there was none; text for headers and claims, base64
- * for state. `name` is the lower-case name of a header, the name of a claim, or the key template of a
- * state. After an erasure `value` is null and `is_erased` is true.
+ * One input that a policy read. `value` is null if there was none; text for headers and claims, base64 for state.
+ * `name` is the lower-case name of a header, the name of a claim, or the key template of a state. After an erasure
+ * `value` is null and `is_erased` is true.
  */
 export const Read = z.strictObject({
   from: z.enum(["header", "claim", "state"]),
@@ -26,13 +26,13 @@ export const Read = z.strictObject({
   is_erased: z.literal(true).optional(),
 });
 
-/** One value of keyed state that a policy wrote; null: it was deleted. */
+/** One value of keyed state that a policy wrote; null: deleted. */
 const Write = z.strictObject({
   name: z.string(),
   value: Base64.nullable(),
 });
 
-/** What one policy of the chain decided. */
+/** The decision of one policy of the chain. */
 export const PolicyRecord = z.strictObject({
   name: z.string(),
   /** Hex SHA-256 of the module as uploaded. */
@@ -41,32 +41,33 @@ export const PolicyRecord = z.strictObject({
   abi: z.union([z.literal(1), z.literal(2)]),
   mode: z.enum(["enforce", "observe"]),
   allowed: z.boolean(),
-  /** 0 when allowed, else 400 to 599. */
+  /** 0 if allowed, else 400 to 599. */
   code: Count,
-  /** The policy's own words. */
+  /** The policy's own text. */
   reason: z.string(),
-  /** Why it could not decide; null: it could. */
+  /** Why it reached no verdict; null: it did. */
   fault: z.string().nullable(),
   detail: z.string(),
-  /** Instruction units used, and those that it had. */
+  /** Instruction units used, and available. */
   units: Count,
   budget_units: Count,
-  /** The size of all headers and claims, which the first question for one is charged by. */
+  /** The size of all headers and claims, the price of the first access to one. */
   asking_bytes: Count,
   has_read_payload: z.boolean(),
   reads: z.array(Read),
   writes: z.array(Write),
   added_headers: z.array(z.tuple([z.string(), z.string()])),
-  /** The payload that it put in the place of the one before; null: it left it. */
+  /** The payload that it replaced the previous one with; null: it did not. */
   payload: Base64.nullable(),
-  /** It replaced the payload, and what it put there is not here. */
+  /** It replaced the payload, and the new one is not recorded. */
   is_payload_missing: z.literal(true).optional(),
   logs: z.array(z.strictObject({ level: Count, message: z.string() })),
 });
 
 /**
- * The payload of the operation. `kept`: here it is. `reference`: it is in the room's log at the record's
- * `offset`, or was found to be gone from there; where a policy replaced it, it is nowhere. `hash`: only what it hashes to. `none`: the hook has none. `erased`: its sender was.
+ * The payload of the operation. `kept`: included. `reference`: in the room's log at the record's `offset`, or found
+ * missing there; if a policy replaced it, nowhere. `hash`: only its digest. `none`: the hook has none. `erased`: its
+ * sender was erased.
  */
 export const PayloadRecord = z.discriminatedUnion("form", [
   z.strictObject({ form: z.literal("kept"), data: Base64 }),
@@ -81,8 +82,8 @@ export const PayloadRecord = z.discriminatedUnion("form", [
 ]);
 
 /**
- * The verdict of a schema about the payload that came and any that a policy has put in its place; `violation`
- * is null where there was none.
+ * The verdict of a schema on the received payload and on any that a policy replaced it with; `violation` is null if
+ * there was none.
  */
 const SchemaRecord = z.strictObject({
   id: z.string(),
@@ -93,19 +94,19 @@ const SchemaRecord = z.strictObject({
 const Rate = z.strictObject({ messages_per_second: Count, bytes_per_second: Count });
 
 /**
- * What held for an operation beside schema and policies when it was decided: the token that it came with, the
- * grant that allows it, and the limits, room class and mirror rule in force.
+ * The rules in force for an operation beside schema and policies: its token, the grant that allows it, and the limits,
+ * room class and mirror rule.
  */
 export const Terms = z.strictObject({
   credential: z.strictObject({
     issuer: z.string(),
-    /** Of the key that signed the token; null: the token names none. */
+    /** The key that signed the token; null: the token names none. */
     kid: z.string().nullable(),
     role: z.string(),
     /** False: the token names no grants, and so may do everything in its tenant. */
     has_grants: z.boolean(),
   }),
-  /** When the token ends, Unix ms; null after an erasure. */
+  /** Expiry of the token, Unix ms; null after an erasure. */
   expires_ms: Count.nullable(),
   /** The room or pattern of the first grant that allows it; null: none does, or an erasure. */
   grant: z.string().nullable(),
@@ -113,16 +114,16 @@ export const Terms = z.strictObject({
     connection: Rate,
     user: Rate,
     tenant: Rate,
-    /** Of the tenant on all Shields; null: there is no such quota. */
+    /** The tenant's quota on all Shields; null: none. */
     quota: Rate.nullable(),
   }),
-  /** Null: it is about no room. `pattern` is "" for the default class. */
+  /** Null: no room. `pattern` is "" for the default class. */
   room_class: z.strictObject({
     pattern: z.string(),
     source: z.enum(["default", "config", "tenant"]),
     durable: z.boolean(),
   }).nullable(),
-  /** The mirror rule about the message, and whether it picked it; null: none, or it was refused. */
+  /** The mirror rule for the message, and whether it selected it; null: none, or it was refused. */
   mirror: z.strictObject({
     prefix: z.string(),
     percent: z.number(),
@@ -146,38 +147,38 @@ export const JournalRecord = z.strictObject({
   /** W3C trace id, 32 hex digits; null: the client sent none. */
   trace: z.string().nullable(),
   message_id: z.string().nullable(),
-  /** Its `X-Twist-ID`, where it has neither message id nor trace nor offset; else absent. */
+  /** Its `X-Twist-ID`, if it has neither message id nor trace nor offset; else absent. */
   twist: z.string().optional(),
-  /** The place in the room's log; null: the room has none, or the message was refused. */
+  /** The offset in the room's log; null: the room has none, or the message was refused. */
   offset: Count.nullable(),
-  /** Who it was; null after an erasure. */
+  /** The sender; null after an erasure. */
   sender: z.strictObject({
     user: z.string(),
     connection: z.string(),
     remote_ip: z.string(),
   }).nullable(),
-  /** Nobody was erased: there was no room for the sender's key, and so its part was not written. */
+  /** Not erased: there was no room for the sender's key, so the sender's part was not written. */
   is_unkept: z.literal(true).optional(),
   /** Type of the event or name of the command; "" for other hooks. */
   type: z.string(),
   content_type: z.string(),
-  /** Its sender signed the message; absent: not. No policy may replace a payload that is signed. */
+  /** Its sender signed the message; absent: not. No policy may replace a signed payload. */
   is_signed: z.literal(true).optional(),
   payload: PayloadRecord,
   allowed: z.boolean(),
   /** 0 when allowed. */
   code: Count,
-  /** The reason of docs/errors.md, such as `policy-rejected`; "" when allowed. */
+  /** The reason of docs/errors.md, such as `policy-rejected`; "" if allowed. */
   reason: z.string(),
-  /** What the client received; "" when allowed. */
+  /** The client's error text; "" if allowed. */
   message: z.string(),
   schema: SchemaRecord.nullable(),
-  /** The version of the tenant's policies; null: no policy was asked. */
+  /** The version of the tenant's policies; null: none ran. */
   chain_version: Count.nullable(),
-  /** The version of the metering transform, by which units count. */
+  /** The version of the metering transform, which defines units. */
   meter_version: Count,
   policies: z.array(PolicyRecord),
-  /** Absent: nobody took note of them. */
+  /** Absent: not recorded. */
   terms: Terms.optional(),
 });
 export type JournalRecord = z.output<typeof JournalRecord>;
@@ -185,7 +186,7 @@ export type PolicyRecord = z.output<typeof PolicyRecord>;
 export type Read = z.output<typeof Read>;
 export type PayloadRecord = z.output<typeof PayloadRecord>;
 
-/** A stretch of which the journal has no records: so many did not fit, or were lost with a Shield. */
+/** A gap in the journal: records that did not fit, or were lost with a Shield. */
 export const JournalHole = z.strictObject({
   format: z.literal(RECORD_FORMAT),
   hole: z.strictObject({
@@ -193,7 +194,7 @@ export const JournalHole = z.strictObject({
     tenant: z.string(),
     from_ms: Count,
     to_ms: Count,
-    /** How many records; null: nobody knows. */
+    /** How many records; null: unknown. */
     records: Count.nullable(),
     /** Why, as docs/journal.md lists it: `queue-full`, `killed`, `removed` and others. */
     why: z.string(),
@@ -204,7 +205,7 @@ export type JournalHole = z.output<typeof JournalHole>;
 /** One line of the journal. */
 export type JournalLine = JournalRecord | JournalHole;
 
-/** Whether a line says that records are missing. */
+/** Whether a line is a gap. */
 export function isHole(line: JournalLine): line is JournalHole {
   return "hole" in line;
 }

@@ -1,4 +1,4 @@
-/** Lines of the journal: a record and a hole are told apart, and a bad line says what is wrong with it. */
+/** Lines of the journal: records and gaps are distinguished, and the error for a bad line names the fault. */
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, parseLine } from "./record.ts";
 

@@ -1,32 +1,31 @@
 /**
- * The keys by which the journal is closed: one for each user of a tenant, so that erasing a user is deleting a
- * key. Who keeps them where is another's business.
+ * The encryption keys of the journal: one for each user of a tenant, so that deleting the key erases the user. Others
+ * store them.
  */
 
 /** A key to write with. */
 export interface UserKey {
   /**
-   * What a block names the key by, 1 to 64 bytes. It says nothing of the user, and is another one for a key
-   * that is made after an erasure.
+   * The id of the key in blocks, 1 to 64 bytes. It reveals nothing about the user, and a key made after an erasure has
+   * another id.
    */
   readonly id: Uint8Array;
   /** 32 random bytes. */
   readonly key: Uint8Array;
 }
 
-/** Instead of the key of a user for which there was no room: what it would close is not written at all. */
+/** In place of a user's key if there was no room for one: the user's section is not written. */
 export const NO_KEY: UserKey = { id: Uint8Array.of(0), key: new Uint8Array(32) };
 
-/** Whether an id in a block is that of no key. */
+/** Whether a key id in a block is that of `NO_KEY`. */
 export const isNoKey = (id: Uint8Array): boolean => id.length === 1 && id[0] === 0;
 
-/** The keys of all users, as writers and readers ask for them. */
+/** The keys of all users, for writers and readers. */
 export interface UserKeys {
   /**
-   * The keys of users, in their order; those that are missing are made. What is closed with them was said since
-   * `since_ms` (Unix ms; absent: now): who was erased after that gets a key that nobody keeps. `NO_KEY` where there
-   * is no room for another one. Rejects with
-   * `spine-unavailable` while they cannot be had.
+   * The keys of users, in order; missing ones are made. They encrypt records since `since_ms` (Unix ms; absent: now): a
+   * user erased after that gets a key that is not stored. `NO_KEY` if there is no room for another one. Rejects with
+   * `spine-unavailable` while keys are unavailable.
    */
   forWriting(
     tenant_id: string,
@@ -34,8 +33,8 @@ export interface UserKeys {
     since_ms?: number,
   ): Promise<readonly UserKey[]>;
   /**
-   * The keys of these ids, in their order; undefined for one that was erased. Rejects with
-   * `spine-unavailable` while that cannot be determined.
+   * The keys of these ids, in order; undefined for an erased one. Rejects with `spine-unavailable` while that cannot be
+   * determined.
    */
   forReading(
     tenant_id: string,

@@ -1,15 +1,14 @@
 /**
- * The body of a `fetch` that its signal ends for as long as it is read. Not the request: that is
- * `fetch`'s own.
+ * The body of a `fetch`, aborted by its signal as long as it is read. Not the request, which is `fetch`'s own.
  *
- * `fetch` follows a signal by one of its own, which Deno holds weakly once the head of the answer is
- * there. The first garbage collection after that takes it away (an idle process has one after some 30
- * s), and from then on an abort reaches nobody: the body stays open for good.
+ * `fetch` follows a signal by one of its own, which Deno holds weakly once the head of the answer has arrived. The
+ * first garbage collection after that collects it (an idle process has one after some 30 s), and from then on an abort
+ * reaches nobody: the body stays open for good.
  */
 
 /**
- * Errors with the signal's reason when it aborts, and when there are more than `max_bytes`; whoever cancels it closes
- * the connection.
+ * Errors with the signal's reason when it aborts, and when there are more than `max_bytes`; cancelling it closes the
+ * connection.
  */
 export function endedBy(
   body: ReadableStream<Uint8Array>,
@@ -17,7 +16,7 @@ export function endedBy(
   max_bytes = Infinity,
 ): ReadableStream<Uint8Array> {
   const own = new AbortController();
-  // A listener is held strongly, also that of a signal which `AbortSignal.any` made.
+  // A listener keeps the signal alive, also one made by `AbortSignal.any`.
   const end = () => own.abort(signal.reason);
   const over = () => signal.removeEventListener("abort", end);
   if (signal.aborted) end();
@@ -34,7 +33,7 @@ export function endedBy(
   return body.pipeThrough(passed, { signal: own.signal });
 }
 
-/** All of an answer as text. Rejects as its body errors: with the signal, or beyond the bytes. */
+/** The whole answer as text. Rejects as its body errors: with the signal, or beyond the bytes. */
 export async function textOf(
   response: Response,
   signal: AbortSignal,

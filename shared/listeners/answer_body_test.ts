@@ -1,4 +1,4 @@
-/** The body of an answer ends with its signal also after garbage was collected, as in an idle process. */
+/** An answer's body ends with its signal also after a garbage collection, as in an idle process. */
 import assert from "node:assert/strict";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -13,13 +13,13 @@ interface Collection {
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as (options: Collection) => Promise<void>;
 
-/** As V8 does in an idle process: from a task of its own, so that no stack holds anything. */
+/** As V8 does in an idle process: in a task of its own, so that no stack keeps anything alive. */
 async function collectGarbage(): Promise<void> {
   await collect({ type: "major", execution: "async", flavor: "last-resort" });
   await collect({ type: "major", execution: "async" });
 }
 
-/** Answers with one byte and then never again; tells when the reader has gone. */
+/** Answers with one byte and then never again; reports when the reader has disconnected. */
 function startSilent() {
   const gone = Promise.withResolvers<void>();
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, () =>

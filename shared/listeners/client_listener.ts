@@ -1,7 +1,6 @@
 /**
- * The listener for clients as a configuration asks for it: its limits, its counts, the proxies that
- * it believes, and the watch that asks whether it answers. Which sockets it serves is
- * `shield/socket/`; opening any listener is `listen.ts`.
+ * The configured listener for clients: its limits, its counters, its trusted proxies, and the watch that checks that it
+ * answers. `shield/socket/` serves the sockets; `listen.ts` opens listeners.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
@@ -25,20 +24,20 @@ import type { HealthCheck } from "./ops.ts";
 import type { TlsPair } from "../http1/door.ts";
 import { UnseenClients } from "./unseen_clients.ts";
 
-/** What the listener for clients needs. */
+/** The dependencies and settings of `openClientListener`. */
 export interface ClientListenerOptions
   extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "server" | "limits">;
   readonly handler: Handler;
-  /** Answers a client for which there is no place among strangers. */
+  /** Answers a client without a place among unauthenticated ones. */
   readonly turnAway: Handler;
   readonly tls?: TlsPair | undefined;
   readonly reuse_port?: boolean;
   /** The reserve of file descriptors of the process. */
   readonly reserve: FileReserve;
-  /** A text that nobody can guess, for the listener's own questions. */
+  /** An unguessable text, for the listener's own probes. */
   readonly nonce: string;
-  /** Called when nothing is accepted any longer, and will not be: the process cannot go on. */
+  /** Called when accepting has ended for good: the process cannot continue. */
   readonly onGone: (detail: string) => void;
 }
 
@@ -47,16 +46,14 @@ export interface ClientListener extends Listener {
   check(): HealthCheck;
 }
 
-/**
- * Below this path the listener asks itself whether it answers; each process has a path of its own.
- */
+/** The path of the listener's own probes; each process has one of its own. */
 const PROBE_PATH = "/.probe/";
-/** What a client receives for which only reserved files are left. */
+/** The refusal of a client for which only reserved descriptors are left. */
 const FULL = new ArqonError("at-capacity", "the process may open no more files", {
   retry_after_ms: 1_000,
 });
 
-/** Finds out how many of its files a process can leave to others than clients. */
+/** Finds out how many descriptors a process can reserve for others than clients. */
 export function openReserve({ descriptors_reserved }: Config["limits"], log: Logger): FileReserve {
   const path = placeholder();
   const descriptors = path === undefined ? undefined : descriptorsBy(path);
@@ -68,7 +65,7 @@ export function openReserve({ descriptors_reserved }: Config["limits"], log: Log
   return reserve;
 }
 
-/** How many connections the limits leave, and how long each may take. */
+/** The limits of connections and their times. */
 function doorLimits(limits: Config["limits"]): DoorLimits {
   return {
     strangers: limits.strangers,
@@ -83,14 +80,14 @@ function doorLimits(limits: Config["limits"]): DoorLimits {
   };
 }
 
-/** As `doorLimits`, for a port of operators: a part of the files that clients leave. */
+/** As `doorLimits`, for a port of operators: a part of the descriptors that clients leave. */
 export function operatorLimits(limits: Config["limits"]): DoorLimits {
   const { reserved: _, ...others } = doorLimits(limits);
   const share = Math.max(8, Math.floor(limits.descriptors_reserved / 4));
   return { ...others, strangers: share, strangers_per_address: share, descriptors: share };
 }
 
-/** The proxies whose word about a client's address is believed; of others is taken note. */
+/** The proxies trusted for a client's address; others that claim clients are recorded. */
 function proxiesOf(
   { server }: Pick<Config, "server">,
   unseen: UnseenClients,
@@ -105,10 +102,7 @@ function proxiesOf(
     : { proxies, clientOf: unseen.behind(clientBehind(isProxy, forwarded_header)) };
 }
 
-/**
- * Answers the listener's own questions. To the question of another process on the same port it says
- * that it is another.
- */
+/** Answers the listener's own probes. The probe of another process on the same port gets an answer that says so. */
 function answering(handler: Handler, own: string): Handler {
   return (request, info) => {
     const { url } = request;
@@ -118,10 +112,7 @@ function answering(handler: Handler, own: string): Handler {
   };
 }
 
-/**
- * Opens the listener. Rejects with ListenError when the address is taken, forbidden or not of this
- * machine.
- */
+/** Opens the listener. Rejects with ListenError if the address is in use, forbidden or not of this machine. */
 export async function openClientListener(
   options: ClientListenerOptions,
 ): Promise<ClientListener> {
@@ -182,14 +173,14 @@ export async function openClientListener(
 }
 
 /**
- * How many others were answered who came, or had to wait or to go. While they are, a question without an
- * answer says nothing of the port: whoever asked has waited behind them, or gone for them.
+ * How many other clients were answered, queued or rejected. While that grows, an unanswered probe says nothing about
+ * the port: it was queued behind them, or closed for them.
  */
 function othersAt({ stats: { answered, evicted, refused, accept_failures } }: Listener): number {
   return answered + evicted.address + evicted.total + refused + accept_failures;
 }
 
-/** A door and what is counted at it. */
+/** A door and its counters. */
 interface CountedDoor {
   readonly listener: Listener;
   readonly watch: DoorWatch;

@@ -1,40 +1,37 @@
 /**
- * Asks a listener for an answer as a client would: a connection of its own over the network, with
- * TLS where the listener speaks it, and one request. It says whether the port serves; what to do
- * when it does not is `door_watch.ts`.
+ * Probes a listener as a client would: a connection over the network, with TLS if the listener speaks it, and one
+ * request. It says whether the port serves; `door_watch.ts` reacts.
  */
 import { Buffer } from "node:buffer";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
-/** Which listener is asked, and how. */
+/** The probed listener. */
 export interface ProbeOptions {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
-  /** True when the listener expects a PROXY header from this machine. */
+  /** True if the listener expects a PROXY header from this machine. */
   readonly proxied: boolean;
   readonly path: string;
   readonly timeout_ms: number;
 }
 
-/**
- * The header of the PROXY protocol, version 2, with which a proxy opens a connection of its own.
- */
+/** The header of the PROXY protocol, version 2, for a proxy's own connection. */
 const LOCAL_HEADER = Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex");
-/** Parts of the time for an answer; one that takes longer, since the process was late, counts as one. */
+/** Slices of the timeout; a longer one, since the process was stalled, counts as one. */
 const PARTS = 10;
-/** Bytes in which a status line must have come. */
+/** The status line must come within so many bytes. */
 const ANSWER_BYTES_MAX = 4_096;
 
 /**
- * Resolves with the status of the answer. Rejects with an Error whose `code` is the system's, or
- * when the time is over, in which this process has run.
+ * Resolves with the status of the answer. Rejects with an Error whose `code` is the system's, or after the timeout,
+ * counted only while this process ran.
  */
 export const probe = (options: ProbeOptions): Promise<number> => exchange(options, statusOf);
 
-/** As `probe`, with the beginning of the answer as it came, body and all. */
+/** As `probe`, with the beginning of the answer, body included. */
 export const probeText = (options: ProbeOptions): Promise<string> => exchange(options, textOf);
 
 async function exchange<T>(
@@ -44,7 +41,7 @@ async function exchange<T>(
   const { timeout_ms, path, tls, proxied } = options;
   const sockets: { destroy(): void }[] = [];
   const late = Promise.withResolvers<never>();
-  // What is late to count has been late to listen, too.
+  // A process that counted late also read late.
   let left = PARTS;
   const timer = setInterval(() => {
     if (--left === 0) late.reject(new Error(`no answer within ${timeout_ms} ms`));
@@ -57,7 +54,7 @@ async function exchange<T>(
     if (proxied) plain.write(LOCAL_HEADER);
     let socket: Socket = plain;
     if (tls) {
-      // It is this machine: whose certificate it shows does not matter.
+      // This machine: its certificate does not matter.
       const secure = connectTls({ socket: plain, rejectUnauthorized: false });
       sockets.push(secure);
       await happens(secure, "secureConnect");
@@ -68,7 +65,7 @@ async function exchange<T>(
   };
   try {
     const asked = ask();
-    // It is awaited below; after the timeout nobody asks.
+    // It is awaited below; after the timeout nobody needs it.
     asked.catch(() => {});
     return await Promise.race([asked, late.promise]);
   } finally {

@@ -1,19 +1,18 @@
 /**
- * Watches whether a port really answers. It asks again and again, tells probes of readiness, opens
- * the port anew when it does not answer, and gives it up when that does not help. How to ask is
- * `door_probe.ts`.
+ * Watches whether a port really answers: probes it regularly, sets readiness, reopens a port that does not answer, and
+ * gives it up if that does not help. `door_probe.ts` has the probe.
  */
 import type { Env } from "../env.ts";
 import { isOutOfFiles } from "../http1/file_reserve.ts";
 import type { Logger } from "../logs/log.ts";
 import type { HealthCheck } from "./ops.ts";
 
-/** An answer did not come for a reason that says nothing of the port. */
+/** An answer did not come for a reason that says nothing about the port. */
 export class Inconclusive extends Error {
   override readonly name = "Inconclusive";
 }
 
-/** What a watch needs. */
+/** The dependencies and settings of `DoorWatch`. */
 export interface DoorWatchOptions extends Pick<Env, "now" | "monotonic_ms"> {
   /** The URL of the port for people, for example "http://127.0.0.1:4000". */
   readonly url: string;
@@ -21,34 +20,31 @@ export interface DoorWatchOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly ask: (timeout_ms: number) => Promise<void>;
   readonly reopen: () => Promise<void>;
   readonly onGone: (detail: string) => void;
-  /** Time between two questions, and how long an answer may take, in ms. */
+  /** Interval of the probes, and their timeout, in ms. */
   readonly every_ms: number;
-  /** After so long without an answer, though it was opened anew, the port is given up; in ms. */
+  /** After so long without an answer, though it was reopened, the port is given up; in ms. */
   readonly gone_ms: number;
   readonly log?: Logger | undefined;
 }
 
 /**
- * Unanswered questions in a row after which the process is not ready: one may have met a pause, and
- * a busy port should get no more connections.
+ * Consecutive unanswered probes after which the process is not ready: one may have met a pause, and a busy port should
+ * get no more connections.
  */
 const UNREADY_AT = 2;
-/** Unanswered questions in a row after which the port is opened anew, at each multiple. */
+/** Consecutive unanswered probes after which the port is reopened, at each multiple. */
 const REOPEN_AT = 3;
 
-/** The watch over one port; asks until it is closed. */
+/** The watch of one port; probes until it is closed. */
 export class DoorWatch {
   readonly #options: DoorWatchOptions;
   readonly #timer: ReturnType<typeof setTimeout>;
   #closed = false;
   #asking = false;
   #unanswered = 0;
-  /** When the last question was over. */
+  /** When the last probe ended. */
   #asked_ms: number;
-  /**
-   * How long there has been no answer, in ms, counting only time in which the process ran to ask
-   * for one.
-   */
+  /** How long there has been no answer, in ms, counting only time in which the process ran. */
   #silent_ms = 0;
   #problem = "";
   #failures = 0;
@@ -61,7 +57,7 @@ export class DoorWatch {
     this.#timer = setInterval(() => void this.#round(), options.every_ms);
   }
 
-  /** The number of questions that were not answered. */
+  /** Consecutive unanswered probes. */
   get failures(): number {
     return this.#failures;
   }
@@ -84,7 +80,7 @@ export class DoorWatch {
       await ask(every_ms);
       if (!this.#closed) this.#answered();
     } catch (error) {
-      // A process that was held up for so long has not listened to the answer either.
+      // A process that stalled for so long has not read the answer either.
       const held_up = monotonic_ms() - asked_ms > 2 * every_ms;
       if (!this.#closed && !held_up) await this.#unheard(error as Error).catch(() => {});
     } finally {
@@ -105,7 +101,7 @@ export class DoorWatch {
     const { url, log, reopen, onGone, gone_ms, every_ms, monotonic_ms } = this.#options;
     if (error instanceof Inconclusive) return;
     this.#failures++;
-    // Without a file nobody can ask, which says nothing of the port. Whoever accepts knows what to do about it.
+    // Without a descriptor no probe is possible, which says nothing about the port. The acceptor handles that.
     if (isOutOfFiles(error)) return;
     this.#unanswered++;
     this.#problem = error.message;
@@ -113,7 +109,7 @@ export class DoorWatch {
       if (this.#check.ok) log?.error("the listener does not answer", { url, error: this.#problem });
       this.#tell(false, `${url} does not answer: ${this.#problem}`);
     }
-    // No more than from one question to the next: a stalled process has not asked.
+    // At most one interval: a stalled process sent no probe.
     this.#silent_ms += Math.min(monotonic_ms() - this.#asked_ms, 2 * every_ms);
     if (this.#silent_ms > gone_ms) {
       this.close();

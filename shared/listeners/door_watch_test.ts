@@ -1,4 +1,4 @@
-/** A port that does not answer: told, opened anew, given up. Real listeners and connections. */
+/** A port that does not answer: reported, reopened, given up. Real listeners and connections. */
 import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
 import { DoorWatch, Inconclusive } from "./door_watch.ts";
@@ -7,7 +7,7 @@ import { listenClient } from "./listen.ts";
 import { testCertificate } from "./testing/certificate.ts";
 
 const HOST = "127.0.0.1";
-/** So long a port that hears may take to answer on a busy machine. */
+/** How long a working port may take to answer on a busy machine. */
 const EVERY_MS = 250;
 
 function watch(
@@ -69,7 +69,7 @@ for (const websocket of ["native", "own"] as const) {
 }
 
 Deno.test("a deaf port makes the process unready, is opened anew, and is ready again", async () => {
-  // The system takes its connections, and nobody accepts them.
+  // The system accepts its connections, and nobody takes them.
   let listener: Deno.Listener = Deno.listen({ hostname: HOST, port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   const watched = watch(port, {
@@ -119,7 +119,7 @@ Deno.test("a process that was stalled for longer than that asks on: its port was
     url: `http://${HOST}:1`,
     ask() {
       questions++;
-      // It answers once; then the process stands still, and has much to do when it goes on.
+      // It answers once; then the process stalls, and has much to do when it continues.
       if (questions === 1) setTimeout(() => stood_ms = 60_000);
       const late = questions === 2 || questions === 3;
       return late ? Promise.reject(new Error("no answer within 250 ms")) : Promise.resolve();

@@ -1,20 +1,20 @@
 /**
- * The address of the client behind proxies, from X-Forwarded-For or Forwarded (RFC 7239). The
- * header is read from the right; only what trusted peers have written counts, and nothing left of
- * the first address that is not trusted. Pure; who is trusted is configuration.
+ * The client's address behind proxies, from X-Forwarded-For or Forwarded (RFC 7239). The header is read from the right;
+ * only entries by trusted peers count, and nothing left of the first untrusted address. Pure; the configuration names
+ * trusted peers.
  */
 import { isIP } from "node:net";
 import type { ClientOf } from "../http1/exchange.ts";
 
-/** A header to which proxies add, by its name in lower case. */
+/** The header that proxies extend, in lower case. */
 export type ForwardedHeader = "x-forwarded-for" | "forwarded";
 
-/** The most hops that are read; what is left of them is not looked at. */
+/** The most hops that are read; those left of them are ignored. */
 const HOPS_MAX = 32;
 
 /**
- * The client behind trusted proxies, by one header and no other: a proxy adds to the header that it
- * knows, and passes on what a client writes into the other.
+ * The client behind trusted proxies, by one header only: a proxy extends the header that it knows, and passes on what a
+ * client writes into the other.
  */
 export function clientBehind(
   isTrusted: (address: string) => boolean,
@@ -24,7 +24,7 @@ export function clientBehind(
     if (!isTrusted(peer.hostname)) return peer;
     let client: string | undefined;
     for (const hop of hopsOf(valuesOf(header), header)) {
-      // From here on a stranger may have written it.
+      // From here on an untrusted client may have written it.
       if (hop === undefined) break;
       client = hop;
       if (!isTrusted(hop)) break;
@@ -33,15 +33,12 @@ export function clientBehind(
   };
 }
 
-/** The address that the nearest proxy has written; undefined where there is none. */
+/** The address written by the nearest proxy; undefined if there is none. */
 export function lastHop(values: readonly string[], header: ForwardedHeader): string | undefined {
   return values.length === 0 ? undefined : hopsOf(values, header)[0];
 }
 
-/**
- * The addresses in a header, last first; undefined for one that is none ("unknown", "_hidden",
- * nonsense).
- */
+/** The addresses in a header, last first; undefined for one that is none ("unknown", "_hidden", nonsense). */
 function hopsOf(values: readonly string[], header: ForwardedHeader): (string | undefined)[] {
   const elements = values.flatMap((value) => value.split(","));
   const texts = header === "forwarded" ? elements.map(forOf) : elements;

@@ -1,4 +1,4 @@
-/** The address of a request that came through proxies, by hand and for whatever a stranger writes. */
+/** The address of a request through proxies, by examples and for arbitrary headers of a client. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { networksOf } from "../config/schema_server.ts";

@@ -1,6 +1,6 @@
 /**
- * Opens one HTTP listener, with clear errors for a taken or forbidden port, the URL with the port
- * that was chosen, and a close that does not wait for ever. What is served is the caller's.
+ * Opens one HTTP listener, with clear errors for a port in use or forbidden, the URL with the chosen port, and a close
+ * with a time limit. The caller serves.
  */
 import { ArqonError } from "@arqon/proto";
 import type { FileReserve } from "../http1/file_reserve.ts";
@@ -12,24 +12,24 @@ import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
 import type { TlsPair } from "../http1/door.ts";
 
-/** How long `close` waits unless its caller says otherwise, in ms. */
+/** The default time limit of `close`, in ms. */
 const GRACE_MS = 2_000;
-/** How long a client that reads may take, after that, to get its last answer, in ms. */
+/** How long a client that reads may take for its last answer after that, in ms. */
 const LAST_ANSWER_MS = 500;
-/** The limits of a port of operators, or of a test, unless its caller says otherwise. */
+/** The default limits of a port of operators, or of a test. */
 const LIMITS: DoorLimits = {
   strangers: 64,
   strangers_per_address: 32,
   head_ms: 10_000,
   body_ms: 30_000,
-  // Longer than pools of clients keep a connection (Go's and hyper's: 90 s): whoever reuses one does not race its end.
+  // Longer than clients' pools keep a connection (Go's and hyper's: 90 s), so that a reused one does not race its end.
   idle_ms: 95_000,
   answer_ms: 10_000,
   descriptors: 128,
   gone_ms: 30_000,
 };
 
-/** Where to listen and what to serve there. */
+/** The address, and the handler. */
 export interface ListenOptions {
   /** The listener's name for messages: "client", "ops", "admin". */
   readonly name: string;
@@ -39,36 +39,33 @@ export interface ListenOptions {
   readonly handler: Handler;
   /** PEM texts; with them the listener speaks TLS. */
   readonly tls?: { cert: string; key: string } | undefined;
-  /**
-   * True when other processes serve the same port; the system deals connections out. Needs
-   * --unstable-net.
-   */
+  /** True if other processes serve the same port; the system distributes connections. Needs --unstable-net. */
   readonly reuse_port?: boolean;
-  /** How many connections, and for how long each; absent: the limits for operators. */
+  /** Limits of connections and times; absent: those for operators. */
   readonly limits?: DoorLimits;
-  /** What this process leaves of its files to others than clients; absent: nothing. */
+  /** The file descriptors reserved for others than clients; absent: none. */
   readonly reserve?: FileReserve | undefined;
-  /** Where it is logged that no connection can be accepted. */
+  /** Logs failures to accept. */
   readonly log?: Logger | undefined;
-  /** Called when the port is closed and cannot be opened again; absent: it stays closed. */
+  /** Called when the port is closed and cannot be reopened; absent: it stays closed. */
   readonly onGone?: (error: Error) => void;
 }
 
-/** An open listener; whoever opened it closes it. */
+/** An open listener; its opener closes it. */
 export interface Listener {
   /** `http(s)://host:port`; a wildcard host is shown as 127.0.0.1. */
   readonly url: string;
   readonly port: number;
   /**
-   * Stops accepting; idle connections end at once. After `grace_ms` requests under way are answered
-   * 503 `draining`. A client that then still stalls keeps its connection until the process ends.
+   * Stops accepting; idle connections end at once. After `grace_ms` running requests are answered 503 `draining`. A
+   * client that still stalls then keeps its connection until the process ends.
    */
   close(grace_ms?: number): Promise<void>;
-  /** Serves TLS with another pair from now on; open connections notice nothing. */
+  /** Uses another certificate and key from now on; open connections are unaffected. */
   renew(pair: TlsPair): Promise<void>;
-  /** Opens the port anew, because it does not answer; open connections notice nothing. */
+  /** Reopens the port because it does not answer; open connections are unaffected. */
   reopen(): Promise<void>;
-  /** Counts of what happens at its door. */
+  /** Counters of its door. */
   readonly stats: BareListenStats;
 }
 
@@ -77,9 +74,7 @@ export class ListenError extends Error {
   override readonly name = "ListenError";
 }
 
-/**
- * Opens a listener. Throws ListenError when the address is taken, forbidden or not of this machine.
- */
+/** Opens a listener. Throws ListenError if the address is in use, forbidden or not of this machine. */
 export function listen(options: Omit<ListenOptions, "tls">): Listener {
   const { handle, answerAll } = interruptible(options.handler);
   try {
@@ -89,16 +84,13 @@ export function listen(options: Omit<ListenOptions, "tls">): Listener {
   }
 }
 
-/** The options of the listener for clients, by what speaks WebSocket there. */
+/** The options of the listener for clients, by WebSocket implementation. */
 export type ClientListenOptions =
   & ListenOptions
   & Pick<BareListenOptions, "proxies" | "clientOf" | "turnAway">
   & { readonly websocket: "native" | "own" };
 
-/**
- * Opens the listener for clients: native sockets need the runtime's HTTP. Rejects as `listen`
- * throws.
- */
+/** Opens the listener for clients: native sockets need the runtime's HTTP. Rejects as `listen` throws. */
 export async function listenClient(options: ClientListenOptions): Promise<Listener> {
   const { handle, answerAll } = interruptible(options.handler);
   const http = options.websocket === "native" ? "runtime" : "own";
@@ -114,7 +106,7 @@ function bareOptions(options: ListenOptions, handler: Handler): BareListenOption
   return { limits: LIMITS, onGone() {}, ...options, host: bareHost(options), handler };
 }
 
-/** The host without the brackets that an address of IPv6 has in a URL: `node:net` takes none. */
+/** The host without the brackets of an IPv6 address in a URL: `node:net` takes none. */
 const bareHost = ({ host }: ListenOptions) => host.replace(/^\[(.*)\]$/, "$1");
 
 function listenerOf(
@@ -144,10 +136,7 @@ function refusalOf({ name, host, port }: ListenOptions, cause: unknown): ListenE
   return new ListenError(`${name} listener: ${reasonOf(cause, host, port)}`, { cause });
 }
 
-/**
- * A handler that can be interrupted: every request that it has not answered is then answered 503
- * `draining`.
- */
+/** A handler that can be interrupted: every unanswered request is then answered 503 `draining`. */
 function interruptible(handler: Handler): { handle: Handler; answerAll: () => void } {
   const under_way = new Set<(response: Response) => void>();
   const handle: Handler = (request, info) =>
@@ -196,10 +185,7 @@ function reasonOf(cause: unknown, host: string, port: number): string {
   return `cannot listen on ${host}:${port}: ${cause instanceof Error ? cause.message : cause}`;
 }
 
-/**
- * Whether an error of `node:net` says that the address is of another machine; under Deno it is the
- * second code.
- */
+/** Whether an error of `node:net` says that the address is of another machine; under Deno it is the second code. */
 function isForeign(code: unknown): boolean {
   return code === "EADDRNOTAVAIL" || code === "EINVAL";
 }

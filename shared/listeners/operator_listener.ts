@@ -1,7 +1,6 @@
 /**
- * The ports for operators, ops and admin, as a configuration asks for them: plain, or with TLS
- * whose certificate is renewed. Which requests they answer is the caller's; the port for clients is
- * `client_listener.ts`.
+ * The configured ports for operators, ops and admin: plain, or with TLS whose certificate is renewed. The caller
+ * answers requests; `client_listener.ts` has the port for clients.
  */
 import type { Config } from "../config/schema.ts";
 import { unreadable } from "../config/load.ts";
@@ -15,13 +14,13 @@ import type { ReadFile } from "../process/secret_file.ts";
 import { followTls, requireUsableAs } from "./tls_reload.ts";
 import type { TlsPair } from "../http1/door.ts";
 
-/** The place of one of these ports, and what it needs of its process. */
+/** The address of one of these ports, and what it needs from its process. */
 export interface OperatorListenOptions
   extends
     Pick<ListenOptions, "handler" | "limits" | "reserve" | "onGone">,
     Pick<Env, "registry" | "log" | "now"> {
   readonly name: "ops" | "admin";
-  /** The part whose metrics they are; absent: "shield". */
+  /** The part in the names of its metrics; absent: "shield". */
   readonly part?: "shield" | "brain";
   readonly config: Pick<Config, "ops" | "admin">;
   readonly read: ReadFile;
@@ -49,9 +48,9 @@ export function operatorTls(
 }
 
 /**
- * Reads what both ports need before anything is opened, so that a missing file stops the process
- * before it joins a cluster. Gives the token of ops, if it asks for one. Throws a ConfigError that
- * names the key and the file, or a CertificateError.
+ * Reads what both ports need before anything is opened, so that a missing file stops the process before it joins a
+ * cluster. Returns the token of ops, if configured. Throws a ConfigError that names the key and the file, or a
+ * CertificateError.
  */
 export function readOperatorFiles(
   config: Pick<Config, "ops" | "admin">,
@@ -65,9 +64,7 @@ export function readOperatorFiles(
   return openOpsToken(config.ops, read, log);
 }
 
-/**
- * Opens a port. Rejects with ListenError, or as `readOperatorFiles` throws for the certificate.
- */
+/** Opens a port. Rejects with ListenError, or as `readOperatorFiles` throws for the certificate. */
 export async function openOperatorListener(options: OperatorListenOptions): Promise<Listener> {
   const { name, config, read, registry, log, now } = options;
   const { host, port } = config[name];

@@ -1,7 +1,7 @@
 /**
- * The ops endpoint of every process: `/metrics`, `/health/live` and `/health/ready`. Only the
- * request handler; the listener belongs to `main.ts`. It asks for no token, since probes and
- * Prometheus may have none, so nothing here is secret.
+ * The ops endpoint of every process: `/metrics`, `/health/live` and `/health/ready`. Only the request handler; the
+ * listener belongs to `main.ts`. It needs no token, since probes and Prometheus may have none, so nothing here is
+ * secret.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../env.ts";
@@ -12,13 +12,13 @@ import { problemResponse } from "../problem.ts";
 /** One condition of readiness. */
 export interface HealthCheck {
   readonly ok: boolean;
-  /** Since when it is ok or not, Unix ms. */
+  /** Since when it has this state, Unix ms. */
   readonly since_ms: number;
   /** The state for people: "connected to nats://…", "reconnecting, attempt 3". */
   readonly detail: string;
 }
 
-/** A process is ready when every check is ok. */
+/** A process is ready if every check is ok. */
 export interface HealthReport {
   readonly checks: Readonly<Record<string, HealthCheck>>;
 }
@@ -26,14 +26,14 @@ export interface HealthReport {
 /** What the ops endpoint shows. */
 export interface OpsOptions extends Pick<Env, "registry" | "now"> {
   readonly health: () => HealthReport;
-  /** Where a collector or a health check that throws is logged. */
+  /** Logs a collector or a health check that throws. */
   readonly log?: Logger;
 }
 
-/** Longest path that the text of a refusal repeats. */
+/** Longest path in the text of a refusal. */
 const PATH_UNITS = 200;
 
-/** True when nothing is in the way of serving. */
+/** Whether every check is ok. */
 export function isReady(report: HealthReport): boolean {
   return Object.values(report.checks).every((check) => check.ok);
 }
@@ -71,7 +71,7 @@ export function opsHandler(options: OpsOptions): (request: Request) => Promise<R
   return routed(routes, options.log);
 }
 
-/** Answers GET of these paths. Never rejects: what fails is logged, and a 500. */
+/** Answers GET of these paths. Never rejects: a failure is logged and answered 500. */
 export function routed(
   routes: Readonly<Record<string, () => Response | Promise<Response>>>,
   log: Pick<Logger, "error"> | undefined,

@@ -1,6 +1,6 @@
 /**
- * The port of `/health` and `/metrics`. It is opened before a process loads or waits for anything,
- * so that a probe gets an answer from the first moment. What is answered is `ops.ts`.
+ * The port of `/health` and `/metrics`. It is opened before a process loads or waits for anything, so that a probe gets
+ * an answer from the first moment. `ops.ts` answers.
  */
 import { openReserve, operatorLimits } from "./client_listener.ts";
 import type { Config } from "../config/schema.ts";
@@ -15,22 +15,22 @@ import type { OpsToken } from "./ops_token.ts";
 import type { ReadFile } from "../process/secret_file.ts";
 import { Starting } from "./starting.ts";
 
-/** What the port needs of its process. */
+/** The dependencies and settings of the functions in this file. */
 export interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin" | "limits">;
   readonly read: ReadFile;
-  /** The token that it asks for; undefined: none. */
+  /** The token that it requires; undefined: none. */
   readonly token: OpsToken | undefined;
-  /** Called when the port has died and the process cannot go on, with the reason. */
+  /** Called with the reason when the port has died and the process cannot continue. */
   readonly onGone: (detail: string) => void;
 }
 
 /** The open port. */
 export interface OpsPort {
   readonly ops: Listener;
-  /** What it answers about readiness. */
+  /** The readiness it reports. */
   readonly starting: Starting;
-  /** The options with which every other port of operators is opened. */
+  /** The options for every other port of operators. */
   readonly door: Omit<OperatorListenOptions, "name" | "handler"> & {
     readonly reserve: FileReserve;
   };

@@ -1,7 +1,6 @@
 /**
- * The token of the ops listener, where `[ops] token_file` asks for one. /metrics and the details of
- * readiness are then only for a request with the token. A probe cannot show one, so whether the
- * process lives and is ready stays open to everybody. Everything else about ops is `ops.ts`.
+ * The token of the ops listener, if `[ops] token_file` is set. /metrics and the details of readiness then need the
+ * token. A probe cannot send one, so liveness and readiness stay open to everybody. `ops.ts` has the rest of ops.
  */
 import { timingSafeEqual } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
@@ -14,17 +13,14 @@ import type { ReadFile } from "../process/secret_file.ts";
 
 type Handler = (request: Request) => Promise<Response>;
 
-/** Gives the token as its file holds it now. */
+/** Returns the token in its file now. */
 export type OpsToken = () => string;
 
 const HEALTH = /^\/health\/(?:live|ready)$/;
 /** Longest header that is compared; no token is longer. */
 const HEADER_UNITS_MAX = 65_536;
 
-/**
- * Reads the token's file at once; undefined where none is asked for. Throws a ConfigError that
- * names the key.
- */
+/** Reads the token's file at once; undefined if none is configured. Throws a ConfigError that names the key. */
 export function openOpsToken(
   { token_file }: Config["ops"],
   read: ReadFile,
@@ -36,7 +32,7 @@ export function openOpsToken(
   return () => secret.current();
 }
 
-/** Whether the request carries the token. */
+/** Whether the request has the token. */
 function shows(request: Request, token: string): boolean {
   const header = request.headers.get("authorization");
   if (header === null || header.length > HEADER_UNITS_MAX) return false;
@@ -47,8 +43,7 @@ function shows(request: Request, token: string): boolean {
 }
 
 /**
- * The handler for requests with the token; without a token in the configuration, for all. Never
- * rejects if `handler` does not.
+ * The handler for requests with the token; without a configured token, for all. Never rejects if `handler` does not.
  */
 export function withOpsToken(handler: Handler, token: OpsToken | undefined): Handler {
   if (token === undefined) return handler;
@@ -69,7 +64,7 @@ export function withOpsToken(handler: Handler, token: OpsToken | undefined): Han
   };
 }
 
-/** The answer of readiness without its reasons. */
+/** The readiness answer without its reasons. */
 async function withoutDetails(response: Response): Promise<Response> {
   const { status, headers } = response;
   await response.body?.cancel();

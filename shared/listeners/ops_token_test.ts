@@ -1,4 +1,4 @@
-/** Unauthenticated connections at a port that asks for the token of ops, beside a request that has shown it. */
+/** Requests without a token at a port that requires the token of ops, beside a request that has it. */
 import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
 import { listen } from "./listen.ts";

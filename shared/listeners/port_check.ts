@@ -1,6 +1,6 @@
 /**
- * Looks before a start whether the ports of a configuration are free, and whether an ArqonBus holds
- * one that is not. Opens a port for a moment and lets it go. It cannot tell who else holds a port.
+ * Checks before a start whether the configured ports are free, and whether an ArqonBus uses one that is not. Opens a
+ * port for a moment and closes it. It cannot tell which other program uses a port.
  */
 import type { Config } from "../config/schema.ts";
 import { probeText } from "./door_probe.ts";
@@ -16,7 +16,7 @@ export interface Place {
   readonly tls: boolean;
 }
 
-/** Time limit for asking the holder of a port, in ms. */
+/** Timeout of the request to the user of a port, in ms. */
 const ASK_MS = 5_000;
 /** Paths that an ArqonBus refuses with JSON of its own: without a token, or because there is no such path. */
 const PATHS = { server: "/v1/auth/check", ops: "/v1/status", admin: "/v1/status" } as const;
@@ -33,7 +33,7 @@ export function placesOf({ server, ops, admin }: Config): readonly Place[] {
 
 const shownHost = (host: string) => host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
 
-/** Whether an ArqonBus answers there; false when nothing of the kind has answered in time. */
+/** Whether an ArqonBus answers there within the timeout. */
 export async function isArqon({ table, host, port, tls }: Place): Promise<boolean> {
   const asked = { host: shownHost(host), port, tls, path: PATHS[table] };
   try {
@@ -46,7 +46,7 @@ export async function isArqon({ table, host, port, tls }: Place): Promise<boolea
 
 const isWildcard = (host: string) => host === "0.0.0.0" || host === "::";
 
-/** The place before this one in the list that has the same port, so that both cannot be opened. */
+/** The earlier listener in the list with the same port, so that both cannot be opened. */
 export function sharedWith(place: Place, places: readonly Place[]): Place | undefined {
   if (place.port === 0) return undefined;
   return places.slice(0, places.indexOf(place)).find(({ host, port }) =>
@@ -54,7 +54,7 @@ export function sharedWith(place: Place, places: readonly Place[]): Place | unde
   );
 }
 
-/** Where it is, and whose port it is besides. */
+/** Its address, and the other listener of the port. */
 export const sharedText = ({ host, port }: Place, other: Place): string =>
   `port ${port} on ${host} is that of the ${other.name} listener, too ([${other.table}] port)`;
 
@@ -64,14 +64,14 @@ function isTaken({ host, port }: Place): boolean {
     Deno.listen({ hostname: host, port }).close();
     return false;
   } catch (error) {
-    // Whatever else is wrong is reported by the listener itself.
+    // The listener itself reports other faults.
     return error instanceof Deno.errors.AddrInUse;
   }
 }
 
 /**
- * Throws a ListenError that names every port that two listeners have, or that is taken, its key and
- * whether an ArqonBus has it.
+ * Throws a ListenError that names every port that two listeners share, or that is in use, with its key and whether an
+ * ArqonBus uses it.
  */
 export async function requireFreePorts(places: readonly Place[]): Promise<void> {
   for (const place of places) {

@@ -1,10 +1,10 @@
 /**
- * The health of a process from its first moment: alive as soon as its ops port answers, and not ready
- * until what it starts can say so itself. Opens nothing; the listener is `listen.ts`.
+ * The health of a process from its first moment: alive as soon as its ops port answers, and not ready until the started
+ * parts report for themselves. Opens nothing; `listen.ts` has the listener.
  */
 import type { HealthReport } from "./ops.ts";
 
-/** Readiness of a process that starts, and then of what it has started. */
+/** Readiness of a starting process, and then of its parts. */
 export class Starting {
   readonly #now: () => number;
   #phase = "";
@@ -17,18 +17,18 @@ export class Starting {
     this.#since_ms = now();
   }
 
-  /** What the start does from now on, for people: "connecting to NATS". */
+  /** The current phase of the start, for people: "connecting to NATS". */
   begin(phase: string): void {
     this.#phase = phase;
     this.#since_ms = this.#now();
   }
 
-  /** The start is over: from now on `health` answers. */
+  /** The start is complete: from now on `health` answers. */
   end(health: () => HealthReport): void {
     this.#started = health;
   }
 
-  /** For the ops endpoint; while the start is under way one check, `start`, which is not ok. */
+  /** For the ops endpoint; during the start one check, `start`, which is not ok. */
   readonly health = (): HealthReport => {
     if (this.#started !== undefined) return this.#started();
     const detail = `starting: ${this.#phase}`;
@@ -36,7 +36,7 @@ export class Starting {
   };
 }
 
-/** What the first wait of a start is for. */
+/** The first phase of a start. */
 export function spinePhase({ nats }: { readonly nats?: object | undefined }): string {
   return nats === undefined ? "opening the embedded Spine" : "connecting to NATS";
 }

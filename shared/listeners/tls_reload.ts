@@ -1,6 +1,6 @@
 /**
- * Follows the certificate and key of a listener: another pair is checked and handed over, a bad one
- * leaves what is served as it is. Opens no listener and reads no file itself.
+ * Follows the certificate and key files of a listener: a new pair is checked and applied; a bad one changes nothing.
+ * Opens no listener and reads no file itself.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError } from "../config/load.ts";
@@ -9,25 +9,25 @@ import type { Env } from "../env.ts";
 import { Counter, Gauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 
-/** What following needs. */
+/** The dependencies and settings of the functions in this file. */
 export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> {
   /** For messages and the metric; absent: "client". */
   readonly listener?: "client" | "ops" | "admin";
   /** The part that the metric belongs to; absent: "shield". */
   readonly part?: "shield" | "brain";
-  /** The pair that is served now. */
+  /** The pair in use. */
   readonly served: TlsPair;
-  /** Reads the pair that the files hold now; may throw. */
+  /** Reads the pair in the files now; may throw. */
   readonly read: () => TlsPair | undefined;
-  /** Serves another pair from now on. */
+  /** Applies another pair. */
   readonly renew: (pair: TlsPair) => Promise<void>;
-  /** Between two looks; absent: 2 s. */
+  /** Interval of the checks; absent: 2 s. */
   readonly every_ms?: number;
 }
 
 const EVERY_MS = 2_000;
 
-/** A certificate that no client accepts now, or with a key of another one: another start may succeed. */
+/** A certificate that no client accepts now, or a key that does not match: another start may succeed. */
 export class CertificateError extends Error {
   override readonly name = "CertificateError";
   /** The configuration's key. */
@@ -39,10 +39,10 @@ export class CertificateError extends Error {
   }
 }
 
-/** When the first certificate of a chain in PEM ends, Unix ms. Throws for what is no certificate. */
+/** The expiry of the first certificate in a PEM chain, Unix ms. Throws for an invalid certificate. */
 export const endOf = (cert: string): number => Date.parse(new X509Certificate(cert).validTo);
 
-/** Why no client would accept the pair at `now_ms`; undefined: it would. Throws for what is not PEM. */
+/** Why no client would accept the pair at `now_ms`; undefined: it is valid. Throws for what is not PEM. */
 export function pairProblem({ cert, key }: TlsPair, now_ms: number): string | undefined {
   const certificate = new X509Certificate(cert);
   if (!certificate.checkPrivateKey(createPrivateKey(key))) {
@@ -54,13 +54,13 @@ export function pairProblem({ cert, key }: TlsPair, now_ms: number): string | un
   return now_ms > to_ms ? `the certificate ended on ${day(to_ms)}` : undefined;
 }
 
-/** Throws when nobody could serve TLS with it. */
+/** Throws if TLS cannot be served with it. */
 function requireServable({ cert, key }: TlsPair): void {
   // The runtime checks a pair only when it listens with it.
   Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert, key }).close();
 }
 
-/** Throws when nobody could serve TLS with it, or no client would accept it at `now_ms`. */
+/** Throws if TLS cannot be served with it, or no client would accept it at `now_ms`. */
 export function requireUsable(pair: TlsPair, now_ms: number): void {
   const problem = pairProblem(pair, now_ms);
   if (problem !== undefined) throw new Error(problem);
@@ -68,8 +68,8 @@ export function requireUsable(pair: TlsPair, now_ms: number): void {
 }
 
 /**
- * As `requireUsable`, with a start's error: a ConfigError that names `tls_cert` of the table for
- * what is not PEM, else a CertificateError.
+ * As `requireUsable`, with a start's error: a ConfigError that names `tls_cert` of the table for what is not PEM, else
+ * a CertificateError.
  */
 export function requireUsableAs(table: string, pair: TlsPair | undefined, now_ms: number): void {
   if (pair === undefined) return;
@@ -85,7 +85,7 @@ export function requireUsableAs(table: string, pair: TlsPair | undefined, now_ms
   if (problem !== undefined) throw new CertificateError(table, problem);
 }
 
-/** The metrics; one of each a process, whatever the listener serves. */
+/** The metrics; one of each per process, for all listeners. */
 function metricsOf(registry: Registry, part: "shield" | "brain") {
   const results_name = `${part}_tls_reloads_total`,
     end_name = `${part}_tls_certificate_not_after_seconds`;
@@ -110,7 +110,7 @@ function metricsOf(registry: Registry, part: "shield" | "brain") {
   };
 }
 
-/** Looks until it is disposed of. What was found bad is reported once, and looked at again when it changes. */
+/** Checks until it is disposed. A bad pair is reported once, and checked again when it changes. */
 export function followTls(options: TlsReloadOptions): Disposable {
   const { read, renew, registry, log, every_ms = EVERY_MS, listener = "client" } = options;
   const { results, end } = metricsOf(registry, options.part ?? "shield");

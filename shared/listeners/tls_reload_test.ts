@@ -13,7 +13,7 @@ import type { TlsPair } from "../http1/door.ts";
 const EVERY_MS = 5;
 const NOW_MS = Date.UTC(2026, 10, 20);
 
-/** Whether somebody who trusts only this certificate is answered. */
+/** Whether a client that trusts only this certificate is answered. */
 async function answered(listener: Listener, { cert }: TlsPair): Promise<boolean> {
   using client = Deno.createHttpClient({ caCerts: [cert] });
   try {

@@ -1,18 +1,18 @@
 /**
- * Notices a proxy in front whose word about its clients is not taken, since it is none of `[server]
- * trusted_proxies`, or names them in the other header: all its clients then are one address to us, and share the
- * bounds of one. Anybody may write such a header, so nothing but a log line and a count depends on it.
+ * Detects an untrusted proxy in front, since it is none of `[server] trusted_proxies`, or names clients in the other
+ * header: all its clients then have one address, and share the limits of one. Anybody may write such a header, so
+ * nothing but a log line and a counter depends on it.
  */
 import type { ClientOf } from "../http1/exchange.ts";
 import type { Logger } from "../logs/log.ts";
 import { lastHop } from "./forwarded.ts";
 import type { ForwardedHeader } from "./forwarded.ts";
 
-/** How many peers are remembered; one more takes the place of the oldest. */
+/** The most remembered peers; beyond that the oldest is dropped. */
 const PEERS_MAX = 64;
 const HEADERS: readonly ForwardedHeader[] = ["x-forwarded-for", "forwarded"];
 
-/** Counts the requests of peers that name several clients and are not believed. */
+/** Counts requests of untrusted peers that name several clients. */
 export class UnseenClients {
   /** Requests that named another client than the last one of the same peer. */
   count = 0;
@@ -24,7 +24,7 @@ export class UnseenClients {
     this.#log = log;
   }
 
-  /** `known`, with a look at each request for which it finds no other client than the peer. */
+  /** Wraps `known`: checks each request for which it finds no other client than the peer. */
   behind(known: ClientOf): ClientOf {
     return (peer, valuesOf) => {
       const client = known(peer, valuesOf);

@@ -1,6 +1,6 @@
 /**
- * A ban as it is in the bucket `ARQON_BANS`: the Brain writes it, every Shield watches. Only the
- * stored form; who may ban is the Brain's business, what a ban does is `shield/auth/bans.ts`.
+ * A ban as stored in the bucket `ARQON_BANS`: the Brain writes it, every Shield watches. Only the stored form: the
+ * Brain decides who may ban, `shield/auth/bans.ts` applies bans.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
@@ -9,7 +9,7 @@ import { requireForm, requireStored, type StoredAs, storedBytes } from "./stored
 
 /** The bucket of all tenants' bans. */
 export const BANS_BUCKET = "ARQON_BANS";
-/** Stands in place of a room id for the whole tenant. No room can have this id. */
+/** In place of a room id: the whole tenant. No room can have this id. */
 export const EVERY_ROOM = "*";
 /** Longest reason, in UTF-16 units. */
 export const BAN_REASON_UNITS_MAX = 256;
@@ -31,16 +31,16 @@ const Ban = z.strictObject({
   }),
   /** When the ban ends, Unix ms, at most what a Date can hold; 0: never. */
   until_ms: time,
-  /** The reason for people, the banned one included. */
+  /** The reason for people, the banned user included. */
   reason: z.string().max(BAN_REASON_UNITS_MAX),
-  /** User id of who banned. */
+  /** User id of the admin who banned. */
   by: z.string().max(BAN_REASON_UNITS_MAX),
   /** Unix ms. */
   created_ms: time,
 });
 const Stored = Ban.extend({ format: z.literal(1) });
 
-/** One user kept out of one room or of the whole tenant, whatever issuer vouches for the user id. */
+/** A user banned from one room or the whole tenant, whichever issuer signed the user's token. */
 export type Ban = StoredAs<typeof Ban>;
 
 /** The key of a user's ban in the bucket. `room_id` may be `EVERY_ROOM`. */
@@ -48,7 +48,7 @@ export function banKey(tenant_id: string, room_id: string, user_id: string): KvK
   return [tenant_id, room_id, user_id];
 }
 
-/** The tenant, room and user of a key in the bucket; undefined when it is no ban's key. */
+/** The tenant, room and user in a key of the bucket; undefined for any other key. */
 export function parseBanKey(
   key: KvKey,
 ): { tenant_id: string; room_id: string; user_id: string } | undefined {
@@ -58,20 +58,20 @@ export function parseBanKey(
   return { tenant_id, room_id, user_id };
 }
 
-/** The stored form. Throws TypeError, with what is wrong, for a ban that no reader would take. */
+/** The stored form. Throws TypeError, naming the fault, for a ban that no reader would accept. */
 export function encodeBan({ user_id, room_id, until_ms, reason, by, created_ms }: Ban): Uint8Array {
   const stored = { format: 1, user_id, room_id, until_ms, reason, by, created_ms };
   requireForm(stored, Stored, "ban");
   return storedBytes(stored);
 }
 
-/** As `requireStored`. The caller compares whether it is stored under its own key. */
+/** As `requireStored`. The caller checks that the ban is stored under its own key. */
 export function decodeBan(bytes: Uint8Array): Ban {
   const { format: _format, ...ban } = requireStored(bytes, Stored, "ban");
   return ban;
 }
 
-/** Whether the ban still holds at that moment (Unix ms). */
+/** Whether the ban is active at that time (Unix ms). */
 export function isActive({ until_ms }: Pick<Ban, "until_ms">, now_ms: number): boolean {
   return until_ms === 0 || now_ms < until_ms;
 }

@@ -1,4 +1,7 @@
-/** The stored form of a ban, and what a reader refuses. What bans do is `shield/auth/bans_test.ts`. */
+/**
+ * The stored form of a ban, and the invalid ones that readers refuse. `shield/auth/bans_test.ts` tests the effect of
+ * bans.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {

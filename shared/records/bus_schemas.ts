@@ -1,6 +1,6 @@
 /**
  * The schemas of the whole bus that one apply puts in force: one document beside those of the tenants, under a key that
- * no tenant can have. Only the form; who reads and writes it is the Shield's (`shield/apply/bus_applies.ts`).
+ * no tenant can have. Only the form: the Shield reads and writes it (`shield/apply/bus_applies.ts`).
  */
 import { z } from "zod";
 import { problemText } from "../problem.ts";
@@ -16,23 +16,24 @@ const About = {
   by: z.string(),
   at_ms: z.int().min(0),
 };
-// Loose: what a later version has put beside it must survive a write of ours. A Brain of an earlier release reads
-// `format` and `version` as those of a tenant that has set nothing.
+// Loose: a write of this version keeps members of a later one. A Brain of an earlier release reads `format` and
+// `version` as those of a tenant without settings.
 const Document = z.looseObject({
   format: z.literal(1),
   version: z.int().min(0),
-  /** An apply that is decided: any Shield finishes it. */
+  /** A decided apply: any Shield may finish it. */
   pending_schemas: z.looseObject({
     ...About,
     schemas: z.array(StagedSchema).min(1).max(STAGED_SCHEMAS_MAX),
   }).optional(),
-  /** The last one that is finished. */
+  /** The last finished apply. */
   applied_schemas: z.looseObject(About).optional(),
 });
-/** The document. */
+
+/** The decoded document. */
 export type BusSchemas = z.output<typeof Document>;
 
-/** What holds before the first apply. */
+/** The document before the first apply. */
 export const noBusSchemas = (): BusSchemas => ({ format: 1, version: 0 });
 
 /** The stored form. */

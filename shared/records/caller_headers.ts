@@ -1,17 +1,17 @@
 /**
- * Who sends a command, as a Shield tells the Brain beside the envelope: the role, and those claims that the class
- * of the room asks for. Pure.
+ * The sender of a command, as a Shield passes it to the Brain beside the envelope: the role, and the claims that the
+ * room's class needs. Pure.
  */
 import type { SpineHeaders } from "../spine/contract/spine_message.ts";
 
-/** Spine header with the role. */
+/** Spine header with the sender's role. */
 export const ROLE_HEADER = "x-arqon-role";
-/** Spine header with the claims: a JSON object of texts, in ASCII. */
+/** The claims: a JSON object of texts, in ASCII. */
 export const CLAIMS_HEADER = "x-arqon-claims";
-/** The most characters of all claims of one command; with more it is refused. */
+/** The most characters of all claims of one command; more are refused. */
 export const CLAIMS_UNITS_MAX = 4_096;
 
-/** Who sends a command. */
+/** The sender of a command. */
 export interface CommandCaller {
   readonly role: string;
   readonly claims: Readonly<Record<string, string>>;
@@ -21,7 +21,7 @@ export interface CommandCaller {
 const ascii = (text: string) =>
   text.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
-/** The claims that are asked for, each as a text: one that is no string as JSON. */
+/** The needed claims as texts: a claim that is no string as JSON. */
 export function pickClaims(
   names: readonly string[],
   claims: Readonly<Record<string, unknown>>,
@@ -35,12 +35,12 @@ export function pickClaims(
   return picked;
 }
 
-/** The headers of a command of that sender. */
+/** The headers for that sender. */
 export function callerHeaders({ role, claims }: CommandCaller): SpineHeaders {
   return { [ROLE_HEADER]: role, [CLAIMS_HEADER]: ascii(JSON.stringify(claims)) };
 }
 
-/** The sender of a command; what an older Shield sent has the role of a user, and no claims. */
+/** The sender of a command. One from an older Shield has the role of a user and no claims. */
 export function readCaller(headers: SpineHeaders): CommandCaller {
   const { [ROLE_HEADER]: role = "user", [CLAIMS_HEADER]: claims = "{}" } = headers;
   return { role, claims: JSON.parse(claims) };

@@ -1,4 +1,4 @@
-/** Who sends a command, on its way from a Shield to a Brain. */
+/** The sender of a command, between a Shield and a Brain. */
 import assert from "node:assert/strict";
 import { callerHeaders, CLAIMS_HEADER, pickClaims, readCaller } from "./caller_headers.ts";
 

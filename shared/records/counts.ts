@@ -1,53 +1,53 @@
-/** What is counted of a tenant's use, as plain numbers. In which units it is reported, and what it costs, is `units.ts`. */
+/** The counters of a tenant's usage. `units.ts` has the reported units and their prices. */
 
-/** The counts as they are kept: whole numbers that only grow within a minute, in this order. */
+/** The counters in stored order: integers that only grow within a minute. */
 export const COUNTERS = [
-  /** Events, signals and commands that were taken from clients and backends. */
+  /** Events, signals and commands received from clients and backends. */
   "messages_in",
-  /** Bytes of their envelopes, as they came. */
+  /** Bytes of their envelopes, as received. */
   "bytes_in",
-  /** Frames of messages, and of events of the bus, that were handed to subscribers. */
+  /** Frames of messages and bus events sent to subscribers. */
   "messages_out",
   /** Bytes of those frames. */
   "bytes_out",
   /** Those of them that are messages. */
   "deliveries",
-  /** Time for which connections were open, in ms. */
+  /** Open time of connections, in ms. */
   "connection_ms",
-  /** Units of the instructions of policies and reducers; 500 are one fuel. */
+  /** Instruction units of policies and reducers; 500 are one fuel. */
   "fuel_units",
-  /** Checks against a schema, and the steps of rules in them. */
+  /** Schema checks, and the steps of their rules. */
   "schema_steps",
   /** Commands among `messages_in`. */
   "commands",
-  /** Bytes of envelopes that were stored in the logs of durable rooms. */
+  /** Bytes of envelopes stored in the logs of durable rooms. */
   "log_bytes",
-  /** Pages of stored messages that were read from a log, for history and streams. */
+  /** Pages of stored messages read from a log, for history and streams. */
   "reads",
-  /** Bytes of the answers that were made of them. */
+  /** Bytes of the answers built from them. */
   "read_bytes",
 ] as const;
 /** One of the counts. */
 export type Counter = (typeof COUNTERS)[number];
-/** All counts of one row. */
+/** All counters of one row. */
 export type Counts = Record<Counter, number>;
 
-/** Who the counts of a row are about; "" where that is no matter of the row. */
+/** The dimensions of a row; "" for one that does not apply. */
 export interface UsageKey {
-  /** The pattern of the room's class; `*` for rooms without one, "" beside rooms. */
+  /** The pattern of the room's class; `*` for rooms without one, "" outside of rooms. */
   readonly room: string;
   /** The class of the user, as `[usage] user_claim` has it. */
   readonly user: string;
-  /** The policy whose fuel it is. */
+  /** The policy that used the fuel. */
   readonly policy: string;
 }
 
-/** One row. */
+/** The counters of one combination of dimensions. */
 export interface UsageRow extends UsageKey {
   readonly counts: Readonly<Counts>;
 }
 
-/** No use at all. */
+/** Counters at 0. */
 export function noCounts(): Counts {
   return {
     messages_in: 0,
@@ -65,7 +65,7 @@ export function noCounts(): Counts {
   };
 }
 
-/** Adds `more` to `counts`. */
+/** Adds `more` to `counts`, in place. */
 export function addCounts(counts: Counts, more: Readonly<Counts>): void {
   for (const counter of COUNTERS) counts[counter] += more[counter];
 }

@@ -1,4 +1,4 @@
-/** Why a member left a room, as its Shield says it. The order is that of the wire: only add at the end. */
+/** Why a member left a room, as its Shield reports it. The order is that of the wire: only append. */
 export const LEAVE_CAUSES = [
   "unknown",
   "unsubscribed",
@@ -10,5 +10,5 @@ export const LEAVE_CAUSES = [
   "node-lost",
 ] as const;
 
-/** One of `LEAVE_CAUSES`. */
+/** A reason of the list; its index is on the wire. */
 export type LeaveReason = typeof LEAVE_CAUSES[number];

@@ -1,6 +1,6 @@
 /**
- * Members of rooms as plain data: who is where, which life of which Shield says so, and what Brains and Shields say
- * of them that others than presence need.
+ * Members of rooms as plain data: who is in which room, which incarnation of a Shield announced it, and the messages
+ * between Brains and Shields that others than presence need.
  */
 import type { LeaveReason } from "./leave_reason.ts";
 
@@ -8,18 +8,18 @@ import type { LeaveReason } from "./leave_reason.ts";
 export const MEMBERS_BUCKET = "ARQON_MEMBERS";
 
 /**
- * One life of one Shield process. Only it makes birth marks of its own; of two lives of one node the
- * higher incarnation is the younger.
+ * One incarnation of a Shield process. Only it makes birth marks of its own; of two incarnations of one node the higher
+ * number is the younger.
  */
 export interface Writer {
   readonly node_id: string;
-  /** Unix ms of the start, or higher when that was taken. */
+  /** Unix ms of the start, or higher if that was taken. */
   readonly incarnation: number;
 }
 
-/** One connection in one room, as its Shield announced it. Never changed in place. */
+/** One connection in one room, as its Shield announced it. Immutable. */
 export interface Entry {
-  /** The writer's counter at the moment of this announcement: with the writer, the birth mark. */
+  /** The writer's counter at this announcement: with the writer, the birth mark. */
   readonly counter: number;
   readonly tenant_id: string;
   readonly room_id: string;
@@ -27,7 +27,7 @@ export interface Entry {
   readonly user_id: string;
   /** Issuer of the user's token: a user is (issuer, subject). */
   readonly issuer: string;
-  /** JSON text of at most `limits.member_meta_bytes`; "" when the connection gave none. */
+  /** JSON text of at most `limits.member_meta_bytes`; "" if the connection gave none. */
   readonly meta: string;
   /** Unix ms of the join; an update keeps it. */
   readonly joined_ms: number;
@@ -35,33 +35,33 @@ export interface Entry {
   readonly changed_ms: number;
 }
 
-/** An entry and whose it is. */
+/** An entry and its writer. */
 export interface WrittenEntry {
   readonly writer: Writer;
   readonly entry: Entry;
 }
 
-/** A birth mark. */
+/** A birth mark: the writer and its counter. */
 export interface Tag {
   readonly writer: Writer;
   readonly counter: number;
 }
 
-/** A writer and how much of it has been seen. */
+/** A writer and the highest counter seen from it. */
 export interface WriterClock {
   readonly writer: Writer;
   readonly clock: number;
 }
 
-/** How a Brain sees a writer: down ones may come back, forgotten ones may not. */
+/** A writer's state in a Brain: a writer that is down may return, a forgotten one may not. */
 export type WriterState = "up" | "down" | "forgotten";
 
-/** One line of what a Brain knows. */
+/** One writer in a beat. */
 export interface WriterStatus extends WriterClock {
   readonly state: WriterState;
 }
 
-/** Whether a Brain takes part. */
+/** Whether a Brain participates. */
 export type BrainState = "starting" | "serving" | "draining";
 
 /** Brain → `beat`. */
@@ -70,18 +70,18 @@ export interface Beat {
   readonly brain_id: string;
   readonly boot: number;
   readonly state: BrainState;
-  /** Every writer that it knows, forgotten ones too. Of a node only the youngest life. */
+  /** Every writer that it knows, forgotten ones too. For a node only the youngest incarnation. */
   readonly writers: readonly WriterStatus[];
-  /** A number for the room classes of its configuration: 1 to 2^32 - 1. Absent: it does not say. */
+  /** A hash of the room classes in its configuration: 1 to 2^32 - 1. Absent: not reported. */
   readonly classes_hash?: number;
 }
 
-/** A member that has left its Shield; its entry's `changed_ms` says when, and its metadata is left out. */
+/** A member that left its Shield; its entry's `changed_ms` is the time, and its metadata is omitted. */
 export interface Stay extends WrittenEntry {
   readonly cause: LeaveReason;
 }
 
-/** Members of one room that left and that their Shield could not keep, between two times (Unix ms). */
+/** Members of one room that left and that their Shield could not record, between two times (Unix ms). */
 export interface MissedStays {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -90,14 +90,14 @@ export interface MissedStays {
   readonly to_ms: number;
 }
 
-/** Shield → `announce`: who has left and, as far as it knows, may not be in the journal of its room. */
+/** Shield → `announce`: members that left and may not be in the room's journal yet. */
 export interface Stays {
   readonly kind: "stays";
   readonly stays: readonly Stay[];
   readonly missed: readonly MissedStays[];
 }
 
-/** Room's owner → `direct` of the Shield: what is in the journal, or need not be. */
+/** Room's owner → `direct` of the Shield: stays that are in the journal, or need not be. */
 export interface StaysWritten {
   readonly kind: "stays_written";
   readonly stays: readonly Tag[];

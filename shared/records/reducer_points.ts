@@ -1,26 +1,26 @@
 /**
- * The snapshots that are kept of a room with a reducer: after which entry each was made, when by the room's clock,
- * and where the log goes on from it. One object of the store of snapshots, named by the room's record; so a Brain
- * that is no longer the owner replaces none that counts. Pure.
+ * The kept snapshots of a room with a reducer: the last entry of each, its time by the room's clock, and where the log
+ * continues. One object in the store of snapshots, named by the room's record, so that a former owner replaces none in
+ * use. Pure.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { readStored, storedBytes } from "./stored.ts";
 
-/** A snapshot of a room. */
+/** A kept snapshot. */
 export interface RoomPoint {
   /** The last entry in it. */
   readonly offset: number;
   /** The room's clock then, Unix ms. */
   readonly time_ms: number;
-  /** The message of the log that has that entry as its last, in the life `stream` of the log. */
+  /** The message of the log whose last entry that is, in the incarnation `stream` of the log. */
   readonly position: number;
   readonly size_bytes: number;
-  /** How the room's digest began then, in hex; part of the object's name. */
+  /** The beginning of the room's digest then, in hex; part of the object's name. */
   readonly chain: string;
 }
 
-/** Points of one life of a log, in the order of their entries. */
+/** Points of one incarnation of a log, in the order of their entries. */
 export interface RoomPoints {
   readonly stream: string;
   readonly points: readonly RoomPoint[];
@@ -40,10 +40,10 @@ function nameOfRoom(tenant_id: string, room_id: string): string {
   return hash.slice(0, 32);
 }
 
-/** How a digest in hex begins, as points have it. */
+/** The beginning of a hex digest, as points have it. */
 export const chainMark = (chain: string): string => chain.slice(0, CHAIN_DIGITS);
 
-/** The object with a snapshot: its name has the room, and what is in it. */
+/** The name of a snapshot's object: the room, and the snapshot's content. */
 export function snapshotName(
   tenant_id: string,
   room_id: string,
@@ -52,7 +52,7 @@ export function snapshotName(
   return `snapshot-${nameOfRoom(tenant_id, room_id)}-${offset}-${chain}`;
 }
 
-/** The object with the points whose last is this one. */
+/** The name of the object with the points up to this one. */
 export function pointsName(
   tenant_id: string,
   room_id: string,
@@ -61,7 +61,7 @@ export function pointsName(
   return `points-${nameOfRoom(tenant_id, room_id)}-${offset}-${chain}`;
 }
 
-/** The last entry in an object of the room, a snapshot or a list of points; undefined: it is none of this room. */
+/** The last entry in an object of the room, a snapshot or a list of points; undefined for any other name. */
 export function entryOfObject(
   { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
   name: string,
@@ -72,7 +72,7 @@ export function entryOfObject(
   return is_own ? Number(offset) : undefined;
 }
 
-/** Points as bytes. */
+/** The stored form, canonical. */
 export function encodePoints({ stream, points }: RoomPoints): Uint8Array {
   const rows = points.map(({ offset, time_ms, position, size_bytes, chain }) =>
     [offset, time_ms, position, size_bytes, chain] as const
@@ -80,7 +80,7 @@ export function encodePoints({ stream, points }: RoomPoints): Uint8Array {
   return storedBytes({ stream, points: rows });
 }
 
-/** The points of bytes; undefined for bytes that are none. */
+/** Decodes points; undefined for any other bytes. */
 export function decodePoints(bytes: Uint8Array): RoomPoints | undefined {
   const stored = readStored(bytes, Points, "list of a room's snapshots");
   if (stored === undefined) return undefined;

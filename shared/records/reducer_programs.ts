@@ -1,30 +1,30 @@
 /**
- * Which programs the log of a room with a reducer may name: noted in the room's record before the first entry by a
- * program is appended, so that nobody has to read logs to know which programs are needed. Pure.
+ * The programs that the log of a room with a reducer may name. The room's record has them before the first entry by a
+ * program is appended, so that the needed programs are known without reading logs. Pure.
  */
 import { z } from "zod";
 import type { StoredAs } from "./stored.ts";
 
 const whole = z.int().min(0);
 
-/** As a record has it. */
+/** The stored form. */
 export const StoredPrograms = z.object({
-  /** Behind this entry none is missing here; which the log names before it is to be read there. */
+  /** The list is complete for entries after this one; earlier ones must be read from the log. */
   from: whole,
-  /** Each once; `to` is the last entry that may be by it; null: those that come may be, too. */
+  /** Each once; `to` is the last entry that may be by it; null: later entries may be, too. */
   named: z.array(z.object({ id: z.string(), to: whole.nullable() })),
 });
 
-/** All programs that the log may name. */
+/** The programs that a log may name, decoded. */
 export type RoomPrograms = StoredAs<typeof StoredPrograms>;
 
-/** Programs that a record reports at most: those of older entries are to be read in the log. */
+/** The most programs in a record: those of older entries must be read from the log. */
 const NAMED_MAX = 256;
 
-/** Of a room without entries. */
+/** For a room without entries. */
 export const NO_PROGRAMS: RoomPrograms = { from: 0, named: [] };
 
-/** Once entries behind `offset` may be by a program. The same object where it says so already. */
+/** Adds a program for entries after `offset`. Returns the same object if it is there. */
 export function withProgram(programs: RoomPrograms, id: string, offset: number): RoomPrograms {
   if (programs.named.some((one) => one.id === id && one.to === null)) return programs;
   const others = programs.named.filter((one) => one.id !== id)
@@ -34,7 +34,7 @@ export function withProgram(programs: RoomPrograms, id: string, offset: number):
   return { from: Math.max(programs.from, ...gone.map(({ to }) => to ?? offset)), named };
 }
 
-/** What stays to be said once the log begins behind an entry. */
+/** The programs of entries after the new start of a log. */
 export function programsBehind({ from, named }: RoomPrograms, floor: number): RoomPrograms {
   return { from, named: named.filter(({ to }) => to === null || to > floor) };
 }

@@ -1,12 +1,12 @@
 /**
- * What is stored of a room with a reducer beside its log: its last snapshot, and whether it has to be looked at
- * without anybody calling. In the bucket `ARQON_REDUCERS` under `[tenant, room]`. Pure; Brains write it.
+ * The stored state of a room with a reducer beside its log: its last snapshot, and whether it has work without a call.
+ * In the bucket `ARQON_REDUCERS` under `[tenant, room]`. Pure; Brains write it.
  */
 import { z } from "zod";
 import { StoredPrograms } from "./reducer_programs.ts";
 import { readStored, type StoredAs, storedBytes } from "./stored.ts";
 
-/** The bucket of the records. */
+/** The bucket. Keys: `[tenant_id, room_id]`. */
 export const REDUCERS_BUCKET = "ARQON_REDUCERS";
 /** The store of snapshots, programs and modules. */
 export const REDUCER_OBJECTS = "ARQON_REDUCER_OBJECTS";
@@ -16,15 +16,15 @@ export const moduleName = (sha256: string): string => `module-${sha256}`;
 
 const whole = z.int().min(0);
 
-/** Where a room comes from: another one of its tenant, behind an entry of that. */
+/** The origin of a room: another room of its tenant, up to an entry. */
 const Fork = z.object({
   room_id: z.string(),
   offset: whole,
-  /** Whether what the other one had scheduled is this one's, too. */
+  /** Whether the fork takes over the scheduled commands. */
   with_timers: z.boolean(),
 });
 
-/** Entries that are missing, and when that was accepted, Unix ms. */
+/** Missing entries, and when an operator accepted that, Unix ms. */
 const Lost = z.object({ from: whole, to: whole, at_ms: whole });
 
 /** A program by its id, and its module by its SHA-256. */
@@ -33,11 +33,11 @@ const Name = z.object({ id: z.string(), module: z.string() });
 /** A program that could not migrate the room, and the number of the deploy. */
 const Refused = z.object({ program: z.string(), deploy: whole });
 
-/** A timer that a Brain runs which another one may have died of. */
+/** A timer claimed by a Brain, because another Brain may have died of it. */
 const Taken = z.object({
-  /** The life of that Brain. */
+  /** The run of that Brain. */
   by: z.string(),
-  /** Whether another one had taken it up before. */
+  /** Whether another one had claimed it before. */
   again: z.boolean(),
   key: z.string(),
   /** When it was due, Unix ms. */
@@ -47,55 +47,59 @@ const Taken = z.object({
 });
 
 const Members = {
-  /** The snapshot's object; "": none yet, and the log is whole. */
+  /** The snapshot's object; "": none yet, and the log is complete. */
   snapshot: z.string(),
-  /** The one before it, which a backup that is under way may name; "": none. */
+  /** The previous snapshot, which a running backup may name; "": none. */
   previous: z.string(),
-  /** The object that reports all snapshots (`reducer_points.ts`); "": none. Absent in what was stored before. */
+  /** The object with the list of snapshots (`reducer_points.ts`); "": none. Absent in the old format. */
   points: z.string().default(""),
   /** The last entry in it. */
   offset: whole,
   /** The last event that was published then. */
   published: z.object({ offset: whole, index: whole }),
-  /** The life of the tenant's log, and the position in it of the last message that the snapshot has. */
+  /** The incarnation of the tenant's log, and the position of the last message in the snapshot. */
   stream: z.string(),
   position: whole,
-  /** Whether there may be entries behind the snapshot. */
+  /** Whether entries may follow the snapshot. */
   is_behind: z.boolean(),
-  /** Since when there may be, Unix ms. */
+  /** Since when they may, Unix ms. */
   behind_ms: whole,
   /** When the first timer is due, Unix ms; null: there is none. */
   next_ms: whole.nullable(),
-  /** The room whose past this room shares, up to which entry; null: it began empty. */
+  /** The source of a fork and its last entry; null: the room began empty. */
   fork: Fork.nullable().default(null),
-  /** Entries that were lost, and that an operator has accepted as such, the last ones. */
+  /** The last entries whose loss an operator accepted. */
   lost: z.array(Lost).default([]),
-  /** The program that was in force when the snapshot was stored; absent: none was yet. */
+  /** The program in force at the snapshot; absent: none yet. */
   program: Name.optional(),
-  /** The programs that the log may name; absent in what was stored before: only the log says. */
+  /** The programs that the log may name; absent in the old format: only the log has them. */
   programs: StoredPrograms.optional(),
   /** The program that could not migrate the room; absent: none. */
   refused: Refused.optional(),
-  /** The timer that a Brain has claimed that did not run it before; absent: none. */
+  /** The timer that a Brain claimed after a change of owner; absent: none. */
   taken: Taken.optional(),
 };
 
 const Record = z.looseObject(Members);
 
-/** Where a room comes from. */
+/** The decoded origin of a fork. */
 export type RoomFork = StoredAs<typeof Fork>;
-/** A program by its id, and its module. */
+
+/** A program by id, and its module by SHA-256. */
 export type ProgramName = StoredAs<typeof Name>;
+
 /** A program that could not migrate the room. */
 export type RefusedProgram = StoredAs<typeof Refused>;
-/** A timer that a Brain runs which another one may have died of. */
+
+/** A claimed timer, decoded. */
 export type TakenTimer = StoredAs<typeof Taken>;
-/** What is stored of a room. */
+
+/** The decoded record of a room. */
 export type RoomRecord = StoredAs<z.ZodObject<typeof Members>>;
 
-/** A record as bytes. */
+/** The stored form: JSON. */
 export const encodeRecord: (record: RoomRecord) => Uint8Array = storedBytes;
 
-/** The record of bytes; undefined for bytes that are none. Throws `incompatible-version`. */
+/** Decodes a record; undefined for any other bytes. Throws `incompatible-version`. */
 export const decodeRecord = (bytes: Uint8Array): RoomRecord | undefined =>
   readStored(bytes, Record, "record of a room's reducer");

@@ -1,28 +1,28 @@
 /**
- * Which modules of reducers are being removed, so that nobody begins to need one meanwhile: one document in the bucket
- * `ARQON_REDUCERS`. A Brain writes it, looks again who needs a module, and removes it then; who is about to need
- * one notes that first, and reads this. So at least one of the two sees the other. Pure.
+ * The modules of reducers that are being removed: one document in the bucket `ARQON_REDUCERS`, so that nobody begins to
+ * need one meanwhile. A Brain writes it, checks again which modules are needed, then removes them. A Brain that is
+ * about to need one records that first, then reads this document. So at least one of the two sees the other. Pure.
  */
 import { z } from "zod";
 import { requireStored, type StoredAs, storedBytes } from "./stored.ts";
 
-/** Its key, which is no room's: no tenant has that name. */
+/** The key, which no room has: no tenant has that name. */
 export const REMOVAL_KEY = ["*", "modules"] as const;
 
 const Document = z.object({
   /** Grows by one with each removal. */
   number: z.int().min(0),
-  /** Hex SHA-256 of each; none: it is done. */
+  /** Hex SHA-256 of each; empty: done. */
   modules: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
 });
 
-/** What is being removed. */
+/** The decoded document. */
 export type ReducerRemoval = StoredAs<typeof Document>;
 
-/** A document as bytes. */
+/** The stored form: JSON. */
 export const encodeRemoval: (document: ReducerRemoval) => Uint8Array = storedBytes;
 
-/** The document of bytes; nothing was removed yet where there are none. Throws for what is no such document. */
+/** Decodes a document; no bytes: nothing was removed yet. Throws for invalid bytes. */
 export const decodeRemoval = (bytes: Uint8Array | undefined): ReducerRemoval =>
   bytes === undefined
     ? { number: 0, modules: [] }

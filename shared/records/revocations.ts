@@ -1,7 +1,7 @@
 /**
- * A revocation as it is stored in the bucket `ARQON_REVOCATIONS`: which tokens are good no longer.
- * Only the stored form; who may revoke is `shield/admin/operations/revocations_api.ts`, what a revocation does is
- * `shield/auth/revocations.ts`.
+ * A revocation as stored in the bucket `ARQON_REVOCATIONS`: which tokens are revoked. Only the stored form:
+ * `shield/admin/operations/revocations_api.ts` decides who may revoke, `shield/auth/revocations.ts` applies
+ * revocations.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
@@ -10,7 +10,7 @@ import { requireForm, requireStored, type StoredAs, storedBytes } from "./stored
 
 /** The bucket of all tenants' revocations. */
 export const REVOCATIONS_BUCKET = "ARQON_REVOCATIONS";
-/** Stands in place of a user or token id for a whole tenant. */
+/** In place of a user or token id: the whole tenant. */
 export const EVERY_TOKEN = "*";
 /** Longest reason, in UTF-16 units. */
 export const REVOCATION_REASON_UNITS_MAX = 256;
@@ -22,17 +22,17 @@ const TOKEN_ID_BYTES_MAX = 512;
 const TIME_MS_MAX = 8_640_000_000_000_000;
 
 /**
- * Which tokens a revocation ends: those of one user that were issued before a moment, one token by
- * its `jti`, or all of the tenant that were issued before a moment.
+ * What a revocation revokes: a user's tokens issued before a time, one token by its `jti`, or all tokens of the tenant
+ * issued before a time.
  */
 export const REVOCATION_KINDS = ["user", "token", "issued-before"] as const;
 
-/** One of them. */
+/** A kind of `REVOCATION_KINDS`. */
 export type RevocationKind = typeof REVOCATION_KINDS[number];
 
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 
-/** What is wrong with the id of a kind, in words; undefined when nothing is. */
+/** What is wrong with an id of that kind; undefined: nothing. */
 export function revocationIdProblem(kind: RevocationKind, id: string): string | undefined {
   if (kind === "issued-before") return id === EVERY_TOKEN ? undefined : 'expected "*"';
   const max = kind === "user" ? USER_BYTES_MAX : TOKEN_ID_BYTES_MAX;
@@ -45,13 +45,13 @@ const Members = z.strictObject({
   kind: z.enum(REVOCATION_KINDS),
   /** The user id or `jti`; `EVERY_TOKEN` for the whole tenant. */
   id: z.string(),
-  /** Unix ms: tokens issued (`iat`) earlier are ended, and those that do not say when. 0 for one token by its id. */
+  /** Unix ms: revokes tokens issued (`iat`) earlier, and those without `iat`. 0 for one token by its id. */
   issued_before_ms: time,
-  /** When the revocation ends, Unix ms, because no such token can live longer; 0: never. */
+  /** Expiry of the revocation, Unix ms, since no such token lives longer; 0: never. */
   until_ms: time,
   /** The reason for people, the holder of the token included. */
   reason: z.string().max(REVOCATION_REASON_UNITS_MAX),
-  /** User id of who revoked. */
+  /** User id of the admin who revoked. */
   by: z.string().max(REVOCATION_REASON_UNITS_MAX),
   /** Unix ms. */
   created_ms: time,
@@ -65,7 +65,7 @@ const Stored = Members.extend({ format: z.literal(1) })
     context.addIssue({ code: "custom", path, message: "expected 0 for a token, else a time" });
   });
 
-/** A revocation: tokens that are good no longer, whichever issuer of the tenant signed them. */
+/** A revocation of tokens, whichever issuer of the tenant signed them. */
 export type Revocation = StoredAs<typeof Members>;
 
 /** The key of a revocation in the bucket. */
@@ -76,7 +76,7 @@ export function revocationKey(
   return [tenant_id, kind, id];
 }
 
-/** What a key in the bucket names; undefined when it is no revocation's key. */
+/** The parts of a key in the bucket; undefined for any other key. */
 export function parseRevocationKey(
   key: KvKey,
 ): { tenant_id: string; kind: RevocationKind; id: string } | undefined {
@@ -86,7 +86,7 @@ export function parseRevocationKey(
   return revocationIdProblem(kind, id) === undefined ? { tenant_id, kind, id } : undefined;
 }
 
-/** The stored form. Throws TypeError, with what is wrong, for a revocation that no reader would take. */
+/** The stored form. Throws TypeError, naming the fault, for a revocation that no reader would accept. */
 export function encodeRevocation(revocation: Revocation): Uint8Array {
   const { kind, id, issued_before_ms, until_ms, reason, by, created_ms } = revocation;
   const stored = { format: 1, kind, id, issued_before_ms, until_ms, reason, by, created_ms };
@@ -94,20 +94,20 @@ export function encodeRevocation(revocation: Revocation): Uint8Array {
   return storedBytes(stored);
 }
 
-/** As `requireStored`. The caller compares whether it is stored under its own key. */
+/** As `requireStored`. The caller checks that it is stored under its own key. */
 export function decodeRevocation(bytes: Uint8Array): Revocation {
   const { format: _format, ...revocation } = requireStored(bytes, Stored, "revocation");
   return revocation;
 }
 
-/** Whether the revocation still holds at that moment (Unix ms). */
+/** Whether the revocation is in force at that time (Unix ms). */
 export function isInForce({ until_ms }: Pick<Revocation, "until_ms">, now_ms: number): boolean {
   return until_ms === 0 || now_ms < until_ms;
 }
 
 /**
- * Whether a revocation of a user or a tenant ends a token that was issued then (Unix ms; undefined:
- * the token does not say).
+ * Whether a revocation of a user or a tenant covers a token issued at that time (Unix ms; undefined: the token does not
+ * say).
  */
 export function isIssuedBefore(
   { issued_before_ms }: Pick<Revocation, "issued_before_ms">,
@@ -116,10 +116,7 @@ export function isIssuedBefore(
   return issued_ms === undefined || issued_ms < issued_before_ms;
 }
 
-/**
- * One revocation that ends what either of the two ends, so that a second one for the same tokens
- * never lets back in what the first ended.
- */
+/** A revocation that covers both, so that a second one for the same tokens never readmits what the first revoked. */
 export function widest(one: Revocation, other: Revocation): Revocation {
   const ends = [one.until_ms, other.until_ms];
   return {

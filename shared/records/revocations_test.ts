@@ -1,4 +1,4 @@
-/** The stored form of revocations: what goes in comes out, and nothing else does. */
+/** The stored form of revocations: encoding and decoding are inverse, and invalid ones are refused. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {

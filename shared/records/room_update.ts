@@ -1,33 +1,30 @@
 /**
- * Where rooms' documents are kept, and what Brains and Shields agree on about ROOM_UPDATE: the id of each, and the mark of one that is
- * repeated. Its content is in `brain/rooms/store/room_event.ts`.
+ * The bucket of rooms' documents, and the parts of ROOM_UPDATE that Brains and Shields share: the id of each, and the
+ * mark of a repeated one. `brain/rooms/store/room_event.ts` has its content.
  */
 
-/** The bucket of the rooms' documents. Keys: `[tenant_id, room_id]`. */
+/** Keys: `[tenant_id, room_id]`. */
 export const ROOMS_BUCKET = "ARQON_ROOMS";
 
 /** The type of the event. */
 export const ROOM_UPDATE = "ROOM_UPDATE";
 
 /**
- * Spine header of a repeated ROOM_UPDATE: how long ago it should have been heard, in ms. Whoever
- * has heard it drops it; whoever began to listen later takes it for the past.
+ * Spine header of a repeated ROOM_UPDATE: its age in ms. Subscribers that received it before drop it; later subscribers
+ * treat it as past.
  */
 export const AGAIN_HEADER = "x-arqon-again";
 
 /**
- * Spine header of a ROOM_UPDATE that is the first change of a room since its birth: there is none
- * before it in its epoch. Its JSON has `"first":true`, for clients.
+ * Spine header of a ROOM_UPDATE that is the first change of a room after its creation: its epoch has none before. Its
+ * JSON has `"first":true`, for clients.
  */
 export const FIRST_HEADER = "x-arqon-first";
 
-/**
- * How long a Brain remembers the last change of a room, and repeats it for those who return, in
- * ms.
- */
+/** How long a Brain remembers the last change of a room and repeats it for returning clients, in ms. */
 export const CHANGES_KEPT_MS = 600_000;
 
-/** The number of a change in a room. Versions of one epoch have no gaps. */
+/** The number of a change in a room. Versions in one epoch have no gaps. */
 export interface ChangeNumber {
   readonly epoch: string;
   readonly version: number;
@@ -38,7 +35,7 @@ export function changeId({ epoch, version }: ChangeNumber): string {
   return `room:${epoch}:${version}`;
 }
 
-/** The change that a message id names; undefined for any other id. */
+/** The change in a message id; undefined for any other id. */
 export function readChangeId(message_id: string): ChangeNumber | undefined {
   const end = message_id.lastIndexOf(":");
   if (!message_id.startsWith("room:") || end <= 5) return undefined;

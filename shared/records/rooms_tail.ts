@@ -1,39 +1,35 @@
 /**
- * What processes tell each other of the record that changes beside the stored rooms, so that a
- * Brain that starts can find out whether the rooms are still the known ones. Brains write the
- * record; Shields only remember what they have heard of it.
+ * Messages about the record that changes together with the stored rooms, by which a Brain that starts finds out whether
+ * the stored rooms are still the known ones. Brains write the record; Shields only remember the last one received.
  */
 import { isId } from "@arqon/proto";
 import { processSubject } from "../subjects/subject.ts";
 import type { Subject } from "../subjects/subject.ts";
 
-/** The record as some process knows it. */
+/** The record as a process knows it. */
 export interface RoomsTail {
-  /** The id of the rooms' life. */
+  /** The incarnation of the stored rooms. */
   readonly id: string;
   /** The revision of the record in the bucket. */
   readonly revision: number;
-  /** The name of its last change; no other change has it. */
+  /** The unique name of its last change. */
   readonly beat: string;
-  /** The highest revision of the whole bucket that was known then. */
+  /** The highest known revision of the whole bucket then. */
   readonly highest: number;
 }
 
-// Subjects that Shields and Brains may use both ways under the accounts of docs/run_nats.md.
-/** Subject on which a Brain tells everybody what the record is now. */
+// Subjects that Shields and Brains may publish and subscribe under the accounts of docs/run_nats.md.
+/** A Brain publishes the current record here. */
 export const ROOMS_TOLD = processSubject("answers", "rooms-told");
-/**
- * Subject on which a Brain asks everybody what they know of the record. The payload is the id for
- * `roomsAnswer`.
- */
+/** A Brain asks all processes for the record that they know. The payload is the id for `roomsAnswer`. */
 export const ROOMS_ASK = processSubject("answers", "rooms-ask");
 
-/** The subject of the answers to that question. Throws `invalid-room` for what is no id. */
+/** The subject of the answers to that request. Throws `invalid-room` for an invalid id. */
 export function roomsAnswer(asker: string): Subject {
   return processSubject("answers", `rooms-${asker}`);
 }
 
-/** The record in a message; undefined when there is none. */
+/** The record in a message; undefined if there is none. */
 export function readRoomsTail(payload: Uint8Array): RoomsTail | undefined {
   try {
     const { id, revision, beat, highest } = JSON.parse(new TextDecoder().decode(payload));

@@ -1,6 +1,6 @@
 /**
- * What is said of a schedule by whoever sets it, in requests and in files, and when it is due: once, every so often,
- * or by a cron expression in a time zone. Pure. Who publishes then is `shield/schedules/`.
+ * The spec of a schedule in requests and files, and when it is due: once, at an interval, or by a cron expression in a
+ * time zone. Pure. `shield/schedules/` publishes.
  */
 import { Cron, CronDate, CronPattern } from "croner";
 import { z } from "zod";
@@ -15,7 +15,7 @@ const TIME_MAX = 8_640_000_000_000_000;
 
 const time = (about: string) => z.int().min(0).max(TIME_MAX).describe(`${about}, Unix ms`);
 
-/** The members of a schedule that say when: one of `at_ms`, `every_ms` and `cron`. */
+/** The members that say when: one of `at_ms`, `every_ms` and `cron`. */
 export const WHEN = {
   at_ms: time("once, then").optional(),
   every_ms: z.int().min(EVERY_MS_MIN).max(EVERY_MS_MAX).optional().describe("every so often, ms"),
@@ -29,10 +29,10 @@ export const WHEN = {
   until_ms: time("never after that").optional(),
 };
 
-/** When a schedule is due, as it was set. */
+/** The time of a schedule: one of `at_ms`, `every_ms` and `cron`. */
 export type When = Partial<z.output<z.ZodObject<typeof WHEN>>>;
 
-/** The members without the message, which files have as a text. */
+/** The members without the message, which is a text in files. */
 export const SCHEDULE_MEMBERS = {
   room: id,
   user: z.string().min(1).max(128).regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, {
@@ -41,17 +41,16 @@ export const SCHEDULE_MEMBERS = {
   ...WHEN,
 };
 
-/** A schedule as a request has it. */
+/** A schedule in a request. */
 export const ScheduleBody = z.strictObject({
   ...SCHEDULE_MEMBERS,
   message: z.record(z.string(), z.unknown()).describe(
     "a message in the text form, without op and room: type, data, content_type, headers, ...",
   ),
 }).superRefine(refuseWhen);
-/** A schedule as a request has it. */
 export type ScheduleBody = z.output<typeof ScheduleBody>;
 
-/** Refuses times that are none. */
+/** Refuses invalid times. */
 export function refuseWhen(given: When, context: z.core.$RefinementCtx): void {
   const problem = whenProblem(given);
   if (problem === undefined) return;
@@ -60,13 +59,15 @@ export function refuseWhen(given: When, context: z.core.$RefinementCtx): void {
 
 const DAY_MS = 86_400_000;
 
-/** Whatever is ever due is due within forty years: the rarest is a 29 February that is a certain weekday. */
+/** Any time that is ever due is within forty years: the rarest is a 29 February on a given weekday. */
 const MONTHS_MAX = 40 * 12 + 1;
 
-/** The days of a month that an expression names; `last` is its last day, `first_weekday` the first one's, 0 a Sunday. */
+/**
+ * The days of a month that an expression matches; `last` is its last day, `first_weekday` the first one's, 0 a Sunday.
+ */
 function daysOf(pattern: CronPattern, last: number, first_weekday: number): number[] {
   const weekdayOf = (day: number) => (first_weekday + day - 1) % 7;
-  /** The weekday of the month that is next to a day of it. */
+  /** The weekday of the month nearest to a day of it. */
   const nearest = (day: number) => {
     if (weekdayOf(day) === 0) return day === last ? day - 2 : day + 1;
     if (weekdayOf(day) === 6) return day === 1 ? day + 2 : day - 1;
@@ -80,22 +81,22 @@ function daysOf(pattern: CronPattern, last: number, first_weekday: number): numb
   return days.filter((day) => {
     const is_date = dates.has(day);
     if (pattern.starDOW) return is_date;
-    // The bits say which one of the month it is, and the sixth that it is the last.
+    // The bits give the occurrence in the month; the sixth stands for the last.
     const which = (1 << Math.ceil(day / 7) - 1) | (day + 7 > last ? 32 : 0);
     const is_weekday = ((pattern.dayOfWeek[weekdayOf(day)] ?? 0) & which) !== 0;
     return pattern.useAndLogic || pattern.starDOM ? is_date && is_weekday : is_date || is_weekday;
   });
 }
 
-/** The six fields of an expression, and the year's where it has one. */
+/** The six fields of an expression, and the year if it has one. */
 function fieldsOf(cron: string): string[] {
   const fields = cron.trim().split(/\s+/);
   return fields.length === 5 ? ["0", ...fields] : fields;
 }
 
 /**
- * When the clock of `zone` next says what an expression names. The package counts for ten seconds what is never due:
- * where a month may have none of its days, it is asked for the times of one day only.
+ * The next match of an expression on the clock of `zone`. The package searches ten seconds for an expression that never
+ * matches: if a month may have no matching day, only single days are passed to it.
  */
 function nextOf(cron: string, zone: string, after_ms: number): number | undefined {
   const nextRun = (expression: string) =>
@@ -120,7 +121,7 @@ function nextOf(cron: string, zone: string, after_ms: number): number | undefine
   return undefined;
 }
 
-/** The first whole second of `from_ms` to `to_ms` at which this holds; from there on it must hold. */
+/** The first whole second from `from_ms` to `to_ms` for which `holds` is true; it must be true from there on. */
 function firstSecond(from_ms: number, to_ms: number, holds: (ms: number) => boolean): number {
   let [low, high] = [from_ms, to_ms];
   while (low < high) {
@@ -131,13 +132,13 @@ function firstSecond(from_ms: number, to_ms: number, holds: (ms: number) => bool
   return low;
 }
 
-/** What a clock on the wall of `zone` says then, as the Unix ms at which one in UTC says it. */
+/** The wall clock of `zone` at that time, as the Unix ms at which a UTC clock shows the same. */
 function wallAt(ms: number, zone: string): number {
   const { year, month, day, hour, minute, second } = new CronDate(new Date(ms), zone);
   return Date.UTC(year, month, day, hour, minute, second);
 }
 
-/** When the clock on the wall first says that or, where it leaves that out, more. */
+/** When the wall clock first shows that time or, if it skips that, a later one. */
 function firstAt(wall_ms: number, zone: string): number {
   const offsets = [-DAY_MS, DAY_MS].map((by) => wallAt(wall_ms + by, zone) - wall_ms - by);
   const [least = 0, most = 0] = offsets.sort((one, other) => one - other);
@@ -147,9 +148,8 @@ function firstAt(wall_ms: number, zone: string): number {
 }
 
 /**
- * By the rule of Debian's cron: an expression whose minute and hour have no "*" names times of the clock on the wall,
- * and each is due once, also where a change of the clock leaves it out or repeats it. Others are due whenever that
- * clock says so.
+ * The rule of Debian's cron: an expression whose minute and hour have no "*" names times of the wall clock, and each is
+ * due once, even if a clock change skips or repeats it. Others are due at each match of that clock.
  */
 function cronAfter(cron: string, zone: string, after_ms: number): number | undefined {
   const [, minute = "", hour = ""] = fieldsOf(cron);
@@ -190,7 +190,7 @@ export function whenProblem(
   }
 }
 
-/** The first time after `after_ms` (Unix ms) at which it is due; undefined: there is none. */
+/** The first due time after `after_ms` (Unix ms); undefined: none. */
 export function dueAfter(when: When, after_ms: number): number | undefined {
   const due_ms = nextAfter(when, after_ms);
   return due_ms === undefined || due_ms > (when.until_ms ?? Infinity) ? undefined : due_ms;

@@ -1,4 +1,4 @@
-/** When schedules are due: held against the package's own reading of cron, and against a plain count. */
+/** Due times of schedules: compared with the package's own reading of cron, and with a plain count. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Cron } from "croner";
@@ -43,7 +43,7 @@ Deno.test("cron goes by the clock of its zone, also in the nights in which that 
   );
 });
 
-/** When it is due within twelve hours, as UTC without the date. */
+/** The due times within twelve hours, as UTC without the date. */
 function dueInNight(cron: string, zone: string, from: string): string {
   const times: string[] = [];
   for (let ms = at(from); (ms = dueAfter({ cron, zone }, ms)!) < at(from) + 43_200_000;) {
@@ -66,7 +66,7 @@ Deno.test("times that an expression names are due once where the clock leaves th
       ["0 2,14 * * *", autumn, "00:00"],
       ["0,30 2 * * *", autumn, "00:00 00:30"],
       ["15 0 1-4 * * *", autumn, "23:00 00:00 02:00 03:00"],
-      // These follow the clock on the wall.
+      // These follow the wall clock.
       ["*/30 2 * * *", spring, ""],
       ["*/30 2 * * *", autumn, "00:00 00:30 01:00 01:30"],
       ["0 */2 * * *", spring, "21:00 23:00 02:00 04:00 06:00"],
@@ -75,7 +75,7 @@ Deno.test("times that an expression names are due once where the clock leaves th
   assert.equal(dueInNight("30 1,13 * * *", "America/New_York", "2026-10-31T20:00:00Z"), "05:30");
   // The clock jumps over midnight.
   assert.equal(dueInNight("30 23 * * *", "America/Nuuk", spring), "01:00");
-  // Asked within the repeated hour.
+  // The start is within the repeated hour.
   assert.equal(
     dueAfter({ cron: "45 2,3 * * *", zone: "Europe/Berlin" }, at("2026-10-25T01:10:00Z")),
     at("2026-10-25T02:45:00Z"),
@@ -120,7 +120,7 @@ Deno.test("the days of an expression are those that the package reads", () => {
       const year = new Date(after_ms).getUTCFullYear();
       let expected: number | undefined;
       try {
-        // The package reads on for four hundred years.
+        // The package would search four hundred years.
         const bounded = new Cron(`0 ${cron} ${year}-${year + 9}`, { timezone: "UTC" });
         expected = bounded.nextRun(new Date(after_ms))?.getTime();
       } catch {
@@ -156,7 +156,7 @@ Deno.test("what is never due is found so after one look at each month of forty y
         assert.ok(looks <= 40 * 12 + 100, `${cron}: ${looks} looks`);
       }
     }
-    // The rarest that is due.
+    // The rarest match.
     const leap = dueAfter({ cron: "0 0 29 2 +1" }, at("2072-03-01T00:00:00Z"));
     assert.equal(leap, at("2112-02-29T00:00:00Z"));
   } finally {

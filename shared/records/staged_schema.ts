@@ -1,22 +1,23 @@
 /**
- * A version of a schema that is stored and not in force: an apply that is decided puts it in force. Only the form;
- * who stores it and puts it in force is the Shield's.
+ * A stored schema version that is not in force yet: a decided apply puts it in force. Only the form: the Shield stores
+ * and applies it.
  */
 import { z } from "zod";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../schema_id.ts";
 
-/** Versions that one apply may put in force. */
+/** The most versions in one apply. */
 export const STAGED_SCHEMAS_MAX = 1_000;
 
-/** The form. */
+/** A staged version, decoded or to be parsed. */
 export const StagedSchema = z.strictObject({
   schema_id: z.string().refine(isSchemaId, { error: SCHEMA_ID_RULE }),
-  /** The number that it has once it is in force. */
+  /** Its number once it is in force. */
   version: z.int().min(1),
-  /** Of the gzipped set. */
+  /** Of the gzipped descriptor set. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lower-case hex digits" }),
-  /** Absent: as it is. */
+  /** Absent: unchanged. */
   compatibility: z.enum(COMPATIBILITY_MODES).optional(),
 });
-/** One of them. */
+
+/** A staged version, decoded or to be parsed. */
 export type StagedSchema = z.output<typeof StagedSchema>;

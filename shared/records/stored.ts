@@ -1,8 +1,8 @@
 /**
- * Records that processes of several versions read. A record that an older reader would read wrongly carries a higher
- * `format`; whatever else a newer version adds is left out by an older one, which may lose it when it writes. A record of
- * a format that this process does not know is neither damaged nor absent: it is refused with `incompatible-version`,
- * never written over, counted in `arqon_newer_records_total`, and warned of once for each kind.
+ * Records that processes of several versions read. A record that an older reader would misread has a higher `format`;
+ * any other addition of a newer version is ignored by an older one, which may lose it when it writes. A record of an
+ * unknown format is neither damaged nor absent: it is refused with `incompatible-version`, never overwritten, counted
+ * in `arqon_newer_records_total`, and logged once for each kind.
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
@@ -12,7 +12,7 @@ const RETRY_MS = 1_000;
 type Heard = (record: string, error: ArqonError) => void;
 const listeners = new Set<Heard>();
 
-/** Throws `incompatible-version` for what has a higher `format` (or `v`) than `known`; `record` names its kind. */
+/** Throws `incompatible-version` if `format` (or `v`) is above `known`; `record` names the kind. */
 export function requireFormat(value: unknown, record: string, known = 1): void {
   if (typeof value !== "object" || value === null) return;
   const { format, v } = value as { readonly format?: unknown; readonly v?: unknown };
@@ -24,11 +24,11 @@ export function requireFormat(value: unknown, record: string, known = 1): void {
   throw error;
 }
 
-/** Whether it is such a refusal. */
+/** Whether the error is that refusal. */
 export const isIncompatible = (error: unknown): error is ArqonError =>
   error instanceof ArqonError && error.reason === "incompatible-version";
 
-/** What is stored in this form: nobody changes it in place. */
+/** A decoded record: immutable. */
 export type StoredAs<Schema extends z.ZodType> = Fixed<z.output<Schema>>;
 
 type Fixed<Value> = Value extends readonly (infer Item)[] ? readonly Fixed<Item>[]
@@ -43,8 +43,7 @@ export const storedBytes = (record: object): Uint8Array<ArrayBuffer> =>
   encoder.encode(JSON.stringify(record));
 
 /**
- * A stored record in JSON. Throws TypeError that says what is wrong, and `incompatible-version` for one of a newer
- * ArqonBus: nothing is guessed at.
+ * A stored record in JSON. Throws TypeError, naming the fault, and `incompatible-version` for one of a newer ArqonBus.
  */
 export function requireStored<Schema extends z.ZodType>(
   bytes: Uint8Array,
@@ -62,7 +61,7 @@ export function requireStored<Schema extends z.ZodType>(
   return requireForm(value, schema, record);
 }
 
-/** The value in its form. Throws TypeError that says what is wrong. */
+/** The parsed value. Throws TypeError that names the fault. */
 export function requireForm<Schema extends z.ZodType>(
   value: unknown,
   schema: Schema,
@@ -74,7 +73,7 @@ export function requireForm<Schema extends z.ZodType>(
   throw new TypeError(`not a ${record}: ${problems.join("; ")}`);
 }
 
-/** As `requireStored`; undefined for what is no such record. */
+/** As `requireStored`; undefined for any other bytes. */
 export function readStored<Schema extends z.ZodType>(
   ...read: [bytes: Uint8Array, schema: Schema, record: string, known?: number]
 ): z.output<Schema> | undefined {
@@ -86,7 +85,7 @@ export function readStored<Schema extends z.ZodType>(
   }
 }
 
-/** What `read` returns; "newer" where it is of a newer ArqonBus: for who follows many records and passes over some. */
+/** What `read` returns; "newer" for a record of a newer ArqonBus: for readers of many records that skip some. */
 export function unlessNewer<Value>(read: () => Value): Value | "newer" {
   try {
     return read();
@@ -96,7 +95,7 @@ export function unlessNewer<Value>(read: () => Value): Value | "newer" {
   }
 }
 
-/** Calls `heard` for every such record that any part of this process reads, until it is disposed. */
+/** Calls `heard` for every newer record that any part of this process reads, until it is disposed. */
 export function onNewer(heard: Heard): Disposable {
   listeners.add(heard);
   return { [Symbol.dispose]: () => void listeners.delete(heard) };

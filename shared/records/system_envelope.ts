@@ -1,16 +1,16 @@
 /**
- * Envelopes that the bus itself writes (presence, signals, room events): stamped as the Shield stamps
- * those of clients, and without a sender, by which receivers know them.
+ * Envelopes that the bus itself writes (presence, signals, room events): stamped like those of clients, but without a
+ * sender, which is how receivers recognize them.
  */
 import { writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { uuidv7 } from "../ids.ts";
 import type { Env } from "../env.ts";
 
-/** Where stamps come from. */
+/** The source of stamps. */
 export type StampSource = Pick<Env, "now" | "random">;
 
-/** The bytes of `envelope` with `timestamp`, `X-Twist-ID` and `X-Timestamp` put in. */
+/** Encodes `envelope` with `timestamp`, `X-Twist-ID` and `X-Timestamp` added. */
 export function systemEnvelope(
   { now, random }: StampSource,
   envelope: Omit<EnvelopeInput, "timestamp_ms" | "sender_id">,

@@ -1,4 +1,4 @@
-// What the bus itself writes, read back.
+// Envelopes of the bus itself, decoded.
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { systemEnvelope } from "./system_envelope.ts";

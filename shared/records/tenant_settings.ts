@@ -1,6 +1,7 @@
 /**
- * What is set of a tenant at run time: mirror rules, schema mappings, room classes, quotas, budgets, demands for
- * signatures, one document in the bucket `ARQON_TENANTS` under the tenant. Only the form; who reads and writes it is the Shield's.
+ * Settings of a tenant made at run time: mirror rules, schema mappings, room classes, quotas, budgets, required
+ * signatures, as one document in the bucket `ARQON_TENANTS` under the tenant. Only the form: the Shield reads and
+ * writes it.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
@@ -12,60 +13,61 @@ import { TenantBudget } from "../config/schema_usage.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
 import { requireFormat, storedBytes } from "./stored.ts";
 
-/** The bucket. Keys: `[tenant_id]`. */
+/** Keys: `[tenant_id]`. */
 export const TENANTS_BUCKET = "ARQON_TENANTS";
 
-/** Rules, mappings or classes that one tenant may have, of each. */
+/** The most rules, mappings or classes of one tenant, each. */
 export const TENANT_RULES_MAX = 1_000;
-/** Budgets that one tenant may have of its own: one for each period, unit and action. */
+/** The most budgets of one tenant: one for each period, unit and action. */
 export const TENANT_BUDGETS_MAX = 66;
 
-/** What only some tenants have; absent where it was never set. */
+/** Settings that few tenants have; absent if never set. */
 const Limits = {
-  /** Set by operators only, as budgets are: at most one for each unit. */
+  /** Only operators set these and budgets: at most one for each unit. */
   quotas: z.array(OwnQuota).max(2).optional(),
   budgets: z.array(TenantBudget).max(TENANT_BUDGETS_MAX).optional(),
-  /** Come to those of the configuration. */
+  /** Added to those of the configuration. */
   require_signature: z.array(SignatureRule).max(TENANT_RULES_MAX).optional(),
 };
 
-/** Things of one kind that are documents of their own. */
+/** Items of one kind, each a document of its own. */
 const Things = z.array(z.unknown()).max(10_000).optional();
 
 /**
- * Kinds of a tenant's state of which each thing is a document of its own, as an apply carries them: checked before
- * they are given, and read again where they are written (`shield/apply/`).
+ * Kinds of state with one document for each item, as an apply carries them: checked before, and parsed again where they
+ * are written (`shield/apply/`).
  */
 export const DocumentLists = { hooks: Things, schedules: Things, reducers: Things };
 
-/** What tells one apply from all others. */
+/** The unique id of an apply. */
 const ApplyId = z.string().regex(/^[0-9a-f]{32}$/);
 
 /**
- * An apply that is under way, with all that it writes: any Shield can finish it (`shield/apply/`).
- * `base_version` is the version of the tenant's policies that it began from.
+ * A running apply with all of its writes: any Shield can finish it (`shield/apply/`). `base_version` is the version of
+ * the tenant's policies it started from.
  */
 const Pending = z.looseObject({
   id: ApplyId,
   by: z.string(),
   at_ms: z.int().min(0),
   base_version: z.int().min(0),
-  /** As the policies' document has them, which is checked where they are written. */
+  /** As in the policies' document, which is checked where they are written. */
   policies: z.array(z.unknown()),
   mirror: z.strictObject({ rules: z.array(MirrorRule).max(TENANT_RULES_MAX) }),
   mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX),
   rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX),
-  /** Versions of schemas that are in force once it is decided; absent: none. */
+  /** Schema versions that come into force with the decision; absent: none. */
   schemas: z.array(StagedSchema).max(STAGED_SCHEMAS_MAX).optional(),
   ...Limits,
   ...DocumentLists,
-  /** It is made, for it changes no policies: this write was the decision. */
+  /** It changes no policies, so this write was the decision. */
   decided: z.literal(true).optional(),
 });
-/** An apply that is under way. */
+
+/** A running apply, decoded. */
 export type PendingApply = z.output<typeof Pending>;
 
-/** The last apply that was made: what was in force then, so that changes by hand since can be reported. */
+/** The last finished apply: what it put in force, so that later manual changes can be reported. */
 const Applied = z.looseObject({
   id: ApplyId,
   by: z.string(),
@@ -74,7 +76,7 @@ const Applied = z.looseObject({
   policies_version: z.int().min(0),
 });
 
-// Loose: what a later version has put beside it must survive a write of ours.
+// Loose: a write of this version keeps members of a later one.
 const Document = z.looseObject({
   format: z.literal(1),
   version: z.int().min(0),
@@ -90,10 +92,10 @@ const Document = z.looseObject({
   applied: Applied.optional(),
 });
 
-/** A tenant's settings; members that this version does not know are kept. */
+/** A tenant's settings; unknown members are kept. */
 export type TenantSettings = z.output<typeof Document>;
 
-/** What holds for a tenant that has set nothing. */
+/** The defaults of a tenant without settings. */
 export function emptySettings(): TenantSettings {
   const none = { mirror: { rules: [] }, mappings: [], rooms: [] };
   return { format: 1, version: 0, ...none, by: "", changed_ms: 0 };
@@ -102,7 +104,7 @@ export function emptySettings(): TenantSettings {
 /** The stored form. */
 export const encodeSettings = (settings: TenantSettings): Uint8Array => storedBytes(settings);
 
-/** The settings, or what is wrong with the bytes. Rules must be about the tenant's own subjects. */
+/** The settings, or what is wrong with the bytes. Rules may only name the tenant's own subjects. */
 export function decodeSettings(
   tenant_id: string,
   bytes: Uint8Array,
@@ -119,13 +121,13 @@ export function decodeSettings(
   }
 }
 
-/** At most eight problems, each with its place. */
+/** At most eight problems, each with its path. */
 function problemText({ issues }: z.ZodError): string {
   return issues.slice(0, 8).map(({ path, message }) => `${path.join(".") || "it"}: ${message}`)
     .join("; ");
 }
 
-/** The first rule or mapping that names another tenant's subjects, in words; undefined: none does. */
+/** The first rule or mapping that names another tenant's subjects, as a text; undefined: none. */
 function foreignSubject(
   tenant_id: string,
   { mirror, mappings }: Pick<TenantSettings, "mirror" | "mappings">,

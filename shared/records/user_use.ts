@@ -1,22 +1,22 @@
 /**
- * What one class of users of a tenant has used in the present minute, by pattern of room. The message path adds
- * to plain numbers here. Who writes them down is `writer.ts`.
+ * The usage of one class of users of a tenant in the current minute, by pattern of room. The message path adds to plain
+ * numbers here; `writer.ts` stores them.
  */
 import { COUNTERS, type Counts, noCounts, type UsageRow } from "./counts.ts";
 
-/** What stands for rooms, users and policies that are too many to be counted by name. */
+/** The name for rooms, users and policies beyond the limit of names. */
 export const OTHERS = "_other";
 
 /**
- * The bytes of the rows of one tenant in a minute, so that a minute always fits into one block. What is beyond
- * them, `_other` of 64 classes of users, takes less than the rest of a block.
+ * Bytes of the rows of one tenant in a minute, so that a minute always fits one block. The rest, `_other` of 64 classes
+ * of users, takes less than the rest of a block.
  */
 const ROWS_BYTES = 393_216;
-/** The most bytes of a row's counts, as far as a minute can fill them, and of one of fuel alone. */
+/** The most bytes of a row's counters in one minute, and of one with fuel alone. */
 const COUNTS_BYTES = 168;
 const FUEL_BYTES = 40;
 
-/** The rows that a tenant may still have in this minute. */
+/** The rows that a tenant may still add in this minute. */
 export class RowBudget {
   readonly #rows_max: number;
   #rows = 0;
@@ -26,7 +26,7 @@ export class RowBudget {
     this.#rows_max = rows_max;
   }
 
-  /** Whether there may be one more row, of those names; then it counts. */
+  /** Whether another row with names of that size fits; then it is counted. */
   take(bytes: number): boolean {
     if (this.#rows >= this.#rows_max || this.#bytes + bytes > ROWS_BYTES) return false;
     this.#rows++;
@@ -40,14 +40,14 @@ export class RowBudget {
   }
 }
 
-/** The bytes of names as they are written. */
+/** The encoded bytes of names. */
 const namesBytes = (...names: readonly string[]): number =>
   new TextEncoder().encode(JSON.stringify(names)).length;
 
-/** The counts about one pattern of rooms. */
+/** The counters of one pattern of rooms. */
 interface RoomUse {
   readonly counts: Counts;
-  /** Units of instructions by policy; undefined: none has run. */
+  /** Instruction units by policy; undefined: none has run. */
   fuel: Map<string, number> | undefined;
 }
 
@@ -60,7 +60,7 @@ export class UserUse {
   readonly #rows: RowBudget;
   readonly #rooms = new Map<string, RoomUse>();
   #open = 0;
-  /** Until when the time of open connections is counted, by the monotonic clock. */
+  /** When connection time was last counted, monotonic ms. */
   #counted_ms = 0;
   #connection_ms = 0;
 
@@ -69,22 +69,22 @@ export class UserUse {
     this.#rows = rows;
   }
 
-  /** How many connections are open. */
+  /** Open connections. */
   get open(): number {
     return this.#open;
   }
 
-  /** The counts of a class of rooms, by its pattern. To be asked for anew for each message. */
+  /** The counters of a class of rooms, by its pattern. Call it again for each message. */
   room(pattern: string): Counts {
     return this.#room(patternOf(pattern)).counts;
   }
 
-  /** Counts a message that a subscriber gets which catches up with its room. */
+  /** Counts a message delivered to a subscriber that catches up with its room. */
   caughtUp(pattern: string, size_bytes: number): void {
     countDelivery(this.room(pattern), size_bytes);
   }
 
-  /** Counts what a policy has used, beside rooms without `pattern`. */
+  /** Counts the fuel of a policy; without `pattern`, outside of rooms. */
   fuel(pattern: string | undefined, policy: string, units: number): void {
     const room_name = pattern === undefined ? "" : patternOf(pattern);
     const room = this.#room(room_name);
@@ -96,13 +96,13 @@ export class UserUse {
     by_policy.set(name, (by_policy.get(name) ?? 0) + units);
   }
 
-  /** A connection was opened, or closed (`by` −1), at this time of the monotonic clock. */
+  /** A connection was opened, or closed (`by` −1), at this monotonic time. */
   connections(by: 1 | -1, now_ms: number): void {
     this.#countTime(now_ms);
     this.#open += by;
   }
 
-  /** The rows up to this time. With `is_end` the minute is over: counting begins anew. */
+  /** The rows up to this time. `is_end`: the minute has ended, and counts restart. */
   take(now_ms: number, is_end: boolean): UsageRow[] {
     this.#countTime(now_ms);
     const rows: UsageRow[] = [];
@@ -129,7 +129,7 @@ export class UserUse {
   #room(pattern: string): RoomUse {
     const known = this.#rooms.get(pattern);
     if (known !== undefined) return known;
-    // A room may have a row of its own, and one of the fuel of policies that are too many.
+    // A room may have a row of its own, and another with the fuel of surplus policies.
     const names_bytes = namesBytes(pattern, this.#user, OTHERS);
     const is_counted = this.#rows.take(2 * names_bytes + COUNTS_BYTES + FUEL_BYTES);
     if (!is_counted && pattern !== OTHERS) return this.#room(OTHERS);
@@ -144,7 +144,7 @@ export class UserUse {
   }
 }
 
-/** Counts a frame that is handed to a subscriber, or with `by` −1 is not after all: a message, or with `is_own` an event of the bus. */
+/** Counts a frame for a subscriber: a message, or with `is_own` an event of the bus. `by` −1: it was not sent after all. */
 export function countDelivery(
   counts: Counts,
   size_bytes: number,

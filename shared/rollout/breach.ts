@@ -1,20 +1,17 @@
-/**
- * Holds what Shields have counted against the conditions of a rollout. Pure. What is done about a breach is
- * `decision.ts`.
- */
+/** Compares the counts of Shields with the conditions of a rollout. Pure. `decision.ts` reacts to a breach. */
 import { isCount, QUANTILES } from "./condition.ts";
 import type { Condition, Count } from "./condition.ts";
 import { fuelAt } from "./tally.ts";
 import type { PolicyTally, Sample } from "./tally.ts";
 
-/** The fewest messages that a share is of: one bad message of five is not 20 % of the traffic. */
+/** The fewest messages for a percentage: one bad message of five is not 20 % of the traffic. */
 const SHARE_OF_AT_LEAST = 100;
 
-/** A condition that is not held. */
+/** A breached condition. */
 export interface Breach {
   readonly condition: string;
   readonly policy: string;
-  /** What was counted, in words. */
+  /** The counts, as a text. */
   readonly found: string;
   readonly samples: readonly Sample[];
 }
@@ -34,7 +31,7 @@ function fuelBreach({ metric, unit }: Condition, { fuel_old, fuel_new }: PolicyT
   if (!enough(after.messages)) return undefined;
   if (unit === "") return { found: after.fuel, words: `${after.fuel.toFixed(2)} units` };
   const before = fuelAt(fuel_old, quantile);
-  // A policy that is new has nothing to be held against.
+  // A new policy has no old version to compare with.
   if (!enough(before.messages) || before.fuel === 0) return undefined;
   const found = after.fuel / before.fuel;
   const words = `${after.fuel.toFixed(2)} units, before ${before.fuel.toFixed(2)}`;
@@ -47,7 +44,7 @@ function breachOf(condition: Condition, tally: PolicyTally): Breach | undefined 
   if (held === undefined) return undefined;
   const { found, words } = held;
   const is_breach = is_from ? found >= bound : found > bound;
-  // Nothing refused is no breach of ">=0".
+  // No refusal is no breach of ">=0".
   if (!is_breach || found === 0) return undefined;
   const kind = { refused: "refuse", passed: "pass", faults: "fault" } as Record<string, string>;
   const samples = tally.samples.filter(({ would }) =>
@@ -56,7 +53,7 @@ function breachOf(condition: Condition, tally: PolicyTally): Breach | undefined 
   return { condition: text, policy: tally.name, found: words, samples };
 }
 
-/** The first condition that a policy does not hold; undefined: all hold. */
+/** The first condition that a policy breaches; undefined: none. */
 export function firstBreach(
   conditions: readonly Condition[],
   tallies: readonly PolicyTally[],

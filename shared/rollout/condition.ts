@@ -1,24 +1,26 @@
 /**
- * Conditions that end a rollout: "refused>0.1%", "fuel_p99>2x". Pure, and without packages, for `arq` reads them
- * before anything else is loaded. What is held against them is `breach.ts`.
+ * Conditions that end a rollout: "refused>0.1%", "fuel_p99>2x". Pure, and without packages, since `arq` parses them
+ * before anything else is loaded. `breach.ts` evaluates them.
  */
-/** What is counted in messages: about one message in which new and old differ. */
+/** Metrics counted in messages: those on which new and old version differ. */
 const COUNTS = ["refused", "passed", "faults"] as const;
-/** What is measured in fuel: the quantile of each, 1 is the most. */
+/** Metrics of fuel: the quantile of each; 1 is the maximum. */
 export const QUANTILES = { fuel_p50: 0.5, fuel_p99: 0.99, fuel_max: 1 } as const;
-/** Every metric of a condition. */
+
+/** Every metric of a condition, counted and measured. */
 export const METRICS: readonly Metric[] = [...COUNTS, "fuel_p50", "fuel_p99", "fuel_max"];
 /** The most conditions of one rollout. */
 export const CONDITIONS_MAX = 16;
 
-/** One of those in messages. */
+/** A metric counted in messages. */
 export type Count = typeof COUNTS[number];
-/** What a condition is about. */
+
+/** A metric of a condition. */
 export type Metric = Count | keyof typeof QUANTILES;
 
-/** One condition, read. */
+/** A parsed condition. */
 export interface Condition {
-  /** As it was given, without blanks. */
+  /** Its text without blanks. */
   readonly text: string;
   readonly metric: Metric;
   /** Whether the bound itself is a breach. */
@@ -31,11 +33,11 @@ export interface Condition {
 const FORM = /^([a-z][a-z_0-9]*)(>=?)(\d{1,12}(?:\.\d{1,6})?)(%|x|)$/;
 const RIGHT = 'as in "refused>0.1%" or "fuel_p99>2x"';
 
-/** Whether a metric is one of those in messages. */
+/** Whether a metric is counted in messages. */
 export const isCount = (metric: string): metric is Count => COUNTS.some((one) => one === metric);
 const isMetric = (name: string): name is Metric => METRICS.some((one) => one === name);
 
-/** Reads a condition; a text that is none is a `problem` that says what is right. */
+/** Parses a condition; for an invalid text, `problem` says what would be right. */
 export function readCondition(given: string): Condition | { readonly problem: string } {
   const text = given.replaceAll(/\s/g, "");
   const problem = (what: string) => ({ problem: `${JSON.stringify(given)}: ${what}` });

@@ -1,4 +1,4 @@
-/** Conditions of rollouts: what is one, what is none, and when one is not held. */
+/** Conditions of rollouts: parsed, refused, and breached. */
 import assert from "node:assert/strict";
 import { firstBreach } from "./breach.ts";
 import { METRICS, readCondition } from "./condition.ts";

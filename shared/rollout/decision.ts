@@ -1,7 +1,7 @@
 /**
- * How a rollout goes on: from its document and what Shields say of it to its next document. Pure, so that any
- * number of Brains may decide at once: what they write is a compare-and-set, and all but one lose. Who reads
- * and writes is `brain/rollouts/`.
+ * The next step of a rollout: from its document and the Shields' reports to its next document. Pure, so that any number
+ * of Brains may decide at once: they write by compare-and-set, and all but one fail. `brain/rollouts/` reads and
+ * writes.
  */
 import { firstBreach } from "./breach.ts";
 import { readCondition } from "./condition.ts";
@@ -13,13 +13,13 @@ import type { PolicyTally } from "./tally.ts";
 
 /** What is known of the Shields. */
 export interface Seen {
-  /** The last report of each, by node, those of Shields that are gone included. */
+  /** The last report of each node, those of stopped Shields included. */
   readonly reports: ReadonlyMap<string, RolloutReport>;
-  /** The nodes that were heard of lately. */
+  /** The nodes that were seen recently. */
   readonly fresh: ReadonlySet<string>;
   /**
-   * For how long whoever decides has seen the stage as it is, with reports without a gap, in ms by its monotonic
-   * clock. Undefined: it only tells how things stand, and takes the wall clocks for right.
+   * For how long this Brain has seen the stage, with reports without a gap, in ms by its monotonic clock. Undefined: it
+   * only shows the state, and trusts the wall clocks.
    */
   readonly held_ms: number | undefined;
 }
@@ -29,12 +29,12 @@ export type Decision =
   | { readonly next: Rollout }
   | { readonly waits: string };
 
-/** The conditions of a rollout; what is none has been refused before it was stored. */
+/** The conditions of a rollout; invalid ones were refused before it was stored. */
 function conditionsOf({ conditions }: Pick<Rollout, "conditions">): Condition[] {
   return conditions.map(readCondition).flatMap((one) => "problem" in one ? [] : [one]);
 }
 
-/** What all Shields have counted at one stage of the rollout. */
+/** The counts of all Shields at one stage of the rollout. */
 export function talliesAt(
   { id }: Pick<Rollout, "id">,
   stage: number,
@@ -44,13 +44,13 @@ export function talliesAt(
   return summed(own.map(({ tallies }) => tallies));
 }
 
-/** What the end of a rollout keeps of what was counted. */
+/** The counts that an ended rollout keeps. */
 export function countedEnd(tallies: readonly PolicyTally[]) {
   const samples = tallies.flatMap((tally) => tally.samples).slice(0, ENDED_SAMPLES_MAX);
   return { tallies: [...tallies], samples };
 }
 
-/** The rollout with its old state back in force; `why` in words. */
+/** The rollout after its rollback; `why` as a text. */
 export function returned(
   rollout: Rollout,
   now_ms: number,
@@ -85,7 +85,7 @@ function refusedBy(rollout: Rollout, { reports }: Seen, now_ms: number): Rollout
   return undefined;
 }
 
-/** The changed policy with the fewest messages, when these are too few. */
+/** The changed policy with the fewest messages, if there are too few. */
 function lacking({ changed, at_least }: Rollout, tallies: readonly PolicyTally[]) {
   const counts = changed.map((name) => ({
     name,
@@ -95,7 +95,7 @@ function lacking({ changed, at_least }: Rollout, tallies: readonly PolicyTally[]
   return least !== undefined && least.compared < at_least ? least : undefined;
 }
 
-/** What the rollout waits for at its stage; "" when it may go on. */
+/** What the rollout waits for at its stage; "" if it may continue. */
 export function waitsFor(rollout: Rollout, seen: Seen, now_ms: number): string {
   const { id, stage, state, stage_ms, hold_ms, at_least } = rollout;
   if (state === "paused") return "paused";
@@ -115,7 +115,7 @@ export function waitsFor(rollout: Rollout, seen: Seen, now_ms: number): string {
   return left_ms > 0 ? `holds for ${Math.ceil(left_ms / 1_000)} s more` : "";
 }
 
-/** What becomes of a rollout now. `now_ms` is Unix ms. */
+/** The next step of a rollout. `now_ms` is Unix ms. */
 export function decide(rollout: Rollout, seen: Seen, now_ms: number): Decision {
   const { state, stage, shares } = rollout;
   if (state !== "running" && state !== "paused") return { waits: state };
@@ -130,10 +130,10 @@ export function decide(rollout: Rollout, seen: Seen, now_ms: number): Decision {
   return { next: { ...rollout, stage: stage + 1, stage_ms: now_ms } };
 }
 
-/** What people may ask of a rollout. */
+/** An operator's order. */
 export type Order = "pause" | "resume" | "abort";
 
-/** The rollout after an order; the same one when it is so already; undefined when it is too late. */
+/** The rollout after an order; the same object if it changes nothing; undefined if it is too late. */
 export function ordered(
   rollout: Rollout,
   order: Order,
@@ -147,7 +147,7 @@ export function ordered(
       return state === "running" ? { ...rollout, state: "paused" } : undefined;
     case "resume":
       if (state === "running") return rollout;
-      // What it held before the pause does not count.
+      // Time before the pause does not count.
       return state === "paused" ? { ...rollout, state: "running", stage_ms: now_ms } : undefined;
     case "abort":
       if (state === "returned") return rollout;

@@ -1,6 +1,6 @@
 /**
- * Rollouts with simulated faults: several Brains with old knowledge, Shields that are cut off, die and start
- * anew, a store that does not answer, and orders at any time.
+ * Rollouts with simulated faults: several Brains with stale state, Shields that are disconnected, die and restart, a
+ * store that does not answer, and orders at any time.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -89,7 +89,7 @@ Deno.test("it says what it waits for", () => {
   assert.equal(waitsOf(rollout, retry, 5_000), "s1: module gone");
   const late = seenOf(reportOf({ stage: 1 }), reportOf());
   assert.equal(waitsOf(rolloutOf({ stage: 1 }), late, 5_000), "s1 is not there yet");
-  // Reports that had a gap begin the time anew.
+  // A gap in the reports restarts the time.
   const gap = { ...seenOf(reportOf()), held_ms: 500 };
   assert.equal(waitsOf(rollout, gap, 5_000), "holds for 1 s more");
   assert.equal(waitsOf(rolloutOf({ state: "paused" }), seenOf(reportOf()), 5_000), "paused");
@@ -111,7 +111,7 @@ Deno.test("a breach, a module that one Shield refuses and a change by hand retur
       assert.equal(ended.ended?.tallies[0]?.compared, 20, "what was counted is told all the same");
     }
   }
-  // What another rollout's Shields have said is not about this one.
+  // Reports of another rollout do not count for this one.
   const other = seenOf(reportOf({ id: "f".repeat(32), tallies: [tallyOf(9, 9)] }));
   assert.equal(waitsOf(rolloutOf(), other, 5_000), "no Shield has reported yet");
 });
@@ -161,7 +161,7 @@ Deno.test("documents and reports are stored and read; anything else is a problem
   assert.ok("problem" in decodeRollout(encodeRollout({ ...rollout, shares: [2, 1] })));
 });
 
-/** What happens in a simulated rollout. */
+/** A step of a simulated rollout. */
 type Step =
   | { readonly kind: "messages"; readonly shield: number; readonly count: number }
   | { readonly kind: "hear"; readonly shield: number }
@@ -194,7 +194,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("time"), ms: fc.nat(1_500) }) },
 ) as fc.Arbitrary<Step>;
 
-/** A store, three Shields and two Brains that know what they were last told. */
+/** A store, three Shields and two Brains with their last known state. */
 class Simulation {
   revision = 1;
   stored = rolloutOf();
@@ -209,7 +209,7 @@ class Simulation {
   }));
   readonly bad_from: number;
 
-  /** `bad_from`: the stage from which on the new version refuses what it should not. */
+  /** `bad_from`: the stage from which on the new version refuses valid messages. */
   constructor(bad_from: number) {
     this.bad_from = bad_from;
   }

@@ -1,67 +1,65 @@
 /**
- * What Shields count while two versions of a policy judge the same messages, as a record that can be stored
- * and summed. Pure. Who counts is `shield/policy/chain/comparisons.ts`.
+ * The counts of Shields while two versions of a policy judge the same messages, as a record that can be stored and
+ * summed. Pure. `shield/policy/chain/comparisons.ts` counts.
  */
 import { z } from "zod";
 
-/** The samples of each kind and policy; the first stay, for they are what led to a breach. */
+/** Samples of each kind and policy; the first ones are kept, since they led to a breach. */
 export const SAMPLES_OF_KIND = 3;
 const KINDS = ["refuse", "pass", "fault"] as const;
 /** The longest reason of a sample, in UTF-16 units. */
 export const SAMPLE_REASON_UNITS = 160;
-/** The buckets for each doubling of the fuel: a quantile is right within 5 %. */
+/** Buckets per doubling of the fuel: a quantile is accurate within 5 %. */
 const STEPS = 16;
-/** The least fuel that is told apart, in the units of `fuel_limit`: one instruction unit. */
+/** The smallest measured fuel, in the units of `fuel_limit`: one instruction unit. */
 const LEAST_FUEL = 1 / 500;
 const BUCKETS_MAX = 1_024;
 
 const Count = z.int().min(0);
 const Fuel = z.array(z.tuple([Count.max(BUCKETS_MAX), Count])).max(BUCKETS_MAX);
 
-/** A message in which new and old differ. */
+/** A message on which new and old version differ. */
 export const Sample = z.strictObject({
-  /** What the new version does to it. */
+  /** The new version's verdict. */
   would: z.enum(KINDS),
   user: z.string().max(256),
   /** "" for a connection that begins. */
   room: z.string().max(256),
-  /** The reason of whichever refused. */
+  /** The reason of the refusing version. */
   reason: z.string().max(SAMPLE_REASON_UNITS),
   /** Unix ms. */
   at_ms: Count,
 });
-/** One of them. */
 export type Sample = z.output<typeof Sample>;
 
-/** Two versions of one policy, compared. Connections and subscriptions count as messages. */
+/** Two compared versions of one policy. Connections and subscriptions count as messages. */
 export const PolicyTally = z.strictObject({
   name: z.string().max(64),
-  /** Messages that both have judged, or the one where there is one. */
+  /** Messages that both versions judged, or the only one. */
   compared: Count,
-  /** Of these: those that the new version judged in force. */
+  /** Of these: those for which the new version was in force. */
   enforced: Count,
   /** Of these: those that only the new version refuses. */
   refused: Count,
   /** Of these: those that only the old version refuses. */
   passed: Count,
-  /** Of these: those at which only the new version failed. They count as refused too. */
+  /** Of these: those on which only the new version failed. They count as refused, too. */
   faults: Count,
   /** Pairs of a bucket of `fuelBucket` and its count. */
   fuel_old: Fuel,
   fuel_new: Fuel,
   samples: z.array(Sample).max(SAMPLES_OF_KIND * KINDS.length),
 });
-/** One of them. */
 export type PolicyTally = z.output<typeof PolicyTally>;
 
-/** The bucket of an amount of fuel: each next one reaches 2^(1/16) times as far. */
+/** The bucket of an amount of fuel: each bucket reaches 2^(1/16) times as far as the one before. */
 export function fuelBucket(fuel: number): number {
   const units = fuel / LEAST_FUEL;
   if (!(units > 1)) return 0;
   return Math.min(BUCKETS_MAX, Math.ceil(STEPS * Math.log2(units)));
 }
 
-/** The fuel that the fraction `quantile` of the messages did not exceed, and how many there are. */
+/** The fuel that the fraction `quantile` of the messages did not exceed, and their number. */
 export function fuelAt(
   buckets: PolicyTally["fuel_new"],
   quantile: number,
@@ -82,7 +80,7 @@ function summedFuel(all: readonly PolicyTally["fuel_new"][]): [number, number][]
   return [...sums].sort(([a], [b]) => a - b);
 }
 
-/** The sum of what Shields have counted, by policy and in the order of names. */
+/** The sum of the Shields' counts, by policy and sorted by name. */
 export function summed(all: readonly (readonly PolicyTally[])[]): PolicyTally[] {
   const tallies = all.flat();
   const names = [...new Set(tallies.map(({ name }) => name))].sort();

@@ -1,11 +1,11 @@
 /**
- * The only place that builds or parses Spine subjects; docs/architecture.md#subjects lists
- * them. A subject is a branded string bound to its tenant; `assertSubject` checks it again at run time before it reaches a Spine engine.
+ * The only place that builds or parses Spine subjects; docs/architecture.md#subjects lists them. A subject is a branded
+ * string bound to its tenant; `assertSubject` checks it again at run time before it reaches a Spine engine.
  */
 import { ArqonError, idProblem, isId } from "@arqon/proto";
 
 declare const brand: unique symbol;
-/** One exact subject of tenant `T`: no wildcard in it. */
+/** One exact subject of tenant `T`, without wildcards. */
 export type Subject = string & { readonly [brand]: "subject" };
 /** A subject or a pattern with NATS wildcards `*` and `>`. */
 export type SubjectPattern = string & { readonly [brand]: "subject" | "pattern" };
@@ -23,7 +23,7 @@ function room(tenantId: string, roomId: string): string {
 
 type Subjects = Map<string, Map<string, Subject>>;
 
-/** Rooms whose `in` subject is remembered; as many more from before that. */
+/** Rooms in each of two generations of cached `in` subjects. */
 const ROOMS_MAX = 32_768;
 /** By tenant, then room. */
 let recent: Subjects = new Map();
@@ -36,7 +36,7 @@ function remember(tenantId: string, roomId: string, subject: Subject): Subject {
     recent = new Map();
     recent_rooms = 0;
   }
-  // A piece of the subject: the id as it came may be one of a longer text, and would keep that.
+  // A slice of the subject: the given id may be a slice of a longer text, and would keep that alive.
   const key = subject.slice(-roomId.length);
   const rooms = recent.get(tenantId);
   if (rooms === undefined) recent.set(tenantId, new Map([[key, subject]]));
@@ -45,7 +45,7 @@ function remember(tenantId: string, roomId: string, subject: Subject): Subject {
   return subject;
 }
 
-/** Every message needs it: checking two ids and making a string each time costs more than to remember. */
+/** Cached, since every message needs it: checking two ids and building a string each time costs more. */
 function inSubject(tenantId: string, roomId: string): Subject {
   const known = recent.get(tenantId)?.get(roomId);
   if (known !== undefined) return known;
@@ -65,7 +65,7 @@ export function tenantRoomsPattern(plane: RoomPlane, tenantId: string): SubjectP
   return `${plane}.t.${tenantId}.r.*` as SubjectPattern;
 }
 
-/** What is published to a durable room, before its log has taken it. */
+/** Messages published to a durable room, before its log has stored them. */
 export function logSubject(tenantId: string, roomId: string): Subject {
   return `log.${room(tenantId, roomId)}` as Subject;
 }
@@ -76,12 +76,12 @@ export function tenantLogPattern(tenantId: string): SubjectPattern {
   return `log.t.${tenantId}.r.*` as SubjectPattern;
 }
 
-/** As `logSubject`, of a tenant whose log shares a stream; `shard` says which. */
+/** As `logSubject`, for a tenant whose log shares a stream, `shard`. */
 export function sharedLogSubject(shard: string, tenantId: string, roomId: string): Subject {
   return `log.s.${shard}.${room(tenantId, roomId)}` as Subject;
 }
 
-/** As `tenantLogPattern`, of a tenant whose log shares a stream. */
+/** As `tenantLogPattern`, for a tenant whose log shares a stream. */
 export function sharedTenantPattern(shard: string, tenantId: string): SubjectPattern {
   if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
   return `log.s.${shard}.t.${tenantId}.r.*` as SubjectPattern;
@@ -97,14 +97,14 @@ export function commandSubject(tenantId: string, roomId: string): Subject {
   return `${room(tenantId, roomId)}.cmds` as Subject;
 }
 
-/** What all Brains together listen to for commands. */
+/** The commands that all Brains together subscribe to. */
 export const ALL_COMMANDS = "t.*.r.*.cmds" as SubjectPattern;
-/** A copy of what was published to a room, for the Brains' tap: never where subscribers listen. */
+/** A copy of a room's messages for the Brains' tap: subscribers never use it. */
 export function tapSubject(tenantId: string, roomId: string): Subject {
   return `tap.${room(tenantId, roomId)}` as Subject;
 }
 
-/** What all Brains together tap. */
+/** All tapped messages, for all Brains together. */
 export const ALL_TAPPED = "tap.t.>" as SubjectPattern;
 
 /** The tenant and room of `in.t.T.r.R`, also with `out` or `tap`, or of `t.T.r.R.cmds`; undefined for any other. */
@@ -119,7 +119,7 @@ export function parseRoomSubject(
   return shaped && isId(tenantId) && isId(roomId) ? { tenantId, roomId } : undefined;
 }
 
-/** What backends ask of rooms by request and reply: the last token says what. */
+/** Requests of backends about rooms; the last token is the verb. */
 export const ALL_API = "api.t.*.r.*.*" as SubjectPattern;
 
 /** The parts of `api.t.T.r.R.VERB`; undefined for any other. */
@@ -131,17 +131,17 @@ export function parseApiSubject(
   return is_shaped && isId(tenant_id) && isId(room_id) ? { tenant_id, room_id, verb } : undefined;
 }
 
-/** What every process of the cluster learns of presence: a node or Brain id in place of the last token. */
+/** Presence and cluster messages between processes: the last token is a node or Brain id. */
 const CLUSTER = {
-  /** Shield → Brains: what its members did, and that it lives. */
+  /** Shield → Brains: changes of its members, and its heartbeat. */
   announce: "sys.presence.announce",
-  /** Directly to one Shield or Brain: pulls, snapshots and their answers. */
+  /** To one Shield or Brain: pulls, snapshots and their answers. */
   direct: "sys.presence.to",
-  /** Brain → everybody: that it lives, and how far it has come. */
+  /** Brain → all: its heartbeat and progress. */
   beat: "sys.cluster.beat",
   /** Brain → Brain: a command for the room's owner. */
   commands: "sys.cluster.cmds",
-  /** Shield → Shield: what a client without WebSocket has sent, whose stream is there. */
+  /** Shield → Shield: frames of a client without WebSocket, to the Shield with its stream. */
   frames: "sys.cluster.frames",
   /** To one process that has asked all: their answers. */
   answers: "sys.cluster.answers",
@@ -162,22 +162,22 @@ export function everyProcess(kind: ProcessSubject): SubjectPattern {
   return `${CLUSTER[kind]}.*` as SubjectPattern;
 }
 
-/** Asks every Shield and Brain to say at once how it stands. */
+/** Asks every Shield and Brain to report its state at once. */
 export const HELLO = "sys.cluster.hello" as Subject;
 
-/** A Shield that stops tells the others which connections may come to them. */
+/** A stopping Shield tells the others which connections may move to them. */
 export const MOVING = "sys.cluster.moving" as Subject;
 
-/** What an operator asks all Shields and Brains; they answer on the `answers` of who asks. */
+/** An operator's question to all Shields and Brains; they answer on the `answers` of the sender. */
 export const CLUSTER_QUESTIONS = "sys.cluster.ask" as Subject;
 
-/** A room's changes of presence, from the Brain that owns it to the Shields that watch it. */
+/** A room's changes of presence, from its owner to the Shields that watch it. */
 export function presenceSubject(tenantId: string, roomId: string): Subject {
   room(tenantId, roomId);
   return `sys.presence.room.${tenantId}.${roomId}` as Subject;
 }
 
-/** `signals`: kicks and the like for connections of a tenant; `rooms`: births and ends of its rooms. */
+/** `signals`: kicks and other signals to connections of a tenant; `rooms`: creation and end of its rooms. */
 export type TenantPlane = "signals" | "rooms";
 
 /** A tenant's control subject. */
@@ -198,7 +198,7 @@ export function parseTenantSubject(subject: string): string | undefined {
   return shaped && rest.length === 0 && isId(tenantId) ? tenantId : undefined;
 }
 
-/** What is appended to a ledger, by the name of its stream. Only its stream listens. */
+/** Appends to a ledger, by the name of its stream. Only its stream subscribes. */
 export function ledgerSubject(name: string): Subject {
   return `ledger.${name}` as Subject;
 }
@@ -206,10 +206,10 @@ export function ledgerSubject(name: string): Subject {
 /** The stores of blocks: the first token of their subjects. */
 type BlockRoot = "journal" | "usage" | "ledger";
 
-/** Who stores blocks without being a node: no id. */
+/** Writers of blocks that are no nodes: `name` is no id. */
 const isFoldWriter = (name: string): boolean => name === "+hour" || name === "+day";
 
-/** Where a node's blocks of a tenant go. Only the store's stream listens. */
+/** A node's blocks of a tenant. Only the store's stream subscribes. */
 export function blockSubject(root: BlockRoot, tenantId: string, nodeId: string): Subject {
   if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
   if (idProblem(nodeId) !== undefined && !isFoldWriter(nodeId)) {
@@ -240,17 +240,17 @@ export function parseBlockSubject(
     : undefined;
 }
 
-/** Where refused messages of a subject are kept, if its mapping asks for it. */
+/** Refused messages of a subject, if its mapping keeps dead letters. */
 export function deadLetterSubject(subject: Subject): Subject {
   return `dlq.${subject}` as Subject;
 }
 
-/** Where mirrored traffic of a subject goes. */
+/** Mirrored traffic of a subject. */
 export function shadowSubject(subject: Subject): Subject {
   return `shadow.${subject}` as Subject;
 }
 
-/** Where shadow consumers say what they would have decided about a tenant's mirrored traffic. */
+/** The verdicts of shadow consumers on a tenant's mirrored traffic. */
 export function shadowVerdictsSubject(tenantId: string): Subject {
   if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
   return `shadow.verdicts.t.${tenantId}` as Subject;
@@ -272,7 +272,7 @@ export function requireRoomId(room_id: string): void {
   if (problem !== undefined) throw new ArqonError("invalid-room", problem);
 }
 
-/** As `requireRoomId`, of a pattern of rooms: a prefix of ids followed by `*`, or `*` alone. */
+/** As `requireRoomId`, for a pattern of rooms: a prefix of ids followed by `*`, or `*` alone. */
 export function requireRoomsPattern(pattern: string): void {
   if (pattern !== "*") requireRoomId(pattern.slice(0, -1));
 }

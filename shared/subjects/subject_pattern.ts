@@ -1,6 +1,7 @@
 /**
- * Patterns over Spine subjects, as mirror rules and schema mappings have them, and the table that finds the most specific one of many. Pure. Not NATS's wildcards: a `*` at the very end
- * stands for any remainder, dots included. What a client's room pattern means is `@arqon/proto`.
+ * Patterns over Spine subjects for mirror rules and schema mappings, and the table that finds the most specific one.
+ * Pure. Not NATS's wildcards: a `*` at the very end matches any remainder, dots included. `@arqon/proto` has clients'
+ * room patterns.
  */
 
 /** Longest pattern, in UTF-16 units, and most tokens of one. */
@@ -11,9 +12,9 @@ const TOKEN = /^[A-Za-z0-9_~:=$-]+$/;
 const PARTIAL = /^[A-Za-z0-9_~:=$-]*\*$/;
 
 /**
- * What is wrong with a pattern, in words; undefined: nothing. A pattern is tokens with dots between
- * them; a token `*` is any one token, a last token `>` one or more, and a `*` at the very end, alone or
- * after the beginning of a token, any remainder.
+ * What is wrong with a pattern; undefined: nothing. A pattern is tokens with dots between them; a token `*` is any one
+ * token, a last token `>` one or more, and a `*` at the very end, alone or after the beginning of a token, any
+ * remainder.
  */
 export function patternProblem(text: string): string | undefined {
   if (text.length > PATTERN_UNITS) return `more than ${PATTERN_UNITS} characters`;
@@ -31,7 +32,7 @@ export function patternProblem(text: string): string | undefined {
   return undefined;
 }
 
-/** Length of what a pattern says before its first wildcard, in UTF-16 units. */
+/** Length of a pattern before its first wildcard, in UTF-16 units. */
 function literalUnits(text: string): number {
   const wildcard = text.search(/[*>]/);
   return wildcard === -1 ? text.length : wildcard;
@@ -44,11 +45,11 @@ export function canMatchBelow(pattern: string, prefix: string): boolean {
     (literal.length < pattern.length && prefix.startsWith(literal));
 }
 
-/** A pattern that matched. Equal objects for equal answers of one table. */
+/** A matching pattern. The same object for equal answers of one table. */
 export interface PatternMatch<T> {
   readonly pattern: string;
   readonly value: T;
-  /** Higher is more specific; ties are broken by the text, so that every process says the same. */
+  /** Higher is more specific; ties are broken by the text, so that every process agrees. */
   readonly specificity: number;
 }
 
@@ -56,12 +57,12 @@ export interface PatternMatch<T> {
 export interface PatternTable<T> {
   readonly size: number;
   /**
-   * The most specific pattern that matches: the longest text before the first wildcard wins; then the
-   * one that says more after it; then exact before `>` before a trailing `*`. Takes time by the length
-   * of the subject, and at most logarithmic time by the number of patterns.
+   * The most specific match: the longest text before the first wildcard wins; then the one with more text after it;
+   * then exact before `>` before a trailing `*`. Takes time by the length of the subject, and at most logarithmic time
+   * by the number of patterns.
    */
   match(subject: string): PatternMatch<T> | undefined;
-  /** Every pattern that matches, the most specific first. For explanations, not for the message path. */
+  /** Every match, the most specific first. For explanations, not for the message path. */
   all(subject: string): PatternMatch<T>[];
 }
 
@@ -81,8 +82,8 @@ function specificityOf(text: string): number {
 }
 
 /**
- * Negative when `a` is more specific than `b`, positive when `b` is, 0 for the same pattern. Only
- * meaningful for two that match the same subject.
+ * Negative if `a` is more specific than `b`, positive if `b` is, 0 for the same pattern. Only meaningful for two that
+ * match the same subject.
  */
 export function compareSpecificity(
   a: Pick<PatternMatch<unknown>, "pattern" | "specificity">,
@@ -92,7 +93,7 @@ export function compareSpecificity(
   return a.pattern < b.pattern ? -1 : a.pattern > b.pattern ? 1 : 0;
 }
 
-/** A beginning of a remainder, and the next shorter beginning that is one of this. */
+/** A prefix of a remainder, and the longest shorter one that is a prefix of this. */
 interface Beginning<T> {
   readonly text: string;
   readonly match: PatternMatch<T>;
@@ -105,9 +106,9 @@ class Node<T> {
   any: Node<T> | undefined;
   /** The pattern that ends here. */
   end: PatternMatch<T> | undefined;
-  /** The pattern that goes on with `>`. */
+  /** The pattern that continues with `>`. */
   tokens: PatternMatch<T> | undefined;
-  /** Patterns that go on with the beginning of a token and `*`; sorted by `seal`. */
+  /** Patterns that continue with the beginning of a token and `*`; sorted by `seal`. */
   readonly open = new Map<string, PatternMatch<T>>();
   #beginnings: Beginning<T>[] = [];
 
@@ -122,7 +123,7 @@ class Node<T> {
     this.any?.seal();
   }
 
-  /** The longest beginning of what the subject says from `at` on. */
+  /** The longest prefix of the subject from `at` on. */
   longestOpen(subject: string, at: number): Beginning<T> | undefined {
     const beginnings = this.#beginnings;
     if (beginnings.length === 0) return undefined;
@@ -134,8 +135,7 @@ class Node<T> {
       if (beginnings[middle]!.text <= remainder) low = middle + 1;
       else high = middle;
     }
-    // Of all beginnings of the remainder, the longest is the greatest text that is not after it, or
-    // one of the beginnings of that text.
+    // The longest prefix of the remainder is the greatest text that does not sort after it, or a prefix of that text.
     let found = beginnings[low - 1];
     while (found !== undefined && !remainder.startsWith(found.text)) found = found.shorter;
     return found;
@@ -173,7 +173,7 @@ function add<T>(root: Node<T>, pattern: string, value: T): boolean {
   return is_new;
 }
 
-/** Calls `found` for what matches, of trailing `*` at one place only the longest unless `every`. */
+/** Calls `found` for each match, of trailing `*` at one place only the longest unless `every`. */
 function walk<T>(
   node: Node<T>,
   subject: string,
@@ -200,8 +200,8 @@ function walk<T>(
 }
 
 /**
- * Compiles patterns with what they stand for; of two equal ones the later counts. Throws TypeError,
- * with what is wrong, for a text that is no pattern.
+ * Compiles patterns with their values; of two equal ones the later wins. Throws TypeError, naming the fault, for an
+ * invalid pattern.
  */
 export function compilePatterns<T>(
   entries: Iterable<readonly [pattern: string, value: T]>,

@@ -1,4 +1,6 @@
-/** Which pattern matches which subject, and which of several wins; compared with a plain reading of the rules. */
+/**
+ * Which pattern matches which subject, and which of several wins; compared with a literal implementation of the rules.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -10,7 +12,7 @@ import {
 
 const tableOf = (...patterns: string[]) => compilePatterns(patterns.map((text) => [text, text]));
 
-/** What docs/governance.md#mirroring says a pattern means, as one regular expression. */
+/** The meaning of a pattern in docs/governance.md#mirroring, as one regular expression. */
 function plainly(pattern: string, subject: string): boolean {
   const escaped = pattern.replace(/[.$]/g, "\\$&");
   const open = escaped.endsWith(">")

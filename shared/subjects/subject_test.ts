@@ -1,4 +1,4 @@
-/** Properties of the subject builders: what is built reads back, and nothing else can be built. */
+/** Properties of the subject builders: a built subject parses back, and no other text parses. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, isId } from "@arqon/proto";
@@ -20,7 +20,7 @@ import { exactSubject, subjectPattern } from "../spine/testing/subjects.ts";
 
 const id = fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/);
 const plane = fc.constantFrom("in" as const, "out" as const);
-/** Any text, and texts that look like ids but are not. */
+/** Any text, and texts that resemble ids. */
 const notId = fc.oneof(
   fc.string({ unit: anyCharacter }),
   fc.constantFrom("", ".", "*", ">", "a.b", "a b", "a\u0000", "a*", "é", "x".repeat(65), "a\n"),
@@ -38,7 +38,7 @@ function reasonOf(build: () => unknown): Reason {
   assert.fail("expected a refusal");
 }
 
-/** NATS matching, written plainly from its documentation. */
+/** NATS matching, implemented from its documentation. */
 function natsMatches(pattern: string, subject: string): boolean {
   const [wanted, given] = [pattern.split("."), subject.split(".")];
   if (wanted.at(-1) === ">") {

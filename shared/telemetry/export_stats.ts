@@ -1,15 +1,13 @@
-/**
- * Counts the exports of a process by OTLP, of traces and of metrics alike. Not the exporting.
- */
+/** Counts the OTLP exports of a process, for traces and metrics. It does not export. */
 import { Counter } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 
-/** What is exported. */
+/** The exported signals. */
 export type Signal = "traces" | "metrics";
 
 const NAME = "arqon_otlp_exports_total";
 
-/** Counts one export of `signal` as `ok` or `failed`; made once a registry, whoever asks first. */
+/** Counts one export of `signal` as `ok` or `failed`; created once per registry. */
 export function exportCounter(
   registry: Registry,
   signal: Signal,
@@ -21,7 +19,7 @@ export function exportCounter(
     labelNames: ["signal", "outcome"],
     registers: [registry],
   });
-  // Both exist from the start, so that a rate can be taken of the first failure.
+  // Both series exist from the start, so that a rate sees the first failure.
   for (const outcome of ["ok", "failed"] as const) counter.inc({ signal, outcome }, 0);
   return (outcome) => counter.inc({ signal, outcome });
 }

@@ -1,7 +1,6 @@
 /**
- * A registry's metrics in the form that OpenTelemetry's exporters take: counters as monotonic sums,
- * gauges, histograms with explicit bounds, all cumulative since the process started. Names and labels
- * stay as they are on /metrics. Sends nothing.
+ * A registry's metrics in the form of OpenTelemetry's exporters: counters as monotonic sums, gauges, histograms with
+ * explicit bounds, all cumulative since the process started. Names and labels are those of /metrics. Sends nothing.
  */
 import { ValueType } from "@opentelemetry/api";
 import type { HrTime } from "@opentelemetry/api";
@@ -11,7 +10,7 @@ import type { Registry } from "../metrics/metrics.ts";
 
 type Labels = Record<string, string | number>;
 
-/** One sample as prom-client gives it. */
+/** One sample of prom-client. */
 interface Sample {
   readonly labels: Labels;
   readonly value: number;
@@ -19,7 +18,7 @@ interface Sample {
   readonly metricName?: string;
 }
 
-/** One family as prom-client gives it. */
+/** One family of prom-client. */
 interface Family {
   readonly name: string;
   readonly help: string;
@@ -27,7 +26,7 @@ interface Family {
   readonly values: readonly Sample[];
 }
 
-/** Between which times the values were counted; Unix ms. */
+/** The period of the values, Unix ms. */
 export interface Span {
   readonly start_ms: number;
   readonly end_ms: number;
@@ -40,7 +39,7 @@ function hrTime(unix_ms: number): HrTime {
   return [seconds, Math.round((unix_ms - seconds * 1_000) * 1_000_000)];
 }
 
-/** UCUM, from the end of a name; a contract's name that does not say stays without. */
+/** The UCUM unit from the end of a name; none if the name has no unit. */
 export function unitOf(name: string): string {
   const plain = name.replace(/_total$/, "");
   if (plain.endsWith("_seconds")) return "s";
@@ -54,10 +53,10 @@ function attributesOf(labels: Labels): Record<string, string> {
 
 type Histogram = HistogramMetricData["dataPoints"][number]["value"];
 
-/** A histogram's samples, still apart. */
+/** A histogram's samples before they are joined. */
 interface Collected {
   readonly labels: Labels;
-  /** Upper bound and how many were at most that. */
+  /** Upper bound, and the count up to it. */
   readonly buckets: [le: number, cumulative: number][];
   sum: number;
   count: number;
@@ -95,7 +94,7 @@ function histogramPoints(values: readonly Sample[]): Point<Histogram>[] {
   }));
 }
 
-/** One family; undefined for a kind that we make none of. */
+/** One family; undefined for a kind that we never create. */
 function toMetric({ name, help, type, values }: Family, span: Span): MetricData | undefined {
   const descriptor = {
     name,
@@ -119,7 +118,7 @@ function toMetric({ name, help, type, values }: Family, span: Span): MetricData 
   return { ...common, dataPointType: DataPointType.SUM, dataPoints, isMonotonic: true };
 }
 
-/** Everything on the registry, read now. A family without a series has no point, as on /metrics. */
+/** The whole registry, read now. A family without series has no points, as on /metrics. */
 export async function metricsData(registry: Registry, span: Span): Promise<MetricData[]> {
   const families = await registry.getMetricsAsJSON() as unknown as Family[];
   return families.flatMap((family) => toMetric(family, span) ?? []);

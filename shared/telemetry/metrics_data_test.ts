@@ -1,4 +1,4 @@
-/** A registry as OpenTelemetry's exporters take it, compared with its page. */
+/** A registry in the form of OpenTelemetry's exporters, compared with its page. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { AggregationTemporality, DataPointType } from "@opentelemetry/sdk-metrics";

@@ -1,6 +1,6 @@
 /**
- * Sends what /metrics shows to an OpenTelemetry collector, by OTLP over HTTP with Protobuf. Loaded by
- * `metrics_start.ts` and by nobody else, for the packages that it needs.
+ * Sends the metrics of /metrics to an OpenTelemetry collector, by OTLP over HTTP with Protobuf. Only `metrics_start.ts`
+ * loads it, because of its packages.
  */
 import { ExportResultCode, SDK_INFO } from "@opentelemetry/core";
 import type { ExportResult } from "@opentelemetry/core";
@@ -41,9 +41,9 @@ export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "no
   readonly readTextFile: ReadFile;
 }
 
-/** A collector that was down a moment ago is not waited for at the end. */
+/** How long the end waits for a collector whose last export failed. */
 const LOST_MS = 500;
-/** Exports under way at once; with the timeout below the interval there is one. */
+/** Concurrent exports; with the timeout below the interval there is one. */
 const CONCURRENCY = 2;
 /** Longest text of an error in the log. */
 const CAUSE_CHARACTERS = 200;
@@ -62,7 +62,7 @@ function producerOf(
   };
 }
 
-/** The exporter, with its failures counted, and told when they begin and when they are over. */
+/** The exporter, which counts failures and logs when they begin and end. */
 class WatchedExporter implements PushMetricExporter {
   readonly #exporter: PushMetricExporter;
   readonly #log: Logger;
@@ -108,16 +108,15 @@ class WatchedExporter implements PushMetricExporter {
 }
 
 /**
- * Exports all metrics of the registry every `metrics_interval_ms` from now on. A collector that does
- * not answer costs one request at a time, of `timeout_ms` at most; what it did not take is not kept,
- * since the next export has the totals.
+ * Exports all metrics of the registry every `metrics_interval_ms`. An unresponsive collector costs one request at a
+ * time, of `timeout_ms` at most; a failed export is not retried, since the next one has the totals.
  */
 export function startMetricsExport(
   options: MetricsExportOptions,
   target: OtlpTarget,
 ): MetricsExport {
   const { metrics_interval_ms, timeout_ms } = options.telemetry;
-  // The SDK wants one export to be over before the next is due.
+  // The SDK requires one export to end before the next is due.
   const timeoutMillis = Math.min(timeout_ms, metrics_interval_ms);
   const otlp = new OTLPMetricExporter({ ...target, timeoutMillis, concurrencyLimit: CONCURRENCY });
   const exporter = new WatchedExporter(otlp, options);
@@ -134,7 +133,7 @@ export function startMetricsExport(
     const late = Promise.withResolvers<void>();
     const limit_ms = exporter.failing ? Math.min(LOST_MS, timeoutMillis) : timeoutMillis;
     const timer = setTimeout(late.resolve, limit_ms);
-    // What went wrong has been counted and told.
+    // The failure was counted and logged.
     await Promise.race([reader.shutdown().catch(() => {}), late.promise]);
     clearTimeout(timer);
   };

@@ -1,4 +1,4 @@
-/** Metrics to a collector that is there, that is not, and that comes back; over real HTTP. */
+/** Metrics to a collector that runs, that does not, and that recovers; over real HTTP. */
 import assert from "node:assert/strict";
 import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
 import { configFrom } from "../config/load.ts";
@@ -112,7 +112,7 @@ Deno.test({
     deaf.close();
     await accepting;
   },
-  // The request that was given up ends with its socket, some turns later.
+  // The cancelled request ends with its socket, some turns later.
   sanitizeOps: false,
   sanitizeResources: false,
 });

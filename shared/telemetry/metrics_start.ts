@@ -1,11 +1,11 @@
 /**
- * Metrics by OTLP as the rest of the process sees them: started with it and ended with it. Loads the
- * OpenTelemetry SDK (`metrics_export.ts`) only when the config names a collector and wants metrics.
+ * The OTLP export of metrics, started and ended with the process. Loads the OpenTelemetry SDK (`metrics_export.ts`)
+ * only if the config names a collector and enables metrics.
  */
 import { otlpTarget } from "./resource.ts";
 import type { MetricsExport, MetricsExportOptions } from "./metrics_export.ts";
 
-/** Undefined when the config names no collector or wants no metrics. */
+/** Undefined if the config names no collector or disables metrics. */
 export async function openMetricsExport(
   options: MetricsExportOptions,
 ): Promise<MetricsExport | undefined> {

@@ -1,7 +1,6 @@
 /**
- * The sender and the receiver of everything that leaves the process by OTLP: the attributes of the
- * process and the address of the collector. Loads no OpenTelemetry package, so that a `main.ts` may
- * use it.
+ * The source and the target of everything that the process exports by OTLP: the attributes of the process and the
+ * address of the collector. Loads no OpenTelemetry package, so that a `main.ts` may use it.
  */
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "../logs/log.ts";
@@ -28,24 +27,24 @@ export function telemetryResource(
   };
 }
 
-/** What the exporters of the npm SDK take. */
+/** The options of the npm SDK's exporters. */
 export interface OtlpTarget {
   readonly url: string;
-  /** Gives the headers; called before each export. */
+  /** Returns the headers; called before each export. */
   readonly headers: () => Promise<Record<string, string>>;
-  /** How long one export may take, its retries with it. */
+  /** Timeout of one export, retries included. */
   readonly timeoutMillis: number;
 }
 
-/** How the file of `headers_file` is read, and who learns that it can no longer be. */
+/** Reads the file of `headers_file`, and is notified if it fails later. */
 export interface HeadersSource {
   readonly read: ReadFile;
   readonly log?: Logger;
 }
 
 /**
- * Where a signal goes: `otlp_url` with `/v1/traces` or `/v1/metrics` at its end. Undefined when there is
- * no collector. Throws a ConfigError when `headers_file` cannot be used.
+ * The URL of a signal: `otlp_url` followed by `/v1/traces` or `/v1/metrics`. Undefined without a collector. Throws a
+ * ConfigError if `headers_file` cannot be used.
  */
 export function otlpTarget(
   telemetry: Pick<Config["telemetry"], "otlp_url" | "headers_file" | "timeout_ms">,
@@ -62,7 +61,7 @@ export function otlpTarget(
   };
 }
 
-/** The headers of each export, as the file has them now. Throws a ConfigError. */
+/** The headers of each export, read from the current file. Throws a ConfigError. */
 export function telemetryHeaders(
   { headers_file }: Pick<Config["telemetry"], "headers_file">,
   { read, log }: HeadersSource,

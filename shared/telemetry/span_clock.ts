@@ -1,9 +1,9 @@
 /**
- * The clock of spans: Unix time, as spans of several processes are compared, with the resolution of a
- * monotonic clock, as a span may take microseconds. Not for anything that must not go back.
+ * The clock of spans: Unix time, since spans of several processes are compared, with the resolution of a monotonic
+ * clock, since a span may take microseconds. It may go back.
  */
 
-/** Further apart than this, the wall clock has been set, or has been corrected often enough. */
+/** A larger difference means that the wall clock was set, or was corrected often enough. */
 const APART_MS = 5;
 
 /** Unix ms with fractions. `now` is Unix ms, `monotonic_ms` as `performance.now`. */

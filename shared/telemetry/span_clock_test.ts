@@ -1,4 +1,4 @@
-/** The clock of spans beside the two that it is made of. */
+/** The clock of spans beside the two clocks it is made of. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { spanClock } from "./span_clock.ts";

@@ -1,7 +1,6 @@
 /**
- * The spans of the Spine itself: of a message with a recorded trace, from its hand-over until it is
- * confirmed or answered. Receivers go on below that span. A message without a recorded trace costs
- * a look at its headers.
+ * The Spine's spans: for a message with a recorded trace, from sending until it is confirmed or answered. Receivers'
+ * spans are children of it. A message without a recorded trace costs one check of its headers.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Spine } from "../spine/contract/spine.ts";
@@ -11,7 +10,7 @@ import { parseTraceparent, TRACEPARENT } from "./trace_context.ts";
 import type { TraceContext } from "./trace_context.ts";
 import type { Span, SpanAttributes, Tracing } from "./tracing.ts";
 
-/** Something on its way to the Spine, of a recorded trace. */
+/** A message for the Spine, with a recorded trace. */
 export interface Sending {
   readonly subject: string;
   readonly size_bytes: number;
@@ -19,13 +18,13 @@ export interface Sending {
   readonly parent: TraceContext;
 }
 
-/** A span under way, and the headers that say so to receivers. */
+/** A running span, and the headers that pass it to receivers. */
 export interface SentSpan {
   readonly span: Span;
   readonly headers: SpineHeaders;
 }
 
-/** The engine as OpenTelemetry's `messaging.system`; the embedded one is no system of its own. */
+/** The engine as OpenTelemetry's `messaging.system`; the embedded one is none. */
 export function messagingSystem({ status }: Pick<Spine, "status">): string {
   return status.engine === "nats" ? "nats" : "arqon";
 }
@@ -37,20 +36,20 @@ function serverOf({ status }: Pick<Spine, "status">): SpanAttributes {
   return host === undefined ? {} : { "server.address": host, "server.port": Number(port) };
 }
 
-/** Tenant and room of a subject, if it is a room's. */
+/** Tenant and room of a room's subject. */
 export function roomAttributes(subject: string): SpanAttributes {
   const at = parseRoomSubject(subject);
   return at === undefined ? {} : { "arqon.tenant": at.tenantId, "arqon.room": at.roomId };
 }
 
-/** The recorded trace that the headers go on with; no allocation where there is none. */
+/** The recorded trace in the headers; no allocation if there is none. */
 export function recordedIn(headers: SpineHeaders | undefined): TraceContext | undefined {
   const given = headers?.[TRACEPARENT];
   const parent = given === undefined ? undefined : parseTraceparent(given);
   return parent?.sampled === true ? parent : undefined;
 }
 
-/** Begins the span of something that is sent. */
+/** Starts the span of a sent message. */
 export function sentSpan(
   tracing: Tracing,
   spine: Pick<Spine, "status">,
@@ -71,13 +70,13 @@ export function sentSpan(
   return { span, headers: { ...headers, [TRACEPARENT]: span.traceparent } };
 }
 
-/** Ends the span, as failed when there is an error. */
+/** Ends the span, as failed if there is an error. */
 export function endSent({ span }: SentSpan, error?: unknown): void {
   if (error !== undefined) span.fail(error instanceof ArqonError ? error.reason : "internal");
   span.end();
 }
 
-/** Requests with a span each, until the answer. Rejects as `spine.request` does. */
+/** Wraps requests in a span each, until the answer. Rejects as `spine.request` does. */
 export function tracedRequests(
   spine: Pick<Spine, "request" | "status">,
   tracing: Tracing,

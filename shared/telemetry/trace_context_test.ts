@@ -1,4 +1,4 @@
-/** traceparent as W3C writes it, and as anybody may send it. */
+/** traceparent in the form of W3C, and in the forms clients may send. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { formatTraceparent, parseTraceparent } from "./trace_context.ts";

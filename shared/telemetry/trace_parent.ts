@@ -1,7 +1,6 @@
 /**
- * The `traceparent` that a client put into the headers of its envelope. Reads it from the scanned bytes:
- * a message without one costs a comparison a header and no allocation. What it means for sampling is
- * `shield/traces/traces.ts`.
+ * The `traceparent` in the headers of a client's envelope. Read from the scanned bytes: a message without one costs one
+ * comparison per header and no allocation. `shield/traces/traces.ts` decides what it means for sampling.
  */
 import type { ScannedEnvelope, SpannedBytes } from "@arqon/proto";
 import { parseTraceparent, TRACEPARENT } from "./trace_context.ts";
@@ -11,10 +10,7 @@ const NAME = new TextEncoder().encode(TRACEPARENT);
 const CASE_BIT = 0x20;
 const decoder = new TextDecoder();
 
-/**
- * Whether these bytes are the header's name. All its characters are letters, so one bit makes the
- * difference of case.
- */
+/** Whether these bytes are the header's name. It has letters only, so one bit ignores case. */
 function isName(bytes: SpannedBytes, start: number, end: number): boolean {
   if (end - start !== NAME.length) return false;
   for (let index = 0; index < NAME.length; index++) {
@@ -23,17 +19,14 @@ function isName(bytes: SpannedBytes, start: number, end: number): boolean {
   return true;
 }
 
-/**
- * The trace context of an envelope: `invalid` when there is one that cannot be read, undefined when
- * there is none.
- */
+/** The trace context of an envelope: `invalid` if it cannot be parsed, undefined if there is none. */
 export type ClientContext = TraceContext | "invalid" | undefined;
 
 type Headers = Pick<ScannedEnvelope, "bytes" | "header_spans">;
 
 /**
- * Reads the context that a client put into its headers. The name counts in any case, as with every
- * header; the scanner has refused an envelope with two of them.
+ * Reads the context in a client's headers. The name's case is ignored, as for every header; the scanner has refused
+ * duplicates.
  */
 export function clientContext({ bytes, header_spans: spans }: Headers): ClientContext {
   for (let at = 0; at < spans.length; at += 4) {
@@ -44,7 +37,7 @@ export function clientContext({ bytes, header_spans: spans }: Headers): ClientCo
   return undefined;
 }
 
-/** The trace id of the client's context; undefined when it gave none that can be read. */
+/** The trace id of the client's context; undefined if there is no valid one. */
 export function clientTraceId(envelope: Headers): string | undefined {
   const context = clientContext(envelope);
   return context === undefined || context === "invalid" ? undefined : context.trace_id;
@@ -52,18 +45,14 @@ export function clientTraceId(envelope: Headers): string | undefined {
 
 type Traced = Headers & Pick<ScannedEnvelope, "trace_id">;
 
-/**
- * The trace id that the client named, by the envelope's field or by `traceparent`; "" when it named
- * none.
- */
+/** The client's trace id, from the envelope's field or from `traceparent`; "" if there is none. */
 export function givenTraceId(envelope: Traced): string {
   return envelope.trace_id === "" ? clientTraceId(envelope) ?? "" : envelope.trace_id;
 }
 
 /**
- * The key that decides whether a message belongs to a share, of what is mirrored or of a policy's
- * rollout. A trace that the Shield begins, recorded or not, covers one message alone, and as a key it
- * would cut its session in two.
+ * The key that decides whether a message is in a share, of a mirror or of a policy's rollout. A trace that the Shield
+ * starts covers one message only, and as a key it would split its session.
  */
 export function shareKey(
   envelope: Traced,

@@ -1,17 +1,16 @@
 /**
- * Decides which traces are recorded: the parent decides, else a ratio by trace id, and refusals may
- * be recorded though nobody asked for it. What a client can cause is bounded by a token bucket.
- * Pure: time is an argument.
+ * Decides which traces are recorded: the parent decides, else a ratio by trace id, and refusals may be recorded without
+ * a request. A token bucket limits what clients can cause. Pure: time is an argument.
  */
 import type { TraceContext } from "./trace_context.ts";
 
 /** From `[telemetry]`. */
 export interface SamplerOptions {
-  /** Share of the traces that begin here, in [0, 1]. */
+  /** Share of the traces started here, in [0, 1]. */
   readonly ratio: number;
-  /** Traces a second that clients may ask for; as many at once. */
+  /** Traces per second that clients may request; also the burst. */
   readonly per_second: number;
-  /** Refusals count as asked for. */
+  /** Whether refusals count as requested. */
   readonly on_error: boolean;
 }
 
@@ -41,10 +40,10 @@ export function randomnessOfBytes(bytes: Uint8Array): number {
   return high * 2 ** 29 + low;
 }
 
-/** As OpenTelemetry's consistent sampling has it: in is what is not below. */
+/** As in OpenTelemetry's consistent sampling: values not below the threshold are sampled. */
 const belowOf = (ratio: number) => Math.ceil((1 - ratio) * 2 ** RANDOM_BITS);
 
-/** The sampler; one a process. Its options may change while it runs. Its answers cost no allocation. */
+/** The sampler; one per process. Its options may change while it runs. Its answers allocate nothing. */
 export class TraceSampler {
   readonly #options: SamplerOptions;
   #ratio: number;
@@ -62,20 +61,20 @@ export class TraceSampler {
     this.#filled_ms = now_ms;
   }
 
-  /** Whether spans below a client's span are recorded: if it says so and the bound allows it. */
+  /** Whether children of a client's span are recorded: if it requests that and the limit allows it. */
   takesChild({ sampled }: TraceContext, now_ms: number): boolean {
     return sampled && this.#take(now_ms);
   }
 
   /**
-   * Whether a trace is recorded whose id a client chose, but no parent. The same on every Shield but
-   * for the bound, and what a smaller ratio takes a larger one takes too.
+   * Whether a trace with a client's id, but without a parent, is recorded. The same on every Shield except for the
+   * limit; a larger ratio includes everything of a smaller one.
    */
   takesRoot(trace_id: string, now_ms: number): boolean {
     return randomnessOf(trace_id) >= this.#threshold && this.#take(now_ms);
   }
 
-  /** Whether a trace is recorded that begins here, with these 16 random bytes for its id. */
+  /** Whether a trace that starts here is recorded; `trace_id` has 16 random bytes. */
   takesNew(trace_id: Uint8Array): boolean {
     return randomnessOfBytes(trace_id) >= this.#threshold;
   }

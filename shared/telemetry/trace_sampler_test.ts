@@ -1,4 +1,4 @@
-/** Who is sampled: by the parent, by the ratio, within the bound. */
+/** Sampling by the parent, by the ratio, and within the limit. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { randomnessOf, randomnessOfBytes, TraceSampler } from "./trace_sampler.ts";

@@ -1,6 +1,6 @@
 /**
- * Traces as the rest of the process sees them: a span under way, and where spans begin. `tracing_start.ts` makes a
- * `Tracing` when the config names a collector and wants traces; else there is none, and callers only look for one.
+ * Traces for the rest of the process: running spans, and where they start. `tracing_start.ts` makes a `Tracing` if the
+ * config names a collector and enables traces; otherwise there is none, and callers only check for it.
  */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
@@ -9,22 +9,22 @@ import type { TelemetryResource } from "./resource.ts";
 import type { SpanParent } from "./trace_context.ts";
 import type { TraceSampler } from "./trace_sampler.ts";
 
-/** What a span is to its parent, as OpenTelemetry has it. */
+/** The role of a span, as in OpenTelemetry. */
 export type SpanKind = "internal" | "server" | "client" | "producer" | "consumer";
 
-/** What is known of a span. Never a token, and of a payload or headers only what policies log of them. */
+/** Attributes of a span. Never a token, and of a payload or headers only what policies log of them. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>;
 
-/** A span under way, recorded. It reaches the collector after `end`. */
+/** A running, recorded span. It reaches the collector after `end`. */
 export interface Span {
   readonly trace_id: string;
-  /** The context of this span, for whoever goes on with the trace. */
+  /** The context of this span, for child spans elsewhere. */
   readonly traceparent: string;
   readonly ended: boolean;
-  /** Begins a span below this one; at `start_ms`, else now. */
+  /** Starts a child span at `start_ms`, else now. */
   child(name: string, kind: SpanKind, attributes?: SpanAttributes, start_ms?: number): Span;
   set(attributes: SpanAttributes): void;
-  /** Something that happened now. The caller bounds how many there are, and their texts. */
+  /** Adds an event of now. The caller limits their number, and their texts. */
   event(name: string, attributes: SpanAttributes): void;
   /** Marks it as failed, with a reason of proto/errors.json. */
   fail(reason: string): void;
@@ -32,7 +32,7 @@ export interface Span {
   end(end_ms?: number): void;
 }
 
-/** How a span begins. */
+/** The start of a span. */
 export interface SpanStart {
   readonly name: string;
   readonly kind: SpanKind;
@@ -47,15 +47,15 @@ export interface Tracing {
   readonly sampler: TraceSampler;
   /** Unix ms with fractions; the clock of spans and of the sampler. */
   now_ms(): number;
-  /** Begins a span. Who calls it has asked the sampler, or goes on with a trace that is recorded. */
+  /** Starts a span. The caller has asked the sampler, or continues a recorded trace. */
   start(start: SpanStart): Span;
-  /** Counts a `traceparent` that was none, or not that of its message's trace. */
+  /** Counts a `traceparent` that was invalid, or differed from its message's trace. */
   countInvalid(): void;
-  /** Sends what is queued and ends. Resolves within `telemetry.timeout_ms`, collector or not. */
+  /** Sends what is queued and ends. Resolves within `telemetry.timeout_ms`, with or without a collector. */
   stop(): Promise<void>;
 }
 
-/** What tracing needs of the process. */
+/** The dependencies and settings of `startTracing`. */
 export interface TracingOptions extends Pick<Env, "registry" | "log"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;

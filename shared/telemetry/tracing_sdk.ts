@@ -1,6 +1,6 @@
 /**
- * Traces by the OpenTelemetry SDK: spans, their queue, their export by OTLP. Loaded by `tracing.ts` and
- * by nobody else. Who is sampled was decided before (`trace_sampler.ts`).
+ * Traces by the OpenTelemetry SDK: spans, their queue, their OTLP export. Only `tracing.ts` loads it.
+ * `trace_sampler.ts` has sampled before.
  */
 import { ROOT_CONTEXT, SpanKind as OtelKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { Context, Span as OtelSpan, Tracer } from "@opentelemetry/api";
@@ -48,7 +48,7 @@ const KINDS: Readonly<Record<SpanKind, OtelKind>> = {
   consumer: OtelKind.CONSUMER,
 };
 
-/** Between the SDK's queue and its exporter, and before that queue: bounds it and counts. */
+/** Between the SDK's queue and its exporter, and before that queue: limits and counts spans. */
 class SpanQueue implements SpanProcessor, SpanExporter {
   readonly #exporter: SpanExporter;
   readonly #batches: BatchSpanProcessor;
@@ -101,7 +101,7 @@ class SpanQueue implements SpanProcessor, SpanExporter {
     });
   }
 
-  /** One line when exports begin to fail, one when they work again. */
+  /** Logs once when exports begin to fail, and once when they work again. */
   #tell(ok: boolean, error: Error | undefined): void {
     if (ok !== this.#failing) return;
     this.#failing = !ok;
@@ -136,7 +136,7 @@ function registerDropped(registry: Registry, dropped: () => number, waiting: () 
 
 /** Random span ids; a trace has its id before it has a span. */
 class Ids extends RandomIdGenerator {
-  /** The id of the trace that begins next. */
+  /** The id of the next trace. */
   next = "";
 
   override generateTraceId = (): string => this.next;
@@ -232,7 +232,7 @@ async function within(timeout_ms: number, promise: Promise<void>): Promise<void>
   clearTimeout(timer);
 }
 
-/** What the configuration says of sampling at the moment. */
+/** The sampling options of the current configuration. */
 function samplerOptions(telemetry: TracingOptions["telemetry"]): SamplerOptions {
   return {
     get ratio() {
@@ -247,7 +247,7 @@ function samplerOptions(telemetry: TracingOptions["telemetry"]): SamplerOptions 
   };
 }
 
-/** Starts it. Sends nothing on its own: only what spans begin and end. */
+/** Starts the SDK. It sends nothing except spans. */
 export function openTracing(options: TracingOptions, target: OtlpTarget): Tracing {
   const { telemetry, resource, registry, now_ms } = options;
   const ids = new Ids();
@@ -269,7 +269,7 @@ export function openTracing(options: TracingOptions, target: OtlpTarget): Tracin
     now_ms,
     start: spansOf(provider.getTracer("arqon", resource["service.version"]), ids, now_ms),
     countInvalid: () => invalid.inc(),
-    // What does not reach the collector is counted where it was exported.
+    // Spans that do not reach the collector are counted at the export.
     stop: () => within(telemetry.timeout_ms, provider.shutdown().catch(() => {})),
   };
 }

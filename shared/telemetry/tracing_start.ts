@@ -2,7 +2,7 @@
 import { otlpTarget } from "./resource.ts";
 import type { Tracing, TracingOptions } from "./tracing.ts";
 
-/** Undefined when the config names no collector or wants no traces. */
+/** Undefined if the config names no collector or disables traces. */
 export async function startTracing(options: TracingOptions): Promise<Tracing | undefined> {
   const target = otlpTarget(options.telemetry, "traces", {
     read: options.readTextFile,

@@ -1,6 +1,6 @@
 /**
- * Budgets of a tenant as arithmetic: which of them hold, for how long, and what is left of each. Pure: what has
- * been used, the prices and the time are arguments. Who asks them is `budget_standings.ts`.
+ * Budgets of a tenant as arithmetic: which are in force, their periods, and the rest of each. Pure: usage, prices and
+ * time are arguments. `budget_standings.ts` calls it.
  */
 import type { TenantBudget } from "../config/schema_usage.ts";
 import { costOn, type PriceBook } from "./price_book.ts";
@@ -13,7 +13,7 @@ export interface Period {
   readonly end_ms: number;
 }
 
-/** The period of a budget that this time, in Unix ms, is in. */
+/** The period of a budget at this time, Unix ms. */
 export function periodAt(per: TenantBudget["per"], now_ms: number): Period {
   const now = new Date(now_ms);
   const [year, month, day] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
@@ -22,26 +22,26 @@ export function periodAt(per: TenantBudget["per"], now_ms: number): Period {
     : { begin_ms: Date.UTC(year, month), end_ms: Date.UTC(year, month + 1) };
 }
 
-/** What names a budget: two with one name are not in force together. */
+/** The identity of a budget: only one with a name is in force. */
 export const nameOf = ({ per, unit, action }: TenantBudget): string => `${per} ${unit} ${action}`;
 
-/** The budgets in force of these lists: of two with one name that of the later list. */
+/** The budgets in force; of two with one name, that of the later list. */
 export function inForce(...lists: readonly (readonly TenantBudget[])[]): TenantBudget[] {
   const by_name = new Map<string, TenantBudget>();
   for (const budget of lists.flat()) by_name.set(nameOf(budget), budget);
   return [...by_name.values()];
 }
 
-/** What was used on a day that begins then, Unix ms. */
+/** The usage of the day that begins then, Unix ms. */
 export interface DayUse {
   readonly day_ms: number;
   readonly counts: Readonly<Counts>;
 }
 
-/** What a tenant has used in the present day and month. */
+/** The usage of a tenant in the current day and month. */
 export type UsedCounts = Readonly<Record<TenantBudget["per"], readonly DayUse[]>>;
 
-/** How much of a budget's unit that is. */
+/** Usage in a budget's unit. */
 function amountOf(unit: TenantBudget["unit"], days: readonly DayUse[], book: PriceBook): number {
   if (unit === "cost") {
     return days.reduce((sum, { day_ms, counts }) => sum + costOn(book, day_ms, counts), 0);
@@ -59,10 +59,7 @@ export interface BudgetState extends Period {
   readonly is_exhausted: boolean;
 }
 
-/**
- * How each budget stands at this time, Unix ms. What was once known to be used in a period stays used:
- * `before` is how they stood last.
- */
+/** The state of each budget at this time, Unix ms. Usage of a period never decreases: `before` has the last states. */
 export function statesOf(
   budgets: readonly TenantBudget[],
   days: UsedCounts,
@@ -82,7 +79,7 @@ export function statesOf(
   });
 }
 
-/** Of the budgets that slow or refuse those that are used up, the one that does most, and longest. */
+/** The strictest of the exhausted budgets that slow or refuse, then the longest. */
 export function strictest(states: readonly BudgetState[], now_ms: number): BudgetState | undefined {
   let found: BudgetState | undefined;
   for (const state of states) {

@@ -1,7 +1,7 @@
 /**
- * How budgets of tenants stand, as one process knows it: what tenants have used is read in the background, from what all
- * have written, and whoever asks looks at what is known in memory. The arithmetic is `budget.ts`. What a budget does
- * that is used up is for who asks: `shield/usage/budgets.ts`, `brain/reducers/usage/timer_budgets.ts`.
+ * The states of tenants' budgets in one process: usage of all processes is read in the background, and callers look in
+ * memory. `budget.ts` has the arithmetic. Callers decide what an exhausted budget does: `shield/usage/budgets.ts`,
+ * `brain/reducers/usage/timer_budgets.ts`.
  */
 import type { Config } from "../config/schema.ts";
 import type { TenantBudget } from "../config/schema_usage.ts";
@@ -10,20 +10,20 @@ import { type BudgetState, inForce, statesOf, strictest } from "./budget.ts";
 import type { TenantUsed } from "./budget_used.ts";
 import type { PriceBook } from "./price_book.ts";
 
-/** Tenants that are read at a time. */
+/** Tenants read at a time. */
 const UNDER_WAY = 8;
-/** Tenants whose use is remembered here though they use nothing. */
+/** Remembered tenants without usage here. */
 const IDLE_MAX = 10_000;
 
-/** What standings need of the process. */
+/** The dependencies and settings of `BudgetStandings`. */
 export interface BudgetStandingsOptions {
   readonly config: Pick<Config["usage"], "budgets" | "flush_ms">;
   readonly prices: { read(): Promise<PriceBook> };
-  /** What the tenant has of its own. */
+  /** The tenant's own budgets. */
   readonly own: (tenant_id: string) => readonly TenantBudget[];
-  /** Who uses this process now. */
+  /** Tenants that use this process now. */
   readonly active: () => Iterable<string>;
-  /** What has been used of the tenant's budgets. */
+  /** Reads the usage of the tenant. */
   readonly usedOf: (tenant_id: string) => Pick<TenantUsed, "read">;
   /** A tenant's budgets were read. Never rejects. */
   readonly onRead: (tenant_id: string, states: readonly BudgetState[]) => Promise<void> | void;
@@ -32,11 +32,11 @@ export interface BudgetStandingsOptions {
   readonly now: () => number;
 }
 
-/** One tenant here. */
+/** One tenant in this process. */
 export interface Standing {
-  /** How its budgets stood when they were read last. */
+  /** The states of its budgets at the last reading. */
   readonly states: readonly BudgetState[];
-  /** What holds it back, slows or refuses; undefined: nothing. */
+  /** The budget that slows or refuses it; undefined: none. */
   readonly holding: BudgetState | undefined;
   /** Whether it was read, or could not be. */
   readonly is_known: boolean;
@@ -47,14 +47,14 @@ interface Held extends Standing {
   states: readonly BudgetState[];
   holding: BudgetState | undefined;
   is_known: boolean;
-  /** Readings of it, one after the other; what fails is reported to whoever asked. */
+  /** Its readings run one after the other; the caller gets a failure. */
   reading: Promise<void>;
 }
 
 /** The standings of one process. */
 export class BudgetStandings {
   readonly #options: BudgetStandingsOptions;
-  /** Of the configuration: for each tenant, and by tenant. */
+  /** Budgets of the configuration: for each tenant, and by tenant. */
   #general: readonly TenantBudget[] = [];
   readonly #named = new Map<string, TenantBudget[]>();
   readonly #tenants = new Map<string, Held>();
@@ -68,32 +68,32 @@ export class BudgetStandings {
     this.#sort();
   }
 
-  /** Begins to read what is used. */
+  /** Starts to read usage. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), this.#options.config.flush_ms);
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Puts the budgets into force that the configuration has now. */
+  /** Applies the budgets of the current configuration. */
   renew(): void {
     this.#sort();
-    // Also those that have none any longer, which may be held back.
+    // Also tenants without budgets, which may still be blocked.
     for (const tenant_id of this.#tenants.keys()) this.ask(tenant_id);
     this.tick();
   }
 
-  /** The budgets of a tenant that are in force: its own, and those of the configuration without such a one. */
+  /** A tenant's budgets in force: its own, and those of the configuration that it does not override. */
   of(tenant_id: string): TenantBudget[] {
     return inForce(this.#general, this.#named.get(tenant_id) ?? [], this.#options.own(tenant_id));
   }
 
-  /** Whether the tenant has budgets; asked for each of very many tenants. */
+  /** Whether the tenant has budgets; called for each of very many tenants. */
   has(tenant_id: string): boolean {
     return this.#general.length > 0 || this.#named.has(tenant_id) ||
       this.#options.own(tenant_id).length > 0;
   }
 
-  /** The tenant, the same object as long as it is remembered; undefined: it is not known. Reads nothing. */
+  /** The tenant, the same object as long as it is remembered; undefined: unknown. Reads nothing. */
   standing(tenant_id: string): Standing | undefined {
     const held = this.#tenants.get(tenant_id);
     if (held?.holding === undefined) return held;
@@ -102,29 +102,29 @@ export class BudgetStandings {
     return held;
   }
 
-  /** Begins to read a tenant's budgets. What fails is reported, and tried again, by the next pass. */
+  /** Starts to read a tenant's budgets. The next pass reports and retries a failure. */
   ask(tenant_id: string): void {
     this.#read(tenant_id).catch(() => {});
   }
 
-  /** Reads how a tenant's budgets stand. Rejects as the ledger's store rejects. */
+  /** Reads the states of a tenant's budgets. Rejects with errors of the ledger's store. */
   async stand(tenant_id: string): Promise<readonly BudgetState[]> {
-    // One whose last budget was removed may still be held back by it.
+    // A tenant whose last budget was removed may still be blocked by it.
     const is_known = this.has(tenant_id) || this.#tenants.has(tenant_id);
     return is_known ? await this.#read(tenant_id) : [];
   }
 
-  /** All tenants that are known. */
+  /** All known tenants. */
   known(): Iterable<readonly [tenant_id: string, standing: Standing]> {
     return this.#tenants;
   }
 
-  /** Reads what the tenants have used that are here, unless the last time is not over yet. */
+  /** Reads the usage of active tenants, unless the last pass still runs. */
   tick(): void {
     this.#pass ??= this.#readAll().finally(() => this.#pass = undefined);
   }
 
-  /** Ends the reading; what holds goes on to hold. */
+  /** Stops reading; blocked tenants stay blocked. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
@@ -165,7 +165,7 @@ export class BudgetStandings {
     }
   }
 
-  /** Reads and judges, after whoever does so already. */
+  /** Reads and evaluates, after any running reading. */
   #read(tenant_id: string): Promise<readonly BudgetState[]> {
     const held = this.#heldOf(tenant_id);
     const { prices, now, onRead } = this.#options;

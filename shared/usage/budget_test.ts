@@ -1,4 +1,4 @@
-/** Budgets as arithmetic: periods join without a gap, the strictest holds, and a minute counts once. */
+/** Budgets as arithmetic: periods join without a gap, the strictest wins, and a minute counts once. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { TenantBudget } from "../config/schema_usage.ts";

@@ -1,6 +1,6 @@
 /**
- * What one tenant has used by day, summed from the minutes of all Shields as they are read one after the other.
- * A minute that is read twice counts once. Pure: who reads is `budget_used.ts`.
+ * The usage of one tenant by day, summed from all Shields' minutes as they are read. A minute read twice counts once.
+ * Pure: `budget_used.ts` reads.
  */
 import type { DayUse } from "./budget.ts";
 import type { FoldedUse } from "./fold.ts";
@@ -19,7 +19,7 @@ function addRows(counts: Counts, rows: readonly UsageRow[]): void {
   for (const row of rows) addCounts(counts, row.counts);
 }
 
-/** The use of one tenant. */
+/** Sums by day, each minute once. */
 export class DayTotals implements UseSink {
   /** By day since 1970. */
   readonly #days = new Map<number, Counts>();
@@ -32,7 +32,7 @@ export class DayTotals implements UseSink {
     }
   }
 
-  /** Adds a minute that is over, the first time that it comes. */
+  /** Adds a finished minute the first time that it is read. */
   minute(told: Told): void {
     if (this.#isStored(told)) return;
     const life = lifeOf(told);
@@ -47,7 +47,7 @@ export class DayTotals implements UseSink {
     this.#add(begins, rows);
   }
 
-  /** The use of each day since that time, Unix ms, with the minutes that run. Days count as a whole. */
+  /** The usage of each day since that time, Unix ms, including running minutes. Days count as a whole. */
   since(begin_ms: number, running: readonly Told[]): DayUse[] {
     const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
     const days = new Map<number, Counts>();
@@ -64,12 +64,12 @@ export class DayTotals implements UseSink {
     return [...days].map(([day, counts]) => ({ day_ms: day * DAY_MINUTES * MINUTE_MS, counts }));
   }
 
-  /** Forgets the days before that time, Unix ms. */
+  /** Drops the days before that time, Unix ms. */
   forget(begin_ms: number): void {
     const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
     for (const day of this.#days.keys()) if (day < first) this.#days.delete(day);
     for (const [life, minutes] of this.#lives) {
-      // A killed Shield's last minute may still stand among those that run, but is no longer asked for.
+      // A killed Shield's last minute may still be among the running ones, but is no longer needed.
       if (minutes.every(({ minute }) => minute < first * DAY_MINUTES)) this.#lives.delete(life);
     }
   }

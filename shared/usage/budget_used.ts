@@ -1,7 +1,7 @@
 /**
- * Reads what one tenant has used in the present day and month, from the ledger that all Shields write. Reads
- * each stored minute once; those that run are read each time. Minutes that were read are folded later: then there is
- * nothing new in their fold. What the answer means is `budget.ts`.
+ * Reads the usage of one tenant in the current day and month from the ledger of all Shields. Each stored minute is read
+ * once; running ones each time. Minutes that were read may be folded later: their fold adds nothing. `budget.ts`
+ * interprets the result.
  */
 import type { BlockStore } from "../spine/contract/block_store.ts";
 import { readBlocks } from "../blocks/read_blocks.ts";
@@ -14,12 +14,12 @@ import { DayTotals } from "./budget_totals.ts";
 
 const PAGE_BLOCKS = 512;
 
-/** The use of one tenant, as far as it has been read. */
+/** The usage of one tenant, as far as it was read. */
 export class TenantUsed {
   readonly #tenant_id: string;
   readonly #place: UsageStores;
   #totals = new DayTotals();
-  /** What came before is forgotten, Unix ms. */
+  /** Earlier usage is dropped, Unix ms. */
   #begin_ms = 0;
   #after: number | undefined;
 
@@ -28,17 +28,14 @@ export class TenantUsed {
     this.#place = place;
   }
 
-  /**
-   * Reads on, up to now (Unix ms). Rejects with `log-unavailable` or `spine-unavailable`; what was read stays
-   * read.
-   */
+  /** Reads on, up to now (Unix ms). Rejects with `log-unavailable` or `spine-unavailable`; what was read is kept. */
   async read(now_ms: number): Promise<UsedCounts> {
     const { begin_ms } = periodAt("month", now_ms);
     const tenant_id = this.#tenant_id;
-    // A clock that was set back may be in the month before.
+    // A clock that was set back may be in the previous month.
     if (begin_ms < this.#begin_ms) [this.#totals, this.#after] = [new DayTotals(), undefined];
     this.#begin_ms = begin_ms;
-    // What runs is read first: once it is over, it is in the store by the time that is read.
+    // Running minutes are read first: one that finishes meanwhile is in the store when that is read.
     const running = await readRunning({ running: await this.#place.running() }, tenant_id);
     const store = await this.#place.store();
     if (this.#after === undefined || !(await this.#readOn(store, this.#after))) {
@@ -53,7 +50,7 @@ export class TenantUsed {
     return { day: since("day"), month: since("month") };
   }
 
-  /** Reads what came behind that cursor. False: minutes were folded before they were read here. */
+  /** Reads what follows that cursor. False: minutes were folded before they were read here. */
   async #readOn(store: BlockStore, from: number): Promise<boolean> {
     const tenant_id = this.#tenant_id;
     for await (const block of readBlocks(store, { tenant_id, after: from, limit: PAGE_BLOCKS })) {

@@ -1,29 +1,29 @@
 /**
- * How full the ledger of use is, as a metric and a line in the log, before the oldest of it goes: that of all
- * tenants each time, those of tenants in turn. What has gone then is reported by `shield/usage/read.ts`.
+ * How full the usage ledger is, as a metric and a log line, before its oldest blocks are removed: the ledger of all
+ * tenants each time, single tenants in turn. `shield/usage/read.ts` reports removed ones.
  */
 import type { Logger } from "../logs/log.ts";
 import type { BlockStore } from "../spine/contract/block_store.ts";
 
-/** Tenants that are looked at each time. */
+/** Tenants checked each time. */
 const AT_A_TIME = 4;
-/** From there on it is reported; the alert of `deploy/prometheus/alerts.yml` has the same. */
+/** The threshold of the report, the same as in `deploy/prometheus/alerts.yml`. */
 const HIGH_RATIO = 0.8;
 
-/** What it needs. */
+/** The dependencies and settings of `LedgerFill`. */
 export interface LedgerFillOptions {
-  /** Of one tenant's ledger. */
+  /** The limit of one tenant's ledger. */
   readonly tenant_bytes: number;
   readonly log: Logger;
 }
 
-/** How full the ledger is that one Shield writes to. */
+/** How full the ledger of one Shield's tenants is. */
 export class LedgerFill {
   readonly #options: LedgerFillOptions;
-  /** Tenants that have written since they were looked at, in turn. */
+  /** Tenants with new blocks since their last check, in turn. */
   readonly #due = new Set<string>();
   #all_ratio = 0;
-  /** The tenant of those looked at whose ledger is the fullest. */
+  /** The checked tenant with the fullest ledger. */
   #fullest = { tenant_id: "", ratio: 0 };
   #is_told = false;
 
@@ -31,7 +31,7 @@ export class LedgerFill {
     this.#options = options;
   }
 
-  /** The used part of what the ledger of all tenants, or that of the fullest one, may have. */
+  /** The used share of the limits of all tenants together, and of the fullest tenant. */
   get ratios(): { readonly all: number; readonly tenant: number } {
     return { all: this.#all_ratio, tenant: this.#fullest.ratio };
   }
@@ -41,7 +41,7 @@ export class LedgerFill {
     this.#due.add(tenant_id);
   }
 
-  /** Looks, when something was stored. Rejects as the store. */
+  /** Checks, if anything was stored. Rejects with errors of the store. */
   async look(store: Pick<BlockStore, "room" | "status">): Promise<void> {
     if (this.#due.size === 0) return;
     const { bytes, max_bytes } = await store.room();

@@ -1,8 +1,7 @@
 /**
- * Minutes of use summed into hours, and hours into days: what such a block says, as bytes and back. Each has one sum
- * by node, room, user and policy, so that an answer is the same to the unit before and after. Blocks stay in the
- * order of their cursors: a fold says up to which cursor the blocks below it are in folds. Pure; who folds is
- * `folder.ts`.
+ * Minutes of usage summed into hours, and hours into days (folds): the encoding of such a block. Each has one sum by
+ * node, room, user and policy, so that an answer is exactly the same before and after. Blocks stay in the order of
+ * their cursors: a fold says up to which cursor the blocks of the level below are folded. Pure; `folder.ts` folds.
  */
 import { z } from "zod";
 import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
@@ -12,12 +11,12 @@ import { addCounts, COUNTERS, type Counts } from "../records/counts.ts";
 import { encodeLives, FoldLives, StoredLives } from "./fold_lives.ts";
 import { readStored } from "../records/stored.ts";
 
-/** What folds are made by. */
+/** The kinds of folds. */
 export type FoldedBy = keyof typeof FOLD_WRITERS;
-/** How long they are, in minutes. */
+/** Their lengths, in minutes. */
 export const FOLD_MINUTES: Readonly<Record<FoldedBy, number>> = { hour: 60, day: 1_440 };
 
-/** What a node used in an hour or a day that begins then, in minutes since 1970. */
+/** The usage of a node in the hour or day that begins then, in minutes since 1970. */
 export interface FoldedUse {
   readonly by: FoldedBy;
   readonly begins: number;
@@ -25,20 +24,20 @@ export interface FoldedUse {
   readonly rows: readonly UsageRow[];
 }
 
-/** What a stored fold says. */
+/** A stored fold. */
 export interface Fold {
   readonly use: readonly FoldedUse[];
-  /** The oldest block that is in no fold: those of the level below with a smaller cursor are in one. */
+  /** The oldest unfolded block: those of the level below with a smaller cursor are folded. */
   readonly next: number;
-  /** When the newest block was stored that is in it, Unix ms by the store's clock. */
+  /** When the newest block in it was stored, Unix ms by the store's clock. */
   readonly stored_ms: number;
-  /** What was stored after that time is in this one, or in later ones; 0: there is no earlier fold. */
+  /** Blocks stored after that time are in this fold, or in later ones; 0: there is no earlier fold. */
   readonly since_ms: number;
-  /** Nothing had gone that was stored then or later when it was made. */
+  /** No block stored then or later was missing when the fold was made. */
   readonly whole_ms: number;
-  /** Blocks in it that could not be read. */
+  /** Unreadable blocks in it. */
   readonly damaged: number;
-  /** Which minutes are in folds: one that comes again does not count again. None in days. */
+  /** The minutes in folds: a repeated one does not count again. None in days. */
   readonly lives: FoldLives;
 }
 
@@ -54,7 +53,7 @@ const Stored = z.strictObject({
   use: z.array(z.tuple([whole, z.string().max(256), StoredRows])),
 });
 
-/** The bytes of a fold. */
+/** The stored form of a fold. */
 export function encodeFold(fold: Fold): Uint8Array {
   const { use, next, stored_ms, since_ms, whole_ms, damaged, lives } = fold;
   const stored: z.input<typeof Stored> = {
@@ -70,7 +69,7 @@ export function encodeFold(fold: Fold): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(stored));
 }
 
-/** The fold in these bytes; undefined when they are none of this format. */
+/** Decodes a fold; undefined for any other bytes. */
 export function decodeFold(by: FoldedBy, bytes: Uint8Array): Fold | undefined {
   const data = readStored(bytes, Stored, "hour of usage");
   if (data === undefined) return undefined;
@@ -85,25 +84,25 @@ export function decodeFold(by: FoldedBy, bytes: Uint8Array): Fold | undefined {
   };
 }
 
-/** By which a block is, if it is a fold and no node's minute. */
+/** The kind of fold in a block; undefined for a node's minute. */
 export function foldedBy(node_id: string): FoldedBy | undefined {
   if (node_id === FOLD_WRITERS.hour) return "hour";
   return node_id === FOLD_WRITERS.day ? "day" : undefined;
 }
 
-/** The most bytes of what one fold sums, so that with its lives it fits into one block. */
+/** The most bytes of one fold's sums, so that it fits one block with its incarnations. */
 const SUM_BYTES = 393_216;
 /** The most bytes of a row's counts. */
 const COUNTS_BYTES = COUNTERS.length * 17;
-/** Those of a row's brackets and commas, and of what begins an hour of a node. */
+/** Bytes of a row's brackets and commas, and of the beginning of a node's hour. */
 const MARKS_BYTES = 16;
-/** How much larger than its block a sum may become, which has room for larger counts. */
+/** How much larger than its block a sum may become, whose counts may have more digits. */
 const GROWTH = 8;
 
 const bytesOf = (...names: readonly string[]): number =>
   new TextEncoder().encode(JSON.stringify(names)).length + MARKS_BYTES;
 
-/** A sum that grows. */
+/** A growing sum. */
 export class FoldSum {
   readonly #by: FoldedBy;
   readonly #units = new Map<
@@ -123,12 +122,12 @@ export class FoldSum {
     }));
   }
 
-  /** Whether there is room for what a block with so many bytes may say; for one block there always is. */
+  /** Whether a block of so many bytes fits; a single block always does. */
   hasRoom(block_bytes: number): boolean {
     return this.#bytes === 0 || this.#bytes + GROWTH * block_bytes <= SUM_BYTES;
   }
 
-  /** Adds what a node used from that minute on. */
+  /** Adds a node's usage since that minute. */
   add(minute: number, node_id: string, rows: readonly UsageRow[]): void {
     const begins = minute - minute % FOLD_MINUTES[this.#by];
     const name = `${begins} ${node_id}`;

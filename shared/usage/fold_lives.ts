@@ -1,22 +1,22 @@
 /**
- * Which minutes of which lives of Shields are in folds. A Shield that heard no answer stores its minute again, perhaps
- * after it was cut off for hours, and one that was killed leaves its last minute among those that run: neither counts
- * twice. Bounded by time, lives and bytes. Pure.
+ * Which minutes of which incarnations of Shields are folded. A Shield that received no answer stores its minute again,
+ * perhaps after hours without a connection, and a killed one leaves its last minute among the running ones: neither
+ * counts twice. Limited by time, incarnations and bytes. Pure.
  */
 import { z } from "zod";
 
 /**
- * The newest minutes of a life that are remembered. A life stores its minutes in order, and those that it repeats at
- * once: a repetition is never further behind.
+ * The newest remembered minutes of an incarnation. It stores its minutes in order, and repeats one at once: a
+ * repetition is never further behind.
  */
 export const REMEMBERED = 64;
-/** How long a life is remembered behind the newest minute in folds, in ms. */
+/** How long an incarnation is remembered after the newest folded minute, in ms. */
 const KEPT_MS = 86_400_000;
-/** The most bytes of all lives in a block; of more the oldest are forgotten. */
+/** The most bytes of all incarnations in a block; beyond that the oldest are dropped. */
 const LIVES_BYTES = 40_960;
 
 const whole = z.int().min(0);
-/** Node, beginning of its life, when its newest was stored, and its minutes as pairs: from, to. */
+/** Node, start of its incarnation, when its newest minute was stored, and its minutes as pairs: from, to. */
 export const StoredLives = z.array(
   z.tuple([z.string().max(256), whole, whole, z.array(whole).max(2 * REMEMBERED)]),
 );
@@ -26,11 +26,11 @@ interface FoldLife {
   readonly node_id: string;
   readonly life_ms: number;
   stored_ms: number;
-  /** In their order. */
+  /** In order. */
   seqs: number[];
 }
 
-/** What names a minute. */
+/** The identity of a minute. */
 export interface MinuteName {
   readonly node_id: string;
   readonly life_ms: number;
@@ -39,7 +39,7 @@ export interface MinuteName {
 
 const nameOf = (node_id: string, life_ms: number): string => `${node_id} ${life_ms}`;
 
-/** The lives whose minutes are remembered. */
+/** The incarnations whose minutes are remembered. */
 export class FoldLives {
   readonly #lives = new Map<string, FoldLife>();
 
@@ -58,7 +58,7 @@ export class FoldLives {
     return this.#lives.size;
   }
 
-  /** The nodes of these lives. */
+  /** The nodes of these incarnations. */
   get nodes(): Set<string> {
     return new Set([...this.#lives.values()].map(({ node_id }) => node_id));
   }
@@ -80,7 +80,7 @@ export class FoldLives {
     life.seqs = [...life.seqs, seq].sort((a, b) => a - b).slice(-REMEMBERED);
   }
 
-  /** A copy, without those that are too old where the newest block in folds was stored at that time. */
+  /** A copy, without the incarnations that are too old when the newest folded block was stored at that time. */
   at(stored_ms: number): FoldLives {
     return new FoldLives(
       encodeLives(this).filter(([, , last_ms]) => stored_ms - last_ms < KEPT_MS),
@@ -98,7 +98,7 @@ function runsOf(seqs: readonly number[]): number[] {
   return runs;
 }
 
-/** The lives as they are stored, the newest first. */
+/** The stored form, newest first. */
 export function encodeLives(lives: FoldLives): Stored {
   const all = [...lives].toSorted((a, b) => b.stored_ms - a.stored_ms)
     .map(({ node_id, life_ms, stored_ms, seqs }): Stored[number] => [

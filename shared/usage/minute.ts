@@ -1,6 +1,6 @@
 /**
- * What one Shield counted for one tenant in one minute, as bytes and back. It is written over and over while
- * the minute runs, and again when it is over: whoever reads one twice counts it once.
+ * The counts of one Shield for one tenant in one minute, encoded and decoded. It is overwritten while the minute runs,
+ * and stored when it has ended: readers count it once.
  */
 import { z } from "zod";
 import { payloadHash } from "../proof/entry.ts";
@@ -18,13 +18,13 @@ export interface TenantRows {
 
 /** The minute of a Shield and a tenant. */
 export interface UsageMinute {
-  /** When that life of the Shield began, Unix ms: a node may start again under its name. */
+  /** When that incarnation of the Shield started, Unix ms: a node may restart under its name. */
   readonly life_ms: number;
-  /** Names it among those of that life: 0, 1, 2, … A clock that is set may show one minute twice. */
+  /** Its number within that incarnation: 0, 1, 2, … A clock that is set back may show one minute twice. */
   readonly seq: number;
-  /** In which minute it began, in minutes since 1970. */
+  /** Its start, in minutes since 1970. */
   readonly minute: number;
-  /** Until when it counted, Unix ms. */
+  /** The end of counting, Unix ms. */
   readonly until_ms: number;
   readonly rows: readonly UsageRow[];
 }
@@ -32,7 +32,7 @@ export interface UsageMinute {
 const FORMAT = 1;
 const whole = z.int().min(0);
 const text = z.string().max(256);
-/** Rows as they are stored. Zeros at the end of a row's counts are left out. */
+/** The stored form of rows. Trailing zeros of a row's counts are omitted. */
 export const StoredRows = z.array(
   z.tuple([text, text, text, z.array(whole).max(COUNTERS.length)]),
 );
@@ -45,7 +45,7 @@ const Stored = z.strictObject({
   rows: StoredRows,
 });
 
-/** Rows in the form in which they are stored. */
+/** Encodes rows. */
 export function storedRows(rows: readonly UsageRow[]): z.input<typeof StoredRows> {
   return rows.map(({ room, user, policy, counts }) => {
     const numbers = COUNTERS.map((counter) => counts[counter]);
@@ -53,7 +53,7 @@ export function storedRows(rows: readonly UsageRow[]): z.input<typeof StoredRows
   });
 }
 
-/** Stored rows as they were. */
+/** Decodes rows. */
 export function rowsOf(stored: z.output<typeof StoredRows>): UsageRow[] {
   return stored.map(([room, user, policy, numbers]) => {
     const counts = noCounts();
@@ -62,7 +62,7 @@ export function rowsOf(stored: z.output<typeof StoredRows>): UsageRow[] {
   });
 }
 
-/** The bytes of a minute. */
+/** The stored form of a minute. */
 export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinute): Uint8Array {
   const stored: z.input<typeof Stored> = {
     v: FORMAT,
@@ -75,7 +75,7 @@ export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinu
   return new TextEncoder().encode(JSON.stringify(stored));
 }
 
-/** What a transparency log has of a stored minute; nothing of sums of such. */
+/** The leaves of a stored minute in a transparency log; none for a fold. */
 export function minuteLeaves({ node_id, payload }: StoredBlock): readonly BlockLeaf[] {
   if (Object.values<string>(FOLD_WRITERS).includes(node_id)) return [];
   const told = decodeMinute(payload);
@@ -88,13 +88,13 @@ export function minuteLeaves({ node_id, payload }: StoredBlock): readonly BlockL
   return [{ sha256, use: { block: `${node_id}/${life_ms}/${seq}`, minute, counts } }];
 }
 
-/** The minute in these bytes; undefined when they are none. Throws `incompatible-version`. */
+/** Decodes a minute; undefined for any other bytes. Throws `incompatible-version`. */
 export function decodeMinute(bytes: Uint8Array): UsageMinute | undefined {
   const data = readStored(bytes, Stored, "minute of usage", FORMAT);
   if (data === undefined) return undefined;
   return {
     life_ms: data.life,
-    // A life that gave its blocks no numbers told them apart by their minutes.
+    // An old incarnation without block numbers distinguished blocks by their minutes.
     seq: data.seq ?? data.minute,
     minute: data.minute,
     until_ms: data.until,

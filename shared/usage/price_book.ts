@@ -1,15 +1,15 @@
 /**
- * The price lists of a bus, each with the day by UTC from which it holds: what a day costs does not depend on who
- * asks, or when. Months that are over keep their lists. Pure; where the book is kept is `prices.ts`.
+ * The price lists of a bus, each with its first day by UTC: the price of a day depends neither on the reader nor on the
+ * time of reading. Past months keep their lists. Pure; `prices.ts` stores the book.
  */
 import { z } from "zod";
 import type { Counts } from "../records/counts.ts";
 import { amountsOf, costOf, type PriceList, USAGE_UNITS } from "./units.ts";
 
 const DAY_MS = 86_400_000;
-/** The most lists: a change a day for more than two years. */
+/** The most lists: a change each day for more than two years. */
 const LISTS_MAX = 1_000;
-/** Lists that gave way on the day on which they began; a Shield that still has one of them changes nothing. */
+/** Lists that were replaced on their first day; a Shield that still has one changes nothing. */
 const REPLACED_MAX = 100;
 
 const Prices = z.partialRecord(z.enum(USAGE_UNITS), z.number().min(0));
@@ -18,41 +18,41 @@ const Stored = z.strictObject({
   lists: z.array(z.strictObject({ from_ms: z.int().min(0), prices: Prices })).min(1),
   replaced: z.array(Prices),
 });
-/** The lists in the order of their days, and those that gave way on theirs. */
+/** The lists in the order of their days, and the replaced ones. */
 export type PriceBook = Readonly<Omit<z.output<typeof Stored>, "v">>;
 
-/** What a configuration says. */
+/** The prices of a configuration. */
 export interface GivenPrices {
   readonly prices: PriceList;
-  /** The beginning of the day from which they hold, Unix ms; undefined: from the day on which they come. */
+  /** The start of their first day, Unix ms; undefined: the day on which they are added. */
   readonly from_ms: number | undefined;
-  /** An operator has changed them just now; else a start has read them, perhaps of an older configuration. */
+  /** True: an operator has just changed them; false: read at a start, perhaps from an older configuration. */
   readonly is_change: boolean;
 }
 
-/** What becomes of given prices. */
+/** The result of adding prices. */
 export type Taken =
   | { readonly book: PriceBook }
-  /** They hold, or are to hold, already. */
+  /** They are in the book already. */
   | { readonly held: true }
-  /** Others hold; `why` says what to do. */
+  /** Other prices stay in force; `why` says what to do. */
   | { readonly why: string };
 
-/** One form for equal lists. */
+/** The same text for equal lists. */
 const textOf = (prices: PriceList): string =>
   JSON.stringify(USAGE_UNITS.map((unit) => prices[unit] ?? 0));
 const same = (one: PriceList, other: PriceList): boolean => textOf(one) === textOf(other);
 
-/** The list that holds at that time, Unix ms. */
+/** The list in force at that time, Unix ms. */
 export function pricesAt({ lists }: PriceBook, time_ms: number): PriceList {
   return (lists.findLast(({ from_ms }) => from_ms <= time_ms) ?? lists[0])?.prices ?? {};
 }
 
-/** What counts of one day cost, on a day that begins then, Unix ms. */
+/** The price of one day's counts; the day begins then, Unix ms. */
 export const costOn = (book: PriceBook, day_ms: number, counts: Readonly<Counts>): number =>
   costOf(amountsOf(counts), pricesAt(book, day_ms));
 
-/** The beginning of the day of a time, Unix ms. */
+/** The start of the day of a time, Unix ms. */
 const dayOf = (time_ms: number): number => time_ms - time_ms % DAY_MS;
 
 function monthOf(time_ms: number): number {
@@ -60,7 +60,7 @@ function monthOf(time_ms: number): number {
   return Date.UTC(time.getUTCFullYear(), time.getUTCMonth());
 }
 
-/** Takes prices into the book; undefined: there is none yet, and the first list holds from ever. */
+/** Adds prices to the book; undefined: there is none yet, and the first list covers all earlier days. */
 export function take(book: PriceBook | undefined, given: GivenPrices, now_ms: number): Taken {
   const { prices, from_ms, is_change } = given;
   if (book === undefined) return { book: { lists: [{ from_ms: 0, prices }], replaced: [] } };
@@ -81,7 +81,7 @@ function takeDated(book: PriceBook, prices: PriceList, wanted_ms: number, now_ms
   if (there !== undefined && wanted_ms <= now_ms) {
     return { why: "others hold from that day on already; name a later prices_from" };
   }
-  // A month that is over keeps its prices.
+  // A past month keeps its prices.
   const from_ms = Math.max(wanted_ms, monthOf(now_ms));
   if (from_ms !== wanted_ms && same(pricesAt(book, now_ms), prices)) return { held: true };
   if (from_ms !== wanted_ms && book.lists.some((list) => list.from_ms > wanted_ms)) {
@@ -102,11 +102,11 @@ function put({ lists, replaced }: PriceBook, prices: PriceList, from_ms: number)
   };
 }
 
-/** The bytes of a book. */
+/** The stored form: JSON. */
 export const encodeBook = (book: PriceBook): Uint8Array =>
   new TextEncoder().encode(JSON.stringify({ v: 1, ...book }));
 
-/** The book in these bytes. Throws for what is none. */
+/** Decodes a book. Throws for invalid bytes. */
 export function decodeBook(bytes: Uint8Array): PriceBook {
   const { lists, replaced } = Stored.parse(JSON.parse(new TextDecoder().decode(bytes)));
   return { lists, replaced };

@@ -1,4 +1,4 @@
-/** The price book: months that are over keep their prices, and an older configuration changes nothing. */
+/** The price book: past months keep their prices, and an older configuration changes nothing. */
 import assert from "node:assert/strict";
 import { statesOf } from "./budget.ts";
 import { costOn, decodeBook, encodeBook, type PriceBook, pricesAt, take } from "./price_book.ts";
@@ -10,7 +10,7 @@ const day = (month: number, of_month: number) => Date.UTC(2026, month - 1, of_mo
 const price = (messages_in: number): PriceList => ({ messages_in });
 const START: PriceBook = { lists: [{ from_ms: 0, prices: price(1) }], replaced: [] };
 
-/** The book after prices were taken; "held" or why not otherwise. */
+/** The book after adding prices; "held" or the reason otherwise. */
 function after(
   book: PriceBook | undefined,
   prices: PriceList,
@@ -47,7 +47,7 @@ Deno.test("prices: a month that is over keeps its prices, whatever date is given
     [day(9, 1), day(10, 31), day(11, 1)].map((ms) => pricesAt(book, ms).messages_in),
     [1, 1, 2],
   );
-  // Whoever starts with it again in the next month changes nothing.
+  // A start with the same configuration in the next month changes nothing.
   const next = { from_ms: day(9, 1), is_change: false, now_ms: day(12, 3) };
   assert.equal(after(book, price(2), next), "held");
   const third = taken(book, price(3), { now_ms: day(12, 2) });

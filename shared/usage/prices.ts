@@ -1,6 +1,6 @@
 /**
- * The price book of the bus, as one Shield reads it and adds what its configuration has. It is in the bucket of
- * use, so that all Shields and all times have the same. What a book says is `price_book.ts`.
+ * The price book of the bus for one Shield, which adds the prices of its configuration. It is in the usage bucket, so
+ * that all Shields at all times have the same. `price_book.ts` has its content.
  */
 import type { Usage } from "../config/schema_usage.ts";
 import type { Logger } from "../logs/log.ts";
@@ -12,7 +12,7 @@ import type { PriceList } from "./units.ts";
 
 const KEY: KvKey = ["prices"];
 
-/** What prices need of the process. */
+/** The dependencies and settings of `Prices`. */
 export interface PricesOptions {
   readonly config: Pick<Usage, "prices" | "prices_from">;
   readonly place: Pick<UsageStores, "running">;
@@ -25,7 +25,7 @@ export interface PricesOptions {
 export class Prices {
   readonly #options: PricesOptions;
   #book: PriceBook | undefined;
-  /** What the configuration has is not in the book yet, nor refused. */
+  /** Whether the configuration's prices are neither in the book nor refused. */
   #is_due = true;
   #is_change = false;
   #reading: Promise<PriceBook> | undefined;
@@ -34,19 +34,19 @@ export class Prices {
     this.#options = options;
   }
 
-  /** As it was read last; before, what the configuration has. */
+  /** The book as last read; before that, the configuration's prices. */
   get book(): PriceBook {
     return this.#book ?? { lists: [{ from_ms: 0, prices: this.#given }], replaced: [] };
   }
 
-  /** The configuration has other prices now. */
+  /** The configuration has changed its prices. */
   renew(): void {
     this.#is_due = this.#is_change = true;
-    // They stay due: whoever asks for prices next reads them.
+    // They stay due: the next reader of prices adds them.
     this.read().catch(() => {});
   }
 
-  /** Reads the book, and adds to it what is due. Rejects with `spine-unavailable`. */
+  /** Reads the book, and adds due prices. Rejects with `spine-unavailable`. */
   read(): Promise<PriceBook> {
     return this.#reading ??= this.#read().finally(() => this.#reading = undefined);
   }

@@ -1,16 +1,16 @@
-/** Reads the minutes of a tenant that run, which are in a bucket until they are over. */
+/** Reads a tenant's running minutes, which are in a bucket until they end. */
 import type { KeyValue } from "../spine/contract/spine.ts";
 import { decodeMinute } from "./minute.ts";
 import { runningKey } from "./usage_stores.ts";
 import type { Told } from "./stored_use.ts";
 
 /**
- * The store knows when it took a block, by its own clock: blocks that it took so much earlier than what is asked
- * for are read, too, since clocks differ and are set.
+ * How much earlier than the requested time blocks are read, too: their store times are by the store's clock, and clocks
+ * differ and are set.
  */
 export const CLOCKS_MS = 86_400_000;
 
-/** The minutes of a tenant that run, or that killed Shields have left. Rejects as the bucket rejects. */
+/** The running minutes of a tenant, and those left by killed Shields. Rejects with errors of the bucket. */
 export async function readRunning(
   { running }: { readonly running: Pick<KeyValue, "keys" | "get"> },
   tenant_id: string,

@@ -1,7 +1,7 @@
 /**
- * Reads what is stored of a tenant's use, each of it once: days, hours that are in no day, and minutes that are in no
- * hour. Blocks are folded and removed meanwhile by any Shield: then it is read anew. Works in pages, so that the thread
- * is free between them.
+ * Reads a tenant's stored usage, each minute once: days, hours not folded into a day, and minutes not folded into an
+ * hour. Any Shield may fold and remove blocks meanwhile: then it is read again. Works in pages, so that the thread is
+ * free between them.
  */
 import { ArqonError } from "@arqon/proto";
 import { readBlocks } from "../blocks/read_blocks.ts";
@@ -11,25 +11,25 @@ import { decodeMinute, type UsageMinute } from "./minute.ts";
 import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";
 import type { FoldLives } from "./fold_lives.ts";
 
-/** Blocks of a page, and those that are summed before others have a turn. */
+/** Blocks of a page, and of a slice before others run. */
 const PAGES = { limit: 512, slice: 128 };
-/** How often it is read anew. A tenant is folded once a minute at most, by each Shield. */
+/** How often reading is retried. Each Shield folds a tenant once a minute at most. */
 const ATTEMPTS = 4;
 
-/** A minute and whose it is. */
+/** A minute and its node. */
 export interface Told extends UsageMinute {
   readonly node_id: string;
 }
 
-/** The minute in a node's block; undefined when it cannot be read. */
+/** The minute in a node's block; undefined if it cannot be read. */
 export function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
   const minute = decodeMinute(payload);
   return minute === undefined ? undefined : { ...minute, node_id };
 }
 
-/** What is reported of what is read. */
+/** Receives what is read. */
 export interface UseSink {
-  /** Minutes that are in folds: first of all. */
+  /** The folded minutes: called first. */
   known(lives: FoldLives): void;
   minute(told: Told): void;
   folded(use: FoldedUse): void;
@@ -47,7 +47,7 @@ export type FoldHeads = Readonly<Record<FoldedBy, FoldBlock | undefined>>;
 
 type Store = Pick<BlockStore, "read" | "status" | "newest">;
 
-/** The fold in a block; undefined when it cannot be read. */
+/** The fold in a block; undefined if it cannot be read. */
 export function foldIn(
   by: FoldedBy,
   { cursor, time_ms, payload }: StoredBlock,
@@ -64,21 +64,21 @@ async function headsOf(store: Store, tenant_id: string): Promise<FoldHeads> {
   return { hour: hour && foldIn("hour", hour), day: day && foldIn("day", day) };
 }
 
-/** What was read. */
+/** The result of a reading. */
 export interface StoredUse<Sink> {
   readonly sink: Sink;
   readonly heads: FoldHeads;
-  /** Blocks that could not be read. */
+  /** Unreadable blocks. */
   readonly damaged: number;
-  /** The newest cursor that was looked at; undefined: there is no block. */
+  /** The newest cursor that was seen; undefined: there is no block. */
   readonly after: number | undefined;
-  /** Nothing that was stored then or later has gone, but by its age. */
+  /** Nothing stored then or later was removed, except by age. */
   readonly whole_ms: number;
 }
 
 /**
- * Reads what was stored from that time on, Unix ms by the store's clock, into a new sink. Rejects as the store, and with
- * `log-unavailable` where it is folded time and again meanwhile.
+ * Reads everything stored since that time, Unix ms by the store's clock, into a new sink. Rejects with errors of the
+ * store, and with `log-unavailable` if every try meets a fold.
  */
 export async function readStoredUse<Sink extends UseSink>(
   store: Store,
@@ -99,11 +99,11 @@ export async function readStoredUse<Sink extends UseSink>(
   throw new ArqonError("log-unavailable", "the ledger of use is being folded: ask again");
 }
 
-/** One reading of the blocks of a tenant. */
+/** One reading of a tenant's blocks. */
 class Scan {
   readonly #heads: FoldHeads;
   readonly #sink: UseSink;
-  /** What was stored before may be missing in days, or without any in hours. */
+  /** Blocks stored before may be missing: in days or, if there are none, in hours. */
   begins_ms: number | undefined;
   damaged = 0;
 
@@ -120,7 +120,7 @@ class Scan {
       this.#add(block);
       after = block.cursor;
     }
-    // A replica that is behind does not show the newest ones yet.
+    // A stale replica does not show the newest ones yet.
     if (day !== undefined) this.#fold("day", day);
     if (hour !== undefined) this.#fold("hour", hour);
     return after;
@@ -153,7 +153,7 @@ class Scan {
   }
 }
 
-/** Since when nothing has gone for want of room, Unix ms by the store's clock. */
+/** Since when nothing was removed for lack of room, Unix ms by the store's clock. */
 async function wholeSince(
   store: Store,
   tenant_id: string,
@@ -168,8 +168,8 @@ async function wholeSince(
 }
 
 /**
- * Since when all that a fold and those before it were made of, and what is behind them, is there. The oldest goes
- * first: while a fold is there, what was stored after it is, too, and of what it left the oldest one tells.
+ * Since when everything in a fold, in earlier folds and after them is complete. The oldest block is removed first:
+ * while a fold exists, everything stored after it does, too, and the oldest fold says what was missing before.
  */
 export async function wholeBehind(
   store: Pick<BlockStore, "read">,

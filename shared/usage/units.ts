@@ -1,10 +1,10 @@
 /**
- * The units in which the use of a bus is counted, and what they cost. Pure arithmetic over plain numbers: who
- * counts is `counts.ts`, and where counts are kept is a store of blocks.
+ * The units of a bus's usage, and their prices. Pure arithmetic: `counts.ts` counts, a store of blocks keeps the
+ * counts.
  */
 import type { Counts } from "../records/counts.ts";
 
-/** The units in which use is reported and priced. */
+/** The units that are reported and priced. */
 export const USAGE_UNITS = [
   "messages_in",
   "bytes_in",
@@ -19,18 +19,19 @@ export const USAGE_UNITS = [
   "reads",
   "read_bytes",
 ] as const;
-/** One of the units. */
+
+/** A unit of `USAGE_UNITS`. */
 export type UsageUnit = (typeof USAGE_UNITS)[number];
 /** An amount of each unit. Minutes and fuel may have fractions. */
 export type UsageAmounts = Record<UsageUnit, number>;
-/** What one of each unit costs, in whatever currency the operator has; an absent unit costs nothing. */
+/** The price of one of each unit, in the operator's currency; an absent unit is free. */
 export type PriceList = Readonly<Partial<Record<UsageUnit, number>>>;
 
 const MINUTE_MS = 60_000;
-/** As metering has it, which nothing shared may import; `shield/usage/usage_test.ts` holds the two to be one. */
+/** The same as in metering, which nothing shared may import; `shield/usage/usage_test.ts` compares the two. */
 const UNITS_PER_FUEL = 500;
 
-/** Counts in the units in which they are reported. */
+/** Counts in the reported units. */
 export function amountsOf({ connection_ms, fuel_units, ...same }: Readonly<Counts>): UsageAmounts {
   return {
     ...same,
@@ -39,7 +40,7 @@ export function amountsOf({ connection_ms, fuel_units, ...same }: Readonly<Count
   };
 }
 
-/** What amounts cost by a price list. */
+/** The price of amounts. */
 export function costOf(amounts: Readonly<UsageAmounts>, prices: PriceList): number {
   let cost = 0;
   for (const unit of USAGE_UNITS) cost += amounts[unit] * (prices[unit] ?? 0);

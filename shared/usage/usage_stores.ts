@@ -1,6 +1,6 @@
 /**
- * Where the ledger of use is kept: minutes that are over in a store of blocks, the minute that runs in a
- * bucket. Opened when it is needed first. Who counts is `ledger.ts`.
+ * The stores of the usage ledger: finished minutes in a store of blocks, the running minute in a bucket. Opened on
+ * first use. `ledger.ts` counts.
  */
 import type { Config } from "../config/schema.ts";
 import type { BlockStore } from "../spine/contract/block_store.ts";
@@ -13,23 +13,26 @@ import { opened } from "../turns/opened.ts";
 const USAGE_BUCKET = "ARQON_USAGE";
 const DAY_SECONDS = 86_400;
 
-/** The key of a minute that runs: of a node, its life and the minute's number. Of a tenant's all without more. */
+/**
+ * The key of a running minute: node, incarnation and the minute's number. Without these, the prefix of a tenant's
+ * minutes.
+ */
 export const runningKey = (tenant_id: string, ...whose: readonly string[]): KvKey => [
   "minute",
   tenant_id,
   ...whose,
 ];
 
-/** What the place needs of the process. */
+/** The dependencies and settings of `UsageStores`. */
 export interface UsageStoresOptions {
   readonly config: Pick<Config, "usage">;
   readonly spine: Pick<Spine, "blocks" | "keyValue">;
   readonly lives: Pick<Lives, "all" | "brains">;
-  /** The life of this process, which is not over. */
+  /** The running incarnation of this process. */
   readonly own?: { readonly node_id: string; readonly began_ms: number };
 }
 
-/** The store and the bucket. What could not be opened is opened by the next who asks. */
+/** The store and the bucket. A failure to open is retried by the next caller. */
 export class UsageStores {
   readonly #options: UsageStoresOptions;
 
@@ -37,17 +40,17 @@ export class UsageStores {
     this.#options = options;
   }
 
-  /** How long use is kept, in ms. */
+  /** How long usage is retained, in ms. */
   get kept_ms(): number {
     return this.#options.config.usage.retention_days * DAY_SECONDS * 1_000;
   }
 
-  /** How often each process writes, in ms. */
+  /** The writing interval of each process, in ms. */
   get flush_ms(): number {
     return this.#options.config.usage.flush_ms;
   }
 
-  /** What Shields and Brains counted that ended before it was written. Rejects with `spine-unavailable`. */
+  /** Counts of Shields and Brains that ended before writing them. Rejects with `spine-unavailable`. */
   async losses(now_ms: number): Promise<readonly Loss[]> {
     const { lives, own } = this.#options;
     const all = await Promise.all([lives.all(), lives.brains()]);

@@ -1,8 +1,8 @@
 /**
- * Writes what a Shield or a Brain counts: every few seconds the minute so far, over what was there of it, and each minute
- * once it is over as a block. So a repetition changes nothing, and who is killed loses its last seconds: its life
- * tells readers of it. A store that is slow or away is tried again; nothing waits for it but the end, and that not
- * for long: what a minute had while it ran stays until it is stored.
+ * Writes the counts of a Shield or a Brain: every few seconds the running minute, overwriting its earlier state, and
+ * each finished minute as a block. So a repetition changes nothing, and a killed process loses its last seconds, which
+ * its incarnation record reports. A slow or unreachable store is retried. Only closing waits for it, and not for long;
+ * the running state of a minute stays until the minute is stored.
  */
 import type { Logger } from "../logs/log.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
@@ -14,39 +14,39 @@ import { encodeMinute, type TenantRows } from "./minute.ts";
 import { runningKey, type UsageStores } from "./usage_stores.ts";
 
 const MINUTE_MS = 60_000;
-/** Between two tries of the last writing, in ms. */
+/** Retry interval of the last writing, in ms. */
 const AGAIN_MS = 100;
-/** Writings under way at a time. */
+/** Concurrent writes. */
 const UNDER_WAY = 8;
-/** How often minutes that are too old are looked for, in ms. */
+/** Interval of the search for expired minutes, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
 
-/** What the writer needs of the process. */
+/** The dependencies and settings of `UsageWriter`. */
 export interface UsageWriterOptions {
-  /** The rows of every tenant that has any; with `is_end` the minute is over, and all begin anew. */
+  /** The rows of every tenant that has any; `is_end`: the minute has ended, and counts restart. */
   readonly ledger: { take(is_end: boolean): Iterable<TenantRows> };
   readonly place: UsageStores;
   readonly node_id: string;
   readonly life: Pick<OwnLife, "began_ms" | "begin">;
-  /** How often the running minute is written, in ms. */
+  /** Interval of writing the running minute, in ms. */
   readonly flush_ms: number;
-  /** How long a block stays, and how many bytes those of a tenant may take. */
+  /** The retention of blocks, and the most bytes of one tenant's. */
   readonly retention_seconds: number;
   readonly tenant_bytes: number;
-  /** The most bytes of minutes that wait until they are stored. */
+  /** The most bytes of minutes that wait to be stored. */
   readonly queue_bytes: number;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
 }
 
-/** A minute that is over and not stored yet. */
+/** A finished minute that is not stored yet. */
 interface Waiting extends WaitingBlock {
-  /** Where it is in the bucket, too. */
+  /** Its key in the bucket. */
   readonly ran: KvKey | undefined;
 }
 
-/** A minute that runs, with what tells whether it has changed. */
+/** A running minute, with a text that changes with it. */
 interface Running {
   readonly tenant_id: string;
   readonly payload: Uint8Array;
@@ -56,25 +56,25 @@ interface Running {
 
 /** The writer of one process. */
 export class UsageWriter {
-  /** Minutes that were stored, and that were given up because too many waited. */
+  /** Stored minutes, and those dropped because too many waited. */
   readonly totals = { stored: 0, lost: 0 };
   /** How full the ledger is. */
   readonly fill: LedgerFill;
   readonly #options: UsageWriterOptions;
   readonly #life_ms: number;
   #living: LivingPart | undefined;
-  /** Tenants whose running minute is in the bucket, with what was written last. */
+  /** Tenants with a running minute in the bucket, and the last text written. */
   readonly #running = new Map<string, string>();
   readonly #waiting: BlockQueue<Waiting>;
   #minute: number;
-  /** The number of what is counted now; each that is over has its own, whatever the clock shows. */
+  /** The number of the current minute; each has its own, whatever the clock shows. */
   #seq = 0;
-  /** Until when everything that was counted is written, Unix ms. */
+  /** Everything counted before that is written, Unix ms. */
   #until_ms: number;
   #pass: Promise<void> = Promise.resolve();
   #is_writing = false;
   #storing: Promise<void> | undefined;
-  /** Why something was not stored the last time. */
+  /** The last failure to store. */
   #refused: unknown;
   #timer: ReturnType<typeof setInterval> | undefined;
   #swept_ms = -Infinity;
@@ -90,34 +90,34 @@ export class UsageWriter {
     this.#waiting = new BlockQueue({ bytes_max: options.queue_bytes, lost });
   }
 
-  /** Bytes of minutes that wait. */
+  /** Bytes of waiting minutes. */
   get waiting_bytes(): number {
     return this.#waiting.bytes;
   }
 
-  /** Begins to write; from then on the end of this life is reported. */
+  /** Starts to write; from then on readers learn when this incarnation ends. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), this.#options.flush_ms);
     Deno.unrefTimer(this.#timer);
     this.tick();
   }
 
-  /** Writes what there is now, unless the last time is not over yet. */
+  /** Writes what is due, unless the last write still runs. */
   tick(): void {
     if (this.#is_writing) return;
     this.#is_writing = true;
     this.#pass = this.#write(false).finally(() => this.#is_writing = false);
   }
 
-  /** Resolves when what was to be written by now is, or has failed. */
+  /** Resolves when everything due was written, or failed. */
   async idle(): Promise<void> {
     await this.#pass;
     await this.#storing;
   }
 
   /**
-   * Writes everything and ends this life. What cannot be written by `timeout_ms` from now, and one more try, is reported
-   * as what a killed Shield loses.
+   * Writes everything and ends this incarnation. What cannot be written within `timeout_ms`, and one more try, is
+   * reported as lost, like that of a killed Shield.
    */
   async close(timeout_ms: number): Promise<void> {
     clearInterval(this.#timer);
@@ -125,7 +125,7 @@ export class UsageWriter {
     const timer = setTimeout(() => is_late = true, timeout_ms);
     await this.idle();
     await this.#write(true);
-    // A connection that is being made again takes the next one.
+    // A reconnecting connection takes the next try.
     while (!this.#waiting.is_empty && !is_late) {
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       await this.#write(true);
@@ -151,7 +151,7 @@ export class UsageWriter {
         this.#waiting.push({ id, tenant_id, payload: encodeMinute(about), ran });
         continue;
       }
-      // What did not change but for its time need not be written again.
+      // A minute with the same counts need not be written again.
       const text = JSON.stringify(rows);
       if (this.#running.get(tenant_id) === text) continue;
       running.push({ tenant_id, payload: encodeMinute(about), text, key });
@@ -179,14 +179,14 @@ export class UsageWriter {
 
   #lose({ tenant_id, ran }: Waiting, error?: unknown): void {
     this.totals.lost++;
-    // What it had while it ran would stay for ever. Where it cannot be removed, a sweep does.
+    // Its running state would stay for ever. If removing it fails, a sweep does it.
     const bucket = this.#options.place.running();
     if (ran !== undefined) bucket.then((there) => there.delete(ran)).catch(() => {});
     const why = error === undefined ? "too many wait for their store" : "its store refuses it";
     this.#options.log.warn(`a minute of use is lost: ${why}`, { tenant_id, error });
   }
 
-  /** Stores minutes that are over. Never rejects; what is not stored waits on. */
+  /** Stores finished minutes. Never rejects; failed ones stay queued. */
   async #store(): Promise<void> {
     if (this.#waiting.is_empty) return;
     const { place, node_id, retention_seconds, tenant_bytes } = this.#options;
@@ -204,7 +204,7 @@ export class UsageWriter {
     }
   }
 
-  /** Resolves with the first refusal; what is not written is the next time. */
+  /** Resolves with the first failure; the rest is written the next time. */
   async #writeRunning(all: readonly Running[]): Promise<unknown> {
     if (all.length === 0) return undefined;
     const bucket = await this.#options.place.running();
@@ -233,7 +233,7 @@ export class UsageWriter {
     await this.#sweep();
   }
 
-  /** Removes what killed Shields have left behind once it is as old as anything in the ledger may be. */
+  /** Removes minutes left by killed Shields once they are older than the ledger's retention. */
   async #sweep(): Promise<void> {
     const { place, now } = this.#options;
     const bucket = await place.running();
@@ -253,5 +253,5 @@ export class UsageWriter {
   }
 }
 
-/** When the life began that a key is of, Unix ms. */
+/** The start of the incarnation in a key, Unix ms. */
 const lifeOf = (key: KvKey): number => Number(key[3]);

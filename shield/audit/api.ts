@@ -1,6 +1,6 @@
 /**
- * `/v1/audit` of the admin listener: searches the audit log, and gives out its entries as they are
- * stored. Whether the caller is an admin has been checked before; nothing here writes.
+ * `/v1/audit` of the admin listener: searches the audit log, and returns its entries as stored. The caller is
+ * authorized already; nothing here writes.
  */
 import {
   BOOLEAN,
@@ -55,7 +55,7 @@ const ENTRY = object({
 
 const NEWLINE = new Uint8Array([0x0a]);
 
-/** What the admin API needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface AuditAdminContext extends Pick<Env, "log" | "node_id"> {
   /** Opens the ledger; rejects while it cannot be opened. */
   readonly ledger: () => Promise<Ledger>;
@@ -145,7 +145,7 @@ async function entries(
   });
 }
 
-/** The most entries that one question reads; the answer says where to go on. */
+/** The most entries that one request reads; the answer says where to continue. */
 const SCANNED_MAX = 10_000;
 /** The entries of one slice, which take a few milliseconds. */
 const SLICE = 250;
@@ -187,9 +187,8 @@ interface AuditPage {
 }
 
 /**
- * The entry as an admin of that tenant may see it: what the tenant's own admins did, and what operators
- * did to the tenant, without the operators' addresses; undefined for any other entry. Operators (an
- * undefined tenant) see all.
+ * The entry as an admin of that tenant may see it: actions of the tenant's own admins, and operators' actions on the
+ * tenant, without the operators' addresses; undefined for any other entry. Operators (an undefined tenant) see all.
  */
 function visibleTo(
   entry: ShownEntry,

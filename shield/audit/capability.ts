@@ -1,9 +1,9 @@
-/** What audit brings to a Shield. */
+/** The audit capability of a Shield: who did what on the admin API. */
 import type { Capability } from "../capability.ts";
 import { AUDIT_ROUTES } from "./api.ts";
 import { startAudit } from "./start.ts";
 
-/** Who did what on the admin API. */
+/** The capability, for a Shield's list. */
 export const AUDIT: Capability = {
   name: "audit",
   title: "who did what on the admin API",

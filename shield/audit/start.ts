@@ -1,6 +1,4 @@
-/**
- * Puts the audit log of one Shield together: writer, trail, admin API and metrics.
- */
+/** Assembles the audit log of one Shield: writer, trail, admin API and metrics. */
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
@@ -19,7 +17,7 @@ const STATUS_MS = 30_000;
 /** How long the end of the process waits for entries that are not written yet, in ms. */
 const CLOSE_MS = 2_000;
 
-/** What the audit log needs of the process. */
+/** The dependencies of `startAudit`. */
 export interface AuditStart
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "random"> {
   readonly config: Pick<Config, "audit">;

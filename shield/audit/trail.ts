@@ -1,7 +1,6 @@
 /**
- * What requests to the admin API leave in the audit log: an entry before a change, one with its
- * outcome, and one for a request that was refused before it began. `[audit] on_failure` says whether a
- * change may happen while no entry can be written. Writing and its order are `writer.ts`.
+ * The audit entries of admin requests: one before a change, one with its outcome, and one for a refused request.
+ * `[audit] on_failure` decides whether a change may happen while no entry can be written. `writer.ts` writes in order.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
@@ -16,7 +15,7 @@ const NAME_UNITS = 256;
 /** How long an answer waits for the entry of its outcome, in ms; the entry is written in any case. */
 const OUTCOME_MS = 1_000;
 
-/** What the trail needs of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface TrailOptions extends Pick<Env, "log"> {
   readonly writer: Pick<AuditWriter, "append">;
   readonly on_failure: Config["audit"]["on_failure"];
@@ -27,7 +26,7 @@ export interface TrailOptions extends Pick<Env, "log"> {
 const cut = (text: string, units = NAME_UNITS): string => text.slice(0, units).toWellFormed();
 const cutOrNull = (text: string | null): string | null => text === null ? null : cut(text);
 
-/** Waits for a value for `OUTCOME_MS` at most, and then gives the other one. */
+/** Waits for a value for `OUTCOME_MS` at most, and then returns the other one. */
 async function soon<T>(wanted: Promise<T> | T, otherwise: T): Promise<T> {
   const { promise: late, resolve } = Promise.withResolvers<T>();
   const timer = setTimeout(() => resolve(otherwise), OUTCOME_MS);
@@ -115,12 +114,11 @@ export class WrittenTrail implements AuditTrail {
   }
 }
 
-// Refusals on their way into the audit log. The first of a kind is an entry at once; those of the
-// same kind within a minute become one further entry with their number. So nobody can fill the log
-// by being refused.
+// Refusals for the audit log. The first of a kind is an entry at once; those of the same kind within a minute become
+// one further entry with their number. So refusals cannot fill the log.
 
 const WINDOW_MS = 60_000;
-/** The most kinds in a window that are told apart; later kinds count as one for each reason. */
+/** The most kinds in a window; later kinds count as one for each reason. */
 const KINDS_MAX = 512;
 
 interface Fold {
@@ -159,7 +157,7 @@ class RefusalFolds {
     await this.#write(fields);
   }
 
-  /** Ends the window, and writes what was only counted. */
+  /** Ends the window, and writes the counted entries. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;

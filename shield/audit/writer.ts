@@ -1,7 +1,7 @@
 /**
- * Appends entries of this Shield to the audit log, one after the other. Each names the hash of the
- * entry before it, whichever Shield wrote that, and is appended only right after it. So all Shields
- * write one chain. What an entry is about is `trail.ts`.
+ * Appends entries of this Shield to the audit log, one at a time. Each contains the hash of the previous entry,
+ * whichever Shield wrote that, and is appended only right after it. So all Shields write one hash chain. `trail.ts`
+ * makes entries.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -25,7 +25,7 @@ const ATTEMPTS = 256;
 /** The pause before an entry that may wait is tried again, in ms. */
 const RETRY_MS = 1_000;
 
-/** What the writer needs of the process. */
+/** The dependencies and settings of `AuditWriter`. */
 export interface AuditWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "ledger">;
   readonly retention: LedgerRetention;
@@ -182,7 +182,7 @@ export class AuditWriter {
       try {
         await mayLose(ledger.append(bytes, head.seq));
       } catch (error) {
-        // Whatever the error was, the newest entry must be asked for again.
+        // Whatever the error was, the newest entry must be read again.
         this.#head = undefined;
         await this.#compare(ledger, head);
         throw error;

@@ -1,4 +1,4 @@
-/** What a writer of the audit log does when another Shield writes at the same moment. */
+/** A writer of the audit log when another Shield writes at the same moment. */
 import assert from "node:assert/strict";
 import { decodeEntry, entryHash, NO_HASH } from "../../shared/audit/entry.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";

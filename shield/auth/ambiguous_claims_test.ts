@@ -1,4 +1,4 @@
-/** Signed tokens that say two things, or what cannot be; each is refused, whoever signed it. */
+/** Signed tokens with duplicate or impossible claims; each is refused, whoever signed it. */
 import assert from "node:assert/strict";
 import type { Reason } from "@arqon/proto";
 import {
@@ -30,7 +30,7 @@ const okp = (hex: string, more: Record<string, unknown> = {}) => {
 const GOOD_X = edwards.public_jwk.x ?? "";
 const ZERO = "00".repeat(31);
 
-/** Claims that say two things, or nothing that can be; keys that prove nothing. No reason: `token-claim`. */
+/** Duplicate or impossible claims; keys that prove nothing. No reason: `token-claim`. */
 const AMBIGUOUS: readonly (readonly [name: string, token: string, reason?: Reason])[] = [
   ["aud with the right one and a number", await mint(rsa, { aud: ["arqon", 1] })],
   ["aud with the right one and null", await mint(rsa, { aud: ["arqon", null] })],

@@ -1,7 +1,7 @@
 /**
- * Finds out who is behind a token: chooses the issuer, verifies everything, returns an identity.
- * What the token allows is `authorize.ts`; where keys come from is `key_source.ts`. Tokens and
- * claims never reach a log, a metric or an error: only our own words about them do.
+ * Authenticates a token: chooses the issuer, verifies everything, returns an identity. `authorize.ts` has what the
+ * token allows; `key_source.ts` has keys. Tokens and claims never reach a log, a metric or an error: only our own texts
+ * about them do.
  */
 import { hash } from "node:crypto";
 import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "@panva/jose";
@@ -24,7 +24,7 @@ import type { Algorithm } from "./keys.ts";
 export type { Action, Grant, Identity, Role } from "./identity.ts";
 export type { KeyStatus } from "./key_source.ts";
 
-/** What authentication needs of the process; `server.ts` hands it in once, at start. */
+/** What authentication needs from the process; `server.ts` passes it once, at start. */
 export interface AuthenticatorOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly auth: Config["auth"];
   readonly limits: Pick<
@@ -34,29 +34,29 @@ export interface AuthenticatorOptions extends Pick<Env, "registry" | "log" | "no
   /** Reads a JWKS or PEM file: while the authenticator is created, and when the configuration is read again. */
   readonly readTextFile: (path: string) => string;
   readonly fetch: typeof fetch;
-  /** Tells when the configuration is read again; absent: it is not. */
+  /** Changes of the configuration; absent: there are none. */
   readonly reloading?: Pick<ConfigReloading, "onRead"> | undefined;
-  /** What other claims grant where there are no `grants`; undefined: everything. Throws `token-claim`. */
+  /** Grants from other claims if there are no `grants`; undefined: everything. Throws `token-claim`. */
   readonly grantsOf?: (claims: Claims) => readonly Grant[] | undefined;
 }
 
 /** Tokens to identities, for upgrades, HTTP requests, REFRESH and the admin API. */
 export interface Authenticator {
   /**
-   * The identity behind a token, everything verified. Rejects only with ArqonError: 401 with the
-   * reason, or 503 `keys-unavailable`. Safe to call any number of times at once.
+   * The identity of a token, fully verified. Rejects only with ArqonError: 401 with the reason, or 503
+   * `keys-unavailable`. Concurrent calls are safe.
    */
   authenticate(token: string): Promise<Identity>;
   /**
-   * Forgets verified tokens whose identity fits, so that they are verified again; returns how many.
-   * Costs a look at each. A token that is withdrawn by other means is refused in any case.
+   * Drops cached tokens with a matching identity, so that they are verified again; returns how many. Costs a check of
+   * each. A token withdrawn by other means is refused in any case.
    */
   forget(fits: (identity: Identity) => boolean): number;
   /** Fetches the key sets that come by URL; failures are logged and tried again on demand. */
   warm(): Promise<void>;
   /** One entry an issuer, in the order of the config. */
   keyStatus(): KeyStatus[];
-  /** Ends fetches under way. */
+  /** Aborts running fetches. */
   close(): void;
 }
 
@@ -71,10 +71,7 @@ function tooManyWait(digest: string): ArqonError {
   return new ArqonError("admission", "too many tokens wait to be verified", { retry_after_ms });
 }
 
-/**
- * For a token that has ended and is good otherwise, the refusal that says whose it was; for everything
- * else that verification threw, that.
- */
+/** For a token whose only fault is its expiry, the refusal that names its owner; for any other error, that error. */
 async function expiredToken(
   error: unknown,
   token: string,
@@ -103,7 +100,7 @@ async function verify(
   if (!issuer.algorithms.includes(alg)) {
     throw new ArqonError("token-algorithm", `${alg} is not accepted`);
   }
-  // Not in the queue of verifications: an issuer whose keys do not come must not hold up others.
+  // Not in the queue of verifications: an issuer whose keys are slow must not delay others.
   const key = await source.find(alg, kid);
   if (key === undefined) {
     throw new ArqonError("token-unknown-key", "none of the issuer's fits its `kid`");
@@ -130,14 +127,14 @@ async function verify(
   }, () => tooManyWait(digest));
 }
 
-/** A token that was verified before, when everything about it still stands. */
+/** A cached token, if everything about it is still valid. */
 async function remembered(
   digest: string,
   { cache, options }: Pick<Authentication, "cache" | "options">,
 ): Promise<Identity | undefined> {
   const verified = cache.get(digest, options.now());
   if (verified === undefined) return undefined;
-  // The keys of a set that was loaded anew are other objects: a withdrawn one is never found again.
+  // A reloaded set has new key objects: a withdrawn one is never found again.
   const key = await verified.source.find(verified.alg, verified.kid);
   if (key !== verified.key) {
     cache.delete(digest);
@@ -147,13 +144,12 @@ async function remembered(
   return cache.get(digest, options.now()) === verified ? verified.identity : undefined;
 }
 
-/** What one authenticator works with. */
 interface Authentication {
   readonly options: AuthenticatorOptions;
   readonly sources: ReadonlyMap<string, KeySource>;
   readonly verifications: WorkQueue;
   readonly cache: TokenCache;
-  /** Verifications under way, by digest: a second one of the same token waits for the first. */
+  /** Running verifications, by digest: a second one of the same token waits for the first. */
   readonly pending: Map<string, Promise<Verified>>;
   readonly uses: Uses;
 }
@@ -216,7 +212,7 @@ async function openSources(options: AuthenticatorOptions): Promise<Map<string, K
   return sources;
 }
 
-/** What is counted of the cache. */
+/** Counters of the cache. */
 interface Uses {
   readonly hits: Counter;
   readonly misses: Counter;
@@ -257,8 +253,8 @@ function registerLevels(registry: Registry, process: Authentication): void {
 }
 
 /**
- * Loads all key files. Rejects with a ConfigError that names every key and file that cannot be used
- * and says what would be right. URLs are not fetched yet: see `warm`.
+ * Loads all key files. Rejects with a ConfigError that names every unusable key and file and says what would be right.
+ * URLs are not fetched yet: see `warm`.
  */
 export async function createAuthenticator(options: AuthenticatorOptions): Promise<Authenticator> {
   const { log, registry, limits } = options;
@@ -275,7 +271,7 @@ export async function createAuthenticator(options: AuthenticatorOptions): Promis
   };
   const { sources, cache } = process;
   registerLevels(registry, process);
-  // Remembered tokens follow: each is held to the key that its source finds now.
+  // Cached tokens follow: each is checked against the current key of its source.
   options.reloading?.onRead(async () => {
     const renewed = await Promise.all([...sources.values()].map((source) => source.renew()));
     return renewed.flat();
@@ -316,7 +312,7 @@ export async function createAuthenticator(options: AuthenticatorOptions): Promis
   };
 }
 
-// What a token says before anybody has verified it: its form, its header, its issuer.
+// An unverified token: its form, its header, its issuer.
 
 /** Three base64url parts; the last is empty in an unsigned token, which its `alg` refuses. */
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
@@ -327,7 +323,7 @@ function isAlgorithm(alg: string): alg is Algorithm {
   return ALGORITHMS.includes(alg);
 }
 
-/** What an unverified token says of itself; used only to choose issuer and key. */
+/** The content of an unverified token; used only to choose issuer and key. */
 interface Unverified {
   readonly alg: Algorithm;
   readonly kid: string | undefined;
@@ -344,9 +340,8 @@ function parsed<T>(parse: () => T, part: string): T {
 }
 
 /**
- * Header and payload again, by the letter: jose takes the last of two members of one name, and puts
- * another character where bytes are not UTF-8. Other readers of the same token may take it for another.
- * Throws `token-malformed` and `token-claim` (401).
+ * Checks header and payload byte by byte: jose takes the last of two equal members, and replaces invalid UTF-8, so
+ * other readers may read another token. Throws `token-malformed` and `token-claim` (401).
  */
 function requireOneMeaning(token: string): void {
   const [header = "", payload = ""] = token.split(".");
@@ -362,12 +357,10 @@ function requireStrict(part: string, text: string, reason: Reason): void {
   }
 }
 
-/**
- * Looks at a token. Throws ArqonError (401) for what can be none of ours.
- */
+/** Parses a token. Throws ArqonError (401) for one that cannot be ours. */
 function inspect(token: string, token_bytes: number): Unverified {
   if (token === "") throw new ArqonError("token-missing");
-  // Units are never more than bytes, and what is not ASCII is refused below.
+  // Units are never more than bytes, and non-ASCII text is refused below.
   if (token.length > token_bytes) {
     throw new ArqonError("token-too-large", `at most ${token_bytes} bytes`);
   }
@@ -381,7 +374,7 @@ function inspect(token: string, token_bytes: number): Unverified {
     const name = /^[A-Za-z0-9-]{1,16}$/.test(alg) ? alg : "what it names";
     throw new ArqonError("token-algorithm", `${name} is not accepted`);
   }
-  // No extension is understood here, so whatever is critical cannot be honoured (RFC 7515 4.1.11).
+  // No extension is supported, so no critical one can be honoured (RFC 7515 4.1.11).
   if (header.crit !== undefined) throw new ArqonError("token-malformed", "crit is not supported");
   if (kid !== undefined && (typeof kid !== "string" || kid.length > KID_UNITS_MAX)) {
     throw new ArqonError("token-malformed", "kid is not a short string");

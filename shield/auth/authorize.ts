@@ -1,12 +1,12 @@
 /**
- * What an identity may do: grants, tenant, reserved event types, signals, commands. Pure decisions;
- * bans are `bans.ts`, expiry and limits are checked elsewhere, signatures in `signature.ts`.
+ * Authorization of an identity: grants, tenant, reserved event types, signals, commands. Pure decisions; `bans.ts` has
+ * bans, `signature.ts` signatures; expiry and limits are checked elsewhere.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import type { Action, Grant, Identity, Role } from "./identity.ts";
 
-/** How the event types begin that only the Shield, the Brain and backends may send. */
+/** The prefixes of event types that only the Shield, the Brain and backends may send. */
 const RESERVED_TYPES = ["PRESENCE_", "ROOM_", "SYSTEM_"];
 
 /** True when the token's grants allow `action` in `room`; a token without grants allows everything. */
@@ -24,13 +24,13 @@ export function canAct(identity: Pick<Identity, "grants">, action: Action, room:
   return false;
 }
 
-/** An identity that may do more than its token grants; one whose token has no grants may do everything. */
+/** An identity with grants beyond its token; one whose token has no grants may do everything. */
 export function withGrants(identity: Identity, more: readonly Grant[] = []): Identity {
   if (identity.grants === undefined || more.length === 0) return identity;
   return { ...identity, grants: [...identity.grants, ...more] };
 }
 
-/** The refusal of what the token does not grant. `room` must be a checked id: it is shown to the client. */
+/** The refusal of an action without a grant. `room` must be a checked id: the client sees it. */
 export function notGranted(action: Action, room: string): ArqonError {
   return new ArqonError("not-granted", `${action} in ${room}`, { room, action });
 }
@@ -70,7 +70,7 @@ export function isReservedType(type: string): boolean {
   return RESERVED_TYPES.some((prefix) => type.startsWith(prefix));
 }
 
-/** Throws `reserved-type` (403) when a `user` sends a type that begins with a reserved prefix. */
+/** Throws `reserved-type` (403) if a `user` sends a type with a reserved prefix. */
 export function requireEventType(role: Role, type: string): void {
   if (role !== "user") return;
   for (const prefix of RESERVED_TYPES) {
@@ -83,13 +83,13 @@ export function requireSignalRole(role: Role): void {
   if (role === "user") throw new ArqonError("signal-forbidden", "no SystemSignal with role user");
 }
 
-/** Commands that act on other people or say who is kept out; with or without `room.` before the name. */
+/** Commands that act on other people or list bans; with or without `room.` before the name. */
 const MODERATION = /^(?:room\.)?(?:kick|ban|unban|bans)$/;
 
-/** Whether a command keeps people out or lets them in again. */
+/** Whether a command bans or unbans. */
 export const isModeration = (name: string) => MODERATION.test(name);
 
-/** What a Shield asks for an admin, of whom it has made sure. */
+/** Commands that a Shield sends for an admin, after its own check. */
 const OF_ADMINS = /^(?:room\.)?past$/;
 
 /** Throws `command-forbidden` (403) when the role may not send a command of that name. */
@@ -114,8 +114,8 @@ const GROWING_ACTIONS: ReadonlyMap<string, Action> = new Map([
 const VALUES = /^(?:(?:room\.)?values|room\.module)$/;
 
 /**
- * The action that a command needs a grant for in its room: presence for seeing who is there,
- * subscribe for seeing what was said, publish for saying it piece by piece.
+ * The action of the grant that a command needs in its room: presence for listing members, subscribe for reading
+ * messages, publish for writing pieces.
  */
 export function commandAction(name: string): Action {
   if (name.startsWith("history.") || VALUES.test(name)) return "subscribe";

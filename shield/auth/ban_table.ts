@@ -1,20 +1,17 @@
-/**
- * Bans in memory, looked up by tenant, room and user. Knows no bucket and no clock of its own;
- * `bans.ts` fills it.
- */
+/** Bans in memory, by tenant, room and user. Without a bucket or clock of its own; `bans.ts` fills it. */
 import { EVERY_ROOM, isActive } from "../../shared/records/bans.ts";
 import type { EntryTable } from "../../shared/spine/watched_bucket.ts";
 import type { Identity } from "./identity.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** The part of a ban that is needed for a refusal. */
+/** The parts of a ban that a refusal needs. */
 export interface HeldBan {
   /** Unix ms; 0: without end. */
   readonly until_ms: number;
   readonly reason: string;
 }
 
-/** Who is kept out of what: a user of a room, or, with `EVERY_ROOM`, of the tenant. */
+/** The scope of a ban: a user in a room or, with `EVERY_ROOM`, in the tenant. */
 export interface BanPlace {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -47,7 +44,7 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
     return this.#size;
   }
 
-  /** The ban in force that keeps a user out of a room: the tenant's, else the room's own. */
+  /** The active ban of a user in a room: the tenant's, else the room's own. */
   find({ tenant_id, user_id }: Who, room_id: string): ArrivedBan | undefined {
     if (this.#size === 0) return undefined;
     const rooms = this.#tenants.get(tenant_id);
@@ -94,14 +91,14 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
     this.#resize(size);
   }
 
-  /** How many of a tenant are held. */
+  /** How many of a tenant are in memory. */
   countOf(tenant_id: string): number {
     let count = 0;
     for (const users of this.#tenants.get(tenant_id)?.values() ?? []) count += users.size;
     return count;
   }
 
-  /** The bans in force, of one tenant or of all, in no order. */
+  /** The active bans, of one tenant or of all, unordered. */
   *list(tenant_id?: string): Iterable<ArrivedBan> {
     const now_ms = this.#now();
     for (const [tenant, rooms] of this.#tenants) {

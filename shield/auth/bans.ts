@@ -1,6 +1,6 @@
 /**
- * The bans in force, all in memory, looked up by user. They refuse operations; what a ban does to
- * open connections is `signals.ts`, how they are learnt of `shared/spine/watched_bucket.ts`.
+ * The active bans, all in memory, by user. They refuse operations; `signals.ts` closes open connections,
+ * `shared/spine/watched_bucket.ts` follows the bucket.
  */
 import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import { ArqonError } from "@arqon/proto";
@@ -20,16 +20,16 @@ import type { ArrivedBan, BanPlace, HeldBan, Who } from "./ban_table.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** What the bans need of the process. */
+/** The dependencies and settings of `Bans`. */
 export interface BansOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
   readonly stats: Pick<ShieldStats, "bans" | "ban_problems">;
-  /** Bans of all tenants that are held: `limits.bans`. */
+  /** The most bans of all tenants in memory: `limits.bans`. */
   readonly bans_max: number;
 }
 
-/** What an operation asks before it takes effect. */
+/** The check of an operation before it takes effect. */
 export interface BanCheck {
   /** Throws `banned` (closes) or `room-banned` when the user may do nothing in that room. */
   requireRoom(who: Who, room_id: string): void;
@@ -38,7 +38,7 @@ export interface BanCheck {
 /** A check that refuses nobody, for tools and tests. */
 export const NO_BANS: BanCheck = { requireRoom: () => {} };
 
-/** ` until 2026-01-02T03:04:05.000Z: spam`, as far as there is something to say. */
+/** ` until 2026-01-02T03:04:05.000Z: spam`, without missing parts. */
 function particulars({ until_ms, reason }: HeldBan): string {
   const until = until_ms === 0 ? "" : ` until ${new Date(until_ms).toISOString()}`;
   return `${until}${reason === "" ? "" : `: ${reason}`}`;
@@ -52,12 +52,12 @@ export function banRefusal(room_id: string, ban: HeldBan): ArqonError {
 }
 
 /**
- * The bans of all tenants, as the bucket has them. A ban matches the user id within its tenant,
- * whichever issuer vouches for it: of two issuers in one tenant that both know an `ann`, a ban of
- * `ann` keeps out both (fail closed: a banned user must not come back through another door).
+ * The bans of all tenants in the bucket. A ban matches the user id within its tenant, whichever issuer signed the
+ * token: if two issuers of one tenant both have an `ann`, a ban of `ann` covers both (fail closed: a banned user must
+ * not return through another issuer).
  *
- * Known is what the bucket holds only from the end of a listing until the connection to the Spine is
- * lost. In between nobody new is let in; those who are in go on under the bans that were known.
+ * The bucket's content is only known from the end of a listing until the connection to the Spine is lost. In between
+ * new clients are rejected; present ones continue under the known bans.
  */
 export class Bans implements BanCheck {
   readonly #options: BansOptions;
@@ -81,7 +81,7 @@ export class Bans implements BanCheck {
         endOf: ({ until_ms }) => until_ms,
       },
       table: this.#table,
-      // Also when it does not fit: those who are in are put out all the same.
+      // Also if it exceeds the limit: present clients are closed all the same.
       onPut: (place, ban) => this.#onBan?.({ ...place, ...ban }),
       onProblem: (problem) => bump(stats.ban_problems, problem),
     });
@@ -92,14 +92,14 @@ export class Bans implements BanCheck {
     return this.#watched.ready;
   }
 
-  /** Begins to watch; `onBan` learns of each ban in force, also of one that it has heard of. */
+  /** Starts to watch; `onBan` is called for each active ban, also for a known one. */
   start(onBan: (ban: ArrivedBan) => void): void {
     this.#onBan = onBan;
     this.#watched.start();
   }
 
   requireRoom(who: Who, room_id: string): void {
-    // Of the room itself, and of the one beside which it is.
+    // Of the room itself, and of the one beside it.
     for (let room: string | undefined = room_id; room !== undefined;) {
       const ban = this.#table.find(who, room);
       if (ban !== undefined) throw banRefusal(ban.room_id, ban);
@@ -117,17 +117,17 @@ export class Bans implements BanCheck {
     this.#watched.requireComplete(who.tenant_id);
   }
 
-  /** The bans in force that are held, of one tenant or of all, in no order. */
+  /** The active bans in memory, of one tenant or of all, unordered. */
   list(tenant_id?: string): Iterable<ArrivedBan> {
     return this.#table.list(tenant_id);
   }
 
-  /** Whether the tenant, or any, may have more bans than are held. */
+  /** Whether the tenant, or any, may have more bans than are in memory. */
   isIncomplete(tenant_id?: string): boolean {
     return this.#watched.isIncomplete(tenant_id);
   }
 
-  /** Whether this ban is held, or one more of the tenant can be, which may have so many. */
+  /** Whether this ban is in memory, or another one of the tenant fits its limit. */
   hasRoom(place: BanPlace, most: number): boolean {
     if (this.#table.get(place) !== undefined) return true;
     const { bans_max } = this.#options;
@@ -137,7 +137,7 @@ export class Bans implements BanCheck {
     return room();
   }
 
-  /** Takes up a stored ban that the watch will tell, too; it is in force when this returns. */
+  /** Adds a stored ban that the watch will report, too; it is active when this returns. */
   take(entry: KvEntry): void {
     this.#watched.take(entry);
   }
@@ -150,7 +150,7 @@ export class Bans implements BanCheck {
     this.#watched.close();
   }
 
-  /** Reads a stored ban; one that is over is not held: a Brain deletes it. */
+  /** Decodes a stored ban; an expired one is not kept: a Brain deletes it. */
   #read({ value }: KvEntry, place: BanPlace): HeldBan | undefined {
     const { until_ms, reason, room_id, user_id } = decodeBan(value);
     if (room_id !== place.room_id || user_id !== place.user_id) {

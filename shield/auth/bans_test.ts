@@ -1,4 +1,4 @@
-/** Which users the bans of a bucket keep out. What happens to open connections is `signals_test.ts`. */
+/** The users banned by the bans of a bucket. `signals_test.ts` tests open connections. */
 import assert from "node:assert/strict";
 import { banKey, EVERY_ROOM } from "../../shared/records/bans.ts";
 import { within } from "../../shared/spine/testing/conformance.ts";
@@ -11,7 +11,7 @@ import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 const ann = { tenant_id: "acme", user_id: "ann" };
 const UNTIL_MS = SPINE_NOW_MS + 60_000;
 
-/** `entry` when the user may not come in, `room` when it may do nothing in the lobby. */
+/** `entry` if the user is rejected, `room` if it may do nothing in the lobby. */
 function refusals(bans: Bans, who = ann): Record<string, string> {
   const tried = { entry: () => bans.requireEntry(who), room: () => bans.requireRoom(who, "lobby") };
   const refused: Record<string, string> = {};
@@ -25,7 +25,7 @@ function refusals(bans: Bans, who = ann): Record<string, string> {
   return refused;
 }
 
-/** Everything that was written before has been told, when a ban of somebody else has been. */
+/** Every earlier write has been reported once another user's ban has been. */
 async function settled(spine: Spine, test: Awaited<ReturnType<typeof testBans>>): Promise<void> {
   const user_id = `marker-${test.arrived.items.length}`;
   await putBan(test.bucket, "markers", banOf({ user_id }));

@@ -1,7 +1,7 @@
 /**
- * From the claims of a verified token to an identity. Signature, issuer, audience and times are
- * already checked (`authenticate.ts`); here every other claim is, strictly: what has a wrong type
- * is refused with `token-claim` (401) that names it and never shows its value.
+ * From the claims of a verified token to an identity. Signature, issuer, audience and times are already checked
+ * (`authenticate.ts`); every other claim is checked here, strictly: a wrong type is refused with `token-claim` (401)
+ * that names the claim and never shows its value.
  */
 import { ArqonError, isId, isRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -16,7 +16,7 @@ export type Claims = Readonly<Record<string, unknown>>;
 
 const SUBJECT_BYTES_MAX = 128;
 const TOKEN_ID_UNITS_MAX = 256;
-/** Grants are looked through one by one for each operation, so there are few. */
+/** Each operation walks the grants one by one, so there are few. */
 const GRANTS_MAX = 64;
 const SECONDS_MAX = NEVER_MS / 1_000;
 /** 32 bytes in base64url: the last character has two bits that must be 0. */
@@ -121,7 +121,7 @@ async function signingKey(claims: Claims): Promise<CryptoKey | undefined> {
   return await crypto.subtle.importKey("raw", raw, "Ed25519", true, ["verify"]);
 }
 
-/** `token-claim` unless the times that are there can be; `exp` is looked at apart. */
+/** `token-claim` unless the present times are possible; `exp` is checked apart. */
 function requireTimes(claims: Claims): void {
   for (const name of ["nbf", "iat"]) {
     const value = claims[name];

@@ -1,12 +1,12 @@
 /**
- * The identity of a connection: the one result of authentication, which every later step reads. How
- * it is proved is `authenticate.ts`, what it may do `authorize.ts`.
+ * The identity of a connection: the result of authentication, for every later step. `authenticate.ts` proves it,
+ * `authorize.ts` authorizes it.
  */
 
-/** The latest time that a Date can hold, Unix ms: what never ends, ends then. */
+/** The latest time of a Date, Unix ms: in place of "never". */
 export const NEVER_MS = 8_640_000_000_000_000;
 
-/** What a grant may allow in a room. */
+/** An action that a grant may allow in a room. */
 export type Action = "publish" | "subscribe" | "presence" | "command";
 /** Every action, in the order in which clients meet them. */
 export const ACTIONS: readonly Action[] = ["publish", "subscribe", "presence", "command"];
@@ -21,14 +21,12 @@ export interface Grant {
   readonly actions: readonly Action[];
 }
 
-/**
- * An authenticated user with everything that its token said. Never changes; REFRESH makes another.
- */
+/** An authenticated user with the content of its token. Immutable; REFRESH makes another. */
 export interface Identity {
   readonly tenant_id: string;
   /** The token's `sub`: 1 to 128 printable bytes, unique only within its issuer. */
   readonly user_id: string;
-  /** Issuer and subject: what "one user" means for limits and bans. */
+  /** Issuer and subject: the user for limits and bans. */
   readonly user_key: string;
   readonly role: Role;
   readonly issuer: string;
@@ -45,24 +43,24 @@ export interface Identity {
   readonly grants: readonly Grant[] | undefined;
   /** Ed25519 key of `cnf.jwk`, with which the user signs messages. */
   readonly signing_key: CryptoKey | undefined;
-  /** Every claim of the token as it stands, for policies; never logged. */
+  /** Every claim of the token, for policies; never logged. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
-/** What the user ids of clients and backends of Pusher apps begin with. */
+/** The prefix of user ids of clients and backends of Pusher apps. */
 export const PUSHER_USER = "pusher:";
 
 /** Whether a user is a client of a Pusher app: another user with each of its connections. */
 export const isPusherClient = (user_id: string): boolean => user_id.startsWith(PUSHER_USER);
 
-/** Whom the bus itself lets act. */
+/** An actor of the bus itself. */
 export interface Tokenless extends Pick<Identity, "tenant_id" | "user_id" | "role" | "issuer"> {
   readonly grants?: Identity["grants"];
   /** Claims beside `iss` and `sub`. */
   readonly claims?: Identity["claims"];
 }
 
-/** The identity of somebody without a token, such as a schedule. Its time never ends, and is one all the same. */
+/** The identity of an actor without a token, such as a schedule. It never expires. */
 export function tokenlessIdentity(
   { tenant_id, user_id, role, issuer, grants, claims }: Tokenless,
 ): Identity {

@@ -1,6 +1,6 @@
 /**
- * Opens the keys of each configured issuer: a JWKS file, a JWKS URL or a PEM file. A wrong file or URL stops
- * the start and says what would be right; files are read again when the configuration is.
+ * Opens the keys of each configured issuer: a JWKS file, a JWKS URL or a PEM file. A wrong file or URL stops the start
+ * and says what would be right; files are read again with the configuration.
  */
 import { ConfigError, unreadable } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -17,7 +17,7 @@ type KeyOrigin = "jwks_file" | "jwks_url" | "pem_file";
 export interface KeyStatus {
   readonly issuer: string;
   readonly source: KeyOrigin;
-  /** Usable keys; 0 while a URL was never fetched, and when what came from it is too old or removed. */
+  /** Usable keys; 0 while a URL was never fetched, and when its keys have expired or were removed. */
   readonly keys: number;
   /** False while the last fetch failed; files are always true. */
   readonly healthy: boolean;
@@ -32,15 +32,15 @@ export interface KeySource {
   find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined>;
   warm(): Promise<void>;
   /**
-   * Reads a file again, and gives its key of the configuration when there is something else in it by now. Rejects as
-   * `openKeySource`; then the keys before stay in force.
+   * Reads a file again, and returns its configuration key if it has changed. Rejects as `openKeySource`; then the
+   * former keys stay in force.
    */
   renew(): Promise<readonly string[]>;
   status(): KeyStatus;
   close(): void;
 }
 
-/** What loading keys needs of the process, the same for all issuers. */
+/** The dependencies and settings of `openKeySource`. */
 export interface KeySourceOptions extends Pick<Env, "log" | "now"> {
   readonly auth: Pick<
     Config["auth"],
@@ -88,7 +88,7 @@ async function keysFromFile(
   } catch (cause) {
     throw startError(placed, key, cause instanceof TypeError ? cause.message : String(cause));
   }
-  // A file is ours to put right, so anything odd in it stops the start instead of being skipped.
+  // Operators can correct a file, so any fault in it stops the start instead of being skipped.
   if (loaded.problems.length > 0) throw startError(placed, key, loaded.problems.join("; "));
   if (loaded.index.size === 0) {
     const names = algorithms.join(", ");

@@ -1,6 +1,6 @@
 /**
- * Keys from files: which verify which tokens, and start errors that say what would be right. Keys
- * by URL are in `remote_keys_test.ts`.
+ * Keys from files: which verify which tokens, and start errors that say what would be right. `remote_keys_test.ts`
+ * tests keys by URL.
  */
 import assert from "node:assert/strict";
 import { exportPKCS8 } from "@panva/jose";
@@ -21,7 +21,7 @@ const rsa = await makeTestKey("RS256", "r1");
 const curve = await makeTestKey("ES256", "e1");
 const edwards = await makeTestKey("EdDSA", "d1");
 
-/** A certificate that openssl made, and a token signed with its key, which nobody kept. */
+/** A certificate made by openssl, and a token signed with its discarded key. */
 const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBgjCCASegAwIBAgIUSDJ2OVOznJQKLAPrI7k33OAS/WwwCgYIKoZIzj0EAwIw
 FTETMBEGA1UEAwwKYXJxb24tdGVzdDAgFw0yNjExMjAwNzQxMDNaGA8yMTI2MTAy

@@ -29,7 +29,7 @@ export interface KeyIndex {
   find(alg: Algorithm, kid: string | undefined): CryptoKey | undefined;
 }
 
-/** What reading one set gave: bad members are left out, not fatal. */
+/** The result of reading one set: bad members are skipped, not fatal. */
 export interface LoadedKeys {
   readonly index: KeyIndex;
   /** What is wrong with members of the set, for the log or a start error; never key material. */
@@ -59,7 +59,7 @@ function indexOf(keys: readonly UsableKey[]): KeyIndex {
   };
 }
 
-/** The algorithm that keys of this kind are for, whatever they say of themselves. */
+/** The algorithm of keys of this kind, whatever they declare. */
 function algorithmOfKind({ kty, crv }: JWK): Algorithm | undefined {
   if (kty === "RSA") return "RS256";
   if (kty === "EC" && crv === "P-256") return "ES256";
@@ -113,7 +113,7 @@ function materialProblem(jwk: JWK, alg: Algorithm, key: CryptoKey): string | und
   return ed25519KeyProblem(Uint8Array.fromBase64(jwk.x ?? "", { alphabet: "base64url" }));
 }
 
-/** What is wrong with a member whatever it is for. */
+/** What is wrong with a member for any use. */
 function memberProblem({ kty, d, kid }: JWK): string | undefined {
   if (kty === "oct") return "is symmetric; expected a public RSA, EC P-256 or Ed25519 key";
   if (d !== undefined) return 'is a private key; remove "d" and the other private members';
@@ -142,7 +142,7 @@ function isJwkSet(value: unknown): value is { keys: JWK[] } {
     value.keys.every((key) => typeof key === "object" && key !== null && !Array.isArray(key));
 }
 
-/** A JWK set that is one, and that nobody should take keys from. */
+/** A valid JWK set whose keys must not be used. */
 export class UnusableSetError extends TypeError {
   override readonly name = "UnusableSetError";
 }
@@ -171,9 +171,8 @@ function parsedSet(text: string): readonly JWK[] {
 }
 
 /**
- * Reads the text of a JWK set. Throws TypeError, with what would be right, when it is none, and
- * UnusableSetError when it has too many keys, two of one `kid` and algorithm, or a member twice: of two
- * it is unknown which is meant.
+ * Parses a JWK set. Throws TypeError, with what would be right, for an invalid one, and UnusableSetError if it has too
+ * many keys, two of one `kid` and algorithm, or a duplicate member: the intended one is unknown.
  */
 export async function keysFromJwks(
   text: string,
@@ -204,7 +203,7 @@ export async function keysFromJwks(
 const PEM_EXPECTED =
   'expected one "-----BEGIN PUBLIC KEY-----" (SPKI) or "-----BEGIN CERTIFICATE-----" block';
 
-/** What to do about PEM files of other kinds, by the label of their first block. */
+/** The advice for PEM files of other kinds, by the label of their first block. */
 function pemHint(label: string): string {
   if (label.includes("PRIVATE")) {
     return "it holds a private key; give only the public half: openssl pkey -in KEY -pubout";
@@ -216,8 +215,8 @@ function pemHint(label: string): string {
 }
 
 /**
- * Reads a PEM with one public key or certificate. Its key has no id: it verifies tokens with any
- * `kid`. Throws TypeError with what would be right.
+ * Parses a PEM with one public key or certificate. Its key has no id: it verifies tokens with any `kid`. Throws
+ * TypeError with what would be right.
  */
 export async function keyFromPem(
   text: string,

@@ -1,4 +1,4 @@
-/** Which keys of a JWK set may verify, and which sets nobody takes keys from. */
+/** Which keys of a JWK set may verify, and which sets are unusable. */
 import assert from "node:assert/strict";
 import { keyFromPem, keysFromJwks, UnusableSetError } from "./keys.ts";
 import type { Algorithm } from "./keys.ts";
@@ -58,7 +58,7 @@ Deno.test("two keys of one kid and algorithm: none of the set is taken", async (
       (error) => error instanceof UnusableSetError && /repeats a kid of ES256/.test(error.message),
     );
   }
-  // Not even when the second is broken: which one the issuer means nobody can say.
+  // Not even if the second is broken: the intended one is unknown.
   await assert.rejects(load(curve.public_jwk, { ...second, x: "AA" }), UnusableSetError);
   const { index } = await load(rsa.public_jwk, curve.public_jwk, edwards.public_jwk);
   assert.equal(index.size, 3, "one kid for three algorithms is no repetition");

@@ -1,6 +1,6 @@
 /**
- * The browser `Origin` allow-list of `[server] allowed_origins`. Not CORS: the upgrade has no
- * preflight, so this check is what keeps a foreign page from using a visitor's token.
+ * The browser `Origin` allow-list of `[server] allowed_origins`. Not CORS: the upgrade has no preflight, so this check
+ * keeps a foreign page from using a visitor's token.
  */
 import { ArqonError } from "@arqon/proto";
 

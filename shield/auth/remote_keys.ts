@@ -1,8 +1,7 @@
 /**
- * The key set of one issuer that comes by URL: cached, fetched again when it is old or lacks a key,
- * never more than one fetch at a time and never more often than the cooldown. jose's
- * `createRemoteJWKSet` is not used because it reads its own clock, has no size limit, asks a failing
- * endpoint once per token, and drops good keys as soon as a refresh fails.
+ * The key set of one issuer by URL: cached, fetched again when it is old or lacks a key, never more than one fetch at a
+ * time and never more often than the cooldown. jose's `createRemoteJWKSet` is not used because it reads its own clock,
+ * has no size limit, asks a failing endpoint once per token, and drops good keys as soon as a refresh fails.
  */
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
@@ -15,18 +14,18 @@ const BODY_BYTES_MAX = 262_144;
 /** First wait after a failed fetch; doubles up to the cooldown. */
 const RETRY_MS = 1_000;
 /**
- * While the endpoint fails, old keys serve for this many cache times (100 minutes by default), which
- * bridges an outage. An endpoint that answers with a set that has nothing for us does not fail: then
- * old keys serve for their cache time only, as those that a set no longer names.
+ * While the endpoint fails, old keys are used for this many cache times (100 minutes by default), which bridges an
+ * outage. An endpoint that returns a set without a key for us has not failed: then old keys are used for their cache
+ * time only, like keys that a set no longer names.
  */
 const STALE_FACTOR = 10;
 /**
- * Tokens that may wait because of a `kid` that is not in good keys. Anybody can make such tokens, and
- * while they wait they hold places that others need.
+ * Tokens that may wait because of an unknown `kid`. Anybody can make such tokens, and waiting ones occupy slots that
+ * others need.
  */
 const UNKNOWN_KID_WAITING_MAX = 64;
 
-/** Where one set comes from and how often it may be fetched. */
+/** The URL of one set and how often it may be fetched. */
 export interface RemoteKeysOptions extends Pick<Env, "log" | "now"> {
   readonly url: URL;
   readonly algorithms: readonly Algorithm[];
@@ -99,7 +98,7 @@ async function withDeadline<T>(
   }
 }
 
-/** A key set by URL that keeps itself fresh as tokens come in; it has no timer of its own. */
+/** A key set by URL that refreshes as tokens arrive; it has no timer of its own. */
 export class RemoteKeys {
   readonly #options: RemoteKeysOptions;
   readonly #closed = new AbortController();
@@ -109,7 +108,7 @@ export class RemoteKeys {
   #attempted_ms = 0;
   /** Failed fetches since the last good one. */
   #failures = 0;
-  /** The last set that came has no key for us: what the issuer had before, it has no more. */
+  /** The last set has no key for us: the issuer has withdrawn its former keys. */
   #withdrawn = false;
   #pending: Promise<void> | undefined;
   /** Tokens that wait for `#pending`. */
@@ -120,8 +119,8 @@ export class RemoteKeys {
   }
 
   /**
-   * The key, or undefined when the issuer has none with this `kid` (or asking again must wait for
-   * the cooldown). Rejects with `keys-unavailable` (503) when the set cannot be had.
+   * The key, or undefined if the issuer has none with this `kid` (or the cooldown has not passed). Rejects with
+   * `keys-unavailable` (503) if the set cannot be fetched.
    */
   async find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined> {
     const key = (await this.#current()).find(alg, kid);
@@ -129,12 +128,12 @@ export class RemoteKeys {
     await this.#waitForRefresh(UNKNOWN_KID_WAITING_MAX);
     const rotated = this.#usable()?.find(alg, kid);
     if (rotated !== undefined) return rotated;
-    // While fetching fails nothing says that the key does not exist.
+    // While fetching fails it is unknown whether the key exists.
     if (this.#failures > 0) throw this.#unavailable();
     return undefined;
   }
 
-  /** Fetches now unless one is under way; never rejects. */
+  /** Fetches now unless a fetch is running; never rejects. */
   refresh(): Promise<void> {
     this.#pending ??= this.#fetchOnce().finally(() => this.#pending = undefined);
     return this.#pending;
@@ -207,12 +206,12 @@ export class RemoteKeys {
     }
   }
 
-  /** Where a fetch can help: one is under way, or the pause is over. */
+  /** Whether a fetch can help: one is running, or the pause has passed. */
   get #refreshable(): boolean {
     return this.#pending !== undefined || this.#wait_ms() === 0;
   }
 
-  /** Waits for a fetch where that can help. Rejects with `keys-unavailable` when too many wait. */
+  /** Waits for a fetch if that can help. Rejects with `keys-unavailable` if too many wait. */
   async #waitForRefresh(waiting_max: number): Promise<void> {
     if (!this.#refreshable) return;
     if (this.#waiting >= Math.min(waiting_max, this.#options.waiting_max)) {
@@ -238,7 +237,7 @@ export class RemoteKeys {
 
   async #current(): Promise<KeyIndex> {
     if (this.#index === undefined || this.#since_ms(this.#loaded_ms) >= this.#options.cache_ms) {
-      // While the endpoint fails, good old keys serve at once and the fetch runs beside.
+      // While the endpoint fails, old keys are used at once and the fetch runs in the background.
       if (this.#failures === 0 || this.#usable() === undefined) {
         await this.#waitForRefresh(this.#options.waiting_max);
       } else if (this.#refreshable) void this.refresh();

@@ -1,4 +1,4 @@
-/** Crowds at a key set by URL: how many may wait for it, and what remembered tokens owe to it. */
+/** Many tokens at a key set by URL: how many may wait for it, and when cached tokens expire with it. */
 import assert from "node:assert/strict";
 import {
   authConfig,

@@ -1,4 +1,4 @@
-/** What an issuer takes away by a set without a key for us, against a real loopback HTTP server. */
+/** Keys withdrawn by a set without a key for us, with a real loopback HTTP server. */
 import assert from "node:assert/strict";
 import {
   authConfig,
@@ -17,7 +17,7 @@ const curve = await makeTestKey("ES256", "k1");
 const CACHE_MS = 600_000;
 const LONG = { exp: NOW_MS / 1_000 + 86_400 };
 
-/** An issuer whose answer can be changed, its authenticator, and a clock that the test moves. */
+/** An issuer with a changeable answer, its authenticator, and a clock that the test moves. */
 async function world() {
   const state = { answer: () => new Response(jwksText(key)), now_ms: NOW_MS };
   const server = serveKeys(() => state.answer());

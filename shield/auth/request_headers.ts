@@ -1,9 +1,9 @@
 /**
- * The headers of an upgrade or HTTP request that policies may see: no credentials, bounded, kept for
- * the life of the connection.
+ * The headers of an upgrade or HTTP request that policies may read: no credentials, limited, kept as long as the
+ * connection.
  */
 
-/** Secrets, and what belongs to the handshake and says nothing of the client. */
+/** Secrets, and headers of the handshake. */
 const LEFT_OUT = new Set([
   "authorization",
   "cookie",
@@ -18,7 +18,7 @@ const LEFT_OUT = new Set([
 const HEADERS_MAX = 48;
 const BYTES_MAX = 8_192;
 
-/** Names in lower case, in the order of the request; what exceeds the bounds is left out. */
+/** Names in lower case, in the order of the request; beyond the limits they are dropped. */
 export function policyHeaders(headers: Headers): readonly (readonly [string, string])[] {
   const kept: [string, string][] = [];
   let size = 0;

@@ -1,4 +1,4 @@
-/** What policies may see of a request's headers. */
+/** The headers of a request that policies may read. */
 import assert from "node:assert/strict";
 import { policyHeaders } from "./request_headers.ts";
 

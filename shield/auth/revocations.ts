@@ -1,8 +1,7 @@
 /**
- * The revocations in force: everything in the bucket `ARQON_REVOCATIONS`, in memory, looked up by
- * tenant, user and token id. It refuses tokens, and says when open connections are to be looked at
- * again; `signals.ts` ends those. How it learns of them is `shared/spine/watched_bucket.ts`; what
- * operators ask is `revocations_api.ts`.
+ * The revocations in force: the bucket `ARQON_REVOCATIONS` in memory, by tenant, user and token id. Refuses tokens, and
+ * reports when open connections must be checked; `signals.ts` closes those. `shared/spine/watched_bucket.ts` follows
+ * the bucket; `revocations_api.ts` has operators' requests.
  */
 import { ArqonError } from "@arqon/proto";
 import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
@@ -24,9 +23,9 @@ import { type EntryTable, WatchedBucket } from "../../shared/spine/watched_bucke
 import type { Authenticator } from "./authenticate.ts";
 import type { Identity } from "./identity.ts";
 
-/** Many that come together cost one look at the connections. */
+/** Several revocations within this time cause one check of the connections. */
 const GATHER_MS = 20;
-/** Clocks differ: one that is over here may still stand elsewhere. */
+/** Clocks differ: one that has expired here may be in force elsewhere. */
 const SWEEP_AFTER_MS = 60_000;
 const SWEEP_EVERY_MS = 60_000;
 /** Deletions of one sweep. */
@@ -34,11 +33,11 @@ const SWEEP_MAX = 64;
 /** The time of issue for a revocation that cannot be read: every moment is before it. */
 const ALWAYS_MS = 8_640_000_000_000_000;
 
-/** What revocations need of the process. */
+/** The dependencies and settings of `Revocations`. */
 export interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
-  /** Held of all tenants: `limits.revocations`. */
+  /** The most of all tenants: `limits.revocations`. */
   readonly revocations_max: number;
 }
 
@@ -48,9 +47,9 @@ export function revokedRefusal({ reason }: Revocation): ArqonError {
 }
 
 /**
- * The revocations of all tenants, as the bucket has them. Known is what it holds only from the end of
- * a listing until the connection to the Spine is lost; in between nobody new is let in, and those who
- * are in go on under what was known.
+ * The revocations of all tenants in the bucket. Its content is only known from the end of a listing until the
+ * connection to the Spine is lost; in between new clients are rejected, and present ones continue under the known
+ * revocations.
  */
 export class Revocations {
   readonly #options: RevocationsOptions;
@@ -99,14 +98,14 @@ export class Revocations {
     return this.#table.size;
   }
 
-  /** Begins to watch. `onChange` receives, soon after, that more is revoked than was. */
+  /** Starts to watch. `onChange` is called, soon afterwards, when there are new revocations. */
   start(onChange: () => void): void {
     this.#onChange = onChange;
     this.#sweeping = setInterval(() => void this.sweep(), SWEEP_EVERY_MS);
     this.#watched.start();
   }
 
-  /** What revokes the token behind an identity; undefined: nothing that is known. */
+  /** The revocation of an identity's token; undefined: none is known. */
   find(holder: Holder): Revocation | undefined {
     return this.#table.find(holder);
   }
@@ -117,7 +116,7 @@ export class Revocations {
     if (revocation !== undefined) throw revokedRefusal(revocation);
   }
 
-  /** Before somebody is let in. Throws also `spine-unavailable` (503) while not all is known. */
+  /** The check of a new client. Also throws `spine-unavailable` (503) while revocations are unknown. */
   requireEntry(holder: Holder): void {
     this.#watched.requireKnown();
     this.requireValid(holder);
@@ -129,12 +128,12 @@ export class Revocations {
     return this.#table.list(tenant_id);
   }
 
-  /** Whether one more can be held, or this one is. */
+  /** Whether another one fits, or this one is in memory. */
   hasRoom(tenant_id: string, { kind, id }: Pick<Revocation, "kind" | "id">): boolean {
     return this.#watched.hasSpace() || this.#table.get({ tenant_id, kind, id }) !== undefined;
   }
 
-  /** Takes up a stored one that the watch will tell, too: it holds here when this returns. */
+  /** Adds a stored one that the watch will report, too: it is in force when this returns. */
   take(entry: KvEntry): void {
     this.#watched.take(entry);
   }
@@ -144,8 +143,8 @@ export class Revocations {
   }
 
   /**
-   * Deletes what is long over; every Shield does, and who comes second finds nothing. Nothing while the
-   * clock may be wrong: what is deleted lets revoked tokens in again.
+   * Deletes long expired ones; every Shield does, and a second one finds nothing. Not while the clock may be wrong: a
+   * deletion readmits revoked tokens.
    */
   async sweep(): Promise<number> {
     if (this.#steps.quietMs() < QUIET_MS) return 0;
@@ -188,7 +187,7 @@ function read({ key, revision, value }: KvEntry, { kind, id }: RevocationPlace):
   throw new TypeError("a revocation stands under another's key");
 }
 
-/** The key names the user, token or tenant of what cannot be read: that revokes without end. */
+/** An unreadable record's key names the user, token or tenant: it revokes without an end. */
 function unreadable({ key, revision }: KvEntry, { kind, id }: RevocationPlace): Held {
   const issued_before_ms = kind === "token" ? 0 : ALWAYS_MS;
   const revocation = { kind, id, issued_before_ms, until_ms: 0, reason: "", by: "", created_ms: 0 };
@@ -197,7 +196,7 @@ function unreadable({ key, revision }: KvEntry, { kind, id }: RevocationPlace): 
 
 const endOf = ({ revocation: { until_ms } }: Held): number => until_ms;
 
-/** The same authenticator, which also refuses what is revoked with `token-revoked` (401). */
+/** The same authenticator, which also refuses revoked tokens with `token-revoked` (401). */
 export function refusingRevoked<A extends Pick<Authenticator, "authenticate">>(
   authenticator: A,
   revocations: Pick<Revocations, "requireValid">,
@@ -215,19 +214,19 @@ export function refusingRevoked<A extends Pick<Authenticator, "authenticate">>(
 /** As much of an identity as a revocation can be about. */
 export type Holder = Pick<Identity, "tenant_id" | "user_id" | "token_id" | "claims">;
 
-/** What one is about: in its tenant a user, a token or all tokens. */
+/** The scope of a revocation: in its tenant a user, a token or all tokens. */
 interface RevocationPlace extends Pick<Revocation, "kind" | "id"> {
   readonly tenant_id: string;
 }
 
-/** One that is held, and where it is stored. */
+/** A revocation in memory, and where it is stored. */
 interface Held {
   readonly key: KvKey;
   readonly revision: number;
   readonly revocation: Revocation;
 }
 
-/** What a revocation is about within its tenant; no kind has a tab. */
+/** The scope of a revocation within its tenant; no kind has a tab. */
 const placeOf = ({ kind, id }: Pick<Revocation, "kind" | "id">): string => `${kind}\t${id}`;
 const TENANT_PLACE = placeOf({ kind: "issued-before", id: EVERY_TOKEN });
 
@@ -258,7 +257,7 @@ class RevocationTable implements EntryTable<RevocationPlace, Held> {
     return this.#size;
   }
 
-  /** What revokes the token behind an identity; undefined: nothing. */
+  /** The revocation of an identity's token; undefined: none. */
   find(holder: Holder): Revocation | undefined {
     if (this.#size === 0) return undefined;
     const rules = this.#tenants.get(holder.tenant_id);

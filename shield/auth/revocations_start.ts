@@ -1,4 +1,4 @@
-/** Puts the revocations of one process together: their bucket, and their copy in memory. */
+/** Assembles the revocations of one process: their bucket, and their copy in memory. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
@@ -7,7 +7,7 @@ import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { Revocations } from "./revocations.ts";
 import { revokeTokens } from "./revoke.ts";
 
-/** What revocations need of the process. */
+/** The dependencies of `startRevocations`. */
 export interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "limits">;
   readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;
@@ -15,7 +15,7 @@ export interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" |
 
 /** The revocations of one process. */
 export interface StartedRevocations {
-  /** Not started yet: somebody has to learn of changes first. */
+  /** Not started yet: an observer of changes comes first. */
   readonly held: Revocations;
   readonly bucket: KeyValue;
   /** Rejects as `revokeTokens` does. */

@@ -1,6 +1,6 @@
 /**
- * Which tokens are revoked, on an embedded engine and over the death of a real NATS. What happens to
- * open connections is `signals_test.ts`, what operators ask `revocations_api_test.ts`.
+ * Which tokens are revoked, on an embedded engine and over the death of a real NATS. `signals_test.ts` tests open
+ * connections, `revocations_api_test.ts` operators' requests.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";

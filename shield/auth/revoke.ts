@@ -1,6 +1,6 @@
 /**
- * Revokes tokens: stores it with what stood before, and has it in force here. Who may ask for it is
- * the business of `revocations_api.ts` and `signal_writes.ts`.
+ * Revokes tokens: stores the revocation merged with an earlier one, and applies it here. `revocations_api.ts` and
+ * `signal_writes.ts` authorize callers.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -18,7 +18,7 @@ import type { Revocations } from "./revocations.ts";
 /** With n writers at once the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 16;
 
-/** What revoking needs. */
+/** The dependencies of the functions in this file. */
 export interface RevokeContext {
   readonly revocations: Pick<Revocations, "hasRoom" | "take">;
   /** `ARQON_REVOCATIONS`. */
@@ -27,8 +27,8 @@ export interface RevokeContext {
 }
 
 /**
- * Resolves with what stands now, in force here. Rejects with `revocation-limit` (429) when no further
- * one can be held, `version-conflict` or `spine-unavailable`.
+ * Resolves with the merged revocation, in force here. Rejects with `revocation-limit` (429) if no other one fits,
+ * `version-conflict` or `spine-unavailable`.
  */
 export async function revokeTokens(
   { revocations, bucket, limits }: RevokeContext,
@@ -43,7 +43,7 @@ export async function revokeTokens(
   return decodeRevocation(entry.value);
 }
 
-/** Stored together with what stood there before, never in its place. */
+/** Merged with the earlier one, never in its place. */
 function store(
   bucket: RevokeContext["bucket"],
   tenant_id: string,

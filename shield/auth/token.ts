@@ -5,7 +5,7 @@
 
 import { headerItems } from "../../shared/http1/header_list.ts";
 
-/** Subprotocol item by which browsers, which cannot set headers, carry a token. */
+/** The subprotocol in which browsers, which cannot set headers, send a token. */
 const TOKEN_SUBPROTOCOL = "arqon.token.";
 
 /** Where a token was found; a query is the only one that ends up in access logs. */

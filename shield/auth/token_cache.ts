@@ -1,21 +1,20 @@
 /**
- * Verified tokens that are remembered, so that a crowd that comes back with the tokens it had costs
- * no signatures. By the SHA-256 of the whole token, never the token itself; only successes; bounded
- * by bytes, the least used go first. Whether the key still stands is the caller's to ask
- * (`authenticate.ts`), and so is revocation.
+ * A cache of verified tokens, so that a reconnect storm with known tokens costs no signatures. By the SHA-256 of the
+ * whole token, never the token itself; only successes; limited in bytes, least recently used dropped first. The caller
+ * checks the key (`authenticate.ts`) and revocations.
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Identity } from "./identity.ts";
 import type { KeySource } from "./key_source.ts";
 import type { Algorithm } from "./keys.ts";
 
-/** What one verification found. */
+/** The result of one verification. */
 export interface Verified {
   readonly identity: Identity;
   readonly source: KeySource;
   readonly alg: Algorithm;
   readonly kid: string | undefined;
-  /** What the signature was verified with: must still be the issuer's key when this is used. */
+  /** The key of the signature: must still be the issuer's key on use. */
   readonly key: CryptoKey;
   /** Unix ms of the verification. */
   readonly verified_ms: number;
@@ -25,13 +24,13 @@ interface Entry extends Verified {
   readonly size_bytes: number;
 }
 
-/** What an entry takes besides what grows with its token. */
+/** Bytes of an entry beside its token's. */
 const ENTRY_BYTES = 1_024;
 
-/** Bounded by `bytes_max`; 0 remembers nothing. Time is an argument. */
+/** Limited by `bytes_max`; 0 caches nothing. Time is an argument. */
 export class TokenCache {
   readonly #bytes_max: number;
-  /** The entries by digest, least recently used first; their bytes are the bound. */
+  /** The entries by digest, least recently used first, limited in bytes. */
   readonly #entries = new BoundedMap<string, Entry>(Infinity);
   #bytes = 0;
   #purges = 0;
@@ -49,14 +48,14 @@ export class TokenCache {
     return this.#bytes;
   }
 
-  /** Counts `forget`: what was verified before a purge must not be added after it. */
+  /** Counts `forget`: a token verified before a purge must not be added after it. */
   get purges(): number {
     return this.#purges;
   }
 
   /**
-   * What is remembered, unless its time is over. A clock that went back before the verification does
-   * not count either: `nbf` was looked at with another time.
+   * The cached token, unless it has expired. A clock that went back before the verification invalidates it, too: `nbf`
+   * was checked at another time.
    */
   get(digest: string, now_ms: number): Verified | undefined {
     const entry = this.#entries.get(digest);
@@ -69,7 +68,7 @@ export class TokenCache {
     return entry;
   }
 
-  /** Remembers; what is larger than everything is not. */
+  /** Adds a token; one larger than the cache is ignored. */
   add(digest: string, token_bytes: number, verified: Verified): void {
     const size_bytes = token_bytes + ENTRY_BYTES;
     if (size_bytes > this.#bytes_max) return;
@@ -90,7 +89,7 @@ export class TokenCache {
     this.#bytes -= entry.size_bytes;
   }
 
-  /** Drops every token whose identity fits; returns how many. Looks at all of them. */
+  /** Drops every token with a matching identity; returns how many. Checks all of them. */
   forget(fits: (identity: Identity) => boolean): number {
     this.#purges += 1;
     const before = this.#entries.size;

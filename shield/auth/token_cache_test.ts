@@ -1,4 +1,4 @@
-/** The bounded memory of verified tokens, against a model, and through an authenticator. */
+/** The cache of verified tokens, compared with a model, and through an authenticator. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";

@@ -1,6 +1,6 @@
 /**
- * What a token is refused with, from what the verification threw. jose's errors carry the whole
- * payload: they are never kept as a cause and never shown.
+ * The refusal of a token, from the error of its verification. jose's errors contain the whole payload: they are never
+ * kept as a cause and never shown.
  */
 import { errors } from "@panva/jose";
 import { ArqonError } from "@arqon/proto";
@@ -8,10 +8,7 @@ import type { Reason } from "@arqon/proto";
 import { isAudienceClaim } from "./claims.ts";
 import type { Identity } from "./identity.ts";
 
-/**
- * The refusal of a token whose signature, issuer and claims are right, and which has ended: of all bad
- * tokens the only kind that says whose it was.
- */
+/** The refusal of an expired token that is valid otherwise: the only refusal that names the token's owner. */
 export class ExpiredToken extends ArqonError {
   /** For the ledger; a client receives its reason alone. */
   readonly bearer: Pick<Identity, "tenant_id" | "user_id">;
@@ -30,8 +27,7 @@ type ClaimError = InstanceType<
 const ISS_UNITS_MAX = 100;
 
 /**
- * The refusal of an issuer that no entry has. It names what came, so that whoever made the token sees
- * which of their keys that was: their own claim, no longer than that, and in ASCII alone.
+ * The refusal of an unknown issuer. It names the claim, cut and in ASCII, so that its author sees which issuer it was.
  */
 export function issuerRefusal(iss: string): ArqonError {
   const text = JSON.stringify(iss.slice(0, ISS_UNITS_MAX)).replace(
@@ -42,7 +38,7 @@ export function issuerRefusal(iss: string): ArqonError {
   return new ArqonError("token-issuer", `${text}${rest} is not trusted`);
 }
 
-/** jose's claim failures; it says `check_failed` also for an `aud` of a wrong type. */
+/** jose's claim failures; `check_failed` also stands for an `aud` of a wrong type. */
 function claimRefusal(error: ClaimError): ArqonError {
   const { claim, reason } = error;
   if (reason === "missing") return new ArqonError("token-claim", `${claim} is missing`);
@@ -77,7 +73,7 @@ const REASON_BY_CODE: Record<JoseCode, Reason> = {
   ERR_JWT_INVALID: "token-malformed",
 };
 
-/** What each of these says of a token, silently of it; an expired one needs none. */
+/** The details of each reason, without the token's content; an expired one needs none. */
 const DETAILS: { readonly [R in Reason]?: string } = {
   "token-algorithm": "it is signed by an algorithm that its issuer does not use",
   "token-claim": "a claim is missing or wrong",
@@ -91,8 +87,8 @@ function isJoseCode(code: string): code is JoseCode {
 }
 
 /**
- * The refusal for anything that verification threw. jose's errors carry the whole payload, so they
- * are never kept as a cause; `undefined` for what no token should be able to cause.
+ * The refusal for any verification error. jose's errors contain the whole payload, so they are never kept as a cause;
+ * `undefined` for an error that no token should be able to cause.
  */
 export function tokenRefusal(error: unknown): ArqonError | undefined {
   if (error instanceof ArqonError) return error;

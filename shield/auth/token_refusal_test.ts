@@ -1,4 +1,4 @@
-/** What a token is refused with says what is wrong in plain words, and names no library. */
+/** A token's refusal says what is wrong in plain words, and names no library. */
 import assert from "node:assert/strict";
 import { errors } from "@panva/jose";
 import { tokenRefusal } from "./token_refusal.ts";

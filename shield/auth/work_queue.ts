@@ -1,7 +1,4 @@
-/**
- * Runs pieces of work a few at a time, in the order in which they came; the others wait, but not more
- * than a limit. Knows nothing of what the work is, and has no deadline.
- */
+/** Runs a limited number of jobs at a time, first come, first served; the queue has a limit, and no deadline. */
 
 /** How much at a time. */
 export interface WorkQueueOptions {
@@ -29,12 +26,12 @@ export class WorkQueue {
     return this.#waiting.length - this.#begun;
   }
 
-  /** What the work gives or throws; rejects with `refusal` when too many wait already. */
+  /** The result or error of the job; rejects with `refusal` if too many wait. */
   async run<T>(work: () => Promise<T>, refusal: () => Error): Promise<T> {
     const { running_max, waiting_max } = this.#options;
     if (this.#running >= running_max) {
       if (this.waiting >= waiting_max) throw refusal();
-      // Whoever ends hands its place over, so that nobody who comes later takes it first.
+      // A finished job passes its slot on, so that no later job takes it first.
       await new Promise<void>((begin) => this.#waiting.push(begin));
     } else this.#running += 1;
     try {

@@ -1,7 +1,7 @@
 /**
- * `GET /v1/backup` of the admin listener: all that the embedded Spine keeps, at one moment, as the
- * archive that `arq backup` writes. It is for operators, since it holds every tenant's data. With NATS
- * there is nothing to give out: a server has the state.
+ * `GET /v1/backup` of the admin listener: a snapshot of the whole embedded Spine, as the archive that `arq backup`
+ * writes. For operators only, since it has every tenant's data. With NATS the server has the state, and this route has
+ * nothing to return.
  */
 import { ArqonError } from "@arqon/proto";
 import { packBackup } from "../../shared/backup/archive.ts";
@@ -15,16 +15,16 @@ import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 
-/** What backups need of the process. */
+/** The dependencies of the functions in this file. */
 export interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "backup">;
   readonly version: string;
 }
 
-/** What this part of the admin API acts on. */
+/** The context of the routes. */
 export interface BackupContext extends BackupStart {
   readonly counts: { done: number; failed: number };
-  /** The backup that is being read. */
+  /** The running backup. */
   open: SpineBackup | undefined;
 }
 
@@ -75,10 +75,7 @@ function download(context: BackupContext, { by }: AdminCall): Response {
   return new Response(stream, { headers });
 }
 
-/**
- * The bytes of the backup as they are asked for; `onEnd` is also called when the reader goes before the
- * first of them.
- */
+/** The bytes of the backup on demand; `onEnd` is also called when the reader disconnects before the first of them. */
 function streamOf(
   bytes: AsyncGenerator<Uint8Array>,
   onEnd: (outcome: "done" | "failed", error?: unknown) => void,
@@ -102,7 +99,7 @@ function streamOf(
   }, { highWaterMark: 1 });
 }
 
-/** Makes what the admin API acts on, and registers the metrics of backups. */
+/** Creates the context of the routes, and registers the metrics of backups. */
 export function openBackups(start: BackupStart & { readonly registry: Registry }): BackupContext {
   const context: BackupContext = { ...start, counts: { done: 0, failed: 0 }, open: undefined };
   scrapedFamily(

@@ -1,8 +1,8 @@
-/** What backup brings to a Shield. */
+/** The backup capability of a Shield, for the embedded Spine. */
 import type { Capability } from "../capability.ts";
 import { BACKUP_ROUTES, openBackups } from "./backup_api.ts";
 
-/** All that an embedded bus keeps. */
+/** The capability, for a Shield's list. */
 export const BACKUP: Capability = {
   name: "backup",
   title: "all that an embedded bus keeps",

@@ -1,7 +1,4 @@
-/**
- * How operations are answered once they have succeeded: at once, after a flush of the Spine, or after
- * the log has answered.
- */
+/** How successful operations are answered: at once, after a flush of the Spine, or after the log's answer. */
 import type { Ack } from "@arqon/proto";
 import type { Connection } from "./connection.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
@@ -24,7 +21,7 @@ export function answer(
   connection.ack({ ...EMPTY_ACK, request_id: request.request_id, ...more });
 }
 
-/** Acknowledges once the Spine has everything; refuses with 503 when it cannot say so. */
+/** Acknowledges once the Spine has everything; refuses with 503 if that cannot be confirmed. */
 export function ackAfterFlush(
   { flushes }: { readonly flushes: Pick<FlushQueue, "push"> },
   connection: Connection,
@@ -42,7 +39,7 @@ export function ackAfterFlush(
   });
 }
 
-/** What the ACK of a stored message says of it. */
+/** The members of a stored message's ACK. */
 export const storedAck = ({ offset, result }: Stored): Partial<Ack> =>
   result === undefined ? { offset } : { offset, result };
 

@@ -1,4 +1,4 @@
-/** A connection's presence in a room, as its SUBs ask for it: who is there is the capability's affair (`presence/`). */
+/** A connection's presence in a room, requested by its SUBs; the presence capability implements it (`presence/`). */
 import { ArqonError } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
@@ -11,11 +11,11 @@ import type { Claim } from "./entrance.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import type { PresenceRequest } from "./presence_request.ts";
 
-/** The connection's place in the log of a durable room. */
+/** The connection's position in the log of a durable room. */
 export interface LogPlace {
   /** The connection's position: its offset, and the members of a JSON object for the answer. */
   position(): { readonly offset: number; readonly members: string };
-  /** Called when the answer has been sent: what the connection has missed follows. */
+  /** Called when the answer has been sent: missed messages follow. */
   begin(): void;
 }
 
@@ -27,7 +27,7 @@ export interface AttendanceRequest {
   readonly subscriber: Subscriber;
   /** The subscriber before the SUB, if there was one. */
   readonly before: Subscriber | undefined;
-  /** Puts back another subscription (undefined: none), unless a later SUB has replaced this one's. */
+  /** Restores another subscription (undefined: none), unless a later SUB has replaced this one's. */
   readonly restore: (subscriber: Subscriber | undefined) => void;
   /** Ends the subscription, and this attendance with it, unless a later SUB has replaced it. */
   readonly leave: () => void;
@@ -35,26 +35,26 @@ export interface AttendanceRequest {
   readonly log?: LogPlace;
 }
 
-/** The presence of a connection in a room, which is in its `attendances` until it ends. */
+/** The presence of a connection in a room; in its `attendances` until it ends. */
 export interface Attendance {
-  /** Takes a SUB with presence, which is answered later in any case. */
+  /** Starts a SUB with presence, which is answered later in any case. */
   ask(request: AttendanceRequest): void;
   /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
   end(deliberate: boolean, reason?: LeaveReason): void;
 }
 
-/** Begins the presence of a connection in a room, where it has none. Throws as the list of members does. */
+/** Starts the presence of a connection in a room where it has none. Throws as the list of members does. */
 export type Attend = (connection: Connection, room_id: string) => Attendance;
 
-/** Who is in rooms, and which Brains there are, as a Shield asks for it. */
+/** Presence in rooms, and the known Brains, for a Shield. */
 export interface Presence {
-  /** What a Brain receives and answers to nobody. */
+  /** A message that a Brain receives without answering. */
   readonly hello: Uint8Array;
   readonly presence: {
-    /** Announces own members' changes that wait for others to travel with. */
+    /** Announces this Shield's queued membership changes. */
     announce(): void;
     brains(): readonly string[];
-    /** A Brain has not answered: it counts as gone until its next beat. */
+    /** A Brain has not answered: it counts as down until its next heartbeat. */
     suspect(brain_id: string): void;
     /** From now on members move. */
     beginMove(): void;
@@ -63,9 +63,9 @@ export interface Presence {
   /** Connections that move from one Shield to another. */
   readonly moving: {
     keep(connection_id: string, identity: Identity): Claim | undefined;
-    /** Tells the other Shields who moves, for so long at most. */
+    /** Tells the other Shields which connections move, waiting so long at most. */
     tell(connections: readonly Connection[], at_most_ms: number): Promise<void>;
-    /** Resolves when it is known who moves here. */
+    /** Resolves when the connections that move here are known. */
     known(): Promise<void>;
   };
   readonly stats: { readonly held_members: number };
@@ -77,7 +77,7 @@ export interface Presence {
   }): Attend;
 }
 
-/** Where rooms have no members. */
+/** Without presence. */
 export const NO_PRESENCE: Presence = {
   hello: new Uint8Array(),
   presence: {

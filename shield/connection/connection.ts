@@ -1,6 +1,6 @@
 /**
- * One WebSocket client from WELCOME to close: limits, decoding, the FIFO that all its operations
- * pass, and the answers. What an operation means is `operations.ts`; sockets out are `outbox.ts`.
+ * One WebSocket client from WELCOME to close: limits, decoding, the FIFO of its operations, and the answers.
+ * `operations.ts` runs operations; `outbox.ts` writes to the socket.
  */
 import {
   ArqonError,
@@ -44,7 +44,7 @@ import { owned } from "../../shared/containers/byte_arena.ts";
 
 const EMPTY_BODY = new Uint8Array(0);
 
-/** The state of one client. Made at the upgrade, opened by WELCOME, ended once; frees all it held. */
+/** The state of one client. Made at the upgrade, opened by WELCOME, ended once; then it frees everything. */
 export class Connection {
   readonly id: string;
   /** The connection's number in the ledger; 0: there is none. */
@@ -55,27 +55,27 @@ export class Connection {
   readonly socket: ClientSocket;
   /** The counts of the connection's tenant. */
   readonly tenant: TenantTotals;
-  /** Where its use counts; undefined: nowhere. A connection keeps the class that it began with. */
+  /** The object that counts its usage; undefined: not counted. A connection keeps its first class of users. */
   readonly use: UserUse | undefined;
   /** The room ids this connection receives. */
   readonly subscriptions = new Map<string, Subscriber>();
   /** The patterns of rooms that it receives; undefined before its first one. */
   patterns: SubscribedPatterns | undefined = undefined;
-  /** What it keeps of messages; undefined until it says so. */
+  /** The data it keeps for deltas; undefined until requested. */
   kept_bases: KeptData | undefined = undefined;
   /** The caller of operations; another object after each REFRESH. */
   caller: Caller;
-  /** What its client may do beyond its tokens; undefined: nothing. */
+  /** Grants beyond its tokens; undefined: none. */
   more_grants: readonly Grant[] | undefined = undefined;
   readonly liveness: Liveness;
-  /** The place of the frame whose operation takes effect now, or was the last to do so. */
+  /** The position of the frame whose operation takes effect now, or did last. */
   place = 0;
 
   readonly #process: ConnectionProcess;
   readonly #rates: Rates;
   readonly #freePlace: () => void;
   #outbox: Outbox | undefined;
-  // These are made when first needed: most connections need none, and an empty Map takes 220 bytes.
+  // Made on demand: most connections need none, and an empty Map takes 220 bytes.
   #attendances: Map<string, Attendance> | undefined;
   #commands: Map<string, Promise<void>> | undefined;
   #fifo: Fifo | undefined;
@@ -86,7 +86,7 @@ export class Connection {
   /** When something was last sent, in whole ms as in `Liveness`; see `sent_ms`. */
   #sent_after_ms = 0;
   #protocol_errors = 0;
-  /** When the frame that is being handled came; undefined between frames. */
+  /** When the current frame was received; undefined between frames. */
   #received_ms: number | undefined;
 
   constructor(process: ConnectionProcess, options: ConnectionOptions) {
@@ -108,7 +108,7 @@ export class Connection {
     return this.caller.identity;
   }
 
-  /** Lets its client do this beyond its tokens, in place of what that was before. */
+  /** Sets the client's grants beyond its tokens. */
   grant(more: readonly Grant[]): void {
     const before = new Set(this.more_grants);
     const { identity } = this;
@@ -132,7 +132,7 @@ export class Connection {
     return this.created_ms + this.#sent_after_ms;
   }
 
-  /** The time in Unix ms. One look at the clock serves all that a frame does at once. */
+  /** The time in Unix ms. One reading of the clock serves everything that a frame does at once. */
   get now_ms(): number {
     return this.#received_ms ?? this.#process.now();
   }
@@ -147,7 +147,7 @@ export class Connection {
     return this.#attendances?.get(room_id);
   }
 
-  /** The last command under way in each room, since they run one at a time. */
+  /** The last running command in each room, since they run one at a time. */
   get commands(): Map<string, Promise<void>> {
     return this.#commands ??= new Map();
   }
@@ -156,7 +156,7 @@ export class Connection {
     return this.#ended;
   }
 
-  /** How many operations are not answered yet. */
+  /** Unanswered operations. */
   get pending(): number {
     return this.#order?.pending ?? 0;
   }
@@ -177,7 +177,7 @@ export class Connection {
     this.send(welcomeFrame(this.text, welcome));
   }
 
-  /** Sends a frame. With `message`, it may be left out for a slow client (`backlog.ts`). */
+  /** Sends a frame. With `message`, it may be dropped for a slow client (`backlog.ts`). */
   send(frame: Frame, message?: RoomMessage): void {
     this.#outbox?.send(frame, message);
   }
@@ -193,18 +193,18 @@ export class Connection {
     if (!this.text) this.#outbox?.useBatches();
   }
 
-  /** Sends frame after frame, each when nothing else waits, until `next` gives undefined. */
+  /** Sends frame after frame, each when the queue is empty, until `next` returns undefined. */
   sendLater(next: () => Frame | undefined): void {
     this.#outbox?.sendLater(next);
   }
 
   /**
-   * Counts an operation as pending: it waits in the FIFO, for the Spine or for the Brain. Returns its
-   * place, for `release`.
+   * Counts an operation as pending: it waits in the FIFO, for the Spine or for the Brain. Returns its position, for
+   * `release`.
    */
   hold(size_bytes: number, place: number = this.place): number {
     this.#process.stats.pending_operations++;
-    // A client that only publishes without asking for ACKs needs none.
+    // A client that only publishes without requesting ACKs needs none.
     this.#order ??= new ReplyOrder((frame) => this.send(frame));
     this.#order.open(place, size_bytes);
     return place;
@@ -221,7 +221,7 @@ export class Connection {
     this.send(pingFrame(this.text, EMPTY_BODY));
   }
 
-  /** Takes one frame from the socket. Never throws. */
+  /** Handles one frame from the socket. Never throws. */
   receive(data: string | Uint8Array): void {
     if (this.#ended) return;
     step(AT.frame);
@@ -248,7 +248,7 @@ export class Connection {
     const queued = { connection: this, operation, size_bytes, place };
     if (too_fast === undefined) return this.#enqueue(queued, now_ms);
     this.refuse(requestOf(operation), too_fast, place);
-    // What the client sends next waits at its own end, where the socket can do that.
+    // Further frames wait at the client, if the socket can pause.
     const rest_ms = this.#rates.restMs(too_fast);
     if (rest_ms > 0) this.socket.rest(rest_ms);
     if (this.#rates.floods) {
@@ -256,17 +256,17 @@ export class Connection {
     }
   }
 
-  /** Ends the connection because it sends more than can be taken. */
+  /** Ends the connection because it sends too much. */
   flooded(detail: string): void {
     this.fail(new ArqonError("flooding", detail));
   }
 
-  /** Answers the frame of a place; a reason whose outcome is `close` also ends the connection. */
+  /** Refuses the frame at a position; a reason whose outcome is `close` also ends the connection. */
   refuse(request: RequestRef, error: unknown, place: number): void {
     if (this.#ended) return;
     const refusal = this.#refusal(error);
     const close = ERRORS[refusal.reason].close;
-    // What is said before a close is said now: no answer comes any longer that it could overtake.
+    // Remaining refusals are sent before a close: no answer can follow that they could overtake.
     if (close !== 0) this.#order?.flush();
     const { code, reason, message, retry_after_ms } = refusal;
     this.#countReject(reason);
@@ -320,14 +320,12 @@ export class Connection {
     this.end(code, reason, unsent_bytes);
   }
 
-  /** Sends the client away, as the process stops: it comes back elsewhere within `spread_ms`. */
+  /** Closes the connection because the process stops: the client reconnects elsewhere within `spread_ms`. */
   sendAway(spread_ms: number): void {
     this.close(1012, `restart;spread_ms=${spread_ms}`);
   }
 
-  /**
-   * Ends the connection of a client that does not read: the backlog is dropped, nothing more is sent.
-   */
+  /** Ends the connection of a client that does not read: the backlog is dropped. */
   overflow(): void {
     if (this.#ended) return;
     this.#countReject("slow-consumer");
@@ -337,10 +335,7 @@ export class Connection {
     this.end(4429, "slow-consumer", unsent_bytes);
   }
 
-  /**
-   * Frees everything, once, since the socket has closed or is about to. `reason` is what the client
-   * received.
-   */
+  /** Frees everything, once, when the socket has closed or is about to. `reason` is what the client received. */
   end(code: number, reason = "", unsent_bytes: number = this.#outbox?.unsent_bytes ?? 0): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -363,7 +358,7 @@ export class Connection {
     const detail = `a frame of ${size_bytes} bytes; at most ${max_frame_bytes}`;
     const fatal = size_bytes > close_frame_bytes;
     const error = new ArqonError(fatal ? "frame-too-large" : "too-large", detail);
-    // A text of that size is not read for its id.
+    // A text of that size is not searched for its id.
     this.#onDecodeError(error, place, typeof data === "string" ? undefined : requestIdOf(data));
   }
 
@@ -392,7 +387,7 @@ export class Connection {
     }
     this.#received_ms = now_ms;
     try {
-      // The FIFO is made with the first operation: a client that only waits needs no memory for it.
+      // The FIFO is made with the first operation: an idle client needs no memory for it.
       (this.#fifo ??= new Fifo(operations)).push(queued);
     } finally {
       this.#received_ms = undefined;
@@ -406,7 +401,7 @@ export class Connection {
   }
 }
 
-/** What an ACK says of a refusal's cause: of a refused token, which refusal it was. */
+/** The cause in an ACK's refusal: for a refused token, which refusal it was. */
 function causeOf({ reason, cause }: ArqonError): Uint8Array {
   if (reason !== "refresh-refused" || !(cause instanceof ArqonError)) return EMPTY_ACK.result;
   return encodeUtf8(JSON.stringify({ reason: cause.reason }));
@@ -419,7 +414,7 @@ export function decodeOperation(
   limits: Config["limits"],
 ): ClientOperation {
   if (typeof data !== "string") {
-    // A message is only looked at on its way; of the others something may be kept.
+    // A message is only read in place; parts of other frames may be kept.
     const frame = data[0] === Opcode.PUB ? data : owned(data);
     if (!text) return decodeClientFrame(frame, limits);
     const detail = "a binary frame on a text connection (arqon.v1.json)";

@@ -1,4 +1,4 @@
-/** What a connection needs of its process, how it begins and how it ends. Types only. */
+/** What a connection needs from its process, its start and its end. Types only. */
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Caller } from "../message/caller.ts";
 import type { Observer } from "../message/observers.ts";
@@ -15,11 +15,11 @@ import type { OperationSteps } from "./fifo.ts";
  */
 export interface ConnectionProcess {
   readonly limits: Limits;
-  /** What users, tenants and the process may send. */
+  /** The rate limits of users, tenants and the process. */
   readonly rates: Pick<RateTable, "open">;
   readonly stats: ShieldStats;
   readonly now: () => number;
-  /** What operations do, once the FIFO lets them. */
+  /** The operations, run in turn by the FIFO. */
   readonly operations: OperationSteps;
   /** Ends one subscription at once. */
   readonly leave: (connection: Connection, room_id: string) => void;
@@ -31,14 +31,14 @@ export interface ConnectionProcess {
   readonly onBug: (connection: Connection, error: unknown) => void;
 }
 
-/** How a connection has ended. */
+/** The end of a connection. */
 export interface EndSaid {
   readonly code: number;
-  /** What the client received; "": it closed the connection itself, or was lost. */
+  /** The reason that the client received; "": it closed the connection itself, or was lost. */
   readonly reason: string;
-  /** Bytes that its socket had not passed on. */
+  /** Bytes that its socket had not sent. */
   readonly unsent_bytes: number;
-  /** The ledger's position of the oldest frame that was never given to the socket; 0: all were. */
+  /** The ledger's position of the oldest frame never given to the socket; 0: all were. */
   readonly queued_from: number;
 }
 
@@ -54,8 +54,8 @@ export interface ConnectionOptions {
   readonly socket: ClientSocket;
   /** The counts of the client's tenant. */
   readonly tenant: TenantTotals;
-  /** Where the use of its user counts; absent: nowhere. */
+  /** The object that counts its user's usage; absent: not counted. */
   readonly use?: UserUse | undefined;
-  /** Frees the connection's place among those that are counted. */
+  /** Releases the connection's count. */
   readonly release: () => void;
 }

@@ -1,7 +1,4 @@
-/**
- * The open connections of this process, by id and by user, so that a ban or a kick costs only as much
- * as it hits. Why somebody looks is not known here.
- */
+/** The open connections of this process, by id and by user, so that a ban or a kick costs only as much as it closes. */
 import type { Connection } from "./connection.ts";
 
 type Listed = Pick<Connection, "id" | "identity">;

@@ -1,4 +1,4 @@
-/** That messages are read where they came, and what may be kept of other frames holds little memory. */
+/** Messages are read in place, and the kept parts of other frames take little memory. */
 import assert from "node:assert/strict";
 import { encodePing, encodePub, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";

@@ -1,7 +1,6 @@
 /**
- * How a client that its token has named becomes a connection: limits, policies, bans, then its socket's
- * events and WELCOME. What kind of socket it brings is `upgrade.ts`,
- * `shield/sse/http/events.ts` or `shield/sse/http/sessions.ts`.
+ * How an authenticated client becomes a connection: limits, policies, bans, then its socket's events and WELCOME.
+ * `upgrade.ts`, `shield/sse/http/events.ts` and `shield/sse/http/sessions.ts` provide the sockets.
  */
 import { ArqonError, type Welcome } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -27,50 +26,48 @@ import type { TenantTable } from "../stats/tenant_stats.ts";
 
 const PROTOCOL_VERSION = 1;
 
-/** What the connections of a process need of it. */
+/** The dependencies of `createEntrance`. */
 export interface EntranceContext
   extends Pick<Env, "config" | "log" | "node_id" | "now" | "random"> {
   readonly counters: ConnectionCounters;
-  /** What users, tenants and the process may send. */
+  /** The rate limits of users, tenants and the process. */
   readonly rates: Pick<RateTable, "open">;
   readonly overseer: Pick<Policies, "onConnect">;
   readonly connections: Pick<ConnectionTable, "add" | "delete" | "get">;
-  /** Sockets that are not closed yet, with their connections, which may have ended. */
+  /** Open sockets with their connections, which may have ended. */
   readonly sockets: Map<ClientSocket, Connection>;
   readonly pump: Pump;
   readonly stats: ShieldStats;
   readonly tenants: Pick<TenantTable, "of">;
   /** The operations of every connection. */
   readonly operations: OperationSteps;
-  /** Throws when the user is banned from the tenant, or when that cannot be determined. */
+  /** Throws if the user is banned from the tenant, or that is unknown. */
   readonly requireNotBanned: (identity: Identity) => void;
-  /**
-   * True when the process has told its connections to go; a connection that comes late is notified at once.
-   */
+  /** True once the process has told its connections to leave; a late connection is notified at once. */
   readonly isDraining: () => boolean;
   /** Ends one subscription of a connection. */
   readonly leave: (connection: Connection, room_id: string) => void;
   /** Ends the subscriptions of a connection that has ended with this close code. */
   readonly leaveAll: (connection: Connection, code: number) => void;
-  /** Connections that may come from a Shield that stops. */
+  /** Connections that may move here from a stopping Shield. */
   readonly presence: {
     readonly moving: { keep(connection_id: string, identity: Identity): Claim | undefined };
   };
   /** Called when the client's socket has closed. */
   readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
   readonly observers: Observers;
-  /** Takes note of connections; absent: nobody does. */
+  /** Records connections; absent: not recorded. */
   readonly ledger?: DeliveryNotes | undefined;
-  /** Keeps notes of decisions; absent: nothing is written. */
+  /** Keeps notes of decisions; absent: not recorded. */
   readonly journal?: Notes | undefined;
-  /** Says where the use of a user counts; absent: nowhere. */
+  /** Finds the object that counts a user's usage; absent: not counted. */
   readonly usage?: { of(identity: Identity): UserUse } | undefined;
 }
 
-/** A connection whose client says that it had it elsewhere. */
+/** A connection that its client had on another Shield. */
 export interface Claim {
   readonly connection_id: string;
-  /** Whether its client has not come again since. */
+  /** Whether its client has not reconnected since. */
   is_last(): boolean;
 }
 
@@ -85,7 +82,7 @@ export function sharedBy(context: EntranceContext): Shared {
   return { process: connectionProcess(context), pairs: new HeaderPairs() };
 }
 
-/** Lets a client in that brings a socket of another kind. Rejects with a refusal. */
+/** Admits a client with a socket of another kind. Rejects with a refusal. */
 export type Entrance = <T extends Opening>(
   request: Request,
   client: Entrant,
@@ -106,10 +103,10 @@ export function createEntrance(context: EntranceContext): Entrance {
 /** A socket that is about to open. */
 type Opening = Pick<Upgraded, "socket" | "listen">;
 
-/** Who comes in. Another protocol may have an id for the connection, which nobody else has or can guess. */
+/** The client. Another protocol may choose the connection's id, which nobody else has or can guess. */
 type Entrant = Client & { readonly connection_id?: string };
 
-/** Who comes in, and how its socket is made once nothing has refused it. */
+/** The client, and how its socket is made once nothing has refused it. */
 interface Entering<T extends Opening> {
   readonly request: Request;
   readonly client: Entrant;
@@ -117,7 +114,7 @@ interface Entering<T extends Opening> {
   readonly open: () => T;
 }
 
-/** Lets a client in whom its token has named. Rejects with a refusal, or as `open` throws. */
+/** Admits an authenticated client. Rejects with a refusal, or as `open` throws. */
 export async function enter<T extends Opening>(
   context: EntranceContext,
   { process, pairs }: Shared,
@@ -159,8 +156,8 @@ export async function enter<T extends Opening>(
 }
 
 /**
- * What the client has of its connection on a Shield that stops, if it says so. Where that id is in use here, it is
- * another client's; a connection whose client has never said anything is one that it lost before WELCOME came.
+ * The client's connection on a stopping Shield, if it names one. If that id is in use here, it is another client's; a
+ * connection without any message of its client is one that it lost before WELCOME.
  */
 function claimOf(
   { presence: { moving }, connections }: EntranceContext,
@@ -175,7 +172,7 @@ function claimOf(
 const isUsed = (connection: Connection | undefined): boolean =>
   connection !== undefined && (connection.place > 0 || connection.pending > 0);
 
-/** Ends the connection that the client has lost; throws when the client has come again since. */
+/** Ends the connection that the client has lost; throws if the client has reconnected since. */
 function requireLast({ connections }: EntranceContext, claim: Claim): void {
   const gone = new ArqonError("heartbeat-lost", "the client has come again");
   const former = connections.get(claim.connection_id);
@@ -222,8 +219,8 @@ function attach(context: EntranceContext, connection: Connection): SocketEvents 
 }
 
 /**
- * What a connection learns of its socket, and what its outbox is given. It is one object, since functions
- * would be a dozen for each of thousands of connections.
+ * The socket's events and the outbox's options of a connection. One object, since functions would be a dozen for each
+ * of thousands of connections.
  */
 class Attachment implements SocketEvents, OutboxOptions {
   readonly #context: EntranceContext;
@@ -239,7 +236,7 @@ class Attachment implements SocketEvents, OutboxOptions {
     const connection = this.#connection;
     if (connection.ended) return this.socket.close(1012, "restart");
     connection.open(new Outbox(this), welcome(context, connection));
-    // Policies or the network took so long that the process has begun to stop meanwhile.
+    // Policies or the network took so long that the process has begun to stop.
     if (context.isDraining()) connection.sendAway(context.config.server.drain_ms);
   }
 
@@ -336,7 +333,7 @@ function welcome(context: EntranceContext, { id, identity }: Connection): Welcom
   };
 }
 
-/** Headers with few different values and no secrets: what is kept here may outlive its clients. */
+/** Headers with few different values and no secrets: cached values may outlive their clients. */
 const ALIKE = new Set([
   "accept",
   "accept-encoding",
@@ -355,10 +352,10 @@ const ALIKE = new Set([
 ]);
 /** The longest value that is shared, in UTF-16 units; longer ones belong to one sender. */
 const VALUE_MAX = 256;
-/** The most pairs; when there are more, the map begins anew, and clients that are there keep theirs. */
+/** The most pairs; beyond that, the cache is cleared, and present clients keep theirs. */
 const PAIRS_MAX = 1_000;
 
-/** The pairs of one process. */
+/** The cached pairs of one process. */
 export class HeaderPairs {
   /** The pairs by name and value; no header has a line break. */
   readonly #pairs = new Map<string, HeaderPair>();
@@ -367,7 +364,7 @@ export class HeaderPairs {
     return this.#pairs.size;
   }
 
-  /** The same headers, with shared pairs where there are any. */
+  /** The same headers, with shared pairs if there are any. */
   shared(headers: readonly HeaderPair[]): readonly HeaderPair[] {
     return headers.map((pair) => this.#shared(pair));
   }

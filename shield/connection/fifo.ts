@@ -1,9 +1,8 @@
 /**
- * The order of one connection: operations take effect in the order in which they were pushed, however
- * long their preparation (a signature, a policy) takes. Up to `window` neighbours that allow it are
- * prepared side by side, so that a connection is not as slow as one policy call after another; any
- * other operation is started only when all before it are done. What an operation does and what refuses
- * it is `operations.ts`.
+ * The order of one connection: operations take effect in the order of arrival, however long their preparation (a
+ * signature, a policy) takes. Up to `window` neighbours that allow it are prepared concurrently, so that a connection
+ * is not as slow as one policy call after another; any other operation starts only when all before it are done.
+ * `operations.ts` runs and refuses operations.
  */
 
 import type { ClientOperation } from "@arqon/proto";
@@ -17,24 +16,24 @@ export interface Queued {
   readonly connection: Connection;
   readonly operation: ClientOperation;
   readonly size_bytes: number;
-  /** The place of its frame among those of the connection. */
+  /** The position of its frame in the connection. */
   readonly place: number;
 }
 
 /** The result of a preparation: the headers that policies add to a message. */
 export type Prepared = readonly HeaderPair[];
 
-/** The same, when something must be waited for. */
+/** The same, if it is pending. */
 export type PreparedLater = Promise<Prepared> | Later<Prepared>;
 
-/** What the FIFO asks of `Operations`, without what only that class knows. */
+/** The parts of `Operations` that the FIFO needs. */
 export type OperationSteps = Pick<Operations, keyof Operations>;
 
-/** An operation that waits for its preparation, or for its turn. */
+/** An operation that waits for its preparation, or its turn. */
 class Entry implements LaterWaiter<Prepared> {
   readonly item: Queued;
   readonly #fifo: Fifo;
-  /** Whether its preparation is over: it is `prepared`, or there is an `error` in its place. */
+  /** Whether its preparation has ended: with `prepared`, or an `error`. */
   is_over = false;
   prepared: Prepared | undefined;
   error: unknown;
@@ -70,10 +69,10 @@ const isPrepared = (prepared: Prepared | PreparedLater): prepared is Prepared =>
 /** The queue of one connection. */
 export class Fifo {
   readonly #operations: OperationSteps;
-  /** The operations; those that are started come first. */
+  /** The operations; started ones come first. */
   #entries: Entry[] = [];
   #started = 0;
-  /** True while the commit of an item that has left the queue is under way. */
+  /** True while the commit of a dequeued item runs. */
   #committing = false;
   #ended = false;
 
@@ -81,10 +80,7 @@ export class Fifo {
     this.#operations = operations;
   }
 
-  /**
-   * Adds an operation. It takes effect before this returns when nothing is before it and nothing must
-   * be waited for.
-   */
+  /** Adds an operation. It takes effect before this returns if nothing is queued and nothing must be waited for. */
   push(item: Queued): void {
     if (this.#ended) return;
     if (this.#entries.length > 0 || this.#committing) {
@@ -102,7 +98,7 @@ export class Fifo {
     this.#started = 1;
   }
 
-  /** Drops what is queued; nothing takes effect from now on. */
+  /** Drops the queue; nothing takes effect from now on. */
   end(): void {
     this.#ended = true;
     for (const { item } of this.#entries) this.#operations.left(item);
@@ -116,12 +112,12 @@ export class Fifo {
     return entry;
   }
 
-  /** For an entry whose preparation is over. */
+  /** For an entry whose preparation has ended. */
   onPrepared(entry: Entry): void {
     if (this.#entries[0] === entry) this.#advance();
   }
 
-  /** Begins to prepare an entry. Never throws: a refusal is for its turn. */
+  /** Starts to prepare an entry. Never throws: a refusal is for its turn. */
   #prepare(entry: Entry): void {
     try {
       const prepared = this.#operations.prepare(entry.item);
@@ -133,7 +129,7 @@ export class Fifo {
     entry.is_over = true;
   }
 
-  /** Starts the operations that may run beside those that are started already. */
+  /** Starts the operations that may run beside the started ones. */
   #startMore(): void {
     const { window } = this.#operations;
     while (this.#started < this.#entries.length && this.#started < window) {
@@ -151,7 +147,7 @@ export class Fifo {
     return operations.isPipelined(before) && operations.isPipelined(item);
   }
 
-  /** Lets operations take effect whose turn has come. */
+  /** Commits the operations whose turn has come. */
   #advance(): void {
     while (!this.#committing && !this.#ended) {
       if (this.#started === 0) this.#startMore();
@@ -169,7 +165,7 @@ export class Fifo {
     if (!this.#ended) this.#startMore();
   }
 
-  /** Commits an operation; `queued` says that it has had to wait. */
+  /** Commits an operation; `queued`: it had to wait. */
   #commit(item: Queued, prepared: Prepared, queued: boolean): void {
     const operations = this.#operations;
     let pending: Promise<void> | undefined;

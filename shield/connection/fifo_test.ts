@@ -18,7 +18,7 @@ async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await Promise.resolve();
 }
 
-/** What the FIFO takes; it looks at nothing of it, and the place tells the items apart. */
+/** What the FIFO takes; it reads nothing of it, and the position identifies the items. */
 const queuedAt = (place: number) => ({ place }) as Queued;
 
 const prepared = (id: number): Prepared => [["id", `${id}`]];
@@ -26,7 +26,7 @@ const prepared = (id: number): Prepared => [["id", `${id}`]];
 /** The rest of `Operations`, which a FIFO does not call. */
 const UNUSED = { context: {} as Operations["context"], halt() {} };
 
-/** Pushes all items, in groups with turns in between, and returns what happened in which order. */
+/** Pushes all items, in groups with turns in between; returns what happened in order. */
 async function run(items: readonly Item[], window: number, group: number) {
   const effects: string[] = [];
   let [queued, preparing, most, barriers] = [0, 0, 0, 0];

@@ -1,11 +1,11 @@
 /**
- * Positive ACKs to plain publishes and subscriptions, which wait for the Spine: one flush a turn for
- * all that were asked for in that turn. Nothing else on the message path may call `spine.flush`.
+ * Positive ACKs of plain publishes and subscriptions, which wait for the Spine: one flush per turn for all ACKs of that
+ * turn. Nothing else on the message path may call `spine.flush`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 
-/** Called once: without an error when the flush was confirmed, else with why it was not. */
+/** Called once: without an error after a confirmed flush, else with the error. */
 export type Flushed = (error?: ArqonError) => void;
 
 /** Collects the callbacks of one turn that wait for the Spine, and answers all of them by one flush. */
@@ -18,7 +18,7 @@ export class FlushQueue {
     this.#spine = spine;
   }
 
-  /** Adds a callback. Its answer covers everything that was handed to the Spine before this call. */
+  /** Adds a callback. Its answer covers everything given to the Spine before this call. */
   push(done: Flushed): void {
     if (this.#waiting.push(done) === 1) queueMicrotask(() => this.#flush());
   }
@@ -40,7 +40,7 @@ export class FlushQueue {
     this.#unconfirmed += waiting.length;
     this.#waiting = [];
     const flushed = this.#spine.flush().then(() => undefined, toArqonError);
-    // Each callback has a promise of its own, so that one that throws takes nothing from the others.
+    // Each callback has a promise of its own, so that one that throws does not affect the others.
     for (const done of waiting) flushed.then(done);
     flushed.then(() => {
       this.#unconfirmed -= waiting.length;

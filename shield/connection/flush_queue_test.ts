@@ -1,4 +1,4 @@
-/** Who waits for the Spine, on the embedded engine. What the ACK then says to a client is `operations.ts`. */
+/** The flush queue on the embedded engine. `operations.ts` sends the ACKs. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import type { ArqonError } from "@arqon/proto";
@@ -19,7 +19,7 @@ function counted(spine: Spine): { spine: Spine; flushes: () => number } {
   return { spine: Object.assign(Object.create(spine), { flush }), flushes: () => flushes };
 }
 
-/** Pushes one callback and resolves with what it was told, once it was told. */
+/** Pushes one callback and resolves with its result. */
 function pushed(queue: FlushQueue, told: (ArqonError | undefined)[] = []) {
   return new Promise<ArqonError | undefined>((resolve) =>
     queue.push((error) => {

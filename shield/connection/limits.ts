@@ -1,7 +1,4 @@
-/**
- * Bounds how many connections a user, a tenant and the process may have. What they may send is
- * `rates.ts`.
- */
+/** Limits the connections of a user, a tenant and the process. `rates.ts` limits what they send. */
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";

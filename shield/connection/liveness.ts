@@ -1,21 +1,21 @@
 /**
- * Whether one client still sends complete messages: the heartbeat of this protocol, which a client in
- * the middle of a message cannot answer. WebSocket's own pings are the socket's business.
+ * Whether a client still sends complete messages: this protocol's heartbeat, which a client in the middle of a message
+ * cannot answer. The socket handles WebSocket's own pings.
  */
 
 /**
- * What one client has sent and been asked. Times are in Unix ms. They are kept as whole ms since the
- * client came: small integers are no objects, and there are thousands of clients.
+ * When one client has sent, and was pinged. Times are in Unix ms, kept as whole ms since the client connected: small
+ * integers are no objects, and there are thousands of clients.
  */
 export class Liveness {
   #began_ms: number;
   /** How many complete messages have come; for operators. */
   received = 0;
-  /** When the last complete message came, or the beginning. */
+  /** When the last complete message came, or the start. */
   #heard_after_ms = 0;
   /** When the first PING since then was sent; undefined when there was none. */
   #asked_after_ms: number | undefined;
-  /** True when the client has answered a PING once, so it can. */
+  /** True once the client has answered a PING, so it can. */
   #answers = false;
 
   constructor(now_ms: number) {
@@ -26,32 +26,29 @@ export class Liveness {
     return this.#began_ms;
   }
 
-  /** When the last complete message came, or the beginning. */
+  /** When the last complete message came, or the start. */
   get heard_ms(): number {
     return this.began_ms + this.#heard_after_ms;
   }
 
-  /** Takes note that a complete message has come. */
+  /** A complete message has come. */
   heard(now_ms: number): void {
     this.#heard_after_ms = this.#after_ms(now_ms);
     this.#asked_after_ms = undefined;
     this.received++;
   }
 
-  /** Takes note of a PONG. */
+  /** A PONG has come. */
   answered(): void {
     this.#answers = true;
   }
 
-  /** Takes note that a PING is sent. */
+  /** A PING is sent. */
   asked(now_ms: number): void {
     this.#asked_after_ms ??= this.#after_ms(now_ms);
   }
 
-  /**
-   * Excuses a client after this process was held up for so long (no CPU, a clock set forward): an
-   * answer may have come that was not read yet.
-   */
+  /** Excuses a client after this process stalled for so long (no CPU, a clock set forward): an answer may be unread. */
   excuse(held_up_ms: number): void {
     if (this.#asked_after_ms !== undefined) this.#asked_after_ms += held_up_ms;
   }
@@ -61,12 +58,12 @@ export class Liveness {
     this.#began_ms -= by_ms;
   }
 
-  /** Whether nothing has come for a heartbeat, and no PING has been sent since. */
+  /** Whether nothing has come for a heartbeat, and no PING was sent since. */
   isDue(now_ms: number, heartbeat_ms: number): boolean {
     return this.#asked_after_ms === undefined && now_ms - this.heard_ms >= heartbeat_ms;
   }
 
-  /** For how long a PING has had no answer, in ms; 0 for a client that need not answer. */
+  /** How long a PING has had no answer, in ms; 0 for a client that need not answer. */
   overdue_ms(now_ms: number): number {
     const asked_after_ms = this.#asked_after_ms;
     if (asked_after_ms === undefined || !this.#answers) return 0;

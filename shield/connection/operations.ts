@@ -1,6 +1,6 @@
 /**
- * What each client operation does, and its steps through the connection's FIFO (`fifo.ts`). One
- * function an operation: undefined means done, a promise holds the FIFO until it settles.
+ * The client operations, and their steps through the connection's FIFO (`fifo.ts`). One function per operation:
+ * undefined means done, a promise blocks the FIFO until it settles.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Ack, ClientOperation, Refresh, Subscribe } from "@arqon/proto";
@@ -24,7 +24,7 @@ import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 import { isPattern, runSubscribePattern, runUnsubscribePattern } from "./subscribe_pattern.ts";
 
-/** What the operations need of the process. */
+/** The dependencies of the functions in this file. */
 export interface OperationContext extends SubscribeContext {
   readonly authenticator: Authenticator;
   /** The commands that the Shield answers itself. */
@@ -34,9 +34,9 @@ export interface OperationContext extends SubscribeContext {
 }
 
 /**
- * The steps of operations through the FIFO of any connection of the process: `prepare` asks everything
- * that can refuse an operation, `commit` makes it take effect. One object serves all connections, since
- * functions for each would take memory of every one.
+ * The steps of operations through the FIFO of any connection of the process: `prepare` runs every check that can refuse
+ * an operation, `commit` makes it take effect. One object serves all connections, since functions for each would take
+ * memory of every one.
  */
 export class Operations {
   readonly context: OperationContext;
@@ -49,22 +49,22 @@ export class Operations {
     this.window = window;
   }
 
-  /** Refuses everything that asks for something with `draining` from now on. */
+  /** From now on refuses every request with `draining`. */
   halt(): void {
     this.#halted = true;
   }
 
   /**
-   * Whether an operation may be prepared beside others. Events and signals only wait for their own
-   * checks; any other operation may change what those checks are about.
+   * Whether an operation may be prepared beside others. Events and signals only wait for their own checks; any other
+   * operation may change what those checks depend on.
    */
   isPipelined({ operation }: Queued): boolean {
     return operation.kind === "publish" && operation.envelope.command === undefined;
   }
 
   /**
-   * Prepares one operation. A plain publish is admitted here, beside others; any other operation is
-   * checked when its turn has come. Throws or rejects with the refusal.
+   * Prepares one operation. A plain publish is admitted here, beside others; any other operation is checked in its
+   * turn. Throws or rejects with the refusal.
    */
   prepare({ connection, operation }: Queued): Prepared | PreparedLater {
     if (this.#halted) requireHarmless(operation);
@@ -74,9 +74,8 @@ export class Operations {
   }
 
   /**
-   * Makes an operation take effect in its turn, with the headers that policies add to it; a promise
-   * holds everything behind it until it settles. Throws or rejects with the refusal: a token may have
-   * expired while policies judged a message.
+   * Commits an operation in its turn, with the headers of policies; a promise blocks everything behind it until it
+   * settles. Throws or rejects with the refusal: a token may have expired while policies judged a message.
    */
   commit({ connection, operation, place }: Queued, added: Prepared): Promise<void> | undefined {
     connection.place = place;
@@ -119,7 +118,7 @@ export class Operations {
   }
 }
 
-/** Throws `draining` for an operation that asks for something. */
+/** Throws `draining` for an operation that is a request. */
 function requireHarmless({ kind }: ClientOperation): void {
   if (kind === "ping" || kind === "pong") return;
   throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
@@ -131,9 +130,9 @@ function requireValid({ now_ms, identity }: Connection): void {
 }
 
 /**
- * Answers a PING. With a body, its PONG follows a flush: everything before it is with the Spine, and
- * what the Spine had before that is on its way to the client. The PONG is sent even when the flush
- * fails, since a heartbeat must not.
+ * Answers a PING. With a body, its PONG follows a flush: everything before it is with the Spine, and everything that
+ * the Spine had before is on its way to the client. The PONG is sent even if the flush fails, since a heartbeat must
+ * not.
  */
 function runPing(
   { flushes }: OperationContext,
@@ -153,8 +152,8 @@ function runPing(
 }
 
 /**
- * Runs a SUB, whose decision the journal follows. It stands alone for its closure: `commit` would make a
- * context for it with every message.
+ * Runs a SUB, whose decision the journal records. A function of its own for its closure: `commit` would make a context
+ * for it with every message.
  */
 function runFollowed(
   context: OperationContext,
@@ -191,7 +190,7 @@ function runEnvelope(
   }
 }
 
-/** Publishes what was admitted. */
+/** Publishes an admitted message. */
 function runPublish(
   context: OperationContext,
   connection: Connection,
@@ -215,8 +214,8 @@ function runPublish(
 }
 
 /**
- * Runs a command. Commands of one connection and room run one after another, but never hold up the
- * connection's messages while the Brain thinks: only their start passes the FIFO.
+ * Runs a command. Commands of one connection and room run one after another, but never block the connection's messages
+ * while the Brain works: only their start passes the FIFO.
  */
 function runCommand(
   context: OperationContext,
@@ -248,10 +247,7 @@ function runCommand(
   return undefined;
 }
 
-/**
- * Answers a command. A refusal by the Brain takes the same form as one by the Shield: an ERR when no
- * ACK was asked for.
- */
+/** Answers a command. A refusal by the Brain has the same form as one by the Shield: an ERR if no ACK was requested. */
 function answerCommand(
   connection: Connection,
   request: RequestRef,
@@ -263,10 +259,7 @@ function answerCommand(
   else if (ack.code !== 0) connection.err({ ...ack, ...placeOf(request) }, place);
 }
 
-/**
- * Changes the token of a connection. A refused refresh ends the connection, whose holder is not who it
- * was.
- */
+/** Changes the token of a connection. A refused refresh ends the connection, since its holder is someone else. */
 async function runRefresh(
   context: OperationContext,
   connection: Connection,
@@ -291,7 +284,7 @@ async function runRefresh(
   });
 }
 
-/** The steps in which a connection leaves what its token does not grant. */
+/** The steps in which a connection leaves rooms that its token no longer grants. */
 function* endingNotGranted(context: OperationContext, connection: Connection): Generator<void> {
   const { identity, patterns, subscriptions, attendances } = connection;
   const left: string[] = [];

@@ -1,14 +1,11 @@
-/**
- * What a SUB asks of presence, checked: to be a member with metadata, or only to watch. Whether the
- * token allows that is `authorize.ts`.
- */
+/** The checked presence options of a SUB: a member with metadata, or an observer. `authorize.ts` checks the token. */
 import { ArqonError, JSON_DEPTH_MAX, nestsTooDeep } from "@arqon/proto";
 import type { Subscribe } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
 
-/** How a connection asks to be in a room. */
+/** The presence options of a SUB. */
 export interface PresenceRequest {
-  /** False for a connection that only watches. */
+  /** False for an observer. */
   readonly is_member: boolean;
   /** The metadata as JSON text, as the client gave it; "" for none. */
   readonly meta: string;

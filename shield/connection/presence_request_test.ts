@@ -1,4 +1,4 @@
-/** What a SUB may ask of presence. */
+/** The valid presence options of a SUB. */
 import assert from "node:assert/strict";
 import { presenceRequest } from "./presence_request.ts";
 

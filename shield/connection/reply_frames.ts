@@ -25,7 +25,7 @@ export function ackFrame(text: boolean, ack: Ack): Frame {
   return text ? encodeTextAck(ack) : encodeAck(ack);
 }
 
-/** The refusal that was encoded last, and its frame: whoever floods gets the same one over and over. */
+/** The last encoded refusal, and its frame: a flooding client gets the same one repeatedly. */
 let last: { readonly text: boolean; readonly error: ErrSaid; readonly frame: Frame } | undefined;
 
 function isSame({ text, error }: NonNullable<typeof last>, as: boolean, said: ErrSaid): boolean {
@@ -35,7 +35,7 @@ function isSame({ text, error }: NonNullable<typeof last>, as: boolean, said: Er
     error.action === said.action;
 }
 
-/** The frame of a refusal that answers no request. Nobody may write to it: others may get it, too. */
+/** The frame of a refusal without a request. It must not be changed: others may get it, too. */
 export function errFrame(text: boolean, error: ErrSaid): Frame {
   if (last !== undefined && isSame(last, text, error)) return last.frame;
   const { room: room_id = "", ...said } = error;

@@ -1,4 +1,4 @@
-/** That a refusal is encoded once for all who get it, and only for them. */
+/** A refusal is encoded once for all clients that get it, and only for them. */
 import assert from "node:assert/strict";
 import { errFrame } from "./reply_frames.ts";
 import type { ErrSaid } from "./reply_frames.ts";

@@ -1,10 +1,10 @@
 /**
- * The place of an ERR among the answers of its connection. An ERR names no request: a client knows
- * which frame it is about because everything sent before that frame has been answered. ACKs name their
- * request and never wait. Plain data: places are numbers that grow with each frame received.
+ * The position of an ERR among the answers of its connection. An ERR names no request: a client identifies the frame
+ * because everything sent before it has been answered. ACKs name their request and never wait. Plain data: positions
+ * are numbers that grow with each received frame.
  */
 
-/** An ERR that waits for what is before it. */
+/** An ERR that waits for earlier answers. */
 interface HeldErr<Frame> {
   readonly place: number;
   readonly frame: Frame;
@@ -14,33 +14,32 @@ interface HeldErr<Frame> {
 export class ReplyOrder<Frame> {
   readonly #send: (frame: Frame) => void;
   /**
-   * The only frame that is not answered yet, and how many of its parts are under way; 0: there is none, or
-   * there are several, which are in `#open`. Mostly there is one, and a map is 230 bytes of each connection.
+   * The only unanswered frame, and how many of its parts are pending; 0: there is none, or there are several, which are
+   * in `#open`. Mostly there is one, and a map takes 230 bytes of each connection.
    */
   #lone_place = 0;
   #lone_parts = 0;
   /**
-   * The places of several frames that are not answered yet, lowest first, and how many parts of each are under
-   * way; absent until there have been several. They are mostly answered in order: of a map, every few would make
-   * a new table.
+   * The positions of several unanswered frames, lowest first, and how many parts of each are pending; absent until
+   * there have been several. They are mostly answered in order, for which a map would allocate tables.
    */
   #open: { readonly places: number[]; readonly parts: number[] } | undefined;
-  /** How many parts of frames are under way, and their bytes. */
+  /** Pending parts of frames, and their bytes. */
   pending = 0;
   pending_bytes = 0;
-  /** The ERRs that wait, by place. */
+  /** The waiting ERRs, by position. */
   #held: HeldErr<Frame>[] = [];
 
   constructor(send: (frame: Frame) => void) {
     this.#send = send;
   }
 
-  /** How many ERRs wait. */
+  /** Waiting ERRs. */
   get held(): number {
     return this.#held.length;
   }
 
-  /** Counts one more part of a frame. Places come here in their order the first time. */
+  /** Counts another part of a frame. Positions come here in order the first time. */
   open(place: number, size_bytes: number): void {
     this.pending++;
     this.pending_bytes += size_bytes;
@@ -51,7 +50,7 @@ export class ReplyOrder<Frame> {
     } else this.#openMore(place);
   }
 
-  /** Takes note that a part is answered: sends the ERRs that waited for the last of it. */
+  /** A part is answered: sends the ERRs that waited for the last of it. */
   close(place: number, size_bytes: number): void {
     this.pending--;
     this.pending_bytes -= size_bytes;
@@ -61,7 +60,7 @@ export class ReplyOrder<Frame> {
     while (this.#held[0] !== undefined && this.#held[0].place <= lowest) this.#sendFirst();
   }
 
-  /** Takes the ERR that answers the frame of this place: sends it now, or when its turn has come. */
+  /** Takes the ERR for the frame at this position: sends it now, or in its turn. */
   err(place: number, frame: Frame): void {
     if (place <= this.#lowest()) return this.#send(frame);
     let at = this.#held.length;
@@ -69,7 +68,7 @@ export class ReplyOrder<Frame> {
     this.#held.splice(at, 0, { place, frame });
   }
 
-  /** Sends all ERRs that wait, in their order, since the connection closes. */
+  /** Sends all waiting ERRs, in order, since the connection closes. */
   flush(): void {
     while (this.#held.length > 0) this.#sendFirst();
   }
@@ -95,7 +94,7 @@ export class ReplyOrder<Frame> {
     }
   }
 
-  /** Takes a part away; true when it was the last of its frame. */
+  /** Removes a part; true if it was the last of its frame. */
   #isLast(place: number): boolean {
     if (this.#lone_parts > 0) return place === this.#lone_place && --this.#lone_parts === 0;
     if (this.#open === undefined) return false;

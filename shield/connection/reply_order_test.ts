@@ -1,6 +1,6 @@
 /**
- * The place of ERRs among the answers of a connection: the bookkeeping alone, and whole connections
- * with any mix of operations that succeed, fail or are refused at any step and after any time.
+ * The position of ERRs among the answers of a connection: the bookkeeping alone, and whole connections with any mix of
+ * operations that succeed, fail or are refused at any step and after any time.
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, encodePub, writeEnvelope } from "@arqon/proto";
@@ -76,7 +76,7 @@ Deno.test("what waits when the connection closes is sent first, in its order", (
   assert.deepEqual([sent, order.held], [[2, 3, 4, 5], 0]);
 });
 
-/** How one frame fares: refused at a step, after so many turns of the event loop. */
+/** The outcome of one frame: refused at a step, after so many turns of the event loop. */
 interface Fate {
   /** "garbage" cannot be decoded, "fast" is over a rate. */
   readonly kind: "pub" | "garbage" | "fast";
@@ -84,7 +84,7 @@ interface Fate {
   readonly fails: "no" | "prepare" | "commit" | "end";
   readonly prepare: number;
   readonly commit: number;
-  /** What answers it, after how many turns. */
+  /** Its answer, after how many turns. */
   readonly answered: "at once" | "flush" | "log";
   readonly after: number;
   /** Turns before the next frame comes. */
@@ -247,12 +247,12 @@ function said(bytes: Uint8Array): string {
   return `err ${/#(\d+)\./.exec(frame.message)?.[1]}`;
 }
 
-/** What each frame is answered, in any order; undefined: nothing. */
+/** The answer to each frame, in any order; undefined: none. */
 function expectedOf({ kind, has_id, fails, answered }: Fate, index: number): string | undefined {
   if (kind === "garbage") return `err ${index}`;
   if (has_id) return `ack ${index}`;
   if (kind === "fast") return `err ${index}`;
-  // A flush that fails is told to whoever asked; `answered` never flushes for nobody on a real bus.
+  // A failed flush is reported to its caller; on a real bus `answered` never flushes without one.
   if (fails === "end" && answered === "flush") return `err ${index}`;
   return fails === "no" ? undefined : `err ${index}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Sends a connection what it has missed of a durable room, as fast as it reads; after that it is live.
- * Where the connection is there is `durable/room/flow.ts`, how it comes to be behind `subscribe.ts`.
+ * Sends a connection the missed messages of a durable room, as fast as it reads; after that it is live.
+ * `durable/room/flow.ts` has its position; `subscribe.ts` decides where it starts.
  */
 import type { Entry } from "../fanout/entry.ts";
 import { entryFrame } from "../fanout/flow.ts";
@@ -14,10 +14,10 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 
-/** How many messages are passed over in one turn. */
+/** How many messages are skipped in one turn. */
 const PASSED_A_TURN = 1_000;
 
-/** What it needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface MissedContext {
   readonly path: Pick<MessagePath, "classes">;
   readonly hub: Hub;
@@ -26,7 +26,7 @@ export interface MissedContext {
   readonly ledger?: Pick<DeliveryNotes, "position" | "passedOver"> | undefined;
 }
 
-/** Sends what the connection has not got yet, as fast as it reads; after that it is live. */
+/** Sends the missed messages, as fast as the connection reads; after that it is live. */
 export function sendMissed(
   context: MissedContext,
   connection: Connection,
@@ -35,7 +35,7 @@ export function sendMissed(
 ): void {
   if (flow.is_sending || flow.is_live) return;
   flow.is_sending = true;
-  // What a later SUB asks for comes behind its ACK: not from here.
+  // Messages for a later SUB follow its ACK: not from here.
   const { rewinds } = flow;
   const { path, stats, hub, ledger, filters } = context;
   const { tenant_id } = connection.identity;
@@ -88,7 +88,7 @@ export function sendMissed(
   });
 }
 
-/** Messages, by their offsets, that a subscription is not given. */
+/** Messages, by their offsets, that a subscription skips. */
 interface PassedOver {
   readonly from: number;
   to: number;

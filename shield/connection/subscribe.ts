@@ -1,6 +1,6 @@
 /**
- * SUB and UNSUB: from the checks to the connection's place in the hub, and its end. Members are
- * `presence/service.ts`; the place in a durable room is `fanout/flow.ts`.
+ * SUB and UNSUB: from the checks to the subscription in the hub, and its end. `presence/service.ts` has members;
+ * `fanout/flow.ts` has the position in a durable room.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";
@@ -36,10 +36,10 @@ import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import { ROOMS_A_PIECE } from "./subscribed_patterns.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 
-/** Close codes of a client that closed the connection, or was banned: it does not come back. */
+/** Close codes of a client that closed the connection, or was banned: it will not return. */
 const DELIBERATE_CLOSES = [1000, 4403];
 
-/** What subscriptions need of the process. */
+/** The dependencies of the functions in this file. */
 export interface SubscribeContext {
   readonly path: MessagePath;
   readonly hub: Hub;
@@ -49,18 +49,18 @@ export interface SubscribeContext {
   readonly limits: Limits;
   readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
   readonly filters: Filters;
-  /** Makes diffs; absent: nobody gets any. */
+  /** Makes diffs; absent: none. */
   readonly deltas?: Pick<Deltas, "wish"> | undefined;
-  /** The lives of tenants' logs, as they are known here; absent: there are none. */
+  /** The known incarnations of tenants' logs; absent: none. */
   readonly logs?: { livesOf(tenant_id: string): Promise<Lives> };
-  /** Takes note of subscriptions; absent: nobody does. */
+  /** Records subscriptions; absent: not recorded. */
   readonly ledger?: DeliveryNotes | undefined;
 }
 
-/** What the end of a subscription needs. */
+/** What ending a subscription needs. */
 type LeaveContext = Pick<SubscribeContext, "hub" | "ledger" | "filters">;
 
-/** A SUB that nothing has refused. */
+/** An admitted SUB. */
 interface Allowed {
   readonly subscribe: Subscribe;
   readonly presence_request: PresenceRequest | undefined;
@@ -69,8 +69,8 @@ interface Allowed {
 }
 
 /**
- * The position that a SUB names; undefined: the room's present one. No offset is above 2^53, so one
- * that is can only be of the future.
+ * The position in a SUB; undefined: the room's current one. No offset is above 2^53, so a larger one can only be of the
+ * future.
  */
 function positionOf({ after_offset, epoch }: Subscribe): Position | undefined {
   const after = Number(after_offset);
@@ -79,8 +79,8 @@ function positionOf({ after_offset, epoch }: Subscribe): Position | undefined {
 }
 
 /**
- * Runs a SUB. A promise holds the connection's other operations until the SUB has its place. What policies say
- * goes into `note`.
+ * Runs a SUB. A promise blocks the connection's other operations until the SUB is entered. `note` records the policies'
+ * verdicts.
  */
 export function runSubscribe(
   context: SubscribeContext,
@@ -103,7 +103,7 @@ export function runSubscribe(
   return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));
 }
 
-/** Throws when the room's class forbids what the SUB asks. */
+/** Throws if the room's class forbids an option of the SUB. */
 function requireClass(
   { path }: SubscribeContext,
   { identity }: Connection,
@@ -161,14 +161,14 @@ function join(
   return ackAfterFlush(context, connection, allowed.request, onFailure);
 }
 
-/** Throws when the connection may not have the subscription, or one more. */
+/** Throws if the connection may not have the subscription, or another one. */
 function requirePlace(
   { path, limits, filters }: SubscribeContext,
   { identity, subscriptions }: Connection,
   room_id: string,
   filter: Filter | undefined,
 ): void {
-  // A ban may have come while policies judged the SUB, or the log was asked.
+  // A ban may have come while policies judged the SUB, or the log answered.
   path.bans.requireRoom(identity, room_id);
   if (filter !== undefined) {
     const before = subscriptions.get(room_id)?.filter;
@@ -213,7 +213,7 @@ function attend(
   }
 }
 
-/** Subscribes as `join` does, once the room's log has said where the connection stands. */
+/** Subscribes as `join`, once the room's log has determined the connection's position. */
 function joinDurable(
   context: SubscribeContext,
   connection: Connection,
@@ -227,7 +227,7 @@ function joinDurable(
     requirePlace(context, connection, room_id, allowed.filter);
     const before = connection.subscriptions.get(room_id);
     const flow = before?.flow ?? new Flow();
-    // A SUB that only changes options leaves the connection where it is.
+    // A SUB that only changes options keeps the connection's position.
     if (before?.flow === undefined || position !== undefined) flow.rewind(entry_point.cursor);
     const { subscribe, filter } = allowed;
     const room_class = context.path.classes.of(tenant_id, room_id);
@@ -262,7 +262,7 @@ function joinDurable(
   });
 }
 
-/** What the ACK of a SUB says of a durable room, as members of a JSON object. */
+/** The members of a durable room in a SUB's ACK. */
 function positionResult(entry_point: EntryPoint): { offset: number; members: string } {
   const { recovered, reason } = entry_point;
   const { offset, epoch } = entry_point.position();
@@ -272,7 +272,7 @@ function positionResult(entry_point: EntryPoint): { offset: number; members: str
   return { offset, members: `${outcome}"offset":${offset},"epoch":${JSON.stringify(epoch)}` };
 }
 
-/** Replaces the room's present subscriber by another; either may be none. */
+/** Replaces the room's current subscriber by another; either may be none. */
 function put(
   context: LeaveContext,
   connection: Connection,
@@ -309,9 +309,8 @@ export function runUnsubscribe(
 }
 
 /**
- * Ends one subscription, and the connection's presence in the room; not deliberately when the
- * connection was lost, or ended with this close `code`. The connection may have no subscription to the
- * room.
+ * Ends one subscription, and the connection's presence in the room; not deliberately if the connection was lost, or
+ * ended with this close `code`. The connection may have no subscription to the room.
  */
 export function leave(
   context: LeaveContext,
@@ -327,8 +326,9 @@ export function leave(
 }
 
 /**
- * Ends all subscriptions of a connection that has ended with this close code, in pieces that its tenant pays; it receives
- * nothing more. While this process is `stopping`, a client that closes in order moves to another one, as it was told to.
+ * Ends all subscriptions of a connection that has ended with this close code, in slices charged to its tenant; it
+ * receives nothing more. While this process is `stopping`, a client that closes in order moves to another one, as
+ * requested.
  */
 export function leaveAll(
   context: LeaveContext,

@@ -1,6 +1,6 @@
 /**
- * SUB and UNSUB of a pattern of rooms, `orders-*`: from the checks to the connection's place. What then is
- * received is `subscribed_patterns.ts`; a room alone is `subscribe.ts`.
+ * SUB and UNSUB of a pattern of rooms, `orders-*`: from the checks to the subscription. `subscribed_patterns.ts` has
+ * what is received; `subscribe.ts` single rooms.
  */
 import { ArqonError, matchesRoomPattern, type Subscribe, type Unsubscribe } from "@arqon/proto";
 import { canActInAll, notGranted } from "../auth/authorize.ts";
@@ -24,10 +24,10 @@ import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
 export const isPattern = (room_id: string): boolean => room_id.endsWith("*");
 
 /**
- * Runs a SUB of a pattern. A promise holds the connection's other operations until it has its place. What
- * policies say of the pattern goes into `note`. Throws `invalid-room`, `not-granted`, `presence-disabled`,
- * `not-durable`, `banned`, `too-many-rooms`, `invalid-filter`, `too-many-filters`, `invalid-field`; rejects as
- * policies do, and with `log-unavailable`.
+ * Runs a SUB of a pattern. A promise blocks the connection's other operations until it is entered. `note` records the
+ * policies' verdicts on the pattern. Throws `invalid-room`, `not-granted`, `presence-disabled`, `not-durable`,
+ * `banned`, `too-many-rooms`, `invalid-filter`, `too-many-filters`, `invalid-field`; rejects as policies do, and with
+ * `log-unavailable`.
  */
 export function runSubscribePattern(
   context: SubscribeContext,
@@ -62,7 +62,7 @@ export function runSubscribePattern(
   return (admitted ?? Promise.resolve()).then(() => connection.ended ? undefined : run());
 }
 
-/** Receives the pattern, once nothing has refused it, `from` positions or from now on. */
+/** Subscribes to the pattern, once nothing has refused it, from the positions `from` or from now on. */
 function hear(
   context: SubscribeContext,
   connection: Connection,
@@ -80,7 +80,7 @@ function hear(
   }
   if (batch) connection.useBatches();
   const request = subscribeRequest(subscribe);
-  // Without a bound that both keep, nobody could say what a client has of so many rooms.
+  // Without a limit that both keep, the positions of so many rooms would be unknown.
   const deltas = subscribe.delta_bytes > 0
     ? context.deltas?.wish(connection, subscribe)
     : undefined;
@@ -109,31 +109,31 @@ export function runUnsubscribePattern(
   return leaving.then(() => connection.ended ? undefined : acknowledge());
 }
 
-/** Rooms that are asked about at a time. */
+/** Rooms that are handled at a time. */
 const AT_ONCE = 32;
 
-/** What becomes of a position, as the ACK says it. */
+/** The outcome of a position in the ACK. */
 interface Outcome {
   readonly recovered: boolean;
-  /** Why it is not. */
+  /** Why it cannot be resumed. */
   readonly reason?: EntryPoint["reason"] | "not-durable";
   /** The room's position. */
   readonly offset?: number;
 }
 
-/** A SUB of a pattern, its patterns, and the positions that it brings. */
+/** A SUB of a pattern, its patterns, and its positions. */
 interface PatternSub {
   readonly patterns: SubscribedPatterns;
   readonly pattern: string;
   readonly wish: PatternWish;
   readonly positions: PatternPositions;
-  /** The lives of the tenant's log, as `livesOf` gave them. */
+  /** The incarnations of the tenant's log, from `livesOf`. */
   readonly lives: Lives;
   readonly request: RequestRef;
 }
 
 /**
- * Receives the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; then the
+ * Subscribes to the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; then the
  * pattern is not received, whatever was before.
  */
 async function hearFrom(
@@ -194,7 +194,7 @@ function outcomeOf(entry_point: EntryPoint): Outcome {
     : { recovered: false, reason, offset };
 }
 
-/** Works through a list, some at a time, and ends when all that was begun has ended. Rejects with the first failure. */
+/** Works through a list, some at a time, and ends when everything started has ended. Rejects with the first failure. */
 async function inTurns(
   all: readonly string[],
   at_once: number,
@@ -221,7 +221,7 @@ async function inTurns(
 /** The positions, by room. */
 type PatternPositions = ReadonlyMap<string, Position>;
 
-/** The most bytes that one position takes, as the frame has it: a room, a number and what is between. */
+/** The most bytes of one position in the frame: a room, a number and separators. */
 const POSITION_BYTES = 256;
 
 const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -232,8 +232,8 @@ function invalid(detail: string): ArqonError {
 }
 
 /**
- * Reads them; undefined when the SUB has none. Throws `invalid-field`, `invalid-room` for a room that is none
- * or that the pattern does not match, `too-many-rooms` with more than `most`.
+ * Decodes them; undefined if the SUB has none. Throws `invalid-field`, `invalid-room` for an invalid room or one that
+ * the pattern does not match, `too-many-rooms` with more than `most`.
  */
 function readPositions(
   bytes: Uint8Array,
@@ -277,12 +277,12 @@ function tableOf(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   throw invalid("no object");
 }
 
-/** The epoch of all rooms of a log in one of its lives, which stands for each room's own. */
+/** The epoch of all rooms of a log in one incarnation, in place of each room's own. */
 function logEpoch(life: string): string {
   return roomEpoch(life, "*");
 }
 
-/** The position in its room's own epoch, when it was given in that of the log. */
+/** The position in its room's own epoch, if it was given in that of the log. */
 function ofRoom({ after, epoch }: Position, room_id: string, lives: Lives): Position {
   const life = lives.findLast(({ name }) => logEpoch(name) === epoch);
   return life === undefined ? { after, epoch } : { after, epoch: roomEpoch(life.name, room_id) };

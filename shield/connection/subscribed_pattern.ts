@@ -1,26 +1,29 @@
-/** One pattern of rooms that a connection receives, as `fanout/pattern_rooms.ts` sees it. All of them are `subscribed_patterns.ts`. */
+/**
+ * One pattern of rooms that a connection receives, for `fanout/pattern_rooms.ts`. `subscribed_patterns.ts` has all of
+ * them.
+ */
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Channel, Subscriber } from "../fanout/hub.ts";
 import type { PatternListener } from "../fanout/pattern_rooms.ts";
 import type { DeltaWish } from "../fanout/deltas.ts";
 import type { Filter } from "../fanout/filters.ts";
 
-/** What a SUB asks of the rooms of its pattern. */
+/** The options of a SUB for the rooms of its pattern. */
 export interface PatternWish {
   readonly no_echo: boolean;
   readonly filter: Filter | undefined;
-  /** Undefined: messages come as they are. */
+  /** Undefined: whole messages. */
   readonly deltas: DeltaWish | undefined;
 }
 
-/** Whether the subscriber receives a room as its pattern asks. */
+/** Whether the subscriber receives a room with the options of its pattern. */
 export function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: PatternWish): boolean {
   const { kept, vcdiff = false } = subscriber;
   return subscriber.no_echo === no_echo && subscriber.filter === filter &&
     kept === deltas?.kept && vcdiff === (deltas?.vcdiff ?? false);
 }
 
-/** What a pattern needs of the patterns that it is one of. */
+/** What a pattern needs from the connection's patterns. */
 interface PatternOwner {
   enter(pattern: SubscribedPattern, channel: Channel): void;
   mayRelease(room_id: string): boolean;
@@ -35,7 +38,7 @@ export class SubscribedPattern implements PatternListener {
   no_echo: boolean;
   filter: Filter | undefined;
   deltas: DeltaWish | undefined;
-  /** Settles once its SUB is answered: rooms that it enters before wait for that. Absent: it is. */
+  /** Settles once its SUB is answered: rooms that it enters before wait for that. Absent: answered. */
   answering: Promise<void> | undefined;
   readonly #owner: PatternOwner;
 

@@ -1,7 +1,7 @@
 /**
- * The patterns that one connection receives, and the rooms that it receives by them: one copy of each message,
- * whatever matches. A subscription to the room itself goes first, then the longest pattern. SUB and UNSUB
- * are `subscribe_pattern.ts`; when a room is entered is `fanout/pattern_rooms.ts`.
+ * The patterns that one connection receives, and the rooms that it receives by them: one copy of each message, whatever
+ * matches. A subscription to the room itself takes precedence, then the longest pattern. `subscribe_pattern.ts` has SUB
+ * and UNSUB; `fanout/pattern_rooms.ts` decides when a room is entered.
  */
 import { isOnlyNamed } from "../fanout/pattern_index.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
@@ -20,12 +20,12 @@ import type { PatternWish } from "./subscribed_pattern.ts";
 import { markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 
-/** Rooms that policies have refused which are remembered; of others they are asked again. */
+/** The most remembered rooms that policies have refused; others are judged again. */
 const REFUSED_MAX = 4_096;
-/** Rooms that a connection may be put out of; with one more its patterns end. */
+/** The most rooms that a connection may be kicked from; beyond that its patterns end. */
 const PUT_OUT_MAX = 1_024;
 
-/** Rooms that are entered or left in one piece: most of half a millisecond. */
+/** Rooms entered or left in one slice: at most half a millisecond. */
 export const ROOMS_A_PIECE = 64;
 
 /** A room that is received by a pattern. */
@@ -40,10 +40,10 @@ export class SubscribedPatterns {
   readonly #connection: Connection;
   readonly #patterns = new Map<string, SubscribedPattern>();
   readonly #rooms = new Map<string, HeardRoom>();
-  /** Rooms that policies have refused, and rooms that others have put the connection out of. */
+  /** Rooms that policies have refused, and rooms that the connection was kicked from. */
   readonly #refused = new Set<string>();
   readonly #put_out = new Set<string>();
-  /** Rooms that are about to be entered at a position: until then nothing of them is received. */
+  /** Rooms to be entered at a position: until then nothing of them is received. */
   readonly #awaited = new Set<string>();
 
   constructor(context: SubscribeContext, connection: Connection) {
@@ -69,27 +69,27 @@ export class SubscribedPatterns {
     return this.#patterns.has(pattern);
   }
 
-  /** Whether a pattern matches the room, and nobody has put the connection out of it. */
+  /** Whether a pattern matches the room, and the connection was not kicked from it. */
   covers(room_id: string): boolean {
     return !isOnlyNamed(room_id) && !this.#put_out.has(room_id) &&
       this.#longest(room_id) !== undefined;
   }
 
-  /** The subscriber by which the room is received now; undefined: no pattern receives it, or none has yet. */
+  /** The subscriber by which the room is received; undefined: no pattern receives it, or none has yet. */
   subscriber(room_id: string): Subscriber | undefined {
     return this.#rooms.get(room_id)?.subscriber;
   }
 
-  /** Whether the connection does not want to receive what it publishes itself, in some room. */
+  /** Whether the connection requested no echo in some room. */
   get has_no_echo(): boolean {
     for (const { no_echo } of this.#patterns.values()) if (no_echo) return true;
     return false;
   }
 
   /**
-   * Receives a pattern, or receives it otherwise; with a promise, wholly once that resolves. What was refused in its
-   * rooms before is asked for again. Throws as `PatternRooms.add` does, and `too-many-filters`. Nothing is received of
-   * the `awaited` rooms until `enterAt` or `awaitNone`, and what comes of new rooms waits until `answered`.
+   * Subscribes to a pattern, or changes its options; with a promise, fully once that resolves. Policies judge refused
+   * rooms again. Throws as `PatternRooms.add` does, and `too-many-filters`. Nothing is received of the `awaited` rooms
+   * until `enterAt` or `awaitNone`, and messages of new rooms wait until `answered`.
    */
   hear(
     pattern: string,
@@ -124,7 +124,7 @@ export class SubscribedPatterns {
         throw error;
       }
     }
-    // Whoever asks for deltas again begins with all of the data.
+    // A new request for deltas begins with whole messages.
     const is_changed = before.no_echo !== no_echo || before.filter !== filter ||
       before.deltas !== undefined || deltas !== undefined;
     before.answering = answered;
@@ -136,14 +136,14 @@ export class SubscribedPatterns {
     return inPieces(tenant_id, this.#revisiting(before, is_changed), ROOMS_A_PIECE);
   }
 
-  /** Receives these patterns no longer; with a promise, wholly once that resolves. */
+  /** Ends these patterns; with a promise, fully once that resolves. */
   leave(patterns: Iterable<string>, why: LeaveWhy): Promise<void> | undefined {
     const { tenant_id } = this.#connection.identity;
     return inPieces(tenant_id, this.leaving(patterns, why), ROOMS_A_PIECE);
   }
 
   /**
-   * The steps of `leave`, a room in each. No room is entered by these patterns from the first step on; rooms that others
+   * The steps of `leave`, one per room. No room is entered by these patterns from the first step on; rooms that others
    * match are received by those.
    */
   *leaving(patterns: Iterable<string>, why: LeaveWhy): Generator<void> {
@@ -183,8 +183,8 @@ export class SubscribedPatterns {
   }
 
   /**
-   * Enters a room by a pattern, unless something refuses it or receives it already; with `flow`, at the place
-   * in a durable room that the connection has come to.
+   * Enters a room by a pattern, unless it is refused or received already; with `flow`, at the connection's position in
+   * a durable room.
    */
   enter(pattern: SubscribedPattern, channel: Channel, flow?: Flow): void {
     const { room_id } = channel;
@@ -225,12 +225,12 @@ export class SubscribedPatterns {
     );
   }
 
-  /** Whether the room is received from a place on that the connection had there. */
+  /** Whether the room is received from the connection's position. */
   hasPlace(room_id: string): boolean {
     return this.subscriber(room_id)?.flow !== undefined;
   }
 
-  /** Asks policies whether an awaited room may be heard; false: it may not, now or any longer. */
+  /** Whether policies allow an awaited room. */
   async mayEnter(room_id: string): Promise<boolean> {
     try {
       await this.#ask(room_id);
@@ -241,7 +241,7 @@ export class SubscribedPatterns {
     return this.#isDue(room_id);
   }
 
-  /** Enters those that are still awaited as any other room, when something of them comes. */
+  /** Enters the remaining awaited rooms like any other, at their next message. */
   awaitNone(): void {
     this.#awaited.clear();
   }
@@ -252,7 +252,7 @@ export class SubscribedPatterns {
     if (heard?.answering === answered) heard.answering = undefined;
   }
 
-  /** Enters an awaited room at the place in which the connection is; false: it may no longer be heard. */
+  /** Enters an awaited room at the connection's position; false: it may no longer be received. */
   enterAt(room_id: string, flow: Flow): boolean {
     const pattern = this.#longest(room_id);
     const is_due = pattern !== undefined && this.#isDue(room_id);
@@ -266,13 +266,13 @@ export class SubscribedPatterns {
     return !this.#put_out.has(room_id) && this.#isAllowed(room_id);
   }
 
-  /** Whether the connection has all of the room that it can have, so that nothing is lost when it lets it go. */
+  /** Whether the connection has everything of the room, so that nothing is lost if it leaves it. */
   mayRelease(room_id: string): boolean {
     const subscriber = this.subscriber(room_id);
     return !(subscriber instanceof HeldSubscriber) && subscriber?.flow?.is_live !== false;
   }
 
-  /** Lets a room go until its next message. */
+  /** Leaves a room until its next message. */
   release(room_id: string): void {
     this.#part(room_id, "idle");
   }
@@ -282,13 +282,13 @@ export class SubscribedPatterns {
     this.#part(room_id, "resubscribed");
   }
 
-  /** Takes over a room that the connection is about to stop receiving on its own, where it stands. */
+  /** Takes over a room from the connection's own subscription that ends, at its position. */
   takeOver(channel: Channel, flow: Flow | undefined): void {
     const pattern = this.#longest(channel.room_id);
     if (pattern !== undefined) this.enter(pattern, channel, flow);
   }
 
-  /** Keeps the connection out of a room until a pattern that matches it is asked for again. */
+  /** Keeps the connection out of a room until a matching pattern is subscribed to again. */
   putOut(room_id: string, why: LeaveWhy): void {
     if (this.#longest(room_id) === undefined) return;
     this.#put_out.add(room_id);
@@ -366,7 +366,7 @@ export class SubscribedPatterns {
     return subscriber;
   }
 
-  /** Gives the rooms that are received by a pattern subscribers as it is now, if it has changed, and enters others. */
+  /** Updates the subscribers of rooms received by a pattern, if it has changed, and enters other rooms. */
   *#revisiting(pattern: SubscribedPattern, is_changed: boolean): Generator<void> {
     for (const [room_id, room] of is_changed ? this.#rooms : []) {
       if (room.pattern !== pattern) continue;
@@ -381,7 +381,7 @@ export class SubscribedPatterns {
     else this.#join(pattern, room_id, before.flow);
   }
 
-  /** Puts a subscriber in the place of the room's present one, if it has one. */
+  /** Replaces the room's current subscriber, if it has one. */
   #put(room_id: string, pattern: SubscribedPattern, subscriber: Subscriber): void {
     const { hub } = this.#context;
     const { tenant_id } = this.#connection.identity;

@@ -1,4 +1,4 @@
-/** What the ledger learns about subscriptions: when one has begun, and when and why it has ended. */
+/** The ledger's marks of subscriptions: when one has begun, and when and why it has ended. */
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { Flow } from "../fanout/flow.ts";
 import type { Filter, Filters } from "../fanout/filters.ts";
@@ -17,7 +17,7 @@ export type LeaveWhy =
   | "idle"
   | string;
 
-/** What marks need of the process. */
+/** The dependencies of the functions in this file. */
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
   readonly ledger?: DeliveryNotes | undefined;
@@ -29,7 +29,7 @@ interface Begun {
   readonly flow: Flow | undefined;
   readonly filter: Filter | undefined;
   readonly room_class: RoomClass;
-  /** Since when what it is given has waited for it; absent: it begins now. */
+  /** Since when its messages have waited; absent: it begins now. */
   readonly began?: Pick<SubscriptionMark, "since" | "since_ms"> | undefined;
 }
 
@@ -55,7 +55,7 @@ export function markOf(
   return numbers.length === 0 ? mark : { ...mark, filters: numbers };
 }
 
-/** Takes note of the end of a subscription. */
+/** Records the end of a subscription. */
 export function noteLeft(
   { hub, ledger }: Pick<MarkContext, "hub" | "ledger">,
   { identity, outbox }: Connection,
@@ -74,7 +74,7 @@ export function noteLeft(
 const OF_CODE = new Map<number, LeaveReason>([
   [1000, "closed"],
   [1001, "closed"],
-  // A close frame without a code, as browsers send it where a page names none.
+  // A close frame without a code, as browsers send it if a page names none.
   [1005, "closed"],
   [4401, "token-ended"],
   [4403, "banned"],

@@ -1,21 +1,21 @@
 /**
- * One pass over all connections in place of their timers: it ends what has expired or is dead, and
- * pings what is quiet. WebSocket's own pings are the sockets' business.
+ * One pass over all connections in place of timers: ends expired and dead ones, and pings silent ones. The sockets
+ * handle WebSocket's own pings.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Connection } from "./connection.ts";
 
-/** The time between two passes, in ms. */
+/** The interval of passes, in ms. */
 export const SWEEP_MS = 500;
 /** How long an upgraded socket may take to open, in ms; the peer may have vanished in between. */
 const OPEN_MS = 10_000;
 /** How many heartbeats a client has to answer a PING. */
 const PATIENCE = 2;
-/** The time between two passes that shows that the process was held up, in ms. */
+/** The time between two passes that shows that the process stalled, in ms. */
 const HELD_UP_MS = 2 * SWEEP_MS;
 
-/** Whether a connection was made since the pass before: its times are by the clock as it is now. */
+/** Whether a connection was made since the last pass: its times are by the current clock. */
 function isNew({ created_ms }: Connection, now_ms: number): boolean {
   return created_ms <= now_ms && created_ms > now_ms - HELD_UP_MS;
 }
@@ -24,7 +24,7 @@ function isNew({ created_ms }: Connection, now_ms: number): boolean {
 export class Sweeper {
   readonly #connections: Iterable<Connection>;
   readonly #server: Pick<Config["server"], "heartbeat_ms">;
-  /** When the pass before was. */
+  /** When the last pass ran. */
   #before_ms: number;
 
   constructor(
@@ -38,9 +38,8 @@ export class Sweeper {
   }
 
   /**
-   * Checks each connection once. Time in which this process was held up is no client's fault: otherwise
-   * one that gets no CPU for a while would end thousands of healthy connections, just when it can bear
-   * it least.
+   * Checks each connection once. Time in which this process stalled is no client's fault: otherwise a process without
+   * CPU for a while would end thousands of healthy connections, just when it can bear that least.
    */
   pass(now_ms: number): void {
     const held_up_ms = now_ms - this.#before_ms - HELD_UP_MS;
@@ -48,7 +47,7 @@ export class Sweeper {
     for (const connection of [...this.#connections]) {
       if (held_up_ms > 0) connection.liveness.excuse(held_up_ms);
       connection.noteSent(this.#before_ms);
-      // Without this no client would be asked, or found dead, until the clock is back where it was.
+      // Otherwise no client would be pinged, or found dead, until the clock has caught up.
       if (set_back_ms > 0 && !isNew(connection, now_ms)) connection.liveness.setBack(set_back_ms);
       this.#look(connection, now_ms);
     }
@@ -68,7 +67,7 @@ export class Sweeper {
     } else if (
       now_ms - connection.sent_ms >= heartbeat_ms || liveness.isDue(now_ms, heartbeat_ms)
     ) {
-      // The PING tells the client that this side lives; its answer tells the same of the client.
+      // The PING shows the client that this side lives; its answer shows the same of the client.
       connection.ping();
     }
   }

@@ -1,6 +1,6 @@
 /**
- * From an authenticated upgrade request to an open connection: the handshake and its subprotocol. How
- * a client comes in is `entrance.ts`; where sockets come from is `socket/`.
+ * From an authenticated upgrade request to an open connection: the handshake and its subprotocol. `entrance.ts` admits
+ * clients; `socket/` provides sockets.
  */
 import { ArqonError } from "@arqon/proto";
 import { hasItem, isToken } from "../../shared/http1/header_list.ts";
@@ -11,7 +11,7 @@ import { originalOf } from "../socket/light_copy.ts";
 import { enter, sharedBy } from "./entrance.ts";
 import type { EntranceContext, Shared } from "./entrance.ts";
 
-/** What an upgrade needs of the process. */
+/** The dependencies of `createUpgrade`. */
 export interface UpgradeContext extends EntranceContext {
   readonly socket_server: SocketServer;
 }

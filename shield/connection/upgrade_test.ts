@@ -1,6 +1,6 @@
 /**
- * What stands between an authenticated request and its socket. Nothing here gets as far as a socket:
- * that is `tests/session_test.ts`.
+ * The checks between an authenticated request and its socket. Nothing here gets as far as a socket: that is
+ * `tests/session_test.ts`.
  */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";

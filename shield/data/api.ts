@@ -1,6 +1,6 @@
 /**
- * `/v1/data` of the admin listener: what the bus keeps of somebody, all of it as lines, and its removal. What is kept is
- * `stores.ts`; whether the caller may is checked before.
+ * `/v1/data` of the admin listener: everything that the bus stores about a tenant or user, as lines, and its erasure.
+ * `stores.ts` has the stores; the caller is authorized already.
  */
 import { COUNT, ID, inQuery, list, object, TENANT, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
@@ -27,7 +27,7 @@ const WHOSE = [
 
 const BODY_BYTES = 4_096;
 
-/** What the routes need of the process. */
+/** The dependencies of the functions in this file. */
 export interface DataContext extends Pick<Env, "log" | "node_id"> {
   readonly stores: readonly DataStore[];
   readonly asker: StoresContext["asker"];
@@ -166,7 +166,7 @@ async function erase(
     try {
       done.push({ store: store.name, erased: await store.erase(whose, brainOf) });
     } catch (error) {
-      // The others go all the same; who asks again erases the rest.
+      // The other stores are erased all the same; a repeated request erases the rest.
       const failed = error instanceof Error ? error.message : String(error);
       log.warn("a store did not erase what it keeps of somebody", { store: store.name, error });
       done.push({ store: store.name, erased: 0, failed });
@@ -174,7 +174,7 @@ async function erase(
   }
   await spine.scrub?.();
   const { tenant } = whose;
-  // Who it was is in the audit log alone.
+  // Only the audit log names the user.
   const erased = done.reduce((sum, one) => sum + one.erased, 0);
   log.info("an operator erased what is kept", { tenant_id: tenant, by, erased });
   const shown = done.filter(({ erased, failed }) => erased > 0 || failed !== undefined);

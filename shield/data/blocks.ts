@@ -1,12 +1,12 @@
 /**
- * Blocks of the journal, of use and of deliveries. A tenant's go whole; of a user, whose blocks are others', too, the
- * journal forgets the keys, so that nobody can read what it says of the user.
+ * Blocks of the journal, of usage and of deliveries. A tenant's are deleted whole; for a user, who shares blocks with
+ * others, the journal deletes the keys, so that nobody can read the user's sections.
  */
 import { BLOCK_STREAMS } from "../../shared/spine/contract/block_store.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { DataStore, Whose } from "./stores.ts";
 
-/** Nothing of it is exported: who was erased there is not readable, and the rest has commands of its own. */
+/** Exports nothing: an erased user's part is unreadable, and the rest has commands of its own. */
 async function* nothing(): AsyncGenerator<string> {}
 
 const isUser = ({ user, room, offset }: Whose): boolean =>

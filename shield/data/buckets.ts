@@ -1,4 +1,4 @@
-/** Buckets whose keys begin with the tenant: what rooms are, who is in them, and what a tenant has set. */
+/** Buckets whose keys begin with the tenant: rooms, their members, and a tenant's settings. */
 import { ArqonError } from "@arqon/proto";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
@@ -31,7 +31,7 @@ interface Kept {
   readonly messageIn?: (
     entry: KvEntry,
   ) => { readonly room: string; readonly offset: number } | undefined;
-  /** Whether an entry is the user's; absent: it is everybody's whom it names. */
+  /** Whether an entry is the user's; absent: it is that of every named user. */
   readonly isOf?: (
     entry: KvEntry,
     user: string,
@@ -96,7 +96,7 @@ function hasMessage({ messageIn }: Kept, entry: KvEntry, { room, offset }: Whose
   return message?.room === room && (offset === undefined || message.offset === offset);
 }
 
-/** Of a growing message, also of a part of its text, which names nobody. */
+/** A growing message, or a part of its text, which names nobody. */
 async function isProducer(
   entry: KvEntry,
   user: string,
@@ -108,7 +108,7 @@ async function isProducer(
     JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id === user;
 }
 
-/** Nobody's, once the ticket was taken. */
+/** Nobody's, once the ticket was redeemed. */
 function holderOfTicket({ value }: KvEntry): { tenant_id?: string; user_id?: string } {
   return value.length === 0 ? {} : JSON.parse(new TextDecoder().decode(value)).identity;
 }
@@ -149,7 +149,10 @@ function lineOf({ name, isOf }: Kept, { key, value }: KvEntry, whose: Whose): st
   return `{${head},${bodyOf(value, user)}}`;
 }
 
-/** As JSON where it is some, else as text, else as bytes. In a room's state each line is somebody's: a user gets the own ones. */
+/**
+ * As JSON if it is JSON, else as text, else as bytes. Each line of a room's state has an author: a user gets the own
+ * ones.
+ */
 function bodyOf(value: Uint8Array, user: string | undefined): string {
   let text: string;
   try {
@@ -240,7 +243,10 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
   };
 }
 
-/** All of them, or those of which messages are made, or not. The settings are the last: what a class keeps decides what of a log is open. */
+/**
+ * All of them, or only those that are, or are not, sources of messages. The settings are last: a class's retention
+ * decides which part of a log is readable.
+ */
 export function bucketStores(
   spine: Pick<Spine, "keyValue">,
   asker: Asking,

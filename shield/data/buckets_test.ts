@@ -1,4 +1,4 @@
-// What an erasure asks of the cluster.
+// The requests of an erasure to the cluster.
 import assert from "node:assert/strict";
 import { Answerer } from "../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
@@ -130,7 +130,7 @@ Deno.test("a growing message is its producer's, with all parts of its text, what
   await spine.drain();
 });
 
-/** Members and words of what the bus writes: users may be called so. */
+/** Members and words in the bus's own records: users may have such names. */
 const WORDS = [
   "offset",
   "user_id",
@@ -143,7 +143,7 @@ const WORDS = [
   "connection-1",
 ];
 
-/** Dead letters and entries of the bus's rooms that are each user's, and name others in what they say. */
+/** Dead letters and entries of the bus's rooms that belong to each user, and name others. */
 async function writeOf(
   users: readonly string[],
   bucket: KeyValue,

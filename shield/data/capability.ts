@@ -1,11 +1,11 @@
-/** What the data of tenants and users bring to a Shield: to find, export and erase them. */
+/** The data capability of a Shield: finds, exports and erases the data of tenants and users. */
 import type { Capability } from "../capability.ts";
 import { DATA_ROUTES } from "./api.ts";
 import { dataStores } from "./stores.ts";
 
 const TITLE = "what is kept of tenants and users: found, exported, erased";
 
-/** What is kept of tenants and users. */
+/** The capability, for a Shield's list. */
 export const DATA: Capability = {
   name: "data",
   title: TITLE,

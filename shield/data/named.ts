@@ -1,7 +1,6 @@
 /**
- * Whether something that is kept names a user. What the bus writes does it by the texts in it, and not by their members'
- * names or its own words: somebody may be called as one of those. What an application has put there does it by
- * each text and each name. Pure.
+ * Whether a stored record names a user. The bus's own records do so by their texts, not by members' names or fixed
+ * words: a user may have such a name. An application's data does so by each text and each name. Pure.
  */
 import { Buffer } from "node:buffer";
 
@@ -48,13 +47,13 @@ function quoting(bytes: Uint8Array, user: string): unknown {
   }
 }
 
-/** Whether JSON of the bus names the user; what is no JSON does by each text in it. */
+/** Whether the bus's JSON names the user; other data does by each text in it. */
 export function namesUser(bytes: Uint8Array, user: string): boolean {
   const value = quoting(bytes, user);
   return value === undefined || namesIn(value, user);
 }
 
-/** Whether the body of a hook's call does: a message is of its sender alone, whoever is named in it. */
+/** Whether the body of a hook's call does: a message belongs to its sender alone, whoever is named in it. */
 export function calledAbout(body: string, user: string): boolean {
   const value = quoting(encoder.encode(body), user);
   if (typeof value !== "object" || value === null) return value === undefined;

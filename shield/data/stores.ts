@@ -1,6 +1,6 @@
 /**
- * What a bus keeps of tenants and users, as one list: what each store has of somebody, and how that is removed. Whatever
- * is kept somewhere else is in `KEPT`, with the reason.
+ * Everything that a bus stores about tenants and users, as one list of stores, with what each has and how it is erased.
+ * `KEPT` lists exceptions, with the reason.
  */
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import type { Env } from "../../shared/env.ts";
@@ -18,7 +18,7 @@ import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { entryOfObject } from "../../shared/records/reducer_points.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 
-/** Who, and what of it; a tenant's all when there is neither user nor room. */
+/** The owner of the data, and which part of it; all of a tenant without user and room. */
 export interface Whose {
   readonly tenant: string;
   readonly user?: string | undefined;
@@ -29,7 +29,7 @@ export interface Whose {
   readonly through?: boolean | undefined;
 }
 
-/** What a store has of somebody. */
+/** The amount of data in a store. */
 export interface Stock {
   /** The stream or the file, as an operator finds it. */
   readonly where: string;
@@ -43,29 +43,29 @@ export interface Stock {
 /** One store of the bus. */
 export interface DataStore {
   readonly name: string;
-  /** Undefined: it has nothing that could be somebody's; rejects as the Spine does. */
+  /** Undefined: it has no personal data; rejects as the Spine does. */
   stock(whose: Whose): Promise<Stock | undefined>;
   /** Lines of NDJSON without the newline. */
   lines(whose: Whose): AsyncIterable<string>;
-  /** Removes it, and tells how much that was. */
+  /** Erases it, and returns the amount. */
   erase(whose: Whose, brainOf: BrainOf): Promise<number>;
 }
 
 /** The id of a Brain that erases what only Brains may write; undefined: none answers. */
 export type BrainOf = () => Promise<string | undefined>;
 
-/** What the stores are found by. */
+/** What finds the stores. */
 export interface StoresContext extends Pick<Env, "spine"> {
   readonly logs: Pick<Logs, "of" | "has">;
   /** Asks a Brain to erase what only Brains may write; undefined: nothing asks. */
   readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;
-  /** What the capabilities of this Shield keep. */
+  /** The stores of this Shield's capabilities. */
   readonly blocks: readonly KeptBlocks[];
 }
 
 /**
- * All of them, in the order in which they are erased: what makes messages goes before them, dead letters behind those that
- * they are of. What was removed from files is gone once `Spine.scrub` has run.
+ * All of them, in the order of erasure: sources of messages before messages, dead letters after their origin. Removed
+ * data is gone from files once `Spine.scrub` has run.
  */
 export function dataStores(context: StoresContext): readonly DataStore[] {
   const { blocks, spine, asker } = context;
@@ -82,7 +82,7 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
   ];
 }
 
-/** What nobody erases by this, and until when it is there. */
+/** Data that this does not erase, and until when it exists. */
 export const KEPT: Readonly<Record<string, string>> = {
   audit:
     "who did what on the admin API stays for [audit] retention_days, for it is the proof of this erasure, too",
@@ -94,9 +94,8 @@ export const KEPT: Readonly<Record<string, string>> = {
   mirrors: "buses and tools that a mirror, a hook or a bridge has sent it to have their own copies",
 };
 
-// Messages of durable rooms, and what is beside rooms in the same log: who came and went, messages
-// that grew, values. A user's are those that the user sent and, in rooms of the bus's own, those
-// that name the user.
+// Messages of durable rooms, and what is beside rooms in the same log: presence journals, growing messages, values. A
+// user's are those that the user sent and, in rooms of the bus's own, those that name the user.
 
 const PAGE = { limit: 500, max_bytes: 4_194_304 };
 const ROOMS_PAGE = 500;
@@ -133,7 +132,7 @@ function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
   }
 }
 
-/** What is meant, page by page. */
+/** The matching messages, page by page. */
 async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
   const { user, offset } = whose;
   for await (const room_id of roomsOf(log, whose)) {
@@ -151,7 +150,7 @@ async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
   }
 }
 
-/** Whether single messages of the room must stay: what a reducer is follows from all of them. */
+/** Whether single messages of the room must stay: a reducer's state follows from all of them. */
 const isFolded = (room_id: string, { user, offset }: Whose): boolean =>
   (user !== undefined || offset !== undefined) && reducedRoomOf(room_id) !== undefined;
 
@@ -254,7 +253,7 @@ async function objectsOf(
   );
 }
 
-/** Of all rooms with reducers. Their records go with them, and what was called while the log was erased. */
+/** Of all rooms with reducers. Their records are erased with them, and calls made while the log was erased. */
 function snapshotStore(
   { spine, logs }: Pick<StoresContext, "spine" | "logs">,
   records: readonly DataStore[],
@@ -280,7 +279,7 @@ function snapshotStore(
       const { tenant } = whose;
       const rooms = await reducedRooms(spine, whose);
       if (rooms.length === 0) return 0;
-      // A Brain that has the room in memory goes on with it until both its record and its log are another.
+      // A Brain with the room in memory continues until both its record and its log have changed.
       let erased = 0;
       for (const store of records) erased += await store.erase(whose, brainOf);
       const objects = await open();

@@ -1,4 +1,4 @@
-/** What durable rooms bring to a Shield. */
+/** The durable-rooms capability of a Shield: rooms whose messages are stored and can be read again. */
 import type { Capability } from "../capability.ts";
 import { FILTERS } from "../filter/capability.ts";
 import { Filters } from "../filter/filters.ts";
@@ -8,12 +8,12 @@ import { createHttpHistory, HISTORY } from "./http/http_history.ts";
 import { startDurable } from "./start.ts";
 import type { StartedDurable } from "./start.ts";
 
-/** What others read of durable rooms; the history is there once it is started. */
+/** The parts of durable rooms for other capabilities; the history is available once it is started. */
 interface OwnDurable extends Pick<StartedDurable, "stats"> {
   readonly history?: History;
 }
 
-/** Rooms whose messages are kept and can be read again. */
+/** The capability, for a Shield's list. */
 export const DURABLE: Capability<OwnDurable> = {
   name: "durable",
   title: "rooms whose messages are kept and can be read again",

@@ -1,6 +1,6 @@
 /**
- * Puts the durable rooms of one process together: logs, the rooms that follow them, what they cache,
- * and the watch that finds what NATS lost on its way. The hub and the message path use them.
+ * Assembles the durable rooms of one process: logs, the rooms that follow them, their caches, and the watch that finds
+ * messages lost by NATS. For the hub and the message path.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
@@ -18,7 +18,7 @@ import type { DurableStats } from "./log/stats.ts";
 import { TailCache } from "./log/tail_cache.ts";
 import { LogWatch } from "./log/watch.ts";
 
-/** What durable rooms need of the process. */
+/** The dependencies of `startDurable`. */
 export interface DurableStart extends Pick<Env, "spine" | "registry" | "log"> {
   readonly config: Pick<Config, "durable" | "limits">;
   readonly classes: RoomClasses;
@@ -30,13 +30,13 @@ export interface StartedDurable {
   readonly logs: TenantLogs;
   readonly rooms: DurableRooms;
   readonly stats: DurableStats;
-  /** Makes what is read of the rooms; once. */
+  /** Makes the history of the rooms; once. */
   history(context: Omit<HistoryContext, "logs" | "classes" | "stats">): History;
   /** Ends the watch. The hub closes the rooms, and the Spine the logs. */
   close(): void;
 }
 
-/** Puts the parts together; no log is opened before a room needs it. */
+/** Assembles the parts; no log is opened before a room needs it. */
 export function startDurable(start: DurableStart): StartedDurable {
   const { config, spine, classes, flushes, registry } = start;
   const { limits } = config;

@@ -1,7 +1,7 @@
 /**
- * The frames that wait for one client, in the order in which they leave, bounded in bytes. When the
- * client reads too slowly, the class of a room decides: a message may be left out, with a GAP where
- * it is missing, or be replaced by a newer one. Knows no socket: that is `outbox.ts`.
+ * The frames that wait for one client, in sending order, limited in bytes. If the client reads too slowly, the class of
+ * a room decides: a message may be dropped, with a GAP in its place, or be replaced by a newer one. `outbox.ts` has the
+ * socket.
  */
 import type { SlowReader } from "../../shared/config/schema_durable.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
@@ -20,27 +20,27 @@ export interface RoomMessage {
   /** The message's position in the ledger; 0: it has none. */
   readonly position: number;
   /**
-   * The key by which a newer message replaces this one; undefined for a message that must not be left
-   * out, since it is not an event of a client.
+   * The key by which a newer message replaces this one; undefined for a message that must not be dropped, since it is
+   * not an event of a client.
    */
   key(): string | undefined;
-  /** The GAP that tells that messages of the room are missing. */
+  /** The GAP for missing messages of the room. */
   gap(text: boolean): Frame;
 }
 
-/** The bounds of one connection's backlog. */
+/** The limits of one connection's backlog. */
 export interface BacklogOptions {
   readonly stats: Pick<ShieldStats, "unsent_bytes" | "slow_reader" | "egress_events">;
   readonly text: boolean;
-  /** The most bytes that may wait, those that the socket holds included. */
+  /** The most waiting bytes, including those in the socket. */
   readonly unsent_bytes_max: number;
-  /** The most bytes of one room whose messages may be left out. */
+  /** The most bytes of one room whose messages may be dropped. */
   readonly room_bytes_max: number;
-  /** Counts a message of so many bytes as given to the client, or with `by` −1 as not given after all. */
+  /** Counts a message of so many bytes as delivered, or with `by` −1 as not delivered after all. */
   count?(message: RoomMessage, size_bytes: number, by: 1 | -1): void;
-  /** The ledger's position of what is being sent; absent: there is no ledger. */
+  /** The ledger's position of the message being sent; absent: no ledger. */
   position?(): number;
-  /** Takes note that a message is left out; `run` is what the call for the one before gave. */
+  /** Records a dropped message; `run` is the result of the previous call. */
   leftOut?(left_out: LeftOut, run: LeftOutRun | undefined): LeftOutRun | undefined;
 }
 
@@ -94,8 +94,8 @@ export class Backlog {
   }
 
   /**
-   * Queues a frame while the socket holds `held_bytes`. False when it does not fit and nothing may be
-   * left out for it; then nothing more may be queued.
+   * Queues a frame while the socket has `held_bytes`. False if it does not fit and nothing may be dropped for it; then
+   * nothing more may be queued.
    */
   push(frame: Frame, message: RoomMessage | undefined, held_bytes: number): boolean {
     const size_bytes = frameBytes(frame);
@@ -193,7 +193,7 @@ export class Backlog {
     return this.#fits(0, held_bytes);
   }
 
-  /** Takes note of a message that the lane's GAP stands for. Behind one GAP they follow each other. */
+  /** Records a message covered by the lane's GAP. Messages of one GAP are consecutive. */
   #noteDropped(lane: Lane, { room_id, slow_reader, position }: RoomMessage): void {
     // Where only the newest of each key waits, others lie between two that are left out.
     const is_alone = slow_reader === "latest";
@@ -201,7 +201,7 @@ export class Backlog {
     lane.left_out = this.#options.leftOut?.(left_out, lane.left_out);
   }
 
-  /** Takes note of what is queued in a lane, where a newer message may have an older one's place. */
+  /** Records queued messages of a lane, if a newer message may replace an older one. */
   #noteQueued({ room_id, head, keys }: Lane): void {
     let run: LeftOutRun | undefined;
     for (let waiting = head; waiting !== undefined; waiting = waiting.lane_next) {
@@ -219,8 +219,8 @@ export class Backlog {
   }
 
   /**
-   * Messages that may be left out fill half of what may wait, so that they never push out those
-   * which may not. One alone may be larger than its room's share.
+   * Messages that may be dropped fill at most half of the backlog, so that they never displace the others. A single one
+   * may exceed its room's share.
    */
   #mayWait(lane: Lane, more_bytes: number): boolean {
     const { room_bytes_max, unsent_bytes_max } = this.#options;
@@ -234,7 +234,7 @@ export class Backlog {
     return this.#lanes.get(room_id) ?? emptyLane(room_id);
   }
 
-  /** Takes out a message that waits. One GAP stands for it and for those that are missing beside it. */
+  /** Removes a waiting message. One GAP covers it and its missing neighbours. */
   #leaveOut(lane: Lane, message: RoomMessage, missing: Waiting): void {
     const next = missing.lane_next;
     const later = next === undefined ? lane.gap : next.gap;
@@ -245,7 +245,7 @@ export class Backlog {
     this.#remove(missing);
   }
 
-  /** Puts a GAP before what is queued, or at the end. */
+  /** Puts a GAP before the queue, or at its end. */
   #gapBefore(lane: Lane, message: RoomMessage, place: Waiting | undefined): Waiting {
     this.#lanes.set(lane.room_id, lane);
     const frame = message.gap(this.#options.text);
@@ -362,10 +362,10 @@ interface Waiting {
   lane_next: Waiting | undefined;
   lane_previous: Waiting | undefined;
   key: string;
-  /** The GAP that stands before it, behind the message before it in the lane. */
+  /** The GAP before it, after the previous message in the lane. */
   gap: Waiting | undefined;
   readonly is_gap: boolean;
-  /** The ledger's position of what was being sent when its place was taken. */
+  /** The ledger's position of the message being sent when it was queued. */
   position: number;
   /** Undefined: it is none that may be left out. */
   message: RoomMessage | undefined;
@@ -381,17 +381,17 @@ interface Lane {
   bytes: number;
   /** The newest message of each key, in rooms of `latest`. */
   readonly keys: Map<string, Waiting>;
-  /** The GAP behind the tail. */
+  /** The GAP after the tail. */
   gap: Waiting | undefined;
   /** All GAPs that have not left yet. */
   gaps: number;
   gap_bytes: number;
-  /** The ledger's rows of the messages that the GAP stands for, and of replaced ones. */
+  /** The ledger's rows of the messages covered by the GAP, and of replaced ones. */
   left_out: LeftOutRun | undefined;
   conflated: LeftOutRun | undefined;
 }
 
-/** The lane of a room of which nothing waits. */
+/** The lane of a room without waiting messages. */
 function emptyLane(room_id: string): Lane {
   const ends = { head: undefined, tail: undefined, gap: undefined, gaps: 0, gap_bytes: 0 };
   const rows = { left_out: undefined, conflated: undefined };

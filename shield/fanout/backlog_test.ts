@@ -1,6 +1,6 @@
 /**
- * A backlog without a socket: what is left out, replaced or refused, and what never is. A model of
- * few lines says what must remain of random traffic.
+ * A backlog without a socket: dropped, replaced and refused messages, and those that never are. A short model predicts
+ * what must remain of random traffic.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -204,8 +204,8 @@ Deno.test("whatever comes: bounded, nothing else is lost, and each loss is behin
 });
 
 /**
- * In the order of a durable room a GAP stands where messages are missing, and nowhere else; a second one when the
- * first had left already.
+ * In a durable room a GAP is exactly where messages are missing; there is a second one if the first had been sent
+ * already.
  */
 function checkJumps(sent: readonly string[], got: readonly string[]): void {
   let expected = 0;
@@ -225,7 +225,7 @@ function checkJumps(sent: readonly string[], got: readonly string[]): void {
   }
 }
 
-/** What came of one room: a GAP before each that is missing, unless a newer one of its key came. */
+/** The messages of one room: a GAP before each missing one, unless a newer one of its key came. */
 function checkRoom(room: string, all_sent: readonly string[], all_got: readonly string[]): void {
   const sent = all_sent.filter((name) => name.startsWith(`${room}:`));
   const got = all_got.filter((name) => name.startsWith(`${room}:`) || name === `GAP ${room}`);
@@ -248,7 +248,7 @@ function checkRoom(room: string, all_sent: readonly string[], all_got: readonly 
       name[0] !== "G" && name.split(":")[1] === missing.split(":")[1] &&
       number(name) > number(missing)
     );
-    // Where newer ones take the place of older ones, "before" means nothing.
+    // If newer messages replace older ones, "before" has no meaning.
     const told = room === "r1" ? newer || came.has(`GAP ${room}`) : gap_before;
     assert.ok(told, `${missing} is missing in ${got}`);
   }

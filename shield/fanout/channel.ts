@@ -1,4 +1,4 @@
-/** What the hub needs of the process, and what it holds of a room and a subscriber. Types only. */
+/** What the hub needs from the process, and its state of a room and a subscriber. Types only. */
 import type { FewSet } from "../../shared/containers/few_set.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -20,8 +20,8 @@ import type { DeltaReceiver, DeltaRoom, Deltas } from "./deltas.ts";
 import type { Reception } from "./reception.ts";
 
 /**
- * What fan-out needs of the process. `deduplication_entries` is for each tenant; without the limits of
- * patterns there is no bound of them.
+ * What fan-out needs from the process. `deduplication_entries` is for each tenant; without `PatternLimits` patterns
+ * have no limit.
  */
 export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "random"> {
   spine: Pick<Spine, "subscribe" | "onEvent">;
@@ -32,11 +32,11 @@ export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "r
   deduplication_entries: number;
   /** The durable rooms; absent: no room is durable, and all have echo. */
   durable?: DurableRooms | undefined;
-  /** Takes note of what is sent; absent: nobody does. */
+  /** Records what is sent; absent: not recorded. */
   ledger?: DeliveryNotes | undefined;
-  /** What keeps messages from subscribers; absent: who needs a filter gets nothing. */
+  /** Withholds messages from subscribers; absent: a subscriber with a filter gets nothing. */
   filters?: Pick<Filters, "sent"> | undefined;
-  /** Makes diffs; absent: everybody gets messages as they are. */
+  /** Makes diffs; absent: everybody gets whole messages. */
   deltas?: Deltas | undefined;
 }
 
@@ -51,7 +51,7 @@ export interface Subscriber extends Filtered, DeltaReceiver {
   mark?: SubscriptionMark | undefined;
   /** The connection's number in the ledger, of a subscription that has no mark yet. */
   readonly number?: number;
-  /** Where what it gets is counted; absent: nowhere. */
+  /** The object that counts what it gets; absent: not counted. */
   readonly use?: UserUse | undefined;
   /** Sends a frame. With `message`, it may be left out for a client that reads too slowly. */
   send(frame: Frame, message?: RoomMessage): void;
@@ -59,10 +59,10 @@ export interface Subscriber extends Filtered, DeltaReceiver {
   overflow?(): void;
 }
 
-/** What the hub needs for durable rooms. */
+/** The durable rooms for the hub. */
 export interface DurableRooms {
   readonly classes: Pick<RoomClasses, "of" | "onChange">;
-  /** Makes the way to the log of a room whose Spine subscription exists already. */
+  /** Connects a room, whose Spine subscription exists already, with its log. */
   room(tenant_id: string, room_id: string, events: RoomEvents): DurableRoom;
   /** The most bytes that one subscriber may be behind. */
   readonly lag_bytes_max: number;
@@ -76,11 +76,11 @@ export interface Channel extends DeltaRoom {
   /** The counts of the room's tenant: deliveries are counted there too. */
   readonly tenant: TenantTotals;
   readonly subscribers: FewSet<Subscriber>;
-  /** The room's subscriptions to the Spine; none: it is heard by those of its tenant's patterns. */
+  /** The room's subscriptions to the Spine; empty: those of its tenant's patterns deliver it. */
   spine: readonly Subscription[];
   /** How many messages have come from the Spine since the room was opened. */
   messages: number;
-  /** How many connections are about to subscribe, for which it stays open. */
+  /** How many connections are about to subscribe; it stays open for them. */
   pins: number;
   room_class: RoomClass | undefined;
   durable: DurableRoom | undefined;

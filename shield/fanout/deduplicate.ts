@@ -1,10 +1,10 @@
 /**
- * Remembers message ids for two minutes, so that a message that was retried after a lost answer
- * reaches a subscriber once (docs/protocol.md#deduplication). Bounded: when full, the oldest ids are forgotten first.
+ * Remembers message ids for two minutes, so that a message that was retried after a lost answer reaches a subscriber
+ * once (docs/protocol.md#deduplication). Limited: when full, the oldest ids are dropped first.
  */
 import { idsOf } from "../message/message_ids.ts";
 
-/** For so long an id is remembered. */
+/** How long an id is remembered. */
 export const DEDUPLICATION_MS = 120_000;
 
 /** The ids of one tenant's messages, with the time each was first seen: monotonic ms. */

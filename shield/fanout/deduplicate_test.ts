@@ -1,6 +1,6 @@
 /**
- * What counts as the same message, for how long and at what cost, on plain bytes with a clock as
- * argument. That rooms drop what was seen is `hub_test.ts`.
+ * Which messages are duplicates, for how long and at what cost, on plain bytes with a clock as argument. `hub_test.ts`
+ * tests that rooms drop them.
  */
 import assert from "node:assert/strict";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";

@@ -1,4 +1,4 @@
-/** Who takes note of what is sent to whom, and of what is not, as fan-out tells it: what becomes of the notes is theirs. */
+/** The recorder of deliveries and dropped messages, for fan-out; the ledger implements it. */
 import type { Episode } from "./flow.ts";
 
 /** A connection, as far as the ledger cares. */
@@ -30,7 +30,7 @@ export interface NotedRoom {
   is_open: boolean;
 }
 
-/** Messages that were left out and are one note while the same goes on; only who made it looks into it. */
+/** Consecutive dropped messages, in one row; opaque to fan-out. */
 export type LeftOutRun = object;
 
 /** A subscription while it lasts. One object for each, so its size counts. */
@@ -43,7 +43,7 @@ export interface SubscriptionMark {
   readonly since: number;
   /** Unix ms. */
   readonly since_ms: number;
-  /** What it was sent of a durable room before it was live; undefined in other rooms. */
+  /** The messages of a durable room that it was sent before it was live; undefined in other rooms. */
   readonly episode: Episode | undefined;
   /** The numbers of its filters; absent: it has none. */
   filters?: number[];
@@ -58,7 +58,7 @@ interface LeftSubscription extends Pick<SubscriptionMark, "number" | "since" | "
   readonly filters: readonly number[] | undefined;
 }
 
-/** Why a connection is not given a message. */
+/** Why a message is not delivered to a connection. */
 type Why = "slow_reader" | "conflated" | "echo" | "queued" | "filter";
 
 /** Takes the notes. Positions number messages, of all rooms together. */
@@ -70,13 +70,13 @@ export interface DeliveryNotes {
   /** Unix ms of a clock that never jumps. */
   readonly now_ms: number;
   readonly rooms: { find(tenant_id: string, room_id: string): NotedRoom | undefined };
-  /** Connections with a new subscription; undefined: nobody asks for them. */
+  /** Connections with a new subscription; undefined: not needed. */
   readonly joined: { add(connection: LivingConnection): unknown } | undefined;
   /** The number of a new connection, and of a new subscription. */
   nextConnection(): number;
   nextSubscription(): number;
   openRoom(tenant_id: string, room_id: string): NotedRoom;
-  /** A message is about to be sent, until `sent`; gives its position. */
+  /** A message is about to be sent, until `sent`; returns its position. */
   message(room: NotedRoom, envelope: Uint8Array, offset: number): number;
   sent(): void;
   /** It is not sent to this connection, which has published it. */
@@ -87,15 +87,15 @@ export interface DeliveryNotes {
   gap(room: NotedRoom, reason: string): void;
   /** A subscription has ended. */
   left(room: NotedRoom, connection: number, end: LeftSubscription): void;
-  /** A subscription is not given a durable room's messages of these offsets. */
+  /** A subscription skips a durable room's messages of these offsets. */
   passedOver(
     room: NotedRoom,
     mark: SubscriptionMark,
     passed: { readonly from: number; readonly to: number; readonly why: Why },
   ): void;
   /**
-   * A connection is not given a message. `run` is what the call for the message of that room before has
-   * returned; `leftOutAlone`: it was given others between the two.
+   * A message is not delivered to a connection. `run` is the result of the call for the room's previous message;
+   * `leftOutAlone`: others were delivered between the two.
    */
   leftOut(
     room: NotedRoom,

@@ -1,29 +1,29 @@
-/** Messages as diffs, as SUBs and fan-out ask for them: how they are made is the capability's affair (`deltas/`). */
+/** Messages as diffs, for SUBs and fan-out; the deltas capability makes them (`deltas/`). */
 import type { AskedDeltas } from "@arqon/proto";
 import type { Frame } from "./frame_bytes.ts";
 import type { Outgoing } from "./outgoing.ts";
 
-/** What a connection still has of what it was sent in all its rooms; only who made it looks into it. */
+/** The data that a connection keeps of all its rooms; opaque to fan-out. */
 export type KeptData = object;
 
-/** What a connection says of diffs in a room. */
+/** A connection's request for diffs in a room. */
 export interface DeltaWish {
   /** Whether it reads VCDIFF. */
   readonly vcdiff: boolean;
-  /** What it keeps of all its rooms; undefined: all that it is sent of this one. */
+  /** The data it keeps of all its rooms; undefined: everything that it is sent of this one. */
   readonly kept: KeptData | undefined;
 }
 
-/** What a receiver of deltas says of itself. */
+/** The delta state of a receiver. */
 export interface DeltaReceiver {
   readonly text: boolean;
-  /** The number of the data that the receiver holds, by slot; absent: it did not ask for deltas. */
+  /** The number of the receiver's data, by slot; absent: it did not request deltas. */
   readonly bases?: number[] | undefined;
-  /** What the connection still has of all its rooms; absent: whatever `bases` says. */
+  /** The data that the connection keeps of all its rooms; absent: `bases` decides. */
   readonly kept?: KeptData | undefined;
   /** Whether the receiver reads diffs in VCDIFF; absent: it reads Fossil's. */
   readonly vcdiff?: boolean;
-  /** Whether what is sent now surely leaves; absent: it does. */
+  /** Whether sending cannot fail now; absent: it cannot. */
   readonly is_direct?: boolean;
 }
 
@@ -33,31 +33,31 @@ export interface Sized {
   readonly size_bytes: number;
 }
 
-/** A room whose messages may go out as diffs. */
+/** A room whose messages may be sent as diffs. */
 export interface DeltaRoom {
   readonly room_class: { readonly delta: "none" | "fossil" } | undefined;
-  /** The data that diffs are made from; only who makes them looks into it. Undefined: none. */
+  /** The data that diffs are made from; opaque to fan-out. Undefined: none. */
   bases: object | undefined;
 }
 
 /** Makes the diffs of a process. */
 export interface Deltas {
   /**
-   * What a SUB asks for; undefined: nothing. The first of a connection that has `delta_bytes` says it for all
-   * that have some: what both sides count alike must not change in the midst of what is on its way.
+   * The request of a SUB; undefined: none. A connection's first one with `delta_bytes` sets it for all: what both sides
+   * count must not change while messages are in transit.
    */
   wish(
     connection: { kept_bases: KeptData | undefined },
     asked: AskedDeltas,
   ): DeltaWish | undefined;
-  /** The forms of a message that is about to be sent; undefined: everybody gets it as it is. */
+  /** The forms of a message that is about to be sent; undefined: everybody gets it whole. */
   of(room: DeltaRoom, outgoing: Outgoing): {
     /**
-     * The frame for a receiver, which holds its data from then on; undefined: it gets the message as everybody
-     * does, and holds what it held. `may_drop`: the receiver's backlog may yet be left out.
+     * The frame for a receiver, which keeps its data from then on; undefined: it gets the whole message, and keeps what
+     * it had. `may_drop`: the receiver's backlog may still be dropped.
      */
     frameFor(receiver: DeltaReceiver, may_drop: boolean): Sized | undefined;
   } | undefined;
-  /** Lets go what is kept of a room: it is closed, or may have missed messages. */
+  /** Drops the data of a room: it is closed, or may have missed messages. */
   forget(room: Pick<DeltaRoom, "bases">): void;
 }

@@ -1,11 +1,11 @@
-/** A durable room as fan-out sees it: its messages, and where somebody stands among them. What keeps them is `durable/`. */
+/** A durable room for fan-out: its messages, and readers' positions. `durable/` stores them. */
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** One message of a durable room. */
 export interface Entry {
   readonly offset: number;
-  /** The connection that published it and wants no echo; "" for none. */
+  /** The connection that published it without echo; "" for none. */
   readonly origin: string;
   /** The envelope as stored. */
   readonly envelope: Uint8Array;
@@ -15,13 +15,11 @@ export interface Entry {
   text: Frame | undefined;
 }
 
-/**
- * A reader's place in a room. A cursor never skips: what is trimmed meanwhile stays reachable for it.
- */
+/** A reader's position in a room. A cursor never skips: trimmed messages stay reachable for it. */
 export interface Cursor {
-  /** Gives the next message and moves past it; undefined at the end, for now. */
+  /** Returns the next message and moves past it; undefined at the end, for now. */
   next(): Entry | undefined;
-  /** The offset behind which it goes on. */
+  /** The offset after which it continues. */
   readonly offset: number;
   /**
    * Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in
@@ -44,27 +42,26 @@ export type Unrecovered = Lost | "too-many" | "offset-ahead";
 export type Lost = "epoch-changed" | "history-trimmed" | "erased";
 
 /**
- * How a subscriber enters a room. All members tell the state of the moment in which they are read, up
- * to the first read of `cursor`. Read `recovered`, `reason`, `cursor` and `position()` in one turn, and
- * in that same turn begin to pass `onEntry` and `onGap` on to the subscriber, or walk its cursor. Then
- * nothing is lost or doubled, however late that turn is: the cursor finds what came since the decision,
- * and a hole that was told to others meanwhile has made `recovered` false.
+ * How a subscriber enters a room. All members show the state of the moment in which they are read, up to the first read
+ * of `cursor`. Read `recovered`, `reason`, `cursor` and `position()` in one turn, and in that same turn start to pass
+ * `onEntry` and `onGap` on to the subscriber, or walk its cursor. Then nothing is lost or doubled, however late that
+ * turn is: the cursor has the messages since the decision, and a gap reported to others meanwhile has made `recovered`
+ * false.
  */
 export interface EntryPoint {
   /**
-   * Undefined: the subscriber gave no position. True: the cursor gives exactly what was missed, and
-   * then what is new.
+   * Undefined: the subscriber has no position. True: the cursor returns exactly the missed messages, and then new ones.
    */
   readonly recovered: boolean | undefined;
   /** Why the subscriber is not recovered; "" otherwise. */
   readonly reason: "" | Unrecovered;
-  /** The place where the subscriber goes on. Always the same object. */
+  /** Where the subscriber continues. Always the same object. */
   readonly cursor: Cursor;
   /** The room's position at the time of this call. */
   position(): { offset: number; epoch: string };
 }
 
-/** What a room's log says of itself. */
+/** The events of a room's log. */
 export interface RoomEvents {
   /** The next message in order, for subscribers that are not behind. */
   onEntry(entry: Entry): void;
@@ -75,14 +72,14 @@ export interface RoomEvents {
 /** One room's log in this process, or the way to it. */
 export interface DurableRoom {
   /**
-   * Takes a message that a log has numbered; says to whom the caller must deliver it itself, at once: all, nobody,
-   * or those who have no place in the room's log.
+   * Takes a message with an offset; returns to whom the caller must deliver it itself, at once: all, nobody, or those
+   * without a position in the room's log.
    */
   receive(message: SpineMessage, has_live: boolean): "all" | "none" | "placeless";
   /** Opens the log if need be; rejects as opening does. */
   log(): Promise<unknown>;
   /** Enters a subscriber that has been at a position, within a time. */
   enter(position: Position | undefined): Promise<EntryPoint>;
-  /** Closes the log, because the room has no subscriber left or because it is not durable any longer. */
+  /** Closes the log, because the room has no subscriber, or is no longer durable. */
   close(): void;
 }

@@ -1,7 +1,7 @@
 /**
- * The position of one connection in one durable room: live, or behind with a cursor, from which it gets
- * what it missed as fast as it reads. A flow outlives a SUB that only changes options, so that no
- * message is lost or repeated. The connection sends; the messages are the room log's.
+ * The position of one connection in one durable room: live, or behind with a cursor, from which it gets missed messages
+ * as fast as it reads. A flow outlives a SUB that only changes options, so that no message is lost or repeated. The
+ * connection sends; the room log has the messages.
  */
 import { encodeTextMessage, readRouted } from "@arqon/proto";
 import type { Frame } from "./frame_bytes.ts";
@@ -14,9 +14,8 @@ export function entryFrame(entry: Entry, text: boolean): Frame {
 }
 
 /**
- * What one subscription was given from one place in the room on until it was live: the offset behind which it
- * began, those of the first and the last message, 0: none; and the ledger's position from which on it was live,
- * 0: not yet.
+ * What one subscription was sent from one position in the room until it was live: the offset after which it began,
+ * those of the first and the last message, 0: none; and the ledger's position at which it was live, 0: not yet.
  */
 export interface Episode {
   readonly after: number;
@@ -28,11 +27,11 @@ export interface Episode {
 /** The flow of one connection in one durable room. */
 export class Flow {
   #cursor: Cursor | undefined;
-  /** What the connection was given since the last `rewind` or `continueAs`. */
+  /** What the connection was sent since the last `rewind` or `continueAs`. */
   episode: Episode = { after: 0, first: 0, last: 0, live: 0 };
-  /** Frames have been asked for and not yet all been sent. */
+  /** Frames were requested and not all sent yet. */
   is_sending = false;
-  /** How often the connection got another cursor: frames that were asked for before one are not sent. */
+  /** How often the connection got another cursor: frames requested before are not sent. */
   rewinds = 0;
 
   /** True when the connection gets messages as they come; otherwise it gets them from `next`. */
@@ -50,7 +49,7 @@ export class Flow {
     return this.#cursor?.lag_messages ?? 0;
   }
 
-  /** Lets the connection go on from this cursor, once frames are asked for. */
+  /** Continues from this cursor, once frames are requested. */
   rewind(cursor: Cursor): void {
     this.#cursor = cursor;
     this.is_sending = false;
@@ -59,8 +58,8 @@ export class Flow {
   }
 
   /**
-   * The episode of another subscription that takes over here: what it was not given itself stays in the
-   * episode of the one before.
+   * Starts the episode of another subscription that takes over: what it was not sent itself stays in the former
+   * episode.
    */
   continueAs(): Episode {
     const { after, last, live } = this.episode;
@@ -80,12 +79,12 @@ export class Flow {
     return entry;
   }
 
-  /** Makes the connection live at once; its old place is given up. */
+  /** Makes the connection live at once; its old position is dropped. */
   finish(): void {
     this.#cursor = undefined;
   }
 
-  /** Takes note of the ledger's position from which on the connection is live. */
+  /** Records the ledger's position at which the connection is live. */
   noteLive(position: number): void {
     if (this.is_live && this.episode.live === 0) this.episode.live = position;
   }

@@ -1,6 +1,6 @@
 /**
- * What a frame weighs on the wire. Limits and metrics are in bytes, and a string's `length` is not:
- * three bytes of Chinese text are one unit. Not for encoding: nothing is written here.
+ * The size of a frame on the wire. Limits and metrics are in bytes, and a string's `length` is not: three bytes of
+ * Chinese text are one unit. It encodes nothing.
  */
 import { utf8Size } from "@arqon/proto";
 

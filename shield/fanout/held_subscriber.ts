@@ -1,6 +1,6 @@
 /**
- * A subscriber of a room while policies judge whether it may receive it: what comes meanwhile waits, within a
- * bound. Who asks them is `connection/subscribed_patterns.ts`.
+ * A subscriber of a room while policies judge whether it may receive it: messages wait meanwhile, within a limit.
+ * `connection/subscribed_patterns.ts` calls the policies.
  */
 import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { StampSource } from "../../shared/records/system_envelope.ts";
@@ -27,7 +27,7 @@ export function gapFrame(
   return text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap);
 }
 
-/** What the connection asks of the room. */
+/** The connection's options for the room. */
 type Wish = Required<Pick<Subscriber, "no_echo" | "filter">>;
 
 /** A place in the ledger, and its time there, Unix ms. */
@@ -52,7 +52,7 @@ export class HeldSubscriber implements Subscriber {
   #frames: { readonly frame: Frame; readonly message: RoomMessage | undefined }[] = [];
   #bytes = 0;
 
-  /** `place` is the ledger's, of what is being sent. */
+  /** `place` is the ledger's position of the message being sent. */
   constructor(
     connection: Pick<Recipient, "id" | "text" | "identity" | "number">,
     wish: Wish,
@@ -72,7 +72,7 @@ export class HeldSubscriber implements Subscriber {
     return this.#connection.identity;
   }
 
-  /** Asks for something else from now on. */
+  /** Changes the options from now on. */
   ask({ no_echo, filter }: Wish): void {
     this.no_echo = no_echo;
     this.filter = filter;
@@ -91,7 +91,7 @@ export class HeldSubscriber implements Subscriber {
     this.#bytes = 0;
   }
 
-  /** Gives on what is queued; `pattern` is that of the room's class, by which it is counted. */
+  /** Delivers the queue; `pattern` is that of the room's class, for counting. */
   release(to: Subscriber, pattern: string): void {
     for (const { frame, message } of this.#frames) {
       to.use?.caughtUp(pattern, frameBytes(frame));

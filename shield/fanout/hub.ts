@@ -39,7 +39,7 @@ export class Hub {
   readonly #tenants = new Map<string, { seen: SeenMessages; channels: number }>();
   readonly #monotonic: () => number;
   readonly #stopEvents: () => void;
-  /** The rooms that are heard by a pattern. */
+  /** The rooms received by patterns. */
   readonly patterns: PatternRooms;
   /** The ids of connections that have ended and have yet to leave rooms: they get and count nothing more. */
   readonly gone = new Set<string>();
@@ -78,9 +78,8 @@ export class Hub {
   }
 
   /**
-   * Asks the log of a durable room where a client stands that has been at `position`; `use` is called in
-   * the turn in which the answer holds, and the room stays open until then. Rejects with what the log
-   * rejects with, and what `use` throws.
+   * Asks the log of a durable room for the entry of a client with `position`; `use` is called in the turn in which the
+   * answer is valid, and the room stays open until then. Rejects with errors of the log and of `use`.
    */
   async enter(
     tenant_id: string,
@@ -120,12 +119,12 @@ export class Hub {
     return this.#channels;
   }
 
-  /** The channel of a room; undefined when nobody here receives it. Throws for invalid ids. */
+  /** The channel of a room; undefined if it has no subscriber here. Throws for invalid ids. */
   find(tenant_id: string, room_id: string): Channel | undefined {
     return this.#channels.get(roomSubject("in", tenant_id, room_id));
   }
 
-  /** Those who subscribe to a room, as one object for as long as somebody does; undefined: nobody. */
+  /** The subscribers of a room, as one object as long as there are any; undefined: none. */
   hearers(tenant_id: string, room_id: string): object | undefined {
     const channel = this.find(tenant_id, room_id);
     return channel !== undefined && channel.subscribers.size > 0 ? channel : undefined;
@@ -171,7 +170,7 @@ export class Hub {
     return channel;
   }
 
-  /** Gives a room subscriptions to the Spine of its own. */
+  /** Gives a room Spine subscriptions of its own. */
   #listen(key: Subject, channel: Channel): void {
     const { spine } = this.#options;
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
@@ -187,7 +186,7 @@ export class Hub {
     }
   }
 
-  /** Opens a room for those whose patterns match it; it does not stay open when none of them receives it. */
+  /** Opens a room for matching patterns; it closes again if none of them receives it. */
   #openForPatterns(tenant_id: string, room_id: string): void {
     const key = roomSubject("in", tenant_id, room_id);
     const channel = this.#open(key, tenant_id, room_id);
@@ -219,7 +218,7 @@ export class Hub {
       } else {
         const is_own = isOwnEvent(plain);
         this.#fanOut(channel, { envelope: payload, offset: 0, origin, plain, is_own });
-        // A backend's stamp on `out` is its own affair.
+        // A backend is responsible for its stamp on `out`.
         if (plain === undefined) observeDelivery(stats.delivery_latency, payload, now());
       }
     } catch (error) {
@@ -228,7 +227,7 @@ export class Hub {
     }
   }
 
-  /** Reports a hole before a message; false when the message has been heard. */
+  /** Reports a gap before a message; false if the message is a repetition. */
   #isDue(
     channel: Channel,
     { headers }: SpineMessage,
@@ -258,7 +257,7 @@ export class Hub {
     }
   }
 
-  /** Takes note of a message that is about to be sent; its position, 0: it is not a client's. */
+  /** Records a message that is about to be sent; returns its position, 0: it is not a client's. */
   #note({ noted }: Channel, { envelope, offset, is_own }: Outgoing): number {
     if (noted === undefined || is_own === true) return 0;
     step(AT.ledger);
@@ -340,7 +339,7 @@ export class Hub {
         subscriber.overflow?.();
         return false;
       }
-      // What the subscriber has not got yet is left out: it goes on with this message.
+      // The subscriber skips what it has not received yet and continues with this message.
       stats.slow_reader.dropped += flow.lag_messages - 1;
       stats.egress_events++;
       subscriber.send(message.gap(subscriber.text));
@@ -388,11 +387,11 @@ export class Hub {
     }
   }
 
-  /** Under those who subscribe to the room already: they go on hearing it, from some message on with offsets. */
+  /** For present subscribers: they continue to receive, from some message on with offsets. */
   #makeDurable(channel: Channel): void {
     if (channel.durable !== undefined) return;
     const durable = channel.durable = this.#durable(channel);
-    // The next subscriber tries again, and learns why it fails.
+    // The next subscriber tries again, and gets the error.
     durable.log().catch(() => {});
   }
 

@@ -1,6 +1,6 @@
 /**
- * The hub with durable rooms on the embedded engine: who enters, who is behind, and rooms that become
- * durable or stop to be while they are heard. The room log alone is tested in `durable/`.
+ * The hub with durable rooms on the embedded engine: subscribers that enter or are behind, and rooms whose class
+ * changes while they have subscribers. `durable/` tests the room log alone.
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, writeEnvelope } from "@arqon/proto";
@@ -37,7 +37,7 @@ function shown(frames: readonly Frame[]): string[] {
   });
 }
 
-/** Enters as `subscribe.ts` does, and sends what was missed at once. */
+/** Enters as `subscribe.ts` does, and sends missed messages at once. */
 async function enter(test: TestDurable, id: string, position?: Position) {
   const flow = new Flow();
   const subscriber = { ...keptSubscriber(id), flow };
@@ -106,8 +106,8 @@ Deno.test("a room becomes durable under those who hear it: nothing is lost, noth
 });
 
 /**
- * Holds back what comes from the Spine, which may be further away than the server that is asked for the log. Gives what
- * delivers so many of the messages; from then on the rest comes as it is asked for, too.
+ * Delays deliveries of the Spine, whose server may be further away than the log's. Returns a function that delivers so
+ * many of the messages; after that the rest is delivered on arrival.
  */
 function heldDeliveries(test: TestDurable): (count: number) => void {
   const waiting: (() => void)[] = [];
@@ -128,7 +128,7 @@ Deno.test("a pattern's room whose log begins before its next messages come loses
     enter: () => test.hub.subscribe("acme", ROOM, subscriber),
   });
   await publish(test, "a", "b", "c");
-  // The first message opens the room, and the log tells its head before the others come.
+  // The first message opens the room, and the log returns its head before the others come.
   deliver(1);
   const { entry_point, read } = await enter(test, "c2");
   assert.deepEqual([entry_point.position().offset, read()], [3, []]);
@@ -164,7 +164,7 @@ Deno.test("messages that are stored, and under way, when a room's log begins rea
     return await head(room_id);
   };
   const heard = new Set(["c1", "c2"].map((id) => keptSubscriber(id)));
-  // As who hears the room by a pattern: without a place in its log, which opens with the first message.
+  // Like a subscriber by a pattern: without a position in its log, which opens with the first message.
   test.hub.patterns.add("acme", {
     pattern: "log-*",
     text: false,

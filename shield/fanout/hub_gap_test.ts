@@ -1,6 +1,6 @@
 /**
- * Who is told that messages were lost: on the embedded engine by overflowing subscriptions, on a
- * real NATS by a restart of the server.
+ * Who is notified of lost messages: on the embedded engine by overflowing subscriptions, on a real NATS by a restart of
+ * the server.
  */
 import assert from "node:assert/strict";
 import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
@@ -160,7 +160,7 @@ Deno.test("what was said before a room was opened here is not said to who comes"
   assert.deepEqual(subscriber.frames.map(told), ["change 5"]);
 });
 
-/** A Spine that the test loses and brings back, and what it delivers by hand. */
+/** A Spine that the test disconnects and reconnects, and manual deliveries. */
 function handMadeSpine() {
   const handlers = new Map<string, (message: SpineMessage) => void>();
   const listeners = new Set<(event: SpineEvent) => void>();
@@ -217,7 +217,7 @@ Deno.test("after a loss of the Spine the GAP stands before what comes first, onc
   ]);
   assert.deepEqual(silent.frames.map(shown), ["GAP side reconnect"]);
   assert.deepEqual(late.frames.map(shown), ["message"]);
-  // Lost again before that was confirmed: it is told once, and nothing stands before it.
+  // Lost again before that was confirmed: one notice, and nothing precedes it.
   lose();
   restore();
   lose();

@@ -1,13 +1,13 @@
 /**
- * Decides which rooms of a hub learn that the Spine may have lost messages, and when: as soon as
- * something comes after the hole. What a room notices on its own is `reception.ts`.
+ * Decides which rooms of a hub are notified that the Spine may have lost messages, and when: as soon as something
+ * follows the gap. `reception.ts` has what a room detects itself.
  */
 import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
 import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
 import type { Channel } from "./channel.ts";
 import type { PatternRooms } from "./pattern_rooms.ts";
 
-/** What deciding needs of the hub. */
+/** The dependencies and settings of `HubLosses`. */
 export interface HubLossesOptions {
   /** The channels by the subject of clients' messages to them. */
   readonly channels: ReadonlyMap<string, Channel>;
@@ -20,7 +20,7 @@ export interface HubLossesOptions {
 /** The losses of one hub's rooms. */
 export class HubLosses {
   readonly #options: HubLossesOptions;
-  /** Since when the Spine has been away; undefined: it is there, and its rooms have been notified. */
+  /** Since when the Spine is unreachable; undefined: it is reachable, and its rooms have been notified. */
   #cut_ms: number | undefined;
 
   constructor(options: HubLossesOptions) {
@@ -62,10 +62,7 @@ export class HubLosses {
     }
   }
 
-  /**
-   * Tells the rooms to which nothing has come since, too. A subscriber that came after the loss has
-   * missed nothing.
-   */
+  /** Also notifies rooms without a message since. A subscriber that came after the loss has missed nothing. */
   #tellAll(reason: "reconnect" | "slow-consumer"): void {
     const { channels, monotonic, tellGap } = this.#options;
     const cut_ms = reason === "reconnect" ? this.#cut_ms : undefined;

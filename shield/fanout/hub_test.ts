@@ -1,6 +1,6 @@
 /**
- * Fan-out on real engines, with subscribers that keep what they were sent. Gaps are in
- * `hub_gap_test.ts`, sockets in `outbox_test.ts`.
+ * Fan-out on real engines, with subscribers that record what they were sent. `hub_gap_test.ts` tests gaps,
+ * `outbox_test.ts` sockets.
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, readEnvelope, writeEnvelope } from "@arqon/proto";
@@ -226,7 +226,7 @@ Deno.test("an envelope that cannot be read is dropped for all and counted; later
       good.subarray(0, good.length - 1),
       // A sender and a message id that can be read, then an event that ends within a tag.
       new Uint8Array([0x42, 3, 0x61, 0x6e, 0x6e, 0x5a, 2, 0x69, 0x64, 0xaa, 1, 1, 0xff]),
-      // The subject and the envelope of a backend disagree about whose message this is.
+      // The subject and the envelope of a backend name different rooms.
       message("another-room", "x"),
     ];
     for (const bytes of bad) test.spine.publish(lobbyOut, bytes);

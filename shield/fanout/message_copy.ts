@@ -9,7 +9,7 @@ import { HeadedSpace } from "../socket/frame_space.ts";
 
 const passing = new HeadedSpace(passing_messages);
 
-/** Copies an envelope that is no longer looked at once it has been sent. */
+/** Copies an envelope that is not needed after sending. */
 export function passingCopy(bytes: Uint8Array, from: number, to: number): Uint8Array<ArrayBuffer> {
   const at = passing.reserve(1 + to - from);
   const slab = passing.bytes;
@@ -18,7 +18,7 @@ export function passingCopy(bytes: Uint8Array, from: number, to: number): Uint8A
   return slab.subarray(at + 1, at + 1 + to - from);
 }
 
-/** The copies for a room: a durable one keeps its last messages, which are to hold no others in memory. */
+/** The copies for a room: a durable one caches its last messages, which must not keep others in memory. */
 export function copyFor(channel: { readonly durable: unknown }): PayloadCopy {
   return (bytes, from, to) =>
     channel.durable === undefined ? passingCopy(bytes, from, to) : bytes.slice(from, to);

@@ -1,8 +1,7 @@
 /**
- * The way out to one client: a queue bounded in bytes in front of Deno's native socket. The native
- * `send` takes everything and never pushes back, and bytes given to it cannot be taken back, so at
- * most `NATIVE_BYTES` are handed over and the rest waits here. The only signal that the native
- * buffer has room again is `bufferedAmount`, hence the pump. Not for reading: `connection.ts` does.
+ * The outgoing queue of one client, limited in bytes, in front of Deno's native socket. The native `send` accepts
+ * everything without back-pressure, and its bytes cannot be recalled, so at most `NATIVE_BYTES` are passed on and the
+ * rest waits here. Only `bufferedAmount` shows when the native buffer has room, hence the pump. `connection.ts` reads.
  */
 import { Backlog, type BacklogOptions, type RoomMessage } from "./backlog.ts";
 import type { Frame } from "./frame_bytes.ts";
@@ -20,7 +19,7 @@ const UNIT_BYTES = 3;
 /** Polls every outbox that has a backlog; while none has one, there is no timer. */
 export class Pump {
   readonly #waiting = new Set<Outbox>();
-  /** The end of the present turn, for those who send batches. */
+  /** The end of the current turn, for connections with batches. */
   readonly turn_end: TurnEnd = new TurnEnd();
   #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -41,7 +40,7 @@ export class Pump {
   }
 }
 
-/** One client's socket and bounds; kept as long as the client. */
+/** One client's socket and limits; kept as long as the client. */
 export interface OutboxOptions extends BacklogOptions {
   readonly socket: Pick<ClientSocket, "send" | "bufferedAmount">;
   readonly pump: Pump;
@@ -59,7 +58,7 @@ export class Outbox {
   readonly #socket: OutboxOptions["socket"];
   readonly #pump: Pump;
   readonly #stats: ShieldStats;
-  /** The options, for what happens to few clients. */
+  /** The options, for rare cases. */
   readonly #options: OutboxOptions;
   /** The queues are made when something first has to wait: for most clients nothing ever does. */
   #backlog: Backlog | undefined;
@@ -71,9 +70,7 @@ export class Outbox {
    */
   #run: Run | undefined;
   #run_bytes_max = 0;
-  /**
-   * An upper bound of what the socket holds: what it held when it was asked, and all that it got since.
-   */
+  /** An upper bound of the bytes in the socket: those at the last reading, and all since. */
   #held_bytes_max = 0;
   #awaits_turn = false;
   #has_sent = false;
@@ -115,21 +112,20 @@ export class Outbox {
     return this.#batches;
   }
 
-  /** True when more than half of what may wait does: then the sender should wait, too. */
+  /** True if more than half of the limit is waiting: then the sender should wait, too. */
   get is_behind(): boolean {
     const backlog = this.#backlog;
     return backlog !== undefined && backlog.bytes > this.#options.unsent_bytes_max / 2;
   }
 
-  /** Lets MSG frames of one turn leave as BATCH frames of at most 64 KiB from now on. */
+  /** Sends MSG frames of one turn as BATCH frames of at most 64 KiB from now on. */
   useBatches(): void {
     this.#batches = true;
   }
 
   /**
-   * Sends a frame now (a MSG in a batch: with this turn) if the socket has room, otherwise queues it.
-   * Above the bound, the outbox ends and calls `onOverflow`; a frame with a `message` may be left out
-   * instead.
+   * Sends a frame now (a MSG in a batch: with this turn) if the socket has room, otherwise queues it. Above the limit,
+   * the outbox ends and calls `onOverflow`; a frame with a `message` may be dropped instead.
    */
   send(frame: Frame, message?: RoomMessage): void {
     if (this.#ended) return;
@@ -159,8 +155,8 @@ export class Outbox {
   }
 
   /**
-   * Sends frame after frame, each when nothing else waits, until `next` returns undefined. Such frames
-   * do not count as waiting: `next` makes or keeps them, and bounds them.
+   * Sends frame after frame, each when the queue is empty, until `next` returns undefined. Such frames do not count as
+   * waiting: `next` makes or stores them, and limits them.
    */
   sendLater(next: () => Frame | undefined): void {
     if (this.#ended) return;
@@ -194,7 +190,7 @@ export class Outbox {
     return true;
   }
 
-  /** Hands over everything that was sent (an orderly close follows), not what was to be sent later. */
+  /** Passes on everything that was sent (an orderly close follows), except `sendLater`. */
   flush(): void {
     const backlog = this.#backlog;
     while (backlog?.is_empty === false) this.#handOver(backlog);
@@ -217,14 +213,14 @@ export class Outbox {
     this.#endRun();
   }
 
-  /** Whether nothing waits; if so, the queues give up their memory. */
+  /** Whether the queue is empty; if so, the queues free their memory. */
   #isDrained(): boolean {
     if (this.#later?.length === 0) this.#later = undefined;
     if (this.#backlog?.is_empty === true) this.#backlog = undefined;
     return this.#backlog === undefined && this.#later === undefined;
   }
 
-  /** Whether the socket holds less than `NATIVE_BYTES`. It is asked only when it may hold more. */
+  /** Whether the socket has less than `NATIVE_BYTES`. It is only read if it may have more. */
   #hasRoom(): boolean {
     if (this.#held_bytes_max < NATIVE_BYTES) return true;
     this.#held_bytes_max = this.#socket.bufferedAmount;
@@ -275,8 +271,8 @@ export class Outbox {
   }
 }
 
-// Messages of one turn in one frame. A send to a socket costs 5 to 7 µs whatever its size, so a
-// connection that asked for it gets what a turn of the event loop brings it as one BATCH.
+// Messages of one turn in one frame. A send to a socket costs 5 to 7 µs whatever its size, so a connection that
+// requested it gets the messages of one event-loop turn as one BATCH.
 
 /** Whether the frame is a MSG of the binary form; all others go out on their own. */
 function isBatchable(frame: Frame): frame is Uint8Array {
@@ -285,7 +281,7 @@ function isBatchable(frame: Frame): frame is Uint8Array {
 
 /** A connection that has messages of the present turn. */
 interface TurnMember {
-  /** Called at the end of the turn: sends what the connection has. Must not throw. */
+  /** Called at the end of the turn: sends the connection's messages. Must not throw. */
   endTurn(): void;
 }
 
@@ -347,7 +343,7 @@ export class TurnEnd {
   #members: (TurnMember | undefined)[] = [];
   #spare: (TurnMember | undefined)[] = [];
   #count = 0;
-  /** The run that was begun last: until the turn ends, other connections begin with the same. */
+  /** The last run that was started: until the turn ends, other connections start with the same. */
   #begun: Run | undefined;
   /** The callback of every turn. One made in `add` would be garbage of each call, called or not. */
   readonly #onEnd = () => this.#end();
@@ -358,7 +354,7 @@ export class TurnEnd {
     if (this.#count === 1) queueMicrotask(this.#onEnd);
   }
 
-  /** The run with one more frame; without a run, one that begins with the frame. */
+  /** The run with one more frame; without a run, a new one. */
   extend(run: Run | undefined, frame: Uint8Array): Run {
     if (run !== undefined) return run.extend(frame);
     if (this.#begun?.isOnly(frame) === true) return this.#begun;

@@ -1,6 +1,6 @@
 /**
- * The outbox in front of real sockets: a native server socket whose peer is a WebSocket that reads,
- * or a bare TCP connection that stops reading. How a slow consumer is closed is `tests/limits_test.ts`.
+ * The outbox in front of real sockets: a native server socket whose peer is a WebSocket that reads, or a bare TCP
+ * connection that stops reading. `tests/limits_test.ts` tests the close of slow consumers.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";

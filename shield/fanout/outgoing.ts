@@ -1,7 +1,4 @@
-/**
- * A message on its way to subscribers: the frames that it makes, and what is counted; who gets them is
- * `hub.ts`.
- */
+/** A message for subscribers: its frames and counters; `hub.ts` selects the receivers. */
 import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import { entryFrame } from "./flow.ts";
@@ -20,7 +17,7 @@ export interface Outgoing {
   readonly plain?: PlainEnvelope | undefined;
   /** Whether the bus itself is the sender; absent: it is not. */
   readonly is_own?: boolean | undefined;
-  /** What the message is in its room's log, which keeps its frames; absent: it is not from there. */
+  /** Its entry in the room's log, which caches its frames; absent: it is not from there. */
   readonly entry?: Entry;
 }
 
@@ -32,7 +29,7 @@ export function frameOf({ entry, envelope, offset, plain }: Outgoing, is_text: b
   return encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
 }
 
-/** Counts what so many subscribers were given. */
+/** Counts deliveries to so many subscribers. */
 export function countSent(
   stats: Pick<ShieldStats, "egress_messages" | "egress_events">,
   { tenant }: Pick<Channel, "tenant">,
@@ -55,7 +52,7 @@ export function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean 
 /** Whether a subscriber subscribes to the room without a place in its log: it has not entered it. */
 export const isPlaceless = ({ flow }: Subscriber): boolean => flow === undefined;
 
-/** Takes note that a subscriber goes on without what it has yet to read, up to an offset. */
+/** Records that a subscriber skips its unread messages, up to an offset. */
 export function passOver(
   ledger: DeliveryNotes | undefined,
   { noted }: Pick<Channel, "noted">,

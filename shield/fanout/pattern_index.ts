@@ -1,26 +1,26 @@
 /**
- * Finds who subscribes to a room by a pattern: a prefix of ids followed by `*`. Pure; it knows no rooms but the one
- * that is asked for. What a match means is `pattern_rooms.ts`.
+ * Finds the pattern subscriptions of a room: a prefix of ids followed by `*`. Pure; it knows only the requested room.
+ * `pattern_rooms.ts` uses the matches.
  */
 import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 
-/** Rooms whose answer is remembered, at least. */
+/** Rooms with a cached answer, at least. */
 const ROOMS_MAX = 8_192;
-/** An id has at most so many bytes, and so has a prefix of one. */
+/** Most bytes of an id, and of a prefix of one. */
 const ID_MAX = 64;
 
-/** Whether a room is heard by its name only. */
+/** Whether a room can only be subscribed to by its name. */
 export const isOnlyNamed = (room_id: string): boolean => reservedRoom(room_id) !== undefined;
 
-/** What an index needs of who subscribes to a pattern. */
+/** A subscription to a pattern. */
 export interface Patterned {
   readonly pattern: string;
 }
 
 /**
- * The patterns of one tenant. A room that was asked for lately costs one look into a map, however many
- * patterns there are; any other at most one for each length that a pattern has.
+ * The patterns of one tenant. A recently requested room costs one map lookup, however many patterns there are; any
+ * other at most one for each length of a pattern.
  */
 export class PatternIndex<T extends Patterned> {
   readonly #prefixes = new Map<string, Set<T>>();
@@ -59,7 +59,7 @@ export class PatternIndex<T extends Patterned> {
     this.#known.clear();
   }
 
-  /** Those whose pattern matches the room, by pattern, the longest first; good until one is added or deleted. */
+  /** Those whose pattern matches the room, the longest first; valid until one is added or deleted. */
   matching(room_id: string): readonly ReadonlySet<T>[] {
     const known = this.#known.get(room_id);
     if (known !== undefined) return known;

@@ -1,4 +1,4 @@
-/** The index of patterns against looking at each, and what a look costs. */
+/** The index of patterns, compared with testing each, and the cost of a lookup. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { matchesRoomPattern } from "@arqon/proto";

@@ -1,7 +1,7 @@
 /**
- * Which rooms are heard by a pattern: those that exist and those that come to exist. While a tenant has a
- * pattern here, the messages of all its rooms come here; the first of a room that a pattern matches opens
- * that room. Who may subscribe to a room, and how, is the listeners' affair (`connection/subscribed_patterns.ts`).
+ * Which rooms patterns receive: existing and new ones. While a tenant has a pattern here, the messages of all its rooms
+ * come here; the first message of a matching room opens that room. The listeners decide who may subscribe, and how
+ * (`connection/subscribed_patterns.ts`).
  */
 import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -15,10 +15,10 @@ import { copyFor } from "./message_copy.ts";
 import { isOnlyNamed, PatternIndex } from "./pattern_index.ts";
 import { gapEnvelope } from "./room_message.ts";
 
-/** Rooms that are looked at in one go when there are too many. */
+/** Rooms that are tried in one pass when there are too many. */
 const LET_GO_TRIES = 16;
 
-/** Rooms that do not match which are looked at in one step: some cost what one that is entered does. */
+/** Rooms without a match that are checked in one step: some cost as much as entering one. */
 const LOOKED_A_STEP = 64;
 
 /** One connection's subscription to a pattern. */
@@ -26,16 +26,16 @@ export interface PatternListener {
   /** A prefix of room ids followed by `*`. */
   readonly pattern: string;
   readonly text: boolean;
-  /** Called with a room that the pattern matches, before the first message of it that is to be heard. */
+  /** Called with a matching room, before its first message. */
   enter(channel: Channel): void;
-  /** Whether the room can be let go. */
+  /** Whether the room can be closed. */
   mayRelease(room_id: string): boolean;
-  /** The room is let go until its next message. */
+  /** The room is closed until its next message. */
   release(room_id: string): void;
   send(frame: Frame): void;
 }
 
-/** The bounds of one tenant's patterns in this process. */
+/** The limits of one tenant's patterns in this process. */
 export interface PatternLimits {
   readonly patterns_per_tenant: number;
   readonly pattern_rooms_per_tenant: number;
@@ -47,23 +47,23 @@ export const UNBOUNDED_PATTERNS: PatternLimits = {
   pattern_rooms_per_tenant: Infinity,
 };
 
-/** What it needs of the hub. */
+/** The dependencies and settings of `PatternRooms`. */
 export interface PatternRoomsOptions extends StampSource, PatternLimits {
   readonly spine: Pick<Spine, "subscribe">;
   readonly stats: Pick<
     ShieldStats,
     "patterns" | "pattern_rooms" | "unmatched" | "malformed" | "gaps"
   >;
-  /** The open rooms, by the subject of what clients send to them. */
+  /** The open rooms, by the subject of clients' messages. */
   readonly channels: ReadonlyMap<string, Channel>;
-  /** Opens a room, which tells `opened`. */
+  /** Opens a room, which calls `opened`. */
   readonly open: (tenant_id: string, room_id: string) => void;
   /** Delivers a message of an open room. */
   readonly deliver: (channel: Channel, message: SpineMessage) => void;
   readonly tellGap: (channel: Channel, reason: string) => void;
 }
 
-/** A room that somebody receives by a pattern. */
+/** A room that is received by a pattern. */
 interface HeldRoom {
   /** How many connections do. */
   listeners: number;
@@ -77,7 +77,7 @@ interface Tenant {
   readonly rooms: Map<string, Channel>;
   /** How many of them have no Spine subscriptions of their own. */
   fed: number;
-  /** The rooms that somebody receives by a pattern; those that were silent the longest come first. */
+  /** The rooms that are received by patterns, the longest silent first. */
   readonly held: Map<string, HeldRoom>;
   /** The sum of their listeners. */
   places: number;
@@ -107,7 +107,7 @@ export class PatternRooms {
     return this.revisit(tenant_id, listener);
   }
 
-  /** Lets a listener enter the matching rooms that are open, a room in each step. */
+  /** Lets a listener enter the matching open rooms, one in each step. */
   *revisit(tenant_id: string, listener: PatternListener): Generator<void> {
     const prefix = listener.pattern.slice(0, -1);
     let looked = 0;
@@ -135,7 +135,7 @@ export class PatternRooms {
     return tenant !== undefined && tenant.index.matching(room_id).length > 0;
   }
 
-  /** Takes note of a room that was opened, and lets those whose patterns match it enter. */
+  /** A room was opened: matching patterns enter it. */
   opened(channel: Channel): void {
     const tenant = this.#tenants.get(channel.tenant_id);
     if (tenant === undefined) return;
@@ -146,7 +146,7 @@ export class PatternRooms {
     }
   }
 
-  /** Takes note of a room that was closed. */
+  /** A room was closed. */
   closed({ tenant_id, room_id, spine }: Channel): void {
     const tenant = this.#tenants.get(tenant_id);
     if (tenant === undefined) return;
@@ -155,7 +155,7 @@ export class PatternRooms {
     this.#endIfUnused(tenant);
   }
 
-  /** Takes note that one connection more subscribes to a room by a pattern; lets others go when they are too many. */
+  /** Another connection receives a room by a pattern; closes other rooms if there are too many. */
   joined(tenant_id: string, room_id: string): void {
     const tenant = this.#tenants.get(tenant_id);
     if (tenant === undefined) return;
@@ -167,7 +167,7 @@ export class PatternRooms {
     if (tenant.places > this.#options.pattern_rooms_per_tenant) this.#letGo(tenant, room_id);
   }
 
-  /** Takes note that one connection less does. */
+  /** One connection less does. */
   parted(tenant_id: string, room_id: string): void {
     const tenant = this.#tenants.get(tenant_id);
     const room = tenant?.held.get(room_id);
@@ -232,7 +232,7 @@ export class PatternRooms {
     for (const subscription of tenant.spine) subscription.unsubscribe();
   }
 
-  /** Receives a message of any room of the tenant. The payload may be somebody else's: it is only read. */
+  /** Receives a message of any room of the tenant. The payload may be shared: it is only read. */
   #hear(tenant: Tenant, { subject, payload, headers, respond }: SpineMessage): void {
     const room_id = subject.slice(subject.lastIndexOf(".") + 1);
     let channel = tenant.rooms.get(room_id);
@@ -255,7 +255,7 @@ export class PatternRooms {
     this.#options.deliver(channel, { subject, payload: copy, headers, respond });
   }
 
-  /** Lets go those rooms that were silent the longest, but not this one, until there are not too many. */
+  /** Closes the rooms that were silent the longest, except this one, until there are not too many. */
   #letGo(tenant: Tenant, but: string): void {
     const { pattern_rooms_per_tenant: most } = this.#options;
     let tries = 0;
@@ -272,7 +272,9 @@ export class PatternRooms {
     }
   }
 
-  /** Whether the room closes once they let it go: patterns enter a room when it is opened, and at no later message. */
+  /**
+   * Whether the room closes once patterns leave it: patterns enter a room when it is opened, and at no later message.
+   */
   #isOnlyHeld(
     tenant: Tenant,
     room_id: string,
@@ -285,7 +287,7 @@ export class PatternRooms {
       listeners.every((listener) => listener.mayRelease(room_id));
   }
 
-  /** Tells the rooms that these subscriptions feed. */
+  /** Notifies the rooms of these subscriptions. */
   #tellRooms({ rooms }: Tenant, is_outward: boolean, reason: string): void {
     for (const channel of rooms.values()) {
       if (channel.spine.length > 0) continue;
@@ -295,7 +297,7 @@ export class PatternRooms {
     }
   }
 
-  /** Tells the listeners, with the pattern as the room: messages of rooms that are not open may be lost, too. */
+  /** Notifies the listeners, with the pattern as the room: messages of closed rooms may be lost, too. */
   #tellGap({ tenant_id, index }: Tenant, reason: string): void {
     for (const listener of index.all()) {
       this.#options.stats.gaps++;

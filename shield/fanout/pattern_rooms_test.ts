@@ -1,4 +1,4 @@
-/** Rooms that are heard by patterns, on the embedded engine: losses, and what a room costs that none matches. */
+/** Rooms received by patterns, on the embedded engine: losses, and the cost of a room without a match. */
 import assert from "node:assert/strict";
 import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
 import { roomSubject, tenantRoomsPattern } from "../../shared/subjects/subject.ts";

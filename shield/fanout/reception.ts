@@ -12,8 +12,8 @@ import { HeardOrder, ORDER_HEADER } from "../message/room_order.ts";
 export type Hole = "lost" | "changes-lost";
 
 /**
- * What a message turned out to be. `repeated`: the servers brought it before. `again`: it was sent
- * again, for those who had not heard it.
+ * The verdict on a message. `repeated`: the servers delivered it before. `again`: it was sent again, for clients that
+ * had not received it.
  */
 export type Received = "due" | "repeated" | "again" | Hole;
 
@@ -29,14 +29,13 @@ export class Reception {
    */
   is_cut = false;
 
-  /** Begins; `opened_ms` is of a clock that only grows. */
+  /** `opened_ms` is monotonic. */
   constructor(opened_ms: number) {
     this.#opened_ms = opened_ms;
   }
 
   /**
-   * Judges a message. `plain` is the envelope of one that did not come from a Shield; `now` is called
-   * for changes only.
+   * Judges a message. `plain` is the envelope of one that did not come from a Shield; `now` is called for changes only.
    */
   receive(plain: PlainEnvelope | undefined, headers: SpineHeaders, now: () => number): Received {
     if (plain === undefined) {
@@ -53,7 +52,7 @@ export class Reception {
     return change.again_ms === undefined ? "repeated" : "again";
   }
 
-  /** Takes note that subscribers have learned that messages may be missing. */
+  /** Subscribers were notified that messages may be missing. */
   gapTold(): void {
     this.is_cut = false;
     this.#order?.gapTold();

@@ -1,6 +1,6 @@
 /**
- * The changes of one room's state that its subscribers here have heard of. By the versions of the
- * changes, a repeated change is known, and so is a hole. Pure. `hub.ts` tells the subscribers.
+ * The state changes of one room that its subscribers here have received. The versions of the changes identify
+ * repetitions and gaps. Pure. `hub.ts` notifies the subscribers.
  */
 import type { PlainEnvelope } from "@arqon/proto";
 import {
@@ -12,7 +12,7 @@ import {
 import type { ChangeNumber } from "../../shared/records/room_update.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 
-/** How many past epochs are remembered: what is said of them comes late. */
+/** How many past epochs are remembered: their changes may come late. */
 const PAST_EPOCHS = 8;
 /**
  * A change that is repeated so soon has only been overtaken by its repetition: nothing is missing
@@ -22,13 +22,13 @@ const OVERTAKEN_MS = 1_000;
 
 /** A change as it was reported. */
 export interface ToldChange extends ChangeNumber {
-  /** How long ago it should have been heard, in ms; undefined when it is reported for the first time. */
+  /** How late it is reported, in ms; undefined for the first report. */
   readonly again_ms: number | undefined;
   /** True for the first change since the room's birth: none before it can be missing. */
   readonly is_first: boolean;
 }
 
-/** The change that an envelope tells; undefined for an envelope that is not from a Brain. */
+/** The change in an envelope; undefined for an envelope that is not from a Brain. */
 export function readChange(
   { event, sender_id, message_id }: PlainEnvelope,
   headers: SpineHeaders,
@@ -41,19 +41,16 @@ export function readChange(
   return { ...number, again_ms: again_ms >= 0 ? again_ms : undefined, is_first };
 }
 
-/**
- * What a change turned out to be. `repeated`: it came before, or a later one did. `hole`: a change
- * before it has not come.
- */
+/** The verdict on a change. `repeated`: it came before, or a later one did. `hole`: a change before it is missing. */
 export type HeardChange = "next" | "repeated" | "hole";
 
-/** The changes of one room that were heard since the room was opened. */
+/** The changes of one room received since it was opened. */
 export class HeardChanges {
   readonly #opened_ms: number;
   #last: ChangeNumber | undefined;
   readonly #past = new Set<string>();
 
-  /** Begins; `opened_ms` is when somebody here began to listen, by a clock that only grows. */
+  /** `opened_ms`: when the first subscriber came, monotonic. */
   constructor(opened_ms: number) {
     this.#opened_ms = opened_ms;
   }
@@ -77,7 +74,7 @@ export class HeardChanges {
     return is_first ? "next" : "hole";
   }
 
-  /** Takes the first change: what happened before anybody listened is no news. */
+  /** Takes the first change: what happened before anybody subscribed is no news. */
   #begin({ again_ms, is_first }: ToldChange, now_ms: number): HeardChange {
     if (again_ms === undefined) return "next";
     if (now_ms - again_ms < this.#opened_ms) return "repeated";

@@ -1,4 +1,4 @@
-/** What a room's subscribers hear of its changes, under everything that servers and Brains may do. */
+/** What a room's subscribers receive of its changes, under all faults of servers and Brains. */
 import assert from "node:assert/strict";
 import { readEnvelope, writeEnvelope } from "@arqon/proto";
 import fc from "fast-check";
@@ -53,7 +53,7 @@ Deno.test("a room that is born again begins anew, and its earlier life is over",
   const began = 1_795_161_298_967_001;
   const changes = [
     ...[told(4), born(began, "9"), told(5), told(began + 1, "9")],
-    // In another life of the rooms that have stayed: what was before it nobody has told.
+    // In another incarnation of unchanged rooms: nobody has reported what was before.
     told(began + 9_000, "11"),
     ...[born(began + 9_500, "13"), born(began, "9")],
   ];

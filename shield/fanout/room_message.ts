@@ -1,7 +1,6 @@
 /**
- * What can be asked of a message of a room: whose it is, the key by which a newer one replaces it for a
- * slow reader, and the GAP for where it is missing. The key is computed when it is first asked for,
- * once for all receivers: while no reader is slow, it is never asked for.
+ * A message of a room: its owner, the key by which a newer one replaces it for a slow reader, and the GAP in its place.
+ * The key is computed on first use, once for all receivers: without slow readers, never.
  */
 import { DecodeError, encodeMsg, encodeTextMessage, gapSignal, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
@@ -12,10 +11,7 @@ import type { RoomMessage } from "./backlog.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 
-/**
- * The header, in any case, by which a publisher says what its message is about. It is for rooms that
- * keep only the latest message.
- */
+/** The header, in any case, with the key of a publisher's message. For rooms that keep only the latest message. */
 const KEY_HEADER = "x-key";
 
 /** A room and its class; undefined stands for the default class. */
@@ -43,8 +39,8 @@ export function gapEnvelope(
 }
 
 /**
- * The key by which a newer message replaces this one: the publisher's `x-key`, otherwise the event's
- * type. Undefined for signals, commands and the events of the bus, which every receiver must get.
+ * The key by which a newer message replaces this one: the publisher's `x-key`, otherwise the event's type. Undefined
+ * for signals, commands and the events of the bus, which every receiver must get.
  */
 export function keyOf({ event, headers }: PlainEnvelope): string | undefined {
   if (event === undefined || isReservedType(event.type)) return undefined;

@@ -1,4 +1,4 @@
-/** What may be left out for slow readers, by what it is replaced, and the hub that says so. */
+/** Messages that may be dropped for slow readers, their replacement, and the hub that decides. */
 import assert from "node:assert/strict";
 import { decodeServerFrame, readEnvelope, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";

@@ -14,22 +14,22 @@ import type { Subscriber } from "./hub.ts";
 import type { SubscriptionMark } from "./delivery_notes.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 
-/** What fan-out needs of a connection. */
+/** A connection, for fan-out. */
 export interface Recipient {
   readonly id: string;
   /** Its number in the ledger; 0: there is none. */
   readonly number: number;
   readonly text: boolean;
-  /** The identity of the moment: REFRESH makes another. */
+  /** The current identity: REFRESH makes another. */
   readonly identity: Identity;
   readonly use: UserUse | undefined;
   /** Undefined until it is open. */
   readonly outbox: Outbox | undefined;
-  /** Ends it, because more waits for it than its limits allow. */
+  /** Ends it, because more bytes wait than its limits allow. */
   overflow(): void;
 }
 
-/** What a connection asks of a room. */
+/** A connection's options for a room. */
 interface Wish {
   readonly no_echo: boolean;
   /** Undefined: no diffs. */

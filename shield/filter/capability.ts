@@ -1,9 +1,9 @@
-/** What filters bring to a Shield. */
+/** The filters capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { SCHEMAS } from "../schema/capability.ts";
 import { type Filters, startFilters } from "./filters.ts";
 
-/** Subscribers receive what they have asked for, and what their claims let them have. */
+/** Subscribers receive what matches their own filter, and what their claims allow. */
 export const FILTERS: Capability<Filters> = {
   name: "filters",
   title: "subscribers receive what they have asked for, and what their claims let them have",

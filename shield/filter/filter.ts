@@ -1,7 +1,6 @@
 /**
- * A compiled filter for one group of subscribers, which judges a message once for all of them, and the
- * filter of a room class, which is another one for each set of claims. Which subscriber has which filter
- * is not known here.
+ * A compiled filter for one group of subscribers, which judges a message once for all of them, and the filter of a room
+ * class, of which there is one for each set of claims. Does not know the subscribers.
  */
 import type { Identity } from "../auth/identity.ts";
 import type { Filter as AskedFilter, Filtered } from "../fanout/filters.ts";
@@ -13,10 +12,10 @@ import { classProgram } from "../../shared/filter/program.ts";
 import type { FilterProgram } from "../../shared/filter/program.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** How many sets of claims a class's filter remembers; the one that was used longest ago goes first. */
+/** Sets of claims that a class's filter caches, least recently used dropped first. */
 const CLAIMS_KEPT = 10_000;
 
-/** How many filters there have been. */
+/** The number of filters made so far. */
 let made = 0;
 
 /** A filter and the claims that it reads. */
@@ -36,7 +35,7 @@ export class Filter implements AskedFilter {
     return this.program.text;
   }
 
-  /** Whether a message passes; what the filter cannot judge does not. */
+  /** Whether a message passes; a message that the filter cannot judge does not. */
   lets(view: MessageView): boolean {
     if (this.#view === view) return this.#lets;
     step(AT.filter);
@@ -48,12 +47,12 @@ export class Filter implements AskedFilter {
   }
 }
 
-/** Lets nobody have anything: what holds for a class with a filter where nobody's token is known. */
+/** Lets nothing pass: for a class with a filter where no token is known. */
 const NOTHING = new Filter(classProgram("false"));
 
 /**
- * The filter that keeps a message of a room from a subscriber; undefined: it may have it. `of_class` is
- * the filter of the room's class.
+ * The filter that withholds a message of a room from a subscriber; undefined: it is delivered. `of_class` is the filter
+ * of the room's class.
  */
 export function withholding(
   { filter, identity }: Filtered,
@@ -91,7 +90,7 @@ export class ClassFilter {
     this.#program = classProgram(text);
   }
 
-  /** The filter for the holder of a token: one object for all whose claims are the same to it. */
+  /** The filter for the holder of a token: one object for all with the same relevant claims. */
   of(identity: Identity): Filter {
     const known = this.#holders.get(identity);
     if (known !== undefined) return known;

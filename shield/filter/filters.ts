@@ -1,6 +1,6 @@
 /**
- * The filters that subscribers of this process have: one compiled filter for each text of a tenant, and
- * how many different ones a room has. Judges nothing.
+ * The subscribers' filters in this process: one compiled filter for each text of a tenant, and the number of different
+ * ones in a room. Judges nothing.
  */
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -19,13 +19,13 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { FilterShares } from "./shares.ts";
 
-/** Bounds, as `[filters]` has them; they are read each time that one is needed. */
+/** Limits, as in `[filters]`; read each time that one is needed. */
 export interface FiltersLimits extends FilterLimits {
   readonly filters_per_room: number;
   readonly filters_per_tenant: number;
 }
 
-/** What a SUB's filter may name. */
+/** The names in a SUB's filter. */
 const NAMES = ["type", "sender", "headers", "data"] as const;
 
 interface TenantFilters {
@@ -43,7 +43,7 @@ interface Held {
 export class Filters implements AskedFilters {
   /** How many different filters there are. */
   size = 0;
-  /** What they may take of the process's time. */
+  /** The shares of the process's time for filters. */
   readonly shares: FilterShares;
   readonly #limits: FiltersLimits;
   readonly #tenants = new Map<string, TenantFilters>();
@@ -60,7 +60,7 @@ export class Filters implements AskedFilters {
     this.shares = new FilterShares(now_ms);
   }
 
-  /** Compiling it is paid of the tenant's share. */
+  /** The tenant's share pays for compiling. */
   of(tenant_id: string, text: string, room_id?: string): Filter | undefined {
     if (text === "") return undefined;
     const filter = this.#compiled(tenant_id, text);
@@ -70,7 +70,7 @@ export class Filters implements AskedFilters {
 
   #compiled(tenant_id: string, text: string): Filter {
     const held = this.#tenants.get(tenant_id)?.by_text.get(text)?.filter;
-    // A bound may have been lowered since.
+    // A limit may have been lowered since.
     if (held !== undefined && text.length <= this.#limits.filter_chars) return held;
     this.shares.require(tenant_id);
     const program = new FilterProgram(text, this.#limits, NAMES);
@@ -78,7 +78,7 @@ export class Filters implements AskedFilters {
     return new Filter(program);
   }
 
-  /** Throws `invalid-filter` where the room's events have a schema that lacks a field which the filter names. */
+  /** Throws `invalid-filter` if the room's events have a schema without a field in the filter. */
   #requireFields(tenant_id: string, room_id: string, text: string): void {
     const { schemas } = this.#options;
     if (schemas === undefined || schemas.isEmpty) return;
@@ -92,7 +92,7 @@ export class Filters implements AskedFilters {
     return classFilter(room_class)?.of(identity);
   }
 
-  /** Reads the data of a room's events; undefined: no subject is mapped. */
+  /** Decodes the data of a room's events; undefined: no schema is mapped. */
   mapped(tenant_id: string, room_id: string): ReadMapped | undefined {
     return mappedReader(this.#options, tenant_id, room_id);
   }

@@ -1,4 +1,4 @@
-/** Which filters a process holds: one for each text, within their bounds. */
+/** The filters of a process: one for each text, within their limits. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { writeEnvelope } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * Judges messages by the filters of those who would get them. What filters keep from subscribers is noted for the
- * ledger: a message once for each filter, whatever the number of those who have it.
+ * Judges messages by their subscribers' filters. Withheld messages are recorded in the delivery ledger: once for each
+ * filter, however many subscribers have it.
  */
 import { type FilterCounts, MessageView } from "../../shared/filter/message_view.ts";
 import type { ReadMapped } from "../../shared/filter/message_view.ts";
@@ -20,16 +20,16 @@ import type { SchemaGate } from "../schema/gate.ts";
 import { type ClassFilter, classFilter, withholding } from "./filter.ts";
 import type { FilterShares } from "./shares.ts";
 
-/** What judging needs of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface JudgeOptions {
   readonly stats: { filtered: number; readonly filter_verdicts: FilterCounts };
-  /** The schemas of what is published; absent: nothing has one. */
+  /** The schemas of published events; absent: none. */
   readonly schemas?: Pick<SchemaGate, "isEmpty" | "schemaOf"> | undefined;
-  /** Takes note of what is kept; absent: nobody does. */
+  /** Records withheld messages; absent: not recorded. */
   readonly ledger?: Pick<DeliveryNotes, "current" | "leftOutAlone"> | undefined;
 }
 
-/** Reads the data of a room's events; undefined: no subject is mapped. */
+/** Decodes the data of a room's events; undefined: no schema is mapped. */
 export function mappedReader(
   { schemas }: Pick<JudgeOptions, "schemas">,
   tenant_id: string,
@@ -44,14 +44,14 @@ export function mappedReader(
   };
 }
 
-/** What one filter kept from those who have it in a room. */
+/** What one filter withheld in a room. */
 interface Kept {
-  /** The position of the last message that it kept. */
+  /** The position of the last withheld message. */
   position: number;
   row: LeftOutRun | undefined;
 }
 
-/** What the filters of rooms with subscribers keep. */
+/** What filters withhold in rooms with subscribers. */
 const kept_in = new WeakMap<Channel, WeakMap<Filter, Kept>>();
 
 function keptIn(channel: Channel): WeakMap<Filter, Kept> {
@@ -60,7 +60,7 @@ function keptIn(channel: Channel): WeakMap<Filter, Kept> {
   return all;
 }
 
-/** A message on its way to a room, as filters see it. */
+/** A message being sent to a room, as filters see it. */
 export class SentMessage extends MessageView implements SentJudge {
   readonly #options: JudgeOptions;
   readonly #shares: FilterShares;
@@ -119,13 +119,13 @@ export class SentMessage extends MessageView implements SentJudge {
   }
 }
 
-/** What one reader has missed of a room. */
+/** The missed messages of one reader of a room. */
 export class MissedMessages implements MissedJudge {
   readonly #options: JudgeOptions;
   readonly #shares: FilterShares;
   readonly #tenant_id: string;
   readonly #mapped: ReadMapped | undefined;
-  /** The steps that filters took over it. */
+  /** The steps of filters on it. */
   #steps = 0;
 
   constructor(options: JudgeOptions, shares: FilterShares, tenant_id: string, room_id: string) {

@@ -1,22 +1,22 @@
 /**
- * What filters and checks of schemas may take of a Shield's time: a share for each tenant, and slices of a turn for
- * those who read what is stored. A tenant that has used up its share publishes no more until its debt is worked off; of what comes from other
- * Shields meanwhile its filters let nothing through, and its readers of stored messages wait.
+ * The shares of a Shield's time for filters and schema checks: one for each tenant, and slices of a turn for readers of
+ * stored messages. A tenant that has exhausted its share cannot publish until its debt is repaid. Meanwhile its filters
+ * withhold messages from other Shields, and its readers of stored messages wait.
  */
 import { ArqonError } from "@arqon/proto";
 import type { FilterShare } from "../../shared/filter/message_view.ts";
 import { Turns } from "../../shared/turns/turns.ts";
 import { createFuelBuckets } from "../../shared/rates/fuel_bucket.ts";
 
-/** Steps of one tenant on this Shield, for which half a second is needed at most, and a tenth usually. */
+/** Steps per second of one tenant on this Shield: half a second at most, and a tenth usually. */
 const STEPS_PER_SECOND = 1_000_000;
-/** After so many steps who reads on gives way: 2 ms at most. */
+/** A reader yields after so many steps: 2 ms at most. */
 const SLICE_STEPS = 4_000;
 
 /** The shares of all tenants of a process. */
 export class FilterShares {
   readonly #buckets = createFuelBuckets(() => STEPS_PER_SECOND);
-  /** One slice a turn. */
+  /** One slice per turn. */
   readonly #turns = new Turns(1);
   readonly #now_ms: () => number;
 
@@ -25,17 +25,17 @@ export class FilterShares {
     this.#now_ms = now_ms;
   }
 
-  /** What filters may do with a message that is sent to a room of the tenant. */
+  /** What filters may do with a message in a room of the tenant. */
   of(tenant_id: string): FilterShare {
     return this.#buckets.has(tenant_id, this.#now_ms()) ? "room" : "none";
   }
 
-  /** Charges a tenant with what its filters or checks of its messages took. */
+  /** Charges a tenant for filters or checks of its messages. */
   spend(tenant_id: string, steps: number): void {
     if (steps > 0) this.#buckets.spend(tenant_id, steps, this.#now_ms());
   }
 
-  /** Throws `rate-limited` while the tenant has used up its share. */
+  /** Throws `rate-limited` while the tenant has exhausted its share. */
   require(tenant_id: string): void {
     if (this.#buckets.size === 0) return;
     const retry_after_ms = this.#buckets.wait(tenant_id, this.#now_ms());
@@ -46,12 +46,12 @@ export class FilterShares {
     throw new ArqonError("rate-limited", detail, { retry_after_ms });
   }
 
-  /** Whether who reads stored messages for a tenant has to go on later, after so many steps in this turn. */
+  /** Whether a reader of stored messages must yield, after so many steps in this turn. */
   isOver(tenant_id: string, steps: number): boolean {
     return steps >= SLICE_STEPS || !this.#buckets.has(tenant_id, this.#now_ms());
   }
 
-  /** Calls `resume` once, when it is the reader's turn and its tenant owes nothing. It must not throw. */
+  /** Calls `resume` once, in the reader's turn, when its tenant has no debt. It must not throw. */
   later(tenant_id: string, resume: () => void): void {
     const wait_ms = this.#buckets.wait(tenant_id, this.#now_ms());
     if (wait_ms === 0) this.#turns.wait(resume);

@@ -1,4 +1,4 @@
-/** What filters may take of a Shield's time, by a clock that is handed in. */
+/** The shares of filters, by a clock that is handed in. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
@@ -54,7 +54,7 @@ Deno.test("compiling a filter is paid, and who owes compiles none", () => {
   assert.ok(filters.of("b", texts[0]!) !== undefined);
 });
 
-/** Each is cheap to judge and long to make values of. */
+/** Each is cheap to judge and expensive to convert to values. */
 const LARGE = JSON.stringify(Object.fromEntries(Array.from({ length: 2_000 }, (_, n) => [n, 1])));
 
 for (

@@ -1,4 +1,4 @@
-/** What growing messages bring to a Shield. */
+/** The growing-messages capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { GROW, growingRoute } from "./http/route.ts";

@@ -1,7 +1,7 @@
 /**
- * The commands of growing messages: a message of a durable room is written piece by piece, heard as it grows, and
- * stored whole when it ends. A piece is kept before anybody receives it. What is asked is read in
- * `requests.ts`; how a message ends is `message_end.ts`.
+ * The commands of growing messages: a message of a durable room is written piece by piece, received as it grows, and
+ * stored whole at its end. A piece is stored before anybody receives it. `requests.ts` parses commands;
+ * `message_end.ts` ends messages.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
@@ -31,7 +31,7 @@ type Result = Readonly<Record<string, unknown>> & { readonly offset?: number | u
 
 /** How long ago a message may have ended that is still known by its log, in ms. */
 const ENDED_MS = 600_000;
-/** How many messages of the room are read to know it: who asks for what never was does not read the whole log. */
+/** How many messages of the room are searched for an id: an unknown id must not read the whole log. */
 const ENDED_MESSAGES = 4_096;
 
 /** Answers a command whose name begins with `growing.`; rejects with the refusal. */
@@ -87,7 +87,7 @@ async function start(
 ): Promise<Result> {
   const { path, logTime, records, stats } = context;
   requirePossible(context, identity, key.room_id);
-  // The finished message would be refused for it, when its readers have heard all of it.
+  // The finished message would be refused for it, after its readers have received all of it.
   requireEventType(identity.role, type);
   const { idle_ms, message_bytes } = context.bounds();
   const { user_id, user_key, issuer, role } = identity;
@@ -150,7 +150,7 @@ async function append(
   await settleRefused(context, key, found!, refusal);
   if (piece !== undefined) {
     if (is_new) stats.piece(utf8Size(piece.text));
-    // Its first telling may be what was lost: who has heard it knows by the number.
+    // Its first notice may have been lost: readers that received it recognize the number.
     if (piece.seq === record.seq) tellPiece(path, key, { seq: piece.seq, text: said });
   }
   return { id: key.id, seq: record.seq };
@@ -169,7 +169,7 @@ async function boundedBy(stats: GrowingStats, changed: Promise<Changed>): Promis
   }
 }
 
-/** Where policies have ended the message, brings it to its end, and throws what its producer receives. */
+/** If policies have ended the message, completes its end, and throws its producer's refusal. */
 async function settleRefused(
   context: GrowingContext,
   key: GrowingKey,
@@ -227,8 +227,8 @@ async function stop(
 }
 
 /**
- * Ends a message as `decide` says, which throws the refusal; one that ends already so, or in any way where
- * `any_end` will do, is brought to that end.
+ * Ends a message by `decide`, which may throw the refusal; one with the same end already, or any if `any_end` is
+ * allowed, is completed.
  */
 async function end(
   context: GrowingContext,
@@ -266,7 +266,7 @@ async function list(context: GrowingContext, { tenant_id, room_id }: GrowingKey)
   const keys = await context.records.list(tenant_id, room_id);
   const found = await Promise.all(keys.map(async (key) => {
     const one = await context.records.get(key);
-    // One that is being ended is there until its readers are notified.
+    // A message being ended exists until its readers are notified.
     return one && viewOf(key, one.record);
   }));
   return { messages: found.filter((one) => one !== undefined) };
@@ -283,8 +283,8 @@ async function get(context: GrowingContext, key: GrowingKey): Promise<Result> {
 }
 
 /**
- * How a message has ended, for who writes it and may not receive it. Throws `growing-conflict` while it grows, and
- * `growing-unknown` where nothing of it is known any longer.
+ * The outcome of a message, for a producer that may not read it. Throws `growing-conflict` while it grows, and
+ * `growing-unknown` if nothing of it is known.
  */
 async function outcome(
   context: GrowingContext,
@@ -309,7 +309,7 @@ async function outcome(
   return { id, started_ms, outcome, reason, offset };
 }
 
-/** Throws `growing-ended`, which says how, or `growing-unknown`, where there is no record. */
+/** Throws `growing-ended`, with the outcome, or `growing-unknown`, if there is no record. */
 async function requireFound(
   context: GrowingContext,
   key: GrowingKey,
@@ -323,7 +323,7 @@ async function requireFound(
   throw new ArqonError("growing-ended", `${key.id}: ${endingText(endingOf(stored))}`);
 }
 
-/** The message of that id which ended lately, as its room's log has it. */
+/** The message of that id which ended recently, in its room's log. */
 async function lately(
   context: GrowingContext,
   key: GrowingKey,

@@ -1,7 +1,7 @@
 /**
- * The end of a growing message: it becomes one message of its room's log, its readers are notified, its record goes.
- * It may be done more than once, by anybody: the log takes the message once. Who decides the end is
- * `growing.ts`, who claims what was left in the middle `start.ts`.
+ * The end of a growing message: it becomes one message of its room's log, its readers are notified, its record is
+ * deleted. Any process may repeat it: the log stores the message once. `growing.ts` decides the end, `start.ts` claims
+ * abandoned ones.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
@@ -22,20 +22,20 @@ import type { Stored } from "./reader_events.ts";
 
 /** Header of the stored message: how it ended. */
 const OUTCOME_HEADER = "x-arqon-growing";
-/** Header of the stored message: why it ended, where somebody said so. */
+/** Header of the stored message: why it ended, if given. */
 const REASON_HEADER = "x-arqon-growing-reason";
-/** A log may forget a repetition after two minutes; before that, nobody needs to look. */
+/** A log may forget a message id after two minutes; before that, no check is needed. */
 const REPETITION_MS = 60_000;
-/** What could not be stored for so long, in ms, is not tried any longer: its room's log is gone. */
+/** After so long, in ms, an end that cannot be stored is given up: its room's log is gone. */
 const GIVE_UP_MS = 86_400_000;
-/** It is tried for so long at least by the process that gives it up, in ms: a clock may have been set. */
+/** How long the process that gives it up must have tried, in ms: a clock may have been set. */
 const TRIED_MS = 3_600_000;
-/** The clock of the log may go back by so much, in ms, when another server leads it. */
+/** How far the log's clock may go back, in ms, when its leader changes. */
 const SKEW_MS = 60_000;
-/** How the id of what stands for a connection begins, where the bus itself ends a message. */
+/** The prefix of the connection id when the bus itself ends a message. */
 const CONNECTION = "growing";
 
-/** What the end needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface SettlingContext {
   readonly path: MessagePath;
   readonly limits: ScanLimits;
@@ -49,7 +49,7 @@ export interface SettlingContext {
   readonly stats: GrowingStats;
 }
 
-/** Whether what ended so long ago, by clocks that may be set, and has been tried here for so long, is given up. */
+/** Whether an end is given up that is so old, by clocks that may be set, and was tried here for so long. */
 export const isGivenUp = (ended_ms: number, tried_ms: number): boolean =>
   tried_ms >= GIVE_UP_MS || (ended_ms >= GIVE_UP_MS && tried_ms >= TRIED_MS);
 
@@ -78,7 +78,7 @@ export async function settle(
   const end = async (told: Ending, stored?: Stored) => {
     tellEnd(path, key, record, told, stored);
     await records.delete(key, found);
-    // Who has asked for it in between knows that it is there, and learns of its end now.
+    // Clients that asked for it meanwhile know it, and are notified of its end now.
     tellEnd(path, key, record, told, stored);
     stats.ended(told.outcome);
   };
@@ -128,7 +128,7 @@ async function store(
   const publisher = { caller, origin: undefined };
   const is_changed = added.some(([name]) => name === REPLACED_HEADER);
   const stored = await publishAdmitted(path, publisher, envelope, headers, path.now());
-  // The class may have changed while the message grew; then it was heard, and is kept nowhere.
+  // The class may have changed while the message grew; then it was received, but is not stored.
   return { offset: stored?.offset ?? 0, is_changed };
 }
 
@@ -154,7 +154,7 @@ export function endingOf({ envelope: { headers } }: StoredMessage): ToldEnding {
   return { outcome: headers[OUTCOME_HEADER] ?? "stored", reason: headers[REASON_HEADER] ?? "" };
 }
 
-/** The producer as it was when the message began: what it may do was asked then. */
+/** The producer at the start of the message, when it was authorized. */
 export function callerOf({ tenant_id, id }: GrowingKey, { producer }: GrowingRecord): Caller {
   return tokenlessCaller(
     { ...producer, tenant_id, claims: { growing: id } },

@@ -1,4 +1,4 @@
-/** A message whose room's log is gone: it waits for a day, then it is given up and its readers are told. */
+/** A message whose room's log is gone: it waits for a day, then it is given up and its readers are notified. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";

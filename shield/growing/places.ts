@@ -1,6 +1,6 @@
 /**
- * Where a message may begin to grow: which rooms and producers can have one, and how many there may be. What the
- * commands need of the process is here, too. What they do is `growing.ts`.
+ * Limits of growing messages: which rooms and producers can have one, and how many. Also the context of the commands in
+ * `growing.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
@@ -11,9 +11,9 @@ import type { GrowingBounds } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 import type { SettlingContext } from "./message_end.ts";
 
-/** What the commands need of the process. */
+/** The dependencies of the functions in this file. */
 export interface GrowingContext extends SettlingContext {
-  /** Who judges what is heard. */
+  /** Judges the text before readers receive it. */
   readonly overseer: JudgingContext["overseer"];
   readonly bounds: () => GrowingBounds & {
     readonly held_bytes: number;
@@ -40,7 +40,7 @@ export function requirePossible(
   }
 }
 
-/** Throws `growing-limit` where one more is too many. Starts at the same moment may exceed it by a few. */
+/** Throws `growing-limit` beyond the limit. Concurrent starts may exceed it by a few. */
 export async function requirePlace(
   { records, bounds, stats }: GrowingContext,
   { tenant_id, room_id }: GrowingKey,

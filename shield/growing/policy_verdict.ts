@@ -1,7 +1,7 @@
 /**
- * What policies say of the growing text: before a piece is heard, they let it go, hold it back whole or in part,
- * put other text in its place, or end the message. What they hold back is kept with the message, so that the next
- * piece is judged together with it, at whatever Shield.
+ * The policies' verdicts on growing text: before readers receive a piece, policies release it, hold it back whole or in
+ * part, replace it, or end the message. Held-back text is stored with the message, so that the next piece is judged
+ * together with it, at any Shield.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
@@ -11,7 +11,7 @@ import type { GrowingKey } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
 import type { Policies } from "../message/gates.ts";
 
-/** What judging needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface JudgingContext {
   readonly overseer: Pick<Policies, "onAppend">;
   readonly stats: Pick<GrowingStats, "held" | "bound">;
@@ -20,18 +20,18 @@ export interface JudgingContext {
   readonly now_ms: number;
 }
 
-/** A record that has changed; where policies have ended it, what its producer receives. */
+/** A changed record; if policies have ended it, its producer's refusal. */
 export interface Changed {
   readonly record: GrowingRecord;
   readonly refusal?: ArqonError;
 }
 
-/** What a policy said when it ended a message, as a reason. */
+/** The longest reason of a policy that ended a message. */
 const REASON_UNITS = 256;
 
 /**
- * The record with one piece more, of which readers have what policies let go. Rejects with `growing-conflict`,
- * `message-too-large`, and with `policy-fault` when they could not decide: then nothing has changed.
+ * The record with another piece, of which readers have the released part. Rejects with `growing-conflict`,
+ * `message-too-large`, and with `policy-fault` if policies reached no verdict: then nothing has changed.
  */
 export async function judgedWithPiece(
   context: JudgingContext,
@@ -41,7 +41,7 @@ export async function judgedWithPiece(
   piece: Piece,
 ): Promise<Changed> {
   const { bounds, now_ms, stats } = context;
-  // What is no next piece, or too much, is refused before policies pay for it.
+  // An invalid or too large piece is refused before policies run.
   const plain = withPiece(record, piece, bounds(), now_ms);
   const text = (record.judged?.held ?? "") + piece.text;
   if (text === "") return { record: plain };
@@ -67,8 +67,8 @@ export async function judgedWithPiece(
 }
 
 /**
- * The record with its end, and with what was held back, where policies let it go now. What they refuse is gone: then
- * what should have finished is aborted. Rejects with `policy-fault` where that can be asked again.
+ * The record with its end, and with held-back text that policies release now. Text that they refuse is dropped: then a
+ * finish becomes an abort. Rejects with `policy-fault` if that can be retried.
  */
 export async function judgedWithEnding(
   { overseer, now_ms }: Pick<JudgingContext, "overseer" | "now_ms">,
@@ -86,13 +86,13 @@ export async function judgedWithEnding(
     });
     return { record: withEnding(record, ending, judged?.released ?? held) };
   } catch (error) {
-    // What ends anyhow ends without what nobody may receive.
+    // A message that ends anyhow drops text that nobody may receive.
     if (ending.outcome !== "finished") return { record: withEnding(record, ending) };
     return { record: withEnding(record, endingBy(error, now_ms)), refusal: error as ArqonError };
   }
 }
 
-/** The end that policies have made of a message by a refusal. Throws what is none. */
+/** The end that a policy's refusal causes. Throws any other error. */
 function endingBy(error: unknown, at_ms: number): Ending {
   const is_end = error instanceof ArqonError &&
     ["policy-rejected", "message-too-large"].includes(error.reason);

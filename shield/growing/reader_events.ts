@@ -1,6 +1,6 @@
 /**
- * What the readers of a room receive of its growing messages: events in a room beside it. At most once; who
- * misses one sees it by the numbers, and asks for the message. What readers do with them is the SDKs'.
+ * The events that readers of a room receive about growing messages, in a room beside it. At most once; a reader detects
+ * a gap by the numbers, and requests the message. The SDKs have the readers.
  */
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
@@ -16,16 +16,16 @@ const GROWING_TYPE = "growing";
 
 /** Where an ended message is. */
 export interface Stored {
-  /** In the room's log; 0: the room has none any longer. */
+  /** In the room's log; 0: the room no longer has one. */
   readonly offset: number;
-  /** Whether it may differ from its pieces, since policies have looked at the whole. */
+  /** Whether it may differ from its pieces, since policies have judged the whole. */
   readonly is_changed: boolean;
 }
 
-/** What telling needs of the process. */
+/** The dependencies of the functions in this file. */
 export type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
 
-/** What of a message everybody may know who subscribes to its room, without its text. */
+/** The public part of a message for subscribers of its room, without its text. */
 export const viewOf = ({ id }: GrowingKey, record: GrowingRecord) => ({
   id,
   type: record.type,
@@ -35,17 +35,17 @@ export const viewOf = ({ id }: GrowingKey, record: GrowingRecord) => ({
   started_ms: record.started_ms,
 });
 
-/** Tells that the message has begun. */
+/** Publishes the start of a message. */
 export function tellStart(context: TellingContext, key: GrowingKey, record: GrowingRecord): void {
   tell(context, key, { op: "start", ...viewOf(key, record) });
 }
 
-/** Tells one piece. */
+/** Publishes one piece. */
 export function tellPiece(context: TellingContext, key: GrowingKey, { seq, text }: Piece): void {
   tell(context, key, { op: "append", id: key.id, seq, text });
 }
 
-/** Tells that it has ended, first what policies let go with its end, and where it is: absent for what was not stored. */
+/** Publishes its end, first the text released with the end, and its offset: absent if it was not stored. */
 export function tellEnd(
   context: TellingContext,
   key: GrowingKey,

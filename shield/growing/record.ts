@@ -1,7 +1,7 @@
 /**
- * A message that grows, as it is kept until it is stored in its room's log: the end of its text, how far its producer
- * has come, and which parts of the text are kept apart, so that a piece costs what it has and not what is there
- * already. Pure; where records are kept is `records.ts`, what is asked of them `requests.ts`.
+ * A growing message, as stored until it is in its room's log: the end of its text, its producer's progress, and the
+ * parts of the text that are stored apart, so that a piece costs its own size and not that of the whole text. Pure;
+ * `records.ts` stores records, `requests.ts` parses commands.
  */
 import { createHash } from "node:crypto";
 import { ArqonError, utf8Size } from "@arqon/proto";
@@ -15,15 +15,15 @@ export type Outcome = typeof OUTCOMES[number];
 
 const Ending = z.strictObject({
   outcome: z.enum(OUTCOMES),
-  /** Why, for people; "": nobody said. */
+  /** Why, for people; "": not given. */
   reason: z.string(),
   /** The user who ended it; "": the bus. */
   by: z.string(),
-  /** False: what there is of it is thrown away. */
+  /** False: its text is dropped. */
   is_kept: z.boolean(),
   /** Unix ms. */
   at_ms: z.int().min(0),
-  /** UTF-16 units at the end of the text that policies let go with the end: one more piece to its readers. */
+  /** UTF-16 units at the end of the text released with the end: another piece for its readers. */
   tail: z.int().min(1).optional(),
   /** The process that has taken it up, since another one has left it in the middle; absent: none. */
   taken_by: z.string().optional(),
@@ -31,13 +31,13 @@ const Ending = z.strictObject({
 /** How it ends: from then on nothing is added. */
 export type Ending = z.output<typeof Ending>;
 
-/** How a message ended, as it is reported: `stored` where its log says no more than that it is there. */
+/** The outcome of a message for reports: `stored` if only its log knows. */
 export interface ToldEnding {
   readonly outcome: string;
   readonly reason: string;
 }
 
-/** The same for people. Programs ask `growing.outcome`. */
+/** The same for people. Programs use `growing.outcome`. */
 export const endingText = ({ outcome, reason }: ToldEnding): string =>
   reason === "" ? outcome : `${outcome}: ${reason}`;
 
@@ -46,16 +46,16 @@ const GrowingRecord = z.strictObject({
   format: z.union([z.literal(1), z.literal(2)]),
   type: z.string(),
   content_type: z.string(),
-  /** Who writes it. */
+  /** Its producer. */
   producer: z.strictObject({
     user_id: z.string(),
     user_key: z.string(),
     issuer: z.string(),
     role: z.enum(["user", "service", "admin"]),
   }),
-  /** Everything so far that its readers have, or may have; of a message with parts what is behind them. */
+  /** The whole text that its readers have, or may have; for a message with parts, the rest after them. */
   text: z.string(),
-  /** The parts in front of it, which do not change any longer; absent: there are none. */
+  /** The parts before it, which no longer change; absent: none. */
   sealed: z.strictObject({
     parts: z.int().min(1),
     /** UTF-8. */
@@ -64,13 +64,13 @@ const GrowingRecord = z.strictObject({
   /** The number of the last piece; 0: there is none. */
   seq: z.int().min(0),
   started_ms: z.int().min(0),
-  /** When its producer was last heard, Unix ms by the clock of the log. */
+  /** When its producer was last active, Unix ms by the clock of the log. */
   active_ms: z.int().min(0),
-  /** What policies have made of it; absent: none has judged its last piece. */
+  /** The policies' verdict on its last piece; absent: none. */
   judged: z.strictObject({
-    /** What they hold back behind the text: no reader has it. */
+    /** Held-back text after the text: no reader has it. */
     held: z.string(),
-    /** UTF-16 units that they let go with the last piece. */
+    /** UTF-16 units released with the last piece. */
     said: z.int().min(0),
     /** SHA-256 of the last piece as its producer wrote it, in hex. */
     last: z.string(),
@@ -100,7 +100,7 @@ export const messageIdOf = (id: string, started_ms: number | ""): string =>
 export const startOf = (message_id: string): number =>
   Number(message_id.slice(message_id.lastIndexOf(":") + 1));
 
-/** What one message may be. */
+/** The limits of one message. */
 export interface GrowingBounds {
   readonly message_bytes: number;
   readonly pieces: number;
@@ -112,16 +112,16 @@ export interface Piece {
   readonly text: string;
 }
 
-/** UTF-16 units of a text that are written anew with each piece; more are made a part. */
+/** UTF-16 units of text that each piece rewrites; beyond that a part is split off. */
 const PART_UNITS = 4_096;
-/** What policies are shown of the text before a piece is not in a part. */
+/** The part of the text before a piece that policies see is never split off. */
 const LAST_UNITS = 256;
 
 const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
 
 /**
- * The record with one piece more, of which readers have what was `judged`; absent: all of it, and what was held back
- * before. Throws `growing-conflict` or `message-too-large`.
+ * The record with another piece, of which readers have what was `judged`; absent: all of it, and earlier held-back
+ * text. Throws `growing-conflict` or `message-too-large`.
  */
 export function withPiece(
   record: GrowingRecord,
@@ -154,8 +154,8 @@ export interface SealedPart {
 }
 
 /**
- * The record as it is kept, and the part that has to be kept before it. A record is cut with the next piece, by what it
- * said before that: so whoever adds a piece, and loses, has kept the same part.
+ * The stored record, and the part that must be stored before it. A record is split at its next piece, by its former
+ * content: so a concurrent producer that loses has stored the same part.
  */
 export function withSealed(
   before: GrowingRecord | undefined,
@@ -181,10 +181,10 @@ export const sealedBytes = ({ sealed }: GrowingRecord): number => sealed?.bytes 
 export const hasText = ({ text, sealed }: GrowingRecord): boolean =>
   text !== "" || sealed !== undefined;
 
-/** What policies hold back of it. */
+/** Its held-back text. */
 const heldOf = ({ judged }: GrowingRecord): string => judged?.held ?? "";
 
-/** What readers receive of the last piece when it comes again. Throws `growing-conflict` when it was another text. */
+/** The text that readers receive of a repeated last piece. Throws `growing-conflict` if it was another text. */
 export function saidOf({ text, judged }: GrowingRecord, piece: Piece): string {
   const is_same = judged === undefined
     ? text.endsWith(piece.text)
@@ -193,7 +193,7 @@ export function saidOf({ text, judged }: GrowingRecord, piece: Piece): string {
   return judged === undefined ? piece.text : text.slice(text.length - judged.said);
 }
 
-/** The record, which ends so, with this behind its text. What is held back is gone. */
+/** The record with an end and this text appended. Held-back text is dropped. */
 export const withEnding = (record: GrowingRecord, ending: Ending, tail = ""): GrowingRecord => ({
   ...record,
   text: record.text + tail,

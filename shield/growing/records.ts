@@ -1,7 +1,4 @@
-/**
- * The records of growing messages in their key-value bucket, by compare-and-set. What a record says is
- * `record.ts`.
- */
+/** The records of growing messages in their key-value bucket, by compare-and-set. `record.ts` has their content. */
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
@@ -52,8 +49,8 @@ export class GrowingRecords {
   }
 
   /**
-   * Writes what `change` makes of the record, again when another was faster; `change` says undefined to
-   * leave it as it is, and throws what it rejects with. Resolves with the record as it is then.
+   * Writes the result of `change`, again after a conflict; `change` returns undefined to leave the record, and its
+   * errors are passed on. Resolves with the current record.
    */
   change(
     key: GrowingKey,
@@ -96,7 +93,7 @@ export class GrowingRecords {
       throw error;
     }
     for (let index = 0; index < (record.sealed?.parts ?? 0); index++) {
-      // What is left is nobody's, and `sweep` deletes it.
+      // The rest is unowned, and `sweep` deletes it.
       await bucket.delete(partKeyOf(key, record, index)).catch(() => {});
     }
   }
@@ -108,7 +105,7 @@ export class GrowingRecords {
     return keys.filter(({ length }) => length === KEY_TOKENS).map(growingKeyOf);
   }
 
-  /** All messages that grow. Parts of which there is no message any longer are deleted. */
+  /** All growing messages. Parts without a message are deleted. */
   async sweep(): Promise<GrowingKey[]> {
     const bucket = await this.#open();
     const keys = await bucket.keys();

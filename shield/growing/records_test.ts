@@ -1,6 +1,6 @@
 /**
- * What a piece costs, by the bytes that are written and read in the bucket: as much as it has, however long the text is
- * already. And that the text is whole whoever writes at once, and nothing of it is left.
+ * The cost of a piece, in bytes written and read in the bucket: its own size, however long the text is. The text is
+ * complete with concurrent producers, and nothing is left over.
  */
 import fc from "fast-check";
 import assert from "node:assert/strict";

@@ -1,12 +1,9 @@
-/**
- * What is asked of growing messages, read from the data of a command. Pure; what becomes of it is
- * `growing.ts`.
- */
+/** The commands of growing messages, parsed from a command's data. Pure; `growing.ts` runs them. */
 import { ArqonError, dataForm, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 
-/** How all commands of growing messages begin. */
+/** The prefix of all commands of growing messages. */
 const PREFIX = "growing.";
 
 /** More members than any command has. */
@@ -30,7 +27,7 @@ const Reason = z.string().max(REASON_UNITS_MAX).refine((text) => /^[^\p{Cc}]*$/u
 });
 const Seq = z.int().min(1);
 
-/** Every command, by its name behind `growing.`. */
+/** Every command, by its name after `growing.`. */
 const REQUESTS = {
   start: z.strictObject({
     id: Id,
@@ -62,7 +59,7 @@ export const isGrowingCommand = (name: string): boolean => name.startsWith(PREFI
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Reads the command. Throws `invalid-command`, which says what would be right. */
+/** Parses the command. Throws `invalid-command`, which says what would be right. */
 export function requestOf({ bytes, command }: ScannedEnvelope): GrowingRequest {
   if (command === undefined) throw new TypeError("no command");
   const { name, content_type, data_start, data_end } = command;

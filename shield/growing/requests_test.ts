@@ -1,4 +1,4 @@
-/** Commands of growing messages: whatever their data is, no values are made that no command has. */
+/** Commands of growing messages: no values are made that no command has, whatever the data. */
 import assert from "node:assert/strict";
 import { decodeClientText } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";

@@ -1,6 +1,6 @@
 /**
- * Puts the growing messages of one Shield together. Of all their commands a few are answered in one turn: a producer
- * may send a thousand at once, and where the Spine answers at once nothing else would come between them.
+ * Assembles the growing messages of one Shield. Few of their commands are answered in one turn: a producer may send a
+ * thousand at once, and with an immediate Spine nothing else would run in between.
  */
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -27,7 +27,7 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 /** Commands that are answered in one turn. */
 const TURN_COMMANDS = 16;
 
-/** What growing messages need of the process. */
+/** The dependencies of `startGrowing`. */
 export interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
   readonly config: Pick<Config, "limits" | "growing" | "watchdog">;
 }
@@ -36,13 +36,13 @@ export interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
 export interface StartedGrowing {
   /** Answers a command about them; rejects with the refusal. */
   answer(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
-  /** Answers those whose names are of growing messages. */
+  /** Answers the commands of growing messages. */
   readonly own: OwnCommands;
-  /** Looks after no message any longer. */
+  /** Stops watching messages. */
   close(): Promise<void>;
 }
 
-/** Starts to look after them. No bucket is opened while no room is durable. */
+/** Starts to watch them. No bucket is opened while no room is durable. */
 export function startGrowing(
   { config, spine, registry, ...start }: GrowingStart,
   path: MessagePath,
@@ -72,21 +72,19 @@ export function startGrowing(
   };
 }
 
-// Ends messages that nobody adds to any longer, and brings to its end what a Shield that was
-// killed has left in the middle. Every Shield looks after all of them: what two of them do is done
-// once.
+// Ends abandoned messages, and completes ends that a killed Shield has left. Every Shield watches all of them:
+// concurrent work takes effect once.
 
-/** Who ends a message brings it to its end within so long, in ms, or somebody else does. */
+/** A Shield that claims an end completes it within so long, in ms, or another one does. */
 const SETTLE_MS = 5_000;
 const SWEEP_MS_MAX = 10_000;
-/** So often a message is looked at before it counts as idle: each look may find that it was added to. */
+/** How often a message is checked before it counts as idle: each check may find a new piece. */
 const LOOKS = 4;
-/** What cannot be brought to its end is tried again the less often the longer that goes on; at least so often. */
+/** Retries of an end become rarer the longer it fails; the longest interval. */
 const RETRY_MS_MAX = 600_000;
-/** What is said of a message that nobody adds to any longer. */
+/** The reason of an abandoned message. */
 const ABANDONED = "abandoned";
 
-/** What a sweep needs beside the context of commands. */
 interface SweepOptions extends Pick<Env, "log"> {
   /** Whether there may be messages at all. */
   readonly isNeeded: () => boolean;
@@ -102,13 +100,13 @@ interface Seen {
   readonly since_ms: number;
   /** When it was first seen to end, and when it ended by its record. */
   readonly ended?: { readonly seen_ms: number; readonly at_ms: number } | undefined;
-  /** When it is looked at again. */
+  /** When it is checked again. */
   due_ms: number;
-  /** Whether it was said that two processes died of it. */
+  /** Whether it was reported that two processes died of it. */
   is_told: boolean;
 }
 
-/** Looks after all messages now and then, until it is closed. */
+/** Checks all messages regularly, until it is closed. */
 export class GrowingSweep {
   readonly #context: GrowingContext;
   readonly #options: SweepOptions;
@@ -134,7 +132,7 @@ export class GrowingSweep {
     }, every_ms);
   }
 
-  /** Looks at all that are due. Rejects with `spine-unavailable`. */
+  /** Checks all that are due. Rejects with `spine-unavailable`. */
   async pass(): Promise<void> {
     const { records, stats } = this.#context;
     const keys = await records.sweep();
@@ -144,7 +142,7 @@ export class GrowingSweep {
     for (const key of keys) {
       const name = nameOf(key);
       const { due_ms = 0 } = this.#seen.get(name) ?? {};
-      // Where one of a tenant fails, nobody else waits for its others.
+      // A tenant with a failure does not delay the others.
       const is_due = due_ms <= this.#monotonic_ms() && !failed.has(key.tenant_id);
       const rest_ms = is_due ? await this.#lookOrFail(key, failed) : 0;
       const now_seen = this.#seen.get(name);
@@ -155,13 +153,13 @@ export class GrowingSweep {
     this.#seen = seen;
   }
 
-  /** Looks after nothing more; resolves when what is under way has ended. */
+  /** Stops; resolves when running work has ended. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#running;
   }
 
-  /** As `#look`; never rejects, but takes note of the tenant. */
+  /** As `#look`; never rejects, but records the tenant. */
   async #lookOrFail(key: GrowingKey, failed: Set<string>): Promise<number> {
     try {
       return await this.#look(key);
@@ -174,7 +172,7 @@ export class GrowingSweep {
     }
   }
 
-  /** Ends the message if its time has come; resolves with how long nobody has to look again, in ms. */
+  /** Ends the message if it is due; resolves with the time until the next check, in ms. */
   async #look(key: GrowingKey): Promise<number> {
     const { records, logTime } = this.#context;
     step(AT.growing);
@@ -203,7 +201,7 @@ export class GrowingSweep {
     return 0;
   }
 
-  /** What another process has claimed is its own, or what it died of; the record goes a day after the end. */
+  /** A message claimed by another process is its own, or has killed it; the record is deleted a day after the end. */
   async #lookAtTaken(
     key: GrowingKey,
     found: Found,
@@ -235,7 +233,7 @@ export class GrowingSweep {
     return { ...found.record, ending: { ...ending, taken_by: this.#life } };
   }
 
-  /** This process lives, whatever has failed. Never rejects: it goes on with what is still its own. */
+  /** This process lives, whatever has failed. Never rejects: it continues with what is still its own. */
   async #giveBack(key: GrowingKey): Promise<void> {
     const given = this.#context.records.change(key, (found) => {
       const { ending } = found?.record ?? { ending: null };
@@ -243,7 +241,7 @@ export class GrowingSweep {
       const { taken_by: _, ...rest } = ending;
       return Promise.resolve({ ...found!.record, ending: rest });
     });
-    // The failure before was reported; the sweep comes back to it.
+    // The failure was reported; the sweep returns to it.
     await given.catch(() => {});
   }
 
@@ -269,8 +267,8 @@ export class GrowingSweep {
   }
 
   /**
-   * How long the message may rest, in ms; 0 and less: its time has come. That nothing is added is what this
-   * process has seen itself; an end that is claimed too early by the log's clock is done once all the same.
+   * How long the message may rest, in ms; 0 and less: it is due. This process itself has seen that nothing was added;
+   * an end claimed too early by the log's clock is done once all the same.
    */
   #restOf({ since_ms }: Seen, ending: GrowingRecord["ending"], now_ms: number): number {
     const passed_ms = this.#monotonic_ms() - since_ms;

@@ -1,26 +1,25 @@
-/** What metrics say of growing messages. No behaviour of its own. */
+/** The metrics of growing messages. No behaviour of its own. */
 import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { OUTCOMES } from "./record.ts";
 import type { Outcome } from "./record.ts";
 
-/** Which bound was met. */
+/** The limit that was reached. */
 const BOUNDS = ["message", "room_messages", "tenant_messages", "held"] as const;
-/** One of `BOUNDS`. */
 type Bound = typeof BOUNDS[number];
 
-/** Counts what happens to growing messages on this Shield. */
+/** Counts events of growing messages on this Shield. */
 export interface GrowingStats {
   started(): void;
-  /** Of so many bytes. */
+  /** A piece of so many bytes. */
   piece(size_bytes: number): void;
-  /** Policies hold something of a piece back. */
+  /** Policies hold back a part of a piece. */
   held(): void;
   ended(outcome: Outcome): void;
   bound(bound: Bound): void;
   /** One that two processes have left in the middle is brought to no end. */
   setAside(): void;
-  /** So many grow in all rooms of all tenants. */
+  /** Growing messages in all rooms of all tenants. */
   seen(count: number): void;
 }
 

@@ -1,4 +1,4 @@
-/** When a message that nobody adds to is ended: by what a Shield has seen itself, whatever the clocks say. */
+/** When an abandoned message is ended: by what a Shield has seen itself, whatever the clocks say. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
@@ -75,7 +75,7 @@ async function passTwice(sweep: GrowingSweep, wait: () => void): Promise<void> {
   await sweep.pass();
 }
 
-/** A Shield that dies in the middle of its pass: at the `at`th time that it asks for the time of the log. */
+/** A Shield that dies in the middle of its pass: at the `at`th time that it reads the log's clock. */
 async function dying(context: GrowingContext, at: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let asked = 0;
@@ -98,7 +98,7 @@ Deno.test("a message whose end two processes have died of is set aside; one that
   const at = { started_ms: log_ms, active_ms: log_ms, ending: null };
   await records.change(KEY, () => Promise.resolve({ ...RECORD, ...at, text: "half" }));
   log_ms += IDLE_MS;
-  // Behind two passes and the decision, in the middle of the end.
+  // After two passes and the decision, in the middle of the end.
   await dying(context, 4);
   assert.equal((await records.get(KEY))?.record.ending?.taken_by, undefined);
   log_ms += HOUR_MS;

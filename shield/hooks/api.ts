@@ -1,6 +1,6 @@
 /**
- * `/v1/tenants/{tenant}/hooks…` of the admin listener: sets, shows, pauses, tests and removes hooks, and has dead
- * letters called for again. Whether the caller may is checked before; who calls is `brain/hooks/`.
+ * `/v1/tenants/{tenant}/hooks…` of the admin listener: sets, shows, pauses, tests and removes hooks, and replays dead
+ * letters. The caller is authorized already; `brain/hooks/` calls.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -23,16 +23,16 @@ import type { HookStore, StoredHook } from "./hook_store.ts";
 const FromMs = z.string().regex(/^\d{1,15}$/, { error: "expected a time in Unix ms" })
   .transform(Number).optional();
 const BODY_BYTES = 16_384;
-/** Dead letters and rooms that one answer shows, of each. */
+/** The most dead letters, and rooms, in one answer. */
 const SHOWN = 100;
 
-/** What the routes of hooks act on. */
+/** The dependencies of the functions in this file. */
 export interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly store: HookStore;
   readonly webhooks: Webhooks;
-  /** Throws when there is no such file. */
+  /** Throws if the file does not exist. */
   readonly readTextFile: (path: string) => string;
-  /** Whether some room class of the tenant is durable: without one there is nothing that hooks could be called for. */
+  /** Whether some room class of the tenant is durable: without one no hook can be called. */
   readonly hasLog: (tenant: string) => boolean;
 }
 
@@ -122,7 +122,7 @@ function idOf({ names: { hook = "" } }: AdminCall): string {
   throw new ArqonError("invalid-settings", "hook: expected 1 to 64 of [A-Za-z0-9_~:=-]");
 }
 
-/** What is said of a hook for events whose tenant has no log. */
+/** The note on a hook for events whose tenant has no log. */
 export const NO_LOG =
   "no room class of the tenant is durable, so nothing is stored that it could " +
   "be called for; events wait on the Shields, of too many the oldest go";

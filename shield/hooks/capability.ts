@@ -1,4 +1,4 @@
-/** What hooks bring to a Shield. */
+/** The hooks capability of a Shield. */
 import type { Capability, Running } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { HOOK_ROUTES, NO_LOG } from "./api.ts";
@@ -11,7 +11,7 @@ import { hooksKind } from "./hooks_kind.ts";
 import { tellingRefusals } from "./refusals.ts";
 import { TenantEvents } from "./tenant_events.ts";
 
-/** URLs that are called when something has happened. */
+/** The capability, for a Shield's list. */
 export const HOOKS: Capability = {
   name: "hooks",
   title: "URLs that are called when something has happened",

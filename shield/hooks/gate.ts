@@ -1,7 +1,6 @@
 /**
- * Hooks that are asked before something happens: they allow or deny a connection, a subscription or a publish,
- * after the policies have. Where none is bound, the Overseer's answer goes on as it is, at once. How a call is
- * made is `shared/hooks/call.ts`.
+ * Hooks with `before`: they allow or deny a connection, a subscription or a publish, after the policies. Without one
+ * the Overseer's answer is returned unchanged, at once. `shared/hooks/call.ts` makes calls.
  */
 import { ArqonError, encodeTextMessage, plainEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -22,7 +21,7 @@ import type { Policies } from "../message/gates.ts";
 
 /** The most bytes of an answer. */
 const ANSWER_BYTES = 65_536;
-/** A client may ask again after that. */
+/** A client may retry after that. */
 const RETRY_AFTER_MS = 1_000;
 const NONE_ADDED: readonly HeaderPair[] = [];
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -33,18 +32,18 @@ const Answer = z.looseObject({
   reason: z.string().max(256).default(""),
 });
 
-/** What asking needs of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface HookGateOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
-  /** Reports another configuration; absent: it stays as it is. */
+  /** Changes of the configuration; absent: there are none. */
   readonly reloading?: ConfigChanges | undefined;
-  /** Throws when there is no such file. */
+  /** Throws if the file does not exist. */
   readonly readTextFile: (path: string) => string;
 }
 
-/** One hook that is asked. */
+/** One hook with `before`. */
 interface Gate {
-  /** Tells one setting of the hook from another. */
+  /** Changes with the settings of the hook. */
   readonly text: string;
   readonly hook: HookEntry;
   readonly seats: Seats;
@@ -86,7 +85,7 @@ class Gates {
     options.reloading?.follow(["hooks"], () => this.#renew());
   }
 
-  /** Takes the hooks that are configured now. One that did not change keeps the questions under way. */
+  /** Applies the configured hooks. An unchanged one keeps its running calls. */
   #renew(): void {
     const before = new Map([...this.#gates.values()].flat().map((gate) => [gate.text, gate]));
     const gates = new Map<string, Gate[]>();
@@ -103,7 +102,7 @@ class Gates {
     this.#gates = gates;
   }
 
-  /** The hooks that are asked; undefined: none is. */
+  /** The hooks that apply; undefined: none. */
   of(
     kind: BeforeKind,
     { identity: { tenant_id } }: Caller,
@@ -116,7 +115,7 @@ class Gates {
     return meant.length === 0 ? undefined : meant;
   }
 
-  /** Asks one after the other. Rejects with `policy-rejected` or `policy-fault`. */
+  /** Calls one after the other. Rejects with `policy-rejected` or `policy-fault`. */
   async ask(
     gates: readonly Gate[],
     kind: BeforeKind,
@@ -155,7 +154,7 @@ class Gates {
     throw new ArqonError("policy-rejected", answer.reason === "" ? "" : `: ${answer.reason}`);
   }
 
-  /** Rejects when there is no answer in time that says yes or no. */
+  /** Rejects without an answer in time that allows or denies. */
   async #call(
     { before_timeout_ms, url, ...hook }: HookEntry,
     seats: Seats,
@@ -194,7 +193,7 @@ function messageMember(envelope: ScannedEnvelope): string {
   }`;
 }
 
-/** The Overseer, which asks hooks after its policies; the same one when no hook is ever to be asked. */
+/** The Overseer that calls hooks after its policies; the same object if no hook can ever be called. */
 export function askingHooks(overseer: Policies, options: HookGateOptions): Policies {
   const { config, reloading } = options;
   const is_none = config.hooks.every(({ before }) => before.length === 0);
@@ -230,7 +229,7 @@ export function askingHooks(overseer: Policies, options: HookGateOptions): Polic
         return added;
       })();
     },
-    // Its endpoint is asked about the message, when it is whole.
+    // Its endpoint is called for the message, once it is complete.
     onAppend: overseer.onAppend,
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The hooks of tenants as the admin API sees them: those of the configuration, and those that were set at run
- * time, with what is stored of each. The bucket is opened when it is asked for. Who calls them is `brain/hooks/`.
+ * The hooks of tenants for the admin API: those of the configuration, those set at run time, and their stored state.
+ * The bucket is opened on demand. `brain/hooks/` calls them.
  */
 import { ArqonError } from "@arqon/proto";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
@@ -22,14 +22,14 @@ import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 import { opened } from "../../shared/turns/opened.ts";
 
-/** A hook, and what is stored of it. */
+/** A hook and its stored state. */
 export interface StoredHook {
   readonly hook: AfterHook;
   readonly source: "config" | "tenant";
   readonly document: HookDocument;
 }
 
-/** What a hook has in one room. */
+/** A hook's position in one room. */
 export interface HookRoom extends HookPosition {
   readonly room: string;
 }
@@ -40,7 +40,7 @@ export class HookStore {
   readonly #config: () => readonly AfterHook[];
   readonly #endOf: (tenant_id: string) => Promise<HookPosition | undefined>;
 
-  /** `config` gives the hooks of the configuration in force, `endOf` where the tenant's log ends, if it has one. */
+  /** `config` returns the configured hooks in force, `endOf` the end of the tenant's log, if it has one. */
   constructor(
     spine: Pick<Spine, "keyValue">,
     config: () => readonly AfterHook[],
@@ -58,7 +58,7 @@ export class HookStore {
     return this.#config().filter(({ tenant }) => tenant === tenant_id);
   }
 
-  /** The tenant's hooks, in the order of their ids. */
+  /** The tenant's hooks, sorted by id. */
   async list(tenant_id: string): Promise<StoredHook[]> {
     const bucket = await this.#open();
     const ids = new Set(this.#ofConfig(tenant_id).map(({ id }) => id));
@@ -97,7 +97,7 @@ export class HookStore {
     throw new ArqonError("settings-conflict", `hook ${hook_id} cannot be read`);
   }
 
-  /** Changes what is stored of a hook; with what `change` throws, or the same document, nothing is. */
+  /** Changes a hook's stored state; nothing is written if `change` throws or returns the same document. */
   async change(
     tenant_id: string,
     hook_id: string,
@@ -112,7 +112,7 @@ export class HookStore {
     });
   }
 
-  /** Removes all that is stored of a hook. */
+  /** Removes a hook's stored state. */
   async remove(tenant_id: string, hook_id: string): Promise<void> {
     const bucket = await this.#open();
     await bucket.delete(hookKey(tenant_id, hook_id));
@@ -121,8 +121,8 @@ export class HookStore {
   }
 
   /**
-   * Where a hook that is set anew begins: here and now, however long no Brain has it. Removes what one of that name has
-   * left. Rejects as bucket and log do.
+   * The start of a new hook: the present end of the log, however long no Brain loads the hook. Removes the state of a
+   * former hook with that name. Rejects as bucket and log do.
    */
   async begin(tenant_id: string, hook_id: string): Promise<Pick<HookDocument, "since">> {
     await this.clear(tenant_id, hook_id);
@@ -142,7 +142,7 @@ export class HookStore {
     return (await (await this.#open()).keys(deadKey(tenant_id, hook_id))).length;
   }
 
-  /** Dead letters in the order of their offsets, and how far the hook has come; so many of each at most. */
+  /** Dead letters sorted by offset, and the hook's positions; so many of each at most. */
   async contents(
     tenant_id: string,
     hook_id: string,

@@ -1,4 +1,4 @@
-/** Hooks that a tenant has set, as a kind of its state. Those of the configuration are none of it. */
+/** A tenant's own hooks as a kind of its state. Hooks of the configuration are not part of it. */
 import { ArqonError } from "@arqon/proto";
 import type { Webhooks } from "../../shared/config/automation/hooks.ts";
 import { newSecret } from "../../shared/hooks/signature.ts";
@@ -9,13 +9,13 @@ import type { HookStore } from "./hook_store.ts";
 import { StateHook } from "../settings/document_kinds.ts";
 import type { DocumentKind } from "../settings/document_kinds.ts";
 
-/** What it needs of the process. */
+/** The dependencies and settings of `hooksKind`. */
 export interface HooksKindOptions {
   readonly store: HookStore;
   readonly webhooks: Pick<Webhooks, "tenant_hooks">;
 }
 
-/** The kind. */
+/** Makes the kind from the store of hooks. */
 export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<StateHook> {
   const own = async (tenant_id: string) =>
     (await store.list(tenant_id)).filter(({ source }) => source === "tenant");

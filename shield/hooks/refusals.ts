@@ -1,4 +1,4 @@
-/** Receives what the Overseer refuses, for hooks that are notified of it afterwards. Decides nothing. */
+/** Reports the Overseer's refusals to hooks that subscribe to them. Decides nothing. */
 import { ArqonError } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
 import { isJudged } from "../message/gates.ts";
@@ -9,7 +9,7 @@ import type { Policies } from "../message/gates.ts";
 /** The longest reason that is reported, in UTF-16 units. */
 const REASON_UNITS = 512;
 
-/** The same Overseer; what it refuses is reported where a hook wants it. */
+/** The same Overseer, whose refusals are reported if a hook wants them. */
 export function tellingRefusals(
   overseer: Policies,
   events: Pick<TenantEvents, "isWanted" | "refused">,
@@ -25,7 +25,7 @@ export function tellingRefusals(
       ...{ user_id, issuer, role, connection_id, node_id, at_ms: now() },
     });
   };
-  /** Rejects as `judged` does, and tells that. */
+  /** Rejects as `judged` does, and reports that. */
   const heard = async <T>(
     judged: PromiseLike<T>,
     caller: Caller,

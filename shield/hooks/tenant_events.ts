@@ -1,7 +1,7 @@
 /**
- * Stores for hooks what no room's log has: refusals of policies, and budgets that are used up. Only what some hook
- * of the tenant is called for; so many refusals a second, and so many that wait for their store. What is left out
- * is counted, and told in its place. Who calls the hooks is `brain/hooks/`.
+ * Stores events for hooks that no room's log has: policy refusals, and exhausted budgets. Only events with a hook; a
+ * limited number of refusals per second, and of waiting events. Dropped events are counted, and an entry in their place
+ * has the count. `brain/hooks/` calls the hooks.
  */
 import { bytesFrom } from "../../shared/ids.ts";
 import type { HookEntry } from "../../shared/config/automation/hooks.ts";
@@ -20,31 +20,31 @@ import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
 const SECOND_MS = 1_000;
-/** The first pause after a store that failed, and the longest, in ms. */
+/** The first pause after a failure of the store, and the longest, in ms. */
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
 const TYPES: readonly string[] = TENANT_EVENT_TYPES;
 const utf8 = new TextEncoder();
 
-/** What storing needs of the process. */
+/** The dependencies and settings of `TenantEvents`. */
 export interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Config["webhooks"] };
-  /** Reports another configuration; absent: it stays as it is. */
+  /** Changes of the configuration; absent: there are none. */
   readonly reloading?: ConfigChanges | undefined;
   readonly spine: Pick<Spine, "keyValue">;
 }
 
 interface Waiting {
   readonly event: TenantEvent;
-  /** Two of one key within two minutes are one. */
+  /** Two events with one key within two minutes are one. */
   readonly key?: string;
   readonly stored?: () => void;
 }
 
-/** One tenant here. */
+/** One tenant's queue. */
 interface Held {
   readonly queue: Waiting[];
-  /** Refusals of this second: stored, and left out. */
+  /** Refusals of this second: stored, and dropped. */
   told: number;
   left_out: number;
   working: Promise<void> | undefined;
@@ -56,9 +56,9 @@ export class TenantEvents {
   /** By `tenant type`: of the configuration, and of tenants by the name of their hook. */
   #config: ReadonlySet<string> = new Set();
   readonly #own = new Map<string, readonly string[]>();
-  /** All of `#own`: a message costs one look, however many hooks there are. */
+  /** The union of `#own`: a message costs one lookup, however many hooks there are. */
   #wanted: ReadonlySet<string> = new Set();
-  /** Tenants with a hook for such events, of which there was one. */
+  /** Tenants with a hook for such events, after the first event. */
   readonly #held = new Map<string, Held>();
   readonly #counts = { stored: 0, left_out: 0 };
   #openLog: ((tenant_id: string) => Promise<DurableLog>) | undefined;
@@ -109,7 +109,7 @@ export class TenantEvents {
     );
   }
 
-  /** Whether some hook of the tenant is called for that. */
+  /** Whether some hook of the tenant subscribes to that type. */
   isWanted(tenant_id: string, type: TenantEventType): boolean {
     if (this.#config.size + this.#wanted.size === 0) return false;
     const name = `${tenant_id} ${type}`;
@@ -124,7 +124,7 @@ export class TenantEvents {
     return held;
   }
 
-  /** A policy, or a hook that was asked before, has refused something. */
+  /** A policy, or a hook with `before`, has refused something. */
   refused(tenant_id: string, data: TenantEvent["data"]): void {
     const held = this.#of(tenant_id);
     if (held.told >= this.#options.config.webhooks.refusals_per_second) {
@@ -136,7 +136,7 @@ export class TenantEvents {
     this.#add(tenant_id, held, { event: { type: "policy.refused", data } });
   }
 
-  /** A budget is used up; resolves when that is stored. */
+  /** A budget is exhausted; resolves when that is stored. */
   async exhausted(tenant_id: string, key: string, data: TenantEvent["data"]): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const event = { type: "budget.exhausted", data } as const;
@@ -161,7 +161,7 @@ export class TenantEvents {
     }
   }
 
-  /** With too many that wait the oldest go, and their place says how many. */
+  /** Beyond the limit the oldest are dropped, and an entry in their place has their number. */
   #add(tenant_id: string, held: Held, waiting: Waiting): void {
     const { queue } = held;
     queue.push(waiting);
@@ -205,7 +205,7 @@ export class TenantEvents {
       } catch (error) {
         if (this.#ending.signal.aborted) return;
         if (isFinalRefusal(error)) {
-          // It stands before no other event; the end of the second reports it.
+          // No other event follows it; the end of the second reports it.
           if (queue[0] === next) queue.shift();
           held.left_out += countOf(event);
           if (event.type !== EVENTS_LOST) this.#counts.left_out++;
@@ -247,7 +247,7 @@ function lostEvent(count: number): TenantEvent {
   return { type: EVENTS_LOST, data: { room: null, count } };
 }
 
-/** How many events it stands for. */
+/** How many events it represents. */
 function countOf({ type, data }: TenantEvent): number {
   return type === EVENTS_LOST ? Number(data["count"]) : 1;
 }

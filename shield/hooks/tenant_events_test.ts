@@ -1,4 +1,6 @@
-/** What a Shield stores for hooks: only what is wanted, in order, and with a count in place of the excess. */
+/**
+ * The events that a Shield stores for hooks: only subscribed ones, in order, and with a count in place of the excess.
+ */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { readTenantEvent } from "../../shared/hooks/tenant_event.ts";

@@ -1,4 +1,4 @@
-/** What a request takes as an answer: `Accept` and `Accept-Encoding` (RFC 9110, 12.5). */
+/** The content negotiation of a request: `Accept` and `Accept-Encoding` (RFC 9110, 12.5). */
 import { headerItems } from "../../shared/http1/header_list.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { gzipped } from "./gzip.ts";
@@ -14,13 +14,13 @@ export function isAccepted(list: string, names: readonly string[]): boolean {
   });
 }
 
-/** Whether a request takes gzip by name: `*` alone is what programs say that never decompress. */
+/** Whether a request names gzip: programs that never decompress send `*` alone. */
 export function acceptsGzip({ headers }: Request): boolean {
   return isAccepted(headers.get("accept-encoding") ?? "", ["gzip", "x-gzip"]);
 }
 
 /**
- * An answer whose body is there, compressed where the request takes that and it is worth it. It is made in slices of the
+ * An answer with a complete body, compressed if the request accepts that and it saves bytes. Made in slices of the
  * tenant, whose readers may all wait for the same body.
  */
 export async function answerWith(

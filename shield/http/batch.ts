@@ -1,6 +1,6 @@
 /**
- * `POST /v1/messages`: many messages, or one for many rooms, in one request. Each is published and
- * answered as if it had come alone: one that is refused stops none behind it.
+ * `POST /v1/messages`: many messages, or one for many rooms, in one request. Each is published and answered as if it
+ * had come alone: a refused one stops none after it.
  */
 import { ArqonError, decodeClientText, DecodeError, encodeTextAck, jsonItems } from "@arqon/proto";
 import type { Ack, ScannedEnvelope, Uint64 } from "@arqon/proto";
@@ -23,7 +23,7 @@ import { plural } from "../../shared/plural.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 
-/** What batches need of the process. */
+/** The dependencies of the functions in this file. */
 export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "limits"> {
   readonly limits: CommandContext["limits"] & {
     readonly batch_messages: number;
@@ -34,7 +34,7 @@ export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "li
   readonly log: Pick<Logger, "error">;
 }
 
-/** A message that was passed on: to a log, whose answer is awaited, or to the Spine. */
+/** A published message: its log's answer is pending, or the Spine has it. */
 interface Passed {
   readonly stored: Promise<Stored> | undefined;
 }
@@ -132,10 +132,7 @@ async function acknowledged(
   return ack;
 }
 
-/**
- * Counts a refusal as any other. An error that is no refusal is a bug, and is logged without what the
- * client sent.
- */
+/** Counts a refusal as any other. Any other error is a bug, and is logged without the client's data. */
 function refusal(
   { stats, tenants, log }: BatchContext,
   identity: Identity,
@@ -151,8 +148,8 @@ function refusal(
   return { ...EMPTY_ACK, request_id: named, code, reason, message, retry_after_ms };
 }
 
-// What `POST /v1/messages` asks to publish: a list of messages, or one message for many rooms. The
-// whole body is read strictly; a message of a list that makes no sense is refused alone.
+// The body of `POST /v1/messages`: a list of messages, or one message for many rooms. The whole body is parsed
+// strictly; an invalid message of a list is refused alone.
 
 /** One message of a batch. */
 interface BatchItem {

@@ -1,7 +1,6 @@
 /**
- * A command over HTTP: the request becomes the text form of `cmd`, is decoded as a client's own text
- * frame is, and goes the one way that all commands go (`shield/message/command.ts`). Which paths there are is
- * `commands.ts`.
+ * A command over HTTP: the request becomes the text form of `cmd`, is decoded like a client's text frame, and takes the
+ * path of all commands (`shield/message/command.ts`). `commands.ts` has the routes.
  */
 import type { IngressContext } from "../rates/ingress.ts";
 import { createHash } from "node:crypto";
@@ -27,7 +26,7 @@ import type { CommandMember, GivenMembers } from "./members.ts";
 import { httpCaller } from "./route.ts";
 import type { ClientCall, ClientHandler, ClientRoute } from "./route.ts";
 
-/** What commands over HTTP need of the process. */
+/** The dependencies of the functions in this file. */
 export interface CommandContext extends IngressContext {
   readonly path: MessagePath;
   readonly limits: Limits;
@@ -37,14 +36,11 @@ export interface CommandContext extends IngressContext {
   readonly query_token: boolean;
 }
 
-/**
- * The longest name that a caller may give to the holder of a lock; with what is put before it, it is an
- * id.
- */
+/** The longest name of the holder of a lock; with its prefix, it is an id. */
 const HOLDER_UNITS_MAX = 32;
 const DIGEST_UNITS = 16;
 
-/** Runs a command and gives its answer. Rejects as `command` does. */
+/** Runs a command and returns its answer. Rejects as `command` does. */
 export async function runCommand(
   { path, limits, own }: Pick<CommandContext, "path" | "limits" | "own">,
   caller: Caller,
@@ -177,7 +173,7 @@ async function send(
   if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a command");
   const envelope = inRequestTrace(context.path, operation.envelope, request.headers);
   const caller = httpCaller(client, request.headers);
-  // It may wait for a version or for a Brain, at most `command_timeout_ms`; whoever has gone frees its place.
+  // It may wait for a version or for a Brain, at most `command_timeout_ms`; a disconnected client frees its slot.
   gone();
   return ackResponse(await runCommand(context, caller, envelope, holder));
 }

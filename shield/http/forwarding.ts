@@ -1,6 +1,6 @@
 /**
- * Requests of clients without a socket that came to another Shield than the one that has their stream. Such a client
- * receives by its stream and sends by requests, each of which a balancer may give to any Shield.
+ * Requests of clients without a socket at another Shield than the one with their stream. Such a client receives by its
+ * stream and sends by requests, each of which a load balancer may send to any Shield.
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
@@ -15,7 +15,7 @@ const NOTHING = new Uint8Array(0);
 /** The kinds of clients; an older Shield knows the first alone, and does not name it. */
 export type ForwardKind = "frames" | "centrifugo" | "centrifugo-order";
 
-/** Takes a request that came to another Shield. Rejects with the refusal. */
+/** Handles a request from another Shield. Rejects with the refusal. */
 export type TakeForwarded = (
   headers: Readonly<Record<string, string>>,
   body: Uint8Array<ArrayBuffer>,
@@ -34,7 +34,7 @@ export class Forwarding {
     this.#node_id = node_id;
   }
 
-  /** Receives, from now on, what comes to other Shields. Rejects with `spine-unavailable`. */
+  /** Receives forwarded requests from now on. Rejects with `spine-unavailable`. */
   async hear(kind: ForwardKind, take: TakeForwarded): Promise<void> {
     this.#takers.set(kind, take);
     if (this.#is_heard) return;
@@ -44,7 +44,10 @@ export class Forwarding {
     this.#is_heard = true;
   }
 
-  /** Has Shield `node` take a request, and gives what it answers. Rejects with its refusal, and with `not-found` where there is no such Shield. */
+  /**
+   * Forwards a request to Shield `node`, and returns its answer. Rejects with its refusal, and with `not-found` if
+   * there is no such Shield.
+   */
   async forward(
     kind: ForwardKind,
     node: string,
@@ -64,7 +67,7 @@ export class Forwarding {
       const options = { timeout_ms: FORWARD_MS, headers: { ...headers, kind } };
       reply = await this.#spine.request(subject, body, options);
     } catch (error) {
-      // Nobody listens there: the Shield has ended, and the stream with it.
+      // Nobody subscribes there: the Shield has ended, and the stream with it.
       const reason = error instanceof ArqonError ? error.reason : undefined;
       if (reason === "brain-unavailable") throw unknown();
       if (reason !== "command-timeout") throw error;

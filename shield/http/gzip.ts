@@ -1,7 +1,7 @@
 /**
- * Answers as gzip (RFC 1952), in parts that are compressed on their own: a large body in the slices of its tenant, and
- * a stream event by event, so that one compressed event serves all its readers and a reader needs no window. A short
- * event is stored as it is. Who gets gzip is `accepts.ts`.
+ * Answers as gzip (RFC 1952), in parts compressed on their own: a large body in slices of its tenant, and a stream
+ * event by event, so that one compressed event serves all its readers and a reader needs no window. A short event is
+ * not compressed. `accepts.ts` decides who gets gzip.
  */
 import { constants, crc32, deflateRawSync } from "node:zlib";
 import { slice } from "../../shared/turns/slices.ts";
@@ -57,7 +57,7 @@ function stored(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return out;
 }
 
-/** One stream; it knows the sum of what went through it, which stands at its end. */
+/** One stream; its checksum and length are at its end. */
 export class GzipStream {
   readonly #packer: EventPacker;
   #sum = 0;
@@ -67,7 +67,7 @@ export class GzipStream {
     this.#packer = packer;
   }
 
-  /** What a stream begins with. */
+  /** The start of a stream. */
   get head(): Uint8Array<ArrayBuffer> {
     return HEAD;
   }
@@ -79,7 +79,7 @@ export class GzipStream {
     return this.#packer.pack(bytes);
   }
 
-  /** What a stream ends with. */
+  /** The end of a stream. */
   end(): Uint8Array<ArrayBuffer> {
     const out = new Uint8Array(LAST_BLOCK.length + 8);
     const view = new DataView(out.buffer);
@@ -90,7 +90,7 @@ export class GzipStream {
   }
 }
 
-/** A whole body, compressed in slices of the tenant for which it is. */
+/** A whole body, compressed in slices of its tenant. */
 export async function gzipped(
   body: Uint8Array,
   tenant_id: string,

@@ -34,7 +34,7 @@ export type ForeignEntry = (
   remote_ip: string,
 ) => Promise<Response> | undefined;
 
-/** What the client listener needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface HttpContext extends Pick<Env, "log"> {
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly origins: { readonly allowed_origins: readonly string[] };
@@ -45,34 +45,30 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** The routes of everything else that takes a token. */
   readonly api: ClientTable;
-  /** The description of the API, for everybody. */
+  /** The public description of the API. */
   readonly description: () => Response;
-  /** Headers that a page may send beside those of every request. */
+  /** Headers that pages may send beside the common ones. */
   readonly headers: readonly string[];
   /**
-   * Answers what speaks another protocol, without a token of ours; undefined: the request does not. Never
-   * rejects. Absent: nothing does.
+   * Answers another protocol, without a token of ours; undefined: the request has none. Never rejects. Absent: none.
    */
   readonly foreign?: ForeignEntry | undefined;
   /** Tickets, with which a page reads events. */
   readonly ticketed: TicketEntry;
-  /**
-   * Throws when too many requests of the user are under way; the result is disposed of when this one is
-   * answered.
-   */
+  /** Throws if too many requests of the user are running; dispose the result when this one is answered. */
   readonly pending: Pick<PendingRequests, "enter">;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
-  /** Throws when the process can hold no further connection: before any work on a token. */
+  /** Throws if the process can have no further connection: before any work on a token. */
   readonly requireCapacity: () => void;
-  /** Decides who is let in while many clients come; it is asked before any work on a token. */
+  /** Admission during a reconnect storm; called before any work on a token. */
   readonly admission: Admission;
   /** Throws when the user is banned from the tenant, or when that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
   readonly observers: Observers;
 }
 
-/** Answers one request; with `turned_away` by a refusal, whatever it asks for. Never rejects. */
+/** Answers one request; with `turned_away` by a refusal, whatever it is. Never rejects. */
 export async function handleRequest(
   context: HttpContext,
   asked: Request,
@@ -118,8 +114,8 @@ export async function handleRequest(
       request,
       problemResponse(refusal, {
         ...extraHeaders(refusal, url.pathname, methodsOf(context, url.pathname)),
-        // A client that got no socket has no use for the connection, but some clients would keep it.
-        // And one that keeps it while this process drains does not come to another by a balancer.
+        // A client without a socket does not need the connection, but some clients would keep it. And while this
+        // process drains, a kept connection would not move elsewhere through a load balancer.
         ...(upgrade || refusal.reason === "draining" ? { connection: "close" } : {}),
       }),
     );
@@ -153,7 +149,7 @@ async function route(
   const method = readMethod(request);
   if (url.pathname === "/v1/auth/check") {
     requireMethod({ method }, "GET");
-    // This is what an upgrade would have heard, for clients that cannot read its answer.
+    // The refusal of an upgrade, for clients that cannot read its answer.
     context.requireOpen();
     context.requireCapacity();
     context.admission.requireOpen();
@@ -204,7 +200,7 @@ export async function authenticate(
   return await context.authenticator.authenticate(presented.token);
 }
 
-/** The identity of a client that may come in. Rejects as `authenticate` and `requireNotBanned` do. */
+/** The identity of an admitted client. Rejects as `authenticate` and `requireNotBanned` do. */
 async function admitted(
   context: HttpContext,
   request: Request,
@@ -221,7 +217,7 @@ async function admitted(
   return identity;
 }
 
-/** Throws as `requireNotBanned` does, and has it written. */
+/** Throws as `requireNotBanned` does, and records it. */
 function requireEntry(context: HttpContext, identity: Identity, remote_ip: string): void {
   try {
     context.requireNotBanned(identity);
@@ -237,10 +233,7 @@ function describe(identity: Identity): Response {
   return Response.json(body, { headers: { "cache-control": "no-store" } });
 }
 
-/**
- * The method by which a request is answered: HEAD is GET, whose body the listener leaves out (RFC 9110,
- * 9.3.2).
- */
+/** The method that answers a request: HEAD is GET, whose body the listener omits (RFC 9110, 9.3.2). */
 function readMethod({ method }: Pick<Request, "method">): string {
   return method === "HEAD" ? "GET" : method;
 }
@@ -258,7 +251,7 @@ function methodsOf({ api }: Pick<HttpContext, "api">, path: string): readonly st
   return [...api.find(path)?.methods.keys() ?? ["GET"]];
 }
 
-/** The header `Allow` of a path. An upgrade has no answer that HEAD could ask for. */
+/** The header `Allow` of a path. An upgrade has no answer for HEAD. */
 function allowOf(path: string, methods: readonly string[]): string {
   const head = methods.includes("GET") && path !== "/v1/socket" ? ["HEAD"] : [];
   return [...methods, ...head, "OPTIONS"].join(", ");
@@ -273,10 +266,7 @@ function extraHeaders(
   return refusal.reason === "not-a-websocket" ? UPGRADE_HEADERS : {};
 }
 
-/**
- * The refusal for an error. An error that is no refusal is a bug, and is logged without what the client
- * sent.
- */
+/** The refusal for an error. Any other error is a bug, and is logged without the client's data. */
 function refusalOf(context: HttpContext, error: unknown, path: string): ArqonError {
   if (error instanceof ArqonError) return error;
   context.log.error("request failed", {
@@ -289,7 +279,7 @@ function refusalOf(context: HttpContext, error: unknown, path: string): ArqonErr
 /** The headers that a page may send with every request. */
 const PAGE_HEADERS = ["authorization", "content-type", "if-none-match"];
 
-/** What OPTIONS answers: the methods of the path, and a page what it may send (a preflight). */
+/** The answer to OPTIONS: the methods of the path, and for a page the allowed headers (a preflight). */
 function options(
   { headers }: HttpContext,
   request: Request,
@@ -311,7 +301,7 @@ function options(
   });
 }
 
-/** Lets pages of an allowed origin read every answer, refusals included. */
+/** Allows pages of an allowed origin to read every answer, refusals included. */
 function withCors(context: HttpContext, request: Request, response: Response): Response {
   const origin = request.headers.get("origin");
   if (origin === null || !isOriginAllowed(origin, context.origins.allowed_origins)) return response;

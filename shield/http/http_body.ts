@@ -1,12 +1,9 @@
-/**
- * The body of a client's HTTP request: its type, its bytes within bounds, its text. What it means is
- * not known here.
- */
+/** The body of a client's HTTP request: its type, its bytes within limits, its text. Knows no content. */
 import { ArqonError } from "@arqon/proto";
 import { slice } from "../../shared/turns/slices.ts";
 
 const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
-/** What is smaller costs less than waiting for a slice; in bytes. */
+/** A smaller body costs less than waiting for a slice; in bytes. */
 const SLICED_BYTES = 1_024;
 /** Longest content type that a refusal repeats, in UTF-16 units. */
 const SHOWN_UNITS = 100;
@@ -38,8 +35,8 @@ function wrongType(type: string, right: string): ArqonError {
 
 /**
  * Reads a body and counts its bytes, since a Content-Length may lie or be absent; work on a large one then waits for
- * the tenant's slice. Rejects with `too-large` (413), with `unsupported-media-type` (415) for one that is compressed,
- * which nobody would unpack, and with `malformed-body` for a body that ends early.
+ * the tenant's slice. Rejects with `too-large` (413), with `unsupported-media-type` (415) for a compressed one, and
+ * with `malformed-body` for a body that ends early.
  */
 export async function readBody(
   request: Request,
@@ -82,9 +79,8 @@ export function bodyText(body: Uint8Array): string {
 }
 
 /**
- * Joins the text of one JSON object to members that come first: `start` is the beginning of an object
- * without its end. Throws `malformed-body`, with an example of what is right, for a text that does not
- * begin as an object; whether the rest is JSON is left to its reader.
+ * Prepends members to the text of a JSON object: `start` is the beginning of an object without its end. Throws
+ * `malformed-body`, with a valid example, for a text that does not begin as an object; the reader checks the rest.
  */
 export function objectWith(start: string, text: string, example: string): string {
   const rest = /^[ \t\r\n]*\{([^]*)$/.exec(text)?.[1];

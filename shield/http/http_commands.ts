@@ -1,6 +1,6 @@
 /**
- * Every command that has a path of its own over HTTP: which command it is, and what it takes. This is
- * only the table; how a request becomes the command is `command_call.ts`.
+ * The table of commands with a path of their own over HTTP, and their members. `command_call.ts` turns a request into
+ * the command.
  */
 import type { ClientRoute } from "./route.ts";
 import { DATA, HOLDER, READ, WRITE } from "./members.ts";
@@ -26,8 +26,8 @@ export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
 }
 
 /**
- * The room in which bans of the whole tenant are announced when no room is named. It is a room like any
- * other: such bans need a grant for it, and its subscribers learn of them.
+ * The room of bans of the whole tenant if no room is named. It is a room like any other: such bans need a grant for it,
+ * and its subscribers are notified.
  */
 export const TENANT_ROOM = "~tenant";
 

@@ -1,7 +1,6 @@
 /**
- * The description of the HTTP API of the client listener (OpenAPI 3.1), as `GET /v1/openapi.json` gives
- * it there. It is made of the tables of routes, `own_routes.ts` and `commands.ts`; the schemas of answers
- * are `openapi_answers.ts`.
+ * The description of the client listener's HTTP API (OpenAPI 3.1), for `GET /v1/openapi.json`. Made from the tables of
+ * routes, `own_routes.ts` and `commands.ts`; `openapi_answers.ts` has the schemas of answers.
  */
 import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, RefusalWords, Schema } from "../openapi/openapi_parts.ts";
@@ -57,7 +56,7 @@ function partsOf(template: string): Parameter[] {
   return templateNames(template).flatMap((name) => PARTS[name] ?? []);
 }
 
-/** What a capability says of its routes. */
+/** A capability's description of its routes. */
 type Described = Pick<ClientSide, "described" | "tags">;
 
 function paths(sides: readonly Described[]): Record<string, Record<string, Schema>> {

@@ -1,6 +1,6 @@
 /**
- * `POST /v1/rooms/{room}/messages`: the HTTP twin of PUB for backends. JSON or Protobuf body, the
- * same pipeline and the same codes; the body is bounded while it is read.
+ * `POST /v1/rooms/{room}/messages`: the HTTP counterpart of PUB for backends. JSON or Protobuf body, the same pipeline
+ * and the same codes; the body is limited while it is read.
  */
 import { ArqonError, decodeClientText, encodeTextAck, scanEnvelope, writeAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";

@@ -1,7 +1,6 @@
 /**
- * What a command over HTTP takes besides its path: members of a JSON body, or parameters of the query
- * with the same names. They are read strictly. What they become is `command_call.ts`; the API's
- * description is made from them, too.
+ * The inputs of a command over HTTP besides its path: members of a JSON body, or query parameters with the same names,
+ * parsed strictly. `command_call.ts` uses them; the API's description lists them.
  */
 import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import { STRANGERS } from "../../shared/turns/slices.ts";
@@ -9,12 +8,10 @@ import { ID, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { bodyText, readBody, requireJson } from "./http_body.ts";
 
-/** A member that a command may be given. */
+/** A member of a command. */
 export interface CommandMember {
   readonly name: string;
-  /**
-   * What the member belongs to: the command's data, the command itself, or the holder of a lock.
-   */
+  /** Where the member goes: the command's data, the command itself, or the holder of a lock. */
   readonly of: "data" | "command" | "holder";
   readonly description: string;
   readonly schema: Schema;
@@ -59,7 +56,7 @@ const EXPECT_VERSION = of(
 );
 const COMMAND_ID = of("command", "command_id", "makes a repetition harmless", FIELD);
 
-/** The holder of the lock, or whoever takes it. */
+/** The holder of the lock, or its next one. */
 export const HOLDER = of("holder", "holder_id", "your name for who holds the lock", {
   ...ID,
   pattern: "^[A-Za-z0-9_~:=-]{1,32}$",
@@ -93,7 +90,7 @@ export const DATA = {
   after: of("data", "after", "`next` of the page before", { ...FIELD, minLength: 1 }),
 } as const satisfies Readonly<Record<string, CommandMember>>;
 
-/** The most members of a request; no path knows so many. */
+/** The most members of a request; no path has so many. */
 const MEMBERS_MAX = 32;
 const DIGITS = /^[0-9]{1,20}$/;
 
@@ -167,7 +164,7 @@ export function memberTexts(text: string): Map<string, string> {
   );
 }
 
-/** Rejects with `malformed-body` when a request whose members are in the query has a body as well. */
+/** Rejects with `malformed-body` if a request with members in the query also has a body. */
 export async function refuseBody(request: Request): Promise<void> {
   if (request.body === null) return;
   const { length } = await readBody(request, 1, STRANGERS).catch(() => ({ length: 1 }));

@@ -18,10 +18,10 @@ import type { HttpContext } from "./http.ts";
 const UNDER_WAY_MAX = 1_024;
 /** Shields share the requests. */
 const QUEUE = "arqon-api";
-/** Headers of the transport, and what belongs to browsers. */
+/** Headers of the transport and of browsers. */
 const LEFT_OUT = /^(nats-|origin$|host$|connection$|content-length$)/i;
 
-/** What a verb is over HTTP; a query comes as the members of a JSON object. */
+/** The HTTP method of a verb; a query comes as the members of a JSON object. */
 const VERBS: Readonly<Record<string, { readonly method: string; readonly path: string }>> = {
   publish: { method: "POST", path: "messages" },
   history: { method: "GET", path: "messages" },
@@ -78,7 +78,7 @@ async function respondTo(http: HttpContext, message: SpineMessage): Promise<Resp
     if (identity.tenant_id !== asked.tenant_id) {
       throw new ArqonError("tenant-mismatch", `the subject is of tenant ${asked.tenant_id}`);
     }
-    // The token's owner has been asked for.
+    // The token's owner has been authenticated.
     const authenticator = { authenticate: () => Promise.resolve(identity) };
     return await handleRequest({ ...http, authenticator }, request, "");
   } catch (error) {

@@ -1,6 +1,4 @@
-/**
- * Schemas of what the HTTP API of the client listener takes and answers. Paths are `http_openapi.ts`.
- */
+/** Schemas of requests and answers in the client listener's HTTP API. `http_openapi.ts` has paths. */
 import { BOOLEAN, COUNT, ID, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
@@ -17,7 +15,7 @@ export const ackOf = (result: Schema, ...optional: string[]): Schema =>
     "offset",
   ]);
 
-/** What the ACK of a message has as its result when it was asked for. */
+/** The result in a message's ACK, if requested. */
 export const RECEIPT: Schema = object({
   receipt: { ...TEXT, description: "signed promise of an entry in the room's transparency log" },
 });
@@ -51,7 +49,7 @@ const EVENT = {
 const all = (properties: Readonly<Record<string, Schema>>): readonly string[] =>
   Object.keys(properties);
 
-/** The schema without members that it does not name: what clients send is read strictly. */
+/** The schema without unknown members: clients' requests are parsed strictly. */
 const only = (schema: Schema): Schema => ({ ...schema, additionalProperties: false });
 
 /** One message to the room of the path. */
@@ -77,7 +75,7 @@ export const BATCH: Schema = {
 };
 
 const LOCK = object({ holder: TEXT, connection_id: TEXT, until_ms: UNIX_MS, fence: COUNT });
-/** Members of the answers to reads that asked for events. */
+/** Members of answers with events. */
 const EVENTS = { events: list({ type: "object" }), truncated: BOOLEAN };
 const MEMBER = object({ connection_id: TEXT, user_id: TEXT, meta: ANY, joined_ms: UNIX_MS });
 const BAN = object({

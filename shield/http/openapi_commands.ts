@@ -1,4 +1,4 @@
-/** What a command with a path of its own says of itself, from the members that it takes. */
+/** The description of a command with a path of its own, from its members. */
 import { inQuery, ref } from "../openapi/openapi_parts.ts";
 import type { DescribedBody } from "../openapi/openapi_parts.ts";
 import type { CommandRoute } from "./http_commands.ts";

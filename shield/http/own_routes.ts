@@ -1,6 +1,6 @@
 /**
- * The routes of the client listener that are no command with a path of their own, and what each says
- * of itself. Who answers them is `start.ts`; those of commands are `commands.ts`.
+ * The routes of the client listener that are not single commands, with their descriptions. `start.ts` has the handlers;
+ * `commands.ts` the routes of commands.
  */
 import { ID, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import { ackOf, BATCH, COMMAND, MESSAGE, RECEIPT } from "./openapi_answers.ts";

@@ -1,7 +1,6 @@
 /**
- * Bounds how many HTTP requests of one user are under way: as many as one connection may have
- * operations. A request that waits for a version or for a slow Brain takes memory here, which rates
- * (`http_rates.ts`) do not bound.
+ * Limits the running HTTP requests of one user: the same as the operations of a connection. A request that waits for a
+ * version or for a slow Brain takes memory here, which rates (`http_rates.ts`) do not limit.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
@@ -13,19 +12,19 @@ const RETRY_MS = 100;
 /** The place of one request, until it is disposed of. */
 export interface PendingPlace extends Disposable {
   /**
-   * The client has gone: its place is free, though what it asked for may not have ended yet. As many as a user may
-   * have under way may end so; one more keeps its place until then.
+   * The client has disconnected: its slot is free, though the work may not have ended. As many abandoned requests as a
+   * user may have running ones are allowed; another one keeps its slot until its end.
    */
   abandon(): void;
 }
 
-/** What one user has under way: requests, and those of them whose client has gone. */
+/** One user's running requests, and those whose client has disconnected. */
 interface UserRequests {
   pending: number;
   abandoned: number;
 }
 
-/** Requests under way, by user. */
+/** Running requests, by user. */
 export class PendingRequests {
   readonly #limits: { readonly pending_operations: number };
   readonly #stats: Pick<ShieldStats, "pending_operations">;

@@ -1,4 +1,4 @@
-/** Makes the trace of an HTTP request the trace of its message. What is traced is `traces.ts`. */
+/** Makes the trace of an HTTP request the trace of its message. `traces.ts` decides what is traced. */
 import type { ScannedEnvelope } from "@arqon/proto";
 import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { MessagePath } from "../message/pipeline.ts";

@@ -9,7 +9,7 @@ import type { OperationOptions, RouteAbout } from "../openapi/openapi_parts.ts";
 import { templateNames, templateShape } from "../../shared/path_template.ts";
 import { policyHeaders } from "../auth/request_headers.ts";
 
-/** One request of a client whose token was good. */
+/** One request of an authenticated client. */
 export interface ClientCall {
   readonly request: Request;
   readonly client: Client;
@@ -17,8 +17,7 @@ export interface ClientCall {
   /** Parts of the path by their names in the template, decoded and otherwise unchecked. */
   readonly names: Readonly<Record<string, string>>;
   /**
-   * For a handler that waits, once the body is read: aborted when the client has gone, whose place among the
-   * requests under way is free then.
+   * For a handler that waits, once the body is read: aborted when the client has disconnected, whose slot is then free.
    */
   readonly gone: () => AbortSignal;
 }
@@ -35,7 +34,7 @@ export interface DescribedRoute {
   /** The path's template, for example `/v1/rooms/{room}/state/{key}`. */
   readonly template: string;
   readonly about: ClientAbout;
-  /** Connections that are told to move are served on meanwhile, and so is this path. */
+  /** Connections that are told to move are served meanwhile, and so is this path. */
   readonly while_draining?: true;
 }
 
@@ -44,7 +43,7 @@ export interface ClientRoute extends DescribedRoute {
   readonly answer: ClientHandler;
 }
 
-/** What the table has for one path. */
+/** The table's entry for one path. */
 export interface FoundPath {
   /** The methods of the path, at least one. */
   readonly methods: ReadonlyMap<string, ClientHandler>;
@@ -61,7 +60,7 @@ interface CompiledPath {
   readonly methods: Map<string, ClientHandler>;
 }
 
-/** The routes, looked up by path. */
+/** The routes, by path. */
 export class ClientTable {
   readonly #paths = new Map<string, CompiledPath>();
 
@@ -106,7 +105,7 @@ export function decodedPart(name: string, encoded: string): string {
   }
 }
 
-/** The caller as policies see it: all requests of one user look like those of one connection. */
+/** The caller for policies: all requests of one user look like those of one connection. */
 export function httpCaller(client: Client, headers: Headers): Caller {
   const connection_id = `http:${client.identity.user_key}`;
   return { ...client, connection_id, request_headers: policyHeaders(headers) };

@@ -1,4 +1,4 @@
-/** The HTTP API of the client listener, put together. What each route does is in the other files. */
+/** Assembles the HTTP API of the client listener. The other files have the routes. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -14,16 +14,16 @@ import { OWN_ROUTES } from "./own_routes.ts";
 import { ClientTable } from "./route.ts";
 import type { ClientRoute } from "./route.ts";
 
-/** What the HTTP API needs of the process. */
+/** The dependencies and settings of `startClientApi`. */
 export interface ClientApiOptions extends Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "limits" | "auth" | "sse" | "server">;
   readonly spine: Pick<Spine, "keyValue" | "request" | "subscribe" | "flush">;
 }
 
-/** What the client listener has beside sockets. */
+/** The client listener beside sockets. */
 export interface ClientApi {
   readonly api: ClientTable;
-  /** Who a ticket is, in place of a token. */
+  /** The owner of a ticket, in place of a token. */
   readonly ticketed: TicketEntry;
 }
 

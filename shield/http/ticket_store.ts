@@ -1,6 +1,6 @@
 /**
- * Tickets: who may read which rooms as events, once and within seconds, in place of a token that must not
- * are in a URL. They lie in a bucket that all Shields share; who asks for one is `tickets.ts`.
+ * Tickets: one-time permissions to read some rooms as events within seconds, in place of a token, which must not be in
+ * a URL. In a bucket that all Shields share; `tickets.ts` issues them.
  */
 import { hash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
@@ -15,13 +15,13 @@ import type { Identity } from "../auth/identity.ts";
 const SECRET_BYTES = 32;
 /** When it ends, in base 36, then the secret. */
 const TICKET = /^([0-9a-z]{1,11})\.([A-Za-z0-9_-]{43})$/;
-/** A process has seen a ticket for so long beyond its time before it deletes it: its clock may be wrong. */
+/** How long a process sees an expired ticket before it deletes it: its clock may be wrong. */
 const SWEEP_AFTER_MS = 60_000;
 /** The least time between two sweeps of one Shield. */
 const SWEEP_EVERY_MS = 60_000;
 const NOTHING = new Uint8Array(0);
 
-/** What tickets need of the process. */
+/** The dependencies and settings of `TicketStore`. */
 export interface TicketStoreOptions extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "keyValue">;
   /** How long a ticket is good. */
@@ -33,7 +33,7 @@ export interface TicketStoreOptions extends Pick<Env, "now" | "random"> {
   readonly monotonic_ms?: () => number;
 }
 
-/** A ticket, as whoever asked for it receives it. */
+/** A ticket for its owner. */
 export interface Ticket {
   readonly ticket: string;
   /** Unix ms. */
@@ -93,8 +93,8 @@ export class TicketStore {
   }
 
   /**
-   * Takes a ticket; from then on it is none. Rejects with `ticket-invalid` (401) for one that was taken,
-   * is over, or never was, and as the Spine does.
+   * Redeems a ticket once. Rejects with `ticket-invalid` (401) for one that was redeemed, has expired, or never
+   * existed, and as the Spine does.
    */
   async redeem(ticket: string): Promise<Identity> {
     const [, end = "", secret = ""] = TICKET.exec(ticket) ?? [];
@@ -105,7 +105,7 @@ export class TicketStore {
     const entry = await bucket.get(key);
     if (entry === undefined) throw invalid();
     try {
-      // Of all who take it at once, on whatever Shield, one makes this.
+      // Of all concurrent redeemers, on any Shield, one succeeds.
       await bucket.update([...key, "taken"], NOTHING, 0);
     } catch (error) {
       throw isConflict(error) ? invalid() : error;
@@ -145,7 +145,7 @@ export class TicketStore {
     for (const [user, ends] of this.#made) {
       if ((ends.at(-1) ?? 0) <= now_ms) this.#made.delete(user);
     }
-    // What is left stays until the next sweep, of this Shield or another.
+    // The rest stays until the next sweep, of this Shield or another.
     this.#sweepBucket(bucket, now_ms).catch(() => {});
   }
 
@@ -170,7 +170,6 @@ export class TicketStore {
   }
 }
 
-/** What readers with tickets need of the process. */
 interface StartedTickets<R> {
   readonly tickets: TicketStore;
   readonly requireNotRevoked: R;
@@ -194,7 +193,7 @@ export function startTickets<R>(
   };
 }
 
-/** Nobody who reads the bucket gets a ticket out of it: it has the digest of the secret. */
+/** Readers of the bucket cannot get a ticket from it: it has the digest of the secret. */
 function keyOf(expires_ms: number, secret: string): KvKey {
   return [expires_ms.toString(36), hash("sha256", secret, "hex")];
 }

@@ -1,4 +1,4 @@
-/** Tickets on a real Spine: good once, whoever takes them at once and wherever, and not for long. */
+/** Tickets on a real Spine: valid once, for any concurrent redeemers anywhere, and for a short time. */
 import assert from "node:assert/strict";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -91,7 +91,7 @@ Deno.test("expired entries leave the bucket", async () => {
   await store.issue(ANN, ["a"]);
   const bucket = await test.spine.keyValue("ARQON_TICKETS");
   assert.equal((await bucket.keys()).length, 2);
-  // The first sweep sees what there is, the second one knows for how long.
+  // The first sweep sees what exists, the second one knows its age.
   clock.pass(61_000);
   await store.issue(ANN, ["a"]);
   clock.pass(200_000);

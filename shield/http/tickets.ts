@@ -1,7 +1,4 @@
-/**
- * `POST /v1/tickets`: a ticket for a page whose `EventSource` can set no header. What a ticket is and
- * where it lies is `ticket_store.ts`.
- */
+/** `POST /v1/tickets`: a ticket for a page whose `EventSource` can set no header. `ticket_store.ts` stores it. */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
@@ -20,7 +17,7 @@ import type { TicketStore } from "./ticket_store.ts";
 const EVENT_PATHS = /^\/v1\/(?:rooms\/[^/]+\/)?events$/;
 const BODY_BYTES_MAX = 131_072;
 
-/** What the route of tickets needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface TicketsContext {
   readonly tickets: Pick<TicketStore, "issue">;
   readonly rates: Pick<HttpRates, "take">;
@@ -51,7 +48,7 @@ async function answer(context: TicketsContext, call: ClientCall): Promise<Respon
   return Response.json(ticket, { headers: { "cache-control": "no-store" } });
 }
 
-/** The rooms of a body. Throws what is wrong with it, 400. */
+/** The rooms of a body. Throws 400, naming the fault. */
 function roomsOf(text: string, rooms_max: number): string[] {
   const members = objectText(text);
   for (const name of members.keys()) {
@@ -70,7 +67,7 @@ function roomsOf(text: string, rooms_max: number): string[] {
 
 const isText = (value: unknown) => typeof value === "string";
 
-/** What identifies the reader of a ticket. */
+/** The parts of a ticket's owner. */
 export interface TicketEntry extends Pick<Env, "now"> {
   readonly tickets: Pick<TicketStore, "redeem">;
   /** Throws `token-revoked` when the token of the identity was revoked meanwhile. */

@@ -1,4 +1,4 @@
-/** What journal brings to a Shield. */
+/** The journal capability of a Shield. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Env } from "../../shared/env.ts";
@@ -20,18 +20,17 @@ import { QUOTA_KEYS, RATE_KEYS } from "../rates/rates.ts";
 import { JOURNAL_ROUTES } from "./admin/api.ts";
 import { linesOf } from "./admin/read.ts";
 
-/** How long the end of the process waits until the last blocks are stored, in ms. */
+/** How long closing waits for the last blocks, in ms. */
 const CLOSE_MS = 5_000;
-/** A decision is written so much later than it was asked for, at most: a policy may take a while. */
+/** The most time between the start of a decision and its record: a policy may take a while. */
 const IN_DECISION_MS = 1_000;
 
-/** What the journal needs of the process. */
 interface JournalStart
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "journal" | "platform" | "policy" | "limits" | "quota">;
   readonly classes: Pick<RoomClasses, "of">;
   readonly settings?: TermsParts["settings"];
-  /** The mirror's rules; absent: nothing is mirrored. */
+  /** The mirror's rules; absent: no mirror. */
   readonly mirror?: TermsParts["mirror"];
   readonly life: Pick<OwnLife, "begin" | "lives" | "node_id" | "began_ms">;
 }
@@ -39,19 +38,18 @@ interface JournalStart
 /** A running journal. */
 interface StartedJournal {
   readonly journal: Journal;
-  /** For its admin API: its store and keys, for those who read. */
+  /** For its admin API: its store and keys, for readers. */
   readonly admin: {
     readonly place: JournalPlace;
     readonly node_id: string;
     readonly log: Logger;
   };
-  /** Puts into force what the configuration says now of what is written. */
+  /** Applies the journal settings of the current configuration. */
   renew(): void;
-  /** Stores what is queued, then ends; decisions are taken until then. Never rejects. */
+  /** Stores what is queued, then ends; decisions are accepted until then. Never rejects. */
   close(): Promise<void>;
 }
 
-/** Starts the journal. */
 function startJournal(start: JournalStart): StartedJournal {
   const { config, registry, node_id, now, monotonic_ms, classes } = start;
   const { fuel_limit } = config.platform.overseer;
@@ -70,7 +68,7 @@ function startJournal(start: JournalStart): StartedJournal {
     now,
     monotonic_ms,
   });
-  // Without a decision there is nothing that could be missing.
+  // Without a decision nothing can be missing.
   let living: LivingPart | undefined;
   totals.register(registry, () => queue.bytes, () => place.keys_held, () => place.unkept);
   const rules = new JournalRules(config.journal);
@@ -96,7 +94,7 @@ function startJournal(start: JournalStart): StartedJournal {
   };
 }
 
-/** What is written, and what every decision depends on. */
+/** The live keys: what is written, and what every decision depends on. */
 const KEYS: readonly LiveKey[] = [
   ...RATE_KEYS,
   ...QUOTA_KEYS,
@@ -107,7 +105,7 @@ const KEYS: readonly LiveKey[] = [
   "journal.tenants",
 ];
 
-/** What was decided about messages. */
+/** The journal of decisions about messages. */
 export const JOURNAL: Capability<StartedJournal> = {
   name: "journal",
   title: "what was decided about messages",

@@ -1,7 +1,6 @@
 /**
- * The journal as the paths of a Shield see it: a note is begun with an operation, filled while it is decided, and
- * written when it is. Where nothing is written, no note is made and nobody asks further. Blocks and the store
- * are `queue.ts`.
+ * The journal for the message paths of a Shield: a note starts with an operation, is filled while it is decided, and
+ * written with the decision. If nothing is to be written, no note is made. `queue.ts` has blocks and the store.
  */
 import { createHash } from "node:crypto";
 import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
@@ -23,21 +22,21 @@ import type { JournalQueue } from "./queue.ts";
 import type { TermsOf } from "./terms.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** A larger payload is written as its hash, so that every block stays small. */
+/** A larger payload is recorded as its digest, so that every block stays small. */
 const KEPT_PAYLOAD_BYTES = 131_072;
-/** The most characters of what a client may choose freely and no check has bounded yet. */
+/** The most characters of a client's text that no check has limited yet. */
 const TEXT_CHARACTERS = 256;
 
 const UUID_TEXT = 36;
 const decoder = new TextDecoder();
 
-/** What an operation is about, beside its caller. */
+/** An operation, beside its caller. */
 interface Noted {
   readonly hook: JournalRecord["hook"];
   readonly room_id: string;
-  /** The message, where it is about one. */
+  /** The message, if any. */
   readonly envelope?: ScannedEnvelope;
-  /** When it was asked, Unix ms. */
+  /** The start of the decision, Unix ms. */
   readonly time_ms: number;
 }
 
@@ -46,7 +45,7 @@ class Note implements Noting {
   readonly rule: JournalRule;
   readonly caller: Caller;
   readonly #about: Noted;
-  /** The payload as the sender sent it: a policy may replace that of the envelope. */
+  /** The sender's payload: a policy may replace that of the envelope. */
   readonly #data: Uint8Array | undefined;
   #time_ms: number;
   #chain: readonly PolicyBinding[] | undefined;
@@ -79,7 +78,7 @@ class Note implements Noting {
     version: number,
     violation: NonNullable<JournalRecord["schema"]>["violation"] | undefined,
   ): void {
-    // A payload that a policy has put in its place is checked, too: a violation of either stays.
+    // A policy's replacement is checked, too: a violation of either stays.
     if (violation === undefined && this.#schema !== null) return;
     this.#schema = { id, version, violation: violation ?? null };
   }
@@ -89,19 +88,19 @@ class Note implements Noting {
     return this.#about;
   }
 
-  /** The routed form of the message: its `X-Twist-ID` is kept where it has no other id. */
+  /** The routed form of the message: its `X-Twist-ID` is kept if it has no other id. */
   stamped(routed: Uint8Array): void {
     const { envelope } = this.#about;
     if (envelope === undefined || envelope.message_id || givenTraceId(envelope)) return;
     const { twist } = idsOf(routed);
     if (twist < 0) return;
-    // A block leaves out what is no UUID.
+    // A block omits an id that is no UUID.
     this.#twist = decoder.decode(routed.subarray(twist, twist + UUID_TEXT));
   }
 
   /**
-   * The entry of the operation: refused with this error, or allowed, with its place in the room's log and the
-   * terms that held.
+   * The entry of the operation: refused with this error, or allowed, with its offset in the room's log and the terms in
+   * force.
    */
   entry(error: unknown, offset: number | undefined, terms?: Terms): JournalEntry {
     const { caller: { identity, connection_id, remote_ip } } = this;
@@ -137,7 +136,7 @@ class Note implements Noting {
     const data = this.#data;
     if (data === undefined) return { form: "none" };
     const { payload } = this.rule;
-    // What a policy took out of a message stands here only where the class asks for it.
+    // A payload that a policy replaced is only recorded if the class requires it.
     const is_replaced = this.#verdict?.outcomes.some(isReplacing) === true;
     if (payload === "reference" && (is_stored || is_replaced)) {
       return { form: "reference", bytes: data.length };
@@ -165,8 +164,8 @@ class Note implements Noting {
   }
 
   /**
-   * What is written of a new payload, base64: `noted` by the policy's thread within its bound, `passed` is what
-   * went on in the end. Undefined: nothing.
+   * The recorded replacement, base64: `noted` by the policy's thread within its limit, `passed` was sent in the end.
+   * Undefined: none.
    */
   #replacement(noted: string | undefined, passed: Uint8Array | undefined): string | undefined {
     const { payload } = this.rule;
@@ -252,28 +251,28 @@ function policyOf(
   };
 }
 
-/** What a journal is made from. */
+/** The parts of the journal. */
 export interface JournalParts extends Pick<Env, "now"> {
   readonly rules: JournalRules;
   readonly classes: Pick<RoomClasses, "of">;
   readonly queue: Pick<JournalQueue, "write">;
-  /** What held beside schema and policies; absent: nobody takes note of it. */
+  /** The terms beside schema and policies; absent: not recorded. */
   readonly terms?: Pick<TermsOf, "of"> | undefined;
 }
 
 /** The journal of one Shield. */
 export class Journal implements Observer, Notes {
   readonly #parts: JournalParts;
-  /** The notes of messages that are not decided yet. */
+  /** The notes of undecided messages. */
   readonly #notes = new WeakMap<ScannedEnvelope, Note>();
-  /** Refusals that are written: a connection reports each of its own again. */
+  /** Recorded refusals: a connection reports each of its own again. */
   readonly #told = new WeakSet<object>();
 
   constructor(parts: JournalParts) {
     this.#parts = parts;
   }
 
-  /** Begins the note of a message or command; undefined when it is not written whatever is decided. */
+  /** Starts the note of a message or command; undefined if it is not recorded in any case. */
   message(caller: Caller, envelope: ScannedEnvelope): Note | undefined {
     const { rules, classes, now } = this.#parts;
     const { room_id } = envelope;
@@ -286,7 +285,7 @@ export class Journal implements Observer, Notes {
     return note;
   }
 
-  /** Begins the note of a SUB, or of a connection. */
+  /** Starts the note of a SUB, or of a connection. */
   operation(
     caller: Caller,
     hook: Exclude<JournalRecord["hook"], "on_message">,
@@ -301,7 +300,7 @@ export class Journal implements Observer, Notes {
     return new Note(rule, caller, { hook, room_id, time_ms: now() });
   }
 
-  /** Keeps the id and time of a message that has them from here, while its bytes are there. */
+  /** Keeps the id and time that this Shield gave a message, while its bytes are available. */
   passed({ envelope, routed, stored }: Readonly<Passed>): void {
     if (stored === undefined) this.#notes.get(envelope)?.stamped(routed);
   }
@@ -310,45 +309,45 @@ export class Journal implements Observer, Notes {
     return this.#notes.has(envelope);
   }
 
-  /** Writes that a message was let through, with its place in the room's log, if it has one. */
+  /** Records that a message was admitted, with its offset in the room's log, if any. */
   confirmed(envelope: ScannedEnvelope, stored: Appended | undefined): void {
     const note = this.#taken(envelope);
     if (note !== undefined) this.allow(note, stored?.offset);
   }
 
-  /** Writes that a command was let through. */
+  /** Records that a command was admitted. */
   answered(_caller: Caller, envelope: ScannedEnvelope): void {
     const note = this.#taken(envelope);
     if (note !== undefined) this.allow(note);
   }
 
-  /** Writes that a message was refused with this error. */
+  /** Records that a message was refused with this error. */
   refused(_caller: Caller, envelope: ScannedEnvelope, error: unknown): void {
     const note = this.#taken(envelope);
     if (note !== undefined) this.deny(note, error);
   }
 
-  /** The note of a message that is decided now. */
+  /** Takes the note of a message that is decided now. */
   #taken(envelope: ScannedEnvelope): Note | undefined {
     const note = this.#notes.get(envelope);
     if (note !== undefined) this.#notes.delete(envelope);
     return note;
   }
 
-  /** Writes that an operation was let through. */
+  /** Records that an operation was admitted. */
   allow(note: Note, offset?: number): void {
     if (note.rule.mode === "all") this.#write(note, undefined, offset);
   }
 
-  /** Writes that an operation was refused. */
+  /** Records that an operation was refused. */
   deny(note: Note, error: unknown): void {
     if (typeof error === "object" && error !== null) this.#told.add(error);
     this.#write(note, error, undefined);
   }
 
   /**
-   * Writes that something of a connection was refused, unless that is written: a frame that nobody could read,
-   * or one too many. `room_id` is "" where it is about none.
+   * Records a refusal on a connection unless it is recorded already: an unreadable frame, or one too many. `room_id` is
+   * "" without a room.
    */
   denied(
     { caller }: Pick<Connection, "caller">,
@@ -361,12 +360,12 @@ export class Journal implements Observer, Notes {
     const room_class = room_id === "" ? undefined : classes.of(caller.identity.tenant_id, room_id);
     const rule = rules.of(room_class);
     if (rule === undefined || !isShared(rule, caller.connection_id)) return;
-    // Not told again, and another one may be refused with the same error: those of rates are shared.
+    // Not marked as recorded: refusals by rate share one error, and another one may follow.
     const note = new Note(rule, caller, { hook: "on_message", room_id, time_ms: now() });
     this.#write(note, error, undefined);
   }
 
-  /** Writes that somebody known was not let in, before there was a connection. */
+  /** Records that a known user was rejected before there was a connection. */
   banned(client: Client, error: unknown): void {
     const caller = { ...client, connection_id: "", request_headers: [] };
     const note = this.operation(caller, "on_connect", "");

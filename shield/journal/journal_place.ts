@@ -1,6 +1,6 @@
 /**
- * Where the journal of this bus is: its store and its keys, opened when they are needed first. Without a
- * journal nothing is opened and nothing is made. Who writes is others' business, and so is who reads.
+ * The store and the keys of this bus's journal, opened on first use. Without a journal nothing is opened or created.
+ * Writers and readers are elsewhere.
  */
 import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -14,27 +14,27 @@ import { opened } from "../../shared/turns/opened.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_SECONDS = 86_400;
-/** How often keys that nothing needs any longer are looked for. */
+/** Interval of the search for unused keys. */
 const SWEEP_MS = 6 * 3_600_000;
 
-/** What the journal's place needs of the process. */
+/** The dependencies and settings of `JournalPlace`. */
 export interface JournalPlaceOptions extends Pick<Env, "log" | "now"> {
   readonly config: {
     readonly journal: Pick<Config["journal"], "log_bytes" | "retention_days" | "keys_held">;
   };
   readonly spine: Pick<Spine, "blocks" | "keyValue" | "onEvent">;
-  /** Absent: the place finds them itself. */
+  /** Absent: opened here. */
   readonly lives?: Pick<Lives, "all"> | undefined;
-  /** The life of this Shield, which is not over. */
+  /** The running incarnation of this Shield. */
   readonly own?: { readonly node_id: string; readonly began_ms: number };
 }
 
-/** The journal's store and keys. What could not be opened is opened by the next who asks. */
+/** The journal's store and keys. A failure to open is retried by the next caller. */
 export class JournalPlace {
   readonly #options: JournalPlaceOptions;
   readonly #lives: Pick<Lives, "all">;
   #keys: Promise<JournalKeys> | undefined;
-  /** `#keys`, once they are there. */
+  /** `#keys`, once they are open. */
   #open_keys: JournalKeys | undefined;
   #sweeps: ReturnType<typeof setInterval> | undefined;
   #is_closed = false;
@@ -46,17 +46,17 @@ export class JournalPlace {
     this.#lives = options.lives ?? new Lives(options.spine);
   }
 
-  /** The oldest that anything in the journal can be, in ms. */
+  /** The retention of the journal, in ms. */
   get max_age_ms(): number {
     return this.#options.config.journal.retention_days * DAY_SECONDS * 1_000;
   }
 
-  /** Keys that are held in memory. */
+  /** Keys in memory. */
   get keys_held(): number {
     return this.#open_keys?.size ?? 0;
   }
 
-  /** Users' parts of blocks that were not written, because there was no room for their keys. */
+  /** Users' sections that were not written, because there was no room for their keys. */
   get unkept(): number {
     return this.#open_keys?.unkept ?? 0;
   }
@@ -69,8 +69,8 @@ export class JournalPlace {
   });
 
   /**
-   * The holes of Shields that ended and had not written all: from when on decisions may be missing, up to the next
-   * start of that node, or now. Rejects with `spine-unavailable`.
+   * The gaps of Shields that ended before writing all: since when decisions may be missing, up to the next start of
+   * that node, or now. Rejects with `spine-unavailable`.
    */
   async silentEnds(tenant: string): Promise<readonly JournalHole[]> {
     const { own, now } = this.#options;
@@ -90,11 +90,11 @@ export class JournalPlace {
     return opening;
   }
 
-  /** Ends what keeps keys current; the store is closed with the Spine. */
+  /** Stops following the keys; the store is closed with the Spine. */
   async close(): Promise<void> {
     this.#is_closed = true;
     clearInterval(this.#sweeps);
-    // What was not opened need not be closed.
+    // Nothing was opened.
     const keys = await this.#keys?.catch(() => undefined);
     keys?.close();
   }
@@ -116,7 +116,7 @@ export class JournalPlace {
   async #sweep(keys: JournalKeys): Promise<void> {
     const { log } = this.#options;
     try {
-      // A key is for good: none is deleted by a clock that was set lately.
+      // Keys are deleted for good: not by a clock that was just set.
       if (!this.#steps.isBelieved()) return;
       const swept = await keys.sweep(this.max_age_ms);
       if (swept > 0) {

@@ -1,4 +1,4 @@
-/** Which refusals of a connection are written, and that each is written once. */
+/** Refusals of a connection are recorded once each. */
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
@@ -32,7 +32,7 @@ function testJournal(config = configOf("refused")): { journal: Journal; written:
 
 Deno.test("journal: refusals for a rate are all written, though they share one error", () => {
   const { journal, written } = testJournal();
-  // As `RateRefusals` gives it to everybody who has to wait as long.
+  // As `RateRefusals` shares it among all that wait as long.
   const shared = new ArqonError("rate-limited", "", { retry_after_ms: 10 });
   for (const id of ["c1", "c1", "c2"]) {
     journal.denied({ caller: callerOf(id) }, "lobby", shared, shared);

@@ -1,4 +1,4 @@
-/** What the journal counts of itself. */
+/** The journal's own metrics. */
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
@@ -10,11 +10,11 @@ export type HoleCause = typeof HOLE_CAUSES[number];
 
 /** The counts of a Shield's journal. */
 export class JournalTotals {
-  /** Decisions that were stored, and those that were not. */
+  /** Decisions stored, and lost. */
   readonly records: { stored: number; lost: number } = { stored: 0, lost: 0 };
   /** Bytes of stored blocks. */
   bytes = 0;
-  /** Stretches without decisions, by cause. */
+  /** Gaps, by cause. */
   readonly holes: Record<HoleCause, number> = {
     "queue-full": 0,
     "storage-full": 0,
@@ -22,7 +22,7 @@ export class JournalTotals {
     unwritable: 0,
   };
 
-  /** Publishes them, once a registry; what is not counted here is read at a scrape. */
+  /** Registers them, once per registry; the other figures are read at a scrape. */
   register(
     registry: Registry,
     queue_bytes: () => number,

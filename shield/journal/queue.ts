@@ -1,7 +1,7 @@
 /**
- * The decisions of a Shield on their way into the store: a bounded number of bytes, shared between tenants, closed
- * in small steps and stored a few blocks at a time. What does not fit, and what the store does not take after
- * some tries, is counted and becomes a hole, which goes with the next block. Nothing here makes a message wait.
+ * The queue of a Shield's decisions before the store: limited in bytes, shared between tenants, encrypted in small
+ * steps and stored a few blocks at a time. What does not fit, and what the store refuses after some retries, is counted
+ * and becomes a gap, which the next block reports. No message waits for it.
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { BlockBuilder, type BlockHole, type BlockOwner } from "../../shared/journal/block.ts";
@@ -17,68 +17,68 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 import { ArqonError } from "@arqon/proto";
 import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 
-/** A block is closed at this size before it is compressed; one more entry always fits. */
+/** A block is closed at this size, before compression; one more entry always fits. */
 const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
-/** The most bytes of one entry; a larger one is left out, and reported as one that did not fit. */
+/** The most bytes of one entry; a larger one is dropped, and reported as one that did not fit. */
 const ENTRY_BYTES = 180_000;
-/** The most blocks that are being closed or stored at a time. */
+/** The most blocks being closed or stored at a time. */
 const UNDER_WAY = 4;
-/** How long closing blocks may keep the thread, in ms. */
+/** How long closing blocks may use the thread, in ms. */
 const SLICE_MS = 1;
-/** The pauses before a block is tried again; after the last it is lost. */
+/** The pauses before retries; after the last the block is lost. */
 const PAUSES_MS = [100, 400, 1_600, 3_200];
 /** The least time between two log lines about lost decisions, in ms. */
 const LOG_MS = 10_000;
 
-/** Series that are remembered, those of tenants who wrote last. */
+/** The most remembered series, least recently used dropped first. */
 const SERIES_MAX = 16_384;
 
-/** What a queue needs of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface QueueOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly owner: Omit<BlockOwner, "tenant">;
-  /** The store and the users' keys; asked again after they could not be had. */
+  /** The store and the users' keys; asked for again after a failure. */
   readonly store: () => Promise<Pick<BlockStore, "append">>;
   readonly keys: () => Promise<Pick<UserKeys, "forWriting">>;
   readonly queue_bytes: number;
   readonly flush_ms: number;
-  /** The pauses before a block is tried again, in ms; absent: 5 s together. Tests wait for less. */
+  /** The pauses before retries, in ms; absent: 5 s together. Tests wait for less. */
   readonly pauses_ms?: readonly number[];
   readonly totals: JournalTotals;
 }
 
-/** Decisions of one tenant that go into one block. */
+/** Decisions of one tenant for one block. */
 interface Block {
   readonly tenant_id: string;
   readonly keeping: JournalKeeping;
   readonly builder: BlockBuilder;
-  /** When it was begun, Unix ms. */
+  /** When it was started, Unix ms. */
   readonly began_ms: number;
-  /** What it counts in the queue. */
+  /** Its bytes in the queue. */
   bytes: number;
   /** The number of its first record, once it is full. */
   first: number;
 }
 
-/** Holes that no block has told yet. */
+/** Gaps that no block has reported yet. */
 interface Untold {
   readonly tenant_id: string;
   readonly keeping: JournalKeeping;
   readonly by_cause: Map<string, BlockHole>;
 }
 
-/** The queue of one process. */
+/** The queue of one process; `write` never waits. */
 export class JournalQueue {
   readonly #options: QueueOptions;
-  /** The blocks that are being filled, by how long they stay and by tenant. */
+  /** The blocks being filled, by retention and tenant. */
   readonly #open = new Map<JournalKeeping, Map<string, Block>>();
   readonly #untold = new Map<string, Untold>();
-  /** Blocks that are not stored, wherever they are. */
+  /** Blocks that are not stored, in any state. */
   readonly #waiting = new Set<Block>();
   #full: Block[] = [];
-  /** The blocks that are being closed or stored. */
+  /** The blocks being closed or stored. */
   readonly #under_way = new Set<Block>();
   readonly #shares: QueueShares;
-  /** The blocks that were stored of each tenant, by what bounds them: they are numbered in the order of storage. */
+  /** The number of stored blocks of each tenant and retention: they are numbered in the order of storage. */
   readonly #series = new BoundedMap<string, { readonly series: number; number: number }>(
     SERIES_MAX,
   );
@@ -96,12 +96,12 @@ export class JournalQueue {
     this.#next = options.now() * 1_000;
   }
 
-  /** How many bytes wait. */
+  /** Queued bytes. */
   get bytes(): number {
     return this.#shares.bytes;
   }
 
-  /** Up to when all decisions are stored, and all holes told, Unix ms. */
+  /** Up to when all decisions are stored, and all gaps reported, Unix ms. */
   get sure_ms(): number {
     let sure_ms = this.#options.now();
     for (const { builder, began_ms } of this.#waiting) {
@@ -113,7 +113,7 @@ export class JournalQueue {
     return sure_ms;
   }
 
-  /** Takes a decision, or makes it a hole. Never throws. */
+  /** Queues a decision, or makes it a gap. Never throws. */
   write(tenant_id: string, keeping: JournalKeeping, entry: JournalEntry): void {
     this.#arm();
     const size = entrySize(entry);
@@ -125,7 +125,7 @@ export class JournalQueue {
     try {
       block.builder.add(entry);
     } catch (error) {
-      // A fault of the bus, which costs this decision alone.
+      // A bug, which costs this decision alone.
       return this.#drop(block, entry, "unwritable", error);
     }
     const before = block.bytes;
@@ -135,8 +135,8 @@ export class JournalQueue {
   }
 
   /**
-   * Stores what is queued, for at most so long; what is left then is lost. Whether everything is stored, or reported as
-   * a hole. Never rejects.
+   * Stores what is queued, for at most so long; the rest is lost. Resolves with whether everything was stored, or
+   * reported as a gap. Never rejects.
    */
   async close(timeout_ms: number): Promise<boolean> {
     this.#flush();
@@ -175,9 +175,9 @@ export class JournalQueue {
     }, this.#options.flush_ms);
   }
 
-  /** Hands on everything that has been collected, and what nobody has received. */
+  /** Queues every open block, and unreported gaps. */
   #flush(): void {
-    // While others wait, holes do too: blocks of them alone would have no bound while the store is unreachable.
+    // While blocks wait, gaps do, too: blocks with gaps alone would have no limit while the store is unreachable.
     if (this.#full.length === 0) {
       for (const { tenant_id, keeping } of this.#untold.values()) this.#block(tenant_id, keeping);
     } else if (this.#untold.size > 0) this.#arm();
@@ -186,7 +186,7 @@ export class JournalQueue {
     }
   }
 
-  /** A block is full: it waits for its turn, under its numbers. */
+  /** A full block is numbered and queued. */
   #fill(block: Block): void {
     const tenants = this.#open.get(block.keeping);
     tenants?.delete(block.tenant_id);
@@ -210,7 +210,7 @@ export class JournalQueue {
     }
   }
 
-  /** The next block of a tenant without another under way: blocks are stored in the order of their numbers. */
+  /** The next block of a tenant without a running one: blocks are stored in the order of their numbers. */
   #takeFull(): Block | undefined {
     const busy = new Set([...this.#under_way].map(({ tenant_id }) => tenant_id));
     const at = this.#full.findIndex(({ tenant_id }) => !busy.has(tenant_id));
@@ -224,7 +224,7 @@ export class JournalQueue {
     return series;
   }
 
-  /** Stores a block, with the tenant's holes. Never rejects. */
+  /** Stores a block, with the tenant's gaps. Never rejects. */
   async #send(block: Block): Promise<void> {
     const { totals, owner, keys, store, pauses_ms = PAUSES_MS } = this.#options;
     const { tenant_id, keeping: { ttl_seconds, max_bytes }, builder } = block;
@@ -281,7 +281,7 @@ export class JournalQueue {
     }
   }
 
-  /** Waits; false when the queue is closed meanwhile. */
+  /** Waits; false if the queue is closed meanwhile. */
   async #pause(pause_ms: number): Promise<boolean> {
     const { signal } = this.#closing;
     await new Promise<void>((resolve) => {
@@ -318,7 +318,7 @@ export class JournalQueue {
     return made;
   }
 
-  /** Takes note of decisions that are missing, for the tenant's next block. */
+  /** Records missing decisions for the tenant's next block. */
   #miss(
     about: Pick<Block, "tenant_id" | "keeping">,
     records: number,
@@ -359,16 +359,16 @@ export class JournalQueue {
 const untoldKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): string =>
   `${tenant_id}\n${keeping.ttl_seconds}\n${keeping.max_bytes}`;
 
-/** The cause of a hole after that refusal. */
+/** The cause of a gap after that error. */
 function causeOf(error: unknown): HoleCause {
   if (isFinalRefusal(error)) return "queue-full";
-  // Also the keys of users may have found no room.
+  // Users' keys may have found no room either.
   const is_full = error instanceof StorageFull ||
     (error instanceof ArqonError && error.reason === "log-unavailable");
   return is_full ? "storage-full" : "unavailable";
 }
 
-/** About the bytes of an entry, from above but for texts of more than a byte a character. */
+/** An upper bound of an entry's bytes, except for texts with more than a byte per character. */
 function entrySize(entry: JournalEntry): number {
   const { payload, policies, message, schema, room, type, content_type } = entry;
   let size = 256 + message.length + room.length + type.length + content_type.length +
@@ -385,7 +385,7 @@ function violationSize({ id, violation }: NonNullable<JournalEntry["schema"]>): 
 
 function policySize(policy: JournalEntry["policies"][number]): number {
   const { reads, writes, logs, added_headers, reason, detail, payload } = policy;
-  // A new payload is base64 here, and bytes in a block.
+  // A replaced payload is base64 here, and bytes in a block.
   let size = 128 + reason.length + detail.length + (payload?.length ?? 0) * 3 / 4;
   for (const { name, value, key } of reads) {
     size += name.length + (value?.length ?? 0) + (key?.length ?? 0);
@@ -396,13 +396,13 @@ function policySize(policy: JournalEntry["policies"][number]): number {
   return size;
 }
 
-/** A tenant alone has this many parts of the queue, and one is left for who comes next. */
+/** A single tenant may use this many parts of the queue; one is left for the next. */
 const PARTS = 4;
 
-/** The bytes that are held, by tenant. */
+/** Queued bytes by tenant. */
 export class QueueShares {
   readonly #bytes_max: number;
-  /** Of tenants that hold something. */
+  /** Tenants with queued bytes. */
   readonly #of = new Map<string, number>();
   #bytes = 0;
 
@@ -410,18 +410,18 @@ export class QueueShares {
     this.#bytes_max = bytes_max;
   }
 
-  /** How many bytes all tenants hold. */
+  /** Queued bytes of all tenants. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether a tenant may hold so many bytes more. */
+  /** Whether a tenant may queue so many more bytes. */
   hasRoom(tenant_id: string, size_bytes: number): boolean {
     const free = this.#bytes_max - this.#bytes - size_bytes;
     return free >= 0 && (this.#of.get(tenant_id) ?? 0) + size_bytes <= PARTS * free;
   }
 
-  /** Takes note that a tenant holds so many bytes more, or fewer. */
+  /** Adds to a tenant's queued bytes, or subtracts. */
   add(tenant_id: string, size_bytes: number): void {
     this.#bytes += size_bytes;
     const held = (this.#of.get(tenant_id) ?? 0) + size_bytes;

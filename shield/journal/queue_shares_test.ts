@@ -1,9 +1,9 @@
-/** Who may hold how much of a queue: one alone most of it, and whoever comes next always something. */
+/** Shares of a queue: a single tenant may use most of it, and the next tenant always has room. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { QueueShares } from "./queue.ts";
 
-/** Takes pieces for a tenant until there is no room; how many bytes it has then. */
+/** Queues pieces for a tenant until there is no room; returns its bytes. */
 function fill(shares: QueueShares, tenant: string, piece: number): number {
   let held = 0;
   for (; shares.hasRoom(tenant, piece); held += piece) shares.add(tenant, piece);

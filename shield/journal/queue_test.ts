@@ -1,6 +1,6 @@
 /**
- * Decisions on their way into the store, with a clock and a store that tests hold: what fits is stored once,
- * what does not is a hole that the next block tells, and a store that is away costs decisions only.
+ * Decisions in the queue, with a clock and a store that tests control: what fits is stored once, the rest is a gap that
+ * the next block reports, and an unreachable store costs decisions only.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -23,7 +23,7 @@ const entry = (user: string, change: Partial<JournalEntry> = {}): JournalEntry =
   ...change,
 });
 
-/** A store that keeps what it is given; while `fails` is set it refuses with that. */
+/** A store that keeps what it gets; while `fails` is set it rejects with that. */
 function testQueue(more: Partial<QueueOptions> = {}) {
   const stored: BlockAppend[] = [];
   const state: { fails: unknown; times: number; asked: number } = {
@@ -130,7 +130,7 @@ Deno.test("journal: blocks are numbered in the order of storage, by tenant and b
     "acme 0",
     ...["0", "0", "1"].map((n) => `globex ${n}`),
   ]);
-  // One series each, and another one behind a block of which nobody knows whether it is stored.
+  // One series each, and another one after a block with an unknown outcome.
   assert.equal(new Set(test.stored.map((block) => test.headOf(block).series)).size, 4);
 });
 
@@ -335,7 +335,7 @@ Deno.test("journal: a decision that cannot be written costs itself alone, and is
     queue.write("acme", KEEPING, entry("ann", { room: `r-${at}` }));
     queue.write("acme", KEEPING, entry("bob", { room: `lost-${at}`, ...change }));
   }
-  // A time is also written where there was no room for the decision.
+  // The time is also recorded if there was no room for the decision.
   queue.write("acme", KEEPING, entry("bob", { time_ms: NaN, message: "x".repeat(200_000) }));
   queue.write("acme", KEEPING, entry("ann", { room: "last" }));
   assert.equal(await queue.close(5_000), true);

@@ -1,6 +1,6 @@
 /**
- * Which decisions are written into the journal, and how: the keys of a room's class over those of `[journal]`.
- * Pure; a rule is one object for as long as its class is.
+ * Which decisions are recorded, and how: the keys of a room's class override those of `[journal]`. Pure; a rule is one
+ * object as long as its class is.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { isSampled } from "../../shared/sampling.ts";
@@ -8,14 +8,14 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 
 type JournalConfig = Config["journal"];
 
-/** How long decisions stay, and how many; one object for the same values. */
+/** The retention of decisions, in time and number; one object for the same values. */
 export interface JournalKeeping {
   readonly ttl_seconds: number;
   /** The most bytes of the tenant's journal. */
   readonly max_bytes: number;
 }
 
-/** How the decisions of some rooms are written. */
+/** How the decisions of some rooms are recorded. */
 export interface JournalRule {
   readonly mode: "refused" | "all";
   /** The fraction of traces or connections. */
@@ -24,7 +24,7 @@ export interface JournalRule {
   readonly payload: JournalConfig["journal_payload"];
 }
 
-/** The most keepings that are remembered: a tenant's admin may set new ones all day. */
+/** The most remembered values: a tenant's admin may set new ones all day. */
 const KEEPINGS_MAX = 1_024;
 
 /** The rules of one process. */
@@ -39,15 +39,15 @@ export class JournalRules {
     this.#connections = this.#rule(config);
   }
 
-  /** Puts into force what `[journal]` says now. */
+  /** Applies the current `[journal]`. */
   renew(): void {
     this.#of = new WeakMap();
     this.#connections = this.#rule(this.#config);
   }
 
   /**
-   * The rule of a room's class, or of connections without one; undefined: nothing is written. It is for those
-   * whose key `isShared`.
+   * The rule of a room's class, or of connections without one; undefined: nothing is recorded. It applies to keys for
+   * which `isShared` is true.
    */
   of(room_class: RoomClass | undefined): JournalRule | undefined {
     const rule = room_class === undefined ? this.#connections : this.#ofClass(room_class);
@@ -75,7 +75,7 @@ export class JournalRules {
   }
 }
 
-/** Whether what has this key is in the share of which a rule writes. */
+/** Whether a key is in the recorded share. */
 export function isShared(rule: JournalRule, key: string): boolean {
   return rule.share === 1 || isSampled(key, rule.share);
 }

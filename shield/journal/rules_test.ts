@@ -1,4 +1,4 @@
-/** Which decisions are written, and within which bounds: classes over the config, of operators and of tenants. */
+/** Which decisions are recorded, and with which limits: classes of operators and of tenants override the config. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";

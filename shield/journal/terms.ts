@@ -1,7 +1,6 @@
 /**
- * Takes note of what held for an operation when it was decided: its token, the grant that allows it, the limits,
- * the room's class and the mirror rule. Decides nothing. Parts that say the same are one object, so that a
- * block has each once.
+ * Records the rules in force for an operation: its token, the grant that allows it, the limits, the room's class and
+ * the mirror rule. Decides nothing. Equal parts are one object, so that a block has each once.
  */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -19,34 +18,34 @@ import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 
-/** What it is read from. */
+/** The sources. */
 export interface TermsParts {
   readonly config: Pick<Config, "limits" | "quota">;
   readonly classes: Pick<RoomClasses, "of">;
-  /** What tenants have of their own; absent: nothing. */
+  /** Tenants' own settings; absent: none. */
   readonly settings?: Pick<Settings, "get"> | undefined;
-  /** Absent: nothing is mirrored. */
+  /** Absent: no mirror. */
   readonly mirror?: Pick<MirrorRules, "match" | "picks" | "size"> | undefined;
 }
 
-/** An operation, and whether it was let through. */
+/** An operation, and whether it was admitted. */
 export interface TermsAsked {
   readonly caller: Caller;
   readonly hook: JournalRecord["hook"];
-  /** "" where it is about none. */
+  /** "" without a room. */
   readonly room_id: string;
   readonly envelope?: ScannedEnvelope | undefined;
   readonly is_allowed: boolean;
 }
 
-/** The terms of one process. */
+/** Finds the terms of operations; equal terms are one object. */
 export class TermsOf {
   readonly #parts: TermsParts;
   readonly #credentials = new WeakMap<Identity, Terms["credential"]>();
   #limits!: Terms["limits"];
-  /** Of the tenants with a quota of their own. */
+  /** Tenants with a quota in the configuration. */
   readonly #own_limits = new Map<string, Terms["limits"]>();
-  /** Of the tenants that were given quotas at run time, by these. */
+  /** Tenants with quotas set at run time, by these. */
   #given_limits = new WeakMap<readonly OwnQuota[], Terms["limits"]>();
   readonly #classes = new WeakMap<RoomClass, Terms["room_class"]>();
   readonly #copied = new WeakMap<CompiledRule, Terms["mirror"]>();
@@ -57,7 +56,7 @@ export class TermsOf {
     this.renew();
   }
 
-  /** Takes note of the rates and quotas that the configuration has now. */
+  /** Applies the current rates and quotas of the configuration. */
   renew(): void {
     const { config: { limits, quota } } = this.#parts;
     this.#own_limits.clear();
@@ -128,7 +127,7 @@ export class TermsOf {
     return found;
   }
 
-  /** Only events and signals that were let through are mirrored. */
+  /** Only admitted events and signals are mirrored. */
   #mirrorOf({ caller, room_id, envelope, is_allowed }: TermsAsked): Terms["mirror"] {
     const { mirror } = this.#parts;
     if (mirror === undefined || mirror.size === 0 || !is_allowed) return null;

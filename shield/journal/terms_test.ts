@@ -1,4 +1,4 @@
-/** What is written of the terms of an operation: token, grant, limits, room class and mirror rule. */
+/** The recorded terms of an operation: token, grant, limits, room class and mirror rule. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";

@@ -1,7 +1,7 @@
 /**
- * The keys by which the journal is closed, in the bucket `ARQON_JOURNAL_KEYS`: one for each user of a tenant in
- * each period. Erasing a user deletes the keys, and nobody can open what they have closed. The bucket names
- * nobody: a user is a hash under a secret of the tenant. What is closed by a key is `shared/journal/`.
+ * The encryption keys of the journal, in the bucket `ARQON_JOURNAL_KEYS`: one for each user of a tenant in each period.
+ * Erasing a user deletes the keys, and nobody can decrypt the sections. The bucket names nobody: a user is an HMAC
+ * under a secret of the tenant. `shared/journal/` encrypts.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
@@ -16,26 +16,26 @@ import { turn } from "../../shared/turns/next_turn.ts";
 export const JOURNAL_KEYS_BUCKET = "ARQON_JOURNAL_KEYS";
 const KEY_BYTES = 32;
 const ID_BYTES = 16;
-/** A user's key is another one in each, so that keys go with what they have closed. */
+/** A user's key changes with each period, so that keys expire with what they encrypt. */
 const PERIOD_MS = 30 * 86_400_000;
-/** How long a key is used without a look at the bucket: erasures are heard of at once. */
+/** How long a key is used without reading the bucket; a watch reports erasures at once. */
 const CACHED_MS = 60_000;
-/** How long a bucket that was full takes no new users, without another try. */
+/** How long a full bucket gets no new users, without another try. */
 const FULL_MS = 60_000;
-/** Keys that are asked for at a time. */
+/** Concurrent requests for keys. */
 const AT_ONCE = 32;
 /** How many periods a sweep looks back. */
 const PERIODS_SWEPT = 12;
 /** Deletions of one sweep. */
 const SWEPT_MAX = 20_000;
 
-/** What the keys need of the process. */
+/** The dependencies and settings of `JournalKeys`. */
 export interface JournalKeysOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "onEvent">;
-  /** Ms that only grow; absent: `performance.now`. */
+  /** Monotonic ms; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
-  /** Keys held in memory, of writers and of readers each. */
+  /** Keys in memory, for writers and readers each. */
   readonly keys_max: number;
 }
 
@@ -47,7 +47,7 @@ interface Held<Key> {
 const text = (bytes: Uint8Array): string =>
   bytes.toBase64({ alphabet: "base64url", omitPadding: true });
 const periodOf = (at_ms: number): string => String(Math.floor(at_ms / PERIOD_MS));
-/** A place: `u` by user has id and key, `k` by id has the key, `e` says that a user was erased. */
+/** A key of the bucket: `u` by user has id and key, `k` by id has the key, `e` marks an erased user. */
 const place = (kind: "u" | "k" | "e", period: string, tenant_id: string, name: string): KvKey => [
   kind,
   period,
@@ -55,7 +55,7 @@ const place = (kind: "u" | "k" | "e", period: string, tenant_id: string, name: s
   name,
 ];
 
-/** Runs work for each item, few at a time; the results are in their order. */
+/** Runs work for each item, few at a time; results are in order. */
 async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   for (let at = 0; at < items.length; at += AT_ONCE) {
@@ -64,29 +64,29 @@ async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): P
   return results;
 }
 
-/** The keys of all tenants' users, as one Shield has them. */
+/** The keys of all tenants' users in one Shield. */
 export class JournalKeys implements UserKeys {
   readonly #options: JournalKeysOptions;
   readonly #handles: UserHandles;
   /** By period, tenant and handle of the user. */
   readonly #writing: BoundedMap<string, Held<UserKey>>;
-  /** By period, tenant and id; undefined: it was erased. */
+  /** By period, tenant and id; undefined: erased. */
   readonly #reading: BoundedMap<string, Held<Uint8Array | undefined>>;
   /**
-   * When a user was erased, as far as this process has heard, by period, tenant and handle: what was said before
-   * may be closed after it.
+   * When a user was erased, as far as this process knows, by period, tenant and handle: earlier records may be
+   * encrypted after it.
    */
   readonly #erased: BoundedMap<string, { readonly id: string; readonly at_ms: number }>;
-  /** Whether erasures of the time before this process have been heard of. */
+  /** Whether erasures from before this process are known. */
   #is_current = false;
   readonly #monotonic_ms: () => number;
   /** Until then the bucket has no room for another user; monotonic ms. */
   #full_until_ms = -Infinity;
-  /** Users' parts of blocks that were written without a key, and so not at all. */
+  /** Users' sections that were not written, for lack of a key. */
   unkept = 0;
-  /** Keys that are being asked for, or made. */
+  /** Running requests for keys. */
   readonly #asked = new Map<string, Promise<UserKey>>();
-  /** Grows with every erasure: what was asked for before may be good no longer. */
+  /** Increases with every erasure: keys fetched before may be stale. */
   #erasures = 0;
   readonly #watch: KvWatch;
   readonly #unlisten: () => void;
@@ -101,7 +101,7 @@ export class JournalKeys implements UserKeys {
     this.#watch = options.bucket.watch(["e"], ({ key, value }) => {
       if (value !== undefined) this.#forget(key, value);
     });
-    // It ends with the Spine, and goes on after a reconnect on its own.
+    // It ends with the Spine, and resumes after a reconnect.
     this.#watch.ready.then(() => this.#is_current = true, (error: unknown) => {
       options.log.warn("erasures of journal keys are not heard of", { error });
     });
@@ -110,7 +110,7 @@ export class JournalKeys implements UserKeys {
     });
   }
 
-  /** Keys that are held in memory. */
+  /** Keys in memory. */
   get size(): number {
     return this.#writing.size + this.#reading.size;
   }
@@ -131,29 +131,28 @@ export class JournalKeys implements UserKeys {
   }
 
   /**
-   * Deletes every key of the user whose period is not over for longer than `max_age_ms`. Resolves with how
-   * many there were, once none is left. Rejects with `spine-unavailable`; what is left then goes by another
-   * try.
+   * Deletes every key of the user whose period ended within `max_age_ms`. Resolves with their number, once none is
+   * left. Rejects with `spine-unavailable`; another try deletes the rest.
    */
   async erase(tenant_id: string, user: string, max_age_ms: number): Promise<number> {
     const { now } = this.#options;
     const handle = await this.#handles.of(tenant_id, user);
     let erased = 0;
     const first = Number(periodOf(now() - max_age_ms));
-    // What is queued to be written may not have a key yet, and gets none.
+    // Queued records may have no key yet, and get none.
     const notice = place("e", periodOf(now()), tenant_id, handle);
     const notice_id = new Uint8Array(randomBytes(ID_BYTES));
     this.#forget(notice, notice_id);
-    // Clocks differ: who is ahead may be in the next period already.
+    // Clocks differ: another Shield may be in the next period already.
     for (let period = first; period <= Number(periodOf(now())) + 1; period++) {
       if (await this.#eraseIn(String(period), tenant_id, handle)) erased++;
     }
-    // With a key the others have heard of it.
+    // The other Shields see this with the key's deletion.
     if (erased === 0) await this.#tidy(() => this.#options.bucket.put(notice, notice_id));
     return erased;
   }
 
-  /** Deletes keys of periods that ended so long ago that nothing they have closed is left. */
+  /** Deletes keys of periods whose records have all expired. */
   async sweep(max_age_ms: number): Promise<number> {
     const { bucket, now } = this.#options;
     const first_kept = Number(periodOf(now() - max_age_ms - PERIOD_MS / 30));
@@ -176,7 +175,7 @@ export class JournalKeys implements UserKeys {
     this.#forgetAll();
   }
 
-  /** The user's key, or none where there is no room for another one. */
+  /** The user's key, or `NO_KEY` if there is no room for another one. */
   async #ofUserIfRoom(tenant_id: string, user: string, since_ms: number): Promise<UserKey> {
     const { log } = this.#options;
     try {
@@ -201,7 +200,7 @@ export class JournalKeys implements UserKeys {
     return erased === undefined || erased.at_ms <= since_ms ? found : madeKey(period);
   }
 
-  /** The key that is held under a name, else what `open` finds or makes. */
+  /** The cached key under a name, else what `open` finds or makes. */
   async #found(name: string, open: () => Promise<UserKey>): Promise<UserKey> {
     const held = this.#writing.use(name);
     if (held !== undefined && held.until_ms > this.#monotonic_ms()) return held.key;
@@ -218,7 +217,7 @@ export class JournalKeys implements UserKeys {
     }
   }
 
-  /** The user's key of the period, made if need be. */
+  /** The user's key of the period, made if necessary. */
   #open(period: string, tenant_id: string, handle: string): Promise<UserKey> {
     const { bucket } = this.#options;
     const by_user = place("u", period, tenant_id, handle);
@@ -226,7 +225,7 @@ export class JournalKeys implements UserKeys {
       const entry = await bucket.get(by_user);
       const found = entry === undefined ? undefined : split(entry.value);
       if (found?.key !== undefined) return { id: found.id, key: found.key };
-      // An erasure that was cut off is brought to its end first.
+      // An interrupted erasure is completed first.
       if (found !== undefined) await bucket.delete(place("k", period, tenant_id, text(found.id)));
       if (this.#monotonic_ms() < this.#full_until_ms) {
         throw new StorageFull("it was full a moment ago");
@@ -238,7 +237,7 @@ export class JournalKeys implements UserKeys {
       try {
         await mayLose(bucket.update(by_user, value, entry?.revision ?? 0));
       } catch (error) {
-        // Another one was faster, and nothing is closed by this one.
+        // Another Shield was faster; this key has encrypted nothing.
         if (isConflict(error)) await bucket.delete(by_id).catch(() => {});
         throw error;
       }
@@ -270,7 +269,7 @@ export class JournalKeys implements UserKeys {
       if (entry === undefined) return undefined;
       const found = split(entry.value);
       if (found === undefined) return undefined;
-      // Writers see from now on that it is erased, whatever becomes of this process.
+      // From now on writers see that it is erased, even if this process dies.
       if (found.key !== undefined) {
         await mayLose(bucket.update(by_user, found.id, entry.revision));
       }
@@ -278,7 +277,7 @@ export class JournalKeys implements UserKeys {
     });
     if (id === undefined) return false;
     const by_id = place("k", period, tenant_id, text(id));
-    // Overwritten it is gone, also from a bucket that is full and takes no deletion.
+    // Overwriting removes it also from a full bucket, which accepts no deletion.
     await bucket.put(by_id, new Uint8Array(0));
     const notice = place("e", period, tenant_id, handle);
     this.#forget(notice, id);
@@ -292,7 +291,7 @@ export class JournalKeys implements UserKeys {
     return true;
   }
 
-  /** Does what only clears up, or tells others sooner than in a minute: a user whose key is gone is erased. */
+  /** Runs work that only cleans up, or notifies others earlier: the user's key is deleted already. */
   async #tidy(work: () => Promise<unknown>): Promise<void> {
     try {
       await work();
@@ -302,11 +301,11 @@ export class JournalKeys implements UserKeys {
     }
   }
 
-  /** A user was erased: the key with that id is good no longer. */
+  /** A user was erased: the key with that id is stale. */
   #forget([, period = "", tenant_id = "", handle = ""]: KvKey, id: Uint8Array): void {
     this.#erasures++;
     const writing = `${period} ${tenant_id} ${handle}`;
-    // A notice that is heard again is not another erasure.
+    // A repeated notice is no new erasure.
     if (this.#erased.get(writing)?.id !== text(id)) {
       const at_ms = this.#is_current ? this.#options.now() : -Infinity;
       this.#erased.renew(writing, { id: text(id), at_ms });
@@ -316,7 +315,7 @@ export class JournalKeys implements UserKeys {
     this.#reading.delete(`${period} ${tenant_id} ${text(id)}`);
   }
 
-  /** What was erased meanwhile may not have been heard of. */
+  /** Erasures may have been missed meanwhile. */
   #forgetAll(): void {
     this.#erasures++;
     while (this.#writing.size > 0) this.#writing.dropOldest();
@@ -324,7 +323,7 @@ export class JournalKeys implements UserKeys {
   }
 }
 
-/** A new key of that period, which nobody keeps yet. */
+/** A new key of that period, not stored yet. */
 function madeKey(period: string): UserKey {
   return {
     id: Uint8Array.from([...periodBytes(period), ...randomBytes(ID_BYTES - 2)]),
@@ -332,14 +331,14 @@ function madeKey(period: string): UserKey {
   };
 }
 
-/** The id and the key in a stored value; without a key: it is being erased; undefined: it is neither. */
+/** The id and the key in a stored value; without a key: an erasure is running; undefined: neither. */
 function split(value: Uint8Array): { id: Uint8Array; key: Uint8Array | undefined } | undefined {
   if (value.length !== ID_BYTES && value.length !== ID_BYTES + KEY_BYTES) return undefined;
   const key = value.length === ID_BYTES ? undefined : value.slice(ID_BYTES);
   return { id: value.slice(0, ID_BYTES), key };
 }
 
-/** The period is in the id, so that the key is found by the id alone. */
+/** The period is in the id, so that the id alone finds the key. */
 function periodBytes(period: string): [number, number] {
   const number = Number(period);
   return [number >> 8 & 255, number & 255];
@@ -349,26 +348,25 @@ function periodIn(id: Uint8Array): string {
   return String((id[0] ?? 0) << 8 | (id[1] ?? 0));
 }
 
-// Names for users that name nobody: a hash under a secret of the tenant, under which a user's keys
-// are kept.
+// Pseudonyms of users: an HMAC under a secret of the tenant, under which a user's keys are stored.
 
 const SECRET_BYTES = 32;
 const HANDLE_BYTES = 16;
 
-/** The handles of all tenants' users. */
+/** The pseudonyms of all tenants' users. */
 class UserHandles {
   readonly #bucket: Pick<KeyValue, "get" | "update">;
   readonly #secrets = new Map<string, Promise<Uint8Array>>();
-  /** By tenant and user: a block asks for all of its users at once. */
+  /** By tenant and user: a block needs all of its users at once. */
   readonly #known: BoundedMap<string, string>;
 
-  /** Remembers so many handles. */
+  /** Caches so many pseudonyms. */
   constructor(bucket: Pick<KeyValue, "get" | "update">, known_max: number) {
     this.#bucket = bucket;
     this.#known = new BoundedMap(known_max);
   }
 
-  /** Rejects with `spine-unavailable` while the tenant's secret cannot be had. */
+  /** Rejects with `spine-unavailable` if the tenant's secret cannot be read. */
   async of(tenant_id: string, user: string): Promise<string> {
     const name = `${tenant_id} ${user}`;
     const known = this.#known.use(name);

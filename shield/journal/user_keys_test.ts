@@ -1,4 +1,4 @@
-/** The journal's keys: one a user, the same on every Shield, and gone for good once the user is erased. */
+/** The journal's keys: one per user, the same on every Shield, and gone for good once the user is erased. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
@@ -15,7 +15,7 @@ const log = QUIET;
 
 interface Bed {
   readonly bucket: KeyValue;
-  /** Keys of one more Shield. */
+  /** The keys of another Shield. */
   shield(keys_max?: number): Promise<JournalKeys>;
   now_ms: number;
 }

@@ -1,4 +1,4 @@
-/** What the ledger, from which "why" is answered, brings to a Shield. */
+/** The ledger capability of a Shield, the source of "why" answers. */
 import { steadyMs } from "../../shared/spine/contract/log_clock.ts";
 import type { Capability, KeptBlocks, Opened } from "../capability.ts";
 import { readingOf } from "../journal/admin/read.ts";
@@ -7,7 +7,7 @@ import type { ShieldOptions } from "../foundation.ts";
 import { openOf, WHY_ROUTES } from "./admin/why.ts";
 import { ledgerAnswers, startLedger } from "./start.ts";
 
-/** Its blocks, where it is stored. */
+/** Its blocks, if it is stored. */
 function keptBy(
   { config: { ledger }, spine }: Pick<ShieldOptions, "config" | "spine">,
 ): KeptBlocks[] {
@@ -20,13 +20,13 @@ function keptBy(
   }];
 }
 
-/** What was delivered to whom, and what was not. */
+/** Records deliveries, and messages that were not delivered. */
 export const WHY: Capability = {
   name: "why",
   title: "what was delivered to whom, and what was not",
   admin: { tables: [WHY_ROUTES], tags: {} },
   open(env, { node_id, life }) {
-    // What it tells apart by time, it tells right when the wall clock is set.
+    // Its timestamps stay in order when the wall clock is set.
     const started = startLedger({ ...env, node_id, life, now: steadyMs(env) });
     const ledger = started?.ledger;
     const ledgerNow = () => ledger?.now_ms ?? env.now();

@@ -1,6 +1,6 @@
 /**
- * Says of one message and one connection its outcome, and of a room what a connection should have
- * had and got. Pure decisions over what `history.ts` has gathered.
+ * The outcome of one message for one connection, and for a room what a connection was due and got. Pure decisions over
+ * what `history.ts` has gathered.
  */
 import { WHY_MISSED_MAX } from "../../shared/cluster/cluster_why.ts";
 import type {
@@ -23,26 +23,26 @@ import type {
   Waits,
 } from "./history.ts";
 
-/** Messages of a room that are looked at in one piece: each beside all subscriptions of a connection. */
+/** Messages of a room in one slice: each is compared with all subscriptions of a connection. */
 const MESSAGES_A_PIECE = 32;
 
-/** A message of which something is to be said, as it was asked for and as it was heard. */
+/** A requested message, and its receipt. */
 interface Told {
   readonly room_id: string;
   readonly offset: number;
-  /** When it was heard, here or elsewhere. */
+  /** When it was received, here or elsewhere. */
   readonly time_ms: number;
   readonly heard: HeardMessage | undefined;
-  /** Where it was stored from here and not heard. */
+  /** If it was stored from here and not received. */
   readonly stored?: StoredHere | undefined;
 }
 
-/** Whether the connection was given the message. */
+/** Whether the connection got the message. */
 const isGiven = ({ state }: WhyOutcome) => state === "sent" || state === "caught_up";
 
 /**
- * The outcome of one message for one connection; `since_ms` is how far back the ledger goes. Nobody knows
- * what a lost Shield had not written.
+ * The outcome of one message for one connection; `since_ms` is the start of the ledger. Unwritten rows of a lost Shield
+ * are unknown.
  */
 function outcomeOf(
   history: ConnectionHistory,
@@ -53,7 +53,7 @@ function outcomeOf(
   return history.lost === undefined ? outcome : lostOutcome(history, history.lost, told, outcome);
 }
 
-/** A message may come so much later to one Shield than to another, in ms. */
+/** How much later a message may reach one Shield than another, in ms. */
 const LATE_MS = 1_000;
 
 function lostOutcome(
@@ -69,7 +69,7 @@ function lostOutcome(
   if (heard === undefined && time_ms > by_ms) {
     return { state: "not_connected", why, until_ms: by_ms };
   }
-  // It may have asked for the room's log after it was written last.
+  // It may have read the room's log after its last record.
   if (offset > 0 && state !== "sent") return unknown;
   if (heard !== undefined) {
     const waited = waiting !== undefined && waiting.at_ms >= until_ms &&
@@ -77,15 +77,15 @@ function lostOutcome(
     const is_late = heard.time_ms > until_ms;
     if (is_late || state === "sent" && waited) return unknown;
   } else if (time_ms > until_ms - LATE_MS) return unknown;
-  // Whether it has asked for the room since then nobody knows.
+  // Whether it has subscribed to the room since is unknown.
   return state === "not_subscribed" && outcome.why === "never"
     ? { state, from_ms: until_ms }
     : outcome;
 }
 
 /**
- * A message may have been kept back as it came and given to a later subscription of the same connection, which named a
- * position: whether it was given at all goes first, then its outcome last.
+ * A message may have been withheld live and sent to a later subscription of the same connection with a position:
+ * delivery takes precedence, then the last outcome.
  */
 function knownOutcome(
   history: ConnectionHistory,
@@ -114,7 +114,7 @@ function knownOutcome(
 const isWithin = ({ since, until }: Interval, position: number) =>
   since <= position && position < until;
 
-/** Whether the subscription was there for a message that was not heard. */
+/** Whether the subscription existed for a message that was not received. */
 function isDue(interval: Interval, told: Told): boolean {
   const { offset, time_ms, stored } = told;
   const { since, since_ms, caught_up } = interval;
@@ -123,7 +123,7 @@ function isDue(interval: Interval, told: Told): boolean {
   return is_later && !isAfter(told, interval);
 }
 
-/** The outcome of a message that a subscription should have heard; what another clock says is not that exact. */
+/** The outcome of a message that a subscription should have received; times of another clock are less exact. */
 function unheardIn(
   { since_ms, until_ms, caught_up, ...rest }: Interval,
   { offset, time_ms, stored }: Told,
@@ -135,13 +135,13 @@ function unheardIn(
   return is_sure ? { state: "not_heard", ...times } : { state: "unknown", why: "edge", ...times };
 }
 
-/** The outcome of a message that is older than the ledger: only of who came later there is no doubt. */
+/** The outcome of a message older than the ledger: certain only for later connections. */
 function beforeLedger(
   { began_ms }: ConnectionHistory,
   { time_ms }: Told,
   since_ms: number,
 ): WhyOutcome {
-  // The time of a message that nobody has heard as it came is not known.
+  // The live time of a message that no Shield received is unknown.
   if (time_ms > 0 && time_ms < began_ms) return { state: "not_connected", from_ms: began_ms };
   return { state: "unknown", from_ms: since_ms };
 }
@@ -167,7 +167,7 @@ function heardIn(
   if (left_out !== undefined && left_out !== "queued") return { state: "left_out", why: left_out };
   const is_queued = ended === undefined
     ? isWaiting(history.backlog?.get(told.room_id), position)
-    // Where a newer message may have an older one's place, what was queued is said one by one.
+    // If newer messages may replace older ones, queued ones are recorded one by one.
     : listed !== undefined || holes.some(({ why }) => why === "queued")
     ? left_out === "queued"
     : ended.queued_from > 0 && position >= ended.queued_from;
@@ -204,8 +204,8 @@ function caughtUp(
   const { offset } = told;
   if (caught_up === undefined || offset === 0) return undefined;
   const { after, first, last, live } = caught_up;
-  // What came later has that offset in another log, as this one was lost. A message may have been read before its
-  // publisher heard that it is stored.
+  // A later message has that offset in another incarnation of the log. A message may be read before its publisher gets
+  // the ACK.
   const read = { ...told, stored: undefined };
   if (offset <= after || isAfter(read, interval, LATE_MS)) return undefined;
   const hole = holes.find((hole) =>
@@ -218,7 +218,7 @@ function caughtUp(
   }
   if (live !== 0) return undefined;
   if (until === Infinity) return { state: "behind", from_ms: since_ms };
-  // Of a message of which only the offset is known, nobody knows whether it came before that end.
+  // For a message with only an offset it is unknown whether it came before that end.
   if (told.time_ms === 0) return undefined;
   return { state: "cut_off", why: interval.why, from_ms: since_ms, until_ms };
 }
@@ -233,7 +233,7 @@ function isAfter(
   return position === undefined ? time_ms > until_ms + apart_ms : position >= until;
 }
 
-/** Up to when a subscription is known whose Shield is lost. */
+/** Until when a subscription of a lost Shield is known. */
 const lostOf = ({ lost }: ConnectionHistory, { until_ms }: Interval) =>
   lost === undefined || until_ms !== Infinity ? {} : { until_ms: lost.until_ms, why: lost.why };
 
@@ -261,12 +261,12 @@ function absent(
   return { state: "not_subscribed", why: "never" };
 }
 
-/** How a connection ended, in a word. */
+/** The end of a connection, in a word. */
 function endOf({ reason, code }: { readonly reason: string; readonly code: number }): string {
   return reason === "" ? String(code) : reason;
 }
 
-/** What a Shield says of each connection that the question is about. */
+/** A Shield's report of each connection in the request. */
 export async function accountsOf(
   gathered: Gathered,
   asked: WhyUser,
@@ -323,7 +323,7 @@ function toldOf(
   return { room_id, offset, time_ms: at_ms, heard, stored: here };
 }
 
-/** The messages that were asked for and that the user has read over HTTP, in the order of the reads. */
+/** The requested messages that the user has read over HTTP, in the order of the reads. */
 export function readsOf(gathered: Gathered, asked: WhyUser): WhyRead[] {
   return asked.messages.flatMap((one, index) => {
     const read = readBy(gathered.reads, toldOf(one, gathered, index), "");
@@ -346,7 +346,7 @@ function readBy(
   );
 }
 
-/** What one connection should have got of a room since a time, and what not. */
+/** What one connection was due in a room since a time, and what it did not get. */
 async function roomAccount(
   history: ConnectionHistory,
   gathered: Gathered,

@@ -6,7 +6,7 @@ import type { WantedIds } from "./row_form.ts";
 import { scan } from "./scan.ts";
 import type { Breathe, LedgerSource } from "./scan.ts";
 
-/** The ids that are looked for as rows have them; undefined when no row can have them. */
+/** The requested ids in the form of rows; undefined if no row can have them. */
 function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" | "room">):
   | WantedIds
   | undefined {
@@ -57,7 +57,7 @@ interface Found {
   readonly message: WhyMessage;
 }
 
-/** Whether the row of a stored message reports one that was heard, too: somebody subscribed meanwhile. */
+/** Whether the row of a stored message is about a received one, too: there was a subscriber meanwhile. */
 function isAgain({ kind, message }: Found, all: readonly Found[]): boolean {
   if (kind !== KIND.stored) return false;
   const { room_id, offset, twist_id } = message;

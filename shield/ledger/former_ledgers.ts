@@ -1,6 +1,6 @@
 /**
- * The ledgers of Shields that are not there any longer, from what they have stored: the same rows as in memory, for
- * the same questions. Reads a bounded number of bytes. Who is there is `shared/lives/`.
+ * The ledgers of ended Shields, from their stored blocks: the same rows as in memory, for the same requests. Reads a
+ * limited number of bytes. `shared/lives/` knows which Shields run.
  */
 import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import type { Env } from "../../shared/env.ts";
@@ -20,44 +20,44 @@ const PAGE_BLOCKS = 64;
 const READ_BYTES = 33_554_432;
 /** Shields that one question reports on; the others are reported as left out. */
 const FORMER_MAX = 64;
-/** Clocks differ: a block may be stored so much earlier than the Shield says. */
+/** Clocks differ: a block may be stored so much earlier than the Shield's time. */
 const CLOCK_SKEW_MS = 60_000;
 
-/** Where it is read. */
+/** The stores that former ledgers are read from. */
 export interface FormerReading extends Pick<Env, "now"> {
   readonly store: () => Promise<Pick<BlockStore, "read">>;
   readonly lives: () => Promise<readonly Life[]>;
-  /** The turns of those who read. */
+  /** The turns of readers. */
   readonly reads: Pick<StoreReads, "enter">;
   /** How long a ledger is kept, in ms. */
   readonly kept_ms: number;
 }
 
-/** The stored ledger of one life of a Shield. */
+/** The stored ledger of one incarnation of a Shield. */
 export interface FormerLedger extends LedgerSource {
   readonly node_id: string;
   readonly life_ms: number;
   /** Since when it has everything, and up to when, Unix ms. */
   readonly since_ms: number;
   readonly until_ms: number;
-  /** By when the Shield was not there any longer, Unix ms. */
+  /** By when the Shield had ended, Unix ms. */
   readonly by_ms: number;
   readonly state: "ended" | LostShield["why"];
 }
 
-/** What was read. */
+/** The result. */
 export interface Former {
   readonly ledgers: readonly FormerLedger[];
   /** There was more than one question may read. */
   readonly truncated: boolean;
 }
 
-/** A life of a Shield by name. */
+/** The name of a Shield's incarnation. */
 export const lifeName = (node_id: string, life_ms: number): string => `${node_id} ${life_ms}`;
 
 /**
- * Reads the ledgers of a tenant of all Shields whose life has not `answered`; where there are any, after `enter`.
- * Rejects as the store, the lives and `enter` do.
+ * Reads the ledgers of a tenant of all incarnations that have not `answered`; if there are any, after `enter`. Rejects
+ * with errors of the store, the incarnations and `enter`.
  */
 export async function readFormer(
   { store, lives, kept_ms, now }: Omit<FormerReading, "reads">,
@@ -83,7 +83,7 @@ export async function readFormer(
   return { ledgers, truncated: truncated || told.length < gone.length };
 }
 
-/** The blocks of those lives, each once, by their numbers; of too many the newest are left out. */
+/** The blocks of those incarnations, each once, by their numbers; beyond the limit the newest are omitted. */
 async function readFormerBlocks(
   store: Pick<BlockStore, "read">,
   tenant_id: string,
@@ -114,7 +114,7 @@ function ledgerOf(
     readonly all: readonly Life[];
     readonly now_ms: number;
     readonly oldest_ms: number;
-    /** What came last was not read. */
+    /** The last blocks were not read. */
     readonly truncated: boolean;
   },
 ): FormerLedger {
@@ -125,7 +125,7 @@ function ledgerOf(
   let number = 0;
   let until_ms = truncated ? life_ms : life.parts.ledger?.until_ms ?? life_ms;
   for (const block of blocks) {
-    // What came before is too old, went since the tenant had too much, or was removed.
+    // Earlier blocks have expired, exceeded the tenant's limit, or were removed.
     if (block.number > number) since_ms = Math.max(since_ms, block.from_ms);
     number = block.number + 1;
     since_ms = Math.max(since_ms, block.since_ms);
@@ -138,7 +138,7 @@ function ledgerOf(
   return { ...about, segments: blocks.map(segmentOf), rooms: roomsOf(blocks, tenant_id) };
 }
 
-/** A block as a part of a ledger in memory. Its first row says where and when its rows are. */
+/** A block as a segment of a ledger in memory. Its first row has the position and time of its rows. */
 function segmentOf({ rows, number, from_ms }: ReadBlock): Segment {
   return {
     bytes: rows,

@@ -1,6 +1,6 @@
 /**
- * Takes note of refused handshakes. Strangers cause them at will, so only so many a second become rows of
- * their own, and the same refusal of the same address in a row is one row.
+ * Records refused handshakes. Unauthenticated clients cause them at will, so only a limited number per second gets
+ * rows, and consecutive equal refusals of one address share a row.
  */
 import { isId } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
@@ -9,7 +9,7 @@ import type { Ledger } from "./ledger.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
 
-/** Addresses whose last refusal is remembered. */
+/** The most addresses with a remembered last refusal. */
 const LAST_MAX = 256;
 
 /** The refused handshakes of one process. */
@@ -32,8 +32,8 @@ export class HandshakeNotes {
   }
 
   /**
-   * Takes note of a refusal. User and tenant are "" when the token was refused and does not say whose it was. A
-   * stranger may name any former connection; who is known is found within the own tenant only.
+   * Records a refusal. User and tenant are "" if the token was refused without a known owner. An unauthenticated client
+   * may name any former connection; an authenticated one only those of its tenant.
    */
   greeted(
     { remote_ip, who, former }: Omit<Asked, "request">,

@@ -1,6 +1,6 @@
 /**
- * What a ledger's rows and the open connections say of a user's connections and of some rooms, put
- * together for `explain.ts`. Pure over the ledger; the open connections are handed in.
+ * A user's connections and some rooms in the ledger's rows and among the open connections, gathered for `explain.ts`.
+ * Pure over the ledger; the open connections are handed in.
  */
 import { REFUSED_BYTES } from "./ledger.ts";
 import { readLeftOut } from "./left_out_rows.ts";
@@ -23,12 +23,12 @@ import type { Breathe, LedgerSource, Passed } from "./scan.ts";
 import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
 import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
 
-/** Subscriptions of one connection, and holes, that are looked at: with one more, half of them go. */
+/** The most subscriptions, and gaps, of one connection: beyond that, half of them are dropped. */
 const OF_A_CONNECTION_MAX = 1_000;
 /** Messages of a room that one account is about, at most. */
 const ROOM_MESSAGES_MAX = 20_000;
 const GAPS_MAX = 200;
-/** Reads of the rooms' logs that are looked at, the last ones. */
+/** The most reads of the rooms' logs, the last ones. */
 const READS_MAX = 20_000;
 
 /** A connection that is open. */
@@ -43,7 +43,7 @@ export interface OpenConnection {
   readonly batch: boolean;
   /** Its subscription to a room of its tenant. */
   subscription(room_id: string): SubscriptionMark | undefined;
-  /** What of a room waits for the client now; absent or undefined: nothing does. */
+  /** The room's queue for the client; absent or undefined: empty. */
   waits?(room_id: string): Waits | undefined;
 }
 
@@ -51,18 +51,18 @@ export interface OpenConnection {
 export interface Waits {
   /** Those from there on do; 0: none. */
   readonly from: number;
-  /** All of them one by one, where a newer one may leave before an older one; undefined: `from` says it. */
+  /** All of them one by one, if a newer one may be sent before an older one; undefined: `from` is enough. */
   readonly listed: ReadonlySet<number> | undefined;
 }
 
-/** A subscription, or what is left of one: from a position to a position. */
+/** A subscription, or a part of one: from a position to a position. */
 export interface Interval {
   readonly room_id: string;
   /** The subscription's number. */
   readonly number: number;
   readonly since: number;
   readonly since_ms: number;
-  /** The position from which on it was gone; Infinity: it is there. */
+  /** The position of its end; Infinity: it exists. */
   readonly until: number;
   readonly until_ms: number;
   readonly why: string;
@@ -72,7 +72,7 @@ export interface Interval {
   readonly filters: readonly number[];
 }
 
-/** Messages that were not given to a connection, by position, or to a subscription of it, by offset. */
+/** Messages not delivered to a connection, by position, or to a subscription of it, by offset. */
 export interface Hole {
   readonly room_id: string;
   /** The subscription's number; undefined: by position. */
@@ -100,17 +100,17 @@ export interface ConnectionHistory {
   readonly holes: Hole[];
   /** Of messages until then not all is known that the ledger has: these were too many. Unix ms. */
   cut_ms?: number;
-  /** Single messages that were not given to it, by room and position. */
+  /** Single messages not delivered to it, by room and position. */
   readonly listed: Map<string, Map<number, LeftOutWhy>>;
   /** Whether messages of one turn could share a frame; of a connection that is reported from the store. */
   readonly batch?: boolean;
-  /** What is queued for it, by room; of a connection that is open. */
+  /** The queue of an open connection, by room. */
   readonly backlog?: ReadonlyMap<string, Waits>;
   /** From which message on some waited for it when that was written last, Unix ms. */
   waiting?: { readonly from: number; readonly at_ms: number };
-  /** Its Shield is not there any longer, and did not write how the connection ended. */
+  /** Its Shield has ended without recording the connection's end. */
   lost?: LostShield;
-  /** The messages that filters kept from those who had them: positions by the filter's number. */
+  /** The messages withheld by filters: positions by the filter's number. */
   readonly filtered: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
@@ -122,17 +122,17 @@ export interface LostShield {
   readonly by_ms: number;
 }
 
-/** A message as this Shield has heard it. */
+/** A message as this Shield has received it. */
 export interface HeardMessage {
   readonly position: number;
   readonly time_ms: number;
   readonly offset: number;
   readonly twist_id: string;
-  /** The number of the connection that wanted no echo of it; 0: none. */
+  /** The number of the connection without echo; 0: none. */
   readonly echo: number;
 }
 
-/** Messages of a room's log that were given to whom it asked for them. */
+/** Messages of a room's log sent to a reader. */
 export type ReadPast = PastRead & { readonly room_id: string; readonly at_ms: number };
 
 /** A GAP that a room was notified of. */
@@ -142,7 +142,7 @@ export interface ToldGap {
   readonly reason: string;
 }
 
-/** When a message was stored that nobody heard here. */
+/** When a message was stored that no client here received. */
 export interface StoredHere {
   readonly position: number;
   /** Unix ms. */
@@ -152,13 +152,13 @@ export interface StoredHere {
 /** All that a question is answered from. */
 export interface Gathered {
   readonly connections: ConnectionHistory[];
-  /** The messages that were asked for, as they were heard here; undefined: not heard. */
+  /** The requested messages, as received here; undefined: not received. */
   readonly asked: (HeardMessage | undefined)[];
-  /** When one of them was stored from here and not heard; else undefined. */
+  /** When one of them was stored from here and not received; else undefined. */
   readonly stored: (StoredHere | undefined)[];
-  /** What was read of the rooms' logs. */
+  /** Reads of the rooms' logs. */
   readonly reads: ReadPast[];
-  /** The room's messages since the time that was asked for. */
+  /** The room's messages since the requested time. */
   readonly room: HeardMessage[];
   readonly gaps: ToldGap[];
   readonly refusals: RefusalAccount[];
@@ -167,13 +167,13 @@ export interface Gathered {
   truncated: boolean;
 }
 
-/** Who is asked about, and which connections of theirs are open. */
+/** The requested user or connection, and its open connections. */
 export interface Subject {
   readonly asked: WhyUser;
   readonly open: readonly OpenConnection[];
 }
 
-/** Gathers what the ledger has of a subject. */
+/** Gathers a subject's facts from the ledger. */
 export async function gather(
   ledger: LedgerSource,
   { asked, open }: Subject,
@@ -198,7 +198,7 @@ export async function gather(
   }, breathe);
   gathered.connections.push(...by_number.values());
   if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
-    // Those that came last are asked about.
+    // Those that came last count.
     gathered.connections.sort((a, b) => a.began_ms - b.began_ms);
     const gone = gathered.connections.splice(
       0,
@@ -253,7 +253,7 @@ function openHistory(
     if (mark === undefined) continue;
     const { number, since, since_ms, episode, filters = [] } = mark;
     const ends = { until: Infinity, until_ms: Infinity, why: "" };
-    // A message that comes after this question was asked is not part of it.
+    // A message after this request is not part of it.
     const caught_up = episode === undefined ? undefined : { ...episode };
     const begin = { room_id, number, since, since_ms };
     intervals.push({ ...begin, ...ends, batch, caught_up, filters: [...filters] });
@@ -279,7 +279,7 @@ function isAskedFor(
 /** Connections by their numbers. */
 type Histories = Map<number, ConnectionHistory>;
 
-/** A stored row of a connection that was there; how it ended may be behind it. */
+/** A stored row of an existing connection; its end may follow. */
 function addOpened(
   histories: Histories,
   { filtered }: Gathered,
@@ -312,7 +312,7 @@ function addEnded(
 
 type WantedMessages = readonly { one: AskedMessage; wanted: WantedIds | undefined }[];
 
-/** Takes note of when a message was stored that nobody heard here. */
+/** Records when a message was stored that no client here received. */
 function addStored(
   { stored }: Gathered,
   { head, segment: { bytes, view }, position, time_ms }: Passed,
@@ -366,7 +366,7 @@ function addGap({ gaps }: Gathered, row: Passed, room_id: string): void {
   if (gaps.length > GAPS_MAX) gaps.shift();
 }
 
-/** Takes note of what a filter kept from all who had it; false: the row is about one connection. */
+/** Records what a filter withheld; false: the row is about one connection. */
 function addFiltered(gathered: Gathered, { head, segment: { view } }: Passed): boolean {
   const { why, listed = [] } = readLeftOut(view, head.start, head.end);
   if (why !== "filter") return false;
@@ -418,7 +418,7 @@ function addOwn(
   }
 }
 
-/** Keeps of too many those that are over last: each message is looked at beside all of them. */
+/** Beyond the limit keeps those that ended last: each message is compared with all of them. */
 function keepLast<T>(
   gathered: Gathered,
   history: ConnectionHistory,
@@ -465,7 +465,7 @@ function roomsOf(ledger: LedgerSource, asked: WhyUser): Map<number, string> {
   return rooms;
 }
 
-/** The ids of a message, as rows have them; undefined where it has none. */
+/** The ids of a message in the form of rows; undefined without any. */
 function wantedOf(
   { offset, twist_id, trace_id, message_id }: AskedMessage,
 ): WantedIds | undefined {
@@ -482,7 +482,7 @@ function wantedOf(
   return Object.values(wanted).every((one) => one === undefined) ? undefined : wanted;
 }
 
-/** Takes note of a subscription that was there when it was written; of one and the same the last counts. */
+/** Records a stored subscription; of repeated rows the last counts. */
 function addJoined(history: ConnectionHistory, row: Passed, room_id: string): void {
   const begin = factsOf<SubscriptionBegin>(row);
   const { number, since, since_ms, caught_up, filters = [] } = begin;
@@ -492,15 +492,15 @@ function addJoined(history: ConnectionHistory, row: Passed, room_id: string): vo
   history.intervals.push({ room_id, number, since, since_ms, ...ends, batch, caught_up, filters });
 }
 
-/** Takes note that messages waited for the connection when that was written. */
+/** Records that messages waited for the connection at that time. */
 function addWaiting(history: ConnectionHistory | undefined, row: Passed): void {
   if (history === undefined) return;
   history.waiting = { from: factsOf<{ from: number }>(row).from, at_ms: row.time_ms };
 }
 
 /**
- * Takes out what was said of a subscription while it was there: it is said anew. Another of the same room may have
- * begun at the same position and time.
+ * Removes the rows of an existing subscription, which are repeated. Another one of the same room may have begun at the
+ * same position and time.
  */
 function removeJoined(
   { intervals }: ConnectionHistory,

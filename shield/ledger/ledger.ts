@@ -1,7 +1,7 @@
 /**
- * The ledger of one Shield: what its rooms were sent and whom it did not reach, as rows in memory,
- * bounded in bytes and time. A message is one row whatever the number of its receivers; a subscription
- * and a connection are one row when they end. Pure: the time is handed in. Reading is `scan.ts`.
+ * The ledger of one Shield: the messages of its rooms and whom they did not reach, as rows in memory, limited in bytes
+ * and time. A message is one row whatever the number of its receivers; a subscription and a connection are one row at
+ * their end. Pure: the time is handed in. `scan.ts` reads.
  */
 import {
   HEAD_BYTES,
@@ -25,20 +25,20 @@ import type {
   SubscriptionEnd,
 } from "./row_facts.ts";
 
-/** Bytes of one segment: what is given up at once when the ledger is full. */
+/** Bytes of one segment: dropped at once when the ledger is full. */
 const SEGMENT_BYTES = 262_144;
 /** A segment takes rows for this part of the time that they are kept. */
 const SEGMENTS_KEPT = 8;
-/** Bytes behind the head of a row of refusals, before its text: count, last time. */
+/** Bytes after the head of a row of refusals, before its text: count, last time. */
 export const REFUSED_BYTES = 4 + 8;
 
-/** The bounds of a ledger. */
+/** The limits of a ledger. */
 export interface LedgerBounds {
   /** The most bytes of rows and rooms. */
   readonly bytes_max: number;
   /** How long rows are kept at most, in ms. */
   readonly kept_ms: number;
-  /** Unix ms of a clock that never jumps: rows are as old as it says. */
+  /** Unix ms of a clock that never jumps: it defines the age of rows. */
   readonly now: () => number;
 }
 
@@ -106,7 +106,7 @@ export class Ledger {
     return this.#since_ms;
   }
 
-  /** Bytes that the ledger holds. */
+  /** Bytes of the ledger. */
   get bytes(): number {
     return this.#segments.length * SEGMENT_BYTES + this.rooms.bytes;
   }
@@ -140,8 +140,8 @@ export class Ledger {
   }
 
   /**
-   * Takes note of a message that is about to be sent to a room's subscribers, and returns its position;
-   * `sent` is to be called afterwards. `offset` is 0 in rooms that are not durable.
+   * Records a message that is about to be sent to a room's subscribers, and returns its position; call `sent`
+   * afterwards. `offset` is 0 in rooms that are not durable.
    */
   message(room: LedgerRoom, envelope: Uint8Array, offset: number): number {
     const at = this.#message(KIND.message, room, envelope, offset);
@@ -150,7 +150,7 @@ export class Ledger {
     return this.#sending = this.#position++;
   }
 
-  /** Ends what `message` began. */
+  /** Ends what `message` started. */
   sent(): void {
     this.#sending = 0;
   }
@@ -160,40 +160,40 @@ export class Ledger {
     writeEcho(this.#segment.view, this.#message_start, connection);
   }
 
-  /** Takes note of a message that is left out for all, since its id came before. */
+  /** Records a duplicate, dropped for all. */
   duplicate(room: LedgerRoom, envelope: Uint8Array, offset: number): void {
     this.#message(KIND.duplicate, room, envelope, offset);
   }
 
-  /** Takes note of a message that its room's log has, and that came to nobody here. */
+  /** Records a message in its room's log that had no receiver here. */
   stored(tenant_id: string, room_id: string, envelope: Uint8Array, offset: number): void {
     this.#message(KIND.stored, this.rooms.named(tenant_id, room_id), envelope, offset);
     this.#position++;
   }
 
-  /** Takes note of messages of a room's log that a user was given because it asked for them. */
+  /** Records messages of a room's log sent to a reader. */
   read(tenant_id: string, room_id: string, read: PastRead): void {
     this.#facts(KIND.read, this.rooms.named(tenant_id, room_id), 0, read);
   }
 
-  /** Takes note that a room is notified that messages are missing. */
+  /** Records a GAP in a room. */
   gap(room: LedgerRoom, reason: string): void {
     this.#facts(KIND.gap, room, 0, { reason });
   }
 
-  /** Takes note of the end of a subscription. */
+  /** Records the end of a subscription. */
   left(room: LedgerRoom, connection: number, end: SubscriptionEnd): void {
     this.#facts(KIND.left, room, connection, end);
   }
 
-  /** Takes note of the end of a connection. */
+  /** Records the end of a connection. */
   ended(connection: number, end: ConnectionEnd): void {
     this.#facts(KIND.ended, undefined, connection, end);
   }
 
   /**
-   * Takes note that a connection was not given a message. With `run`, which the call for the message of
-   * that room before has returned, the two are one row.
+   * Records a message not delivered to a connection. With `run`, the result of the previous call for the room, the two
+   * share a row.
    */
   leftOut(
     room: LedgerRoom,
@@ -207,8 +207,7 @@ export class Ledger {
   }
 
   /**
-   * Takes note that a connection was not given a message, where it was given others between that and the
-   * one before, for which the call has returned `run`.
+   * Records a message not delivered to a connection that got others since the previous one, whose call returned `run`.
    */
   leftOutAlone(
     room: LedgerRoom,
@@ -234,7 +233,7 @@ export class Ledger {
     return { place, start, capacity };
   }
 
-  /** Takes note that a subscription was not given a durable room's messages of these offsets. */
+  /** Records offsets of a durable room's messages that a subscription skipped. */
   passedOver(
     room: LedgerRoom,
     { connection, number }: Pick<SubscriptionMark, "connection" | "number">,
@@ -244,7 +243,7 @@ export class Ledger {
     this.#facts(KIND.passed_over, room, connection, passed);
   }
 
-  /** Takes note of a refusal; with `run`, of one more of the same. */
+  /** Records a refusal; with `run`, a repetition of it. */
   refused(connection: number, refusal: Refusal, run?: RunningRow): RunningRow {
     const now_ms = this.#bounds.now();
     const view = run?.place.segment?.view;
@@ -263,12 +262,12 @@ export class Ledger {
     return { place: segment.place, start, capacity: 0 };
   }
 
-  /** Gives up what is older than the bounds allow. */
+  /** Drops rows beyond the limits. */
   expire(): void {
     const { now, kept_ms } = this.#bounds;
     const now_ms = now();
     const isOld = ({ start_ms }: Segment) => now_ms - start_ms >= kept_ms;
-    // A segment ends where the next one begins; the last one is replaced before it goes.
+    // A segment ends where the next one begins; the last one is replaced before it is dropped.
     if (this.#segment.used > 0 && this.#isOver(now_ms)) this.#segment = this.#open();
     while (this.#segments.length > 1 && isOld(this.#segments[1]!)) this.#drop();
   }
@@ -297,7 +296,7 @@ export class Ledger {
     this.#segment.bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES);
   }
 
-  /** Makes place for a row of so many bytes behind its head, writes the head, returns its beginning. */
+  /** Makes room for a row with so many bytes after its head, writes the head, returns its start. */
   #row(kind: number, body_bytes: number, room: LedgerRoom | undefined, connection: number): number {
     const size = HEAD_BYTES + body_bytes;
     let segment = this.#segment;
@@ -345,7 +344,7 @@ export class Ledger {
   }
 }
 
-/** What one room takes beside its ids, in bytes, as measured; an id's characters are bytes. */
+/** Bytes of one room beside its ids, measured; an id's characters are bytes. */
 const ROOM_BYTES = 250;
 
 /** A room with subscribers here, or with rows. */
@@ -370,7 +369,7 @@ class LedgerRooms {
   #last = 0;
   #bytes = 0;
 
-  /** What the rooms take in memory, about. */
+  /** Approximate bytes of the rooms in memory. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -396,7 +395,7 @@ class LedgerRooms {
     return room;
   }
 
-  /** The room for a row about it, whether or not anybody receives it here. */
+  /** The room for a row, with or without receivers here. */
   named(tenant_id: string, room_id: string): LedgerRoom {
     const known = this.find(tenant_id, room_id);
     if (known !== undefined) return known;

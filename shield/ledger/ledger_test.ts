@@ -1,6 +1,6 @@
 /**
- * The ledger beside a list of rows, its finding of messages, and its bounds. What a real bus tells it is
- * `tests/why_test.ts`.
+ * The ledger, compared with a list of rows; its search of messages, and its limits. `tests/why_test.ts` tests it on a
+ * real bus.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -265,7 +265,7 @@ Deno.test("single messages that are left out take two bytes each, and are told o
   assert.deepEqual(new Set(connections[0]!.listed.get("hall")!.keys()), left_out);
 });
 
-/** What a ledger of 1 MiB says after 30,000 messages that one connection was not given. */
+/** A ledger of 1 MiB after 30,000 messages that one connection did not get. */
 async function afterLong(leaveOut: (ledger: Ledger, position: number) => void) {
   const ledger = new Ledger({ bytes_max: 1_048_576, kept_ms: 1e9, now: () => 1_000 });
   const hall = ledger.openRoom("acme", "hall");

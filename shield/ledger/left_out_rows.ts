@@ -1,12 +1,12 @@
 /**
- * The rows of messages that a connection was not given. They are made longer in their place: as all messages
- * of the room from the first to the last, or as a list.
+ * The rows of messages that a connection did not get. They grow in place: all messages of the room from the first to
+ * the last, or a list.
  */
 import { HEAD_BYTES } from "./row_form.ts";
 import { LEFT_OUT_WHYS } from "./row_facts.ts";
 import type { LeftOutWhy } from "./row_facts.ts";
 
-/** Behind the head: from, to, count, why, then the list, each message by its distance from the first. */
+/** After the head: from, to, count, why, then the list, each message by its distance from the first. */
 const FROM_AT = HEAD_BYTES;
 const TO_AT = FROM_AT + 8;
 const COUNT_AT = TO_AT + 8;
@@ -14,19 +14,19 @@ const WHY_AT = COUNT_AT + 4;
 const LIST_AT = WHY_AT + 1;
 const LISTED_BYTES = 2;
 const DISTANCE_MAX = 0xffff;
-/** Messages for which the first list has room, and the largest. */
+/** The capacity of the first list, and of the largest. */
 const LISTED_MIN = 8;
 const LISTED_MAX = 128;
 
 /**
- * The way to a segment while it is the newest: undefined later. So no row of an old segment reports
- * something new, which would go with it, and what remembers a row holds no segment that was given up.
+ * A reference to a segment while it is the newest: undefined later. So no row of an old segment gets new facts, which
+ * would be dropped with it, and a reference keeps no dropped segment alive.
  */
 export interface SegmentPlace {
   segment: { readonly view: DataView } | undefined;
 }
 
-/** A row that is made longer in its place while the same goes on happening. */
+/** A row that grows in place while the same repeats. */
 export interface RunningRow {
   readonly place: SegmentPlace;
   readonly start: number;
@@ -34,7 +34,7 @@ export interface RunningRow {
   readonly capacity: number;
 }
 
-/** Messages that were left out, as their row tells. */
+/** Dropped messages in a row. */
 export interface LeftOutRow {
   readonly from: number;
   readonly to: number;
@@ -43,7 +43,7 @@ export interface LeftOutRow {
   readonly listed: readonly number[] | undefined;
 }
 
-/** Bytes behind the head of a row that may list so many messages. */
+/** Bytes after the head of a row with a list of that capacity. */
 export const leftOutSize = (capacity: number): number =>
   LIST_AT - HEAD_BYTES + LISTED_BYTES * capacity;
 

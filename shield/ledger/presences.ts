@@ -1,7 +1,7 @@
 /**
- * Writes which connections and subscriptions there are, as rows for the store: a Shield that is killed has no time
- * to say how they ended. Each is written when it is new, again when all are, and a subscription until it has caught
- * up. In memory they are not needed: a living Shield has them.
+ * Writes existing connections and subscriptions as rows for the store: a killed Shield cannot record their end. Each is
+ * written when it is new, again with all others, and a subscription until it has caught up. Memory does not need them:
+ * a running Shield has them.
  */
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { Ledger } from "./ledger.ts";
@@ -11,7 +11,7 @@ import type { ConnectionBegin, SubscriptionBegin } from "./row_facts.ts";
 import { KIND } from "./row_form.ts";
 import type { BlockDraft } from "./stored_block.ts";
 
-/** Connections that are looked at before others have a turn. */
+/** Connections of one slice. */
 const SLICE = 1_000;
 
 /** The connections and subscriptions of one Shield. */

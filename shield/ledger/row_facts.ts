@@ -1,14 +1,13 @@
-/** What the ledger's rows say in words: data only. */
+/** The text facts of the ledger's rows: data only. */
 
-/** Why a connection was not given a message of a room that it heard. */
+/** Why a connection did not get a message of a room that it subscribed to. */
 export const LEFT_OUT_WHYS = ["slow_reader", "conflated", "echo", "queued", "filter"] as const;
 /** One of `LEFT_OUT_WHYS`. */
 export type LeftOutWhy = typeof LEFT_OUT_WHYS[number];
 
 /**
- * What a subscription was given of a durable room's past, behind the offset `after`: messages from `first` to
- * `last`, offsets, 0: none; `live` is the position from which on it got messages as they came, 0: it has yet to
- * catch up.
+ * Stored messages of a durable room sent to a subscription, after the offset `after`: from `first` to `last`, 0: none;
+ * `live` is the position at which it became live, 0: it is behind.
  */
 export interface CaughtUp {
   readonly after: number;
@@ -17,7 +16,7 @@ export interface CaughtUp {
   readonly live: number;
 }
 
-/** A connection that is there, as it is stored. */
+/** An existing connection, in stored form. */
 export interface ConnectionBegin {
   readonly connection_id: string;
   readonly tenant_id: string;
@@ -28,7 +27,7 @@ export interface ConnectionBegin {
   readonly batch: boolean;
 }
 
-/** A subscription that is there, as it is stored. */
+/** An existing subscription, in stored form. */
 export interface SubscriptionBegin {
   readonly number: number;
   readonly since: number;
@@ -38,7 +37,7 @@ export interface SubscriptionBegin {
   readonly filters?: readonly number[] | undefined;
 }
 
-/** A subscription that has ended; the row's place says at which position. */
+/** An ended subscription; the row's position is that of its end. */
 export interface SubscriptionEnd {
   readonly number: number;
   readonly since: number;
@@ -52,7 +51,7 @@ export interface SubscriptionEnd {
   readonly filters?: readonly number[] | undefined;
 }
 
-/** Messages of a durable room, by their offsets, that a subscription was not given. */
+/** Offsets of a durable room's messages that a subscription skipped. */
 export interface PassedOver {
   /** The subscription's number. */
   readonly number: number;
@@ -61,10 +60,10 @@ export interface PassedOver {
   readonly why: LeftOutWhy;
 }
 
-/** Messages of a room's log that a user was given because it asked for them. */
+/** Messages of a room's log sent to a reader. */
 export interface PastRead {
   readonly user_id: string;
-  /** The connection that asked; "": it was over HTTP. */
+  /** The reading connection; "": over HTTP. */
   readonly connection_id: string;
   readonly how: "history" | "stream";
   /** Offsets: all messages of the room from the first to the last, or those of the list. */

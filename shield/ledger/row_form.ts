@@ -1,9 +1,9 @@
 /**
- * The form of the ledger's rows in memory: a head that tells what a row is about, so that a reader
- * passes over what it does not want, and a body. Not when a row is written: that is `ledger.ts`.
+ * The layout of the ledger's rows in memory: a head with what a row is about, so that readers can skip rows, and a
+ * body. `ledger.ts` writes rows.
  */
 
-/** What a row tells. Rooms and connections have numbers that are this process's own. */
+/** The kinds of rows. Rooms and connections have numbers of this process. */
 export const KIND = {
   /** A message was sent to the room's subscribers. */
   message: 1,
@@ -15,29 +15,29 @@ export const KIND = {
   left: 4,
   /** A connection ended. */
   ended: 5,
-  /** Messages of one room that one connection was not given, from a position to a position. */
+  /** Messages of one room that one connection did not get, from a position to a position. */
   left_out: 6,
-  /** Messages of one room that one connection was not given, from an offset to an offset. */
+  /** Messages of one room that one connection skipped, from an offset to an offset. */
   passed_over: 7,
   /** A handshake, a frame or an operation was refused, once or often. */
   refused: 8,
-  /** A message was stored in its room's log, and nobody heard it here. */
+  /** A message was stored in its room's log, and had no receiver here. */
   stored: 13,
-  /** A user was given a part of a room's log because it asked for that. */
+  /** A part of a room's log was sent to a reader. */
   read: 14,
-  /** The kinds from here on are in stored blocks only. The rows behind it are of another time and place. */
+  /** The kinds from here on are in stored blocks only. The rows after it have another time and position. */
   place: 9,
-  /** A connection is there. */
+  /** A connection exists. */
   opened: 10,
-  /** A subscription is there. */
+  /** A subscription exists. */
   joined: 11,
   /** Messages from a position on wait in the Shield for one connection. */
   waiting: 12,
 } as const;
 
 /**
- * Whether a row has a position of its own: the rows of messages are numbered, so that what is reported of a subscription
- * says on which side of its ends each message came.
+ * Whether a row has a position: message rows are numbered, so that the ends of a subscription are before or after each
+ * message.
  */
 export const isNumbered = (kind: number): boolean => kind === KIND.message || kind === KIND.stored;
 
@@ -56,7 +56,7 @@ const HAS_TWIST = 2;
 const HAS_ID = 4;
 const HAS_OFFSET = 8;
 
-/** What a row's head says. */
+/** The head of a row. */
 export interface RowHead {
   kind: number;
   flags: number;
@@ -67,7 +67,7 @@ export interface RowHead {
   room: number;
   /** In ms since the segment's beginning. */
   after_ms: number;
-  /** The connection's number; 0: none. In a row of a message: who wanted no echo of it. */
+  /** The connection's number; 0: none. In a message's row: the connection without echo. */
   connection: number;
 }
 
@@ -100,7 +100,7 @@ export function writeHead(
   view.setUint32(start + 12, connection, true);
 }
 
-/** Takes note of who wanted no echo of the message whose row begins at `start`. */
+/** Records the connection without echo of the message whose row begins at `start`. */
 export function writeEcho(view: DataView, start: number, connection: number): void {
   view.setUint32(start + 12, connection, true);
 }
@@ -108,7 +108,7 @@ export function writeEcho(view: DataView, start: number, connection: number): vo
 /** Bytes of a row of `KIND.place`. */
 export const PLACE_BYTES = HEAD_BYTES + 16;
 
-/** Where and when the rows behind it are: the position of the next message, and their beginning, Unix ms. */
+/** The start of the rows after it: the next message's position, and the time, Unix ms. */
 export interface RowPlace {
   readonly start_ms: number;
   readonly position: number;
@@ -171,7 +171,7 @@ export function messageSize(ids: Places, offset: number): number {
     (ids.id < 0 ? 0 : Math.min(MESSAGE_ID_BYTES, ids.id_end - ids.id));
 }
 
-/** Writes what is behind the head of a message's row. */
+/** Writes the body of a message's row. */
 export function writeMessage(
   bytes: Uint8Array,
   view: DataView,
@@ -205,7 +205,7 @@ export function writeMessage(
   bytes[start + 1] = flags;
 }
 
-/** What the row of a message says of it. */
+/** The body of a message's row. */
 export interface MessageFacts {
   /** 0: it has none. */
   readonly offset: number;
@@ -218,7 +218,7 @@ export interface MessageFacts {
 // A byte order mark is part of an id.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Reads a message's row behind its head. */
+/** Reads the body of a message's row. */
 export function readMessage(bytes: Uint8Array, view: DataView, head: RowHead): MessageFacts {
   const { flags, start, end } = head;
   let at = start + HEAD_BYTES;
@@ -232,7 +232,7 @@ export function readMessage(bytes: Uint8Array, view: DataView, head: RowHead): M
   return { offset, trace_id, twist_id, message_id };
 }
 
-/** Which messages are looked for; what is absent does not matter. */
+/** The requested ids; absent ones match anything. */
 export interface WantedIds {
   readonly trace?: Uint8Array | undefined;
   readonly twist?: Uint8Array | undefined;
@@ -262,7 +262,7 @@ function isAt(bytes: Uint8Array, at: number, end: number, wanted: Uint8Array): b
   return true;
 }
 
-/** Whether the row of a message is one that is looked for; makes no garbage. */
+/** Whether the row of a message matches; allocates nothing. */
 export function isWanted(
   bytes: Uint8Array,
   view: DataView,

@@ -1,6 +1,6 @@
 /**
- * Walks the rows of a ledger from the oldest to the newest, some at a time, so that a question never
- * holds up messages. What a row means is `row_form.ts`.
+ * Walks the rows of a ledger from the oldest to the newest, in slices, so that a request never delays messages.
+ * `row_form.ts` defines rows.
  */
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import type { Segment } from "./ledger.ts";
@@ -17,7 +17,7 @@ export interface Passed {
   time_ms: number;
 }
 
-/** What rows are read from: a ledger in memory, or what is stored of one. */
+/** A source of rows: a ledger in memory, or a stored one. */
 export interface LedgerSource {
   /** The oldest first. */
   readonly segments: readonly Segment[];
@@ -30,7 +30,7 @@ export interface LedgerSource {
 
 const decoder = new TextDecoder();
 
-/** The facts of a row that has words, behind so many bytes. */
+/** The facts of a row with text, after so many bytes. */
 export function factsOf<F>({ head, segment }: Passed, behind = 0): F {
   const text = decoder.decode(segment.bytes.subarray(head.start + HEAD_BYTES + behind, head.end));
   return JSON.parse(text) as F;
@@ -39,10 +39,10 @@ export function factsOf<F>({ head, segment }: Passed, behind = 0): F {
 /** Awaited before each piece of a question. */
 export type Breathe = () => Promise<void> | undefined;
 
-/** Bytes of rows that are one piece: some hundred rows with words take a millisecond. */
+/** Bytes of one slice: some hundred rows with text take a millisecond. */
 const PIECE_BYTES = 32_768;
 
-/** The pieces of a question of a tenant, or of operators, beside all other work that is done in slices. */
+/** The slices of a request of a tenant, or of operators, beside all other sliced work. */
 export const piecesOf = (
   { tenant = STRANGERS }: { readonly tenant?: string | undefined },
 ): Breathe =>
@@ -57,7 +57,7 @@ export async function scan(
   const segments = ledger.segments;
   const last = segments.at(-1);
   if (last === undefined) return;
-  // Rows that come meanwhile are not looked at.
+  // Rows added meanwhile are skipped.
   const last_used = last.used;
   const head = { kind: 0, flags: 0, start: 0, end: 0, room: 0, after_ms: 0, connection: 0 };
   const row: Passed = { head, segment: last, position: 0, time_ms: 0 };

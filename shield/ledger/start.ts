@@ -18,7 +18,7 @@ import type { Connection } from "../connection/connection.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
 
-/** How often the ledger gives up what is too old, in ms. */
+/** Interval of dropping expired rows, in ms. */
 const EXPIRE_MS = 10_000;
 
 /** A ledger that runs, until it is closed. */
@@ -28,7 +28,7 @@ export interface StartedLedger {
   readonly observer: Observer;
   /** Absent: it is in memory only. */
   readonly store: LedgerStore | undefined;
-  /** Stores what is to be stored. Never rejects. */
+  /** Stores the rest. Never rejects. */
   close(): Promise<void>;
 }
 
@@ -129,13 +129,13 @@ export function ledgerAnswers(
 
 /** Refusals of one connection that are made longer when they come again. */
 const REFUSALS_MAX = 8;
-/** For so long, in ms, a connection with that many gets no row for another one. */
+/** How long a connection with that many refusals gets no other row, in ms. */
 const REFUSALS_MS = 10_000;
 
 /** The refusals of a connection that were noted lately, by reason, room and detail; the oldest first. */
 type NotedRefusals = Map<string, { readonly run: RunningRow; readonly at_ms: number }>;
 
-/** What the ledger takes note of. `now` is in Unix ms. */
+/** The observer that fills the ledger. `now` is in Unix ms. */
 export function noting(
   ledger: Ledger,
   handshakes: Pick<HandshakeNotes, "greeted">,
@@ -143,7 +143,7 @@ export function noting(
 ): Observer {
   const refusals = new WeakMap<Connection, NotedRefusals>();
   return {
-    // Fan-out knows nothing of it, and somebody may ask for it by its ids.
+    // Fan-out does not know it, and a query may have its ids.
     passed({ caller, envelope: { room_id }, routed, stored, is_heard }) {
       if (stored === undefined || stored.duplicate || is_heard) return;
       ledger.stored(caller.identity.tenant_id, room_id, routed, stored.offset);
@@ -171,8 +171,8 @@ export function noting(
 }
 
 /**
- * Takes note of a refused operation. The same again makes its row longer, and a client that is refused
- * for ever other things gets no row for each: it would push out what others ask for.
+ * Records a refused operation. A repetition extends its row. A client with ever different refusals gets no row for
+ * each, since those would displace other rows.
  */
 function noteRefused(
   ledger: Ledger,
@@ -206,9 +206,9 @@ function noteRefused(
   noted.set(key, { run, at_ms: now_ms });
 }
 
-/** Offsets of one row: JSON of so many fits. */
+/** The most offsets of one row's JSON. */
 const LISTED_MAX = 256;
-/** How the connection of a caller over HTTP begins, of which there is none. */
+/** The prefix of the connection of a caller over HTTP, which has none. */
 const HTTP = "http:";
 
 /** The notes of a process. */

@@ -1,6 +1,6 @@
 /**
- * Starts what keeps ledgers beyond their Shields: the writer of this one, and what reads those of others. Nothing
- * is opened, made or written unless `[ledger] store` asks for it.
+ * Starts the storage of ledgers: the writer of this Shield's, and the reader of others'. Nothing is opened, created or
+ * written unless `[ledger] store` is true.
  */
 import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -25,7 +25,7 @@ export interface LedgerStart extends Pick<Env, "registry" | "now"> {
   readonly config: Pick<Config, "ledger">;
 }
 
-/** What storing needs of the process. */
+/** The dependencies of `startStore`. */
 export interface StoreStart extends LedgerStart, Pick<Env, "log" | "node_id"> {
   readonly spine: Pick<Spine, "blocks">;
   readonly life: OwnLife;
@@ -35,11 +35,11 @@ export interface StoreStart extends LedgerStart, Pick<Env, "log" | "node_id"> {
 export interface LedgerStore {
   readonly writer: StoreWriter;
   readonly former: FormerReading;
-  /** What this Shield's own answers are named by. */
+  /** The incarnation in this Shield's own answers. */
   readonly life_ms: number;
 }
 
-/** Starts it; undefined where nothing is stored. */
+/** Starts it; undefined if ledgers are not stored. */
 export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | undefined {
   const { config, registry, spine, life, now } = start;
   const { store: is_stored, log_bytes, seconds } = config.ledger;
@@ -73,24 +73,23 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   return { writer, former, life_ms: life.began_ms };
 }
 
-// Writes the ledger beside the journal: every few seconds the rows that are new, as blocks of one
-// tenant each, with the connections and subscriptions that are there. Nothing waits for it; what
-// does not fit into its queue, or that the store refuses for what it is, is given up, and the
-// tenant's blocks behind it say so. Rows of strangers, who have no tenant, stay in memory.
+// Writes the ledger to the store: every few seconds the new rows, as blocks of one tenant each, with the existing
+// connections and subscriptions. Nothing waits for it; blocks that do not fit its queue, or that the store rejects, are
+// dropped, and the tenant's next blocks record that. Rows of unauthenticated clients, who have no tenant, stay in
+// memory.
 
 /** Rows that are copied before others have a turn. */
 const SLICE_ROWS = 500;
 /** Blocks that one pass stores; the others wait for the next. */
 const PASS_BLOCKS = 512;
-/** The connections that are there are written again so many times while a block is kept. */
+/** How often existing connections are written while a block is retained. */
 const AGAIN = 4;
 /** How long the end of the process waits for the store, in ms. */
 const CLOSE_MS = 5_000;
 
-/** What the writer needs of the process. */
 interface StoreWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly ledger: Ledger;
-  /** Asked again after it could not be had. */
+  /** Asked for again after a failure. */
   readonly store: () => Promise<Pick<BlockStore, "append">>;
   readonly life: Pick<OwnLife, "begin" | "began_ms">;
   readonly flush_ms: number;
@@ -100,7 +99,7 @@ interface StoreWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly tenant_bytes: number;
 }
 
-/** What is known of one tenant's blocks. */
+/** The state of one tenant's blocks. */
 interface Tenant {
   draft: BlockDraft;
   /** The number of its next block, and since when nothing of it is missing, Unix ms. */
@@ -116,7 +115,7 @@ interface Waiting extends WaitingBlock {
 
 /** The writer of one Shield. */
 export class StoreWriter {
-  /** Running totals: bytes stored, blocks given up. */
+  /** Running totals: bytes stored, blocks dropped. */
   readonly totals = { stored_bytes: 0, lost_blocks: 0 };
   readonly #options: StoreWriterOptions;
   readonly #tenants = new Map<string, Tenant>();
@@ -154,7 +153,7 @@ export class StoreWriter {
     return until_ms;
   }
 
-  /** Begins to write, with the connections that there are. */
+  /** Starts to write, with the existing connections. */
   begin(connections: Iterable<LivingConnection>): void {
     this.#presences.connections = connections;
     this.#living = this.#options.life.begin("ledger", () => this.until_ms);
@@ -168,12 +167,12 @@ export class StoreWriter {
     this.#closed = true;
   }
 
-  /** Writes what there is now, unless the last time is not over yet. */
+  /** Writes what is due, unless the last write still runs. */
   tick(): void {
     this.#pass ??= this.#flush().finally(() => this.#pass = undefined);
   }
 
-  /** Resolves when what was to be written by now is, or has failed. */
+  /** Resolves when everything due was written, or failed. */
   async idle(): Promise<void> {
     await this.#pass;
   }
@@ -195,7 +194,7 @@ export class StoreWriter {
       this.#again_ms = now();
       this.#presences.forget();
     }
-    // Who is there now is written, or its end is among the rows that are copied after that.
+    // A present connection is written, or its end is among the rows copied after that.
     const until_ms = now();
     await this.#presences.write(now);
     await this.#copy();
@@ -214,7 +213,7 @@ export class StoreWriter {
     const segments = ledger.segments.filter(({ number }) => number >= this.#next.segment);
     const ends = segments.map(({ used }) => used);
     const [first] = segments;
-    // The oldest rows were given up before they were copied.
+    // The oldest rows were dropped before they were copied.
     if (first !== undefined && this.#next.segment > 0 && first.number > this.#next.segment) {
       this.#loseAll(first.start_ms);
     }
@@ -231,7 +230,7 @@ export class StoreWriter {
     }
   }
 
-  /** The position of the next message behind what was copied. */
+  /** The position of the next message after the copied ones. */
   #position = 1;
 
   #positionIn({ first_position }: Segment, start: number): number {
@@ -250,7 +249,7 @@ export class StoreWriter {
     draft.copy(row, place, isNumbered(head.kind) ? 1 : 0);
   }
 
-  /** Where the tenant's next row goes: whoever writes rows asks before each, so that every block is cut. */
+  /** The block for the tenant's next row: asked for before each row, so that every block is cut in time. */
   #draftOf(tenant_id: string): BlockDraft {
     const tenant = this.#of(tenant_id);
     const from_ms = this.#copied_ms;
@@ -267,7 +266,7 @@ export class StoreWriter {
     return made;
   }
 
-  /** Puts what a tenant has into the queue. */
+  /** Queues a tenant's rows. */
   #close(tenant_id: string, tenant: Tenant, from_ms: number, until_ms: number): void {
     const { draft, since_ms, number } = tenant;
     if (draft.bytes === 0) return;
@@ -278,7 +277,7 @@ export class StoreWriter {
     this.#waiting.push({ id: crypto.randomUUID(), tenant_id, payload, from_ms });
   }
 
-  /** A block is given up: its tenant's ledger begins anew. */
+  /** A block was dropped: its tenant's ledger starts again. */
   #lose({ tenant_id, payload }: Waiting, error?: unknown): void {
     this.totals.lost_blocks++;
     this.#of(tenant_id).since_ms = this.#options.now();
@@ -329,7 +328,7 @@ class Walk {
     this.row_position = this.position = position;
   }
 
-  /** Goes on to the next row; false when there is none. */
+  /** Moves to the next row; false if there is none. */
   next(): boolean {
     if (this.head.end >= this.#end) return false;
     readHead(this.segment.view, this.head.end, this.head);

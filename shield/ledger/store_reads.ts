@@ -1,17 +1,17 @@
 /**
- * How many questions read stored ledgers at a time, for each holds what it has read until it is answered. The others
- * wait for their turn, not for ever. Reading is `former_ledgers.ts`.
+ * Limits the concurrent requests that read stored ledgers, since each keeps its data until it is answered. The others
+ * wait, for a limited time. `former_ledgers.ts` reads.
  */
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 
-/** Questions that wait; more would wait in vain. */
+/** The most waiting requests; more would wait in vain. */
 const WAITING_MAX = 64;
 const RETRY_MS = 1_000;
 
-/** The bounds, by their keys in `[ledger]`. */
+/** The limits, by their keys in `[ledger]`. */
 export interface ReadBounds {
   /** Questions that read at a time. */
   readonly store_reads: number;
@@ -22,7 +22,7 @@ export interface ReadBounds {
 /** The turns of one process. */
 export class StoreReads {
   readonly #bounds: ReadBounds;
-  /** Those that wait, the first in front: each begins when it is called. */
+  /** The waiting requests, first in first out: each starts when it is called. */
   readonly #waiting = new Set<() => void>();
   #under_way = 0;
   /** Questions that were refused. */
@@ -41,8 +41,8 @@ export class StoreReads {
   }
 
   /**
-   * Resolves when it is the question's turn, with what ends that; to be called once. Rejects with
-   * `too-many-pending` (429) when the others take too long, or too many wait.
+   * Resolves in the request's turn, with a function that ends it; call that once. Rejects with `too-many-pending` (429)
+   * after a timeout, or if too many wait.
    */
   async enter(): Promise<() => void> {
     const { store_reads, store_wait_ms } = this.#bounds;
@@ -56,7 +56,7 @@ export class StoreReads {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.add(resolve);
     const timer = setTimeout(() => {
-      // A read whose turn has come meanwhile is no longer among those that wait.
+      // A read whose turn has come meanwhile is no longer waiting.
       if (this.#waiting.delete(resolve)) reject(this.#refusal());
     }, wait_ms);
     try {
@@ -85,7 +85,7 @@ export class StoreReads {
   }
 }
 
-/** Registers who reads, who waits and who was refused. */
+/** Registers running, waiting and refused reads. */
 export function registerReads(registry: Registry, reads: StoreReads): void {
   scrapedGauge(
     registry,

@@ -1,4 +1,4 @@
-/** How many questions read stored ledgers at a time, and what becomes of the others. */
+/** How many requests read stored ledgers at a time, and the outcome of the others. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../shared/spine/testing/conformance.ts";
 import { StoreReads } from "./store_reads.ts";

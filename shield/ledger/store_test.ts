@@ -1,6 +1,6 @@
 /**
- * What is stored of a ledger says what the memory said: however often it was written, whoever else's rows were in
- * between, and with what is missing told. What a real Shield leaves when it is killed is `tests/why_killed_test.ts`.
+ * A stored ledger has the same content as memory: however often it was written, whatever rows were in between, and with
+ * reported losses. `tests/why_killed_test.ts` kills a real Shield.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -23,7 +23,7 @@ const breathe = () => Promise.resolve();
 const START_MS = 1_767_323_045_000;
 const ROOMY = { queue_bytes: 1e9, tenant_bytes: 1e9, seconds: 3_600, flush_ms: 1_000 };
 
-/** A store, a Shield's writer into it, and what is read when that Shield is gone. */
+/** A store, a Shield's writer, and what is read after that Shield has ended. */
 async function withStore<T>(
   ledger: Ledger,
   clock: { now_ms: number },
@@ -146,7 +146,7 @@ Deno.test("what is stored of a ledger says of every message and connection what 
   );
 });
 
-/** A ledger with a connection of `ann` in `hall`, whose messages others' are between. */
+/** A ledger with a connection of `ann` in `hall`, whose messages are mixed with others'. */
 function twoTenants(clock: { now_ms: number }) {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => clock.now_ms });
   const rooms = ["acme", "other"].map((tenant) => ledger.openRoom(tenant, "hall")) as [

@@ -1,7 +1,6 @@
 /**
- * A block of a stored ledger: rows of one tenant as the memory has them, with what they refer to. Where rows of
- * other tenants were between, a row of `KIND.place` stands. Bytes only; who fills and who reads blocks are
- * `store.ts` and `former_ledgers.ts`.
+ * A block of a stored ledger: rows of one tenant in their memory layout, with what they refer to. A row of `KIND.place`
+ * replaces rows of other tenants. Bytes only; `store.ts` writes and `former_ledgers.ts` reads blocks.
  */
 import { z } from "zod";
 import { HEAD_BYTES, PLACE_BYTES, ROW_BYTES_MAX, writeHead, writePlace } from "./row_form.ts";
@@ -12,12 +11,12 @@ const BLOCK_BYTES = 131_072;
 const FIRST_BYTES = 1_024;
 const VERSION = 1;
 
-/** What stands before the rows. A block of a later form has another `v`. */
+/** The head before the rows. A later format has another `v`. */
 const Head = z.strictObject({
   v: z.literal(VERSION),
-  /** When the Shield's life began, Unix ms. */
+  /** When the Shield's incarnation started, Unix ms. */
   life_ms: z.number(),
-  /** Which block of the tenant in that life it is, from 0. */
+  /** The number of the tenant's block in that incarnation, from 0. */
   number: z.int().min(0),
   /** Since when nothing is missing, Unix ms: something could not be stored before that. */
   since_ms: z.number(),
@@ -27,7 +26,7 @@ const Head = z.strictObject({
   /** The rooms that its rows are about, by number. */
   rooms: z.array(z.tuple([z.int(), z.string()])),
 });
-/** What a block says of itself. */
+/** The head of a block. */
 export type BlockHead = Omit<z.output<typeof Head>, "v" | "rooms">;
 
 /** A block as it is read. */
@@ -102,7 +101,7 @@ export class BlockDraft {
     writePlace(this.#view, start, place);
   }
 
-  /** Makes place for so many bytes; returns where. */
+  /** Makes room for so many bytes; returns the position. */
   #room(size: number): number {
     const start = this.#used;
     if (start + size > this.#bytes.length) {
@@ -131,7 +130,7 @@ export function readBlock(payload: Uint8Array): ReadBlock | undefined {
   }
 }
 
-/** Whether every row ends where the next one begins: who walks through them relies on it. */
+/** Whether every row ends where the next one begins, as readers require. */
 function isWhole(rows: Uint8Array<ArrayBuffer>): boolean {
   const view = new DataView(rows.buffer);
   let start = 0;

@@ -1,6 +1,6 @@
 /**
- * The guard against several peers that flood at once: a model of the runtime, which reads first come,
- * first served, and whose every look may go to one that floods. The real one is `tests/memory/memory_test.ts`.
+ * The guard against several flooding peers: a model of the runtime, which reads first come, first served, and whose
+ * every poll may go to a flooding one. `tests/memory/memory_test.ts` has the real one.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -9,7 +9,7 @@ import type { Action, Suspect } from "./memory_guard.ts";
 
 const LIMIT = 1_000_000_000;
 const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };
-/** What a process takes without anybody, as a part of the limit. */
+/** The memory of an idle process, as a part of the limit. */
 const FLOOR = 0.2;
 const ALERT_MS = 10;
 /** No run takes longer. */
@@ -29,7 +29,7 @@ class Peer implements Suspect {
   ended = false;
   closed = false;
   readonly unfinished_bytes = undefined;
-  /** What the system holds of it, or will: from when on, and what it does. */
+  /** The bytes that the system has of it, or will: from when on, and its reaction. */
   readonly answers: { readonly at_ms: number; readonly act: (now_ms: number) => void }[] = [];
   readonly floods: boolean;
   readonly #say: (peer: Peer, what: "ping" | "close") => void;

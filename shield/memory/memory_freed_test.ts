@@ -1,4 +1,4 @@
-/** What sockets give back, with a runtime that frees it when the close event is over. */
+/** Memory freed by sockets, with a runtime that frees it after the close event. */
 import assert from "node:assert/strict";
 import { Freed } from "./memory_watch.ts";
 

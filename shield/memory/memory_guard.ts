@@ -1,7 +1,7 @@
 /**
- * What a process does when its memory grows towards its limit: it asks clients whether they are
- * alive, closes those that do not answer, and names those that do not even leave. A state
- * machine without clock, timers and sockets of its own; `memory_watch.ts` runs it.
+ * The reaction of a process to memory that grows towards its limit: it pings clients, closes those that do not answer,
+ * and names those that do not leave. A state machine without clock, timers and sockets of its own; `memory_watch.ts`
+ * runs it.
  */
 
 /** From this part of `[limits] memory_bytes` on, every client is asked whether it is alive. */
@@ -28,20 +28,18 @@ const LEAVE_SHORT_MS = 500;
 const TIMES = { leave_ms: LEAVE_MS, answer_ms: LEAVE_SHORT_MS };
 /** How long an orderly end may take. */
 export const END_MS = 10_000;
-/** Rest between two rounds that found nobody guilty, unless memory grows, in ms. */
+/** Rest between two rounds without a guilty client, unless memory grows, in ms. */
 const REST_MS = 5_000;
 /** Growth that counts as growing, as a part of the limit. */
 const GROWTH = 0.05;
 /** Unfinished messages must hold this part of the limit, or they are not the cause. */
 const HELD = 0.2;
-/**
- * What a client must have held to be guilty when it leaves: a part of the limit, and whole messages.
- */
+/** The memory that a guilty client must have freed: a part of the limit, and whole messages. */
 const WEIGHT = 0.01;
 const WEIGHT_MESSAGES = 4;
 /** Where a client's unfinished bytes are known, fewer than this count for nothing. */
 const SMALL_BYTES = 65_536;
-/** The least looks at the sockets that show whether the clients that were closed go at once. */
+/** The least polls of the sockets that show whether closed clients leave at once. */
 const LOOKS = 2;
 /** With fewer looks than this left before the end, the process has no time. */
 const FEW_LOOKS = 8;
@@ -54,11 +52,11 @@ export const PAUSE_MS = 200;
 const LAST_PAUSE_MS = 20;
 
 /**
- * The pauses between two readings while all is calm: the shortest, and the longest, where what is free is
- * far more than comes meanwhile. A reading costs some 0.1 ms, which all messages pay for.
+ * The pauses between two readings while memory is stable: the shortest, and the longest, if free memory is far more
+ * than what can arrive meanwhile. A reading costs some 0.1 ms, which all messages pay for.
  */
 const CALM_MS = 50, CALM_LONG_MS = 250;
-/** What a peer on a fast network brings in a ms. */
+/** Bytes that a peer on a fast network sends in a ms. */
 const BROUGHT_BYTES = 2_000_000;
 
 /** One reading of the process's memory. */
@@ -71,7 +69,7 @@ export interface Reading {
   readonly own_bytes: number;
 }
 
-/** One socket that is not closed, and what is known of its peer. */
+/** One open socket, and the facts about its peer. */
 export interface Suspect extends Leaver {
   /** Unix ms of the last complete message; 0 when there was none. */
   readonly heard_ms: number;
@@ -82,7 +80,7 @@ export interface Suspect extends Leaver {
   terminate(): void;
 }
 
-/** What the guard wants done; at most one action for each reading. */
+/** The guard's action; at most one for each reading. */
 export type Action<S extends Suspect> =
   | { readonly kind: "none" }
   /** Every client was asked whether it is alive. */
@@ -151,7 +149,7 @@ export class MemoryGuard<S extends Suspect> {
     return Math.min(CALM_LONG_MS, Math.max(CALM_MS, free_bytes / 2 / BROUGHT_BYTES));
   }
 
-  /** Takes one reading, and says what is to be done. */
+  /** Takes one reading, and returns the action. */
   sample(reading: Reading): Action<S> {
     const { now_ms, rss_bytes, own_bytes } = reading;
     this.#floor_bytes = Math.min(this.#floor_bytes, rss_bytes - own_bytes);
@@ -199,7 +197,7 @@ export class MemoryGuard<S extends Suspect> {
     this.#last = reading;
     const state = this.#state;
     const { now_ms, rss_bytes } = reading;
-    // What was said in this turn goes out only with the next one.
+    // Frames of this turn are only sent with the next one.
     if (state.name === "calm" || last === undefined || state.since_ms === now_ms) return 0;
     const [left_ms, ceiling, longest_ms] = waitOf(state, now_ms, this.#hasTime(reading, last));
     // As above: not every client has been notified.
@@ -268,7 +266,7 @@ export class MemoryGuard<S extends Suspect> {
 
   #judge(now_ms: number, used: number, leaving: Leaving<S>): Action<S> {
     const guilty = leaving.remaining();
-    // The clients that held the memory have left; those who are still here have lost their network.
+    // The clients with the memory have left; the remaining ones have lost their network.
     if (used < PART_AT) return this.#rest(now_ms, 0, used);
     if (guilty.length === 0) return this.#rest(now_ms, REST_MS, used, true);
     if (!leaving.can_cut) {
@@ -290,7 +288,7 @@ export class MemoryGuard<S extends Suspect> {
     return this.#end(reading.now_ms, theirs ? new Leaving(silent, TIMES) : undefined);
   }
 
-  /** Begins the end. With no client to judge, nobody is guilty: the limit may simply be too low. */
+  /** Starts to end the process. Without a client to judge, nobody is guilty: the limit may simply be too low. */
   #end(now_ms: number, leaving: Leaving<S> | undefined): Action<S> {
     leaving?.tell(now_ms);
     this.#state = { name: "ending", since_ms: now_ms, leaving };
@@ -329,7 +327,7 @@ export class MemoryGuard<S extends Suspect> {
   }
 }
 
-/** What a state waits for: how long still, up to which part of the limit, and the longest pause. */
+/** The deadline of a state: the remaining time, the part of the limit, and the longest pause. */
 function waitOf<S extends Suspect>(
   state: Exclude<State<S>, { name: "calm" }>,
   now_ms: number,
@@ -353,7 +351,7 @@ function isInnocent({ unfinished_bytes }: Suspect): boolean {
   return unfinished_bytes !== undefined && unfinished_bytes < SMALL_BYTES;
 }
 
-/** What is known when a pause is decided. */
+/** The inputs of a pause. */
 export interface Pace {
   /** The growth of memory since the last look. */
   readonly grown_bytes: number;
@@ -367,10 +365,9 @@ export interface Pace {
 }
 
 /**
- * The next pause in ms. The runtime reads whatever it finds: how often it looks can be decided, how
- * much it takes cannot. If every look takes as much as the last one, the looks that fit into
- * `left_bytes` are spread over `left_ms`; with room for less than one, nothing is read until that time
- * is over.
+ * The next pause in ms. The runtime reads everything that has arrived: only the number of polls can be controlled, not
+ * their size. If every poll reads as much as the last one, the polls that fit into `left_bytes` are spread over
+ * `left_ms`; with room for less than one, nothing is read until that time has passed.
  */
 export function pauseFor({ grown_bytes, took_ms, left_ms, left_bytes, longest_ms }: Pace): number {
   if (grown_bytes <= 0 || left_ms <= 0) return 0;
@@ -388,15 +385,13 @@ export function pauseFor({ grown_bytes, took_ms, left_ms, left_bytes, longest_ms
 // why it ends only when the runtime has looked at the sockets so often that it must have served every
 // client.
 
-/**
- * Clients that are notified at a time: so many close frames are written at once, whatever else is going on.
- */
+/** Clients notified at a time: so many close frames are written at once. */
 export const TOLD_AT_A_TIME = 96;
-/** The least looks after the time to leave in which nobody left. */
+/** The least polls after the time to leave in which nobody left. */
 export const LAST_LOOKS = 3;
 /**
- * The most rounds in which closes are waited for. A client that is still open then is behind more flooding peers than
- * can be told apart.
+ * The most rounds that wait for closes. A client that is still open then is behind more flooding peers than can be
+ * distinguished.
  */
 export const LOOKS_MAX = 64;
 
@@ -404,9 +399,9 @@ export const LOOKS_MAX = 64;
 interface Leaver {
   /** True when the client's socket is closed. */
   readonly closed: boolean;
-  /** Bytes of a message that has begun to come; undefined where the runtime does not tell. */
+  /** Bytes of a partial message; undefined if the runtime does not report them. */
   readonly unfinished_bytes: number | undefined;
-  /** Tells the client to go elsewhere. */
+  /** Tells the client to reconnect elsewhere. */
   sendAway(): void;
 }
 
@@ -425,7 +420,7 @@ export class Leaving<S extends Leaver> {
   #told = 0;
   #told_ms = Infinity;
   #here = Infinity;
-  /** Looks in a row in which nobody left, and how many of them were after the time to leave. */
+  /** Consecutive polls in which nobody left, and how many of them were after the time to leave. */
   #quiet = 0;
   #quiet_late = 0;
 
@@ -443,12 +438,12 @@ export class Leaving<S extends Leaver> {
     return this.#told_ms + this.#times.leave_ms;
   }
 
-  /** Whether it is known of every client what it holds. Only then can clients be cut off. */
+  /** Whether every client's partial message is known. Only then can clients be cut off. */
   get can_cut(): boolean {
     return this.#all.every(({ unfinished_bytes }) => unfinished_bytes !== undefined);
   }
 
-  /** Tells the next group of clients to leave, while there are any. */
+  /** Tells the next group of clients to leave, if there are any. */
   tell(now_ms: number): void {
     if (this.#told_ms < Infinity) return;
     const next = this.#all.slice(this.#told, this.#told + TOLD_AT_A_TIME);
@@ -458,8 +453,8 @@ export class Leaving<S extends Leaver> {
   }
 
   /**
-   * Says after a look at the sockets whether whoever is still here will not leave. Each look may have
-   * served one client that floods, so there must be one look more than clients left.
+   * Whether, after a poll of the sockets, the remaining clients will not leave. Each poll may have served one flooding
+   * client, so there must be one poll more than clients left.
    */
   isOver(now_ms: number): boolean {
     const here = this.remaining().length;

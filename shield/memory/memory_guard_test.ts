@@ -1,4 +1,4 @@
-/** The guard as a table of readings, with peers that do what their name says. */
+/** The guard as a table of readings, with peers that behave as they are named. */
 import assert from "node:assert/strict";
 import {
   ABORT_AT,

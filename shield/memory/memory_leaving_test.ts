@@ -1,4 +1,4 @@
-/** Clients that are closed, and a runtime that comes by them in its own time. */
+/** Clients that are closed, and a runtime that notices at its own pace. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { LAST_LOOKS, Leaving, LOOKS_MAX, TOLD_AT_A_TIME } from "./memory_guard.ts";

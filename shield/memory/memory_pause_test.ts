@@ -1,4 +1,4 @@
-/** Pauses between looks: properties over any growth, and a process that obeys them. */
+/** Pauses between polls: properties over any growth, and a process that obeys them. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { pauseFor } from "./memory_guard.ts";

@@ -1,6 +1,6 @@
 /**
- * Runs the memory guard of one process: samples, asks, bans the guilty, ends the process. The guard
- * itself, which decides what is to be done when, is `memory_guard.ts`.
+ * Runs the memory guard of one process: samples, pings, bans guilty clients, ends the process. `memory_guard.ts`
+ * decides.
  */
 import type { Env } from "../../shared/env.ts";
 import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
@@ -18,7 +18,7 @@ import { bump } from "../stats/stats.ts";
 
 /** The pause between two readings while something is wrong. */
 const ALERT_MS = 10;
-/** The shortest wait in which the runtime asks the system what has come, in ms. */
+/** The shortest wait in which the runtime polls the system, in ms. */
 const LOOK_MS = 1;
 /** How long storing the bans may take, in ms; after that the process ends without them. */
 const BAN_MS = 2_000;
@@ -28,7 +28,7 @@ const REASON = "unfinished messages took the memory of the process";
 
 type Sockets = ReadonlyMap<ClientSocket, Connection>;
 
-/** What running the guard needs of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "limits" | "server">;
   /** The bucket `ARQON_BANS`. */
@@ -52,7 +52,7 @@ export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node
 
 /** A guard at work. */
 export interface MemoryWatch {
-  /** Takes note that a socket has closed; to be called before its memory is freed. */
+  /** A socket has closed; call it before its memory is freed. */
   onClosed(socket: ClientSocket, connection: Connection): void;
   /** Resolves once the guilty are banned, or that took too long; for the end of the process. */
   settled(): Promise<void>;
@@ -113,7 +113,7 @@ class Known {
     this.#spread_ms = spread_ms;
   }
 
-  /** The state of a socket; undefined when nobody has looked at it. */
+  /** The state of a socket; undefined for an unknown one. */
   get(socket: ClientSocket): SocketSuspect | undefined {
     return this.#suspects.get(socket);
   }
@@ -162,7 +162,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
     log.warn(TEXTS[action.kind], { rss_bytes, memory_bytes, ...clients });
     punish(guilty);
     if (action.kind === "cut" || action.kind === "unexplained") options.collect();
-    // Every client is told to go while those who were closed are judged and bans are stored.
+    // Every client is told to leave while the closed ones are judged and bans are stored.
     if (action.kind === "end") options.onExhausted(TEXTS.end, false);
     if (action.kind === "end" ? action.judged : action.kind === "judged") judged.resolve();
     if (action.kind === "abort") banning.then(() => options.onExhausted(TEXTS.abort, true));
@@ -180,7 +180,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
       bump(actions, "paused");
       options.pause(pause_ms);
     }
-    // After a pause one look is enough: each look lets more bytes in.
+    // After a pause one poll is enough: each poll reads more bytes.
     const wait_ms = guard.calm ? guard.calm_ms(reading) : pause_ms >= 1 ? LOOK_MS : ALERT_MS;
     timer = setTimeout(turn, wait_ms);
     Deno.unrefTimer(timer);
@@ -294,16 +294,16 @@ export class Freed<S> {
   readonly #onFreed: (who: S, freed_bytes: number) => void;
   #last: { readonly who: S; readonly before_bytes: number } | undefined;
 
-  /** Prepares a measurement. `read_bytes` tells the resident memory of the process. */
+  /** Prepares a measurement. `read_bytes` returns the resident memory of the process. */
   constructor(read_bytes: () => number, onFreed: (who: S, freed_bytes: number) => void) {
     this.#read_bytes = read_bytes;
     this.#onFreed = onFreed;
   }
 
   /**
-   * Takes note that a socket closes; to be called in its close event. The runtime frees what a socket
-   * held as soon as that event is over, but several close events may come before anything else runs. So
-   * what is gone at the next close event belonged to the socket before.
+   * A socket closes; call it in its close event. The runtime frees a socket's memory right after that event, but
+   * several close events may come before anything else runs. So memory freed by the next close event belonged to the
+   * socket before.
    */
   closing(who: S): void {
     this.settle();
@@ -311,7 +311,7 @@ export class Freed<S> {
     queueMicrotask(() => this.settle());
   }
 
-  /** Attributes what was freed so far to the last socket, and not to the next one that closes. */
+  /** Attributes memory freed so far to the last socket, and not to the next one that closes. */
   settle(): void {
     const last = this.#last;
     this.#last = undefined;

@@ -1,6 +1,6 @@
 /**
- * Commands: an admitted `cmd` envelope goes to the Brain as a request, and the Brain's Ack comes
- * back. Not on the message path: a Brain's outage stops commands, never messages.
+ * Commands: an admitted `cmd` envelope goes to the Brain as a request, and the Brain's Ack comes back. Not on the
+ * message path: an outage of the Brain stops commands, never messages.
  */
 import { ArqonError, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
@@ -19,25 +19,19 @@ import type { MessagePath } from "./pipeline.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 
-/** Answers a command of this name that the Shield does itself; undefined: a Brain does. */
+/** Answers a command of this name in the Shield itself; undefined: a Brain answers it. */
 export type OwnCommands = (
   name: string,
 ) => ((caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>) | undefined;
 
-/** How a command is sent. */
+/** Options of a command. */
 export interface CommandOptions {
   readonly timeout_ms: number;
-  /**
-   * The connection that sent the command, which holds the lock that it takes. Absent for HTTP, which
-   * has none.
-   */
+  /** The connection that sent the command, and holds its lock. Absent for HTTP. */
   readonly origin?: string;
 }
 
-/**
- * Has an admitted command answered, and tells observers what came of it. Rejects as `admit` refuses, and as
- * `answer` does.
- */
+/** Has an admitted command answered, and reports the outcome to observers. Rejects as `admit` and `answer` do. */
 export async function answered(
   path: MessagePath,
   caller: Caller,
@@ -124,7 +118,7 @@ function timedOut(error: unknown, { command, room_id }: ScannedEnvelope, timeout
   return new ArqonError("command-timeout", detail, { cause: error });
 }
 
-/** Who sends a command to a room with a reducer. Throws `invalid-command` for claims that are too long. */
+/** The caller for a room with a reducer. Throws `invalid-command` for claims that are too long. */
 function whoCalls(
   { role, claims }: Identity,
   { reducer_claims }: Pick<RoomClass, "reducer_claims">,

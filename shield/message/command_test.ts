@@ -1,6 +1,6 @@
 /**
- * Which commands leave the Shield, with which headers, and what a ban stops on the path of messages
- * and commands. What commands do is the Brain's.
+ * Which commands leave the Shield, with which headers, and what a ban stops for messages and commands. Brains run
+ * commands.
  */
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";

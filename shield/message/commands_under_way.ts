@@ -1,7 +1,7 @@
 /**
- * Commands that wait for their answers. A Brain that is killed or cut off takes the answers with it that it owed: when
- * commands wait for long, this finds out whether a Brain does not listen any longer, and asks again whatever has an id,
- * which the room's owner applies once. A Brain that is only slow is not asked again. Knows no envelopes.
+ * Pending commands. A Brain that is killed or disconnected loses the answers it owes: if commands wait for long, this
+ * finds out whether a Brain is down, and retries commands with an id, which the room's owner applies once. A slow Brain
+ * gets no retries. Independent of envelopes.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -9,36 +9,36 @@ import type { RequestOptions, Spine } from "../../shared/spine/contract/spine.ts
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 
-/** What they need of the process. */
+/** The dependencies and settings of `CommandsUnderWay`. */
 export interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
-  /** What a Brain is sent to find out whether it listens. */
+  /** The message that probes whether a Brain receives. */
   readonly hello: () => Uint8Array;
   readonly spine: Pick<Spine, "request">;
-  /** The Brains that serve, as far as is known. */
+  /** The serving Brains, as far as this Shield knows. */
   readonly brains: () => readonly string[];
-  /** Learns of a Brain that does not listen. */
+  /** Called for a Brain that is down. */
   readonly onGone: (brain_id: string) => void;
-  /** Learns of each command that is asked again. */
+  /** Called for each retried command. */
   readonly onAgain: () => void;
 }
 
-/** So long an answer may take before Brains are asked whether they are there, in ms; and so often they are asked. */
+/** How long an answer may take before Brains are probed, in ms; also the interval of the probes. */
 const LATE_MS = 250;
-/** How long a Brain is asked that is no longer known to serve, in ms. */
+/** How long a Brain is probed after it was last known to serve, in ms. */
 const REMEMBERED_MS = 10_000;
-/** How often one command is asked again: each time another Brain has gone. */
+/** The most retries of one command: each time another Brain is down. */
 const AGAIN_MAX = 3;
 
 interface Waiting {
-  /** When it was asked last. */
+  /** When it was last sent. */
   asked_ms: number;
   readonly again: () => void;
 }
 
-/** The commands of one Shield. */
+/** The pending commands of one Shield. */
 export class CommandsUnderWay {
   readonly #options: CommandsUnderWayOptions;
-  /** Those that may be asked again, the one that waits longest first. */
+  /** Those that may be retried, oldest first. */
   readonly #waiting = new Set<Waiting>();
   /** Brains, and when they were last known to serve. */
   readonly #brains = new Map<string, number>();
@@ -48,7 +48,7 @@ export class CommandsUnderWay {
     this.#options = options;
   }
 
-  /** Asks; with `has_id` maybe several times, and the first answer counts. Rejects as `Spine.request`. */
+  /** Sends a command; with `has_id` it may be retried, and the first answer counts. Rejects as `Spine.request`. */
   async request(
     subject: Subject,
     payload: Uint8Array,
@@ -65,7 +65,7 @@ export class CommandsUnderWay {
       open++;
       const timeout_ms = Math.max(1, deadline_ms - monotonic_ms());
       spine.request(subject, payload, { ...options, timeout_ms }).then(resolve, (error) => {
-        // Somebody else may still answer.
+        // Another Brain may still answer.
         if (--open === 0) reject(error);
       });
     };
@@ -88,7 +88,7 @@ export class CommandsUnderWay {
     }
   }
 
-  /** Looks whether anything waits for long. */
+  /** Checks for commands that wait long. */
   #look(): void {
     this.#timer = undefined;
     const [oldest] = this.#waiting;
@@ -103,7 +103,7 @@ export class CommandsUnderWay {
     for (const brain of this.#brains.keys()) void this.#knock(brain, now_ms);
   }
 
-  /** Nobody answers a hello; that nobody receives it is what is to be found out. */
+  /** Nobody answers a hello: the probe only shows whether anybody receives it. */
   async #knock(brain: string, now_ms: number): Promise<void> {
     const { spine, hello, onGone } = this.#options;
     try {

@@ -1,4 +1,4 @@
-/** Commands whose Brain goes before it has answered: which of them are asked again, of whom, and which never are. */
+/** Commands whose Brain goes down before it has answered: which are retried, with which Brain, and which never are. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
@@ -9,7 +9,7 @@ import { CommandsUnderWay } from "./commands_under_way.ts";
 const SUBJECT = commandSubject("acme", "lobby");
 const PAYLOAD = new TextEncoder().encode("command");
 
-/** Brains on one engine; a command comes to one of them. */
+/** Brains on one engine; a command goes to one of them. */
 function testBed() {
   const engine = testSpine();
   const { spine } = engine;
@@ -73,7 +73,7 @@ Deno.test("when a Brain goes, what waits with an id is asked again once, and wha
   await until("somebody has it", () => both() === 2);
   const last = brain("last", () => {});
   last.die();
-  // Whoever goes is found out, so what waited then was there to be asked again.
+  // The probe detects the Brain that goes down, so commands pending then can be retried.
   await until("one is gone", () => gone.length === 1);
   await until("it was asked again", () => again() === 1);
   await assert.rejects(without_id, { reason: "command-timeout" });

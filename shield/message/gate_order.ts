@@ -1,10 +1,10 @@
 /**
- * What can refuse a message, in the order in which it is asked: up to the token in `connection/`, then in `pipeline.ts`,
- * which a test compares. docs/protocol.md and `arq status --path` show it.
+ * The checks that can refuse a message, in order: up to the token in `connection/`, then in `pipeline.ts`, which a test
+ * compares. docs/protocol.md and `arq status --path` show it.
  */
 import type { Reason } from "@arqon/proto";
 
-/** Each gate with its refusals. What a capability that is left out would ask is not asked. */
+/** Each gate with its refusals. Gates of a disabled capability are skipped. */
 export const GATES: readonly (readonly [gate: string, ...refusals: Reason[]])[] = [
   // #region order
   ["rate", "rate-limited"],

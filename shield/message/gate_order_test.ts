@@ -1,4 +1,4 @@
-/** The order of gates as it is told is the one in which they are asked. */
+/** The documented order of gates is the actual one. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";

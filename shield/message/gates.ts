@@ -1,16 +1,16 @@
-/** What may refuse a message beside the kernel's own checks, as the path asks it: who answers is a capability's affair. */
+/** The interfaces of checks beside the kernel's own: capabilities implement them. */
 import type { ArqonError, ScannedEnvelope } from "@arqon/proto";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { Later } from "../../shared/turns/later.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 
-/** What is noted of one decision while it is made; what they say is between them and who keeps the note. */
+/** The record of one decision while it is made. */
 export interface Note {
-  /** These policies are asked, of this version of the tenant's chain, at this time in Unix ms. */
+  /** These policies run, of this version of the tenant's chain, at this time in Unix ms. */
   asked(chain: readonly object[], version: number, asked_ms: number): void;
-  /** What they said. */
+  /** Their verdict. */
   judged(verdict: object): void;
-  /** What a schema said. */
+  /** The verdict of a schema. */
   checked(
     id: string,
     version: number,
@@ -20,7 +20,7 @@ export interface Note {
   ): void;
 }
 
-/** Keeps notes of what is decided; where nobody is to be notified, there is no note. */
+/** Keeps notes of decisions; there is no note if nobody records it. */
 export interface Notes {
   message(caller: Caller, envelope: ScannedEnvelope): Note | undefined;
   operation(caller: Caller, hook: "on_connect" | "on_subscribe", room_id: string): Note | undefined;
@@ -28,7 +28,7 @@ export interface Notes {
   deny(note: Note, error: unknown): void;
 }
 
-/** Does what decides a SUB, and has a note of what came of it. */
+/** Runs the decision about a SUB, and records its outcome. */
 export function followed<T extends Promise<unknown> | undefined>(
   notes: Notes | undefined,
   { caller, room_id }: { readonly caller: Caller; readonly room_id: string },
@@ -48,12 +48,12 @@ export function followed<T extends Promise<unknown> | undefined>(
   return decided;
 }
 
-/** Takes a message of a tenant off what it may send. Throws when that is used up. */
+/** Charges a message to its tenant's quota. Throws if that is exhausted. */
 export interface Quota {
   take(tenant_id: string, size_bytes: number): void;
 }
 
-/** A refusal, and what the copy of the event says when one is sent. */
+/** A refusal, and the headers of its dead letter, if one is sent. */
 export interface SchemaRefusal {
   readonly error: ArqonError;
   /** Headers for the routed envelope that goes to the dlq subject; undefined: no copy is sent. */
@@ -62,11 +62,11 @@ export interface SchemaRefusal {
 
 /** The schemas of events. */
 export interface Schemas {
-  /** True when no subject is mapped: then there is nothing to check, and no subject to build for it. */
+  /** True if no subject is mapped: then there is nothing to check, and no subject to build for it. */
   readonly isEmpty: boolean;
   /** All checks so far, and the steps of rules in them. */
   readonly steps: number;
-  /** What all checks so far have taken of the time of filters and schemas, in steps of half a microsecond. */
+  /** What all checks so far have used of the time of filters and schemas, in steps of half a microsecond. */
   readonly work: number;
   /**
    * Checks an event; undefined when it may pass. `subject` is `in.t.T.r.R` of that tenant. Never
@@ -78,11 +78,11 @@ export interface Schemas {
     envelope: ScannedEnvelope,
     note?: Note,
   ): SchemaRefusal | undefined;
-  /** Sends the routed envelope of a refusal that has `dead_letter` to the dlq subject. Best effort. */
+  /** Sends the routed envelope of a refusal with `dead_letter` to the dlq subject. Best effort. */
   keep(subject: Subject, routed: Uint8Array, refusal: SchemaRefusal): void;
 }
 
-/** Where no event has a schema. */
+/** Without any schema. */
 export const NO_SCHEMAS: Schemas = {
   isEmpty: true,
   steps: 0,
@@ -97,27 +97,27 @@ export interface GrowingPiece {
   readonly id: string;
   readonly type: string;
   readonly content_type: string;
-  /** What no reader has: what was held back, and the piece behind it. */
+  /** Text that no reader has: held-back text, and the new piece. */
   readonly text: string;
-  /** What its readers have, or the end of it. */
+  /** Text that its readers have, or the end of it. */
   readonly released: string;
-  /** Bytes of UTF-8 that they have before that; absent: it is all. */
+  /** Bytes of UTF-8 that they have before that; absent: none. */
   readonly sealed_bytes?: number;
-  /** Whether nothing comes behind it: the message ends. */
+  /** Whether the message ends with this piece. */
   readonly is_last: boolean;
 }
 
-/** What becomes of a piece. */
+/** The verdict on a piece. */
 export interface JudgedPiece {
-  /** What its readers may have. */
+  /** The text that its readers may have. */
   readonly released: string;
-  /** What is queued for the next piece. */
+  /** Held back for the next piece. */
   readonly held: string;
 }
 
 /**
- * Called when policies have replaced the payload of a message, with the header that names them; throws when
- * it may not pass so.
+ * Called when policies have replaced the payload of a message, with the header that names them; throws if the new one
+ * may not pass.
  */
 export type ReplacedCheck<P, N> = (
   path: P,
@@ -133,7 +133,7 @@ export const REPLACED_HEADER = "x-arqon-replaced";
 /** The headers that policies add to a message that they let through. */
 export type Judged = readonly HeaderPair[] | JudgedLater;
 
-/** The same, when there is no verdict yet. */
+/** The same, with a verdict that is pending. */
 export type JudgedLater = Promise<readonly HeaderPair[]> | Later<readonly HeaderPair[]>;
 
 /** Whether there is a verdict already, or none is needed. */
@@ -141,16 +141,16 @@ export function isJudged(judged: Judged | undefined): judged is readonly HeaderP
   return judged === undefined || Array.isArray(judged);
 }
 
-/** The questions to policies. An undefined answer means that none applies: go on at once. */
+/** The policies. An undefined answer means that none applies: continue at once. */
 export interface Policies {
-  /** Asks about a connection. Rejects with `policy-rejected` or `policy-fault`. */
+  /** Judges a connection. Rejects with `policy-rejected` or `policy-fault`. */
   onConnect(caller: Caller, note?: Note): Promise<void> | undefined;
-  /** Asks about a subscription, in the same way. */
+  /** Judges a subscription, in the same way. */
   onSubscribe(caller: Caller, room_id: string, note?: Note): Promise<void> | undefined;
   /**
-   * Asks about a message, in the same way; gives the headers that policies add, at once or later.
-   * A refusal that is known at once is thrown. Where a policy has replaced the payload, the envelope has the
-   * new one when the answer is there, and `onReplaced` was called with `path` and `note`.
+   * Judges a message, in the same way; returns the headers that policies add, at once or later. An immediate refusal is
+   * thrown. If a policy has replaced the payload, the envelope has the new one with the answer, and `onReplaced` was
+   * called with `path` and `note`.
    */
   onMessage<P, N extends Note>(
     caller: Caller,
@@ -159,7 +159,7 @@ export interface Policies {
     onReplaced?: ReplacedCheck<P, N>,
     note?: N,
   ): Judged | undefined;
-  /** Asks about a piece of a growing message; resolves with what becomes of it. Rejects as the others do. */
+  /** Judges a piece of a growing message; resolves with the verdict. Rejects as the others do. */
   onAppend(
     caller: Caller,
     room_id: string,
@@ -167,7 +167,7 @@ export interface Policies {
   ): Promise<JudgedPiece> | undefined;
 }
 
-/** Where no policy ever applies. */
+/** Without any policy. */
 export const NO_POLICIES: Policies = {
   onConnect: () => undefined,
   onSubscribe: () => undefined,
@@ -175,26 +175,25 @@ export const NO_POLICIES: Policies = {
   onAppend: () => undefined,
 };
 
-/** What a candidate would have decided about one message. */
+/** A candidate's verdict on one message. */
 export interface CandidateVerdict {
   readonly tenant_id: string;
-  /** The candidate's name: `policy:NAME`, `schema:ID`, or what a shadow consumer calls itself. */
+  /** The candidate's name: `policy:NAME`, `schema:ID`, or the name of a shadow consumer. */
   readonly candidate: string;
   /** Whether the candidate would have refused the message. */
   readonly refuse: boolean;
-  /** Why, for people; "" when there is nothing to say. */
+  /** Why, for people; "" for no reason. */
   readonly reason: string;
 }
 
-/** Takes the verdicts of policies and schemas that only observe, about messages still on their way. */
+/** Receives the verdicts of observing policies and schemas on messages that are still undecided. */
 export interface CandidateVerdicts {
   /**
-   * Takes one verdict. It is counted once production has decided about this very envelope object, and
-   * only if a mirror rule picks the message. Of two of one candidate it is one, and a refusal if either
-   * is. Never throws.
+   * Records one verdict. It counts once production has decided about this very envelope object, and only if a mirror
+   * rule selects the message. Two verdicts of one candidate count as one, and as a refusal if either is. Never throws.
    */
   record(envelope: ScannedEnvelope, verdict: CandidateVerdict): void;
 }
 
-/** Verdicts go nowhere: for tools, tests, and a Shield that does not mirror. */
+/** Discards verdicts: for tools, tests, and a Shield without a mirror. */
 export const NO_CANDIDATES: CandidateVerdicts = { record: () => {} };

@@ -1,4 +1,4 @@
-/** The logs of durable rooms, as the kernel has them: who opens and reads them is a capability's affair. */
+/** The logs of durable rooms for the kernel: a capability opens and reads them. */
 import { ArqonError } from "@arqon/proto";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Appended, DurableLog } from "../../shared/spine/contract/durable_log.ts";
@@ -21,9 +21,9 @@ export interface LogAppend {
 export interface Logs {
   /** A tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
   of(tenant_id: string): Promise<DurableLog>;
-  /** Whether a class of the tenant is durable: else there is no log to open. */
+  /** Whether a class of the tenant is durable: otherwise there is no log to open. */
   has(tenant_id: string): boolean;
-  /** The lives of the tenant's log; none when no room of the tenant is durable. Rejects as `of` does. */
+  /** The incarnations of the tenant's log; none if no room of the tenant is durable. Rejects as `of` does. */
   livesOf(tenant_id: string): Promise<Lives>;
   /**
    * Stores a message; resolves when the log has acknowledged it. Rejects as `DurableLog.append` does.
@@ -34,7 +34,7 @@ export interface Logs {
 
 const nothing = () => Promise.reject(new ArqonError("log-unavailable", "this node has no logs"));
 
-/** Where no room can be durable: one whose class is so takes no message. */
+/** Without durable rooms: a room of a durable class accepts no message. */
 export const NO_LOGS: Logs = {
   of: nothing,
   has: () => false,

@@ -1,6 +1,6 @@
 /**
- * Finds the ids of a stamped envelope in one walk over its tags, without decoding anything: trace,
- * `X-Twist-ID`, sender and message id. Not a scanner: bytes that it cannot walk have the ids found so far.
+ * Finds the ids of a stamped envelope in one walk over its tags, without decoding: trace, `X-Twist-ID`, sender and
+ * message id. Not a scanner: malformed bytes yield the ids found so far.
  */
 
 /** Tags of length-delimited fields: number times 8 plus 2. */
@@ -15,7 +15,7 @@ const TWIST_NAME = new TextEncoder().encode("x-twist-id");
 /** Bytes of the header as the stamper writes it: two tags, two lengths, name and UUID. */
 const TWIST_ENTRY = 4 + TWIST_NAME.length + UUID_TEXT;
 
-/** Where the ids of an envelope lie; -1: it has none of that kind. One object serves all messages. */
+/** The positions of an envelope's ids; -1: none. One object serves all messages. */
 interface MessageIds {
   trace: number;
   twist: number;
@@ -23,7 +23,7 @@ interface MessageIds {
   sender_end: number;
   id: number;
   id_end: number;
-  /** Whether the walk came to the end of the bytes. */
+  /** Whether the walk reached the end of the bytes. */
   is_whole: boolean;
 }
 
@@ -31,7 +31,7 @@ const ids: MessageIds = {
   ...{ trace: -1, twist: -1, sender: -1, sender_end: -1, id: -1, id_end: -1 },
   is_whole: false,
 };
-/** The bytes whose ids these are: several ask about a message, one after the other. */
+/** The bytes of these ids: several callers ask about a message, one after the other. */
 let walked: Uint8Array | undefined;
 
 /** The position at which `varint` reads next; a closure in each call would be garbage. */
@@ -54,7 +54,9 @@ function isTwist(bytes: Uint8Array, start: number): boolean {
   return bytes[start + 3 + TWIST_NAME.length] === UUID_TEXT;
 }
 
-/** Where the ids of an envelope lie, until somebody asks about another one. Its bytes must not change. Never throws. */
+/**
+ * The positions of an envelope's ids, until the next call with another one. Its bytes must not change. Never throws.
+ */
 export function idsOf(bytes: Uint8Array): Readonly<MessageIds> {
   if (bytes === walked) return ids;
   walked = bytes;
@@ -72,7 +74,7 @@ export function idsOf(bytes: Uint8Array): Readonly<MessageIds> {
     const length = varint(bytes);
     if (tag % 8 === 0) continue;
     const start = at;
-    // This is false, too, when an overlong varint has made `length` NaN.
+    // This is false, too, if an overlong varint has made `length` NaN.
     if (tag % 8 !== 2 || !(start + length <= bytes.length)) return ids;
     at = start + length;
     if (tag === TRACE_ID && length === TRACE_TEXT) ids.trace = start;

@@ -1,7 +1,7 @@
 /**
- * Who learns what happens to messages and to those who send them, without a say in it: traces, use, why, tap and
- * mirror. Each event is reported in one place of the kernel, to a list that is made once: where nobody listens, it costs
- * a look at an empty list. Nobody keeps bytes that it is notified of, waits or throws.
+ * Observers of messages and their senders, without influence: traces, usage, why, tap and mirror. The kernel reports
+ * each event in one place, to a list made once: without observers, it costs one check of an empty list. An observer
+ * keeps no bytes, never waits and never throws.
  */
 import type { Ack, ArqonError, ScannedEnvelope } from "@arqon/proto";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
@@ -13,74 +13,74 @@ import type { Connection } from "../connection/connection.ts";
 import type { EndSaid } from "../connection/connection_parts.ts";
 import type { Caller, Client } from "./caller.ts";
 
-/** A message that has passed: one object for all of them, lent for the call. */
+/** A published message: one object for all of them, valid during the call. */
 export interface Passed {
   caller: Caller;
   envelope: ScannedEnvelope;
   /** `in.t.T.r.R` of its room. */
   subject: Subject;
   room_class: RoomClass;
-  /** Its routed form, as the Spine or the log has it. */
+  /** Its routed form, as in the Spine or the log. */
   routed: Uint8Array;
   headers: SpineHeaders | undefined;
-  /** What the room's log said; undefined: the room has none. */
+  /** The answer of the room's log; undefined: the room has none. */
   stored: Appended | undefined;
-  /** Whether somebody here heard the room all the while. */
+  /** Whether the room had a subscriber here all the while. */
   is_heard: boolean;
 }
 
-/** Who asks for a connection; what its token says of it, where that is known. */
+/** A client that requests a connection; its token's content, if known. */
 export interface Asked {
   readonly request: Request;
   readonly remote_ip: string;
   readonly who: Pick<Identity, "tenant_id" | "user_id"> | undefined;
-  /** The connection that it says it had, or "". */
+  /** The client's previous connection, or "". */
   readonly former: string;
 }
 
-/** What somebody wants to be notified of. */
+/** The events of an observer. */
 export interface Observer {
   /** A message or command is about to be judged. */
   begun?(caller: Caller, envelope: ScannedEnvelope): void;
-  /** The schema of an event is about to be asked; `checked` follows in the same turn. */
+  /** The schema check of an event begins; `checked` follows in the same turn. */
   checking?(envelope: ScannedEnvelope): void;
-  /** It was, in so many steps; `error` is what it refuses with, undefined: nothing. */
+  /** The check ended, after so many steps; `error` is its refusal, if any. */
   checked?(caller: Caller, envelope: ScannedEnvelope, steps: number, error: unknown): void;
-  /** A message or command is refused, by whomever. */
+  /** A message or command was refused, by any check. */
   refused?(caller: Caller, envelope: ScannedEnvelope, error: unknown): void;
   /** It is with the Spine, or in its room's log. */
   passed?(passed: Readonly<Passed>): void;
-  /** Its ACK may go out: the log, or the server, has it. Without that, `refused` is reported. */
+  /** It may be acknowledged: the log, or the server, has it. Otherwise `refused` follows. */
   confirmed?(envelope: ScannedEnvelope, stored: Appended | undefined): void;
-  /** Whether that is of use to it: the server is asked for it only then. Absent: it is, of every message. */
+  /** Whether the observer needs that: the server is asked for it only then. Absent: for every message. */
   awaits?(envelope: ScannedEnvelope): boolean;
-  /** A command has its answer. */
+  /** A command was answered. */
   answered?(caller: Caller, envelope: ScannedEnvelope, room_class: RoomClass, ack: Ack): void;
-  /** A client asks for a socket. */
+  /** A client requests a socket. */
   asked?(request: Request): void;
-  /** Its token is good, and nobody has banned it. */
+  /** Its token is valid, and its user is not banned. */
   known?(request: Request, identity: Identity): void;
-  /** It is about to be asked for as this caller. */
+  /** Policies are about to judge the connection of this caller. */
   connecting?(request: Request, caller: Caller): void;
-  /** Its request is answered; with `refusal`, it gets no socket. */
+  /** Its request was answered; with `refusal`, without a socket. */
   greeted?(asked: Asked, refusal: ArqonError | undefined): void;
-  /** Somebody known is banned, whatever it asks for. */
+  /** A known user is banned, whatever it requested. */
   banned?(client: Client, error: unknown): void;
-  /** A connection is there, or there no longer. */
+  /** A connection has opened, or ended. */
   entered?(connection: Connection): void;
   ended?(connection: Connection, end: EndSaid): void;
-  /** A client receives a refusal, which `error` has led to; `room_id` is "" where it is about none. */
+  /** A client receives a refusal, caused by `error`; `room_id` is "" without a room. */
   denied?(connection: Connection, room_id: string, refusal: ArqonError, error: unknown): void;
 }
 
-/** Everybody who wants to be notified, by event. */
+/** The observers of each event. */
 export type Observers = {
   readonly [Event in keyof Observer]-?: readonly NonNullable<Observer[Event]>[];
 };
 
 const always = () => true;
 
-/** The lists of those observers, in their order. */
+/** The lists of these observers, in order. */
 export function observersOf(all: readonly (Observer | undefined)[]): Observers {
   const of = <Told>(pick: (one: Observer) => Told | undefined): Told[] =>
     all.map((one) => one && pick(one)).filter((told) => told !== undefined);

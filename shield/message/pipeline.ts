@@ -1,7 +1,7 @@
 /**
- * The message path, top to bottom: a scanned envelope from one publisher becomes a stamped message
- * on the Spine. connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and
- * scan; the way back is hub.ts. Every step is one call to a leaf that knows nothing of the others.
+ * The message path, top to bottom: a scanned envelope from one publisher becomes a stamped message on the Spine.
+ * connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and scan; hub.ts delivers. Every step is
+ * one call to a leaf that knows nothing of the others.
  */
 import { ArqonError, hasReceiptHeader, hasShadowHeader } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -45,7 +45,7 @@ export type Receipts = (
   stored: Appended,
 ) => Promise<Uint8Array | undefined>;
 
-/** What the path needs of the process. */
+/** The dependencies of the message path. */
 export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "give" | "request">;
   readonly signatures: SignatureDemands;
@@ -53,50 +53,48 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly bans: BanCheck;
   readonly schemas: Schemas;
   readonly observers: Observers;
-  /** The order of publishes; absent on an engine that brings everything once and in order. */
+  /** The order of publishes; absent on an engine that delivers everything once and in order. */
   readonly order?: PublishedOrder | undefined;
   readonly classes: Pick<RoomClasses, "of">;
   readonly logs: Pick<Logs, "append">;
   /** The tenants' quotas on all Shields together; absent: only those of `[limits]`. */
   readonly quota?: Quota | undefined;
-  /** Throws while a tenant has used up what its filters and schemas may take; absent: what they want. */
+  /** Throws while a tenant has exhausted its share for filters and schemas; absent: no limit. */
   readonly shares?: {
     require(tenant_id: string): void;
     spend(tenant_id: string, steps: number): void;
   } | undefined;
-  /** The traces that are recorded; absent: nothing is traced. */
+  /** Recorded traces; absent: no tracing. */
   readonly traces?: Traced | undefined;
-  /** Says when the server has what the Spine was given; absent: at once. */
+  /** Reports when the server has what the Spine was given; absent: at once. */
   readonly flushes?: Pick<FlushQueue, "push"> | undefined;
-  /** Keeps notes of decisions; absent: nothing is written. */
+  /** Keeps notes of decisions; absent: not recorded. */
   readonly journal?: Notes | undefined;
-  /** Gives the receipt of a stored message; never rejects. Absent, or undefined: there is none. */
+  /** Makes the receipt of a stored message; never rejects. Absent, or undefined: none. */
   readonly receipts?: Receipts | undefined;
-  /** Those who subscribe to a room here, as one object for as long as some do; absent: nobody asks. */
+  /** The room's subscribers here, as one object as long as there are some; absent: not needed. */
   readonly hearers?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
-  /** Commands that wait for Brains that may go; absent beside an embedded Spine, where none goes alone. */
+  /** Pending commands of Brains that may go down; absent with an embedded Spine, where none does alone. */
   readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
-  /** Announces own members' changes that wait for others to travel with. */
+  /** Announces this Shield's queued membership changes. */
   readonly announce: () => void;
 }
 
-/** What a log says of a message, with what the publisher has asked for beside it. */
+/** The log's answer about a message, with a receipt if the publisher requested it. */
 export interface Stored extends Appended {
   /** The result of its ACK. */
   readonly result?: Uint8Array | undefined;
 }
 
-/**
- * The publisher of a message. `origin` is the connection id when it asked for no echo in this room.
- */
+/** The publisher of a message. `origin` is the connection id if it requested no echo in this room. */
 export interface Publisher {
   readonly caller: Caller;
   readonly origin: string | undefined;
 }
 
 /**
- * Everything that can refuse an envelope before it acts, in the contract's order; gives the headers that
- * policies add, later when something was asked elsewhere. Throws or rejects with ArqonError.
+ * Every check that can refuse an envelope before it takes effect, in the contract's order; returns the headers that
+ * policies add, later if a check is remote. Throws or rejects with ArqonError.
  */
 export function admit(
   path: MessagePath,
@@ -113,11 +111,11 @@ export function admit(
     tellRefused(path, caller, envelope, error);
     throw error;
   }
-  // The refusal is reported beside the caller's own way: it learns of it as if nobody else did.
+  // The refusal is reported beside the caller's own path: the caller gets it as if nobody observed.
   return isJudged(admitted) ? admitted : tellingRefused(path, caller, envelope, admitted);
 }
 
-/** It stands alone for its closure: `admit` would make a context for each message. */
+/** A function of its own for its closure: `admit` would make a context for each message. */
 function tellingRefused(
   path: MessagePath,
   caller: Caller,
@@ -130,7 +128,7 @@ function tellingRefused(
   return admitted;
 }
 
-/** Tells everybody that a message or command is refused. */
+/** Reports a refused message or command to all observers. */
 export function tellRefused(
   { observers }: Pick<MessagePath, "observers">,
   caller: Caller,
@@ -140,7 +138,7 @@ export function tellRefused(
   for (const tell of observers.refused) tell(caller, envelope, error);
 }
 
-/** Does what `admit` does, without telling others of a refusal. */
+/** `admit` without reporting refusals. */
 function checkAll(
   path: MessagePath,
   caller: Caller,
@@ -148,7 +146,7 @@ function checkAll(
   note: Note | undefined,
 ): Judged | undefined {
   const { identity } = caller;
-  // This refuses what is no room id; a room that was seen lately is known to have one.
+  // This refuses invalid room ids; a recently seen room is known to have a valid one.
   roomSubject("in", identity.tenant_id, envelope.room_id);
   requireTenant(identity, envelope.tenant_id);
   const { command } = envelope;
@@ -157,9 +155,9 @@ function checkAll(
   path.bans.requireRoom(identity, envelope.room_id);
   requirePayloadRole(identity, envelope);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
-  // The quota is the last cheap check: a refused message must not use up a tenant's quota.
+  // The quota is the last cheap check: a refused message must not use it up.
   if (command === undefined) path.shares?.require(identity.tenant_id);
-  // Whom nobody could throw out would go on to cost the tenant more than the command.
+  // A connection that cannot be closed would go on costing the tenant more than the command.
   if (command === undefined || !isModeration(command.name)) {
     path.quota?.take(identity.tenant_id, envelope.size_bytes);
   }
@@ -183,7 +181,7 @@ function requirePayloadRole({ role }: Identity, envelope: ScannedEnvelope): void
   }
 }
 
-/** Asks the schema, then the policies. */
+/** Checks the schema, then the policies. */
 function checkContent(
   path: MessagePath,
   caller: Caller,
@@ -196,8 +194,8 @@ function checkContent(
 }
 
 /**
- * Throws what the gate refuses with. Where a policy has replaced the payload, it is called again, with the
- * header that says so: the `mark` of a copy that is kept.
+ * Throws the gate's refusal. If a policy has replaced the payload, it is called again, with the header that says so:
+ * the `mark` of a dead letter.
  */
 function checkSchema(
   path: MessagePath,
@@ -223,7 +221,7 @@ function checkSchema(
   }
 }
 
-/** Throws what the gate refuses with; a mapping may ask for a copy of what is refused. */
+/** Throws the gate's refusal; a mapping may keep a copy of refused events. */
 function requireSchema(
   path: MessagePath,
   identity: Identity,
@@ -244,9 +242,8 @@ function requireSchema(
 }
 
 /**
- * Admits, stamps and publishes an event or signal. In a durable room it resolves with what its log
- * says. In any other, when it returns (or resolves) the message is with the Spine engine; it is with
- * the server after the next flush.
+ * Admits, stamps and publishes an event or signal. In a durable room it resolves with the log's answer. In any other
+ * room, when it returns (or resolves) the message is with the Spine engine; the server has it after the next flush.
  */
 export function publish(
   path: MessagePath,
@@ -261,8 +258,8 @@ export function publish(
 }
 
 /**
- * Stamps and publishes what `admit` has let through, with the headers that it gave. Asks for bans
- * again: one may have come while policies looked at it. `now_ms` is Unix ms.
+ * Stamps and publishes an admitted message, with the headers from `admit`. Checks bans again: one may have come while
+ * policies judged it. `now_ms` is Unix ms.
  */
 export function publishAdmitted(
   path: MessagePath,
@@ -279,7 +276,7 @@ export function publishAdmitted(
   }
 }
 
-/** Does what `publishAdmitted` does; tells what has passed, and no refusal that is known at once. */
+/** `publishAdmitted`, which reports published messages, and no immediate refusal. */
 function send(
   path: MessagePath,
   { caller, origin }: Publisher,
@@ -293,7 +290,7 @@ function send(
   const { tenant_id } = identity;
   const { room_id } = envelope;
   const room_class = path.classes.of(tenant_id, room_id);
-  // What a reducer says, nobody else says.
+  // Only a reducer publishes its room's events.
   if (room_class.reducer !== undefined) throw notGranted("publish", room_id);
   const space = room_class.durable ? kept : passing;
   const routed = stamp(path, identity, envelope, added_headers, now_ms, space);
@@ -310,7 +307,7 @@ function send(
   return undefined;
 }
 
-/** Tells what becomes of a message on the Spine, as its ACK does. */
+/** Reports the outcome of a message on the Spine, like its ACK. */
 function confirmOnFlush(path: MessagePath, caller: Caller, envelope: ScannedEnvelope): void {
   if (path.flushes === undefined) return tellConfirmed(path, envelope, undefined);
   path.flushes.push((error) => {
@@ -327,7 +324,10 @@ function tellConfirmed(
   for (const tell of observers.confirmed) tell(envelope, stored);
 }
 
-/** Stores a message in its room's log. It stands alone for its closures: `send` would make a context for each message. */
+/**
+ * Stores a message in its room's log. A function of its own for its closures: `send` would make a context for each
+ * message.
+ */
 function store(
   path: MessagePath,
   caller: Caller,
@@ -350,7 +350,7 @@ function store(
     headers,
   };
   return path.logs.append(append).then((stored) => {
-    // Whoever came or went meanwhile may have missed it.
+    // Subscribers that came or left meanwhile may have missed it.
     const is_heard = before !== undefined && hearers?.(tenant_id, room_id) === before;
     const subject = roomSubject("in", tenant_id, room_id);
     tellPassed(path, caller, envelope, subject, room_class, routed, headers, stored, is_heard);
@@ -363,7 +363,7 @@ function store(
   });
 }
 
-/** The message that is being reported: one object for all, as nobody keeps it. */
+/** The message being reported: one object for all, since observers keep nothing. */
 const present = {} as Passed;
 
 function tellPassed(

@@ -1,6 +1,6 @@
 /**
- * The message path from a client's bytes to the Spine, on a real engine that is listened to as a
- * whole. What comes back to clients is `hub_test.ts`; limits and answers are `tests/`.
+ * The message path from a client's bytes to the Spine, on a real engine with a subscription to everything.
+ * `hub_test.ts` tests delivery to clients; `tests/` limits and answers.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -101,7 +101,7 @@ const sent = fc.tuple(
   payload,
 ).map(([fields, payload]) => writeEnvelope({ ...fields, ...payload }));
 
-/** What must hold for an envelope that was accepted. */
+/** The conditions for an accepted envelope. */
 function assertAllowed(identity: Identity, said: PlainEnvelope): void {
   assert.ok(isId(said.room_id));
   assert.ok(said.tenant_id === "" || said.tenant_id === identity.tenant_id);
@@ -120,7 +120,7 @@ function assertAllowed(identity: Identity, said: PlainEnvelope): void {
   assert.ok(!["kick", "room.ban"].includes(said.command?.name ?? ""));
 }
 
-/** What must hold for the one message that came of it. */
+/** The conditions for its published message. */
 function assertStamped(identity: Identity, said: PlainEnvelope, message: SpineMessage): void {
   const { tenant_id } = identity;
   const subject = said.command === undefined

@@ -1,4 +1,4 @@
-/** What becomes of a message whose payload a policy has replaced: its schema is asked again. */
+/** A message with a payload replaced by a policy: its schema is checked again. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
@@ -51,7 +51,7 @@ Deno.test("the journal has the violation of a payload that a policy has made, an
     const check: MessagePath["schemas"]["check"] = (_subject, _tenant, _envelope, note) => {
       const is_violated = payloads.shift() === violated;
       note?.checked("shop", 3, is_violated ? violation : undefined);
-      // A mapping that only observes lets the first one pass.
+      // A mapping that only observes admits the first one.
       return is_violated && violated === "made" ? refusal : undefined;
     };
     const onMessage: MessagePath["overseer"]["onMessage"] = (caller, envelope, path, again, note) =>

@@ -1,7 +1,4 @@
-/**
- * The request that an answer is for, and the reference to no request. `answers.ts` and `connection.ts`
- * send the answers.
- */
+/** The request of an answer, and the reference to no request. `answers.ts` and `connection.ts` send answers. */
 import { isRoomPattern } from "@arqon/proto";
 import type {
   Ack,
@@ -13,28 +10,25 @@ import type {
   Unsubscribe,
 } from "@arqon/proto";
 
-/**
- * The request as far as a refusal needs it: with an id, or a wish for an ACK, the refusal is an ACK,
- * otherwise an ERR.
- */
+/** What a refusal needs of the request: with an id, or a requested ACK, the refusal is an ACK, otherwise an ERR. */
 export interface RequestRef {
   readonly request_id: Uint64;
   readonly ack_requested: boolean;
-  /** The room that it names, as the client wrote it; absent when it names none. */
+  /** The room in the request, as the client wrote it; absent without a room. */
   readonly room_id?: string;
-  /** What it asks for in that room; absent for an envelope, which says so itself. */
+  /** The action in that room; absent for an envelope, which has it. */
   readonly action?: RefusedAction;
   /** Present for an envelope that is a command. */
   readonly command?: unknown;
 }
 
-/** The room and the action of a refusal; both are "" when it is not about a room. */
+/** The room and the action of a refusal; both are "" without a room. */
 export type RefusedPlace = Pick<ArqonError, "room" | "action">;
 
-/** The reference for an answer that nobody asked for. */
+/** The reference of an unsolicited answer. */
 export const NO_REQUEST: RequestRef = { request_id: 0, ack_requested: false };
 
-/** An accepted request with nothing to say; callers spread it and add what they know. */
+/** An ACK without content; callers spread it and add members. */
 export const EMPTY_ACK: Ack = {
   request_id: 0,
   code: 0,
@@ -75,8 +69,8 @@ function unsubscribeRequest({ request_id, room_id }: Unsubscribe): RequestRef {
 }
 
 /**
- * The room and action that a refusal of this request is about; undefined when there is no room. A text
- * that can be neither a room id nor a pattern of them is not repeated in the answer.
+ * The room and action of a refusal; undefined without a room. A text that can be neither a room id nor a pattern is not
+ * repeated in the answer.
  */
 export function placeOf({ room_id = "", action, command }: RequestRef): RefusedPlace | undefined {
   if (!isRoomPattern(room_id)) return undefined;

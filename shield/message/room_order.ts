@@ -1,8 +1,7 @@
 /**
- * The order of the messages that one Shield publishes to one room, told beside each message on NATS. By
- * it another Shield notices when the servers bring a message again, in another order, or not at all (a
- * server of a cluster that stops for a while and goes on may do each). Pure except for `orderOn`. Rooms
- * with a log have offsets instead.
+ * The sequence of messages that one Shield publishes to one room, in a header of each message on NATS. With it another
+ * Shield detects repeated, reordered or lost messages (a server of a cluster that stalls may cause each). Pure except
+ * for `orderOn`. Rooms with a log have offsets instead.
  */
 import { connectionId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
@@ -12,84 +11,69 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 
-/**
- * The Spine header with the publisher, the number of its message to the room before this one, and this
- * one's.
- */
+/** The Spine header: the publisher, the number of its previous message to the room, and this one's. */
 export const ORDER_HEADER = "x-arqon-order";
 
-/** The least number of rooms whose last number is remembered. */
+/** The least number of rooms with a remembered number. */
 const ROOMS_MAX = 8_192;
-/** The most publishers that a room remembers; above it the one that was heard of first is forgotten. */
+/** The most publishers that a room remembers, oldest dropped first. */
 const PUBLISHERS_MAX = 1_024;
 
-/**
- * What a publisher says of its messages: `{publisher} {before} {number}`, with `before` 0 when that is
- * not known.
- */
+/** A publisher's numbers: `{publisher} {before} {number}`, with `before` 0 if unknown. */
 export class PublishedOrder {
   readonly #publisher: string;
   #number = 0;
   /** The last number of each room. */
   readonly #last = new RecentMap<Subject, number>(ROOMS_MAX);
 
-  /** Begins; `publisher` is an id that no other process has, nor an earlier life of the same node. */
+  /** `publisher` is an id that no other process has, nor an earlier incarnation of the same node. */
   constructor(publisher: string) {
     this.#publisher = publisher;
   }
 
-  /** The header for the next message to the room; it counts once the message is `sent`. */
+  /** The header for the next message to the room; the number counts once the message is `sent`. */
   next(subject: Subject): string {
     return `${this.#publisher} ${this.#last.get(subject) ?? 0} ${this.#number + 1}`;
   }
 
-  /**
-   * Forgets all rooms, as messages may not have arrived: the next one to each room says nothing of one
-   * before.
-   */
+  /** Clears all rooms, since messages may be lost: the next one to each room has no predecessor. */
   forget(): void {
     this.#last.clear();
   }
 
-  /** Takes note that the message of the last `next` is with the Spine. */
+  /** The message of the last `next` is with the Spine. */
   sent(subject: Subject): void {
     this.#last.set(subject, ++this.#number);
   }
 }
 
-/**
- * The order of a new process; undefined on the embedded engine, which brings everything once and in
- * order.
- */
+/** The order of a new process; undefined on the embedded engine, which delivers everything once and in order. */
 export function orderOn(
   spine: Pick<Spine, "status" | "onEvent">,
   random: Random,
 ): PublishedOrder | undefined {
   if (spine.status.engine !== "nats") return undefined;
   const order = new PublishedOrder(connectionId(random));
-  // Publishes that were lost with a connection were refused, so they are no hole for others.
+  // Publishes lost with a connection were refused, so they are no gap for others.
   spine.onEvent(({ type }) => {
     if (type === "state") order.forget();
   });
   return order;
 }
 
-/**
- * What a message turned out to be. `repeated`: it came before, or a later one did. `hole`: one before
- * it has not come.
- */
+/** The verdict on a message. `repeated`: it came before, or a later one did. `hole`: one before it is missing. */
 export type Heard = "next" | "repeated" | "hole";
 
-/** How far one publisher has been heard. */
+/** The last number received from one publisher. */
 interface Reached {
   number: number;
-  /** How many gaps subscribers had been notified of when it was heard. */
+  /** Reported gaps at that time. */
   gaps: number;
 }
 
 const ZERO = 0x30, NINE = 0x39;
 
-/** The whole number in the digits of a part of a text; NaN for anything else. */
+/** The integer in the digits of a part of a text; NaN for anything else. */
 function numberIn(text: string, from: number, to: number): number {
   let value = from < to ? 0 : NaN;
   for (let at = from; at < to; at++) {
@@ -99,15 +83,15 @@ function numberIn(text: string, from: number, to: number): number {
   return value;
 }
 
-/** What one room has heard from each publisher. */
+/** The numbers that one room has received from each publisher. */
 export class HeardOrder {
   readonly #reached = new BoundedMap<string, Reached>(PUBLISHERS_MAX);
-  /** The publisher that was heard last: most often the next message is of the same. */
+  /** The publisher of the last message: mostly that of the next one, too. */
   #publisher = "";
   #last: Reached | undefined;
   #gaps = 0;
 
-  /** Compares a message with those before it. A text that no Shield has written tells nothing. */
+  /** Compares a message with those before it. A text that no Shield has written yields nothing. */
   hear(text: string): Heard {
     const first = text.indexOf(" ");
     const second = text.indexOf(" ", first + 1);
@@ -125,12 +109,12 @@ export class HeardOrder {
     const is_told = reached.gaps < this.#gaps;
     const is_hole = before > reached.number && !is_told;
     reached.number = number;
-    // The gap that is reported now comes before this message, and excuses nothing after it.
+    // The gap reported now precedes this message, and excuses nothing after it.
     reached.gaps = is_hole ? this.#gaps + 1 : this.#gaps;
     return is_hole ? "hole" : "next";
   }
 
-  /** How far the publisher has been heard whose name ends at `end`. */
+  /** The last number of the publisher whose name ends at `end`. */
   #reachedBy(text: string, end: number): Reached | undefined {
     if (this.#publisher.length !== end || !text.startsWith(this.#publisher)) {
       this.#publisher = text.slice(0, end);
@@ -139,16 +123,13 @@ export class HeardOrder {
     return this.#last;
   }
 
-  /**
-   * Takes note that subscribers have been notified of a gap: the next message of each publisher makes no
-   * hole.
-   */
+  /** Subscribers were notified of a gap: the next message of each publisher makes none. */
   gapTold(): void {
     this.#gaps++;
   }
 }
 
-/** Gives a message to the Spine, with its place in the room's order. Throws as the Spine throws. */
+/** Gives a message to the Spine, with its number in the room. Throws as the Spine throws. */
 export function give(
   { spine, order }: {
     readonly spine: Pick<Spine, "give">;

@@ -1,4 +1,4 @@
-/** The order of a room's messages, under everything that servers may do to it. */
+/** The order of a room's messages under all faults of servers. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { roomSubject } from "../../shared/subjects/subject.ts";

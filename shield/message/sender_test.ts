@@ -1,4 +1,4 @@
-/** Who is slowed for what makes a policy fail, and who counts as one. */
+/** The slowed sender of a failing policy, and its source. */
 import assert from "node:assert/strict";
 import { tokenlessCaller } from "./caller.ts";
 import type { Caller } from "./caller.ts";

@@ -11,12 +11,12 @@ import type { Settings } from "../settings/settings.ts";
 /** Roles and rooms whose messages must be signed. */
 export type SignatureRules = Config["auth"]["require_signature"];
 
-/** Which messages of a tenant must be signed: asked for each message, never waits. */
+/** The required signatures of a tenant: called for each message, never waits. */
 export interface SignatureDemands {
   of(tenant_id: string): SignatureRules;
 }
 
-/** The demands of `[auth] require_signature`, which are live, and those that the tenant has beside them. */
+/** The live `[auth] require_signature`, and those of the tenant. */
 export function signatureDemands(
   auth: Pick<Config["auth"], "require_signature">,
   settings: Pick<Settings, "get">,
@@ -55,9 +55,9 @@ export type SignedParts = Pick<
 >;
 
 /**
- * Verifies the signature of `scan` as the identity's. Returns nothing at once when there is none and
- * none is required, so that the unsigned path costs no turn; otherwise a promise that rejects with
- * `signature-invalid`. Throws `signature-required` or `signature-no-key` (all 403).
+ * Verifies the signature of `scan` with the identity's key. Returns nothing at once if there is none and none is
+ * required, so that the unsigned path costs no turn; otherwise a promise that rejects with `signature-invalid`. Throws
+ * `signature-required` or `signature-no-key` (all 403).
  */
 export function verifySignature(
   scan: SignedParts,

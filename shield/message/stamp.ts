@@ -1,4 +1,4 @@
-/** The stamp of an admitted message: which ids it gets, what travels beside it, and where its frame lies. */
+/** The stamp of an admitted message: its ids, headers, and the buffer of its frame. */
 import { OwnBuffers, stampRouted } from "@arqon/proto";
 import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
 import { passing_messages } from "../../shared/containers/byte_arena.ts";
@@ -13,11 +13,11 @@ import { HeadedSpace } from "../socket/frame_space.ts";
 import { clientTraceId } from "../../shared/telemetry/trace_parent.ts";
 import type { HeaderPair } from "./caller.ts";
 
-/** The traces that are recorded. */
+/** Recorded traces. */
 export interface Traced {
-  /** What a message says of its trace, or a request; undefined: it is not recorded. */
+  /** The trace of a message or request; undefined: not recorded. */
   find(about: object): { readonly trace_id: string; readonly traceparent: string } | undefined;
-  /** Notes that the envelope came as a child of this context, whose trace id it has. */
+  /** Records that the envelope is a child of this context, whose trace id it has. */
   place(envelope: ScannedEnvelope, context: TraceContext): void;
 }
 
@@ -29,10 +29,10 @@ export interface StampSource extends Pick<Env, "now" | "random"> {
 /** The headers when no policy has added any. */
 export const NONE_ADDED: readonly HeaderPair[] = [];
 
-/** The trace id of the frame that is being stamped, as bytes: nobody needs it as text. */
+/** The trace id of the frame being stamped, as bytes: nobody needs it as text. */
 const trace_id = new Uint8Array(TRACE_ID_BYTES);
 const twist_id = new Uint8Array(UUID_BYTES);
-/** The stamp of that frame: one object for all, as nobody keeps it. */
+/** The stamp of that frame: one object for all, since nobody keeps it. */
 const present = {
   trace_id: "" as string | Uint8Array,
   tenant_id: "",
@@ -42,14 +42,14 @@ const present = {
   twist_id,
   added_headers: NONE_ADDED,
 };
-/** Where frames lie that are handed on at once. */
+/** The buffer of frames that are sent at once. */
 export const passing = new HeadedSpace(passing_messages);
-/** Where frames lie that are kept. */
+/** The buffer of frames that are kept. */
 export const kept = new HeadedSpace(new OwnBuffers());
 
 /**
- * The admitted envelope as every subscriber will see it: its routed form, in a whole MSG frame. With
- * `space`, nobody keeps it for longer than it takes to hand it on. `now_ms` is Unix ms.
+ * The admitted envelope as every subscriber sees it: its routed form, in a whole MSG frame. With `space`, the frame is
+ * valid only until it has been sent. `now_ms` is Unix ms.
  */
 export function stamp(
   path: StampSource,
@@ -80,7 +80,7 @@ function traceIdOf(path: StampSource, envelope: ScannedEnvelope): string | Uint8
   return trace_id;
 }
 
-/** The headers of a message beside its envelope; undefined when it has none. */
+/** The headers of a message beside its envelope; undefined: none. */
 export function spineHeaders(
   { traces }: Pick<StampSource, "traces">,
   envelope: ScannedEnvelope,

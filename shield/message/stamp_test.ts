@@ -1,4 +1,4 @@
-/** Where a stamped message lies: beside what came, so that its sender's bytes are copied without a view. */
+/** The buffer of a stamped message: beside the received bytes, so that they are copied without a view. */
 import assert from "node:assert/strict";
 import { encodePub, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { FrameReader } from "../socket/frame_reader.ts";

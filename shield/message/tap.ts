@@ -1,8 +1,7 @@
 /**
- * Hands a sample of what clients publish to the Brains' tap, on a subject of its own. The Brains share
- * those messages in a queue group. When one of NATS's servers stops for a while and goes on, NATS may
- * repeat to plain subscribers what passes where such a group listens, so no group listens where
- * clients' messages pass. What a Brain makes of the sample is `brain/tap.ts`.
+ * Copies a sample of clients' messages to the Brains' tap, on a subject of its own. The Brains share those messages in
+ * a queue group. If one of NATS's servers stalls for a while, NATS may repeat messages to plain subscribers of subjects
+ * with such a group, so no group subscribes to clients' messages. `brain/tap.ts` logs the sample.
  */
 import { ArqonError, DecodeError } from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -14,9 +13,9 @@ import type { Observer } from "./observers.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /**
- * Makes the tap: it hands on a message that belongs to the sample, or whose trace is recorded. One that the Spine does
- * not take is left out: the message itself has gone its way. Undefined when nothing is tapped. `fraction` is the share
- * of traces, in [0, 1].
+ * Makes the tap: it copies a message that belongs to the sample, or whose trace is recorded. If the Spine refuses a
+ * copy, it is dropped: the message itself was published. Undefined if nothing is tapped. `fraction` is the share of
+ * traces, in [0, 1].
  */
 export function createTap(spine: Pick<Spine, "give">, fraction: number): Observer | undefined {
   if (fraction === 0) return undefined;
@@ -30,7 +29,7 @@ export function createTap(spine: Pick<Spine, "give">, fraction: number): Observe
   };
   return {
     passed({ caller, envelope: { room_id }, routed, headers, stored }) {
-      // A repetition was tapped with the message that it repeats.
+      // A repetition was tapped with the original.
       if (stored?.duplicate === true) return;
       step(AT.tap);
       const recorded = recordedIn(headers) !== undefined;

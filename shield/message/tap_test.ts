@@ -1,4 +1,4 @@
-/** What Shields hand to the Brains' tap. */
+/** What Shields copy to the Brains' tap. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
@@ -14,7 +14,7 @@ function envelope(number: number): Uint8Array {
   return writeEnvelope({ trace_id, tenant_id: "acme", room_id: "lobby", event: { type: "chat" } });
 }
 
-/** What of these messages is handed on, as subject and headers. */
+/** Subject and headers of the copies of these messages. */
 function shown(fraction: number, messages: readonly Uint8Array[], headers?: SpineHeaders) {
   const given: { subject: string; envelope: Uint8Array; headers: SpineHeaders | undefined }[] = [];
   const tap = createTap({

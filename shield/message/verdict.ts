@@ -1,7 +1,4 @@
-/**
- * What a policy of a tenant's chain is and what it decides, for those who ask and those who observe. Plain data. No
- * behaviour.
- */
+/** A policy of a tenant's chain, and its verdict, for those who run it and those who observe. Plain data. */
 
 /** Every hook, in the order of a connection's life: the one list of them. New ones come last: it numbers them. */
 export const HOOKS = ["on_connect", "on_subscribe", "on_message", "on_append"] as const;
@@ -9,8 +6,7 @@ export const HOOKS = ["on_connect", "on_subscribe", "on_message", "on_append"] a
 export type Hook = typeof HOOKS[number];
 
 /**
- * What a policy's verdict does. With `observe` it is only counted and logged: it never blocks, and adds
- * no header.
+ * The effect of a policy's verdict. With `observe` it is only counted and logged: it never blocks, and adds no header.
  */
 export type PolicyMode = "enforce" | "observe";
 
@@ -23,14 +19,14 @@ export interface PolicyBinding {
   /** The room id or prefix pattern of the policy; not used for `on_connect`. */
   readonly room: string;
   readonly hooks: readonly Hook[];
-  /** The place in the chain: lower runs first, and equal ones run by name. */
+  /** The position in the chain: lower runs first, equal ones by name. */
   readonly order: number;
   readonly mode: PolicyMode;
   /** The fraction of keys for which the policy runs, by the coherent hash; 1 is always. */
   readonly percent: number;
 }
 
-/** Why a policy could not decide; the message is refused (fail closed), with 503 or 403. */
+/** Why a policy reached no verdict; the message is refused (fail closed), with 503 or 403. */
 export const POLICY_FAULTS = [
   "fuel",
   "trap",
@@ -59,7 +55,7 @@ export interface PolicyLog {
   readonly message: string;
 }
 
-/** What one policy of the chain decided, and what that cost. */
+/** The outcome of one policy of the chain, and its cost. */
 export interface PolicyOutcome {
   readonly name: string;
   readonly mode: PolicyMode;
@@ -70,23 +66,23 @@ export interface PolicyOutcome {
   /** The fuel used, in the units of `fuel_limit` (1 is 500 instruction units), as a fraction. */
   readonly fuel: number;
   /**
-   * The fuel that making an instance for the call took, in the same units, or putting its first state
-   * back; 0 when there was one and its state lives from call to call.
+   * The fuel for making an instance for the call, in the same units, or for restoring its first state; 0 if an instance
+   * with lasting state existed.
    */
   readonly instance_fuel: number;
   readonly duration_ms: number;
   /** True when it has replaced the payload; absent: it has not. */
   readonly replaced?: boolean;
-  /** When it may be asked again, in ms; absent: that is not known. */
+  /** When to retry, in ms; absent: unknown. */
   readonly retry_after_ms?: number;
-  /** True when the connection is to be closed, since its user goes on after `sender-slowed`. */
+  /** True if the connection is to be closed, since its user continues after `sender-slowed`. */
   readonly closes?: true;
 }
 
-/** One header or claim that a policy asked for; null: there was none. */
+/** One header or claim that a policy read; null: none. */
 export type PolicyRead = readonly [from: "header" | "claim", name: string, value: string | null];
 
-/** One value of keyed state, as base64; null: there was none, or it was deleted. */
+/** One value of keyed state, as base64; null: none, or deleted. */
 export interface PolicyValue {
   /** The key of the slot as declared. */
   readonly template: string;
@@ -98,21 +94,21 @@ export interface PolicyValue {
 /** What a policy read and wrote in one call, for the journal. */
 export interface PolicySeen {
   readonly has_read_payload: boolean;
-  /** Each name once, in the order of asking; what is beyond a bound of the whole chain is left out. */
+  /** Each name once, in order; beyond a limit of the whole chain they are omitted. */
   readonly reads: readonly PolicyRead[];
-  /** The version of the ABI that its module is for. */
+  /** The ABI version of its module. */
   readonly abi: 1 | 2;
-  /** The values of state that it asked for before it wrote them, and those that it wrote. */
+  /** State values that it read before writing them, and those that it wrote. */
   readonly state_reads: readonly PolicyValue[];
   readonly state_writes: readonly PolicyValue[];
   readonly added_headers: readonly (readonly [name: string, value: string])[];
-  /** The size of all headers and claims, which its first question paid for; 0: it asked nothing. */
+  /** The size of all headers and claims, charged at its first read of one; 0: none. */
   readonly asking_bytes: number;
-  /** The payload with which it replaced the one before, as base64; absent: it left it, or it is too long. */
+  /** The payload that it replaced the previous one with, as base64; absent: none, or too long. */
   readonly payload?: string;
-  /** The units that its call had. */
+  /** The units available to its call. */
   readonly budget_units: number;
-  /** What was wrong, in words; "" without a fault. */
+  /** What was wrong, as a text; "" without a fault. */
   readonly detail: string;
 }
 
@@ -123,15 +119,15 @@ export interface Verdict {
    * 0 when allowed; otherwise 400 to 599: the policy's own code, 403 by default, 503 for its faults.
    */
   readonly code: number;
-  /** The policy's own words; "" when it gave none. */
+  /** The policy's own text; "" if none. */
   readonly reason: string;
   /** The name of the policy that refused; "" when allowed. */
   readonly name: string;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
-  /** The payload in place of the one that came; absent: it stays. */
+  /** The new payload; absent: unchanged. */
   readonly payload?: Uint8Array | undefined;
   readonly outcomes: readonly PolicyOutcome[];
   readonly logs: readonly PolicyLog[];
-  /** What the policies that ran have seen, as the first of `outcomes`; absent unless it was asked for. */
+  /** What the policies have read and written, in the order of `outcomes`; absent unless requested. */
   readonly told?: readonly PolicySeen[];
 }

@@ -1,7 +1,6 @@
 /**
- * `/v1/mirror…` and `/v1/tenants/{tenant}/mirror` of the admin listener: rules of tenants, which rule
- * is about a subject, and what candidates would have decided. It knows requests and answers; whether
- * the caller is an admin has been checked before.
+ * `/v1/mirror…` and `/v1/tenants/{tenant}/mirror` of the admin listener: rules of tenants, the rule of a subject, and
+ * candidates' verdicts. The caller is authorized already.
  */
 import { BOOLEAN, ID, inQuery, list, object, ref, TENANT, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
@@ -27,12 +26,12 @@ const IN_FORCE_MS = 5_000;
 /** The most rules in one listing. */
 const RULES_SHOWN = 2_000;
 
-/** What the admin API needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface MirrorAdminContext extends Pick<Env, "log"> {
   readonly rules: MirrorRules;
   readonly settings: Settings;
   readonly book: DiffBook;
-  /** The id of this Shield: each compares only what it has mirrored itself. */
+  /** The id of this Shield: each compares only its own mirrored messages. */
   readonly node_id: string;
 }
 
@@ -208,7 +207,7 @@ async function resetTenant(context: MirrorAdminContext, call: AdminCall): Promis
   return await written(context, call, await context.settings.reset(call.tenant, call.by), true);
 }
 
-/** The answer to a change: what is stored, and whether this process has it in force. */
+/** The answer to a change: what is stored, and whether it is in force in this process. */
 async function written(
   { settings, log, node_id }: MirrorAdminContext,
   { tenant, by }: AdminCall,
@@ -222,7 +221,7 @@ async function written(
   return Response.json({ tenant, changed, ...view(stored), here: { node_id, in_force } });
 }
 
-/** Reads the rule in a body. Rejects with `invalid-settings`, which names what is wrong. */
+/** Parses the rule in a body. Rejects with `invalid-settings`, which names the fault. */
 async function readRule(request: Request, schema: typeof MirrorRule): Promise<MirrorRule> {
   const value = await readValue(request, RULE_BYTES);
   const parsed = schema.safeParse(value);

@@ -1,4 +1,4 @@
-/** What mirror brings to a Shield. */
+/** The mirror capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { MIRROR_ROUTES } from "./admin_api.ts";
 import { type StartedMirror, startMirror } from "./start.ts";

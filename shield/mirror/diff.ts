@@ -1,7 +1,6 @@
 /**
- * Compares what candidates would have decided about mirrored traffic with what production decided:
- * counts and a few examples for each tenant and candidate. A book in memory, written by `verdicts.ts`
- * (for shadow consumers) and `mirror.ts` (for candidates that ran here).
+ * Compares candidates' verdicts on mirrored traffic with production's: counts and a few examples for each tenant and
+ * candidate. In memory, written by `verdicts.ts` (for shadow consumers) and `mirror.ts` (for candidates that ran here).
  */
 import type { CandidateVerdict } from "../message/gates.ts";
 

@@ -1,4 +1,4 @@
-/** The book of candidates: counts, examples, bounds. */
+/** The comparison of candidates: counts, examples, limits. */
 import assert from "node:assert/strict";
 import { DiffBook, EXAMPLES_MAX } from "./diff.ts";
 

@@ -1,7 +1,7 @@
 /**
- * The mirror step of the message path: a message that a rule picks goes to its shadow
- * subject as well. Best effort and off the path: here it is only put into the buffer of `sender.ts`;
- * nothing waits, nothing throws, and the primary's acknowledgement never depends on it.
+ * The mirror step of the message path: a message that a rule selects is also sent to its shadow subject. Best effort
+ * and off the path: here it only enters the buffer of `sender.ts`; nothing waits, nothing throws, and the primary's
+ * acknowledgement never depends on it.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -20,7 +20,7 @@ import { routedTraceId } from "./shadow_envelope.ts";
 import { SHADOW_VERDICT } from "./verdicts.ts";
 import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
 
-/** What a mirror is made from. */
+/** The parts of the mirror. */
 export interface MirrorParts extends Pick<Env, "now"> {
   readonly rules: MirrorRules;
   readonly sender: Pick<ShadowSender, "push">;
@@ -44,7 +44,7 @@ export type Mirror = Required<Pick<Observer, "passed" | "refused">> & CandidateV
 /** Makes the mirror. It also takes verdicts of the candidates that run in this process. */
 export function createMirror(parts: MirrorParts): Mirror {
   const { rules, sender, book, decisions } = parts;
-  /** Verdicts by envelope object; those that nobody asks for go with their envelope. */
+  /** Verdicts by envelope object; unused ones are collected with their envelope. */
   const pending = new WeakMap<ScannedEnvelope, CandidateVerdict[]>();
 
   function isPicked(envelope: ScannedEnvelope, caller: Caller): boolean {

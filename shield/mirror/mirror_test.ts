@@ -1,6 +1,6 @@
 /**
- * The mirror step on the real message path: what is copied, what candidates are compared with, and
- * that the primary goes its way whatever the mirror does.
+ * The mirror step on the real message path: copies, comparisons with candidates, and a primary that the mirror never
+ * affects.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
@@ -82,7 +82,7 @@ async function send(path: MessagePath, sent: Sent = {}): Promise<string | undefi
   }
 }
 
-/** An Overseer whose policies say: in production `production`, as a candidate `candidate`. */
+/** An Overseer with the verdicts `production` and, as a candidate, `candidate`. */
 function overseerSaying(test: TestMirror, production: boolean, candidate: boolean) {
   const outcome = (name: string, mode: PolicyMode, allowed: boolean): PolicyOutcome => ({
     name,

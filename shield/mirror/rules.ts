@@ -1,7 +1,6 @@
 /**
- * Which mirror rule is about a subject, and whether the rule picks a message. Rules of the config and
- * those that tenants set at run time are compiled here. A tenant's table is swapped in one assignment,
- * so no message meets half a change. Where rules come from is `start.ts`.
+ * The mirror rule of a subject, and whether it selects a message. Compiles rules of the config and those of tenants. A
+ * tenant's table is swapped in one assignment, so no message meets half a change. `start.ts` has the sources of rules.
  */
 import type { MirrorRule } from "../../shared/config/schema_governance.ts";
 import { samplingHash, samplingThreshold } from "../../shared/sampling.ts";
@@ -40,8 +39,8 @@ export class MirrorRules {
   readonly #tenants = new Map<string, { table: Table; rules: readonly CompiledRule[] }>();
 
   /**
-   * Compiles the config's rules. `totalsOf` gives the totals in which a rule counts. Throws TypeError
-   * for a prefix that is no pattern.
+   * Compiles the config's rules. `totalsOf` returns the counters of a rule. Throws TypeError for a prefix that is no
+   * pattern.
    */
   constructor(rules: readonly MirrorRule[], totalsOf: (prefix: string) => RuleTotals) {
     this.#totalsOf = totalsOf;

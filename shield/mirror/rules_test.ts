@@ -1,4 +1,4 @@
-/** Which mirror rule counts, and whom it picks: coherent over Shields, a smaller share within a larger one. */
+/** Which mirror rule applies, and what it selects: coherent over Shields, a smaller share within a larger one. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";

@@ -1,8 +1,7 @@
 /**
- * Sends copies to the Spine from a bounded buffer, in small turns of the event loop so that sockets and
- * the primary traffic get theirs. What the Spine has confirmed counts as published; what it refused,
- * also afterwards (`denied`), or may have lost, counts as failed. Nothing here reaches the primary: its
- * bytes have precedence, and its flushes know nothing of the mirror's.
+ * Sends copies to the Spine from a limited buffer, in small turns of the event loop beside sockets and primary traffic.
+ * Confirmed copies count as published; refused (`denied` afterwards, too) or possibly lost ones as failed. Primary
+ * traffic is not affected: its bytes have precedence, and its flushes exclude the mirror's.
  */
 import { setImmediate } from "node:timers";
 import type { Env } from "../../shared/env.ts";
@@ -45,7 +44,7 @@ export interface ShadowCopy {
   readonly headers: SpineHeaders | undefined;
 }
 
-/** What a sender needs of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface SenderOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
   readonly buffer_messages: number;
@@ -119,7 +118,7 @@ export class ShadowSender {
     this.#schedule();
   }
 
-  /** Sends what is queued, as far as the Spine takes it. Resolves when all of it is confirmed or failed. */
+  /** Sends the queue, as far as the Spine accepts it. Resolves when all of it is confirmed or failed. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#busy);

@@ -1,6 +1,6 @@
 /**
- * Copies on their way to the Spine: bounds, order, what the Spine refuses, at once, afterwards or by
- * silence. On an embedded engine and on a real NATS that denies the shadow.
+ * Copies on their way to the Spine: limits, order, refusals at once, afterwards or by silence. On an embedded engine
+ * and on a real NATS that denies the shadow.
  */
 import assert from "node:assert/strict";
 import { readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";

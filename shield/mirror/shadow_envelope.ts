@@ -1,6 +1,6 @@
 /**
- * The bytes of a mirrored envelope: the routed ones and one more header, without decoding anything.
- * Protobuf lets the entries of a map stand anywhere, so the new one is at the end.
+ * The bytes of a mirrored envelope: the routed ones and one more header, without decoding. Protobuf allows the entries
+ * of a map anywhere, so the new one is at the end.
  */
 
 const FIELD_HEADERS = 0x2a;

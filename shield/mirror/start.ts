@@ -1,6 +1,6 @@
 /**
- * Puts the mirror of one process together: rules of the config and of the tenants, sender, book of
- * candidates and admin API. With `[platform.mirroring] enabled = false` nothing is started.
+ * Assembles the mirror of one process: rules of the config and of the tenants, sender, comparison and admin API. With
+ * `[platform.mirroring] enabled = false` nothing is started.
  */
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -19,7 +19,7 @@ import { routedTraceId } from "./shadow_envelope.ts";
 import { MirrorStats } from "./stats.ts";
 import { Decisions, startVerdicts } from "./verdicts.ts";
 
-/** What the mirror needs of the process. */
+/** The dependencies of `startMirror`. */
 export interface MirrorStart extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "platform" | "nats" | "limits">;
   readonly settings: Settings;
@@ -27,7 +27,7 @@ export interface MirrorStart extends Pick<Env, "spine" | "registry" | "log" | "n
 
 /** A running mirror, and its admin API for operators. */
 export interface StartedMirror {
-  /** Told of what passes and is refused; undefined: nothing is mirrored. */
+  /** Receives published and refused messages; undefined: no mirror. */
   readonly mirror: Mirror | undefined;
   /** Takes the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
@@ -35,7 +35,7 @@ export interface StartedMirror {
   readonly admin: MirrorAdminContext | undefined;
   /** Puts the rules into force that the configuration has now. */
   renew(): void;
-  /** Sends what is queued, then ends. */
+  /** Sends the queue, then ends. */
   close(): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the mirror counts: plain numbers by rule, which prom-client reads only when somebody scrapes. A
- * rule's prefix is a label, so the number of labels is bounded: rules that come later share `other`.
+ * The mirror's counters: plain numbers by rule, which prom-client reads at a scrape. A rule's prefix is a label, so the
+ * number of labels is limited: later rules share `other`.
  */
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";

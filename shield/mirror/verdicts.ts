@@ -1,7 +1,7 @@
 /**
- * Verdicts that shadow consumers give: taken from `shadow.verdicts.t.TENANT` on the Spine, matched by
- * trace id with what this Shield remembers of the messages that it mirrored, and put into the book. A
- * service client gives its verdict as an event, which the Shield forwards to that subject.
+ * Verdicts of shadow consumers: received from `shadow.verdicts.t.TENANT` on the Spine, matched by trace id with this
+ * Shield's mirrored messages, and compared. A service client sends its verdict as an event, which the Shield forwards
+ * to that subject.
  */
 import { z } from "zod";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
@@ -16,7 +16,7 @@ import {
 import type { DiffBook } from "./diff.ts";
 import type { MirrorStats } from "./stats.ts";
 
-/** The type of the event by which a client of role `service` gives a verdict. */
+/** The type of the event with a verdict of a client with role `service`. */
 export const SHADOW_VERDICT = "SHADOW_VERDICT";
 
 /** The largest verdict, in bytes of JSON. */
@@ -60,7 +60,7 @@ export class Decisions {
   }
 }
 
-/** What taking verdicts needs of the process. */
+/** The dependencies and settings of `startVerdicts`. */
 export interface VerdictsOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "subscribe" | "publish">;
   readonly book: DiffBook;

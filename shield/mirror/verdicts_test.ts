@@ -1,4 +1,4 @@
-/** Verdicts that shadow consumers give over the Spine: matched by trace id, or counted as what they are. */
+/** Verdicts of shadow consumers over the Spine: matched by trace id, or counted as unmatched. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { shadowVerdictsSubject } from "../../shared/subjects/subject.ts";

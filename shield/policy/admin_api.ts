@@ -1,7 +1,6 @@
 /**
- * `/v1/policies…` of the admin listener: upload and check modules, deploy, list, roll back, remove,
- * follow logs. It knows requests and answers; whether the caller is an admin has been checked before,
- * and `check` decides what a good module is.
+ * `/v1/policies…` of the admin listener: upload and check modules, deploy, list, roll back, remove, follow logs. The
+ * caller is authorized already, and `check` judges modules.
  */
 import { COUNT, ID, inQuery, list, object, ref, TENANT, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
@@ -48,11 +47,11 @@ const TENANTS_MAX = 1_000;
 /** The most modules in one answer about the quarantine. */
 const QUARANTINED_MAX = 1_000;
 
-/** What a module can do and costs, as the check has found it. */
+/** The checked capabilities and costs of a module. */
 export interface CheckedModule {
   readonly hooks: readonly Hook[];
   readonly size_bytes: number;
-  /** Whatever else the check says; the answer has it unchanged. */
+  /** Further results of the check, unchanged in the answer. */
   readonly [figure: string]: unknown;
 }
 
@@ -78,10 +77,7 @@ const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
   },
 };
 
-/**
- * The routes of the policies' admin API. Modules belong to no tenant: whoever has the bytes can name
- * their hash.
- */
+/** The routes of the policies' admin API. Modules belong to no tenant: whoever has the bytes can name their digest. */
 export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
   "GET /v1/policies": {
     id: "listPolicies",
@@ -185,8 +181,8 @@ async function upload(
 }
 
 /**
- * The bytes of a module as they were uploaded, for those who run it again elsewhere. A tenant's own admin
- * gets those that its policies name, or did in a version that is remembered.
+ * The bytes of an uploaded module, for running it elsewhere. A tenant's own admin gets those that its policies name, or
+ * did in a remembered version.
  */
 async function download(
   context: PolicyAdminContext,
@@ -303,7 +299,7 @@ function past({ policies, ...version }: PolicyVersion) {
   return { ...version, policies: policies.map(({ name }) => name), modules };
 }
 
-/** The tenant's policies whose modules are in quarantine, with why and since when. */
+/** The tenant's policies with modules in quarantine, with reason and time. */
 function quarantinedOf({ quarantine }: PolicyAdminContext, { policies }: PolicyVersion) {
   const by_sha256 = new Map(quarantine.list().map((one) => [one.sha256, one]));
   return policies.flatMap(({ name, sha256 }) => {

@@ -265,7 +265,7 @@ Deno.test("a module that is swept while it is deployed is there again", async ()
   const sha256 = await api.upload(1);
   const { store } = api.one.registry;
   const change = store.change.bind(store);
-  // Between the look at the module and the document that names it.
+  // Between the check of the module and the document that names it.
   store.change = async (...args) => {
     await store.deleteModule(sha256);
     return await change(...args);

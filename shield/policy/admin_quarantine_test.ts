@@ -1,4 +1,4 @@
-/** Quarantine over the admin API: who is told what, and who may let a module out. */
+/** Quarantine over the admin API: who sees what, and who may release a module. */
 import assert from "node:assert/strict";
 import { adminRequest, askJson, operator } from "../admin/routing/testing/admin.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";

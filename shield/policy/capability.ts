@@ -1,4 +1,4 @@
-/** What policies bring to a Shield. */
+/** The policies capability of a Shield. */
 import type { Capability, Opened } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { POLICY_ROUTES, POLICY_SCHEMAS } from "./admin_api.ts";

@@ -1,7 +1,7 @@
 /**
- * That no host function is cheaper than its work: adversarial inputs to each, on this thread, held to
- * a reference loop on the same machine. The least of many short runs counts. What a unit promises to the
- * last quarter shows only on a machine that does nothing else, where `deno task test:prices` asks for it.
+ * No host function costs less fuel than its work: adversarial inputs to each, on this thread, compared with a reference
+ * loop on the same machine. The minimum of many short runs counts. The last quarter of the bound needs an idle machine:
+ * `deno task test:prices`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -19,7 +19,7 @@ const FUEL = 10_000;
 /** Short runs until they keep the bound: a busy machine needs more of them. */
 const ROUNDS = 3;
 const MEMORY_PAGES = 64;
-/** So many runs are timed together when one takes microseconds, which a clock tells badly. */
+/** Short runs are timed together, since a clock is too coarse for microseconds. */
 const SHORT_RUNS = 16;
 /** The largest value of state. */
 const VALUE_BYTES = 4_096;
@@ -90,7 +90,7 @@ interface Input {
   readonly facts: PolicyFacts;
 }
 
-/** The payload for a guest. A second part that the call does not use would only hide what it takes. */
+/** The payload for a guest. A second part that the call does not use would only hide its cost. */
 function payloadOf({ name, count, first, second }: Input): Uint8Array {
   const is_used = name === "host_add_header" || name === "host_get_payload";
   const used = is_used ? second : new Uint8Array();

@@ -1,8 +1,7 @@
 /**
- * That no instance is cheaper than its making: policies as large in one kind as is let in, on this
- * thread, held to a reference loop on the same machine. The collector's share is in it: many are made
- * in a row. The least of such rows counts. `deno task test:prices` holds it to the bound itself, on a machine
- * that does nothing else.
+ * No instance costs less fuel than making it: policies as large in one kind as is accepted, on this thread, compared
+ * with a reference loop on the same machine. Many are made in a row, so the collector's share is included. The minimum
+ * of such rows counts. `deno task test:prices` checks the bound itself, on an idle machine.
  */
 import assert from "node:assert/strict";
 import { meterPolicy } from "./abi/abi_check.ts";
@@ -86,7 +85,7 @@ function manyGlobals(count: number, type: string, first: string, other: string) 
   return { more: `(elem declare func $show) ${[...globals, ...functions].join("")}` };
 }
 
-/** Policies of version 2, whose instances have much to put back. */
+/** Policies of version 2 with much state to restore. */
 const MUCH_STATE: Readonly<Record<string, Partial<GuestText>>> = {
   "one page": {},
   "64 pages that are full": {
@@ -135,7 +134,7 @@ for (
     requireTouchesPaid(guest));
 }
 
-/** A policy that touches its memory and traps, again and again. */
+/** A policy that repeatedly touches its memory and traps. */
 function requireTouchesPaid(guest: GuestText): void {
   const { bytes, cost } = meterPolicy(binary(guestText(guest)), OPTIONS);
   const instances = createInstances(1);

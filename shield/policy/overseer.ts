@@ -1,7 +1,7 @@
 /**
- * The Overseer as the message path sees it: one question for each hook, answered at once when no policy
- * applies. Which policies apply is `registry.ts`, how they run is `pool.ts`;
- * this file makes a refusal of a verdict, and puts a new payload into the message.
+ * The Overseer for the message path: one question for each hook, answered at once if no policy applies. `registry.ts`
+ * selects policies, `pool.ts` runs them; this file turns a verdict into a refusal, and puts a new payload into the
+ * message.
  */
 import { ArqonError, replaceData, type ScanLimits, type ScannedEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -65,7 +65,7 @@ export interface OverseerOptions extends Pick<Env, "now"> {
   readonly limits: ReplaceLimits;
   /** Called with every `host_log` line, in order. */
   readonly onLogs: (tenant_id: string, logs: readonly PolicyLog[]) => void;
-  /** Takes the verdicts of policies that only observe; absent: nobody compares them. */
+  /** Receives the verdicts of observing policies; absent: not compared. */
   readonly candidates?: CandidateVerdicts;
 }
 
@@ -100,7 +100,7 @@ export function createOverseer(options: OverseerOptions): Policies {
   };
 }
 
-/** Tells everybody of a verdict. Gives the headers that policies add; throws what refuses. */
+/** Reports a verdict to all. Returns the headers that policies add; throws the refusal. */
 function judged(
   options: OverseerOptions,
   question: Question,
@@ -148,7 +148,7 @@ function judge<P, N extends Note>(
   return judgeLater(options, question, path, onReplaced, note);
 }
 
-/** It stands alone for its closures: `judge` would make a context for what is judged at once. */
+/** A function of its own for its closures: `judge` would make a context for immediate verdicts. */
 function judgeLater<P, N>(
   options: OverseerOptions,
   question: Question,
@@ -188,7 +188,7 @@ function appending(options: OverseerOptions): Policies["onAppend"] {
   };
 }
 
-/** Takes note of who is asked, and from now on of what they say and read. */
+/** Records the policies that run, and from now on their verdicts and reads. */
 function noteAsked(
   { versionOf }: Pick<OverseerOptions, "versionOf">,
   question: Question,
@@ -222,7 +222,7 @@ function tellCandidates(
   }
 }
 
-/** What a sender receives whose operations make a policy fail. */
+/** The refusal of a sender whose operations make a policy fail. */
 const SLOWED = "what you send makes it fail, wait for retry_after_ms";
 const GOES_ON = "what you send makes a policy fail, and you go on without a pause";
 
@@ -241,18 +241,18 @@ function refusalOf(verdict: Verdict): ArqonError {
   const { fault, closes, retry_after_ms = 1_000 } = refused;
   if (closes === true) return new ArqonError("flooding", GOES_ON, { retry_after_ms });
   const said = fault === "sender-slowed" ? `: ${SLOWED}` : "";
-  // The code tells an overlong payload (413) and what goes too fast (429) from a bad policy.
+  // The code distinguishes an overlong payload (413) and a rate (429) from a bad policy.
   return new ArqonError("policy-fault", said, { code: verdict.code, retry_after_ms });
 }
 
-/** The bounds of a message whose payload a policy replaces. */
+/** The limits of a message with a replaced payload. */
 interface ReplaceLimits extends ScanLimits {
   readonly max_frame_bytes: number;
   /** The most bytes of a payload that policies are given. */
   readonly payload_bytes: number;
 }
 
-/** What the frame and the lengths in it may take besides the envelope that came. */
+/** Bytes of the frame and its lengths beside the received envelope. */
 const FRAME_SPARE_BYTES = 16;
 const encoder = new TextEncoder();
 const EMPTY = new Uint8Array(0);
@@ -274,7 +274,7 @@ class Question implements EvaluateRequest {
   readonly envelope: ScannedEnvelope | undefined;
   readonly #piece: GrowingPiece | undefined;
   #facts: PolicyFacts | undefined;
-  /** Who takes note of what policies say and read; undefined: nobody. */
+  /** Records what policies decide and read; undefined: not recorded. */
   note: Note | undefined;
 
   constructor(
@@ -331,7 +331,7 @@ class Question implements EvaluateRequest {
     return Math.max(0, Math.min(payload_bytes, max_frame_bytes - besides));
   }
 
-  /** What the caller sent with the operation; a client's own `x-arqon-*` is never found. */
+  /** The caller's headers and claims; a client's own `x-arqon-*` is never included. */
   facts(): PolicyFacts {
     return this.#facts ??= this.#sent();
   }

@@ -1,4 +1,4 @@
-/** What the Overseer asks of a chain and what it makes of the verdict; chains and pool are data here. */
+/** The Overseer's requests to a chain and its handling of the verdict; chains and pool are data here. */
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";

@@ -1,6 +1,6 @@
 /**
- * A piece of a growing message as policies judge it: what they are given, and how much of it their verdict lets go.
- * Pure; who asks them is `overseer.ts`, what becomes of the piece `shield/growing/policy_verdict.ts`.
+ * A piece of a growing message for policies: their input, and how much of it their verdict releases. Pure;
+ * `overseer.ts` runs them, `shield/growing/policy_verdict.ts` handles the piece.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { HeaderPair } from "../message/caller.ts";
@@ -30,8 +30,8 @@ export function pieceHeaders(
 }
 
 /**
- * What a verdict that allows makes of a piece. Throws `policy-fault` when a policy says what is no number of bytes, or
- * gives what is no text.
+ * The effect of an allowing verdict on a piece. Throws `policy-fault` if a policy returns an invalid number of bytes,
+ * or invalid text.
  */
 export function judgedPiece(
   { text, is_last }: Pick<GrowingPiece, "text" | "is_last">,

@@ -1,4 +1,4 @@
-/** What a verdict makes of a piece: how much of it goes, at which border, and what is a fault. */
+/** The effect of a verdict on a piece: how much of it is released, at which border, and faults. */
 import assert from "node:assert/strict";
 import type { PolicyOutcome } from "../message/verdict.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";

@@ -1,4 +1,4 @@
-/** `/v1/policies/stats`: what each policy has decided and cost at all Shields. What one of them knows is `policy_table.ts`. */
+/** `/v1/policies/stats`: the verdicts and costs of each policy at all Shields. `policy_table.ts` has those of one. */
 import {
   BOOLEAN,
   COUNT,
@@ -107,7 +107,7 @@ export async function policyStats(
   const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
   const { items, total } = await topOf(all, {
     limit: Math.min(limit, POLICIES_MAX),
-    // The entry that several tenants share has no name, whatever a tenant is called.
+    // The entry shared by several tenants has no name, whatever a tenant is called.
     accept: ({ tenant_id, name }) =>
       (tenant === undefined || tenant_id === tenant) && (only_tenant === undefined || name !== ""),
     score: ({ allow, reject, error }) => allow + reject + error,

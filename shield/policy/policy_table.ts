@@ -1,6 +1,6 @@
 /**
- * What each policy has decided and cost at this Shield, for the admin API: plain numbers by tenant,
- * policy, module and hook, bounded. Metrics are `policy/policy_metrics.ts`.
+ * The verdicts and costs of each policy at this Shield, for the admin API: plain numbers by tenant, policy, module and
+ * hook, limited. `policy/policy_metrics.ts` has metrics.
  */
 import { z } from "zod";
 import type { EvaluateRequest } from "./abi/policy.ts";

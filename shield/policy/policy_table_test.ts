@@ -1,4 +1,4 @@
-/** What policies decided and cost: verdicts, fuel, quantiles that are right within a bucket. */
+/** Verdicts and costs of policies: fuel, and quantiles that are accurate within a bucket. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PolicyBinding, PolicyOutcome } from "../message/verdict.ts";

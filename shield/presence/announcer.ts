@@ -1,7 +1,7 @@
 /**
- * Tells the cluster of this Shield's own connections: joins, updates and leaves in batches, that the
- * Shield lives, and what another process has missed. It is the only writer of its entries
- * (`shared/presence`). The Shield's clients learn of them from `tables.ts` at once, without this detour.
+ * Announces this Shield's own connections to the cluster: joins, updates and leaves in batches, heartbeats, and what
+ * another process has missed. It is the only writer of its entries (`shared/presence`). The Shield's clients get them
+ * from `tables.ts` at once.
  */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -48,7 +48,7 @@ import { FairMap } from "../../shared/containers/fair_map.ts";
  */
 const REINCARNATIONS_MAX = 3;
 const REINCARNATION_MS = 30_000;
-/** The longest leap of an incarnation above a younger life, in ms, for a node whose clock is behind. */
+/** The largest step of an incarnation above a younger one, in ms, for a node whose clock is behind. */
 const LEAP_MS = 60_000;
 
 /** Stays that are reported with one announcement; the others come with the next heartbeat. */
@@ -56,7 +56,7 @@ const BRIEF_MAX = 256;
 /** Reasons that one announcement has at most. */
 const REASONS_MAX = 8_192;
 
-/** What the announcer needs. */
+/** The dependencies and settings of `Announcer`. */
 export interface AnnouncerOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process in Unix ms, which is its first incarnation. */
   readonly started_ms: number;
@@ -65,13 +65,11 @@ export interface AnnouncerOptions extends Pick<Env, "log" | "node_id"> {
   readonly stats: PresenceStats;
   /** Whether the room has a journal of members; absent: none has. */
   readonly isJournaled?: (tenant_id: string, room_id: string) => boolean;
-  /** Called with held members whose user has not come back. */
+  /** Called with held members whose user has not returned. */
   readonly onLost: (entries: readonly Entry[]) => void;
 }
 
-/**
- * What has changed among own members. A connection is in at most one list; an update counts as joined.
- */
+/** Changes of own members. A connection is in at most one list; an update counts as joined. */
 export interface OwnChanges {
   readonly joined: readonly Entry[];
   readonly left: readonly Entry[];
@@ -94,7 +92,7 @@ export class Announcer {
   #moving = false;
   /** Why members left since the last announcement, by the counters of their entries. */
   #reasons = new Map<number, LeaveReason>();
-  /** Who came and went since: no Brain learns of them by that. */
+  /** Members that came and left since: no announcement contains them. */
   #brief: Stay[] = [];
   /** When the last few incarnations were taken, in Unix ms. */
   #reincarnated_ms: number[] = [];
@@ -133,9 +131,8 @@ export class Announcer {
   }
 
   /**
-   * Adds a member, or changes the metadata of one that is there. A held member of the same user leaves
-   * right after. `joined_ms` (Unix ms) is given for a member that comes from another Shield. Throws
-   * `member-limit`.
+   * Adds a member, or changes the metadata of an existing one. A held member of the same user leaves right after.
+   * `joined_ms` (Unix ms) is for a member from another Shield. Throws `member-limit`.
    */
   join(member: MemberInput, joined_ms?: number): OwnChanges {
     const { tenant_id, room_id, connection_id, meta } = member;
@@ -159,7 +156,7 @@ export class Announcer {
     return { joined: [entry], left };
   }
 
-  /** Removes a connection from a room, or holds it when it was lost and the room has a grace time. */
+  /** Removes a connection from a room, or holds it if it was lost and the room has a grace time. */
   leave(
     member: MemberRef,
     deliberate: boolean,
@@ -168,7 +165,7 @@ export class Announcer {
     const entry = this.entry(member);
     if (entry === undefined) return [];
     const grace_ms = deliberate || this.#leaving ? 0 : this.#grace_ms(member.room_id);
-    // Brains let the member go once this process is gone, unless it came back on another Shield.
+    // Brains remove the member once this process has ended, unless it returned on another Shield.
     if (this.#moving && !deliberate && grace_ms <= this.#options.config.move_grace_ms) return [];
     if (grace_ms > 0) {
       this.#in_grace.add(entry, grace_ms);
@@ -178,7 +175,7 @@ export class Announcer {
     return this.#leave(member, reason);
   }
 
-  /** Announces that this process lives, with the changes that wait. */
+  /** Sends a heartbeat, with the queued changes. */
   heartbeat(): void {
     this.#cancelSend?.();
     this.#send();
@@ -189,12 +186,12 @@ export class Announcer {
     if (this.#cancelSend !== undefined) this.heartbeat();
   }
 
-  /** Tells who left and may not be in a journal; behind the leaves, which Brains mostly write by themselves. */
+  /** Announces stays that may not be in a journal; after the leaves, which Brains mostly record. */
   tellStays(): void {
     for (const told of this.unconfirmed.told()) this.#options.port.send(this.#subject, told);
   }
 
-  /** Answers the question how every process stands. */
+  /** Answers a hello with this process's state. */
   onHello(): void {
     // An announcement that is on its way answers it, too.
     if (this.#cancelSend === undefined) this.#sendSoon();
@@ -211,11 +208,11 @@ export class Announcer {
       parts.map((delta, page) => ({ kind: "pulled", request, page, pages, full, delta })),
     );
     const form = since === undefined ? "unknown" : full ? "full" : "delta";
-    // A process that gets no answer asks again.
+    // A process without an answer asks again.
     bump(this.#options.stats.answers, sent ? form : "busy");
   }
 
-  /** Takes a Brain's view of this node. When the node was given up, it takes a new incarnation. */
+  /** Takes a Brain's view of this node. If the node was forgotten, it takes a new incarnation. */
   onBeat({ brain_id, writers }: Beat): void {
     const { node_id, incarnation } = this.writer;
     if (this.#leaving) return;
@@ -228,14 +225,14 @@ export class Announcer {
     }
   }
 
-  /** Holds members of connections that end from now on: their clients may be back on another Shield. */
+  /** Holds members of connections that end from now on: their clients may return on another Shield. */
   beginMove(): void {
     this.#moving = this.#options.config.move_grace_ms > 0;
   }
 
   /**
-   * Announces with every heartbeat from now on that this process stops: its members are gone, or go
-   * when their grace time is over.
+   * Announces with every heartbeat from now on that this process stops: its members leave, or do so after their grace
+   * time.
    */
   leaveAll(): void {
     this.#leaving = true;
@@ -265,7 +262,7 @@ export class Announcer {
     this.#in_grace.release(member);
     const announced = heartbeatDelta(this.#state).end;
     const left = leave(this.#state, member.tenant_id, member.room_id, member.connection_id);
-    // Without one the journal says that nobody knows.
+    // Without a known end the journal records "unknown".
     if (left !== undefined && this.#reasons.size < REASONS_MAX) {
       this.#reasons.set(left.entry.counter, reason);
     }
@@ -291,7 +288,7 @@ export class Announcer {
     if (heartbeatDelta(this.#state).end < this.#clock()) this.#sendSoon();
   }
 
-  /** Announces now, or when the time since the last announcement is over. */
+  /** Announces now, or when the interval since the last announcement has passed. */
   #sendSoon(): void {
     const { port, config } = this.#options;
     const wait_ms = this.#sent_ms + config.announce_ms - port.now();
@@ -324,8 +321,8 @@ export class Announcer {
   }
 
   /**
-   * How far above a younger life to go when the clock is behind it. Two lives of this node may both
-   * learn of the same younger one, and must never take the same incarnation.
+   * The step above a younger incarnation if the clock is behind it. Two incarnations of this node may both learn of the
+   * same younger one, and must never take the same number.
    */
   #leap(): number {
     return 1 + Math.floor(this.#options.port.random() * LEAP_MS);
@@ -357,7 +354,7 @@ export class Announcer {
   }
 }
 
-/** Members that left and wait; with more, the first of a tenant with many becomes one of its room's missed ones. */
+/** The most queued stays; beyond that, the first of a tenant with many is counted as missed in its room. */
 export const STAYS_MAX = 10_000;
 /** Rooms with missed ones; of a further room they are only counted in a metric. */
 export const MISSED_ROOMS_MAX = 1_000;
@@ -365,7 +362,7 @@ export const MISSED_ROOMS_MAX = 1_000;
 const MESSAGE_STAYS = 256;
 const HEARTBEAT_STAYS = 2_048;
 
-/** The outcome of what did not fit. */
+/** Stays that did not fit. */
 interface StaysStats {
   stays: number;
   stays_missed: number;
@@ -375,7 +372,7 @@ const keyOf = ({ writer, counter }: Tag): string => `${writerKey(writer)}/${coun
 const roomOf = ({ tenant_id, room_id }: Pick<Entry, "tenant_id" | "room_id">): string =>
   `${tenant_id}/${room_id}`;
 
-/** The stays of one Shield that nobody has confirmed. */
+/** The unconfirmed stays of one Shield. */
 export class Unconfirmed {
   readonly #stats: StaysStats;
   /** Those that wait longest to be reported first. */
@@ -394,11 +391,11 @@ export class Unconfirmed {
     return stay;
   }
 
-  /** What is to be reported now, the oldest first, in messages that are not too long. */
+  /** The stays to announce now, oldest first, in messages of limited size. */
   *told(): Generator<Stays> {
     const missed = [...this.#missed.values()];
     const due = [...this.#stays.entries().take(HEARTBEAT_STAYS)];
-    // Those of a room whose journal takes nothing must not keep others from being told.
+    // A room whose journal accepts nothing must not block the others.
     for (const [key, stay] of due) this.#stays.set(key, stay);
     const stays = due.map(([, stay]) => stay);
     while (stays.length > 0 || missed.length > 0) {

@@ -20,7 +20,7 @@ const IDENTITY = {
   claims: {},
 };
 
-/** Frames in few words: ids of members, and the refusals in between. */
+/** Frames as short texts: ids of members, and the refusals in between. */
 function said(frame: Frame): string {
   assert(typeof frame === "string");
   const { op, id, type, data, result } = JSON.parse(frame);

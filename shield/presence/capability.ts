@@ -1,9 +1,9 @@
-/** What presence brings to a Shield. */
+/** The presence capability of a Shield: the members of rooms. */
 import type { Capability } from "../capability.ts";
 import { HeardAnswer } from "./moving.ts";
 import { startPresence } from "./service.ts";
 
-/** Who is in rooms. */
+/** The capability, for a Shield's list. */
 export const PRESENCE: Capability = {
   name: "presence",
   title: "who is in rooms",

@@ -24,12 +24,12 @@ import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { RoomChanges, RoomView } from "./watched_room.ts";
 
-/** The most bytes of members in one frame: a page is small against what may wait for a client. */
+/** The most bytes of members in one frame: a page is small compared with a client's backlog. */
 const PAGE_BYTES = 262_144;
 /** Bytes for names, numbers and punctuation of one member. */
 const MEMBER_OVERHEAD_BYTES = 96;
 
-/** What frames are made with. */
+/** The dependencies and settings of `PresenceFrames`. */
 export interface PresenceFramesOptions extends Pick<Env, "now" | "random"> {
   /** The most members in one frame. */
   readonly page_members: number;
@@ -43,11 +43,11 @@ export interface SizedFrame {
 
 type Place = Pick<RoomView, "tenant_id" | "room_id" | "connections" | "users">;
 
-/** The frames made of one batch or view so far, by form. */
+/** The encoded frames of one batch or view, by form. */
 interface Encoded {
   changes?: readonly SizedFrame[];
   pages?: SizedFrame[];
-  /** The ACKs by request id; most clients ask with the same few. */
+  /** The ACKs by request id; most clients use the same few. */
   acks?: Map<Uint64, SizedFrame>;
 }
 
@@ -75,7 +75,7 @@ export class PresenceFrames {
     this.#options = options;
   }
 
-  /** The events of one batch: who came or changed, then who left. */
+  /** The events of one batch: joined and changed members, then left ones. */
   changes(changes: RoomChanges, text: boolean): readonly SizedFrame[] {
     const encoded = this.#encodedOf(changes, text);
     return encoded.changes ??= [
@@ -88,7 +88,7 @@ export class PresenceFrames {
     ];
   }
 
-  /** The ACK of a SUB with the first page and, in a durable room, with what its log says. */
+  /** The ACK of a SUB with the first page and, in a durable room, the position. */
   ack(
     view: RoomView,
     request_id: Uint64,

@@ -1,4 +1,4 @@
-/** Frames of presence: what clients read in them, once encoded for all. */
+/** Presence frames as clients decode them, encoded once for all. */
 import assert from "node:assert/strict";
 import { decodeServerFrame, readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";

@@ -1,7 +1,6 @@
 /**
- * Members in their grace time: the connection is lost and the user may come back. Each is kept for
- * the grace time of its room, then let go. One timer for all of them. The announcer knows which
- * rooms have a grace time.
+ * Members in their grace time: the connection is lost and the user may return. Each is held for its room's grace time,
+ * then removed. One timer for all of them. The announcer knows which rooms have a grace time.
  */
 import type { PresencePort } from "../../shared/presence/messages.ts";
 import type { Entry } from "../../shared/presence/types.ts";
@@ -18,12 +17,12 @@ interface GraceMember extends MemberRef {
   readonly until_ms: number;
 }
 
-/** What keeping members for their grace time needs. */
+/** The dependencies and settings of `GraceMembers`. */
 export interface GraceMembersOptions {
   readonly port: PresencePort;
   /** The shortest time between two rounds, in ms; members whose time ends within it end together. */
   readonly round_ms: number;
-  /** Called with members whose grace time is over. */
+  /** Called with members whose grace time has ended. */
   readonly onEnd: (members: readonly MemberRef[]) => void;
 }
 
@@ -76,7 +75,7 @@ export class GraceMembers {
     return hold !== undefined;
   }
 
-  /** The member of this user in this room whose grace time has lasted the longest. */
+  /** This user's longest held member in this room. */
   of(user: UserRef): MemberRef | undefined {
     const [hold] = this.#by_user.get(userKey(user)) ?? [];
     return hold;

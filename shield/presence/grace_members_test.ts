@@ -1,4 +1,4 @@
-/** Held members: how long, whose, and that no timer runs for each. */
+/** Held members: how long, whose, and without a timer for each. */
 import assert from "node:assert/strict";
 import { GraceMembers } from "./grace_members.ts";
 import type { MemberRef } from "./grace_members.ts";

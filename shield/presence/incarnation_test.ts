@@ -1,4 +1,4 @@
-/** A Shield that the cluster has given up, or whose node id somebody else uses; and one that stops. */
+/** A Shield that the cluster has forgotten, or whose node id another one uses; and one that stops. */
 import assert from "node:assert/strict";
 import type { Beat } from "../../shared/presence/messages.ts";
 import type { MemberInput, WriterState } from "../../shared/presence/types.ts";

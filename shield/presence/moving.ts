@@ -1,7 +1,7 @@
 /**
- * Connections whose Shield stops. It tells the other Shields which of them have members, and waits until those
- * know it. A client that comes back elsewhere and names its former connection keeps that id: its members stay who
- * they are, and nobody is notified of a leave and a join. Best effort: a client that is not known here gets a new id.
+ * Connections of a stopping Shield. It tells the other Shields which of them have members, and waits until they know. A
+ * client that reconnects elsewhere and names its former connection keeps that id: its members stay, without a leave and
+ * a join. Best effort: an unknown client gets a new id.
  */
 import { z } from "zod";
 import type { Identity } from "../auth/identity.ts";
@@ -17,10 +17,10 @@ import { MOVING } from "../../shared/subjects/subject.ts";
 const CONNECTIONS_PER_MESSAGE = 1_000;
 /** The most connections that are awaited; beyond that they get new ids. */
 const AWAITED_MAX = 200_000;
-/** Shields that tell who moves at a time; what one more asks is answered with no. */
+/** Concurrently announcing Shields; another one is refused. */
 const TELLINGS_MAX = 1_024;
 
-/** The question of a Shield that stops to all others: have you heard of all these connections? */
+/** The question of a stopping Shield to all others: do you know all these connections? */
 const HeardParams = z.strictObject({
   from: z.string().max(64),
   /** Names this telling. */
@@ -32,7 +32,7 @@ export type HeardParams = z.output<typeof HeardParams>;
 /** The answer to it. */
 export const HeardAnswer = z.strictObject({ heard: z.boolean() });
 
-/** Asks all Shields and resolves with how many of them do not know it in that time. */
+/** Asks all Shields; resolves with how many of them do not know it in time. */
 export type AskHeard = (params: HeardParams, timeout_ms: number) => Promise<number>;
 
 /** A connection that may move, and its user. */
@@ -41,17 +41,17 @@ export interface MovingConnection {
   readonly identity: Pick<Identity, "tenant_id" | "user_key">;
 }
 
-/** What moving needs of the process. */
+/** The dependencies and settings of `Moving`. */
 export interface MovingOptions
   extends Pick<Env, "registry" | "log" | "node_id" | "monotonic_ms" | "random"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
   /** How long a connection is awaited, in ms. */
   readonly patience_ms: number;
-  /** How long a Shield that stops waits for the others to know who moves, in ms. */
+  /** How long a stopping Shield waits for the others, in ms. */
   readonly heard_ms: number;
 }
 
-/** What a client has that says that it comes from a Shield that stops. */
+/** A client's proof that it comes from a stopping Shield. */
 export interface Claim {
   readonly connection_id: string;
   /** False when the client has come again since: that connection has the id. */
@@ -66,7 +66,7 @@ interface Awaited {
   claim?: Claim;
 }
 
-/** What another Shield has told so far. */
+/** The connections that another Shield has announced so far. */
 interface Telling {
   connections: number;
   readonly until_ms: number;
@@ -77,12 +77,12 @@ interface Telling {
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** How long a start waits for that answer, in ms: where there is no other Shield, nobody gives one. */
+/** How long a start waits for that answer, in ms: without another Shield, there is none. */
 const KNOWN_MS = 500;
-/** Of all Shields, one answers who has just started. */
+/** One of all Shields answers a Shield that has just started. */
 const QUEUE = "shield";
 
-/** Who asks which connections may come, since it has just started; undefined: nobody does. */
+/** The Shield that has just started and asks which connections may come; undefined: none. */
 function readWant(payload: Uint8Array): string | undefined {
   try {
     const { from, want } = JSON.parse(strictUtf8.decode(payload));
@@ -101,7 +101,7 @@ function readMessage(
   node_id: string,
 ): { from: string; telling: string; is_last: boolean; connections: string[][] } | undefined {
   try {
-    // An older Shield names no telling, and asks nobody.
+    // An older Shield names no announcement, and asks nobody.
     const { from, telling = "", to = node_id, last, connections } = JSON.parse(
       strictUtf8.decode(payload),
     );
@@ -141,7 +141,7 @@ export class Moving {
     this.#options = options;
     const { spine, registry } = options;
     const hears = spine.subscribe(MOVING, (message) => this.#hear(message));
-    // Before it answers such questions itself: clients of the Shield that it replaces may come to this one.
+    // Before it answers such questions: clients of the Shield that it replaces may come to this one.
     this.#publish({ from: options.node_id, want: true });
     const answers = spine.subscribe(MOVING, (message) => this.#answer(message), { queue: QUEUE });
     this.#unsubscribe = () => [hears, answers].forEach((one) => one.unsubscribe());
@@ -170,14 +170,14 @@ export class Moving {
     return this.#awaited.size;
   }
 
-  /** Who asks the other Shields from now on; until then nobody is asked. */
+  /** Sets how the other Shields are asked; until then none is. */
   askBy(ask: AskHeard): void {
     this.#ask = ask;
   }
 
   /**
-   * Tells the other Shields of these connections, and resolves when they know it, at most `heard_ms` or
-   * `at_most_ms` later. Never rejects: a connection that is not awaited gets a new id.
+   * Announces these connections to the other Shields, and resolves when they know, at most `heard_ms` or `at_most_ms`
+   * later. Never rejects: an unannounced connection gets a new id.
    */
   async tell(
     connections: Iterable<MovingConnection>,
@@ -203,8 +203,7 @@ export class Moving {
   }
 
   /**
-   * Answers another Shield that stops: resolves with true when all have been heard of whom it names. Rejects with
-   * what is no question.
+   * Answers another stopping Shield: resolves with true if all its connections are known. Rejects an invalid question.
    */
   async heard(params: unknown): Promise<z.output<typeof HeardAnswer>> {
     const { node_id, heard_ms } = this.#options;
@@ -235,7 +234,7 @@ export class Moving {
     return claim;
   }
 
-  /** Resolves when another Shield has said who may come, or soon when there is none that says it. */
+  /** Resolves when another Shield has reported which connections may come, or soon if there is none. */
   async known(): Promise<void> {
     const timer = setTimeout(this.#known.resolve, Math.min(this.#options.heard_ms, KNOWN_MS));
     await this.#known.promise;
@@ -252,7 +251,7 @@ export class Moving {
     this.#options.spine.publish(MOVING, utf8.encode(JSON.stringify(message)));
   }
 
-  /** Tells a Shield that has just started who may come; those that have come here do not. */
+  /** Tells a Shield that has just started which connections may come, except those that have come here. */
   #answer({ payload }: SpineMessage): void {
     const { node_id: from, log } = this.#options;
     const to = readWant(payload);
@@ -277,7 +276,7 @@ export class Moving {
     const until_ms = monotonic_ms() + patience_ms;
     for (const [id = "", tenant_id = "", user_key = ""] of message.connections) {
       if (this.#awaited.size >= AWAITED_MAX) break;
-      // Behind those whose time ends before.
+      // After those whose time ends before.
       this.#awaited.delete(id);
       this.#awaited.set(id, { tenant_id, user_key, until_ms });
     }
@@ -288,7 +287,7 @@ export class Moving {
     told.onMore?.();
   }
 
-  /** What was reported under that name until now; undefined when too many tell something. */
+  /** The earlier part of that announcement; undefined if there are too many announcements. */
   #telling(telling: string): Telling | undefined {
     const known = this.#tellings.get(telling);
     if (known !== undefined) return known;

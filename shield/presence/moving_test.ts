@@ -1,4 +1,4 @@
-/** Who keeps the id of his connection, on an embedded Spine: bounds, times, strangers' bytes. */
+/** Which connections keep their id, on an embedded Spine: limits, times, invalid messages. */
 import assert from "node:assert/strict";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Random } from "../../shared/ids.ts";

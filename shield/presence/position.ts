@@ -1,7 +1,6 @@
 /**
- * The position of a room's table in what the room's owner says, and what to do with the next update or
- * snapshot: apply it, skip it, or ask. Plain data and functions, no time and no Spine. Which room is
- * asked about, and when, is `tables.ts`.
+ * The position of a room's table in the owner's messages, and how to handle the next update or snapshot: apply it, skip
+ * it, or request a snapshot. Plain data and functions, no time and no Spine. `tables.ts` requests.
  */
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WriterClock, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
@@ -9,14 +8,12 @@ import { writerKey } from "../../shared/presence/types.ts";
 import { addForeign, removeForeign, replaceForeign } from "./table.ts";
 import type { MemberTable } from "./table.ts";
 
-/**
- * The most updates that are kept while one before them is missing; beyond that a snapshot is needed.
- */
+/** The most updates that are kept while an earlier one is missing; beyond that a snapshot is needed. */
 const AHEAD_MAX = 256;
 
 /** The position of one table. */
 export interface Position {
-  /** The emitter that was heard last. Undefined: none yet, and the table says nothing. */
+  /** The last emitter. Undefined: none yet, and the table is unknown. */
   emitter: Emitter | undefined;
   sequence: number;
   /** How much of each writer the table has seen. */
@@ -27,7 +24,7 @@ export interface Position {
   behind_since_ms: number | undefined;
 }
 
-/** A snapshot: all pages of an answer put together. */
+/** A snapshot: all pages of an answer joined. */
 export interface Snapshot {
   readonly emitter: Emitter;
   readonly sequence: number;
@@ -35,7 +32,7 @@ export interface Snapshot {
   readonly clocks: readonly WriterClock[];
 }
 
-/** The position of a table that has heard of nothing. */
+/** The initial position. */
 export function createPosition(): Position {
   return {
     emitter: undefined,
@@ -46,15 +43,15 @@ export function createPosition(): Position {
   };
 }
 
-/** Whether both are the same term of the same life of the same Brain. */
+/** Whether both are the same term of the same incarnation of a Brain. */
 export function isSameEmitter(one: Emitter | undefined, other: Emitter | undefined): boolean {
   return one?.brain_id === other?.brain_id && one?.boot === other?.boot &&
     one?.term === other?.term;
 }
 
 /**
- * Whether `emitter` is an earlier term of the same life of a Brain: then all that it said is over. Of
- * two lives nobody knows which is the later one, as a clock may have been set back in between.
+ * Whether `emitter` is an earlier term of the same incarnation of a Brain: then its messages are stale. Of two
+ * incarnations the later one is unknown, since a clock may have been set back in between.
  */
 function isPast(emitter: Emitter, now: Emitter | undefined): boolean {
   return now !== undefined && emitter.brain_id === now.brain_id && emitter.boot === now.boot &&
@@ -76,7 +73,7 @@ function apply(position: Position, table: MemberTable, update: RoomUpdate, node_
   position.sequence = update.sequence;
 }
 
-/** Applies the updates whose turn it is now; returns whether none waits any longer. */
+/** Applies the next updates in order; returns whether none waits any longer. */
 function catchUp(position: Position, table: MemberTable, node_id: string): boolean {
   position.ahead.sort((a, b) => a.sequence - b.sequence);
   const waiting: RoomUpdate[] = [];
@@ -90,9 +87,8 @@ function catchUp(position: Position, table: MemberTable, node_id: string): boole
 }
 
 /**
- * The outcome of an update. `applied`: the table has moved. `known`: the table had it already. `gap`:
- * something before it is missing, or another emitter sent it; a snapshot is needed, and the update
- * waits for it.
+ * The outcome of an update. `applied`: the table has changed. `known`: the table had it already. `gap`: an earlier one
+ * is missing, or another emitter sent it; a snapshot is needed, and the update waits for it.
  */
 export type UpdateOutcome = "applied" | "known" | "gap";
 
@@ -119,32 +115,31 @@ export function takeUpdate(
 }
 
 /**
- * The outcome of a snapshot. `applied`: the table is what the snapshot says, with what came since.
- * `gap`: likewise, but something is still missing. `outdated`: the table is further on with the same
- * emitter. `behind`: the Brain has seen less of some writer than the table, and believing it would
- * bring back members that left.
+ * The outcome of a snapshot. `applied`: the table equals the snapshot with later updates. `gap`: the same, but an
+ * update is still missing. `outdated`: the table is ahead with the same emitter. `behind`: the Brain has seen less of
+ * some writer than the table, and using it would restore members that left.
  */
 export type SnapshotOutcome = "applied" | "gap" | "outdated" | "behind";
 
-/** What judging a snapshot needs. */
+/** The inputs of judging a snapshot. */
 export interface SnapshotRules {
   /** The id of this Shield. */
   readonly node_id: string;
   /** Unix ms. */
   readonly now_ms: number;
   /**
-   * How long a Brain may be behind, in ms. After that it is believed: what it lacks died with the
-   * writer and the Brain that had it.
+   * How long a Brain may be behind, in ms. After that it is trusted: what it lacks was lost with the writer and the
+   * Brain that had it.
    */
   readonly patience_ms: number;
-  /** Whether some Brain says that this writer is forgotten, or that a younger life took its place. */
+  /** Whether some Brain reports this writer as forgotten, or replaced by a younger incarnation. */
   readonly isOver: (writer: WriterKey) => boolean;
 }
 
 /**
- * Whether the table has seen more of some writer than the snapshot. A writer with members here that is
- * not in the snapshot is gone only if a Brain says so: one that has just started, or could not receive the
- * writer, does not know it yet.
+ * Whether the table has seen more of some writer than the snapshot. A writer with members here that is missing in the
+ * snapshot has left only if a Brain says so: one that has just started, or could not receive the writer, does not know
+ * it yet.
  */
 function isBehind(
   { seen }: Position,
@@ -184,7 +179,7 @@ export function takeSnapshot(
   position.behind_since_ms = undefined;
   position.seen.clear();
   raise(position, clocks);
-  // What another emitter said before this answer is contained in it, or a check will find it.
+  // Messages of another emitter before this answer are included in it, or a check will find them.
   position.ahead = position.ahead.filter((update) => isSameEmitter(update.emitter, emitter));
   return catchUp(position, table, node_id) ? "applied" : "gap";
 }

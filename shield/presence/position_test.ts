@@ -1,4 +1,7 @@
-/** What a table believes of snapshots, and its bounds. In which order ever updates and snapshots come: `tests/presence_simulation`. */
+/**
+ * Which snapshots a table accepts, and its limits. `tests/presence_simulation` tests any order of updates and
+ * snapshots.
+ */
 import assert from "node:assert/strict";
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
@@ -17,7 +20,7 @@ interface Said {
   readonly clock?: number;
 }
 
-/** An update about writer `w`; its clock is the sequence unless given. */
+/** An update about writer `w`; its clock is the sequence by default. */
 function update(emitter: Emitter, sequence: number, said: Said = {}): RoomUpdate {
   const { joins = [], leaves = [], clock = sequence } = said;
   return {

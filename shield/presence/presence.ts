@@ -1,8 +1,7 @@
 /**
- * Presence on one Shield, assembled: what its own connections do goes to the cluster (`announcer.ts`)
- * and into the tables of the rooms that its clients watch (`tables.ts`), which follow the cluster. A
- * machine without Spine, clock or timer of its own: a simulation runs it through the same port as the
- * process does (`service.ts`). Synchronous; no promises.
+ * Presence on one Shield, assembled: changes of its own connections go to the cluster (`announcer.ts`) and into the
+ * tables of watched rooms (`tables.ts`), which follow the cluster. A machine without Spine, clock or timer of its own:
+ * a simulation runs it through the same port as the process does (`service.ts`). Synchronous; no promises.
  */
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { ArqonError } from "@arqon/proto";
@@ -21,7 +20,7 @@ import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts
 
 export type { PresenceWatch, PresenceWatcher, RoomChanges, RoomView } from "./watched_room.ts";
 
-/** What presence needs of its process. */
+/** The dependencies and settings of `ShieldPresence`. */
 export interface ShieldPresenceOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process, in Unix ms. */
   readonly started_ms: number;
@@ -50,7 +49,7 @@ export class ShieldPresence {
   #cancelTick: () => void;
   /** Unix ms of the last tick. */
   #ticked_ms: number;
-  /** Since when nothing is heard, in Unix ms. */
+  /** Since when nothing is received, in Unix ms. */
   #lost_ms: number | undefined;
   #draining = false;
   #closed = false;
@@ -85,7 +84,7 @@ export class ShieldPresence {
     this.#hello();
   }
 
-  /** The name and life by which the cluster knows this process. */
+  /** The name and incarnation by which the cluster knows this process. */
   get writer(): Writer {
     return this.#announcer.writer;
   }
@@ -159,10 +158,7 @@ export class ShieldPresence {
     this.#tables.onOwn(tenant_id, room_id, joined, left);
   }
 
-  /**
-   * Removes a connection from a room, or holds it when it was lost (not deliberate). Does nothing when
-   * it is not there.
-   */
+  /** Removes a connection from a room, or holds it if it was lost (not deliberate). Ignores an unknown one. */
   leave(
     tenant_id: string,
     room_id: string,
@@ -195,17 +191,17 @@ export class ShieldPresence {
     return this.#brains.live();
   }
 
-  /** Takes note that a Brain does not listen: it counts as dead until its next beat. */
+  /** A Brain does not answer: it counts as down until its next heartbeat. */
   suspect(brain_id: string): void {
     this.#onLive(this.#brains.suspect(brain_id));
   }
 
-  /** Takes note that nothing is heard: until `spineBack`, silence is nobody's fault. */
+  /** Nothing is received: until `spineBack`, nobody is blamed for silence. */
   spineLost(): void {
     this.#lost_ms ??= this.#options.port.now();
   }
 
-  /** Takes note that something is heard again, or was missed: asks what has happened. */
+  /** Messages are received again, or were missed: requests what has changed. */
   spineBack(): void {
     if (this.#closed) return;
     const now_ms = this.#options.port.now();
@@ -218,15 +214,12 @@ export class ShieldPresence {
     this.#tables.check();
   }
 
-  /**
-   * Takes note that this process will stop: a connection that ends from now on may be on its way to
-   * another Shield.
-   */
+  /** This process will stop: a connection that ends from now on may be moving to another Shield. */
   beginMove(): void {
     this.#announcer.beginMove();
   }
 
-  /** Stops telling clients anything and joining members; Brains give the members their grace time. */
+  /** Stops notifying clients and adding members; Brains give the members their grace time. */
   drain(): void {
     if (this.#draining || this.#closed) return;
     this.#draining = true;
@@ -243,7 +236,7 @@ export class ShieldPresence {
     this.#tables.close();
   }
 
-  /** Asks which Brains live; without it, they would only be known after a heartbeat. */
+  /** Asks which Brains serve; otherwise they would only be known after a heartbeat. */
   #hello(): void {
     const { node_id: from, port } = this.#options;
     port.send(HELLO, { kind: "hello", from });
@@ -261,7 +254,7 @@ export class ShieldPresence {
     this.#cancelTick = port.after(heartbeat_ms, () => this.#tick());
     const late_ms = now_ms - this.#ticked_ms - heartbeat_ms;
     this.#ticked_ms = now_ms;
-    // This process was stalled: what others said meanwhile is still to be read.
+    // This process was stalled: messages of others are still unread.
     if (late_ms > 2 * heartbeat_ms) this.#brains.forgive(late_ms, now_ms);
     this.#announcer.heartbeat();
     if (this.#brains.live().length > 0) this.#announcer.tellStays();

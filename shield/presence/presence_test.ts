@@ -1,4 +1,4 @@
-/** The whole machine: own connections, grace, limits, what the Spine and the process do to it. */
+/** The whole machine: own connections, grace, limits, faults of the Spine and the process. */
 import assert from "node:assert/strict";
 import { HELLO } from "../../shared/subjects/subject.ts";
 import { emitterOf, machine, member, words } from "./testing/owner.ts";

@@ -1,7 +1,4 @@
-/**
- * Presence on the Spine of a process: bytes, subscriptions, timers. What the messages mean is in
- * `presence.ts`.
- */
+/** Presence on the Spine of a process: bytes, subscriptions, timers. `presence.ts` handles the messages. */
 import { ArqonError, DecodeError } from "@arqon/proto";
 import type { Config, Limits } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
@@ -33,11 +30,11 @@ import type { Subscriber } from "../fanout/hub.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { PresenceRequest } from "../connection/presence_request.ts";
 
-/** What the service needs of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface PresenceServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "presence" | "server" | "nats">;
-  /** The classes that give rooms limits of their own; absent: no room has one. */
+  /** The classes that give rooms limits of their own; absent: none. */
   readonly classes?: Pick<RoomClasses, "of">;
 }
 
@@ -46,7 +43,7 @@ export interface PresenceService {
   readonly presence: ShieldPresence;
   readonly stats: PresenceStats;
   readonly moving: Moving;
-  /** What a Brain receives and answers to nobody. */
+  /** A message that a Brain receives without answering. */
   readonly hello: Uint8Array;
   /** Lets connections be members of rooms. */
   attending(context: Omit<AttendanceContext, "presence" | "frames">): Attend;
@@ -70,7 +67,7 @@ function portOf(
       try {
         spine.publish(subject, encodeMessage(message));
       } catch (error) {
-        // What was lost is found by its clock or position when the Spine is back.
+        // Its clock or position finds the losses when the Spine is back.
         stats.unsent++;
         log.debug("a presence message was not sent", { subject, kind: message.kind, error });
       }
@@ -95,7 +92,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
       message = decodeMessage(payload);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      // Counted; what it said is asked for anew.
+      // Counted; its content is requested again.
       refuse(stats, "undecodable");
       return log.debug("a presence message cannot be read", { subject, error });
     }
@@ -106,8 +103,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     processSubject("direct", node_id),
     HELLO,
   ];
-  // The machine is made after this, so that it receives the answers; delivery is asynchronous, so it is
-  // there in time.
+  // The machine is made after this, so that it receives the answers; delivery is asynchronous, so it exists in time.
   const subscriptions = patterns.map((pattern) => spine.subscribe(pattern, onMessage));
   const presence = new ShieldPresence({
     node_id,
@@ -122,7 +118,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
   const { presence: { move_grace_ms }, server: { drain_timeout_ms } } = config;
   const moving = new Moving({
     ...{ ...options, log, patience_ms: drain_timeout_ms + move_grace_ms },
-    // Beside an embedded Spine there is no other Shield.
+    // With an embedded Spine there is no other Shield.
     heard_ms: config.nats?.request_timeout_ms ?? 0,
   });
   const stopEvents = spine.onEvent((event) => onSpineEvent(presence, event));
@@ -178,12 +174,10 @@ function onSpineState(presence: ShieldPresence, state: SpineState): void {
   }
 }
 
-// One connection's presence in one room, from its SUB to its leave: waits for the room's members
-// without holding up the connection's other operations, joins, answers with the list, and passes on
-// what changes afterwards. The subscription to the room's messages is `connection/subscribe.ts`; the members are
-// `presence.ts`.
+// One connection's presence in one room, from its SUB to its leave: waits for the room's members without blocking the
+// connection's other operations, joins, answers with the list, and passes on later changes. `connection/subscribe.ts`
+// has the subscription to messages; `presence.ts` the members.
 
-/** What presence of connections needs of the process. */
 interface AttendanceContext {
   readonly presence: Pick<ShieldPresence, "join" | "leave" | "watch">;
   readonly frames: PresenceFrames;
@@ -209,10 +203,7 @@ export type Attendee = Pick<
 
 interface Later {
   readonly made: () => SizedFrame;
-  /**
-   * The bytes that count against the bound: those of changes do, those of pages do not, as they answer
-   * one SUB.
-   */
+  /** Bytes that count against the limit: those of changes, not those of pages, which answer one SUB. */
   readonly counted_bytes: number;
   /** The place of the SUB that this answers. */
   readonly place: number | undefined;
@@ -234,7 +225,7 @@ export class Attendance implements AskedAttendance {
   readonly #requests = new Map<AttendanceRequest, number>();
   /** The subscription that remains when the present SUB is refused. */
   #subscriber: Subscriber | undefined;
-  /** What the last answered SUB asked of presence: it remains, too. */
+  /** The presence options of the last answered SUB, which stay, too. */
   #presence_request: PresenceRequest | undefined;
   #phase: "new" | "syncing" | "synced" | "ended" = "new";
   #is_member = false;
@@ -244,7 +235,7 @@ export class Attendance implements AskedAttendance {
   #later: Later[] = [];
   #later_bytes = 0;
 
-  /** Begins to watch the room. Throws as `watch` throws. */
+  /** Starts to watch the room. Throws as `watch` throws. */
   constructor(context: AttendanceContext, connection: Attendee, room_id: string) {
     this.#context = context;
     this.#connection = connection;

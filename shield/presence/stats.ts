@@ -1,6 +1,6 @@
 /**
- * The counters of presence on this Shield: plain numbers that prom-client reads when somebody
- * scrapes. Labels come from closed sets, never from a client or another process.
+ * The counters of presence on this Shield: plain numbers that prom-client reads at a scrape. Labels come from closed
+ * sets, never from a client or another process.
  */
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
@@ -11,9 +11,9 @@ import { bump } from "../stats/stats.ts";
 export interface PresenceStats {
   /** Members that this Shield announces, held ones included. */
   members: number;
-  /** Members whose connection is lost and whose user may come back. */
+  /** Members whose connection is lost and whose user may return. */
   held_members: number;
-  /** Rooms whose table is kept here. */
+  /** Rooms with a table here. */
   rooms: number;
   /** Subscriptions with presence. */
   watchers: number;
@@ -26,23 +26,23 @@ export interface PresenceStats {
   announcements: number;
   announced_changes: number;
   heartbeats: number;
-  /** New incarnations taken because the cluster had given up the old one. */
+  /** New incarnations taken because the cluster had forgotten the old one. */
   reincarnations: number;
-  /** Rooms that checks asked about. */
+  /** Rooms in check requests. */
   checks: number;
   /** Rooms among those in `checks` that had moved on. */
   check_differences: number;
-  /** Members told to clients; each counts once for a batch and room. */
+  /** Members sent to clients; each counts once for a batch and room. */
   told_members: number;
   /** Messages that the Spine did not take. */
   unsent: number;
-  /** Snapshots that were asked for, by outcome. */
+  /** Requested snapshots, by outcome. */
   readonly pulls: Record<string, number>;
   /** Answers to Brains that missed something, by form. */
   readonly answers: Record<string, number>;
   /** Messages of other processes that were dropped, by reason. */
   readonly refused: Record<string, number>;
-  /** Batches told to clients, by event type. */
+  /** Batches sent to clients, by event type. */
   readonly events: Record<string, number>;
 }
 
@@ -71,7 +71,7 @@ export function createPresenceStats(): PresenceStats {
   };
 }
 
-/** The outcome of a snapshot that was asked for. */
+/** The outcome of a requested snapshot. */
 export type PullOutcome =
   | "applied"
   | "gap"

@@ -1,4 +1,4 @@
-/** What a Shield keeps of those who left it: until it is confirmed, and what does not fit as a number. */
+/** What a Shield keeps of left members: until it is confirmed, and beyond the limit as a number. */
 import assert from "node:assert/strict";
 import { MISSED_ROOMS_MAX, STAYS_MAX, Unconfirmed } from "./announcer.ts";
 

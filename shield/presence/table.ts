@@ -1,15 +1,13 @@
 /**
- * The members of one room, as one Shield knows them: its own connections on its own, all others as the
- * room's owner says; and what has changed since clients were last told. Plain data and functions. Where
- * the changes come from is `position.ts`; which clients are notified, and when, is `watched_room.ts`.
+ * The members of one room, as one Shield knows them: its own connections from itself, all others from the room's owner;
+ * and the changes since clients were last notified. Plain data and functions. `position.ts` has the source of changes;
+ * `watched_room.ts` decides which clients are notified, and when.
  */
 import type { PresentMember } from "@arqon/proto";
 import type { Entry, Tag, Writer, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 
-/**
- * A member as clients learn of it, with the issuer that vouches for its user. Never changed in place.
- */
+/** A member as clients see it, with the issuer of its user. Immutable. */
 export interface TableMember extends PresentMember {
   readonly issuer: string;
 }
@@ -25,17 +23,17 @@ export interface MemberTable {
   readonly shown: Map<string, TableMember>;
   /** How many connections each user has, by issuer and user. */
   readonly users: Map<string, number>;
-  /** What clients last learned about the connections that have changed since; undefined: "not there". */
+  /** The last notified state of connections that have changed since; undefined: "not there". */
   readonly told: Map<string, TableMember | undefined>;
 }
 
-/** What clients must receive. A connection is in at most one of the two lists. */
+/** Changes for clients. A connection is in at most one of the two lists. */
 export interface TableChanges {
   readonly updates: readonly PresentMember[];
   readonly leaves: readonly PresentMember[];
 }
 
-/** A table with no members and nothing to tell. */
+/** An empty table without changes. */
 export function createTable(): MemberTable {
   return {
     own: new Map(),
@@ -87,10 +85,7 @@ export function removeOwn(table: MemberTable, connection_id: string): void {
   if (table.own.delete(connection_id)) show(table, connection_id, another(table, connection_id));
 }
 
-/**
- * Finds another member with that connection id. Ids are random, so two of them mean that somebody made
- * a mistake.
- */
+/** Finds another member with that connection id. Ids are random, so two of them are a fault. */
 function another(table: MemberTable, connection_id: string): TableMember | undefined {
   const own = table.own.get(connection_id);
   if (own !== undefined) return own;
@@ -104,7 +99,7 @@ function another(table: MemberTable, connection_id: string): TableMember | undef
   return undefined;
 }
 
-/** Adds a member of another Shield; one that is there already is left as it is. */
+/** Adds a member of another Shield; an existing one is unchanged. */
 export function addForeign(table: MemberTable, { writer, entry }: WrittenEntry): void {
   const key = writerKey(writer);
   let members = table.foreign.get(key);
@@ -161,8 +156,8 @@ function isSame(before: TableMember, after: TableMember): boolean {
 }
 
 /**
- * What has changed since the last call; undefined when nothing has. A member that came and went in
- * between is not in it, and neither is one that went and came back the same.
+ * The changes since the last call; undefined: none. A member that came and left in between is not included, nor is one
+ * that left and returned unchanged.
  */
 export function takeChanges(table: MemberTable): TableChanges | undefined {
   const updates: PresentMember[] = [], leaves: PresentMember[] = [];
@@ -178,7 +173,7 @@ export function takeChanges(table: MemberTable): TableChanges | undefined {
   return updates.length + leaves.length === 0 ? undefined : { updates, leaves };
 }
 
-/** The members as clients were last told, without what `takeChanges` would give now. */
+/** The members as clients were last notified, without what `takeChanges` would return now. */
 export function toldMembers(table: MemberTable): TableMember[] {
   const members: TableMember[] = [];
   for (const [connection_id, member] of table.shown) {

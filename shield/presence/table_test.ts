@@ -1,4 +1,4 @@
-/** The member table: own and foreign members, what is told, and that views fold from changes. */
+/** The member table: own and other Shields' members, notified changes, and views as folds of changes. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PresentMember } from "@arqon/proto";

@@ -1,7 +1,7 @@
 /**
- * The member tables of all rooms that clients of this Shield watch, kept in step with the rooms'
- * owners: updates in sequence, snapshots where something is missing, and every heartbeat a check of
- * where the owners stand, which finds lost last updates, dead owners and hand-overs.
+ * The member tables of all rooms watched by clients of this Shield, in step with the rooms' owners: updates in
+ * sequence, snapshots after gaps, and with every heartbeat a check of the owners' positions, which finds lost last
+ * updates, dead owners and hand-overs.
  */
 import type { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -30,7 +30,7 @@ const CHECKS_PER_MESSAGE = 1_000;
 /** For how many heartbeats a Brain may lack what a table has seen (see `SnapshotRules`). */
 const PATIENCE_HEARTBEATS = 4;
 
-/** What the tables need of the process. */
+/** The dependencies and settings of `Tables`. */
 export interface TablesOptions {
   readonly node_id: string;
   readonly port: PresencePort;
@@ -48,7 +48,7 @@ interface Open {
   readonly unlisten: () => void;
 }
 
-/** Whether `writer` is a younger life of the node of `key`. */
+/** Whether `writer` is a younger incarnation of the node of `key`. */
 function isLaterLife({ node_id, incarnation }: Writer, key: WriterKey): boolean {
   return key.startsWith(`${node_id}@`) && incarnation > Number(key.slice(node_id.length + 1));
 }
@@ -58,7 +58,7 @@ export class Tables {
   readonly #options: TablesOptions;
   readonly #pulls: Pulls;
   readonly #rooms = new Map<string, Open>();
-  /** The rooms from which the checks go on at the next heartbeat. */
+  /** The rooms at which the checks continue with the next heartbeat. */
   #next: Iterator<Open> | undefined;
   #requests = 0;
 
@@ -79,7 +79,7 @@ export class Tables {
       if (open.room.doubted) this.#pulls.want(open.room);
       return open.room.watch(watcher);
     }
-    // Listening comes first, so that nothing said after the snapshot is missed.
+    // Subscribes first, so that no message after the snapshot is missed.
     const unlisten = this.#options.port.listen(subject);
     const { port, stats, config } = this.#options;
     const { announce_ms, sync_timeout_ms } = config;
@@ -98,7 +98,7 @@ export class Tables {
     return watch;
   }
 
-  /** Takes what this Shield's own connections did in a room, to be reported as one batch. */
+  /** Takes the changes of this Shield's own connections in a room, notified as one batch. */
   onOwn(
     tenant_id: string,
     room_id: string,
@@ -117,7 +117,7 @@ export class Tables {
     const { tenant_id, room_id } = update;
     if (subject !== presenceSubject(tenant_id, room_id)) return refuse(stats, "wrong-subject");
     const room = this.#rooms.get(subject)?.room;
-    // The answer was under way when the last watcher left.
+    // The answer arrived after the last watcher left.
     if (room === undefined) return;
     const is_ours = update.joins.every(({ entry }) =>
       entry.tenant_id === tenant_id && entry.room_id === room_id
@@ -131,10 +131,7 @@ export class Tables {
     this.#pulls.onPage(page);
   }
 
-  /**
-   * Takes the rooms that have moved on at their owner. Those that have not moved here meanwhile are
-   * asked for.
-   */
+  /** Takes the rooms that have changed at their owner. Those that have not changed here meanwhile are requested. */
   onDiffers({ rooms }: RoomDiffers): void {
     for (const { tenant_id, room_id, emitter, sequence } of rooms) {
       const room = this.#rooms.get(presenceSubject(tenant_id, room_id))?.room;
@@ -146,15 +143,12 @@ export class Tables {
     }
   }
 
-  /** Takes note that the set of live Brains has changed. */
+  /** The set of live Brains has changed. */
   onOwners(): void {
     this.#pulls.onOwners();
   }
 
-  /**
-   * Takes note that messages may have been missed: a new watcher gets a list only after the owner has
-   * confirmed it.
-   */
+  /** Messages may have been missed: a new watcher gets a list only after the owner has confirmed it. */
   doubt(): void {
     for (const { room } of this.#rooms.values()) room.doubt();
   }
@@ -229,7 +223,7 @@ export class Tables {
     return outcome;
   }
 
-  /** Whether some Brain lists this life of a node as forgotten, or a younger one. */
+  /** Whether some Brain lists this incarnation of a node as forgotten, or a younger one. */
   #isOver(key: WriterKey): boolean {
     const { brains } = this.#options;
     return brains.live().some((brain_id) =>
@@ -239,7 +233,7 @@ export class Tables {
     );
   }
 
-  /** The next room in turn. A map's iterator goes on where it was, whatever was added or removed. */
+  /** The next room in turn. A map's iterator continues at its position, whatever was added or removed. */
   #nextRoom(): WatchedRoom | undefined {
     this.#next ??= this.#rooms.values();
     let next = this.#next.next();
@@ -261,11 +255,10 @@ export class Tables {
   }
 }
 
-// Asks owners for the members of rooms: so many rooms at a time, again when no answer comes, and
-// each room only so often. An answer comes in pages of one moment, and counts only when it is
-// complete.
+// Requests rooms' members from their owners: a limited number of rooms at a time, with retries, and each room at a
+// limited rate. An answer has pages of one moment, and counts only when it is complete.
 
-/** The most questions under way. */
+/** The most pending requests. */
 const PULLS_MAX = 256;
 /**
  * How long a question waits for its next page, in ms; twice as long after each failure, up to the
@@ -279,7 +272,6 @@ const SUSPECT_AFTER = 2;
 const AGAIN_MS = 250;
 const PAGES_MAX = 8_192;
 
-/** What asking needs. */
 interface PullsOptions {
   readonly node_id: string;
   readonly port: PresencePort;
@@ -314,7 +306,7 @@ class Pulls {
   #requests = 0;
   readonly #queue = new Set<WatchedRoom>();
   readonly #questions = new Map<number, Question>();
-  /** Rooms that wait because no Brain is alive to be asked. */
+  /** Rooms that wait because no Brain serves. */
   readonly #parked = new Set<WatchedRoom>();
   /** Questions that wait for their time, in the order of these times. */
   #delayed: Delayed[] = [];
@@ -324,7 +316,7 @@ class Pulls {
     this.#options = options;
   }
 
-  /** Asks about the room, unless a question is under way already. */
+  /** Requests the room, unless a request is pending. */
   want(room: WatchedRoom): void {
     if (room.pull.is_wanted || room.closed) return;
     room.pull.is_wanted = true;
@@ -334,13 +326,13 @@ class Pulls {
     this.#ask();
   }
 
-  /** Gives up the questions about a room that nobody watches any longer. */
+  /** Drops the requests for a room that nobody watches. */
   drop(room: WatchedRoom): void {
     this.#queue.delete(room);
     this.#parked.delete(room);
   }
 
-  /** Asks again after the set of live Brains has changed. */
+  /** Retries after the set of live Brains has changed. */
   onOwners(): void {
     for (const room of this.#parked) this.#queue.add(room);
     this.#parked.clear();

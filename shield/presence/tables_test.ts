@@ -1,4 +1,7 @@
-/** Tables that follow the owners of their rooms: silence, pages, bounds. Holes, hand-overs and what is lost: `tests/presence_simulation`. */
+/**
+ * Tables that follow the owners of their rooms: silence, pages, limits. `tests/presence_simulation` tests gaps,
+ * hand-overs and losses.
+ */
 import assert from "node:assert/strict";
 import { machine, member, words } from "./testing/owner.ts";
 import { writerOf, written } from "./testing/port.ts";

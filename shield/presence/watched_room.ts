@@ -1,7 +1,7 @@
 /**
- * A room that clients of this Shield watch: its table, its watchers, and when they are notified. Changes
- * are reported in batches: the first at once, what follows after a time that grows with the number of
- * watchers. Asking the room's owner is `tables.ts`; what a frame looks like is `frames.ts`.
+ * A room watched by clients of this Shield: its table, its watchers, and when they are notified. Changes come in
+ * batches: the first at once, later ones after a time that grows with the number of watchers. `tables.ts` asks the
+ * room's owner; `frames.ts` encodes.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
@@ -16,7 +16,7 @@ import type { TableChanges } from "./table.ts";
 const WINDOW_MAX_MS = 1_000;
 /** For each so many watchers the time between batches is one ms longer. */
 const WATCHERS_PER_MS = 20;
-/** How long a client is told to wait when nobody knew the members, in ms. */
+/** The retry time of a client when the members are unknown, in ms. */
 const RETRY_MS = 1_000;
 
 /** One batch of changes of one room. No connection is in both lists. */
@@ -42,35 +42,29 @@ export interface RoomView {
 
 /** A connection that watches the room. */
 export interface PresenceWatcher {
-  /**
-   * Called with every change after what `snapshot` says, once and in order. All watchers get the same
-   * object.
-   */
+  /** Called with every change after `snapshot`, once and in order. All watchers get the same object. */
   onChanges(changes: RoomChanges): void;
 }
 
 /** The watch of one watcher. */
 export interface PresenceWatch {
   /**
-   * Calls back once: as soon as the members are known (at once when they are), or with
-   * `presence-unavailable` after `sync_timeout_ms`. Members that are in doubt are asked for first, and
-   * are believed after `sync_timeout_ms`. Changes are reported only after the first success.
+   * Calls back once: as soon as the members are known (at once if they are), or with `presence-unavailable` after
+   * `sync_timeout_ms`. Doubtful members are requested first, and are trusted after `sync_timeout_ms`. Changes are
+   * reported only after the first success.
    */
   ready(callback: (error?: ArqonError) => void): void;
   /**
    * Calls back once everything that this Shield knows now has been reported; at once when it already has.
    */
   told(callback: () => void): void;
-  /**
-   * The members as this watcher knows them, after `ready`. In a callback of `told` nothing is
-   * missing.
-   */
+  /** The members as this watcher knows them, after `ready`. In a callback of `told` nothing is missing. */
   snapshot(): RoomView;
-  /** Ends the watch: nothing is called back any longer. Idempotent. */
+  /** Ends the watch: no callback follows. Idempotent. */
   close(): void;
 }
 
-/** What a watched room needs from outside. */
+/** The dependencies and settings of `WatchedRoom`. */
 export interface WatchedRoomOptions {
   readonly port: PresencePort;
   readonly stats: PresenceStats;
@@ -88,18 +82,17 @@ interface Waiting {
 interface Watch {
   readonly watcher: PresenceWatcher;
   waiting: Waiting | undefined;
-  /** True once the watcher learned that the members are known; from then on it learns of changes. */
+  /** True once the watcher knows that the members are known; from then on it gets changes. */
   started: boolean;
   closed: boolean;
 }
 
-/** One watched room; it lives as long as somebody watches it. */
+/** One watched room; it lives as long as it has watchers. */
 export class WatchedRoom {
   readonly table = createTable();
   readonly position = createPosition();
   /**
-   * What `tables.ts` keeps of the room: its wish, its failures in a row, and when the last question
-   * ended.
+   * The state of `tables.ts` for the room: whether it is wanted, consecutive failures, and when the last request ended.
    */
   readonly pull = { is_wanted: false, failures: 0, ended_ms: -Infinity };
   readonly #options: WatchedRoomOptions;
@@ -149,15 +142,12 @@ export class WatchedRoom {
     };
   }
 
-  /**
-   * Takes note that messages may have been missed: a watcher that comes from now on waits for the
-   * owner's answer.
-   */
+  /** Messages may have been missed: a watcher that comes from now on waits for the owner's answer. */
   doubt(): void {
     this.#doubted = this.#synced;
   }
 
-  /** Takes note that the table can be believed from now on. */
+  /** The table can be trusted from now on. */
   onSynced(): void {
     if (this.#synced && !this.#doubted) return;
     // Watchers that come now begin with these members, so nobody has to be notified of them.
@@ -171,7 +161,7 @@ export class WatchedRoom {
     this.touch();
   }
 
-  /** Takes note that something may have changed, and tells it now or when the batch's time is over. */
+  /** Something may have changed: notifies now or when the batch's time has passed. */
   touch(): void {
     if (this.table.told.size > 0) this.#view = undefined;
     else if (this.#untold.length === 0) return;
@@ -192,7 +182,7 @@ export class WatchedRoom {
     return this.#view ??= this.view();
   }
 
-  /** The members as this Shield knows them now, told or not. */
+  /** The members as this Shield knows them now, notified or not. */
   view(): RoomView {
     const { tenant_id, room_id, table } = this;
     const members = [...table.shown.values()];
@@ -302,7 +292,7 @@ export class WatchedRoom {
       if (watch.closed || watch.waiting === undefined) continue;
       const { callback, until_ms } = watch.waiting;
       if (until_ms > now_ms) return this.#setTimeout();
-      // No owner says anything else, so the members that were known are believed.
+      // No owner contradicts, so the known members are trusted.
       if (this.#synced) return this.onSynced();
       this.#waiting.delete(watch);
       watch.waiting = undefined;

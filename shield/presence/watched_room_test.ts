@@ -1,4 +1,4 @@
-/** When watchers of a room are told what, and what a watcher that begins now gets. */
+/** When watchers of a room are notified, and what a new watcher gets. */
 import assert from "node:assert/strict";
 import type { ArqonError } from "@arqon/proto";
 import { createPresenceStats } from "./stats.ts";

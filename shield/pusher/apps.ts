@@ -1,6 +1,6 @@
 /**
- * The apps of `[pusher]`, with their secrets, and who their clients and backends are on the bus. What they may do
- * in a room is then decided as for everybody: by grants, limits, bans and policies.
+ * The apps of `[pusher]`, with their secrets, and the bus identities of their clients and backends. Their actions in a
+ * room are then decided as for everybody: by grants, limits, bans and policies.
  */
 import { ArqonError } from "@arqon/proto";
 import { SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
@@ -12,7 +12,7 @@ import type { Identity, Tokenless } from "../auth/identity.ts";
 /** The issuer of clients and backends: no token has it. */
 const ISSUER = "arqon:pusher";
 
-/** An app whose secret is known. */
+/** An app with its secret. */
 export interface App extends Omit<PusherApp, "secret" | "secret_file"> {
   /** Another one once its file was read again. */
   secret: string;
@@ -67,7 +67,7 @@ function identity(app: App, user: string, more: Pick<Tokenless, "role" | "grants
 /** The connection of a socket. */
 export const connectionOf = (socket_id: string): string => `c${socket_id.replace(".", "-")}`;
 
-/** Who a client is: a user for each of its connections, in the rooms of its app. */
+/** The identity of a client: a user for each of its connections, in the rooms of its app. */
 export function clientIdentity(app: App, socket_id: string): Identity {
   const room = `${app.room_prefix}*`;
   const publish = app.client_events ? ["publish" as const] : [];
@@ -80,7 +80,7 @@ export function clientIdentity(app: App, socket_id: string): Identity {
 /** The user that an app's backend is. */
 export const backendUser = ({ id }: Pick<App, "id">): string => `${PUSHER_USER}app:${id}`;
 
-/** Who the app's backend is. */
+/** The identity of the app's backend. */
 export function backendIdentity(app: App): Identity {
   const room = `${app.room_prefix}*`;
   return identity(app, backendUser(app).slice(PUSHER_USER.length), {

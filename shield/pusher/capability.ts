@@ -1,4 +1,4 @@
-/** What the Pusher protocol brings to a Shield. */
+/** The Pusher capability of a Shield. */
 import { INSPECT } from "../admin/inspect/capability.ts";
 import type { Capability } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";

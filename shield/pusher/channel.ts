@@ -1,13 +1,13 @@
 /**
- * Channels of the Pusher protocol as rooms of the bus. Pure. A channel's name is in its room's id as
- * it is, but for the characters that no room has: each is `:` and its two hex digits.
+ * Channels of the Pusher protocol as rooms of the bus. Pure. A channel's name is in its room's id unchanged, except for
+ * characters that no room has: each is `:` and its two hex digits.
  */
 import { isId } from "@arqon/proto";
 
-/** What a channel's name says of it. */
+/** The kind of a channel, from its name. */
 export type ChannelKind = "public" | "private" | "presence" | "user";
 
-/** Before the id of a user who has signed in: the channel of what its app sends to that user. */
+/** The prefix of the channel of messages to a signed-in user. */
 const TO_USER = "#server-to-user-";
 
 /** The longest name of the protocol, in characters. */
@@ -16,7 +16,7 @@ const NAME = /^(?:#server-to-user-)?[-A-Za-z0-9_=@,.;]+$/;
 const NO_ROOM = /[#@,.;]/g;
 const ESCAPED = /:([0-9a-f]{2})/g;
 
-/** The channel of a user who has signed in. */
+/** The channel of a signed-in user. */
 export const userChannel = (user_id: string): string => TO_USER + user_id;
 
 /** The kind of a channel by its name. */

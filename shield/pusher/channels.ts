@@ -1,5 +1,5 @@
 /**
- * What backends ask about channels: which are occupied, by how many connections and by how many users. Source:
+ * Backends' queries about channels: occupied ones, their connections and users. Source:
  * https://pusher.com/docs/channels/library_auth_reference/rest-api/
  */
 import { ArqonError, decodeClientText } from "@arqon/proto";
@@ -16,7 +16,7 @@ import { PresenceRoll } from "./presence_roll.ts";
 const PAGE = 1_000;
 const ATTRIBUTES = ["user_count", "subscription_count"] as const;
 
-/** What counting needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface ChannelsContext extends Pick<CommandContext, "path" | "limits" | "own"> {
   /** What asks all Shields; undefined: not yet. */
   readonly lists: () => ListContext | undefined;
@@ -29,10 +29,10 @@ export interface Backend {
   readonly caller: Caller;
 }
 
-/** What is asked of channels. */
+/** The requested attributes of channels. */
 export type Info = ReadonlySet<string>;
 
-/** What is known of a channel, as the protocol has it. */
+/** The attributes of a channel, in the protocol's form. */
 export type ChannelInfo = { readonly [K in (typeof ATTRIBUTES)[number]]?: number };
 
 /** Reads `info`. Throws `invalid-field`. */

@@ -1,6 +1,6 @@
 /**
- * Tells clients how many subscribers their channels have, over all Shields: a second after it changed here, and every
- * five seconds where it changed elsewhere.
+ * Sends clients the number of subscribers of their channels, over all Shields: a second after it changed here, and
+ * every five seconds if it changed elsewhere.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 
@@ -10,10 +10,10 @@ const TICKS = 5;
 /** Rooms of one question. */
 const ASKED_MAX = 1_000;
 
-/** Gives a client the count of its channel; false: it is in the channel no longer. */
+/** Sends a client the count of its channel; false: it has left the channel. */
 export type TellCount = (count: number) => boolean;
 
-/** What counting needs of the process. */
+/** The dependencies and settings of `counts`. */
 export interface CountsOptions {
   /** Subscribers on all Shields, in the order of the rooms. Rejects when that is not known. */
   readonly everywhere: (tenant_id: string, rooms: readonly string[]) => Promise<readonly number[]>;
@@ -50,7 +50,7 @@ export class SubscriptionCounts {
     if (this.#is_idle) this.#next();
   }
 
-  /** Nobody is left. */
+  /** No client is left. */
   stop(): void {
     this.#tenants.clear();
     // A tick under way ends alone.
@@ -92,7 +92,7 @@ export class SubscriptionCounts {
         if (tells.size === 0) rooms.delete(room_id);
       }
     } catch (error) {
-      // A sum that lacks a Shield is not told; the next question is soon.
+      // A sum without all Shields is not sent; the next query is soon.
       log.debug("subscribers were not counted", { error });
     }
   }

@@ -1,6 +1,6 @@
 /**
- * The Pusher endpoint of the client listener: `/app/{key}` for clients, `/apps/{id}/…` for backends. Nothing of it
- * is there unless `[pusher] enabled` is set. What a client then says is `pusher_socket.ts`.
+ * The Pusher endpoint of the client listener: `/app/{key}` for clients, `/apps/{id}/…` for backends. It only exists if
+ * `[pusher] enabled` is set. `pusher_socket.ts` handles a client's messages.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -32,12 +32,12 @@ import { CLOSE, PusherSocket } from "./pusher_socket.ts";
 
 /** Versions of the protocol that clients may speak. */
 const VERSIONS = ["5", "6", "7"];
-/** The protocol's close codes for what a URL can have wrong. */
+/** The protocol's close codes for faults in a URL. */
 const UNKNOWN_APP = 4001;
 const UNKNOWN_VERSION = 4007;
 const NO_VERSION = 4008;
 
-/** What the endpoint needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface PusherContext
   extends HttpPublishContext, Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "pusher" | "server">;
@@ -141,7 +141,7 @@ async function connect(
   }
 }
 
-/** Lets a client in; one that is refused gets a socket that says why, as the protocol has it. */
+/** Admits a client; a refused one gets a socket that says why, as in the protocol. */
 async function enter(
   context: Connecting,
   request: Request,
@@ -192,7 +192,7 @@ function appOfClient({ apps }: PusherContext, url: URL): App {
   return app;
 }
 
-/** What a refused client receives; undefined: it gets an HTTP status. */
+/** The protocol's refusal for a client; undefined: it gets an HTTP status. */
 function refusedOf(error: unknown): Refused | undefined {
   if (error instanceof Refused) return error;
   if (!(error instanceof ArqonError) || error.reason === "not-a-websocket") return undefined;
@@ -224,5 +224,5 @@ function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id:
   };
 }
 
-/** Two numbers, as the protocol's ids are; nobody can guess one. */
+/** Two numbers, as in the protocol's ids; unguessable. */
 const socketId = (random: Random): string => `${randomUint32(random)}.${randomUint32(random)}`;

@@ -1,6 +1,6 @@
 /**
- * What backends ask of the Pusher endpoint: publish, and which channels there are (`channels.ts`). Each request is
- * signed with the app's secret. It then takes the way of a message or command over HTTP. Source:
+ * Backends' requests at the Pusher endpoint: publish, and queries about channels (`channels.ts`). Each request is
+ * signed with the app's secret. It then takes the path of a message or command over HTTP. Source:
  * https://pusher.com/docs/channels/library_auth_reference/rest-api/
  */
 import { ArqonError, decodeClientText, isJson } from "@arqon/proto";
@@ -25,7 +25,7 @@ import { requestProblem } from "./signature.ts";
 const CHANNELS_MAX = 100;
 const BATCH_MAX = 10;
 
-/** What the API needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface PusherApiContext
   extends HttpPublishContext, Pick<ChannelsContext, "lists" | "own"> {
   readonly apps: Apps;

@@ -1,6 +1,6 @@
 /**
- * The messages of the Pusher protocol, version 7, between text of a client and text of a Shield's JSON frames.
- * Pure. Which of them are sent when is `pusher_socket.ts`. Source:
+ * The messages of the Pusher protocol, version 7, between a client's text and a Shield's JSON frames. Pure.
+ * `pusher_socket.ts` sends them. Source:
  * https://pusher.com/docs/channels/library_auth_reference/pusher-websockets-protocol/
  */
 import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
@@ -34,7 +34,7 @@ export function refusedText(channel: string, type: string, error: string, status
   return eventText("pusher:subscription_error", JSON.stringify({ type, error, status }), channel);
 }
 
-/** What a client has sent. */
+/** A client's message. */
 export interface ClientMessage {
   readonly event: string;
   readonly channel: string | undefined;
@@ -81,7 +81,7 @@ export interface RoomMessage {
   /** "" for a signal. */
   readonly type: string;
   readonly sender: string;
-  /** The event's data as a client gets it: a JSON string with what was published. */
+  /** The event's data for a client: a JSON string of the published data. */
   readonly data: string;
   /** The same as JSON, or undefined for text and bytes. */
   readonly json: string | undefined;

@@ -1,4 +1,4 @@
-/** Frames of a Shield and messages of the Pusher protocol: what was published is what is read. */
+/** Frames of a Shield and messages of the Pusher protocol: published data is received unchanged. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { eventText, readClientMessage, readRoomMessage } from "./messages.ts";

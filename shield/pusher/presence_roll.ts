@@ -1,9 +1,9 @@
 /**
- * Who is in a presence channel, as one of its clients receives it: users, where the bus has connections. Pure. A
- * user is there from the first of its connections to the last.
+ * The members of a presence channel for its clients: users, where the bus has connections. Pure. A user is present from
+ * the first of its connections to the last.
  */
 
-/** A member of a room, as the bus tells text clients of it. */
+/** A member of a room, in text clients' frames. */
 export interface RoomMember {
   readonly connection_id: string;
   readonly user_id: string;
@@ -44,7 +44,7 @@ export class PresenceRoll {
   readonly #names: Map<string, string> = new Map();
   readonly #isClient: (user_id: string) => boolean;
 
-  /** `isClient` tells which users of the bus are clients of an app: what those say of themselves is signed. */
+  /** `isClient`: whether a user of the bus is a client of an app: its own metadata is signed. */
   constructor(isClient: (user_id: string) => boolean) {
     this.#isClient = isClient;
   }
@@ -87,7 +87,7 @@ export class PresenceRoll {
     return removed;
   }
 
-  /** The user who sent a message, by the sender that the bus names; undefined: nobody of the channel. */
+  /** The user of a message's sender; undefined: not in the channel. */
   nameOf(sender: string): string | undefined {
     return this.#names.get(sender);
   }

@@ -1,4 +1,4 @@
-/** Users of a presence channel, against a list of connections that comes and goes. */
+/** Users of a presence channel, compared with a changing list of connections. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isPusherClient } from "../auth/identity.ts";

@@ -1,7 +1,7 @@
 /**
- * A client of the Pusher protocol as a client's socket: what it sends becomes JSON frames of `arqon.v1.json`, and
- * frames become what it reads. All that holds for a connection holds for it. Whether a client may join a
- * channel is decided here, by its app's signature; everything else is decided behind.
+ * A client of the Pusher protocol as a client's socket: its messages become JSON frames of `arqon.v1.json`, and frames
+ * become its messages. Everything that applies to a connection applies to it. Only whether a client may join a channel
+ * is decided here, by its app's signature.
  */
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { type App, backendUser } from "./apps.ts";
@@ -28,14 +28,14 @@ const ODD_MAX = 64;
 /** Close codes of the protocol: reconnect never, later, at once. */
 export const CLOSE = { refused: 4009, over_capacity: 4100, reconnect: 4200 } as const;
 
-/** What a socket needs of its process. */
+/** The dependencies and settings of `PusherSocket`. */
 export interface PusherSocketOptions {
   readonly app: App;
   readonly socket_id: string;
   readonly activity_timeout_seconds: number;
   readonly presence_members: number;
   readonly messages: RoomMessages;
-  /** Tells how many subscribers channels have; undefined: the app does not want it. */
+  /** Counts the subscribers of channels; undefined: disabled for the app. */
   readonly counts: Pick<SubscriptionCounts, "watch"> | undefined;
   /** Whether a user of the bus is a client of an app. */
   readonly isClient: (user_id: string) => boolean;
@@ -71,7 +71,7 @@ export class PusherSocket implements ClientSocket {
   /** Requests under way: a SUB's channel, or the name of a client event. */
   readonly #asked = new Map<number, Channel | string>();
   #requests = 0;
-  /** The channel of the user who has signed in; undefined: nobody has. */
+  /** The channel of the signed-in user; undefined: none. */
   #own: string | undefined;
   #odd = 0;
   #is_closed = false;
@@ -344,14 +344,14 @@ export class PusherSocket implements ClientSocket {
       channel.pages_left--;
       return this.#joined(channel);
     }
-    // All learn of one who is too many and is about to leave: who is in already stays.
+    // A member beyond the limit is announced and then leaves: present ones stay.
     if (this.#isLeft(channel, 2 * this.#options.presence_members)) return;
     for (const { id, info } of added) {
       tell("member_added", `{"user_id":${JSON.stringify(id)},"user_info":${info}}`);
     }
   }
 
-  /** Kicks and bans; of what was missed the protocol has no word, so a client learns of it as an event. */
+  /** Kicks and bans; the protocol has no message for missed messages, so a client gets an event. */
   #onSignal(room_id: string, { kind }: Exclude<RoomMessage["signal"], undefined>): void {
     const channel = this.#channels.get(room_id);
     if (channel === undefined) return;
@@ -383,7 +383,7 @@ function userIn(user_data: unknown): string {
   }
 }
 
-/** What is read of ACK and ERR. */
+/** The used parts of ACK and ERR. */
 interface Answer {
   readonly code: number;
   readonly reason?: string;

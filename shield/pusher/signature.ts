@@ -1,7 +1,7 @@
 /**
- * The signatures of the Pusher protocol: a backend's word for a client that wants into a channel, and a
- * backend's request. Pure. Source: https://pusher.com/docs/channels/library_auth_reference/auth-signatures/
- * and https://pusher.com/docs/channels/library_auth_reference/rest-api/ (HMAC with SHA-256, in hex).
+ * The signatures of the Pusher protocol: a backend's authorization of a client for a channel, and a backend's request.
+ * Pure. Source: https://pusher.com/docs/channels/library_auth_reference/auth-signatures/ and
+ * https://pusher.com/docs/channels/library_auth_reference/rest-api/ (HMAC with SHA-256, in hex).
  */
 import { Buffer } from "node:buffer";
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
@@ -20,7 +20,7 @@ function isSame(given: string, right: string): boolean {
   return one.length === other.length && timingSafeEqual(one, other);
 }
 
-/** What a client asks to join with. */
+/** A client's request to join. */
 export interface ChannelAsked {
   readonly socket_id: string;
   readonly channel: string;
@@ -39,7 +39,7 @@ export function isChannelAuth(
   return isSame(auth, `${key}:${hmac(secret, text)}`);
 }
 
-/** Whether `auth` is the app's word for who this socket's user is; `user_data` as the client sent it. */
+/** Whether `auth` is the app's signature of this socket's user; `user_data` as the client sent it. */
 export function isUserAuth(
   { key, secret }: AppKey,
   auth: unknown,

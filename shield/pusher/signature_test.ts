@@ -1,4 +1,4 @@
-/** Signatures of the Pusher protocol, by the examples of its documentation, and what is near to them. */
+/** Signatures of the Pusher protocol, by the examples of its documentation, and similar invalid ones. */
 import assert from "node:assert/strict";
 import { isChannelAuth, requestProblem } from "./signature.ts";
 

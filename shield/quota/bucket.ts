@@ -1,7 +1,6 @@
 /**
- * The bucket of one tenant, as all Shields share it: what a reservation takes from it, and what is
- * left. Pure. `valkey.ts` does the same in Lua, and a test compares the two. While the server is unreachable,
- * this one is used itself.
+ * The bucket of one tenant, shared by all Shields: what a reservation takes from it, and the rest. Pure. `valkey.ts`
+ * does the same in Lua, and a test compares the two. While the server is unreachable, this one is used itself.
  */
 
 /** Messages and bytes, always together. */
@@ -13,19 +12,19 @@ export interface Amounts {
 /** What one Shield asks for, for one tenant. */
 export interface Reservation {
   readonly tenant_id: string;
-  /** What is added to the bucket in a second; a full bucket holds one second's worth. */
+  /** The refill per second; a full bucket holds one second's worth. */
   readonly rate: Amounts;
-  /** What was spent in advance: taken in any case, also below zero. */
+  /** Amounts spent in advance: taken in any case, also below zero. */
   readonly debt: Amounts;
-  /** What is wanted beyond the debt: taken as far as the bucket has it. */
+  /** Amounts beyond the debt: taken as far as available. */
   readonly wish: Amounts;
 }
 
-/** What a request to the bucket was granted. */
+/** The grant for a reservation. */
 export interface Grant {
-  /** The part of what was asked for that was granted. */
+  /** The granted part of the wish. */
   readonly granted: Amounts;
-  /** Ms until the bucket has one more of what was not granted in full; 0 when all was granted. */
+  /** Ms until the bucket has another one of what was not granted in full; 0 if all was granted. */
   readonly retry_after_ms: number;
 }
 

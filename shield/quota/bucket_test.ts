@@ -1,4 +1,4 @@
-/** The shared bucket: what it gives, and that Lua on a real server gives the same. */
+/** The shared bucket: its grants, and the same grants by Lua on a real server. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Redis } from "iovalkey";

@@ -1,4 +1,4 @@
-/** What quotas bring to a Shield. */
+/** The quotas capability of a Shield. */
 import { QUOTA_KEYS } from "../rates/rates.ts";
 import type { Capability } from "../capability.ts";
 import { type StartedQuota, startQuota } from "./quota.ts";

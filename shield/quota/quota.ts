@@ -1,7 +1,7 @@
 /**
- * Quotas of tenants on all Shields together. A message only ever looks at its tenant's slice in memory
- * (`slices.ts`). Slices are filled in the background: from the server or, while the server is unreachable or
- * late, from buckets of this Shield's own, as if it were alone.
+ * Quotas of tenants on all Shields together. A message only reads its tenant's slice in memory (`slices.ts`). Slices
+ * are filled in the background: from the server or, while the server is unreachable or late, from buckets of this
+ * Shield's own, as if it were alone.
  */
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
@@ -21,7 +21,7 @@ import type { Quota } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
 
-/** Most tenants in one call: the server serves nobody else meanwhile. */
+/** The most tenants in one call: the server serves nobody else meanwhile. */
 const CALL_TENANTS = 500;
 /**
  * The least time between two reservations for a slice that is used up early, as a part of `slice_ms`.
@@ -30,7 +30,7 @@ const SOONEST = 1 / 4;
 
 type QuotaConfig = NonNullable<Config["quota"]>;
 
-/** What quotas need of the process. */
+/** The dependencies and settings of `startQuota`. */
 export interface QuotaOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly config: QuotaConfig;
   /** What tenants have of their own. */
@@ -54,7 +54,7 @@ type Connect = (options: ValkeyOptions) => QuotaServer;
 
 const UNITS = { messages: "messages a second", bytes: "bytes a second" } as const;
 
-/** The quotas of a process; whoever started them closes them. */
+/** The quotas of a process; its starter closes them. */
 export class StartedQuota implements Quota {
   readonly #options: QuotaOptions;
   readonly #slices: Slices;

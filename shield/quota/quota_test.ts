@@ -1,4 +1,4 @@
-/** Quotas of several Shields on a real server: shared, and alone while it is away, frozen or wrong. */
+/** Quotas of several Shields on a real server: shared, and separate while it is unreachable, frozen or wrong. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { pace } from "../../shared/testing/pace.ts";
@@ -75,8 +75,8 @@ async function flood(members: readonly Member[], tenant: string, for_ms: number)
 }
 
 /**
- * The first flood in which no member had to count alone: a server on a loaded machine answers late, and then each gives
- * the whole quota. `tenantOf` has the tenant of each try.
+ * The first flood in which no member had to count alone: a server on a busy machine answers late, and then each grants
+ * the whole quota. `tenantOf` returns the tenant of each try.
  */
 async function sharedFlood(
   members: readonly Member[],

@@ -1,4 +1,4 @@
-/** The login of a Shield at the quota server, as the files that `[quota]` names hold it now. */
+/** The login of a Shield at the quota server, from the current files in `[quota]`. */
 import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
 import { passwordIn, readSecret } from "../../shared/process/secret_file.ts";
 import type { ReadFile } from "../../shared/process/secret_file.ts";

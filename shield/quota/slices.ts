@@ -1,7 +1,6 @@
 /**
- * The slices that one Shield has reserved of its tenants' quotas, and what it asks for next. Plain
- * arithmetic: time is an argument, nothing here waits or asks; `quota.ts` carries the reservations
- * to the server.
+ * The slices that one Shield has reserved of its tenants' quotas, and its next reservations. Plain arithmetic: time is
+ * an argument, nothing here waits or calls; `quota.ts` sends reservations to the server.
  */
 import type { Amounts, Grant, Reservation } from "./bucket.ts";
 
@@ -11,7 +10,7 @@ export interface SliceOptions {
   readonly rateOf: (tenant_id: string) => Amounts;
   /** The time between two fillings of a slice, in ms. */
   readonly slice_ms: number;
-  /** How long an answer may take, in ms; what is needed in that time may be spent in advance. */
+  /** Timeout of an answer, in ms; the need of that time may be spent in advance. */
   readonly timeout_ms: number;
   /** The most tenants with a slice at a time. */
   readonly tenants_max: number;
@@ -31,7 +30,7 @@ interface Share {
   readonly full: number;
   /** The most that may be spent in advance, until the bucket has said that there is no more. */
   readonly overdraft: number;
-  /** What is left; below zero when some was spent in advance. */
+  /** The rest; below zero if some was spent in advance. */
   level: number;
   /** What messages have asked for since the last reservation, refused messages included. */
   demand: number;
@@ -52,7 +51,7 @@ interface Slice {
 
 /** Slices are filled up to what this many `slice_ms` need. */
 const HELD_SLICES = 2;
-/** A slice that nobody has used for this many `slice_ms` is dropped. */
+/** A slice is dropped after so many `slice_ms` without use. */
 const IDLE_SLICES = 20;
 
 /** The slices of one Shield. */
@@ -65,7 +64,7 @@ export class Slices {
     this.#options = options;
   }
 
-  /** Forgets what it holds, since quotas have changed: each tenant's slice begins anew. */
+  /** Clears all slices, since quotas have changed. */
   clear(): void {
     this.#slices.clear();
   }
@@ -117,7 +116,7 @@ export class Slices {
     return undefined;
   }
 
-  /** The reservations to ask for now. Drops slices that nobody uses. */
+  /** The reservations to make now. Drops unused slices. */
   due(now_ms: number): Reservation[] {
     const asked: Reservation[] = [];
     for (const [tenant_id, slice] of this.#slices) {
@@ -143,7 +142,7 @@ export class Slices {
    */
   granted({ tenant_id, rate, debt, wish }: Reservation, { granted, retry_after_ms }: Grant): void {
     const slice = this.#slices.get(tenant_id);
-    // What was reserved of another quota is not of this one.
+    // Reservations of another quota do not count for this one.
     if (slice === undefined || slice.rate !== rate) return;
     for (const unit of ["messages", "bytes"] as const) {
       slice[unit].level += debt[unit] + granted[unit];
@@ -203,8 +202,8 @@ function owed({ level }: Share): number {
 }
 
 /**
- * The amount to ask for. It is none while half of what is wanted is in hand, so that a tenant with
- * little traffic seldom asks.
+ * The amount to reserve. None while half of the target is available, so that a tenant with little traffic rarely
+ * reserves.
  */
 function wished({ level, recent, full }: Share): number {
   const wanted = Math.min(full, Math.ceil(recent * HELD_SLICES));

@@ -1,6 +1,6 @@
 /**
- * The quota server: one connection to Valkey or Redis by `iovalkey`. Every call ends within its time
- * limit, nothing is queued while there is no connection, and a lost connection is made again.
+ * The quota server: one connection to Valkey or Redis by `iovalkey`. Every call has a time limit, nothing is queued
+ * without a connection, and a lost connection is reopened.
  */
 import { Redis, type RedisOptions } from "iovalkey";
 import type { Grant, Reservation } from "./bucket.ts";
@@ -14,7 +14,7 @@ export interface QuotaServer {
   reserve(asked: readonly Reservation[]): Promise<Grant[]>;
   /** Resolves when the server answers; rejects as `reserve` does. */
   ping(): Promise<void>;
-  /** Whether an attempt to connect has had an outcome, so that there is a reason to tell. */
+  /** Whether an attempt to connect has ended, so that there is a reason. */
   tried(): boolean;
   close(): void;
 }
@@ -40,10 +40,7 @@ export interface ValkeyOptions {
   readonly random: () => number;
   /** Called when there is a connection. */
   readonly onConnected: () => void;
-  /**
-   * Called when the connection is lost or could not be made; `why` is what the socket or the server
-   * said.
-   */
+  /** Called when the connection is lost or failed; `why` is the error of the socket or the server. */
   readonly onLost: (why: string | undefined) => void;
 }
 
@@ -108,7 +105,7 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
       pauses = 0;
       return answer;
     } catch (error) {
-      // A server that hangs keeps what it was sent. On a new connection nothing is waiting.
+      // A hanging server keeps what it received. A new connection has an empty queue.
       if (isTimeout(error)) redis.disconnect(true);
       throw error;
     }

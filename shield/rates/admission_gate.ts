@@ -1,6 +1,6 @@
 /**
- * The door of one process: decides with the present time and load, counts, and turns a
- * refusal into 503 `admission` with its Retry-After. Knows no tokens.
+ * Admission of one process: decides with the present time and load, counts, and turns a refusal into 503 `admission`
+ * with its Retry-After. Knows no tokens.
  */
 import { Counter, Histogram } from "prom-client";
 import type { Env } from "../../shared/env.ts";
@@ -35,7 +35,7 @@ const DETAILS: Record<Closed, string> = {
   strangers: "too many connections without a token are open",
 };
 
-/** What the door needs of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
   readonly limits: AdmissionLimits;
   /** Resident memory of the process. */
@@ -44,16 +44,13 @@ export interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_
 
 /** A handshake that was let in; leaving its scope frees its place. */
 export interface Handshake extends Disposable {
-  /** Takes note that the upgrade was answered 101, so its duration counts. */
+  /** The upgrade was answered 101, so its duration counts. */
   accepted(): void;
 }
 
-/** Lets handshakes in, or refuses them. */
+/** Admits handshakes, or refuses them. */
 export interface Admission {
-  /**
-   * Lets a handshake in; called before anything else is done for an upgrade. Throws `admission` (503)
-   * with a wait.
-   */
+  /** Admits a handshake; called before anything else is done for an upgrade. Throws `admission` (503) with a delay. */
   enter(): Handshake;
   /**
    * Throws the same while clients are rejected; for clients that cannot read the refusal of an
@@ -160,7 +157,7 @@ interface NotNow {
   readonly retry_after_ms: number;
 }
 
-/** What is known of clients; the functions below change the state that they are given. */
+/** The state of admission; the functions below change the given state. */
 interface AdmissionState {
   readonly bucket: TokenBucket;
   /** Handshakes that were let in and are not answered yet. */
@@ -222,7 +219,7 @@ function isMemoryShort(limits: AdmissionLimits, load: Load): boolean {
   return load.memory_bytes >= limits.memory_bytes * MEMORY_SHARE;
 }
 
-/** Lengthens the queue by one and gives out its last place. */
+/** Extends the queue by one and returns its last position. */
 function sendAway(
   state: AdmissionState,
   limits: AdmissionLimits,
@@ -237,10 +234,7 @@ function sendAway(
   return { why, retry_after_ms: retryAfter(Math.max(least_ms, drain_ms), random) };
 }
 
-/**
- * Lets one handshake in (undefined; `leave` ends it) or says when to come back. Costs the same
- * however many came before.
- */
+/** Admits one handshake (undefined; `leave` ends it) or returns its delay. Costs the same however many came before. */
 export function enter(
   state: AdmissionState,
   limits: AdmissionLimits,
@@ -262,7 +256,7 @@ export function enter(
   return undefined;
 }
 
-/** Takes note that a handshake that was let in has been answered, however it ended. */
+/** An admitted handshake was answered, however it ended. */
 export function leave(state: AdmissionState): void {
   state.under_way -= 1;
 }

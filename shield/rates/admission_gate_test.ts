@@ -1,4 +1,4 @@
-/** The door of a process: what it throws, what it counts, how often it reads the memory. */
+/** Admission of a process: its refusals, its counts, and how often it reads the memory. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";

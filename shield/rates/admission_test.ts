@@ -1,4 +1,4 @@
-/** The decision who is let in, against its promises, with every input drawn. */
+/** The admission decision, compared with its promises, with random inputs. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -32,7 +32,7 @@ function drawer(seed: number): () => number {
   };
 }
 
-/** A crowd comes at once; who is rejected obeys. When each got in, and how often it was rejected. */
+/** A reconnect storm whose rejected clients obey. When each was admitted, and how often it was rejected. */
 function storm(limits: AdmissionLimits, clients: number, seed: number) {
   const state = createAdmissionState(limits, 0);
   const draw = drawer(seed);

@@ -1,12 +1,11 @@
 /**
- * Bounds how often and how much users may ask over HTTP: a user as much as on one connection, and
- * together with the user's connections as much as the user and the tenant may. Each request is one
- * operation; the rates themselves are `rates.ts`.
+ * Limits users' requests over HTTP: as much as on one connection, and together with the user's connections as much as
+ * the user and the tenant may. Each request is one operation; `rates.ts` has the rates.
  */
 import type { Identity } from "../auth/identity.ts";
 import type { Rates, RateTable } from "./rates.ts";
 
-/** The most users whose rate is remembered; the one that asked longest ago is forgotten first. */
+/** The most users with a remembered rate, least recently active dropped first. */
 const USERS_MAX = 10_000;
 /** After this time, in ms, every bucket is full again. */
 const IDLE_MS = 60_000;

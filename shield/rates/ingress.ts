@@ -1,6 +1,6 @@
 /**
- * What every message passes that no socket brought: it is counted, for the process and its tenant, and taken from
- * the rates of its user, its tenant and the process.
+ * The path of every message without a socket: counted for the process and its tenant, and charged to the rates of its
+ * user, its tenant and the process.
  */
 import type { Identity } from "../auth/identity.ts";
 import { bump } from "../stats/stats.ts";
@@ -8,7 +8,7 @@ import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { HttpRates } from "./http_rates.ts";
 
-/** What it needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface IngressContext {
   readonly stats: Pick<ShieldStats, "ingress_ops" | "ingress_bytes">;
   readonly tenants: Pick<TenantTable, "of">;

@@ -1,7 +1,6 @@
 /**
- * How much connections, users, tenants and the process may send: each operation is taken from all
- * their buckets or from none. Knows connections only by their identity; the arithmetic is
- * here and in `token_bucket.ts`.
+ * The rate limits of connections, users, tenants and the process: each operation is taken from all their buckets or
+ * from none. Knows connections only by their identity; the arithmetic is here and in `token_bucket.ts`.
  */
 import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
 import { ArqonError } from "@arqon/proto";
@@ -23,19 +22,16 @@ import {
 } from "./token_bucket.ts";
 import type { BucketPair, TokenBucket } from "./token_bucket.ts";
 
-/**
- * The shortest pause, in ms: frames come in batches, so a shorter one does not count, whatever was
- * advised.
- */
+/** The shortest pause, in ms: frames come in batches, so a shorter one has no effect. */
 const PAUSE_MS = 100;
 /**
- * So many operations are refused before the connection has to rest: a burst is informed at once of each
- * operation that was too much, and only who goes on is slowed.
+ * Refusals before the connection is not read for a while: each refused operation of a burst is answered at once, and
+ * only a client that continues is slowed.
  */
 export const REFUSALS_BEFORE_REST = 64;
 /**
- * The shortest rest, in ms: a high rate lets a message through after one, so that most of what is taken
- * between two rests would be refused.
+ * The shortest time without reading, in ms: at a high rate a message passes after it, so otherwise most messages
+ * between two would be refused.
  */
 const REST_MS_MIN = 10;
 
@@ -53,10 +49,7 @@ type RateLimits = Pick<
   | "connections_per_process"
 >;
 
-/**
- * Something that counts its holders; kept for a moment after the last of them, so that nobody gains by
- * coming back.
- */
+/** A counter of holders; kept for a moment after the last of them, so that reconnecting gains nothing. */
 interface Held {
   readonly key: string;
   readonly pair: BucketPair;
@@ -85,7 +78,7 @@ class Holders<Item extends Held> {
     return this.#items.size;
   }
 
-  /** Gives all of them other rates. */
+  /** Changes the rates of all. */
   setRates(messages_per_second: number, bytes_per_second: number): void {
     for (const { pair } of this.#items.values()) {
       setPairRates(pair, messages_per_second, bytes_per_second);
@@ -174,7 +167,7 @@ export class RateTable {
     this.#register(registry);
   }
 
-  /** Puts the rates into force that `limits` has now, for everybody who has some. */
+  /** Applies the current `limits` to everybody. */
   renew(): void {
     const { limits } = this;
     setPairRates(this.connection, limits.messages_per_second, limits.bytes_per_second);
@@ -191,7 +184,7 @@ export class RateTable {
     return new Rates(this, user, tenant, now_ms);
   }
 
-  /** Gives up what `open` has held; to be called once. */
+  /** Releases the result of `open`; call it once. */
   leave(user: Held, tenant: HeldTenant, now_ms: number): void {
     this.#users.leave(user, now_ms);
     this.#tenants.leave(tenant, now_ms);
@@ -302,7 +295,7 @@ export class Rates {
     return undefined;
   }
 
-  /** Gives up the shared rates. May be called again. */
+  /** Releases the shared rates. Idempotent. */
   close(now_ms: number): void {
     if (!this.#closed) this.#table.leave(this.#user, this.#tenant, now_ms);
     this.#closed = true;
@@ -392,14 +385,14 @@ function refusalOf({ scope, unit, retry_after_ms, per_second }: Wait): ArqonErro
 }
 
 /**
- * Refusals for a rate. Whoever floods gets the same one again and again, which is made once: an error
- * with its stack costs more than the message that it refuses.
+ * Refusals for a rate. A flooding client gets the same one repeatedly, made once: an error with its stack costs more
+ * than the refused message.
  */
 class RateRefusals {
   #wait: Wait | undefined;
   #refusal: ArqonError | undefined;
 
-  /** The refusal `rate-limited` for this wait; nobody may change it. */
+  /** The refusal `rate-limited` for this wait; it must not be changed. */
   of(wait: Wait): ArqonError {
     const last = this.#wait;
     const same = last !== undefined && last.retry_after_ms === wait.retry_after_ms &&
@@ -410,20 +403,17 @@ class RateRefusals {
   }
 }
 
-// One rate that all tenants share, max-min fair: a tenant that asks for less than its share gets all of
-// it, and what is left is shared equally by those that ask for more. Plain data and arithmetic, O(1) a
-// call however many tenants there are; time is an argument.
+// One rate that all tenants share, max-min fair: a tenant that needs less than its share gets all of it, and the rest
+// is shared equally by those that need more. Plain data and arithmetic, O(1) a call however many tenants there are;
+// time is an argument.
 //
-// The bucket of the process says how much room there is, and each tenant's portion says what it took in
-// about the last second. A tenant may take while its portion is below an allowance that depends on the
-// room alone: none when the bucket is empty, rate ÷ active tenants when it is half full, unlimited when
-// it is full. Tenants that ask for much lower the bucket until the allowance stops them, all at the
-// same level, while those below it never notice. So the lower half is left for tenants below their
-// share.
+// The process's bucket says how much room there is, and each tenant's portion what it took in about the last second. A
+// tenant may take while its portion is below an allowance that depends on the room alone: none with an empty bucket,
+// rate ÷ active tenants when it is half full, unlimited when it is full. Tenants that need much lower the bucket until
+// the allowance stops them, all at the same level, while those below it never notice. So the lower half is reserved for
+// tenants below their share.
 
-/**
- * The time after which what a tenant took counts for 1/e, in ms. A tenant that asked is active as long.
- */
+/** The time after which usage counts for 1/e, in ms. A tenant stays active as long. */
 const MEMORY_MS = 1_000;
 /** A window that is neither a real one nor the one before one. */
 const NEVER = -2;
@@ -442,7 +432,7 @@ interface SharedRate {
 
 /** One tenant's portion of the shared rate. */
 interface Portion {
-  /** What the tenant took, fading with `MEMORY_MS`: in balance, its rate in a second. */
+  /** Recent usage, decaying with `MEMORY_MS`: in balance, its rate per second. */
   used: number;
   updated_ms: number;
   /** The second in which the tenant asked last. */

@@ -23,7 +23,7 @@ export function createBucket(
   return { per_second, burst, thousandths: burst * 1_000, updated_ms: now_ms };
 }
 
-/** Gives a bucket another rate; what is in it stays, as far as it still fits. */
+/** Changes a bucket's rate; its content stays, as far as it still fits. */
 export function setRate(
   bucket: TokenBucket,
   per_second: number,
@@ -34,7 +34,7 @@ export function setRate(
   bucket.thousandths = Math.min(bucket.thousandths, burst * 1_000);
 }
 
-/** Adds what has come since the last call. A clock that goes backwards adds and locks nothing. */
+/** Refills since the last call. A clock that goes backwards adds nothing and blocks nothing. */
 export function refill(bucket: TokenBucket, now_ms: number): void {
   const elapsed_ms = now_ms - bucket.updated_ms;
   // Most operations come in the same millisecond as another.
@@ -89,7 +89,7 @@ export function createPair(
   };
 }
 
-/** Gives both buckets other rates, as `setRate` does. */
+/** Changes both buckets' rates, as `setRate` does. */
 export function setPairRates(
   { messages, bytes }: BucketPair,
   messages_per_second: number,
@@ -112,7 +112,7 @@ export function withdrawPair(pair: BucketPair, size_bytes: number): void {
   withdraw(pair.bytes, size_bytes);
 }
 
-/** Whether both are full, so that forgetting them gives nobody more than they have. */
+/** Whether both are full, so that dropping them gives nobody more than they have. */
 export function isPairFull({ messages, bytes }: BucketPair, now_ms: number): boolean {
   refill(messages, now_ms);
   refill(bytes, now_ms);

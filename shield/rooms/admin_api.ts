@@ -1,7 +1,6 @@
 /**
- * `/v1/rooms/classes…` and `/v1/tenants/{tenant}/rooms` of the admin listener: the room classes in
- * force, the class of a room, and those that a tenant sets. It knows requests and answers; whether the
- * caller is an admin has been checked before.
+ * `/v1/rooms/classes…` and `/v1/tenants/{tenant}/rooms` of the admin listener: the room classes in force, the class of
+ * a room, and a tenant's own. The caller is authorized already.
  */
 import { BOOLEAN, ID, inQuery, list, object, ref, TENANT, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError, isId } from "@arqon/proto";
@@ -33,7 +32,7 @@ const IN_FORCE_MS = 5_000;
 /** The most classes in one listing. */
 const CLASSES_SHOWN = 2_000;
 
-/** What the admin API needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface RoomsAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly classes: RoomClasses;
   readonly settings: Settings;
@@ -213,10 +212,7 @@ async function changeClasses(
   return Response.json({ tenant, changed, ...view(stored), here: { node_id, in_force } });
 }
 
-/**
- * Reads the class in a body. Rejects with `invalid-settings`, which names what is wrong and what is
- * right.
- */
+/** Parses the class in a body. Rejects with `invalid-settings`, which says what is wrong and what is right. */
 async function readClass(
   request: Request,
   schema: typeof TenantRoomClass,
@@ -243,9 +239,8 @@ async function readClass(
   throw new ArqonError("invalid-settings", problems.join("; "));
 }
 
-// Which stored messages nobody could reach any longer with other classes of rooms: those of rooms
-// that are not durable then, or have lost their reducer or their journal of members, and those
-// beyond a shorter history. It changes nothing.
+// Which stored messages other room classes would make unreachable: those of rooms that would not be durable, or would
+// lose their reducer or their journal of members, and those beyond a shorter history. Changes nothing.
 
 /** Rooms that are looked at, at most. */
 const ROOMS_MAX = 100_000;
@@ -255,7 +250,7 @@ const PAGE = 1_000;
 /** Rooms that are named. */
 const NAMED = 20;
 
-/** What is asked of a tenant's log. */
+/** The used part of a tenant's log. */
 type AskedLog = Pick<DurableLog, "rooms" | "count" | "head" | "read" | "now">;
 
 /** Rooms, and messages in them. */
@@ -268,7 +263,7 @@ interface Lost {
 interface Unreachable {
   /** Rooms of which nothing could be read. */
   readonly hidden: Lost;
-  /** Rooms with a shorter history: what is beyond it is deleted. */
+  /** Rooms with a shorter history: messages beyond it are deleted. */
   readonly cut: Lost;
   /** The first of both. */
   readonly named: readonly { readonly room: string; readonly messages: number }[];
@@ -276,7 +271,7 @@ interface Unreachable {
   readonly more: boolean;
 }
 
-/** How the names of rooms begin whose class may be another one then. */
+/** The prefixes of rooms whose class may change. */
 function prefixesOf(
   before: readonly TenantRoomClass[],
   after: readonly TenantRoomClass[],
@@ -302,7 +297,7 @@ interface Change {
   readonly after: Classes;
 }
 
-/** Whether what the room has now could still be read. */
+/** Whether the room's present content could still be read. */
 function isReachable({ tenant_id, before, after }: Change, room: string): boolean {
   const classOf = (classes: Classes, one: string) => classes.of(tenant_id, one);
   const reduced = reducedRoomOf(room);
@@ -330,7 +325,7 @@ class Counting {
     return this.#left <= 0;
   }
 
-  /** Messages of a room that its class lets read. */
+  /** Messages of a room within its class's retention. */
   async visible(room: string, one: RoomClass, with_age: boolean): Promise<number> {
     const from = with_age ? await this.#firstSince(room, one.history_ttl_seconds) : 0;
     this.#left--;

@@ -1,4 +1,6 @@
-/** Which class counts for a room, whoever set it; what a tenant's log must keep; who hears of changes. */
+/**
+ * Which class applies to a room, whoever set it; the required retention of a tenant's log; notifications of changes.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { matchesRoomPattern } from "@arqon/proto";

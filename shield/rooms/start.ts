@@ -1,6 +1,6 @@
 /**
- * Puts the room classes of one process together: the config's, those of tenants, and the admin API;
- * and what the process remembers of the stored rooms for the Brains.
+ * Assembles the room classes of one process: the config's, those of tenants, and the admin API; and the process's
+ * memory of the stored rooms for the Brains.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
@@ -20,7 +20,7 @@ import {
 } from "../../shared/records/rooms_tail.ts";
 import type { RoomsTail } from "../../shared/records/rooms_tail.ts";
 
-/** What room classes need of the process. */
+/** The dependencies of `startRoomClasses`. */
 export interface RoomClassesStart extends Pick<Env, "registry" | "log" | "node_id"> {
   readonly config: Pick<Config, "rooms">;
   /** The settings, which must be ready: what tenants have set is known. */
@@ -76,9 +76,8 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
   return { classes, admin: { classes, settings, log, node_id }, renew, close };
 }
 
-// Remembers what the Brains have last reported about the record beside the stored rooms, for a
-// Brain that starts while no other is there. So a restart of all Brains does not begin a new life
-// of the rooms. It knows nothing of rooms, and decides nothing.
+// Remembers the Brains' last report about the record beside the stored rooms, for a Brain that starts while no other
+// runs. So a restart of all Brains does not start a new incarnation of the rooms. Decides nothing.
 
 const utf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder();

@@ -1,4 +1,4 @@
-/** Which stored messages other classes would hide or delete, over a log whose clock the test decides. */
+/** Which stored messages other classes would hide or delete, over a log with the test's clock. */
 import assert from "node:assert/strict";
 import { RoomClassEntry, TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";

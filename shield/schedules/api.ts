@@ -1,6 +1,6 @@
 /**
- * `/v1/tenants/{tenant}/schedules…` of the admin listener: sets, shows, pauses and removes schedules. Whether the
- * caller may is checked before; who publishes what is due is `schedules.ts`.
+ * `/v1/tenants/{tenant}/schedules…` of the admin listener: sets, shows, pauses and removes schedules. The caller is
+ * authorized already; `schedules.ts` publishes.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
@@ -19,10 +19,10 @@ import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Schedules } from "./schedules.ts";
 
-/** What a body may have beside its message, in bytes. */
+/** Bytes of a body beside its message. */
 const BODY_BYTES = 4_096;
 
-/** What the routes of schedules act on. */
+/** The dependencies of the functions in this file. */
 export interface ScheduleAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
   readonly schedules: Pick<Schedules, "count">;

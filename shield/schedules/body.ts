@@ -1,6 +1,6 @@
 /**
- * What is said of a schedule by whoever sets it, alone or with all of a tenant's state, and the schedule that
- * begins with it. Pure; how it is stored and goes on is `schedule.ts`.
+ * The spec of a schedule, alone or in a tenant's state, and its initial record. Pure; `schedule.ts` stores and advances
+ * it.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";

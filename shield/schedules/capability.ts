@@ -1,4 +1,4 @@
-/** What schedules bring to a Shield. */
+/** The schedules capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { SCHEDULE_ROUTES } from "./api.ts";

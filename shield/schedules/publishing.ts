@@ -1,6 +1,6 @@
 /**
- * Publishes what a schedule says, on the path of every other message: schemas, policies, quotas, journal. The
- * same message may be given here more than once; it has the same id then. When it is due is `schedules.ts`.
+ * Publishes a schedule's message, on the path of every other message: schemas, policies, quotas, journal. The same
+ * message may come here more than once, with the same id. `schedules.ts` decides when it is due.
  */
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import { ArqonError, decodeClientText } from "@arqon/proto";
@@ -18,14 +18,14 @@ import { takeIngress } from "../rates/ingress.ts";
 import type { IngressContext } from "../rates/ingress.ts";
 import type { Schedule } from "./schedule.ts";
 
-/** The issuer of those in whose names schedules publish: no token has it. */
+/** The issuer of schedules' users: no token has it. */
 const ISSUER = "arqon:schedule";
 /** Members of a PUB that a schedule says itself. */
 const OWN = [
   ...["op", "id", "ack", "room", "trace_id", "tenant_id", "message_id", "signature", "signal"],
 ] as const;
 
-/** What publishing needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface PublishingContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;

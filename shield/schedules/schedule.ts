@@ -1,6 +1,6 @@
 /**
- * A schedule as it is stored in the bucket `ARQON_SCHEDULES`, and what becomes of it: claimed by a Shield when
- * it is due, published, due again. Pure. Who claims and publishes is `schedules.ts`.
+ * A stored schedule in the bucket `ARQON_SCHEDULES`, and its steps: claimed by a Shield when it is due, published, due
+ * again. Pure. `schedules.ts` claims and publishes.
  */
 import { Id } from "../admin/routing/query.ts";
 import { dueAfter, WHEN } from "../../shared/records/schedule.ts";
@@ -34,7 +34,7 @@ const Schedule = z.strictObject({
   room: Id,
   /** The members of a PUB in the text form, but for its room and its ids. */
   message: z.record(z.string(), z.unknown()),
-  /** In whose name it is published. */
+  /** The user in whose name it is published. */
   user: z.string(),
   by: z.string(),
   created_ms: Time,
@@ -46,7 +46,7 @@ const Schedule = z.strictObject({
   claim: z.strictObject({
     node_id: z.string(),
     claimed_ms: Time,
-    /** Whoever had it before has not ended it: where this one does not either, nobody takes it again. */
+    /** A previous claim did not end: if this one does not either, nobody claims it again. */
     again: z.literal(true).optional(),
   }).nullable(),
   published: Count,
@@ -65,7 +65,7 @@ export const encodeSchedule = (schedule: Schedule): Uint8Array =>
 export const decodeSchedule = (value: Uint8Array): Schedule | undefined =>
   readStored(value, Schedule, "schedule");
 
-/** The id of the message that is due then: the same whoever publishes it. */
+/** The id of the message due then: the same whoever publishes it. */
 export const messageIdOf = (schedule_id: string, due_ms: number): string =>
   `${schedule_id}.${due_ms}`;
 
@@ -78,8 +78,8 @@ export function stateOf({ is_paused, next_ms, claim, last }: Schedule) {
 }
 
 /**
- * Publishing is that Shield's now; since when somebody may have published it stays as it was. `is_left`: another
- * process has left the claim.
+ * That Shield claims it; the time since when it may have been published stays. `is_left`: another process has left the
+ * claim.
  */
 export function claimed(
   schedule: Schedule,
@@ -105,7 +105,7 @@ export function setAside(schedule: Schedule, now_ms: number): Schedule {
   };
 }
 
-/** What was due has become that; the next time is due. */
+/** The due time has that outcome; the next time is due. */
 export function afterTime(schedule: Schedule, last: CountedOutcome): Schedule {
   return {
     ...schedule,
@@ -117,8 +117,8 @@ export function afterTime(schedule: Schedule, last: CountedOutcome): Schedule {
 }
 
 /**
- * Passes over the times before `oldest_ms` (Unix ms), which nobody was there to publish; the same schedule
- * where there are none. What is claimed may have been published.
+ * Skips times before `oldest_ms` (Unix ms) that no Shield published; the same schedule if there are none. A claimed one
+ * may have been published.
  */
 export function withoutMissed(schedule: Schedule, oldest_ms: number, now_ms: number): Schedule {
   let { next_ms, missed } = schedule;
@@ -126,7 +126,7 @@ export function withoutMissed(schedule: Schedule, oldest_ms: number, now_ms: num
   for (let skipped = 0; next_ms !== null && next_ms < oldest_ms; skipped++) {
     due_ms = next_ms;
     missed++;
-    // Of a schedule of seconds that nobody kept for a month, not every one is counted.
+    // For a schedule of seconds that was missed for a month, not every time is counted.
     const from_ms = skipped < SKIPPED_MAX ? next_ms : oldest_ms - 1;
     next_ms = dueAfter(schedule, from_ms) ?? null;
   }
@@ -135,7 +135,7 @@ export function withoutMissed(schedule: Schedule, oldest_ms: number, now_ms: num
   return { ...schedule, next_ms, missed, last };
 }
 
-/** It is paused, or goes on with the next time that is to come. */
+/** Paused, or resumed with the next future time. */
 export function paused(schedule: Schedule, is_paused: boolean, now_ms: number): Schedule {
   if (schedule.is_paused === is_paused) return schedule;
   const is_due = schedule.next_ms !== null && schedule.next_ms <= now_ms;

@@ -1,7 +1,7 @@
 /**
- * The schedules of all tenants at one Shield. Every Shield knows all of them; who claims a time first, by
- * compare-and-set, publishes it. A claim that nobody ends is taken over, and the message has the same id then:
- * it is there once. How a message is published is `publishing.ts`.
+ * The schedules of all tenants on one Shield. Every Shield knows all of them; the first to claim a time, by
+ * compare-and-set, publishes it. An unfinished claim is taken over, and the message has the same id then: it is stored
+ * once. `publishing.ts` publishes.
  */
 import { ArqonError } from "@arqon/proto";
 import { ClockSteps } from "../../shared/clock_steps.ts";
@@ -27,9 +27,9 @@ import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** Shields wait up to so long before they claim, so that mostly one does, in ms. */
 const SPREAD_MS = 20;
-/** A claim that nobody has ended for so long is another's, in ms. */
+/** An unfinished claim is taken over after so long, in ms. */
 const CLAIM_MS = 5_000;
-/** A claim that was taken over and that nobody has ended for so long is a dead process's, in ms. */
+/** A claim that was taken over and is unfinished after so long is a dead process's, in ms. */
 const LEFT_MS = 30_000;
 /** The pause before what could not be done is tried again, in ms. */
 const AGAIN_MS = 500;
@@ -47,26 +47,26 @@ const LOOK_MS = 10_000;
 /** Repetitions are known for so long for certain, in ms. */
 const KNOWN_MS = DEDUPLICATION_MS / 2;
 
-/** What schedules need of the process. */
+/** The dependencies and settings of `Schedules`. */
 export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
   /** Rejects as a publish is refused. */
   readonly publish: (due: DueTime) => Promise<void>;
   /** Whether the log of the room has the message already. */
   readonly isInLog: (due: DueTime, claimed_ms: number) => Promise<boolean>;
-  /** A time that nobody was there to publish is published late by so much at most, in ms. */
+  /** A missed time is published late by so much at most, in ms. */
   readonly late_ms: () => number;
-  /** One time is over: how it ended, and how late it was, in ms. */
+  /** One time has ended: its outcome, and its delay, in ms. */
   readonly onTime: (outcome: Outcome["outcome"], late_ms: number) => void;
   /** Ms that only grow; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** How long a claim is left to whoever has it, in ms; absent: five seconds. */
+  /** How long a claim is left to its Shield, in ms; absent: five seconds. */
   readonly claim_ms?: number;
   /**
-   * How long one that was taken over is left to whoever has it, in ms; absent: half a minute. Longer than a process
-   * that lives does nothing about it.
+   * How long a second claim is left to its Shield, in ms; absent: half a minute. Longer than a living process does
+   * nothing about it.
    */
   readonly left_ms?: number;
   /** The first pause after what failed, in ms; absent: half a second. */
@@ -95,10 +95,10 @@ export class Schedules {
   readonly #known = new Map<string, Known>();
   readonly #watch: KvWatch;
   readonly #due = createTurns<Known>(UNBOUNDED);
-  /** Those whose claim a process has left: they are tried one at a time, since one of them may kill this one. */
+  /** Those with a claim left by another process: they are tried one at a time, since one of them may kill this one. */
   readonly #left: Known[] = [];
   readonly #steps: ClockSteps;
-  /** Lets the next of them begin; absent: none is tried. */
+  /** The timer of the next of them; absent: none is tried. */
   #trying: ReturnType<typeof setTimeout> | undefined;
   readonly #running = new Map<Promise<void>, Known>();
   #is_closed = false;
@@ -123,7 +123,7 @@ export class Schedules {
       .reduce((sum) => sum + 1, 0);
   }
 
-  /** Publishes nothing more; resolves when what is under way has ended. Never rejects. */
+  /** Publishes nothing more; resolves when running work has ended. Never rejects. */
   async close(): Promise<void> {
     this.#is_closed = true;
     this.#watch.stop();
@@ -231,7 +231,7 @@ export class Schedules {
     void turn.then(end);
   }
 
-  /** Does what is to be done about a schedule now. Never rejects. */
+  /** Handles a schedule now. Never rejects. */
   async #turn(known: Known): Promise<void> {
     const { log, now, again_ms = AGAIN_MS } = this.#options;
     const { tenant_id, schedule_id, schedule } = known;
@@ -245,7 +245,7 @@ export class Schedules {
       if (this.#isLeftTwice(known)) await this.#setAside(known);
       else await this.#publish(known);
     } catch (error) {
-      // Whoever was faster: what it has written comes by the watch.
+      // Another Shield was faster: the watch delivers its write.
       if (isConflict(error)) return;
       if (known.failures === 0) {
         log.warn("a schedule could not be published; it is tried again", {
@@ -253,7 +253,7 @@ export class Schedules {
         });
       }
       const pause_ms = Math.min(AGAIN_MAX_MS, again_ms * 2 ** known.failures++);
-      // Whoever has that claim could not write either, and has its time again.
+      // The owner of that claim could not write either, and gets its time again.
       this.#arm(known, this.#isLeftTwice(known) ? undefined : pause_ms);
     }
   }

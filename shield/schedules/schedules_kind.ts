@@ -1,4 +1,4 @@
-/** Schedules as a kind of a tenant's state: what was said of them, not what has become of their times. */
+/** Schedules as a kind of a tenant's state: their specs, not their progress. */
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
 import { canonicalJson } from "../../shared/canonical_json.ts";
@@ -14,7 +14,7 @@ import { dueAfter } from "../../shared/records/schedule.ts";
 import { StateSchedule } from "../settings/document_kinds.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 
-/** What it needs of the process. */
+/** The dependencies and settings of `SchedulesKind`. */
 export interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly limits: ScanLimits;
@@ -60,7 +60,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     return this.#options.spine.keyValue(SCHEDULES_BUCKET);
   }
 
-  /** Whether no time of it is to come: it stays for a while with its outcome, and is nobody's to keep. */
+  /** Whether it has no future time: it stays for a while with its outcome, and nobody has to keep it. */
   #isOver(schedule: Schedule): boolean {
     return dueAfter(schedule, this.#options.now()) === undefined;
   }
@@ -110,7 +110,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     const names = new Set(wanted.map(({ id }) => id));
     for await (const { id, schedule, revision } of storedIn(bucket, tenant_id)) {
       if (names.has(id) || this.#isOver(schedule) || !await isPending()) continue;
-      // Who is overtaken makes the step again.
+      // A conflict repeats the step.
       await bucket.delete([tenant_id, id], revision);
     }
     for (const one of wanted) {
@@ -124,7 +124,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     }
   }
 
-  /** What is to be stored; undefined: it is there as it is to be, or its time has come and gone meanwhile. */
+  /** The record to store; undefined: it is unchanged, or its time has passed meanwhile. */
   #next(
     { tenant_id, by }: Writing,
     one: StateSchedule,

@@ -1,6 +1,6 @@
 /**
- * Schedules of several Shields in one process, whose store loses answers and who vanish at every step: each time
- * is published under one id, and none is left out.
+ * Schedules of several Shields in one process, with a store that loses answers and Shields that vanish at every step:
+ * each time is published under one id, and none is missed.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -58,7 +58,7 @@ Deno.test("each time is published under one id, whichever Shield vanishes, and w
     },
   });
   let alive = 0;
-  // What is under way when two vanish is set aside; and on a busy machine what a living one takes 2 s for.
+  // A time whose two Shields vanish is set aside; and on a busy machine one that a living Shield takes 2 s for.
   let aside = 0;
   const all: Schedules[] = [];
   const start = (node_id: string) => {

@@ -1,4 +1,4 @@
-/** Starts the schedules of one Shield, and says in metrics what they do. No behaviour of its own. */
+/** Starts the schedules of one Shield, with their metrics. No behaviour of its own. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
@@ -26,7 +26,7 @@ type SchedulingParts = Pick<
 /** The schedules of one Shield. */
 export interface StartedSchedules {
   readonly admin: ScheduleAdminContext;
-  /** Publishes nothing more; resolves when what is under way has ended. Never rejects. */
+  /** Publishes nothing more; resolves when running work has ended. Never rejects. */
   close(): Promise<void>;
 }
 
@@ -41,7 +41,7 @@ const OUTCOMES = ["published", "refused", "missed", "set_aside"] as const;
 /** Upper bounds in seconds. */
 const LATE_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3_600];
 
-/** What metrics say of schedules. `all` gives them, and is called at a scrape. */
+/** The metrics of schedules. `all` is called at a scrape. */
 function scheduleMetrics(
   registry: Registry,
   all: () => Iterable<Schedule>,
@@ -76,7 +76,7 @@ function scheduleMetrics(
   };
 }
 
-/** Starts to publish what is due. Rejects with `spine-unavailable`. */
+/** Starts to publish due schedules. Rejects with `spine-unavailable`. */
 export async function startSchedules(
   { config, spine, registry, now, random, ...start }: SchedulesStart,
   { node_id, operations, rooms, logs, stats, tenants, rates }: SchedulingParts,

@@ -1,4 +1,4 @@
-/** What schemas bring to a Shield. */
+/** The schemas capability of a Shield: Protobuf schemas of events. */
 import type { Capability } from "../capability.ts";
 import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
 import { SCHEMA_ID_PATTERN } from "../../shared/schema_id.ts";
@@ -6,7 +6,7 @@ import { inPath } from "../openapi/openapi_parts.ts";
 import { SCHEMA_SCHEMAS, VERSION } from "./admin/admin_api.ts";
 import { type StartedSchemas, startSchemas } from "./start.ts";
 
-/** Protobuf schemas of events. */
+/** The capability, for a Shield's list. */
 export const SCHEMAS: Capability<StartedSchemas> = {
   name: "schemas",
   title: "Protobuf schemas of events",

@@ -1,4 +1,4 @@
-/** What is counted, logged and said of violations stays bounded, whatever clients and schemas do. */
+/** Counts, logs and texts of violations stay limited, whatever clients and schemas do. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Registry } from "prom-client";

@@ -1,6 +1,6 @@
 /**
- * Copies of refused events on their way to `dlq.<subject>`. Best effort and bounded: a copy that
- * cannot be sent is counted and forgotten, and never keeps the sender from its answer.
+ * Copies of refused events, sent to `dlq.<subject>`. Best effort and limited: a copy that cannot be sent is counted and
+ * dropped, and never delays the sender's answer.
  */
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { deadLetterSubject } from "../../shared/subjects/subject.ts";
@@ -18,7 +18,7 @@ const DLQ_SPINE_HEADER = "x-arqon-reason";
 export interface DeadLettersOptions {
   readonly spine: Pick<Spine, "publish" | "flush">;
   readonly totals: Pick<SchemaTotals, "dead_letters">;
-  /** The most bytes that are handed over and not yet confirmed; above that, copies are dropped. */
+  /** The most unconfirmed bytes; above that, copies are dropped. */
   readonly bytes_max: number;
 }
 

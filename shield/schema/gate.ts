@@ -1,7 +1,7 @@
 /**
- * The schema step of the message path (docs/governance.md#contracts): an event on a mapped subject must
- * be the message that its mapping names. It answers from memory, and fails closed when it cannot tell.
- * Which schemas are in memory is `cache.ts`; what is wrong with an event is `event_check.ts`.
+ * The schema step of the message path (docs/governance.md#contracts): an event on a mapped subject must be the message
+ * that its mapping names. It answers from memory, and fails closed. `cache.ts` keeps schemas in memory;
+ * `event_check.ts` checks an event.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -20,14 +20,14 @@ import type { SchemaTotals } from "./metrics.ts";
 import type { ViolationLog } from "./violation_log.ts";
 import type { CompiledSchema, WorkingSet } from "./registry/working_set.ts";
 
-/** The most subjects whose mapping is remembered; with one more, all are found anew. */
+/** The most subjects with a cached mapping; beyond that, the cache is cleared. */
 const SUBJECTS_MAX = 65_536;
 const RETRY_AFTER_MS = 1_000;
 
-/** Why a schema that is held cannot be used. */
+/** Why a cached schema cannot be used. */
 const PUT_AWAY = "it was put away, and too many others are brought back at the moment";
 
-/** The gate, as the message path and filters ask it. */
+/** The gate for the message path and filters. */
 export interface SchemaGate extends Schemas {
   /**
    * The schema of a subject's events; `none`: it has none, `missing`: it is not available. `subject` as in
@@ -65,7 +65,7 @@ interface Question {
   readonly note: Note | undefined;
 }
 
-/** The gate. `forget` must be called after every change of the mappings or of what the cache holds. */
+/** The gate. Call `forget` after every change of the mappings or of the cache. */
 export class Gate implements SchemaGate {
   readonly #parts: GateParts;
   readonly #subjects = new Map<string, Rule>();
@@ -76,7 +76,7 @@ export class Gate implements SchemaGate {
     this.#parts = parts;
   }
 
-  /** Forgets all subjects, which are then found anew, since mappings have changed. */
+  /** Clears the cached subjects, since mappings have changed. */
   forget(): void {
     this.#subjects.clear();
   }
@@ -143,7 +143,7 @@ export class Gate implements SchemaGate {
     return { error, dead_letter: undefined };
   }
 
-  /** The refusal for a schema that is not there; none for a mapping that never refuses. */
+  /** The refusal for a missing schema; none for a mapping that never refuses. */
   #missing(
     { tenant_id, envelope }: Question,
     mapping: SchemaMapping,

@@ -1,6 +1,6 @@
 /**
- * The schema step of the message path, from a client's bytes to the Spine: what passes, what is
- * refused and how, what is kept. On a real engine; the data's own rules are `validate_*_test.ts`.
+ * The schema step of the message path, from a client's bytes to the Spine: passed and refused events, and dead letters.
+ * On a real engine; `validate_*_test.ts` tests the data's own rules.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
@@ -67,7 +67,7 @@ async function testPath(
     request_headers: [],
     remote_ip: "127.0.0.1",
   };
-  /** The refusal, or undefined; then the engine has delivered what there is. */
+  /** The refusal, or undefined; waits until the engine has delivered everything. */
   const send = async (
     event: EnvelopeInput["event"],
     more: EnvelopeInput = {},

@@ -1,6 +1,6 @@
 /**
- * Descriptor sets that are legal and large: while one is pushed, checked, mapped or loaded, the event loop
- * goes on turning. Counted in turns: what is done on the thread of the messages is done between them.
+ * Legal, large descriptor sets: while one is registered, checked, mapped or loaded, the event loop continues. Counted
+ * in turns: work on the message thread runs between them.
  */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
@@ -103,7 +103,7 @@ const SETS: Readonly<Record<string, () => Uint8Array<ArrayBuffer>>> = {
   },
 };
 
-/** All 9,000 messages hang together. */
+/** All 9,000 messages are connected. */
 const chain = () =>
   packed({
     messageType: numbered(9_000, (at) =>
@@ -122,10 +122,10 @@ const GZIP = "application/gzip";
 const mapping = (message: string) =>
   JSON.stringify({ subject: "in.t.acme.r.x*", schema_id: "big", message: `big.${message}` });
 
-/** What goes to a thread goes after so many turns: with less for this thread to do, they are counted too. */
+/** Answers of threads arrive after so many turns, so that waiting is counted, too. */
 const HELD_TURNS = 20;
 
-/** Holds all that is sent to threads, until disposed, for `HELD_TURNS`: no answer is faster than they are. */
+/** Delays everything sent to threads, until disposed, by `HELD_TURNS`. */
 function heldThreads(): Disposable {
   const { prototype } = Worker;
   const { postMessage } = prototype;
@@ -137,7 +137,7 @@ function heldThreads(): Disposable {
   return { [Symbol.dispose]: () => void (prototype.postMessage = postMessage) };
 }
 
-/** What `run` resolves with, and how often the event loop turned meanwhile. */
+/** The result of `run`, and how often the event loop turned meanwhile. */
 async function turnsOf<T>(run: () => Promise<T>): Promise<{ result: T; turns: number }> {
   let turns = 0;
   let is_over = false;
@@ -168,7 +168,7 @@ for (const [name, make] of Object.entries(SETS)) {
     ) {
       const { result, turns } = await turnsOf(() => ask(t, method, path, type, body));
       assert.equal(result.status, 200, JSON.stringify(result.body));
-      // Done on this thread, it would be three or four turns: those of reading and writing.
+      // On this thread it would be three or four turns: those of reading and writing.
       assert.ok(turns > 10, `${method} ${path}: ${turns} turns`);
     }
     const inForce = () => t.schemas.status().messages;
@@ -184,7 +184,7 @@ Deno.test("a message that needs too many parts of its schema is not mapped, and 
   const { status, body } = await ask(t, "PUT", path, "application/json", mapping("M0"));
   assert.deepEqual([status, body.reason], [400, "invalid-settings"]);
   assert.match(String(body.detail), /M0 needs \d+ parts .*platform\.registry\.message_parts/);
-  // What hangs on the end of the chain is small.
+  // The end of the chain is small.
   assert.equal((await ask(t, "PUT", path, "application/json", mapping("M8990"))).status, 200);
 });
 

@@ -1,6 +1,6 @@
 /**
- * Finds the mapping of a subject among those of the configuration and those that its tenant has set at
- * run time. The most specific pattern wins, and of two equal ones the tenant's. Knows no schema.
+ * Finds the mapping of a subject among those of the configuration and those set by its tenant at run time. The most
+ * specific pattern wins, and of two equal ones the tenant's. Independent of schemas.
  */
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { canMatchBelow, compilePatterns } from "../../shared/subjects/subject_pattern.ts";
@@ -12,10 +12,10 @@ export interface Bound {
   readonly source: "config" | "tenant";
 }
 
-/** One tenant's table, or a problem when its mappings cannot be used and none were in force before. */
+/** One tenant's table, or a problem if its mappings cannot be used and none were in force before. */
 type Table = PatternTable<Bound> | { readonly problem: string };
 
-/** Bounds of the tables. */
+/** Limits of the tables. */
 export interface MappingLimits {
   /** The most run-time mappings of all tenants together. */
   readonly tenant_mappings: number;
@@ -62,8 +62,8 @@ export class Mappings {
   }
 
   /**
-   * Puts a tenant's mappings in force, all at once. When they cannot be used, it says why and those in
-   * force before stay; if there were none, every subject of the tenant is refused.
+   * Puts a tenant's mappings in force, all at once. If they cannot be used, returns why, and the former ones stay;
+   * without former ones, every subject of the tenant is refused.
    */
   set(tenant_id: string, mappings: readonly SchemaMapping[]): string | undefined {
     const before = this.#own.get(tenant_id);
@@ -83,7 +83,7 @@ export class Mappings {
     return problem;
   }
 
-  /** Refuses every subject of a tenant until `set`, since nobody knows what it has mapped. */
+  /** Refuses every subject of a tenant until `set`, since its mappings are unknown. */
   refuse(tenant_id: string, problem: string): void {
     this.#tenants.set(tenant_id, { problem });
   }

@@ -1,6 +1,6 @@
 /**
- * What many schemas take in memory: of each only what is its own, and of compiled ones no more than
- * the bound; what was put away judges as before.
+ * The memory of many schemas: each takes only its own part, and compiled ones stay within the limit; an evicted one
+ * judges as before.
  */
 import assert from "node:assert/strict";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
@@ -26,7 +26,7 @@ async function heapOf(compiled_bytes: number): Promise<{ used_bytes: number[]; h
 /** The refusal's reason and text; undefined: it may pass. */
 const check = (t: TestSchemas, at: number, data: Uint8Array) => refusalOf(t, data, `t-${at}`);
 
-/** What each of the last eighty schemas has added. */
+/** The bytes that each of the last eighty schemas has added. */
 async function eachBytes(compiled_bytes: number): Promise<number> {
   const { used_bytes, held } = await heapOf(compiled_bytes);
   assert.equal(held, 120);
@@ -49,7 +49,7 @@ Deno.test("beyond the bound a schema takes little more than its gzipped set", as
 Deno.test("schemas beyond the bound are put away, and judge their next event as before", async () => {
   await using engine = testSpine();
   const more = { compiled_bytes: MIB, restore_ms: 1_000 };
-  // Stands still, so that bringing back takes no time of its share.
+  // A stopped clock, so that recompiling uses none of its share.
   using t = await testSchemas(engine.spine, { mappings: [], more, now: () => SPINE_NOW_MS });
   await registerMany(t, 0, 12);
   assert.equal(await t.metric("shield_schema_cache_schemas"), 12);

@@ -37,7 +37,7 @@ export interface SchemaFigures {
 
 /** Running totals since the start of the process. */
 export class SchemaTotals {
-  /** Schemas when the cache was asked. `hit`: in force and confirmed. `miss`: never loaded. */
+  /** Lookups in the cache. `hit`: in force and confirmed. `miss`: never loaded. */
   readonly cache = { hit: 0, stale: 0, miss: 0 };
   readonly loads = { loaded: 0, unchanged: 0, absent: 0, invalid: 0, failed: 0 };
   /** Copies of refused messages. */
@@ -231,17 +231,14 @@ function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): v
 
 /** The most tenants with a series of their own. */
 export const NAMED_TENANTS = 50;
-/**
- * The most tenants without a series whose counts are remembered; when there are more, all of these
- * begin anew.
- */
+/** The most tenants without a series whose counts are remembered; beyond that, all of these are cleared. */
 const CONTENDERS_MAX = 1_000;
 
 /** A tenant with a series of its own. */
 interface Named {
-  /** The value of its series: what was counted since it has one. */
+  /** The value of its series: counted since it has one. */
   count: number;
-  /** The weight by which it keeps its series: all that was counted for it. */
+  /** Its whole count, by which it keeps its series. */
   weight: number;
 }
 

@@ -1,4 +1,4 @@
-/** The schema check on a real NATS server that goes away and comes back. */
+/** The schema check on a real NATS server that disconnects and reconnects. */
 import assert from "node:assert/strict";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -22,7 +22,7 @@ Deno.test("without its server the last known good serves and says so; then it is
   await until("the schema", () => check(t, GOOD_PING) === undefined);
   await server.stop();
   await one.reached("disconnected");
-  // Counted from here on: on a slow machine a look may have failed before.
+  // Counted from here on: on a slow machine a check may have failed before.
   const failed = await t.metric(FAILED) ?? 0;
   await until("a look", async () => (await t.metric(FAILED) ?? 0) > failed);
   const stale = await t.metric(STALE) ?? 0;

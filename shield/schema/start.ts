@@ -1,6 +1,6 @@
 /**
- * Puts the schema check of one process together: store, cache, mappings of the config and of the
- * tenants, gate and admin API. With `[platform.registry] enabled = false` nothing is started.
+ * Assembles the schema check of one process: store, cache, mappings of the config and of the tenants, gate and admin
+ * API. With `[platform.registry] enabled = false` nothing is started.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -28,10 +28,10 @@ import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./registry/working_set.ts";
 import { NO_SCHEMAS } from "../message/gates.ts";
 
-/** What the schema check needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface SchemaStart extends Pick<Env, "spine" | "registry" | "now" | "random"> {
   readonly config: Pick<Config, "platform">;
-  /** The settings, which must be ready: what tenants have mapped is known. */
+  /** The settings, which must be ready: tenants' mappings are known. */
   readonly settings: Settings;
   readonly candidates: CandidateVerdicts;
   /** A log of component `registry`. */
@@ -66,9 +66,9 @@ interface Parts {
   readonly working: WorkingSet;
   readonly totals: SchemaTotals;
   readonly puts: Adoption;
-  /** Does the work of loading for the cache. */
+  /** Loads schemas for the cache. */
   readonly loads: SetWorker;
-  /** Does the work of registering for admins and other tools, which loading never waits for. */
+  /** Registers schemas for admins and other tools; loading never waits for it. */
   readonly checks: SetWorker;
 }
 
@@ -91,7 +91,7 @@ function figuresOf({ cache, mappings, working, puts }: Parts, now: () => number)
   return { ages_seconds, schemas, messages, tenant_mappings, packed_bytes, working, refused };
 }
 
-/** Opens the parts; from now on it is judged what other tools put. */
+/** Opens the parts; from now on puts of other tools are judged. */
 function openParts(
   { config, log, registry, now, random }: SchemaStart,
   store: SchemaStore,
@@ -130,9 +130,8 @@ function openParts(
 const fractionOf = (random: Random): number => (random(1)[0] ?? 0) / 256;
 
 /**
- * Starts the schema check. Resolves when every mapped schema has been looked for once. Rejects with
- * `spine-unavailable` when the bucket cannot be opened; a schema that cannot be loaded is no reason not
- * to start.
+ * Starts the schema check. Resolves when every mapped schema was read once. Rejects with `spine-unavailable` if the
+ * bucket cannot be opened; a schema that cannot be loaded does not prevent the start.
  */
 export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> {
   const { config, spine, settings, log, now } = start;
@@ -187,10 +186,7 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   };
 }
 
-/**
- * The detail of the health check. A missing schema refuses its own subjects, which is no reason to
- * refuse all others.
- */
+/** The detail of the health check. A missing schema refuses its own subjects only. */
 function detailOf({ schemas, messages: { outdated, missing }, refused }: SchemaFigures): string {
   const trouble = [
     ...(missing === 0 ? [] : [`${plural(missing, "message")} without a schema`]),
@@ -218,10 +214,7 @@ interface Following extends Pick<Env, "log"> {
   readonly apply: () => void;
 }
 
-/**
- * Puts tenants' mappings in force, now and whenever they change. All that is known now is put in force
- * in one step.
- */
+/** Puts tenants' mappings in force, now and whenever they change. All known ones come into force in one step. */
 function followSettings({ settings, mappings, log, apply }: Following): () => void {
   let starting = true;
   const stop = settings.onChange((tenant_id, { mappings: wanted }) => {
@@ -233,7 +226,7 @@ function followSettings({ settings, mappings, log, apply }: Following): () => vo
   });
   for (const tenant_id of settings.tenants()) {
     const problem = settings.problem(tenant_id);
-    // Nothing that was in force before is known, and what it maps must not pass unchecked.
+    // Former mappings are unknown, and their subjects must not pass unchecked.
     if (problem !== undefined && settings.get(tenant_id).version === 0) {
       mappings.refuse(tenant_id, "the tenant's settings cannot be read");
     }

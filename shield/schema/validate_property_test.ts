@@ -1,4 +1,4 @@
-/** The wire walker against protobuf-es: what that encodes passes, and what passes that can decode. */
+/** The wire walker against protobuf-es: whatever that encodes passes, and whatever passes can be decoded. */
 import assert from "node:assert/strict";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
@@ -10,7 +10,7 @@ const registry = proto3();
 const all = registry.getMessage("t.All")!;
 const schema = compileMessage(registry, "t.All");
 const schema2 = compileMessage(proto2(), "t.Node");
-/** The same with nothing required, as protobuf-es encodes nothing that lacks something. */
+/** The same with nothing required, since protobuf-es refuses to encode a message without its required fields. */
 const lenient_node = proto2("LABEL_OPTIONAL").getMessage("t.Node")!;
 
 const int32 = fc.integer({ min: -0x80000000, max: 0x7fffffff });

@@ -1,4 +1,4 @@
-/** The line that a violation leaves in the log is, to the letter, the one in docs/governance.md. */
+/** The log line of a violation is literally the one in docs/governance.md. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../shared/subjects/subject.ts";

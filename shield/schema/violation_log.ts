@@ -1,12 +1,12 @@
 /**
- * Violations on their way to the log: `level=warn component=registry error="…" tenant_id=…`, with a
- * limit for each tenant and second. Lines above it are left out, and one line a second says so.
+ * Logs violations: `level=warn component=registry error="…" tenant_id=…`, with a limit for each tenant and second.
+ * Lines above it are dropped, and one line a second says so.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 
 /** The most lines of one tenant that reach the log in a second. */
 export const LINES_PER_SECOND = 10;
-/** The most tenants whose rate is remembered; when there are more, all begin anew. */
+/** The most tenants with a remembered rate; beyond that, all are cleared. */
 const TENANTS_MAX = 10_000;
 
 /** Writes a line about an event of the tenant. */

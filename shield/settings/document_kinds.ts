@@ -1,7 +1,6 @@
 /**
- * The kinds of a tenant's state of which each thing is a document of its own: hooks, schedules, and the modules that
- * are deployed to classes of rooms. Whoever stores such a kind says here how it is read, checked and written; who
- * replaces a tenant's whole state asks them.
+ * The kinds of a tenant's state with one document for each item: hooks, schedules, and modules deployed to classes of
+ * rooms. Each kind registers how it is read, checked and written; an apply of a tenant's whole state calls them.
  */
 import { z } from "zod";
 import { TenantHook } from "../../shared/config/automation/hooks.ts";
@@ -41,13 +40,13 @@ export interface DocumentThings {
   readonly reducers: StateReducer;
 }
 
-/** The tenant whose documents are written, for which apply. */
+/** The tenant and the apply of a write. */
 export interface Writing {
   readonly tenant_id: string;
   readonly by: string;
   /** When the apply began, Unix ms. */
   readonly at_ms: number;
-  /** False once the apply is finished: what is there then is nobody's to change. Asked behind each read. */
+  /** False once the apply is finished: then nothing may be written. Called after each read. */
   readonly isPending: () => Promise<boolean>;
 }
 
@@ -56,13 +55,13 @@ export interface DocumentKind<Thing> {
   readonly entry: z.ZodType<Thing>;
   /** Why it cannot be set here; undefined: it can. */
   readonly off: string | undefined;
-  /** What is in force, without secrets. */
+  /** The items in force, without secrets. */
   list(tenant_id: string): Promise<Thing[]>;
   /** Tenants that have some. */
   tenants(): Promise<Iterable<string>>;
-  /** What is to be stored. Throws `invalid-settings` for what may not be, `settings-conflict` for too much. */
+  /** The items to store. Throws `invalid-settings` for an invalid item, `settings-conflict` for too many. */
   check(tenant_id: string, wanted: readonly Thing[]): Promise<Thing[]>;
-  /** Throws when what was checked earlier can no longer be put in force. */
+  /** Throws if items that were checked earlier can no longer be put in force. */
   require?(tenant_id: string, wanted: readonly Thing[]): Promise<void>;
   write(writing: Writing, wanted: readonly Thing[]): Promise<void>;
 }

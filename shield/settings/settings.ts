@@ -1,7 +1,7 @@
 /**
- * What tenants have set at run time, as this process knows it: watches `ARQON_TENANTS`, answers from
- * memory, and changes documents by compare-and-set, and tells who waits for a revision. The form of a document is
- * `shared/records/tenant_settings.ts`; what rules and mappings do is `mirror/` and `schema/`.
+ * Tenants' run-time settings in this process: watches `ARQON_TENANTS`, answers from memory, changes documents by
+ * compare-and-set, and notifies waiters of a revision. `shared/records/tenant_settings.ts` has the form of a document;
+ * `mirror/` and `schema/` apply rules and mappings.
  */
 import { ArqonError, isId } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -22,7 +22,7 @@ import { plural } from "../../shared/plural.ts";
 /** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
 const WAITERS_MAX = 1_024;
 
-/** What the settings need of the process. */
+/** The dependencies and settings of `openSettings`. */
 export interface SettingsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
 }
@@ -33,21 +33,21 @@ export interface StoredSettings {
   readonly revision: number;
 }
 
-/** Called when a tenant's settings have changed; what it throws is logged. */
+/** Called when a tenant's settings have changed; its errors are logged. */
 export type SettingsListener = (tenant_id: string, settings: TenantSettings) => void;
 
-/** One tenant here: what is in force, and whether the latest document could be read. */
+/** One tenant: the settings in force, and whether the latest document could be read. */
 interface Known {
   readonly settings: TenantSettings;
-  /** What is wrong with the latest document; what is in force is then the one before. */
+  /** What is wrong with the latest document; the previous settings are then in force. */
   readonly problem: string | undefined;
 }
 
 const EMPTY: TenantSettings = Object.freeze(emptySettings());
 
 /**
- * The settings of all tenants. What was once in force stays when a document becomes unreadable or
- * is lost: a lost store must not switch a check off. A deleted one is a deleted tenant's.
+ * The settings of all tenants. Settings stay in force when a document becomes unreadable or is lost: a lost store must
+ * not switch a check off. A deleted document means a deleted tenant.
  */
 export class Settings {
   readonly #bucket: KeyValue;
@@ -70,11 +70,11 @@ export class Settings {
       if (!this.#hear(change)) metrics.unreadable();
     });
     this.ready = this.#watch.ready.then(() => this.#turnTo("ready"));
-    // Whoever does not wait for it must not crash the process.
+    // An unawaited rejection must not crash the process.
     this.ready.catch(() => {});
   }
 
-  /** What is in force for the tenant; empty when it has set nothing. */
+  /** The tenant's settings in force; empty if it has set none. */
   get(tenant_id: string): TenantSettings {
     return this.#tenants.get(tenant_id)?.settings ?? EMPTY;
   }
@@ -89,7 +89,7 @@ export class Settings {
     return this.#tenants.get(tenant_id)?.problem;
   }
 
-  /** Calls the listener at once for what is known, then for each change, until the result is called. */
+  /** Calls the listener at once for known settings, then for each change, until the result is called. */
   onChange(listener: SettingsListener): () => void {
     this.#listeners.add(listener);
     for (const [tenant_id, { settings }] of this.#tenants) {
@@ -109,10 +109,9 @@ export class Settings {
   }
 
   /**
-   * Writes what `change` makes of the tenant's settings, and asks it again when somebody else was
-   * faster; version, author and time are filled in here. Nothing is written when it returns what it
-   * got. Rejects with what `change` throws, with `invalid-settings` when the result is not valid, and
-   * with `settings-conflict`.
+   * Writes the result of `change`, which is called again after a conflict; fills in version, author and time. Nothing
+   * is written if it returns its input. Rejects with errors of `change`, with `invalid-settings` if the result is not
+   * valid, and with `settings-conflict`.
    */
   async change(
     tenant_id: string,
@@ -186,7 +185,7 @@ export class Settings {
     return { ok: this.#state === "ready", since_ms: this.#since_ms, detail };
   }
 
-  /** Stops watching; what is in force stays readable. */
+  /** Stops watching; the settings in force stay readable. */
   close(): void {
     if (this.#state === "closed") return;
     this.#turnTo("closed");
@@ -201,7 +200,7 @@ export class Settings {
     this.#since_ms = this.#options.now();
   }
 
-  /** The new revision. Rejects with `version-conflict` when somebody else was faster. */
+  /** The new revision. Rejects with `version-conflict` after a conflict. */
   async #write(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
     const bytes = encodeSettings(settings);
     const decoded = decodeSettings(tenant_id, bytes);
@@ -223,7 +222,7 @@ export class Settings {
     const taken = change.type === "put"
       ? this.#put(tenant_id, change.value)
       : this.#gone(tenant_id, is_lost);
-    // A store that is made anew gives its revisions again.
+    // A recreated store reuses revisions.
     this.#waiters.heard(tenant_id, is_lost ? 0 : revision);
     return taken;
   }
@@ -264,7 +263,7 @@ export class Settings {
   }
 }
 
-/** An apply that is under way says what the document is to be: a change beside it would be lost. */
+/** A running apply determines the document: a change beside it would be lost. */
 function requireNothingPending({ pending }: TenantSettings): void {
   if (pending === undefined) return;
   throw new ArqonError("settings-conflict", `apply ${pending.id} is under way; try again`);
@@ -285,22 +284,22 @@ interface Waiter {
   readonly resolve: (reached: boolean) => void;
 }
 
-/** Knows which revision of each tenant's document was heard of last. */
+/** Knows the last received revision of each tenant's document. */
 class SettingsWaiters {
   readonly #revisions = new Map<string, number>();
   readonly #waiters = new Map<string, Set<Waiter>>();
   #waiting = 0;
 
-  /** Takes note that a revision of the tenant's document has been applied, or found unreadable. */
+  /** A revision of the tenant's document was applied, or found unreadable. */
   heard(tenant_id: string, revision: number): void {
-    // Not the highest: an older copy of the bucket gives its revisions again.
+    // Not the highest: an older copy of the bucket reuses revisions.
     this.#revisions.set(tenant_id, revision);
     for (const waiter of [...this.#waiters.get(tenant_id) ?? []]) {
       if (waiter.revision <= revision) waiter.resolve(true);
     }
   }
 
-  /** Resolves with true once that revision, or a later one, has been heard of, else with false. */
+  /** Resolves with true once that revision, or a later one, was received, else with false. */
   async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
     if ((this.#revisions.get(tenant_id) ?? 0) >= revision) return true;
     if (this.#waiting >= WAITERS_MAX) return false;
@@ -318,7 +317,7 @@ class SettingsWaiters {
     return reached;
   }
 
-  /** Nothing more will be heard. */
+  /** No more revisions will be received. */
   close(): void {
     for (const waiters of this.#waiters.values()) {
       for (const { resolve } of [...waiters]) resolve(false);

@@ -1,4 +1,4 @@
-/** What tenants set at run time: told, changed by several at once, damaged. */
+/** Tenants' run-time settings: reported, changed concurrently, damaged. */
 import assert from "node:assert/strict";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { jetstreamManager } from "@nats-io/jetstream";

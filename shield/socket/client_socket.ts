@@ -1,6 +1,6 @@
 /**
- * A client's WebSocket, as narrow as the Shield needs it, and where such sockets come from. Interfaces
- * only: `native.ts` and `own_socket.ts` are the implementations, and `conformance.ts` is what both must do.
+ * A client's WebSocket, as narrow as the Shield needs it, and the source of such sockets. Interfaces only: `native.ts`
+ * and `own_socket.ts` implement them, `conformance.ts` tests both.
  */
 
 /** The close code of a socket that closed without a close frame. */
@@ -10,11 +10,9 @@ export const PING_LOST = 4408;
 /** A message was longer than `max_message_bytes`; the peer sees 1009, or what `tooLong` closes with. */
 export const TOO_LONG = 4413;
 
-/** How long a peer may take to answer a close frame, or to take what was written before it. */
+/** How long a peer may take to answer a close frame, or to read what was written before it. */
 export const CLOSE_MS = 5_000;
-/**
- * The pause between two reads after our close frame, in ms: what the peer still sends is read slowly.
- */
+/** The pause between two reads after our close frame, in ms: further bytes of the peer are read slowly. */
 export const CLOSING_READ_MS = 20;
 
 /**
@@ -30,25 +28,21 @@ const REST_MS_MAX = 5_000;
 export interface ClientSocket {
   /** The bytes given to `send` that the kernel has not taken yet. */
   readonly bufferedAmount: number;
-  /**
-   * Bytes of a message that has begun to arrive and has no end yet; undefined where the
-   * implementation cannot tell.
-   */
+  /** Bytes of a partial message; undefined if the implementation cannot tell. */
   readonly unfinished_bytes: number | undefined;
   /** Its client knows no DRAIN: the process closes it, at a time within the window. Absent: it moves itself. */
   readonly is_sent_away?: true;
   /** Sends a frame; does nothing once the socket closes. */
   send(frame: string | Uint8Array<ArrayBuffer>): void;
   /**
-   * Asks the peer to close, after what was sent; nothing that comes afterwards is handed out. `closed`
-   * follows when the peer has answered or is gone, or has not answered within `CLOSE_MS`. A native
-   * socket waits for an answer without a limit, but the first message in place of one ends it. Never
-   * throws.
+   * Asks the peer to close, after what was sent; later messages are dropped. `closed` follows when the peer has
+   * answered or disconnected, or has not answered within `CLOSE_MS`. A native socket waits for an answer without a
+   * limit, but the first message in place of one ends it. Never throws.
    */
   close(code: number, reason: string): void;
   /**
-   * Stops reading for that many ms, at most: what the peer sends waits at the peer. 0 ends the rest. An
-   * implementation that cannot do it (`native`) reads on.
+   * Pauses reading for that many ms, at most: the peer's bytes wait at the peer. 0 ends the pause. An implementation
+   * that cannot pause (`native`) reads on.
    */
   rest(wait_ms: number): void;
   /** Cuts the connection off without a close frame. False where the implementation cannot. */
@@ -60,13 +54,13 @@ export interface SocketEvents {
   /** The first event, once, unless the peer has gone before: from now on `send` works. */
   opened(): void;
   /**
-   * One complete message. Its bytes are the receiver's own, but may lie in a buffer with others: whoever
-   * keeps them keeps a copy (`owned`).
+   * One complete message. Its bytes are the receiver's own, but may be in a buffer with others: copy them to keep them
+   * (`owned`).
    */
   message(data: string | Uint8Array<ArrayBuffer>): void;
   /**
-   * More has come than may wait for its turn, from a peer whose sending the implementation cannot stop;
-   * what is queued is lost. An implementation that can stop it never calls this.
+   * More has arrived than may wait, from a peer that the implementation cannot pause; the queue is lost. An
+   * implementation that can pause never calls this.
    */
   flooded(): void;
   /**

@@ -1,7 +1,7 @@
 /**
- * Compressed messages (permessage-deflate, RFC 7692), each on its own: neither side keeps a window
- * from one to the next, so that a connection needs no memory for it and one compressed message serves
- * all its receivers. `node:zlib` does the work; what is compressed, and for whom, is `open.ts`.
+ * Compressed messages (permessage-deflate, RFC 7692), each on its own: neither side keeps a window between messages, so
+ * that a connection needs no memory for it and one compressed message serves all its receivers. `node:zlib` compresses;
+ * `open.ts` decides what is compressed, and for whom.
  */
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 

@@ -1,4 +1,4 @@
-/** Compressed messages: what is agreed on, and the clients of others who speak it. */
+/** Compressed messages: the negotiation, and other implementations' clients. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { WebSocket as WsClient } from "ws";

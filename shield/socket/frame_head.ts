@@ -1,6 +1,6 @@
 /**
- * The head of a WebSocket frame (RFC 6455, 5.2) and what a close frame may carry (7.4), as a server
- * writes and checks them. Pure; reading frames is `frame_reader.ts`.
+ * The head of a WebSocket frame (RFC 6455, 5.2) and the content of a close frame (7.4), for a server. Pure;
+ * `frame_reader.ts` reads frames.
  */
 
 /** The opcodes of frames. */
@@ -41,7 +41,7 @@ export function writeHead(
     return 4;
   }
   target[start + 1] = LENGTH_64;
-  // A buffer has fewer than 2^53 bytes, so the upper half is what a division leaves.
+  // A buffer has fewer than 2^53 bytes, so a division yields the upper half.
   const upper = Math.floor(body_bytes / 2 ** 32);
   for (let at = 0; at < 4; at++) {
     target[start + 2 + at] = upper >>> (24 - 8 * at);
@@ -53,8 +53,8 @@ export function writeHead(
 const head = new Uint8Array(HEAD_BYTES_MAX);
 
 /**
- * A whole, unmasked frame. It is no copy where its head stands before the body already, as
- * `frame_space.ts` leaves it: for a body whose buffer nobody writes to any longer.
+ * A whole, unmasked frame. No copy if its head precedes the body already, as from `frame_space.ts`: for a body whose
+ * buffer no longer changes.
  */
 export function frameAround(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, length } = body;
@@ -95,7 +95,7 @@ export function isCloseCode(code: number): boolean {
   return code >= 1_000 && code <= 1_014 && code !== 1_004 && code !== 1_005 && code !== 1_006;
 }
 
-/** Bytes of a head whose second byte is this one; without a mask it is refused for what has come. */
+/** Bytes of a head with this second byte; without a mask it is refused anyway. */
 export function lengthOfHead(second: number): number {
   if ((second & MASKED) === 0) return 2;
   const short = second & 0x7f;

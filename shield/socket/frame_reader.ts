@@ -1,7 +1,7 @@
 /**
- * A client's WebSocket frames (RFC 6455, 5) out of chunks of bytes, cut anywhere: a state machine
- * without a socket, a clock or a queue. It checks all that the RFC asks of a server, bounds a message
- * while it arrives, and stops wherever its sink wants a pause. What messages mean is the sink's.
+ * Reads a client's WebSocket frames (RFC 6455, 5) from chunks of bytes, cut anywhere: a state machine without a socket,
+ * a clock or a queue. It checks everything that the RFC requires of a server, limits a message while it arrives, and
+ * stops if its sink wants a pause. The sink handles messages.
  */
 import {
   BINARY,
@@ -49,7 +49,7 @@ export class FrameReader {
   /** The beginning of a head that a chunk ended in. */
   #head: Uint8Array<ArrayBuffer> | undefined;
   #head_bytes = 0;
-  /** The opcode of the frame whose body is being read; -1 between frames. */
+  /** The opcode of the current frame; -1 between frames. */
   #opcode = -1;
   #fin = false;
   #left_bytes = 0;
@@ -60,7 +60,7 @@ export class FrameReader {
   #empty_fragments = 0;
   /** Decodes a text's fragments as they come: the first wrong one ends it. */
   #text: TextDecoder | undefined;
-  /** What the decoder has read: whole blocks, and bytes of the block after them. */
+  /** The decoder's progress: whole blocks, and bytes of the next block. */
   #checked_blocks = 0;
   #checked_bytes = 0;
   /** The body of the message so far: blocks that are full, and the one that is being filled. */
@@ -83,7 +83,7 @@ export class FrameReader {
     this.#deflate = deflate;
   }
 
-  /** True when the peer has closed or failed: whatever else comes is not read. */
+  /** True once the peer has closed or failed: further bytes are ignored. */
   get ended(): boolean {
     return this.#ended;
   }

@@ -1,7 +1,7 @@
-/** What `frame_reader.ts` tells the socket whose frames it reads. An interface only. */
+/** The callbacks of `frame_reader.ts` to its socket. An interface only. */
 import type { BINARY, TEXT } from "./frame_head.ts";
 
-/** What the frames bring. Functions must not throw. */
+/** The content of frames. Functions must not throw. */
 export interface FrameSink {
   /**
    * A complete message; its bytes are the sink's own, but may lie in a buffer with others (`owned`).
@@ -17,7 +17,7 @@ export interface FrameSink {
   pong(): void;
   /** The peer's close frame; 1005 when it names no code. Nothing comes after it. */
   closed(code: number): void;
-  /** The peer broke the protocol: the close code that tells it so. Nothing comes after it. */
+  /** The peer violated the protocol: the close code for it. Nothing follows. */
   failed(code: number, problem: string): void;
   /** Asked after each frame: whether the rest has to wait for the next call of `read`. */
   readonly pauses: boolean;

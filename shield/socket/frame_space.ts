@@ -1,11 +1,11 @@
 /**
- * Space for frames that leave by our own sockets: before each stands the head of its WebSocket frame,
- * so that `frameAround` makes no copy. What the frames say is their writer's.
+ * Space for frames of our own sockets: the head of its WebSocket frame precedes each, so that `frameAround` makes no
+ * copy.
  */
 import type { FrameSpace } from "@arqon/proto";
 import { BINARY, headBytes, writeHead } from "./frame_head.ts";
 
-/** Frames with their heads, in the space of somebody else. */
+/** Frames with their heads, in a given space. */
 export class HeadedSpace implements FrameSpace {
   readonly #space: FrameSpace;
 

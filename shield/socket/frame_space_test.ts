@@ -1,4 +1,4 @@
-/** That a frame whose head stands before its body is the frame that a copy would have been. */
+/** A frame whose head precedes its body equals a copied frame. */
 import assert from "node:assert/strict";
 import { OwnBuffers } from "@arqon/proto";
 import fc from "fast-check";

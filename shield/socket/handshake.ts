@@ -1,15 +1,15 @@
-/** The opening handshake of RFC 6455, 4.2: what a request must be, and what it is answered. */
+/** The opening handshake of RFC 6455, 4.2: the required request, and its answer. */
 import { createHash } from "node:crypto";
 import { hasItem } from "../../shared/http1/header_list.ts";
 
 /** RFC 6455, 1.3. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/** What a refused handshake names: RFC 9110, 15.5.22, and RFC 6455, 4.4. */
+/** The headers of a refused handshake: RFC 9110, 15.5.22, and RFC 6455, 4.4. */
 export const UPGRADE_HEADERS = { "upgrade": "websocket", "sec-websocket-version": "13" };
 /** Sixteen bytes in base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 
-/** Throws TypeError, with what is wrong, unless this is a handshake of RFC 6455, 4.2.1. */
+/** Throws TypeError, naming the fault, unless this is a handshake of RFC 6455, 4.2.1. */
 export function requireHandshake({ method, headers }: Request): void {
   if (method !== "GET") throw new TypeError("a handshake is a GET");
   if (!hasItem(headers.get("connection"), "upgrade")) {
@@ -23,7 +23,7 @@ export function requireHandshake({ method, headers }: Request): void {
   }
 }
 
-/** What is sent for a handshake that is taken; `protocol` and `extensions` are those chosen. */
+/** The answer to an accepted handshake; `protocol` and `extensions` are the chosen ones. */
 export function handshakeAnswer(
   { headers }: Request,
   protocol: string | undefined,

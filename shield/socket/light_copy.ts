@@ -1,7 +1,7 @@
 /**
- * Light copies of requests, for reading without keeping what was read. The runtime holds a request
- * as long as the WebSocket that it became, with every list of headers that was made of it: some 2
- * KB of each connection, the token among them. What the headers say is `request_headers.ts`.
+ * Light copies of requests, for reading without keeping what was read. The runtime keeps a request as long as its
+ * WebSocket, with every list of headers made from it: some 2 KB per connection, the token among them.
+ * `request_headers.ts` reads headers.
  */
 
 const ORIGINALS = new WeakMap<Request, Request>();

@@ -1,7 +1,7 @@
 /**
- * Client sockets of Deno's own. They put a fragmented message together without bound, do not show
- * how much there is of it, and end only when the peer closes too: `memory_guard.ts` lives with that.
- * Nor can they stop reading: what comes faster than in its turn waits here, up to a bound.
+ * Client sockets of Deno's own. They reassemble a fragmented message without a limit, do not report its size, and end
+ * only when the peer closes, too: `memory_guard.ts` handles that. Nor can they pause reading: messages that arrive too
+ * fast wait here, up to a limit.
  */
 import { type RuntimeUpgrade, takeRuntimeUpgrade } from "../../shared/http1/runtime_exchange.ts";
 import { lightCopyWith } from "./light_copy.ts";
@@ -16,9 +16,7 @@ import type {
 import { requireHandshake } from "./handshake.ts";
 import { NO_TURN, TURN_BYTES, TURN_FRAMES, Turns } from "../../shared/turns/turns.ts";
 
-/**
- * The most that may wait of all connections together, in bytes; a client that adds to it is told to go.
- */
+/** The most waiting bytes of all connections together; a client that adds to them is told to leave. */
 const ALL_WAITING_BYTES_MAX = 268_435_456;
 
 type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "now_ms"> & {
@@ -27,10 +25,10 @@ type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "now_ms"> & {
 };
 
 /**
- * The runtime's own idle timeout. The runtime pings after half of it and ends what stays silent for the
- * other half. A message that comes while its ping is being written makes it forget a timer, which ends
- * a healthy connection later (Deno 2.9: of 6,000 idle ones a sixth within four minutes). So its ping
- * must come clearly after the PING of our own heartbeat, whose answer puts it off.
+ * The runtime's own idle timeout. The runtime pings after half of it and closes sockets that stay silent for the other
+ * half. A message that arrives while its ping is being written makes it lose a timer, which closes a healthy connection
+ * later (Deno 2.9: of 6,000 idle ones a sixth within four minutes). So its ping must come clearly after the PING of our
+ * own heartbeat, whose answer postpones it.
  */
 export function idleTimeout_seconds(heartbeat_ms: number): number {
   return Math.ceil(heartbeat_ms * 3 / 1_000) + 1;
@@ -79,9 +77,9 @@ function offering(request: Request, protocol: string | undefined): Request {
 const ONCE: AddEventListenerOptions = { once: true };
 
 /**
- * A native socket, which is its own listener: a function for each event would take memory of every
- * connection, and so does each type of event that is listened to (some 300 bytes in the runtime). So
- * "open" is removed when it has come, and what "error" says is heard with "close", which follows it.
+ * A native socket, which is its own listener: a function for each event would take memory of every connection, and so
+ * does each listened type of event (some 300 bytes in the runtime). So "open" is removed after it has come, and
+ * "close", which follows "error", covers errors.
  */
 class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   readonly #socket: WebSocket;
@@ -106,7 +104,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     this.#waiting_max = waiting_max;
   }
 
-  /** Takes note that the peer had gone before its upgrade was answered. */
+  /** The peer had disconnected before its upgrade was answered. */
   lost(): void {
     this.#events?.closed(BROKEN);
     this.#events = undefined;
@@ -130,7 +128,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     try {
       this.#socket.close(code, reason);
     } catch {
-      // Closing a socket whose peer has just gone throws, but gone is what was asked for.
+      // Closing a socket whose peer has just disconnected throws, but that was wanted.
     }
   }
 
@@ -202,7 +200,7 @@ function codeOf({ code, wasClean }: CloseEvent): number {
 /** One message, as the runtime hands it over. */
 type Inbound = string | ArrayBuffer;
 
-/** The socket whose messages these are. */
+/** The socket of these messages. */
 interface InboundOwner {
   /** Handles one message. Must not throw. */
   deliver(message: Inbound): void;
@@ -226,10 +224,7 @@ class InboundTurns {
   #bytes = 0;
   /** True while something waits for a later turn. */
   #waits = false;
-  /**
-   * True when the connection goes on in a later turn; it must do so only once, or it has two shares of
-   * it.
-   */
+  /** True while the connection waits for a later turn; it must wait only once, or it gets two shares. */
   #awaits_turn = false;
   #onEmpty: (() => void) | undefined;
   readonly #resume = () => this.#goOn();
@@ -244,7 +239,7 @@ class InboundTurns {
     return this.#waiting.length - this.#next;
   }
 
-  /** The bytes of what is queued, with its bookkeeping. */
+  /** The bytes of the queue, with its bookkeeping. */
   get held_bytes(): number {
     return this.#held_bytes;
   }
@@ -279,7 +274,7 @@ class InboundTurns {
     this.#onEmpty = then;
   }
 
-  /** Goes on in a later turn. */
+  /** Continues in a later turn. */
   #giveWay(): void {
     this.#waits = true;
     if (this.#awaits_turn) return;

@@ -1,4 +1,4 @@
-/** When the runtime pings a native socket, beside the heartbeat of this protocol. */
+/** When the runtime pings a native socket, beside this protocol's heartbeat. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { SWEEP_MS } from "../connection/sweep.ts";

@@ -1,4 +1,4 @@
-/** Opens the implementation of client sockets that a configuration asks for. */
+/** Opens the configured implementation of client sockets. */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Config } from "../../shared/config/schema.ts";

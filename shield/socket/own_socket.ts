@@ -1,6 +1,6 @@
 /**
- * One WebSocket of our own. Many frames come by one read and leave by one write; reading pauses where
- * a client is to wait, and takes turns. Frames are `frame_reader.ts` and `frame_head.ts`.
+ * One WebSocket of our own. Many frames arrive by one read and leave by one write; reading pauses if a client is to
+ * wait, and takes turns. `frame_reader.ts` and `frame_head.ts` have frames.
  */
 import { type ByteSink, closeQuietly, type LiveStream } from "../../shared/http1/byte_stream.ts";
 import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
@@ -61,7 +61,7 @@ export class OwnSocket
   #stream: LiveStream | undefined;
   /** Frames that no write has taken yet. */
   #run: WireRun | undefined;
-  /** What is being written: its first piece is with the stream. */
+  /** Bytes being written: the stream has the first piece. */
   #writing: Uint8Array<ArrayBuffer> | undefined;
   #awaits_turn = false;
   /** The last write was taken at once: so will the next one be. */
@@ -70,7 +70,7 @@ export class OwnSocket
   #closing = false;
   /** The peer's close frame has come, or the peer broke the protocol. */
   #peer_done = false;
-  /** Something has come since the last look at whether the peer still sends. */
+  /** Something has arrived since the last check whether the peer still sends. */
   #hears = false;
   /** Both sides have said that they close: nothing more comes. */
   #orderly = false;
@@ -82,7 +82,7 @@ export class OwnSocket
   #share_began_ms = 0;
   #resting_until_ms = 0;
   #turn_frames_max = TURN_FRAMES;
-  /** Tells that the connection is over; undefined before it runs, and once it is. */
+  /** Reports the end of the connection; undefined before it runs, and after that. */
   #onOver: (() => void) | undefined;
   #wake: (() => void) | undefined;
   #pinged = false;
@@ -145,7 +145,7 @@ export class OwnSocket
     this.#events?.closed(BROKEN);
   }
 
-  /** The life of the socket, from its handshake to its end. Never rejects. */
+  /** Serves the socket, from its handshake to its end. Never rejects. */
   run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
     const over = new Promise<void>((resolve) => this.#onOver = resolve);
     this.#stream = stream;
@@ -175,7 +175,7 @@ export class OwnSocket
     this.#goOnLater(bytes.slice(at, end), is_late).catch(() => this.#destroy());
   }
 
-  /** Waits, goes on with what was not read yet, and then lets more come. */
+  /** Waits, continues with the unread rest, and then reads on. */
   async #goOnLater(rest: Uint8Array<ArrayBuffer>, is_late: boolean): Promise<void> {
     this.#shared.waiting_bytes += rest.length;
     if (is_late) await this.#giveWay();
@@ -191,7 +191,7 @@ export class OwnSocket
     this.#stream?.resume();
   }
 
-  /** Whether the peer has yet to answer our close frame: what it sends before that is read slowly. */
+  /** Whether the peer has yet to answer our close frame: earlier bytes are read slowly. */
   #lingers(): boolean {
     return this.#closing && !this.#peer_done;
   }
@@ -219,7 +219,7 @@ export class OwnSocket
     const wait_ms = this.#resting_until_ms - performance.now();
     this.#resting_until_ms = 0;
     await this.#pause(wait_ms);
-    // The connection may end within the turn in which it began, whose share is used up.
+    // The connection may end in its first turn, with an exhausted share.
     await this.#giveWay();
   }
 
@@ -235,7 +235,7 @@ export class OwnSocket
 
   message(opcode: number, received: Uint8Array<ArrayBuffer>, compressed: boolean): void {
     this.#frames_of_turn++;
-    // After our own close frame, nobody receives messages any longer.
+    // After our own close frame, nobody receives messages.
     if (this.#closing) return;
     const body = compressed ? this.#inflate(received) : received;
     if (body === undefined) return;
@@ -318,7 +318,7 @@ export class OwnSocket
     if (this.#writing === undefined) this.#flush();
   }
 
-  /** Writes what is queued, and then what has come to wait meanwhile. */
+  /** Writes the queue, and then what was queued meanwhile. */
   #flush(): void {
     const { turn } = this.#shared;
     for (let stream; (stream = this.#stream) !== undefined;) {
@@ -355,13 +355,13 @@ export class OwnSocket
   }
 
   /**
-   * Ends the connection when the peer has sent nothing for `FAILED_MS`, or after `most_ms`. What is unread at the end
-   * makes it a reset, which takes our close frame from a peer that is still sending (RFC 6455, 7.1.1).
+   * Ends the connection when the peer has sent nothing for `FAILED_MS`, or after `most_ms`. Unread bytes at the end
+   * make it a reset, which takes our close frame from a peer that is still sending (RFC 6455, 7.1.1).
    */
   #endWhenStill(most_ms: number, is_second = false): void {
     this.#hears = false;
     clearTimeout(this.#timer);
-    // In two looks: after a stall of this thread the first may come before what has arrived meanwhile is read.
+    // In two checks: after a stall of this thread the first may come before arrived bytes are read.
     const wait_ms = Math.min(FAILED_MS / 2, most_ms);
     this.#timer = setTimeout(() => {
       const goes_on = most_ms > wait_ms && (this.#hears || !is_second);
@@ -378,7 +378,7 @@ export class OwnSocket
     this.ended();
   }
 
-  /** Tells the end once, when this socket has its turn. */
+  /** Reports the end once, in this socket's turn. */
   ended(): void {
     const onOver = this.#onOver;
     this.#onOver = undefined;
@@ -401,7 +401,7 @@ export class OwnSocket
 const PING_HEARTBEATS = 1.5;
 /** After how many heartbeats without any bytes a peer counts as gone, as on native sockets. */
 const LOST_HEARTBEATS = 3;
-/** The longest time between two looks at the sockets, in ms. */
+/** The longest time between two checks of the sockets, in ms. */
 const BEAT_MS = 1_000;
 
 /** One socket with a heartbeat. */
@@ -410,7 +410,7 @@ interface Beating {
   readonly heard_ms: number;
   /** Sends a ping; called once until something comes. */
   sendPing(): void;
-  /** Gives the peer up, as nothing came for three heartbeats. */
+  /** Gives the peer up: nothing came for three heartbeats. */
   giveUp(): void;
 }
 
@@ -426,8 +426,7 @@ class Heartbeat {
       const now_ms = performance.now();
       const held_up = now_ms - looked_ms > 2 * every_ms;
       looked_ms = now_ms;
-      // What came while this process got no CPU has not been read yet, and no socket is judged before
-      // that.
+      // Bytes that arrived while this process had no CPU are unread, and no socket is judged before that.
       if (held_up) return;
       for (const socket of this.#sockets) {
         const silent_ms = now_ms - socket.heard_ms;

@@ -1,4 +1,4 @@
-/** What only our own sockets do: one write for many frames of a turn, small turns for who floods. */
+/** Properties of our own sockets only: one write for many frames of a turn, small turns for flooding peers. */
 import assert from "node:assert/strict";
 import { writeAll } from "../../shared/http1/byte_stream.ts";
 import { BINARY, rawFrame, RawPeer } from "./testing/conformance_peer.ts";
@@ -73,7 +73,7 @@ Deno.test({
     const { promise: flooded, resolve: onFlooded } = Promise.withResolvers<void>();
     let heard = 0;
     await using served = await serve((socket) => {
-      // Longer than a busy machine takes for the rest of this read: a rest that is over by then was none.
+      // Longer than a busy machine takes for the rest of this read.
       if (heard++ === 0) socket.rest(200);
       counts[heard > 1 + FLOOD ? 1 : 0]?.count();
       if (heard === 1 + FLOOD) onFlooded();

@@ -1,13 +1,13 @@
 /**
- * The body of an answer as a connection that is written to: for listeners whose connections cannot be
- * taken over, which are those of the runtime.
+ * The body of an answer as a writable connection: for listeners whose connections cannot be taken over, which are the
+ * runtime's.
  */
 import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
 
-/** What the runtime takes before it has handed it on, in bytes. */
+/** Bytes that the runtime accepts before it has sent them. */
 const HELD_BYTES = 65_536;
 
-/** One answer. It is only written: nothing comes of it but its end. */
+/** One answer. It is write-only: only its end comes back. */
 export class BodyStream implements LiveStream {
   readonly body: ReadableStream<Uint8Array<ArrayBuffer>>;
   #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
@@ -38,7 +38,7 @@ export class BodyStream implements LiveStream {
     this.#sink?.written();
   }
 
-  /** The peer has gone, which the runtime says no sooner than something is sent. */
+  /** The peer has disconnected, which the runtime detects only when something is sent. */
   lost(): void {
     const controller = this.#controller;
     this.#onGone();

@@ -1,4 +1,4 @@
-/** What server-sent events bring to a Shield. */
+/** The server-sent-events capability of a Shield. */
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Capability, ClientSide } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";

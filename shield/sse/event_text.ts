@@ -1,30 +1,29 @@
 /**
- * Text frames as server-sent events: which name an event has, its lines, where its room and offset
- * are in the frame. Pure; the format is the HTML standard's (9.2), the frames are `proto/text`. What
- * is sent to whom is `sse_socket.ts`.
+ * Text frames as server-sent events: the name of an event, its lines, and the positions of room and offset in the
+ * frame. Pure; the format is the HTML standard's (9.2), `proto/text` has the frames. `sse_socket.ts` sends them.
  */
 
-/** How the frame of a message begins. */
+/** The start of a message's frame. */
 export const MESSAGE_START = '{"op":"msg","room":"';
 /** As much of a frame's end as an offset and a signature take, in UTF-16 units. */
 const TAIL_UNITS = 160;
-/** The offset of a durable room's message: nothing but a signature is behind it. */
+/** The offset of a durable room's message: only a signature follows it. */
 const OFFSET_AT_END = /,"offset":(\d+)(?:,"signature":"[^"]*")?\}$/;
-/** What a line of an event must not have in it. JSON has these only between its tokens. */
+/** Characters that a line of an event must not have. JSON has these only between its tokens. */
 const LINE_ENDS = /\r\n|\r|\n/g;
 const encoder = new TextEncoder();
 
-/** What a frame of a message is, for a reader of events. */
+/** What a reader of events needs from a message's frame. */
 export interface MessageFacts {
   /** "" for a signal that is about no room. */
   readonly room_id: string;
   /** 0: the room is not durable, or the message is a signal. */
   readonly offset: number;
-  /** The event's name; "message" is what an event without a name is. */
+  /** The event's name; "message" for an event without a name. */
   readonly name: "message" | "signal" | "gap";
 }
 
-/** Reads what an event must know of a message's text frame, without parsing all of it. */
+/** Reads those facts from a message's text frame, without parsing all of it. */
 export function factsOf(frame: string): MessageFacts {
   const room_end = frame.indexOf('"', MESSAGE_START.length);
   const room_id = frame.slice(MESSAGE_START.length, room_end);
@@ -47,7 +46,7 @@ export function eventBytes(name: string, json: string): Uint8Array<ArrayBuffer> 
   return encoder.encode(eventText(name, json));
 }
 
-/** The bytes of an event's id, which stand before it; `id` is a text of `positions.ts`. */
+/** The bytes of an event's id, which precede it; `id` is a text of `positions.ts`. */
 export function idBytes(id: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(`id: ${id}\n`);
 }
@@ -56,8 +55,8 @@ export function idBytes(id: string): Uint8Array<ArrayBuffer> {
 export const HEARTBEAT: Uint8Array<ArrayBuffer> = encoder.encode(":\n\n");
 
 /**
- * How long a reader waits before it comes back, in ms: a line of the event that follows. On its own it would be
- * an event without data, which not every reader passes over.
+ * The reconnect delay of a reader, in ms: a line of the event that follows. On its own it would be an event without
+ * data, which not every reader ignores.
  */
 export function retryBytes(retry_ms: number): Uint8Array<ArrayBuffer> {
   return encoder.encode(`retry: ${Math.round(retry_ms)}\n`);

@@ -1,4 +1,4 @@
-/** What an event says of a text frame: names, offsets, lines; frames are made by the real encoder. */
+/** Events of text frames: names, offsets, lines; the real encoder makes the frames. */
 import assert from "node:assert/strict";
 import { encodeTextMessage } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";

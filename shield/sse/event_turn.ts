@@ -1,6 +1,6 @@
 /**
- * What all readers of events share: a message's bytes are made once for all who get it, and readers that
- * get the same in a turn get the same write. No connections here: one is `sse_socket.ts`.
+ * What all readers of events share: a message's bytes are made once for all, and readers that get the same in a turn
+ * share the write. `sse_socket.ts` has one connection.
  */
 import { Turns } from "../../shared/turns/turns.ts";
 import { WireTurn } from "../socket/wire_turn.ts";
@@ -25,7 +25,7 @@ class MessageEventBytes {
     this.body = eventBytes(this.facts.name, frame);
   }
 
-  /** The event with the id of a reader of this one room, who is in this epoch. */
+  /** The event with the id of a reader of only this room, in this epoch. */
   withId(epoch: string): Uint8Array<ArrayBuffer> {
     if (this.#with_id !== undefined && this.#epoch === epoch) return this.#with_id;
     const id = idBytes(positionText({ epoch, offset: this.facts.offset }));
@@ -54,7 +54,7 @@ export class EventReaders {
     return this.#event = new MessageEventBytes(frame);
   }
 
-  /** The run with more bytes behind it; without a run, one that begins with them. */
+  /** The run with more bytes; without a run, a new one. */
   extend(run: WireRun | undefined, bytes: Uint8Array<ArrayBuffer>): WireRun {
     return this.#turn.extend(run, bytes);
   }

@@ -1,7 +1,6 @@
 /**
- * The stream of one reader of events: what it is to get waits here until the peer reads, as gzip where
- * that was asked for, to the end of its connection. What is said is the owner's: `sse_socket.ts` and
- * `session_socket.ts`.
+ * The stream of one reader of events: a queue in front of its connection, as gzip if requested. `sse_socket.ts` and
+ * `session_socket.ts` fill it.
  */
 import { closeQuietly } from "../../shared/http1/byte_stream.ts";
 import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
@@ -13,27 +12,27 @@ import type { GzipStream } from "../http/gzip.ts";
 
 /** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
 const PIECE_BYTES = 65_536;
-/** What a reader may send behind its request, in bytes: it has nothing to say there. */
+/** Bytes that a reader may send after its request: it has nothing to send there. */
 const HEARD_BYTES_MAX = 65_536;
 
 /** The owner of a stream. Must not throw. */
 export interface EventWriterOwner {
   /** The peer has taken a piece. */
   wrote(): void;
-  /** The stream is at its end, once; `begun` says whether it had a peer. */
+  /** The stream has ended, once; `begun`: whether it had a peer. */
   gone(begun: boolean): void;
   /** The last call, some turns after `gone`. */
   over(): void;
 }
 
-/** One stream. It says nothing to its peer before it `run`s; what it is to say waits. */
+/** One stream. Everything is queued until it `run`s. */
 export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
   readonly #readers: EventReaders;
   readonly #gzip: GzipStream | undefined;
   readonly #owner: EventWriterOwner;
   #stream: LiveStream | undefined;
   #run: WireRun | undefined;
-  /** What is being written: its first piece is with the stream. */
+  /** Bytes being written: the stream has the first piece. */
   #writing: Uint8Array<ArrayBuffer> | undefined;
   #awaits_turn = false;
   #is_over = false;
@@ -42,7 +41,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
   #heard_bytes = 0;
   #onOver: (() => void) | undefined;
 
-  /** `gzip` compresses what the reader gets; undefined: it gets it as it is. */
+  /** `gzip` compresses what the reader gets; undefined: no compression. */
   constructor(readers: EventReaders, gzip: GzipStream | undefined, owner: EventWriterOwner) {
     this.#readers = readers;
     this.#gzip = gzip;
@@ -60,12 +59,12 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     return this.#stream !== undefined;
   }
 
-  /** Whether no write is under way. */
+  /** Whether no write is running. */
   get is_idle(): boolean {
     return this.#writing === undefined;
   }
 
-  /** Sends bytes, which must not change any longer. */
+  /** Queues bytes, which must not change any longer. */
   push(bytes: Uint8Array<ArrayBuffer>): void {
     this.#pushRaw(this.#gzip === undefined ? bytes : this.#gzip.pack(bytes));
   }
@@ -77,7 +76,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     this.#readers.add(this);
   }
 
-  /** The end, when the peer has read what is queued, or does not read it. */
+  /** Ends it when the peer has read the queue, or does not read. */
   end(): void {
     if (this.#is_ending || this.#is_over) return;
     this.#is_ending = true;
@@ -87,7 +86,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     if (!this.#awaits_turn && this.#writing === undefined) this.#flush();
   }
 
-  /** The life of the reader, from the head of its answer to its end. Never rejects. */
+  /** Serves the reader, from the head of its answer to its end. Never rejects. */
   run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
     const over = new Promise<void>((resolve) => this.#onOver = resolve);
     if (this.#is_over) {
@@ -116,7 +115,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     if (this.#writing === undefined) this.#flush();
   }
 
-  /** Writes what is queued, and then what has come to wait meanwhile. */
+  /** Writes the queue, and then what was queued meanwhile. */
   #flush(): void {
     for (let stream; (stream = this.#stream) !== undefined;) {
       if (this.#writing === undefined) {
@@ -141,7 +140,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     this.#flush();
   }
 
-  /** Lets the peer read to the end before the connection is over. */
+  /** Lets the peer read to the end before the connection is closed. */
   #finish(): void {
     this.#stream?.closeWrite().then(() => this.destroy(), () => this.destroy());
   }
@@ -150,7 +149,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     this.destroy();
   }
 
-  /** The end at once; the owner is notified, and told again when that has its turn. */
+  /** Ends it at once; the owner is notified, and again when the stream reports it. */
   destroy(): void {
     if (this.#is_over) return;
     this.#is_over = true;

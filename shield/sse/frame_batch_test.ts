@@ -1,4 +1,4 @@
-/** Batches of frames: what is one, and what is refused. */
+/** Batches of frames: valid ones, and refused ones. */
 import assert from "node:assert/strict";
 import { readBatch } from "./session_socket.ts";
 

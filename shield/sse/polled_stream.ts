@@ -1,12 +1,12 @@
 /**
- * A stream of events as the answers of long-polls, one after another: for clients behind a proxy that hands no
- * answer on before its end. Who asks for them is `shield/sse/http/sessions.ts`.
+ * A stream of events as the answers of consecutive long-polls: for clients behind a proxy that passes no answer on
+ * before its end. `shield/sse/http/sessions.ts` has the requests.
  */
 import { Buffer } from "node:buffer";
 import { ArqonError } from "@arqon/proto";
 import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
 
-/** What waits for an answer before its writer has to wait, in bytes. */
+/** Bytes that are queued before the writer has to wait. */
 const WAITING_BYTES = 65_536;
 
 /** One stream. It is only written: a client that has gone is noticed by the poll that does not come. */
@@ -18,7 +18,7 @@ export class PolledStream implements LiveStream {
   #polls = 0;
   #waiting: Uint8Array<ArrayBuffer>[] = [];
   #waiting_bytes = 0;
-  /** The number of the answer that is asked for next, and the one before it. */
+  /** The number of the next answer, and the one before it. */
   #next = 0;
   #answer: Promise<Uint8Array<ArrayBuffer>> | undefined;
   #come = Promise.withResolvers<void>();
@@ -42,9 +42,9 @@ export class PolledStream implements LiveStream {
   }
 
   /**
-   * The answer with that number, from 0: what has come since the one before it, at the latest after so many ms. The last
-   * one may be asked for again, as a proxy or a client may repeat a request. `gone`: the client of this request left.
-   * Rejects with `invalid-field` (400).
+   * The answer with that number, from 0: what has come since the one before it, at the latest after so many ms. The
+   * last one may be requested again, as a proxy or a client may repeat a request. `gone`: this request's client has
+   * disconnected. Rejects with `invalid-field` (400).
    */
   take(
     number: number,
@@ -85,7 +85,7 @@ export class PolledStream implements LiveStream {
     this.#missing = setTimeout(() => this.#sink?.ended(), this.#patience_ms);
   }
 
-  /** Resolves once the last answer has been asked for. */
+  /** Resolves once the last answer was requested. */
   closeWrite(): Promise<void> {
     this.#is_closing = true;
     if (this.#waiting_bytes === 0) this.#emptied.resolve();

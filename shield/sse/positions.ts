@@ -1,6 +1,6 @@
 /**
- * Where a reader of events stands: what an event's `id` says, `Last-Event-ID` gives back, and
- * `?after_offset=&epoch=` says of one room, `?from=start` of all. Pure. What a position means is `durable/`.
+ * The position of a reader of events: in an event's `id`, in `Last-Event-ID`, in `?after_offset=&epoch=` for one room,
+ * and `?from=start` for all. Pure. `durable/` interprets positions.
  */
 import { ArqonError } from "@arqon/proto";
 import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
@@ -11,9 +11,9 @@ export interface RoomPosition {
   readonly offset: number;
 }
 
-/** Stands for a room without a position: it is not durable, or nothing has come of it yet. */
+/** For a room without a position: it is not durable, or has sent nothing yet. */
 const NOWHERE = "-";
-/** `*:0`: a reader from the start that has not heard of the room yet. */
+/** `*:0`: a reader from the start that has received nothing of the room yet. */
 const PART = /^([A-Za-z0-9_~=-]{0,64}|\*):(\d{1,16})$/;
 const OFFSET = /^\d{1,16}$/;
 

@@ -1,4 +1,4 @@
-/** Ids of events and positions of the query: what is a position, and what is refused. */
+/** Ids of events and positions of the query: valid ones, and refused ones. */
 import assert from "node:assert/strict";
 import { parseEventId, positionText, queriedPosition } from "./positions.ts";
 

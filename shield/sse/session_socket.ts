@@ -1,7 +1,7 @@
 /**
- * A client without WebSocket as a client's socket: its frames are those of `arqon.v1`, which go out as
- * events and come in as batches, each of which is a request of its own. All that holds for a connection
- * over WebSocket holds for it. Where batches come from is `shield/sse/http/sessions.ts`.
+ * A client without WebSocket as a client's socket: its frames are those of `arqon.v1`, sent as events and received in
+ * batches, each of which is a request. Everything that applies to a connection over WebSocket applies to it.
+ * `shield/sse/http/sessions.ts` receives batches.
  */
 import { Buffer } from "node:buffer";
 import { ArqonError, Opcode } from "@arqon/proto";
@@ -12,18 +12,18 @@ import type { EventReaders } from "./event_turn.ts";
 import { EventWriter, type EventWriterOwner } from "./event_writer.ts";
 import type { GzipStream } from "../http/gzip.ts";
 
-/** So many PINGs without a batch after them, and the client has gone. */
+/** After so many PINGs without a batch, the client counts as disconnected. */
 const PINGS_UNHEARD = 3;
 const NORMAL = 1000;
 
-/** What a connection sends, as sessions of one kind write it. */
+/** The encoding of a connection's frames, for sessions of one kind. */
 export interface SessionWire {
   /** A frame; undefined: it is none of this form. */
   readonly written: (
     frame: string | Uint8Array<ArrayBuffer>,
   ) => Uint8Array<ArrayBuffer> | undefined;
   readonly isPing: (frame: string | Uint8Array<ArrayBuffer>) => boolean;
-  /** What is said last. */
+  /** The last event. */
   readonly closed: (code: number, reason: string) => Uint8Array<ArrayBuffer>;
 }
 
@@ -51,18 +51,18 @@ export class FrameEvents implements SessionWire {
   }
 }
 
-/** What a session needs of its process. */
+/** The dependencies and settings of `SessionSocket`. */
 export interface SessionSocketOptions {
   readonly readers: EventReaders;
   readonly wire: SessionWire;
   readonly gzip: GzipStream | undefined;
   /** The heartbeat of the process, in ms. */
   readonly heartbeat_ms: number;
-  /** Called once, when no batch can be taken any longer. */
+  /** Called once, when no batch can be accepted any longer. */
   readonly onGone: () => void;
 }
 
-/** One session. Its peer is whoever its `writer` runs for. */
+/** One session. Its peer is the one that its `writer` serves. */
 export class SessionSocket implements ClientSocket, EventWriterOwner {
   readonly unfinished_bytes = 0;
   readonly writer: EventWriter;
@@ -182,7 +182,7 @@ interface FrameBatch {
   readonly number: number;
   /** Parts of the body. */
   readonly frames: readonly Uint8Array<ArrayBuffer>[];
-  /** The client ends the connection behind these frames. */
+  /** The client ends the connection after these frames. */
   readonly closes: boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
- * A reader of server-sent events as a client's socket: a connection in the text form, whose frames go
- * out as events and which sends nothing but the SUBs of its request and an answer to each PING. All that
- * holds for a connection over WebSocket holds for it. The answer's head is `shield/sse/http/events.ts`.
+ * A reader of server-sent events as a client's socket: a connection in the text form, whose frames are sent as events
+ * and which sends only the SUBs of its request and an answer to each PING. Everything that applies to a connection over
+ * WebSocket applies to it. `shield/sse/http/events.ts` has the answer's head.
  */
 import { ArqonError } from "@arqon/proto";
 import { BROKEN } from "../socket/client_socket.ts";
@@ -16,21 +16,21 @@ import type { Entered, EventSubscriptions } from "./subscriptions.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
 
-/** What a reader needs of its process. */
+/** The dependencies and settings of `SseSocket`. */
 export interface SseSocketOptions {
   readonly readers: EventReaders;
   readonly subscriptions: EventSubscriptions;
-  /** How long a reader waits before it comes back, in ms, unless its caller says otherwise. */
+  /** The default reconnect delay of a reader, in ms. */
   readonly retry_ms: number;
   /** From 0 up to 1. */
   readonly random: () => number;
-  /** Compresses what the reader gets; undefined: it gets it as it is. */
+  /** Compresses what the reader gets; undefined: no compression. */
   readonly gzip: GzipStream | undefined;
-  /** Whether the connection subscribes to no room any longer: it was put out of all of them. */
+  /** Whether the connection has no subscription any longer: it was kicked from all rooms. */
   readonly isOut: () => boolean;
 }
 
-/** One reader. Its peer is whoever its `writer` runs for. */
+/** One reader. Its peer is the one that its `writer` serves. */
 export class SseSocket implements ClientSocket, EventWriterOwner {
   readonly unfinished_bytes = 0;
   readonly is_sent_away = true;
@@ -60,7 +60,7 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
     this.#events = events;
   }
 
-  /** Opens the connection and subscribes. Rejects with the first refusal; then the connection is over. */
+  /** Opens the connection and subscribes. Rejects with the first refusal; then the connection has ended. */
   async begin(): Promise<void> {
     this.#push(retryBytes(this.#options.retry_ms));
     this.#events?.opened();
@@ -99,7 +99,7 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
     if (name !== "message") this.#onSignal(frame, room_id);
   }
 
-  /** Does what a client of a socket would do on a signal. */
+  /** Reacts to a signal like a client of a socket. */
   #onSignal(frame: string, room_id: string): void {
     if (frame.includes('"reason":"epoch-changed"')) {
       const again = this.#options.subscriptions.again(room_id);
@@ -111,7 +111,7 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
     });
   }
 
-  /** Ends on its own, and tells the connection as if the peer had gone. */
+  /** Ends on its own, and tells the connection that the peer has disconnected. */
   #leave(code: number, reason: string): void {
     this.#code ??= code;
     this.close(code, reason);

@@ -1,6 +1,6 @@
 /**
- * What one reader of events has asked for: its rooms in their order, whether each SUB was answered, and
- * where it is in each. Pure but for the callbacks; bytes are `sse_socket.ts`.
+ * The rooms of one reader of events: in order, whether each SUB was answered, and the position in each. Pure but for
+ * the callbacks; `sse_socket.ts` has the bytes.
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
@@ -17,21 +17,21 @@ export interface AskedRoom {
   readonly filter: string;
 }
 
-/** What a refusal says in a text frame. */
+/** A refusal in a text frame. */
 interface Refused {
   readonly reason?: string;
   readonly message?: string;
   readonly retry_after_ms?: number;
 }
 
-/** The ACK of a SUB, as a text frame has it. */
+/** The ACK of a SUB in a text frame. */
 interface SubAck extends Refused {
   readonly id: number;
   readonly code: number;
   readonly result?: Answered;
 }
 
-/** What the ACK of a SUB says of a durable room. */
+/** The position in the ACK of a durable room's SUB. */
 interface Answered {
   readonly recovered?: boolean;
   readonly reason?: string;
@@ -52,7 +52,7 @@ interface Place {
   readonly room_id: string;
   readonly filter: string;
   position: RoomPosition | undefined;
-  /** The epoch of what comes; undefined: none, or not known. */
+  /** The epoch of new messages; undefined: none, or unknown. */
   epoch: string | undefined;
 }
 
@@ -88,12 +88,12 @@ export class EventSubscriptions {
     }
   }
 
-  /** The SUB that asks where a room is, whose log has another epoch; undefined for a foreign room. */
+  /** A SUB for the new position of a room whose log has another epoch; undefined for an unknown room. */
   again(room_id: string): string | undefined {
     const at = this.#places.findIndex((place) => place.room_id === room_id);
     const place = this.#places[at];
     if (place?.epoch === undefined) return undefined;
-    // What comes until the answer has an offset of an epoch that is not known yet.
+    // Messages until the answer have offsets of an unknown epoch.
     place.epoch = undefined;
     return JSON.stringify({ op: "sub", room: room_id, id: at + 1, filter: place.filter });
   }
@@ -106,7 +106,7 @@ export class EventSubscriptions {
     if (this.#open > 0) this.#open--;
     const { recovered, offset = 0, epoch } = result;
     place.epoch = epoch;
-    // A reader that gets what it missed stays where it was until it has it.
+    // A reader that gets missed messages keeps its position until it has them.
     const is_behind = recovered === true;
     if (epoch !== undefined && !(is_behind && place.position?.epoch !== ANY_EPOCH)) {
       place.position = { epoch, offset: is_behind ? 0 : offset };
@@ -114,7 +114,7 @@ export class EventSubscriptions {
     return { room: place.room_id, ...result };
   }
 
-  /** Takes note that a message has gone out; its room's epoch, if it has an id. */
+  /** A message was sent; returns its room's epoch, if it has an id. */
   sent(room_id: string, offset: number): string | undefined {
     const place = offset === 0 ? undefined : this.#by_room.get(room_id);
     if (place?.epoch === undefined) return undefined;
@@ -128,7 +128,7 @@ export class EventSubscriptions {
   }
 }
 
-/** The refusal in an ACK or ERR, as whoever refused has thrown it. */
+/** The refusal in an ACK or ERR, as an error. */
 export function refusalIn(frame: string): ArqonError {
   const { reason: name = "", message = "", retry_after_ms = 0 } = JSON.parse(frame) as Refused;
   const reason = name in ERRORS ? name as Reason : "internal";

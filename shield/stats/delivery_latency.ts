@@ -1,7 +1,7 @@
 /**
- * How long messages take from the Shield that stamped them to the hand-over to subscribers here, once
- * for each fan-out. The two ends are clocks of two Shields: their difference is included, and a time
- * below 0 counts as 0. It is measured on the message path, so only the one field is decoded.
+ * The time of messages from the stamp of a Shield to the send to subscribers here, once for each fan-out. The two ends
+ * are clocks of two Shields: their difference is included, and a time below 0 counts as 0. Measured on the message
+ * path, so only the one field is decoded.
  */
 import { PlainHistogram } from "../../shared/metrics/metrics_plain.ts";
 

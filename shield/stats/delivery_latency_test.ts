@@ -1,4 +1,4 @@
-/** The stamp of an envelope, read without decoding it, and what becomes of it in the histogram. */
+/** The stamp of an envelope, read without decoding it, and its bucket in the histogram. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { scanEnvelope, stampRouted, writeEnvelope } from "@arqon/proto";

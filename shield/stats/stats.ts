@@ -1,6 +1,6 @@
 /**
- * The Shield's counters. The message path adds to plain numbers; prom-client reads them only when
- * somebody scrapes, so a label lookup never costs a message anything.
+ * The Shield's counters. The message path adds to plain numbers; prom-client reads them only at a scrape, so no message
+ * pays for a label lookup.
  */
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -20,7 +20,7 @@ import { createDeliveryLatency } from "./delivery_latency.ts";
  */
 export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
 
-/** The outcome of messages to receivers that asked for deltas, and what is kept for them. */
+/** The outcome of messages for receivers with deltas, and the data kept for them. */
 export interface DeltaCounts {
   /** Messages, one for each receiver, by what their data was: `diff` or `whole`. */
   readonly forms: Record<"diff" | "whole", number>;
@@ -37,7 +37,7 @@ export interface ShieldStats {
   active_connections: number;
   subscriptions: number;
   rooms: number;
-  /** Subscriptions to patterns of rooms, and the rooms that are heard by them. */
+  /** Subscriptions to patterns of rooms, and the rooms received by them. */
   patterns: number;
   pattern_rooms: number;
   /** Messages that came for a tenant's patterns, of rooms that none of them matches. */
@@ -68,7 +68,7 @@ export interface ShieldStats {
   bans: number;
   /** Connections that others put out of a room or the process, by cause: `kick`, `ban`, `signal`, … */
   readonly kicks: Record<string, number>;
-  /** Control signals that no Shield acted on, by what is wrong with them. */
+  /** Control signals that no Shield executed, by fault. */
   readonly dropped_signals: Record<string, number>;
   /** Bans that could not be read, or could not be kept, by which of the two. */
   readonly ban_problems: Record<string, number>;
@@ -76,7 +76,7 @@ export interface ShieldStats {
   readonly slow_reader: Record<SlowReaderAction, number>;
   /** Messages that a filter kept from a subscriber, one for each of them. */
   filtered: number;
-  /** What filters said of messages, once for all who have the same one. */
+  /** Verdicts of filters, once for all subscribers with the same one. */
   readonly filter_verdicts: Record<"match" | "no_match" | "error" | "cost", number>;
   /** Messages to receivers of deltas. */
   readonly deltas: DeltaCounts;

@@ -1,4 +1,4 @@
-/** The Shield's totals as Prometheus reads them: the contract's names with the values of the moment. */
+/** The Shield's totals for Prometheus: the documented names with the current values. */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
 import { CLOSES } from "@arqon/proto";

@@ -1,11 +1,10 @@
 /**
- * Which tenants have series of their own on /metrics: a fixed number of those with the most messages;
- * all others share `tenant="_other"`. The numbers themselves are `tenant_stats.ts`.
+ * Which tenants have series of their own on /metrics: a fixed number of those with the most messages; all others share
+ * `tenant="_other"`. `tenant_stats.ts` has the numbers.
  *
- * A tenant keeps its place until another has half as many messages again, so that two that are close do
- * not take turns. A tenant that gets a place starts at 0 there, since what it did before is in
- * `_other`. The series of a tenant that loses its place ends, and what the tenant does from then on is
- * in `_other`. So no counter ever falls, and every message is counted in one series.
+ * A tenant keeps its series until another has half as many messages again, so that two similar ones do not alternate. A
+ * new series starts at 0, since earlier counts are in `_other`. When a tenant loses its series, the series ends, and
+ * later counts are in `_other`. So no counter ever falls, and every message is counted in one series.
  */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
@@ -202,7 +201,7 @@ export function registerTenantSeries(
     labelNames,
     registers,
     collect() {
-      // This is the first family of the table on the page; the others show what it has read.
+      // This is the first family of the table on the page; the others use its reading.
       samples = series.read();
       this.reset();
       for (const [tenant, { connections }] of samples) this.set({ tenant }, connections);

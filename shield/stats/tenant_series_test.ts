@@ -96,7 +96,7 @@ Deno.test("no series ever falls while it is there, and each message is in one", 
         const ended = [...before].filter(([id]) => !after.has(id))
           .reduce((all, [, sample]) => all + sample[key], 0);
         const shown = [...after.values()].reduce((all, sample) => all + sample[key], 0);
-        // What the ended ones had shown is not shown again, nor is it in _other.
+        // Values of ended series are not shown again, nor are they in _other.
         assert.ok(shown <= total - ended, key);
         assert.ok(sum >= 0);
       }

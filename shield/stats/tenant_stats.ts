@@ -1,6 +1,6 @@
 /**
- * What each tenant has done at this Shield since it started: plain numbers that the message path adds
- * to, for operators. Limits of tenants are `rates.ts` and `limits.ts`.
+ * Each tenant's counts at this Shield since it started: plain numbers that the message path adds to, for operators.
+ * `rates.ts` and `limits.ts` limit tenants.
  */
 
 /** Running totals of one tenant; `connections` is how many are open. */

@@ -1,9 +1,9 @@
-/** How answers about streams look: their headers, and what proxies may keep of them. */
+/** Answers about streams: their headers, and what proxies may cache. */
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { StreamRecord } from "./record.ts";
 import { HEADER } from "./refusal.ts";
 
-/** Headers of every answer: a page that may read it may see what it says, and nobody guesses types. */
+/** Headers of every answer: a page that may read it may read its headers, and no type is guessed. */
 export const COMMON: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
   "cross-origin-resource-policy": "cross-origin",
@@ -24,17 +24,17 @@ export const COMMON: Readonly<Record<string, string>> = {
   ].join(", "),
 };
 
-/** Nobody keeps it. */
+/** Never cached. */
 export const NO_STORE = "no-store";
 
-/** Nobody uses it without asking whether it still is right, and allowed. */
+/** Cached, but never used without revalidation. */
 const ASK_AGAIN = "private, no-cache";
-/** What the protocol recommends, behind `public` or `private`. */
+/** The protocol's recommendation, after `public` or `private`. */
 const A_MINUTE = "max-age=60, stale-while-revalidate=300";
 
 /**
- * What caches may do with a page of a room of that class. One without messages is asked for again: it
- * is how a reader learns that there is something new, or that the stream is closed.
+ * What caches may do with a page of a room of that class. An empty page is always revalidated: it is how a reader finds
+ * new messages, or that the stream is closed.
  */
 export function cacheHeaders(
   { http_cache }: Pick<RoomClass, "http_cache">,
@@ -43,7 +43,7 @@ export function cacheHeaders(
   const kept = http_cache === "none" || !has_messages ? undefined : `${http_cache}, ${A_MINUTE}`;
   return {
     "cache-control": kept ?? ASK_AGAIN,
-    // What any proxy may give to anybody does not depend on who asks.
+    // An answer in a shared cache does not depend on the reader.
     ...(kept !== undefined && http_cache === "public" ? {} : { vary: "authorization" }),
   };
 }
@@ -58,12 +58,12 @@ export function answer(
   return new Response(content, { status, headers: { ...COMMON, ...headers } });
 }
 
-/** `Stream-Closed`, where it is to be. */
+/** `Stream-Closed`, if set. */
 export function closedHeader(closed: boolean): Record<string, string> {
   return closed ? { [HEADER.closed]: "true" } : {};
 }
 
-/** What HEAD says of when a stream ends. */
+/** The expiry headers of HEAD. */
 export function expiryHeaders({ ttl_seconds, expires_at }: StreamRecord): Record<string, string> {
   return {
     ...(ttl_seconds === undefined ? {} : { [HEADER.ttl]: String(ttl_seconds) }),
@@ -71,7 +71,7 @@ export function expiryHeaders({ ttl_seconds, expires_at }: StreamRecord): Record
   };
 }
 
-/** The entity tag of what a stream shows between two offsets. */
+/** The entity tag of a stream's range between two offsets. */
 export function etagOf(
   { id }: Pick<StreamRecord, "id">,
   from: string,

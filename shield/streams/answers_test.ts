@@ -1,4 +1,4 @@
-/** What caches may keep of a stream is what the room's class says, and never an empty page. */
+/** Caching of streams follows the room's class; an empty page is never cached. */
 import assert from "node:assert/strict";
 import { cacheHeaders, etagOf, isNamed } from "./answers.ts";
 

@@ -1,11 +1,10 @@
 /**
- * POST: appends to a stream, and closes it. What is asked in headers is `request.ts`, how messages are
- * stored `send.ts`.
+ * POST: appends to a stream, and closes it. `request.ts` parses headers, `send.ts` stores messages.
  *
- * A producer's append is noted in the record before its messages are stored, under ids that make a
- * repetition harmless: whoever finds it incomplete completes it, and an older epoch comes too late at
- * the record. A plain append is stored and then compared with the record: when the stream was closed
- * meanwhile, the answer says so, and nobody is shown the message.
+ * A producer's append is noted in the record before its messages are stored, under ids that make a repetition harmless:
+ * any process that finds it incomplete completes it, and an older epoch is fenced by the record. A plain append is
+ * stored and then compared with the record: if the stream was closed meanwhile, the answer says so, and no reader sees
+ * the message.
  */
 import type { Caller } from "../message/caller.ts";
 import { messageIdOf, storedOf } from "./append_memory.ts";
@@ -21,7 +20,7 @@ import type { AppendRequest } from "./request.ts";
 import { admitAll, send } from "./send.ts";
 import type { Admitted } from "./send.ts";
 
-/** What an append has led to. */
+/** The result of an append. */
 export interface AppendOutcome {
   /** The offset after which the next message comes. */
   readonly offset: number;
@@ -128,7 +127,7 @@ function closedRefusal(token: string): StreamRefusal {
   return new StreamRefusal("stream-closed", "", headers);
 }
 
-/** What is said to a producer at once: a refusal, or that it was done before. Undefined: it is new. */
+/** The immediate answer to a producer: a refusal, or that it was done before. Undefined: it is new. */
 async function judge(
   context: StreamContext,
   appending: Appending,
@@ -160,7 +159,7 @@ async function judge(
       if (state === undefined || asked.epoch > state.epoch) return undefined;
       const before: ProducerTuple = { ...asked, seq: asked.seq - 1 };
       if (await isComplete(context, key, record, before, state)) return undefined;
-      // The one before was cut off, and only its producer has what was in it.
+      // The previous one was interrupted, and only its producer has its content.
       throw gapRefusal(before.seq, asked.seq);
     }
     default:
@@ -188,7 +187,7 @@ async function isComplete(
   return true;
 }
 
-/** Stores what is missing of an append that comes again. */
+/** Stores the missing messages of a repeated append. */
 async function complete(
   context: StreamContext,
   appending: Appending,
@@ -207,7 +206,7 @@ async function complete(
   context.appends.add(record.id, producer!);
 }
 
-/** Notes in the record what must not be done twice; undefined when another process was faster. */
+/** Notes in the record what must not be done twice; undefined if another process was faster. */
 async function note(
   { records, logTime, logs }: StreamContext,
   { key, request: { producer, seq } }: Appending,
@@ -219,7 +218,7 @@ async function note(
   const touched_ms = record.ttl_seconds === undefined ? record.touched_ms : now_ms;
   if (producer === undefined && seq === undefined) {
     if (touched_ms === record.touched_ms) return found;
-    // Who was faster has touched it as well, or is found when the messages are stored.
+    // The faster process has touched it as well, or is found when the messages are stored.
     return await records.put(key, { ...record, touched_ms }, revision) ?? found;
   }
   let { producers } = record;
@@ -235,7 +234,7 @@ async function note(
   return await records.put(key, noted, revision);
 }
 
-/** Asks everything that may refuse the messages. */
+/** Runs every check that may refuse the messages. */
 async function admitFor(
   context: StreamContext,
   { key: { room_id }, caller, request: { producer } }: Appending,
@@ -262,7 +261,7 @@ async function store(
   return offset;
 }
 
-/** Closes the stream; resolves with where it ends. Rejects with 404 when it has gone meanwhile. */
+/** Closes the stream; resolves with its end. Rejects with 404 if it was deleted meanwhile. */
 export async function closeStream(
   context: StreamContext,
   key: StreamKey,

@@ -1,6 +1,6 @@
 /**
- * Which appends of producers this process has seen complete. A record says only that one has begun:
- * what this memory does not know is looked up in the log.
+ * Which producers' appends this process has seen complete. A record only says that one has started: unknown ones are
+ * looked up in the log.
  */
 import { createHash } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
@@ -34,9 +34,9 @@ export function messageIdOf(stream_id: string, tuple: ProducerTuple, index: numb
 }
 
 /**
- * Which messages of a producer's append the log has, by their index; undefined: all of them, as far as can be known. What
- * is missing may have been removed since: stored again it would be there twice, or in spite of its erasure. Only while
- * the log itself knows repetitions it stores none again. Rejects as the log does.
+ * Which messages of a producer's append the log has, by their index; undefined: all, as far as is known. A missing
+ * message may have been removed since: stored again it would be a duplicate, or undo its erasure. Only while the log
+ * itself detects repetitions it stores none again. Rejects as the log does.
  */
 export async function storedOf(
   log: DurableLog,

@@ -1,4 +1,4 @@
-/** Appends of several Shields to one stream: cut off, repeated, too late, and beside a closing. */
+/** Appends of several Shields to one stream: interrupted, repeated, late, and concurrent with closing. */
 import assert from "node:assert/strict";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";

@@ -1,4 +1,4 @@
-/** What streams bring to a Shield. */
+/** The streams capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { startStreams } from "./start.ts";
 import { STREAM_REQUEST_HEADERS, STREAM_ROUTES } from "./stream_paths.ts";

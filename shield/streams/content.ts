@@ -1,6 +1,6 @@
 /**
- * What the bytes of a stream mean by its content type: how a body becomes messages, and messages a
- * body or an event of an event stream. Pure.
+ * The bytes of a stream by its content type: how a body becomes messages, and messages a body or an event of an event
+ * stream. Pure.
  */
 import { concat } from "../../shared/containers/concat.ts";
 import { isJson as isJsonText, JSON_DEPTH_MAX, jsonItems, nestsTooDeep } from "@arqon/proto";
@@ -46,8 +46,8 @@ export interface BodyLimits {
 }
 
 /**
- * The messages of a body: of JSON each item of an array, exactly as it was written, or the one value;
- * of all else the bytes as they are. Throws 400 for what is no JSON, 413 for too many.
+ * The messages of a body: for JSON each item of an array, exactly as written, or the one value; otherwise the unchanged
+ * bytes. Throws 400 for invalid JSON, 413 for too many.
  */
 export function messagesOf(
   body: Uint8Array,
@@ -75,7 +75,7 @@ function jsonText(body: Uint8Array): string {
   throw invalid(`the body is nested more than ${JSON_DEPTH_MAX} levels deep`);
 }
 
-/** What a room holds beside JSON, as a JSON stream shows it: its bytes in base64, or null for none. */
+/** A room's message that is not JSON, in a JSON stream: its bytes in base64, or null for none. */
 function asJson(data: Uint8Array): string {
   if (data.length === 0) return "null";
   try {
@@ -100,14 +100,14 @@ export async function bodyOf(
   return encoder.encode(`[${items.join(",")}]`);
 }
 
-/** The first `size_bytes` of these messages, whose bytes are put together. */
+/** The first `size_bytes` of these joined messages. */
 export function prefixOf(messages: readonly Uint8Array[], size_bytes: number): Uint8Array {
   return concat(messages).subarray(0, size_bytes);
 }
 
 /**
- * One event of an event stream. Line ends of any kind in its data become those of the format. Not the
- * writer of `sse/event_text.ts`: the protocol's conformance package reads `data:` without a space.
+ * One event of an event stream. Line ends in its data become those of the format. Not the writer of
+ * `sse/event_text.ts`: the protocol's conformance package reads `data:` without a space.
  */
 export function eventText(event: string, data: string): string {
   // A reader takes one space away, if there is one.

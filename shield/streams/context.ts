@@ -1,4 +1,4 @@
-/** What the parts of streams need of the process. Types only. */
+/** The context of the parts of streams. Types only. */
 import type { IngressContext } from "../rates/ingress.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -42,15 +42,15 @@ export interface StreamContext extends IngressContext, Pick<Env, "now"> {
   /** Counts an event stream until it is disposed of. Throws when the user has too many. */
   readonly enterLive: (identity: Identity) => Disposable;
   readonly isDraining: () => boolean;
-  /** Takes note of what users read; absent: nobody does. */
+  /** Records what users read; absent: not recorded. */
   readonly noteRead?: NoteRead | undefined;
-  /** Counts what they read, and may refuse; absent: nobody does. */
+  /** Counts what they read, and may refuse; absent: not counted. */
   readonly reads?: ReadMeter | undefined;
   /** Ms that only grow: how long something lasts. */
   readonly monotonic_ms: () => number;
   /**
-   * The time by the clock of the tenant's log, Unix ms: all Shields have the same one, and it does not jump
-   * with a wall clock. What is removed after a time goes by it. Rejects as `logs.of`.
+   * The time of the tenant's log, Unix ms: the same for all Shields, and it does not jump with a wall clock. Expiry
+   * uses it. Rejects as `logs.of`.
    */
   readonly logTime: (tenant_id: string) => Promise<number>;
   /** In [0, 1). */

@@ -1,6 +1,6 @@
 /**
- * PUT: makes a stream of a room, as a fork of another one if that is asked for. Creating it again with
- * the same configuration changes nothing.
+ * PUT: makes a room a stream, as a fork of another one if requested. Repeating it with the same configuration changes
+ * nothing.
  */
 import type { Caller } from "../message/caller.ts";
 import { closeStream } from "./append.ts";
@@ -18,7 +18,7 @@ import { admitAll, send } from "./send.ts";
 import type { Admitted } from "./send.ts";
 import { traceId } from "../../shared/ids.ts";
 
-/** One PUT on its way. */
+/** One running PUT. */
 export interface Creating {
   readonly key: StreamKey;
   readonly caller: Caller;
@@ -26,13 +26,13 @@ export interface Creating {
   readonly body: Uint8Array;
 }
 
-/** A stream that is there now. */
+/** An existing stream. */
 export interface Created {
   readonly record: StreamRecord;
   readonly is_new: boolean;
 }
 
-/** What a fork begins with. */
+/** The start of a fork. */
 interface ForkStart {
   readonly fork: NonNullable<StreamRecord["fork"]>;
   /** The part of a message that `Stream-Fork-Sub-Offset` cuts. */
@@ -51,7 +51,7 @@ export async function create(context: StreamContext, creating: Creating): Promis
   });
 }
 
-/** Whether a stream is the one that is asked for. */
+/** Whether a stream is the requested one. */
 function matches(record: StreamRecord, request: CreateRequest): boolean {
   const { fork } = request;
   const type = request.content_type ?? (fork === undefined ? DEFAULT_TYPE : record.content_type);
@@ -85,7 +85,7 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
     content_type,
     created_ms: now_ms,
     ...(messages.length > 0 ? { creating: true } : {}),
-    // What the room has kept is the beginning of its stream, but not of a fork.
+    // The stored messages of the room are the beginning of its stream, but not of a fork.
     begin: start === undefined && head.last !== undefined ? 0 : head.log_offset,
     touched_ms: now_ms,
     ...forkExpiry(request, source?.record ?? {}),
@@ -103,7 +103,7 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
   return { record: await begin(context, creating, written, admitted), is_new: true };
 }
 
-/** Stores the first messages of a stream that nobody sees yet, then lets it be seen. */
+/** Stores the first messages of a stream that is still hidden, then shows it. */
 async function begin(
   context: StreamContext,
   { key, request }: Creating,
@@ -193,7 +193,7 @@ async function offsetAfter(
   }
 }
 
-/** The first `size_bytes` bytes after an offset. Throws 400 when there are fewer, or too many are asked for. */
+/** The first `size_bytes` bytes after an offset. Throws 400 if there are fewer, or the request exceeds the limit. */
 async function bytesAfter(
   context: StreamContext,
   source: StreamKey,

@@ -1,6 +1,6 @@
 /**
- * The cursors of live reads: a number that changes with time, so that a cache in between never gives
- * one reader the same answer for good. Pure.
+ * The cursors of live reads: a number that changes with time, so that a cache in between never returns the same answer
+ * to a reader for good. Pure.
  */
 const INTERVAL_MS = 20_000;
 /** 2024-10-09, from which intervals are counted. */

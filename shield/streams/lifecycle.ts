@@ -1,6 +1,6 @@
 /**
- * When a stream is there, and when it ends: expiry, closing, deletion with what forks still need.
- * Records are `records.ts`; what is read and appended is elsewhere.
+ * The existence and the end of a stream: expiry, closing, deletion with what forks still need. `records.ts` has
+ * records; reading and appending are elsewhere.
  */
 import type { StreamContext } from "./context.ts";
 import { isExpired } from "./record.ts";
@@ -11,7 +11,7 @@ import { ownTail } from "./read.ts";
 
 /** A creation or removal that takes longer, in ms, was cut off. */
 const UNDER_WAY_MS = 30_000;
-/** A read moves the end of a stream's life when it is this part of it later than the last one. */
+/** A read extends a stream's life if this part of it has passed since the last one. */
 const TOUCH_PART = 100;
 
 type Ends = Pick<StreamContext, "records" | "logs" | "logTime">;
@@ -33,7 +33,7 @@ export async function lookUp(context: Ends, key: StreamKey): Promise<Found | und
     const { record } = found;
     const now_ms = await logTime(key.tenant_id);
     if (record.gone) {
-      // Whoever removes it is given the time that it takes: nothing else may come into the room before.
+      // The caller waits for the removal: nothing else may come into the room before.
       const is_left = record.forks.length === 0 && now_ms - record.touched_ms > UNDER_WAY_MS;
       if (!is_left) return found;
     } else if (record.creating) {
@@ -48,8 +48,8 @@ export async function lookUp(context: Ends, key: StreamKey): Promise<Found | und
 }
 
 /**
- * Says where a closed stream ends: behind everything that was stored when it was marked. Whoever finds
- * one without an end may do this.
+ * Records where a closed stream ends: after everything stored when it was marked. Any process that finds one without an
+ * end may do this.
  */
 export async function finishClosing(
   { records, logs }: Pick<Ends, "records" | "logs">,
@@ -60,7 +60,7 @@ export async function finishClosing(
   return await records.put(key, { ...record, closed: { ...record.closed, end } }, revision);
 }
 
-/** Notes that the stream was read or written, where that keeps it. */
+/** Records that the stream was read or written, if that extends its life. */
 export async function touch(
   { records, logTime }: Pick<Ends, "records" | "logTime">,
   key: StreamKey,
@@ -70,13 +70,13 @@ export async function touch(
   if (ttl_seconds === undefined) return;
   const now_ms = await logTime(key.tenant_id);
   if (now_ms - touched_ms < ttl_seconds * 1_000 / TOUCH_PART) return;
-  // Who was faster has touched it as well.
+  // The faster process has touched it as well.
   await records.put(key, { ...record, touched_ms: now_ms }, revision);
 }
 
 /**
- * Removes a stream: what only it shows goes, and what forks of it show stays for them. Nothing happens
- * when the record has changed since; the caller looks again.
+ * Removes a stream: what only it shows is deleted, and what its forks show stays for them. Nothing happens if the
+ * record has changed since; the caller checks again.
  */
 export async function removeStream(context: Ends, key: StreamKey, found: Found): Promise<void> {
   const { records, logTime } = context;
@@ -86,12 +86,12 @@ export async function removeStream(context: Ends, key: StreamKey, found: Found):
   const marked = { ...found.record, forks, gone: true, touched_ms };
   const left = await records.put(key, marked, found.revision);
   if (left === undefined || forks.length > 0) return;
-  // First the messages: a stream that is created anew in this room must not show them.
+  // First the messages: a stream created anew in this room must not show them.
   await (await context.logs.of(key.tenant_id)).trim(key.room_id, 0);
   if (await records.delete(key, left.revision)) await leaveSource(context, key, left.record);
 }
 
-/** The forks that are still there: one whose creation or deletion was cut off may be listed in vain. */
+/** The existing forks: one whose creation or deletion was interrupted may be listed in vain. */
 async function livingForks(
   { records, logTime }: Ends,
   { tenant_id, room_id }: StreamKey,
@@ -109,7 +109,7 @@ async function livingForks(
   return living;
 }
 
-/** Tells the source of a fork that it is gone; a deleted source goes with its last fork. */
+/** Tells the source of a fork that the fork is gone; a deleted source is removed with its last fork. */
 export async function leaveSource(
   context: Ends,
   key: StreamKey,

@@ -1,7 +1,6 @@
 /**
- * The offset tokens of streams: an offset of the tenant's log with the life of the log that gave it,
- * in digits that sort as text does. One place in the log has one token, whichever room shows it, so a
- * fork and its source share theirs. Pure. What lies at an offset is not known here.
+ * The offset tokens of streams: an offset of the tenant's log with the log's incarnation, in digits that sort as text.
+ * One position in the log has one token, whichever room shows it, so a fork and its source share theirs. Pure.
  */
 import { fnvText, mixBits } from "../../shared/fnv.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
@@ -9,13 +8,13 @@ import type { Lives } from "../../shared/spine/contract/lives.ts";
 
 const DIGITS = 16;
 const TOKEN = /^(\d{16})_(\d{16})$/;
-/** The part of a token that names no life: with offset 0, the beginning of any log. */
+/** The part of a token without an incarnation: with offset 0, the beginning of any log. */
 const NO_LIFE = "0".repeat(DIGITS);
 /** Bits of the second hash that fit below 2^53 beside the 32 of the first. */
 const LOW_BITS = 21;
 const SECOND_SEED = 0x5bd1e995;
 
-/** The number of a life, 1 to 2^53 - 1. */
+/** The number of an incarnation, 1 to 2^53 - 1. */
 function lifeNumber(name: string): string {
   const high = mixBits(fnvText(name));
   const low = mixBits(fnvText(name, SECOND_SEED)) >>> (32 - LOW_BITS);
@@ -33,7 +32,7 @@ export function isToken(text: string): boolean {
   return TOKEN.test(text);
 }
 
-/** The offset of a token; undefined when it is of a log, or of a part of one, that is gone. */
+/** The offset of a token; undefined if its log, or that part of it, is gone. */
 export function offsetOf(lives: Lives, token: string): number | undefined {
   const [, digits = "", life = ""] = TOKEN.exec(token) ?? [];
   const offset = Number(digits);

@@ -1,6 +1,6 @@
 /**
- * How many streams a tenant has, and those whose time is over: whoever makes a stream has them counted,
- * and removed, once a minute and tenant. What nobody asks for takes no time.
+ * The number of a tenant's streams, and expired ones: creating a stream counts them, and removes expired ones, once a
+ * minute and tenant. Idle tenants cost nothing.
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { StreamContext } from "./context.ts";
@@ -9,9 +9,9 @@ import { StreamRefusal } from "./refusal.ts";
 
 /** How long a count is good, in ms. */
 const COUNT_MS = 60_000;
-/** Streams that are looked at after one count. */
+/** Streams checked after one count. */
 const LOOKED_AT_MAX = 1_000;
-/** Tenants whose count is remembered. */
+/** Tenants with a cached count. */
 const TENANTS_MAX = 10_000;
 
 interface Counted {
@@ -26,7 +26,7 @@ type Counts = Pick<StreamContext, "records" | "logs" | "monotonic_ms" | "logTime
 export class Population {
   readonly #max: number;
   readonly #tenants = new BoundedMap<string, Counted>(TENANTS_MAX);
-  /** Where the last look at a tenant's streams has ended. */
+  /** Where the last check of a tenant's streams has ended. */
   readonly #places = new BoundedMap<string, number>(TENANTS_MAX);
 
   /** `max`: how many streams a tenant may have. */
@@ -47,13 +47,12 @@ export class Population {
 
   async #count(context: Counts, tenant_id: string): Promise<Counted> {
     const rooms = await context.records.roomsOf(tenant_id);
-    // Others who come meanwhile go by this count: there is one look at a time.
+    // Concurrent callers use this count: one check runs at a time.
     const counted: Counted = { counted_ms: context.monotonic_ms(), count: rooms.length };
     this.#tenants.renew(tenant_id, counted);
     const is_full = rooms.length >= this.#max;
     const looking = this.#look(context, tenant_id, rooms, counted);
-    // Only a tenant that is full has to wait for room. What goes wrong here is met again by whoever
-    // asks for that stream.
+    // Only a full tenant has to wait for room. Any failure here recurs for the reader of that stream.
     if (is_full) await looking;
     return counted;
   }

@@ -1,4 +1,4 @@
-/** How many streams a tenant may have, and that those whose time is over make room. */
+/** The limit of a tenant's streams, and that expired ones make room. */
 import assert from "node:assert/strict";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { StreamRefusal } from "./refusal.ts";

@@ -1,6 +1,6 @@
 /**
- * What a stream shows from an offset on: the messages of its room, and before them those that a fork
- * has of its source. Who may read is `routes.ts`; how an answer looks is `read_routes.ts`.
+ * The content of a stream from an offset on: the messages of its room, and before them a fork's part of its source.
+ * `routes.ts` authorizes readers; `read_routes.ts` builds answers.
  */
 import { readEnvelope } from "@arqon/proto";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
@@ -22,7 +22,7 @@ export const CHAIN_MAX = 64;
 
 type Reads = Pick<StreamContext, "records" | "logs" | "classes" | "trims" | "durable_stats">;
 
-/** What one room gives to a stream: its messages above `from`, up to `to`. */
+/** One room's part of a stream: its messages above `from`, up to `to`. */
 interface Segment {
   readonly room_id: string;
   readonly from: number;
@@ -34,15 +34,15 @@ export interface StreamPage {
   /** The data of each message. */
   readonly messages: readonly Uint8Array[];
   readonly offsets: readonly number[];
-  /** The rooms that they are of, a fork's source before the fork, and the offsets of what was read there. */
+  /** Their rooms, a fork's source before the fork, and the offsets read there. */
   readonly parts: readonly { readonly room_id: string; readonly offsets: readonly number[] }[];
-  /** Where to go on. */
+  /** Where to continue. */
   readonly next: number;
   /** Whether nothing follows as of now. */
   readonly up_to_date: boolean;
 }
 
-/** The offset of the last message that is the stream's own; what it has of others when there is none. */
+/** The offset of the stream's own last message, or of its inherited part. */
 export async function ownTail(
   log: Pick<DurableLog, "head">,
   room_id: string,
@@ -82,8 +82,8 @@ async function segmentsOf(
 }
 
 /**
- * The next messages after an offset; undefined: from the first that is kept. `messages_max` bounds
- * them further. Throws 410 when some of what follows the offset is kept no longer.
+ * The next messages after an offset; undefined: from the first stored one. `messages_max` limits them further. Throws
+ * 410 if some of what follows the offset is no longer stored.
  */
 export async function readStream(
   context: Reads,
@@ -93,7 +93,7 @@ export async function readStream(
   messages_max: number = PAGE_MESSAGES,
 ): Promise<StreamPage> {
   const segments = await segmentsOf(context, key, record);
-  // A place before the stream was made is of one that was deleted, and so is what came after it.
+  // A position before the stream was created belongs to a deleted one, and so do the messages after it.
   if (after !== undefined && after < segments[0]!.from) throw new StreamRefusal("stream-trimmed");
   for (let tail = after ?? 0;;) {
     const page = await readSegments(context, key, segments, after, messages_max);
@@ -157,8 +157,8 @@ async function readSegment(
   const at = Math.max(from, after ?? 0);
   const before = to === Infinity ? 0 : to + 1;
   const page = await readHistory(room, { after: at, before, limit, reverse: false });
-  // The place before its first message is the beginning of a stream, whatever is kept of it.
-  // Without any message the room does not show whether some came behind the place.
+  // The position before its first message is the beginning of a stream, whatever is still stored. Without any message
+  // it is unknown whether some followed the position.
   const may_lack = page.offset > at || page.offset === 0;
   if (after !== undefined && at > from && may_lack) {
     onRead();
@@ -175,7 +175,7 @@ async function readSegment(
   return { entries, more: page.more };
 }
 
-/** What a message says; undefined for one that says nothing, such as a signal. */
+/** The content of a message; undefined without content, such as a signal. */
 function dataOf(payload: Uint8Array): Uint8Array | undefined {
   try {
     return readEnvelope(legible(payload)).event?.data;

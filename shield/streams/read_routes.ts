@@ -1,6 +1,6 @@
 /**
- * GET and HEAD of a stream: what there is, at once or as soon as there is something (long-poll), or as an
- * event stream.
+ * GET and HEAD of a stream: its present content, at once or as soon as there is some (long-poll), or as an event
+ * stream.
  */
 import type { Caller } from "../message/caller.ts";
 import { requireGrant } from "../auth/authorize.ts";
@@ -28,7 +28,7 @@ import { HEADER, StreamRefusal } from "./refusal.ts";
 import type { ReadRequest } from "./request.ts";
 import type { Wake } from "./wakes.ts";
 
-/** Asks everything that may refuse a reader: grant, bans, policies. */
+/** Runs every check that may refuse a reader: grant, bans, policies. */
 export async function admitReader(
   { overseer, bans }: Pick<StreamContext, "overseer" | "bans">,
   caller: Caller,
@@ -38,7 +38,7 @@ export async function admitReader(
   requireGrant(identity, "subscribe", room_id);
   bans.requireRoom(identity, room_id);
   await overseer.onSubscribe(caller, judgedRoomOf(room_id));
-  // A ban may have come while policies looked at it.
+  // A ban may have come while policies judged it.
   bans.requireRoom(identity, room_id);
 }
 
@@ -71,7 +71,7 @@ export async function read(context: StreamContext, reading: Reading): Promise<Re
   return await pageAnswer(context, reading, found.record, page);
 }
 
-/** The offset to read after; undefined: from the beginning. Throws 410 for one of a log that is gone. */
+/** The offset to read after; undefined: from the beginning. Throws 410 for one of a deleted log. */
 async function placeOf(
   context: StreamContext,
   key: StreamKey,
@@ -88,7 +88,7 @@ async function placeOf(
   return place === 0 ? undefined : place;
 }
 
-/** The answer to `offset=now`: where the stream stands. */
+/** The answer to `offset=now`: the current position. */
 async function nothing(
   context: StreamContext,
   key: StreamKey,
@@ -177,7 +177,7 @@ interface Live {
   /** Monotonic ms. */
   readonly until_ms: number;
   after: number | undefined;
-  /** Whether the reader learned where it stands. */
+  /** Whether the reader knows its position. */
   told: boolean;
   /** Aborted when it has ended. */
   readonly ending: AbortController;
@@ -199,7 +199,7 @@ async function liveResponse(
     entered[Symbol.dispose]();
     throw error;
   }
-  // Proxies fold readers onto one connection when all begin anew now and then.
+  // Proxies join readers on one connection if all of them restart regularly.
   const until_ms = context.monotonic_ms() + context.sse_ms;
   const ending = new AbortController();
   const live: Live = { reading, first, wake, until_ms, after, told: false, ending };
@@ -211,7 +211,7 @@ async function liveResponse(
   };
   // The runtime's own listener reports a reader that has gone no sooner than something is written.
   reading.gone().addEventListener("abort", end, { once: true });
-  // What refuses the reader is the answer as long as none has begun.
+  // A refusal is the answer as long as none has begun.
   let begun: Awaited<ReturnType<typeof nextEvents>>;
   try {
     begun = await nextEvents(context, live);
@@ -222,7 +222,7 @@ async function liveResponse(
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      // The answer has begun, so it ends; asked again, the reader is notified. Failed reads are counted.
+      // The answer has begun, so it ends; the next request gets the error. Failed reads are counted.
       const text = begun ?? await nextEvents(context, live).catch(() => undefined);
       begun = undefined;
       if (ending.signal.aborted) return;
@@ -244,14 +244,14 @@ async function liveResponse(
   });
 }
 
-/** The next events; undefined: the time is over, or there is nothing that may be read any longer. */
+/** The next events; undefined: the time has passed, or nothing may be read any longer. */
 async function nextEvents(
   context: StreamContext,
   live: Live,
 ): Promise<{ events: string; is_last: boolean } | undefined> {
   const { reading, first, wake, until_ms, ending } = live;
   const { key, caller: { identity } } = reading;
-  // A token names a time of day, what else ends it is a time that passes.
+  // A token expires at a wall-clock time, the rest after a duration.
   const left_ms = Math.max(0, identity.expires_ms - context.now());
   const monotonic_ms = context.monotonic_ms();
   const beat_ms = Math.min(until_ms, monotonic_ms + left_ms, monotonic_ms + context.long_poll_ms);

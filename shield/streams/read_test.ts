@@ -1,4 +1,4 @@
-/** Reading a stream to its end: what comes in the middle of a read is not passed over. */
+/** Reading a stream to its end: messages that arrive during a read are not skipped. */
 import assert from "node:assert/strict";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { testSpine } from "../testing/spine.ts";
@@ -24,7 +24,7 @@ Deno.test("reading: a message that comes between the read and its answer is not 
   for (let at = 1; at <= 4; at++) {
     const before = await readStream(context, key, record, undefined);
     let heads = 0;
-    // A page asks for the head once, and then the end of the stream is asked for.
+    // A page reads the head once, and then the end of the stream.
     const late = new Proxy<DurableLog>(log, {
       get(target, name) {
         if (name !== "head") {

@@ -1,4 +1,4 @@
-/** Who reads a stream, for all ways of reading: may it go on, what does it pay, what is noted of it. */
+/** The reader of a stream, for all ways of reading: authorization, charges, and records. */
 import type { Caller } from "../message/caller.ts";
 import type { StreamContext } from "./context.ts";
 import { readStream } from "./read.ts";
@@ -18,7 +18,7 @@ export interface Reading {
   readonly gone: () => AbortSignal;
 }
 
-/** Whether messages of the room are a stream: whoever reads one reads all of it, which a filter does not allow. */
+/** Whether the room's messages are a stream: a stream is read whole, which a filter does not allow. */
 export function isStream(
   { classes }: Pick<StreamContext, "classes">,
   { tenant_id, room_id }: StreamKey,
@@ -27,7 +27,7 @@ export function isStream(
   return durable && filter === undefined;
 }
 
-/** Throws when who reads for long may read no longer. */
+/** Throws if a long reader may no longer read. */
 export function requireReader(
   context: Pick<StreamContext, "bans" | "requireNotRevoked" | "classes">,
   { key, caller: { identity } }: Pick<Reading, "key" | "caller">,
@@ -47,7 +47,7 @@ export function mayRead(...asked: Parameters<typeof requireReader>): boolean {
   }
 }
 
-/** Reads a page for a reader, who pays for it. Rejects as `readStream`, and as a budget refuses. */
+/** Reads a page, charged to the reader. Rejects as `readStream`, and as a budget refuses. */
 export function readPage(
   context: StreamContext,
   { key, caller: { identity } }: Pick<Reading, "key" | "caller">,
@@ -58,7 +58,7 @@ export function readPage(
   return readStream(context, key, record, after);
 }
 
-/** Takes note of what a reader is about to be given. */
+/** Records the messages that a reader is about to get. */
 export function noteRead(
   { noteRead, reads, classes }: Pick<StreamContext, "noteRead" | "reads" | "classes">,
   { key: { tenant_id, room_id }, caller }: Pick<Reading, "key" | "caller">,

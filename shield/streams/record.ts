@@ -1,13 +1,13 @@
 /**
- * What is stored of a stream beside its messages: its configuration, whether it is closed, how far its
- * producers have come, and who forks it. Pure; where records lie is `records.ts`.
+ * The stored record of a stream beside its messages: its configuration, whether it is closed, its producers' progress,
+ * and its forks. Pure; `records.ts` stores it.
  */
 import { z } from "zod";
 import { readStored } from "../../shared/records/stored.ts";
 
 /** The most producers of one stream that are remembered. */
 const PRODUCERS_MAX = 256;
-/** A producer that was idle for so long, in ms, is forgotten when there is no room for another. */
+/** A producer that was idle for so long, in ms, is dropped if there is no room for another. */
 const PRODUCER_IDLE_MS = 7 * 86_400_000;
 /** The most forks of one stream. */
 export const FORKS_MAX = 1_000;
@@ -29,7 +29,7 @@ const Stored = z.object({
   /** Names this stream from its creation to its end; a later one of the same room has another. */
   id: z.string(),
   content_type: z.string(),
-  /** Unix ms; while `creating`, nobody but who creates it sees it. */
+  /** Unix ms; while `creating`, only its creator sees it. */
   created_ms: z.number(),
   creating: z.boolean().optional(),
   /** Its own messages are those of the room above this offset. */
@@ -37,18 +37,18 @@ const Stored = z.object({
   ttl_seconds: Offset.optional(),
   /** As it was sent. */
   expires_at: z.string().optional(),
-  /** Of the last read or write, where there is a `ttl_seconds`: Unix ms by the clock of the log. */
+  /** The last read or write, if there is a `ttl_seconds`: Unix ms by the clock of the log. */
   touched_ms: z.number(),
-  /** Closed: nothing behind `end` belongs to it. Without `end` the closing is under way. */
+  /** Closed: nothing after `end` belongs to it. Without `end` the closing is running. */
   closed: z.object({ end: Offset.optional(), by: Tuple.optional() }).optional(),
   /** The last `Stream-Seq`. */
   seq: z.string().optional(),
-  /** What it shows of another stream: everything up to `offset`. */
+  /** Its part of another stream: everything up to `offset`. */
   fork: z.object({
     room: z.string(),
     id: z.string(),
     offset: Offset,
-    /** What was asked for: `offset` as a token, "" for none. */
+    /** The requested fork point: `offset` as a token, "" for none. */
     asked: z.string(),
     sub: Offset,
   }).optional(),
@@ -71,18 +71,18 @@ export function encodeRecord(record: StreamRecord): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(record));
 }
 
-/** Undefined for what `encodeRecord` has not written. Throws `incompatible-version`. */
+/** Undefined for bytes not written by `encodeRecord`. Throws `incompatible-version`. */
 export const decodeRecord = (value: Uint8Array): StreamRecord | undefined =>
   readStored(value, Stored, "stream");
 
-/** Whether the stream's time is over. `now_ms` is Unix ms by the clock of the log. */
+/** Whether the stream has expired. `now_ms` is Unix ms by the clock of the log. */
 export function isExpired(record: StreamRecord, now_ms: number): boolean {
   const { ttl_seconds, touched_ms, expires_at } = record;
   if (expires_at !== undefined && now_ms >= Date.parse(expires_at)) return true;
   return ttl_seconds !== undefined && now_ms >= touched_ms + ttl_seconds * 1_000;
 }
 
-/** What a fork has of its source when it asks for no end of its own: the source's. */
+/** The expiry of a fork without one of its own: the source's. */
 export function forkExpiry(
   asked: Pick<StreamRecord, "ttl_seconds" | "expires_at">,
   source: Pick<StreamRecord, "ttl_seconds" | "expires_at">,
@@ -96,7 +96,7 @@ function expiryOf({ ttl_seconds, expires_at }: Pick<StreamRecord, "ttl_seconds" 
   return expires_at === undefined ? {} : { expires_at };
 }
 
-/** What becomes of one append of a producer. */
+/** The verdict on one append of a producer. */
 export type Sequenced =
   | { readonly kind: "accepted" }
   /** Everything up to `seq` was taken before. `is_last`: it is the last one that was. */
@@ -105,7 +105,7 @@ export type Sequenced =
   | { readonly kind: "epoch-sequence" }
   | { readonly kind: "gap"; readonly expected: number };
 
-/** Judges an append by what is known of its producer; undefined: nothing. */
+/** Judges an append by the known state of its producer; undefined: none. */
 export function sequence(state: ProducerState | undefined, asked: ProducerTuple): Sequenced {
   const { epoch, seq } = asked;
   if (state === undefined) return seq === 0 ? { kind: "accepted" } : { kind: "gap", expected: 0 };

@@ -1,4 +1,4 @@
-/** Records: producers' sequences, expiry, what is stored. */
+/** Records: producers' sequences, expiry, the stored form. */
 import assert from "node:assert/strict";
 import {
   decodeRecord,

@@ -1,6 +1,6 @@
 /**
- * The records of streams in their key-value bucket, by compare-and-set. What a record says is
- * `record.ts`; when a stream ends is `lifecycle.ts`.
+ * The records of streams in their key-value bucket, by compare-and-set. `record.ts` has their content; `lifecycle.ts`
+ * ends streams.
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";

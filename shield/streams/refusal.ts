@@ -1,7 +1,6 @@
 /**
- * The refusals that the protocol of streams has of its own, each with the status and the headers that
- * it asks for. They are not in `proto/errors.json`: nobody meets them on a socket. All other refusals
- * are `ArqonError`s, as everywhere.
+ * The refusals of the streams protocol itself, each with its status and headers. They are not in `proto/errors.json`:
+ * sockets never get them. All other refusals are `ArqonError`s, as everywhere.
  */
 import { problemResponse } from "../../shared/problem.ts";
 
@@ -69,7 +68,7 @@ export class StreamRefusal extends Error {
   }
 }
 
-/** A request that is not as the protocol wants it: 400. */
+/** A request that violates the protocol: 400. */
 export function invalid(detail: string): StreamRefusal {
   return new StreamRefusal("stream-invalid", detail);
 }

@@ -1,4 +1,4 @@
-/** What the headers and the query of a request for a stream say, checked. Pure. */
+/** The headers and the query of a request for a stream, checked. Pure. */
 import { isId } from "@arqon/proto";
 import { typeOf } from "./content.ts";
 import { isToken } from "./offset.ts";
@@ -11,7 +11,7 @@ const WHOLE = /^(?:0|[1-9]\d*)$/;
 /** A date, a time and a zone of RFC 3339. */
 const TIME = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(?:\.\d{1,20})?(?:Z|[+-]\d\d:\d\d)$/i;
 
-/** What a PUT asks for. */
+/** The content of a PUT. */
 export interface CreateRequest {
   readonly content_type: string | undefined;
   readonly ttl_seconds: number | undefined;
@@ -21,7 +21,7 @@ export interface CreateRequest {
   readonly fork: { room: string; offset: string | undefined; sub: number } | undefined;
 }
 
-/** What a POST asks for, beside its body. */
+/** The content of a POST, beside its body. */
 export interface AppendRequest {
   readonly content_type: string | undefined;
   readonly seq: string | undefined;
@@ -29,14 +29,14 @@ export interface AppendRequest {
   readonly producer: ProducerTuple | undefined;
 }
 
-/** What a GET asks for. `offset`: a token, "-1" or "now". */
+/** The content of a GET. `offset`: a token, "-1" or "now". */
 export interface ReadRequest {
   readonly offset: string;
   readonly live: "long-poll" | "sse" | undefined;
   readonly cursor: string | undefined;
 }
 
-/** Whether the header says that the stream is, or is to be, closed: only `true` does. */
+/** Whether the header closes the stream: only `true` does. */
 function isClosed(headers: Headers): boolean {
   return headers.get(HEADER.closed)?.toLowerCase() === "true";
 }
@@ -54,7 +54,7 @@ function isTime(text: string): boolean {
   return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
 }
 
-/** Reads the headers of a PUT. Throws 400. */
+/** Parses the headers of a PUT. Throws 400. */
 export function readCreate(headers: Headers): CreateRequest {
   const ttl = headers.get(HEADER.ttl);
   const expires_at = headers.get(HEADER.expires) ?? undefined;

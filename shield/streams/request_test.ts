@@ -1,4 +1,4 @@
-/** Requests for streams: what is read of headers and query, what is refused, and cursors. */
+/** Requests for streams: headers and query, refusals, and cursors. */
 import assert from "node:assert/strict";
 import { nextCursor } from "./cursor.ts";
 import { StreamRefusal } from "./refusal.ts";

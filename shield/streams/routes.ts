@@ -1,6 +1,6 @@
 /**
- * `/v1/streams/{room}`: a durable room as a stream of the Durable Streams protocol. Which methods there
- * are, who may use them, and how the protocol's refusals are answered.
+ * `/v1/streams/{room}`: a durable room as a stream of the Durable Streams protocol: its methods, their authorization,
+ * and the protocol's refusals.
  */
 import { requireGrant } from "../auth/authorize.ts";
 import { bump } from "../stats/stats.ts";
@@ -61,7 +61,7 @@ async function answered(
   }
 }
 
-/** A room that keeps nothing is no stream, and none can be made of it. */
+/** A room that is not durable is no stream, and cannot become one. */
 function notDurable(method: string): StreamRefusal {
   if (method === "GET" || method === "HEAD") return new StreamRefusal("stream-not-found");
   return new StreamRefusal("stream-not-durable", "", { allow: "GET, HEAD, OPTIONS" });
@@ -130,7 +130,7 @@ const get: Answer = async (context, { request, client, url, gone }, key) => {
 };
 
 const remove: Answer = async (context, { request, client: { identity } }, key) => {
-  // It takes what others have written: who only publishes may not.
+  // The answer contains others' messages: a token that may only publish is refused.
   requireGrant(identity, "publish", key.room_id);
   requireGrant(identity, "command", key.room_id);
   context.bans.requireRoom(identity, key.room_id);

@@ -1,6 +1,6 @@
 /**
- * The way of a stream's messages into its room: each is an event of the type `append`, judged and
- * stored as any message is. Nothing is stored before all of one request may be.
+ * Stores a stream's messages in its room: each is an event of the type `append`, checked and stored like any message.
+ * Nothing is stored before the whole request is admitted.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -13,10 +13,10 @@ import type { StreamContext } from "./context.ts";
 import { MESSAGES_A_PIECE } from "./read.ts";
 import { StreamRefusal } from "./refusal.ts";
 
-/** The event type of what is appended. */
+/** The event type of appended messages. */
 const APPEND_TYPE = "append";
 
-/** Bytes of an envelope beside its data, at most. */
+/** Most bytes of an envelope beside its data. */
 const ENVELOPE_BYTES = 1_024;
 
 type Sends = Pick<
@@ -24,14 +24,14 @@ type Sends = Pick<
   "path" | "limits" | "rates" | "stats" | "tenants"
 >;
 
-/** Messages that everything has let through; `send` stores them. */
+/** Admitted messages; `send` stores them. */
 export interface Admitted {
   readonly caller: Caller;
   readonly envelopes: readonly ScannedEnvelope[];
   readonly added: readonly (readonly HeaderPair[])[];
 }
 
-/** What the messages of one request have in common. */
+/** What the messages of one request share. */
 export interface Sending {
   readonly caller: Caller;
   readonly room_id: string;
@@ -40,7 +40,7 @@ export interface Sending {
   readonly idOf: (index: number) => string;
 }
 
-/** Asks rates, grants, bans, schemas and policies about all messages; rejects with the first refusal. */
+/** Checks rates, grants, bans, schemas and policies for all messages; rejects with the first refusal. */
 export async function admitAll(
   context: Sends,
   { caller, room_id, content_type, idOf }: Sending,
@@ -71,8 +71,8 @@ export async function admitAll(
 }
 
 /**
- * Stores what was admitted, in order; resolves with the offset of the last one. `leaveOut` has the
- * indices of those that are stored already.
+ * Stores the admitted messages, in order; resolves with the offset of the last one. `leaveOut` has the indices of those
+ * stored already.
  */
 export async function send(
   { path }: Pick<StreamContext, "path">,

@@ -1,4 +1,4 @@
-/** Puts the streams of one process together. Nothing is opened before somebody asks for a stream. */
+/** Assembles the streams of one process. Nothing is opened before the first request. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { DURABLE } from "../durable/capability.ts";
@@ -14,7 +14,7 @@ import { streamRoutes } from "./routes.ts";
 import { StreamTurns } from "./stream_turns.ts";
 import { StreamWakes } from "./wakes.ts";
 
-/** What streams need of the process. */
+/** The dependencies of `startStreams`. */
 export interface StreamsStart extends Pick<Env, "spine" | "now"> {
   readonly config: Pick<Config, "limits" | "streams">;
 }

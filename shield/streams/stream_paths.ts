@@ -1,15 +1,15 @@
 /**
- * The routes of streams as the client API describes them. Who answers them is
- * `routes.ts`; the protocol itself is described at durable-streams.com.
+ * The routes of streams in the client API's description. `routes.ts` answers them; durable-streams.com describes the
+ * protocol.
  */
 import { inQuery } from "../openapi/openapi_parts.ts";
 import type { DescribedRoute } from "../http/route.ts";
 
 const STREAM = "/v1/streams/{room}";
-/** Any bytes: a stream says itself what they are. */
+/** Any bytes: a stream has its own content type. */
 const BYTES = { type: "application/octet-stream", schema: {} } as const;
 
-/** The headers that requests for streams have beside those of every request. */
+/** The headers of requests for streams beside the common ones. */
 export const STREAM_REQUEST_HEADERS: readonly string[] = [
   "stream-closed",
   "stream-expires-at",

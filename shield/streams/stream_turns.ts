@@ -1,11 +1,10 @@
-/** Lets what concerns one stream happen one after another in this process. Other processes are held
- * off by compare-and-set alone. */
+/** Serializes the work on each stream in this process. Compare-and-set protects against other processes. */
 
-/** The turns of all streams; a stream that nobody waits for takes no memory. */
+/** The queues of all streams; an idle stream takes no memory. */
 export class StreamTurns {
   readonly #last = new Map<string, Promise<unknown>>();
 
-  /** Runs `work` when everything that was asked for before under this name is over. */
+  /** Runs `work` after all earlier work under this name has ended. */
   async run<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
     const before = this.#last.get(name) ?? Promise.resolve();
     const mine = before.then(work, work);

@@ -1,6 +1,6 @@
 /**
- * Tells readers that wait for a stream that something may have changed: a message of the room, or its
- * record. It is a hint only; what there is they read from the log.
+ * Wakes readers that wait for a stream when it may have changed: a message of the room, or its record. A hint only;
+ * they read the content from the log.
  */
 import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
@@ -8,20 +8,20 @@ import { roomSubject } from "../../shared/subjects/subject.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Records, StreamKey } from "./records.ts";
 
-/** How often those who wait look whether the process drains, and whether they may wait on, in ms. */
+/** How often waiters check whether the process drains, and whether they may wait on, in ms. */
 const LOOK_MS = 1_000;
 
 interface Watched {
   readonly ready: Promise<void>;
   readonly end: () => void;
   readers: number;
-  /** Counts what happened. */
+  /** Counts events. */
   count: number;
-  /** What ends each wait, and whether it may go on. */
+  /** Ends each wait, and says whether it may continue. */
   readonly waiting: Map<() => void, () => boolean>;
 }
 
-/** What the wakes need of the process. */
+/** The dependencies and settings of the functions in this file. */
 export interface WakesOptions {
   readonly spine: Pick<Spine, "subscribe" | "flush" | "onEvent">;
   readonly records: Pick<Records, "watch">;
@@ -33,13 +33,13 @@ export interface Wake extends Disposable {
   /** Changes whenever something may have happened. */
   readonly count: number;
   /**
-   * Resolves when `count` is another one than `seen`, after `wait_ms`, when the process drains, when the reader has
-   * `gone`, or a second after it may no longer wait.
+   * Resolves when `count` differs from `seen`, after `wait_ms`, when the process drains, when the reader has `gone`, or
+   * a second after it may no longer wait.
    */
   after(seen: number, wait_ms: number, gone: AbortSignal, mayWait: () => boolean): Promise<void>;
 }
 
-/** The streams that somebody waits for. */
+/** The streams with waiters. */
 export class StreamWakes {
   readonly #options: WakesOptions;
   readonly #watched = new Map<string, Watched>();
@@ -50,7 +50,7 @@ export class StreamWakes {
     this.#options = options;
   }
 
-  /** Begins to watch; what happens after it has resolved changes `count`. Rejects as the Spine does. */
+  /** Starts to watch; later events change `count`. Rejects as the Spine does. */
   async watch(key: StreamKey): Promise<Wake> {
     const name = `${key.tenant_id}/${key.room_id}`;
     const watched = this.#watched.get(name) ?? this.#begin(name, key);
@@ -69,7 +69,7 @@ export class StreamWakes {
       after: async (seen, wait_ms, gone, mayWait) => {
         if (this.#options.isDraining()) return;
         await changed(watched, seen, wait_ms, gone, mayWait);
-        // One message wakes everybody who waits for it.
+        // One message wakes all waiters.
         await slice(key.tenant_id);
       },
       [Symbol.dispose]: () => {
@@ -107,7 +107,7 @@ export class StreamWakes {
     };
     this.#watched.set(name, watched);
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
-    // After a gap nobody knows what was missed.
+    // After a gap it is unknown what was missed.
     this.#stopEvents ??= spine.onEvent(({ type }) => {
       if (type === "gap" || type === "log") this.#wakeAll();
     });

@@ -1,4 +1,4 @@
-/** How long to wait after a process has died before the next start. Pure. */
+/** The delay before a dead process is restarted. Pure. */
 
 /** The pauses, which grow up to a longest one. */
 export interface BackoffOptions {

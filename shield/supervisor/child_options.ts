@@ -1,6 +1,6 @@
 /**
- * What the supervisor and one Shield that it has started say to each other: the argument `--child`,
- * and the one line on stdout when the Shield serves.
+ * The interface between the supervisor and a Shield that it started: the argument `--child`, and the one line on stdout
+ * when the Shield serves.
  */
 import type { Config } from "../../shared/config/schema.ts";
 
@@ -25,7 +25,7 @@ const LOOPBACK = "127.0.0.1";
 const isPort = (value: unknown) =>
   Number.isInteger(value) && Number(value) > 0 && Number(value) <= 65_535;
 
-/** Reads `--child`. Throws TypeError when it is not what the supervisor writes. */
+/** Parses `--child`. Throws TypeError for a text that the supervisor does not write. */
 export function readChildOptions(text: string): ChildOptions {
   const value = objectIn(text);
   const { index, processes, node_id, port } = value;

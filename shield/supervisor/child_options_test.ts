@@ -1,4 +1,4 @@
-/** What supervisor and Shield say to each other. */
+/** The interface between supervisor and Shield. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { childConfig, readChildOptions, readChildPorts } from "./child_options.ts";

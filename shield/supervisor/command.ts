@@ -1,6 +1,6 @@
 /**
- * The command of one Shield: this program again, with the flags of `deno task shield` and no
- * permission that the supervisor does not have itself.
+ * The command of one Shield: this program again, with the flags of `deno task shield` and no permission that the
+ * supervisor lacks.
  */
 import { fileURLToPath } from "node:url";
 import { namedFiles } from "../../shared/config/named_files.ts";
@@ -8,7 +8,7 @@ import type { Env } from "../../shared/env.ts";
 import { denoCommand, isGranted, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import type { IsGranted } from "../../shared/process/deno_command.ts";
 
-/** What a Shield needs besides the places that the configuration names. */
+/** What a Shield needs besides the configured paths. */
 export interface CommandOptions extends Pick<Env, "config"> {
   readonly config_file: string;
   /** The URL of the program. */

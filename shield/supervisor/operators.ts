@@ -1,6 +1,6 @@
 /**
- * What operators see of several Shields: one page of metrics, one health, one admin API. This file has
- * only request handlers; they ask the Shields on loopback, each within a time limit.
+ * Operators' view of several Shields: one page of metrics, one health, one admin API. This file has only request
+ * handlers; they ask the Shields on loopback, each within a time limit.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
@@ -13,7 +13,7 @@ import { type AdminNames, requireOwnName } from "../admin/routing/admin_host.ts"
 import { requireOwnSite, withSafety } from "../admin/routing/admin_safety.ts";
 import type { Slot } from "./slot.ts";
 
-/** What the handlers need. */
+/** The dependencies and settings of the functions in this file. */
 export interface OperatorOptions extends Pick<Env, "log" | "now"> {
   readonly slots: readonly Pick<
     Slot,
@@ -41,7 +41,7 @@ const TIMEOUT_MS = 2_000;
 /** The longest answer of a Shield that is read, in bytes. */
 const ANSWER_BYTES = 33_554_432;
 const ONE_PROCESS = /^\/v1\/processes\/([0-9]{1,3})(\/.*)$/;
-/** Headers that belong to one connection, or whose effect `fetch` has undone. */
+/** Hop-by-hop headers, and those whose effect `fetch` has undone. */
 const OF_THE_HOP = [
   "connection",
   "keep-alive",

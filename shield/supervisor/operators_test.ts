@@ -1,4 +1,4 @@
-/** One page, one health and one admin API over real listeners, of which some fail. */
+/** One page, one health and one admin API over real listeners, some of which fail. */
 import assert from "node:assert/strict";
 import { listen } from "../../shared/listeners/listen.ts";
 import type { Handler } from "../../shared/http1/exchange.ts";
@@ -21,7 +21,7 @@ function open(name: string, handler: Handler): Listener {
   return listen({ name, host: "127.0.0.1", port: 0, handler });
 }
 
-/** Shields that answer as told; `seen` has what came to their admin ports. */
+/** Shields with given answers; `seen` has the requests at their admin ports. */
 function start(fakes: readonly Fake[]) {
   const seen: string[] = [];
   const open_ones: Listener[] = [];

@@ -1,6 +1,6 @@
 /**
- * The place of one Shield: starts its process, learns that it serves, and starts another one after a
- * pause when it has ended. It asks nothing over the network; `operators.ts` does.
+ * One Shield's slot: starts its process, learns when it serves, and restarts it after a pause when it has ended. It
+ * uses no network; `operators.ts` does.
  */
 import type { Env } from "../../shared/env.ts";
 import { failuresAfter, pauseAfter } from "./backoff.ts";
@@ -33,8 +33,8 @@ export interface SlotOptions extends Pick<Env, "log" | "node_id"> {
 }
 
 /**
- * The state of a place. `waiting`: its process is dead, and starts again after a pause. `ended`: it was
- * told to stop, and has stopped.
+ * The state of a slot. `waiting`: its process is dead, and restarts after a pause. `ended`: it was told to stop, and
+ * has stopped.
  */
 export type SlotState = "starting" | "serving" | "waiting" | "ended";
 
@@ -116,7 +116,7 @@ export class Slot {
     this.#child = undefined;
     const served = served_from_ms < Infinity;
     if (this.#stopping) {
-      // One that had nobody to serve yet may end as it likes.
+      // One without clients yet may end in any way.
       this.#is_clean = code === 0 || !served;
       return;
     }

@@ -1,6 +1,6 @@
 /**
- * `shield --processes N`: N Shields on one client port, started again when they die, stopped
- * together. What operators ask is `operators.ts`.
+ * `shield --processes N`: N Shields on one client port, restarted when they die, stopped together. `operators.ts`
+ * answers operators.
  */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
@@ -14,10 +14,10 @@ import type { ChildProcess } from "./slot.ts";
 
 /** Most Shields of one supervisor. */
 const PROCESSES_MAX = 64;
-/** After `drain_timeout_ms`: what a Shield may take to end on its own before it is killed. */
+/** After `drain_timeout_ms`: how long a Shield may take to end before it is killed. */
 const KILL_MS = 5_000;
 
-/** What a supervisor is made from. */
+/** The dependencies and settings of the functions in this file. */
 export interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
   readonly processes: number;
   /** The id of the node; the Shields add `-0`, `-1`, … */
@@ -43,9 +43,9 @@ export interface Supervisor {
   readonly ready: Promise<void>;
   /** Resolves when one cannot ever start: its arguments or configuration are wrong. */
   readonly hopeless: Promise<void>;
-  /** Lets all drain; those that do not end in time are killed. True when all ended with 0. */
+  /** Drains all; those that do not end in time are killed. True if all ended with 0. */
   stop(): Promise<boolean>;
-  /** Lets those that serve read their configuration again. */
+  /** Tells serving Shields to read their configuration again. */
   reload(): void;
   /** Ends the process at once. */
   kill(): void;

@@ -1,4 +1,4 @@
-/** Processes that die, hang or cannot start, as a supervisor meets them: small real programs. */
+/** Processes that die, hang or cannot start, under a supervisor: small real programs. */
 import assert from "node:assert/strict";
 import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
@@ -17,7 +17,7 @@ interface Running {
   readonly log: () => string;
 }
 
-/** Each start runs the next of the scripts, the last one again and again. */
+/** Each start runs the next of the scripts, then always the last one. */
 function run(scripts: readonly string[], processes = 1, drain_timeout_ms = 60_000): Running {
   const { log, lines } = keptLog({ level: "info" });
   const registry = new Registry();

@@ -1,4 +1,4 @@
-/** What traces bring to a Shield. */
+/** The traces capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { Traces } from "./traces.ts";
 

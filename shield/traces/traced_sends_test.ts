@@ -1,4 +1,4 @@
-/** Spans of what a Shield hands to the Spine, by the real SDK to a collector; outages and refusals too. */
+/** Spans of a Shield's sends to the Spine, by the real SDK to a collector; outages and refusals, too. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";

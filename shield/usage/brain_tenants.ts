@@ -1,18 +1,18 @@
 /**
- * Tenants whose budgets a Brain found used up. A Shield reads them then, too, though nobody of theirs is here, and reports
- * them as others (`budget_notices.ts`).
+ * Tenants with budgets that a Brain found exhausted. A Shield then reads them, too, though it has none of their
+ * clients, and reports them (`budget_notices.ts`).
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { EXHAUSTED_MARKS, markUntil } from "../../shared/usage/exhausted_marks.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 
-/** For how long a tenant is read after a Brain said so, in ms: what fails is tried again with each reading. */
+/** How long a tenant is read after a Brain's report, in ms: each reading retries failures. */
 const READ_MS = 180_000;
-/** Tenants that are remembered; of more the oldest are read where they use something. */
+/** The most remembered tenants; beyond that, the oldest are only read where they use something. */
 const TENANTS_MAX = 10_000;
 
-/** What it needs of the process. */
+/** The dependencies and settings of `BrainTenants`. */
 export interface BrainTenantsOptions {
   readonly place: Pick<UsageStores, "running">;
   /** Unix ms. */
@@ -20,10 +20,10 @@ export interface BrainTenantsOptions {
   readonly monotonic_ms: () => number;
 }
 
-/** What one Shield has heard of Brains. */
+/** The reports that one Shield has received from Brains. */
 export class BrainTenants {
   readonly #options: BrainTenantsOptions;
-  /** When it was said, monotonic ms. */
+  /** When each was received, monotonic ms. */
   readonly #heard = new BoundedMap<string, number>(TENANTS_MAX);
   #watching: Promise<KvWatch | undefined> | undefined;
   #closed = false;
@@ -32,7 +32,7 @@ export class BrainTenants {
     this.#options = options;
   }
 
-  /** The tenants to read now. Begins to listen; what cannot be opened yet is with the next reading. */
+  /** The tenants to read now. Starts to watch; a bucket that cannot be opened is retried at the next reading. */
   active(): Iterable<string> {
     if (!this.#closed) this.#watching ??= this.#watch();
     const since_ms = this.#options.monotonic_ms() - READ_MS;

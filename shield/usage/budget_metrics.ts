@@ -1,10 +1,10 @@
-/** The metrics of budgets: what is used of them, and what they have refused. What they count is `budgets.ts`. */
+/** The metrics of budgets: their usage, and refusals. `budgets.ts` counts. */
 import { Gauge, type Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Budgets } from "./budgets.ts";
 import type { BudgetNotices } from "./budget_notices.ts";
 
-/** Registers them. Of more than `tenants_max` tenants the rest have no series. */
+/** Registers them. Tenants beyond `tenants_max` have no series. */
 export function registerBudgets(
   registry: Registry,
   budgets: Budgets,

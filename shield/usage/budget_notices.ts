@@ -1,6 +1,6 @@
 /**
- * Says that a budget is used up: once for all Shields, in the log and the audit log. The Shield that first puts
- * a mark into the bucket does so. What a budget then does is `budgets.ts`.
+ * Reports an exhausted budget once for all Shields, in the log and the audit log: the first Shield to put a mark into
+ * the bucket does. `budgets.ts` has the effect of a budget.
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -9,17 +9,17 @@ import type { Audited } from "../admin/routing/audited.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
 
-/** Writes into the audit log that something has happened. Never rejects. */
+/** Writes an event into the audit log. Never rejects. */
 export type Happened = (audited: Audited) => Promise<void>;
 
-/** Stores for hooks that a budget is used up; `key` names the budget and its period. Never rejects. */
+/** Stores an exhausted budget for hooks; `key` names the budget and its period. Never rejects. */
 type Stored = (
   tenant_id: string,
   key: string,
   data: { readonly room: null } & Readonly<Record<string, unknown>>,
 ) => Promise<void>;
 
-/** What telling needs of the process. */
+/** The dependencies and settings of `BudgetNotices`. */
 export interface BudgetNoticesOptions {
   readonly place: Pick<UsageStores, "running">;
   readonly node_id: string;
@@ -31,33 +31,33 @@ export class BudgetNotices {
   /** Budgets that this Shield has reported, by their action. */
   readonly told = { warn: 0, slow: 0, refuse: 0 };
   readonly #options: BudgetNoticesOptions;
-  /** What somebody has reported, by tenant and budget: the beginning of the period. */
+  /** Reported budgets, by tenant and budget: the start of the period. */
   readonly #known = new Map<string, number>();
   #happened: Happened | undefined;
   #stored: Stored | undefined;
   #isWanted: ((tenant_id: string) => boolean) | undefined;
-  /** What is stored for hooks, or on its way there, as `#known`. */
+  /** Budgets stored for hooks, or being stored, as in `#known`. */
   readonly #kept = new Map<string, number>();
 
   constructor(options: BudgetNoticesOptions) {
     this.#options = options;
   }
 
-  /** Where it also goes from now on. */
+  /** Sets the audit log. */
   audit(happened: Happened | undefined): void {
     this.#happened = happened;
   }
 
-  /** Where it is stored for hooks from now on, for tenants that have such hooks. */
+  /** Sets the store for hooks, for tenants that have such hooks. */
   store(stored: Stored, isWanted: (tenant_id: string) => boolean): void {
     this.#stored = stored;
     this.#isWanted = isWanted;
   }
 
-  /** Reports those budgets of which nobody has told in their period. Never rejects. */
+  /** Reports budgets that were not reported in their period. Never rejects. */
   async tell(tenant_id: string, exhausted: readonly BudgetState[]): Promise<void> {
     for (const state of exhausted) {
-      // Another limit is another budget: whoever changes it learns of it anew.
+      // Another limit is another budget: whoever changes it is notified again.
       const name = `${nameOf(state.budget)} ${state.budget.limit}`;
       const known = `${tenant_id} ${name}`;
       this.#keepOnce(tenant_id, name, state);
@@ -72,7 +72,7 @@ export class BudgetNotices {
     }
   }
 
-  /** Nobody waits for it: a log may be away for long. One that fails is tried with the next reading. */
+  /** Not awaited: a log may be unreachable for long. The next reading retries a failure. */
   #keepOnce(tenant_id: string, name: string, state: BudgetState): void {
     if (this.#isWanted?.(tenant_id) !== true) return;
     const known = `${tenant_id} ${name}`;
@@ -82,8 +82,8 @@ export class BudgetNotices {
   }
 
   /**
-   * Stores it for hooks, if nobody has. The mark comes afterwards: when this Shield is killed in between, another
-   * one stores it under the same key. Rejects as the bucket does.
+   * Stores it for hooks, unless that was done. The mark follows: if this Shield is killed in between, another one
+   * stores it under the same key. Rejects as the bucket does.
    */
   async #keep(tenant_id: string, name: string, state: BudgetState): Promise<void> {
     const bucket = await this.#options.place.running();

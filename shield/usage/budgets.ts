@@ -1,6 +1,6 @@
 /**
- * Budgets of tenants on all Shields together, as one Shield holds them: a message only looks at what is known in
- * memory. How they stand is `shared/usage/budget_standings.ts`, who tells that one is used up `budget_notices.ts`.
+ * The budgets of tenants on all Shields together, enforced by one Shield: a message only reads memory.
+ * `shared/usage/budget_standings.ts` has their states, `budget_notices.ts` reports exhausted ones.
  */
 import { ArqonError } from "@arqon/proto";
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
@@ -13,29 +13,29 @@ import {
 import { createBucket, take, type TokenBucket } from "../rates/token_bucket.ts";
 import type { Settings } from "../settings/settings.ts";
 
-/** The longest wait that is advised, in ms: what timers of JavaScript take, some 24 days. */
+/** The longest advised wait, in ms: the longest JavaScript timer, some 24 days. */
 const WAIT_MAX_MS = 2_147_483_647;
 const SECOND_MS = 1_000;
 
-/** What budgets need of the process. */
+/** The dependencies and settings of `Budgets`. */
 export interface BudgetsOptions extends Omit<BudgetStandingsOptions, "own" | "onRead"> {
-  /** What tenants have of their own. */
+  /** Tenants' own settings. */
   readonly settings: Pick<Settings, "get" | "onChange">;
-  /** Says that budgets are used up, those that were not yet. Never rejects. */
+  /** Reports exhausted budgets, those that were not yet. Never rejects. */
   readonly tell: (tenant_id: string, exhausted: readonly BudgetState[]) => Promise<void>;
 }
 
-/** What a tenant meets that is held back. */
+/** The refusals of a blocked tenant. */
 interface Door {
   bucket: TokenBucket | undefined;
-  /** The last refusal, which serves for a second, and what it is about. */
+  /** The last refusal, reused for a second, and its budget. */
   refusal: ArqonError | undefined;
   of: BudgetState | undefined;
 }
 
-/** The budgets of one Shield. */
+/** The budgets of tenants, enforced by one Shield. */
 export class Budgets {
-  /** Messages and commands that were refused, by the action of the budget. */
+  /** Refused messages and commands, by the action of the budget. */
   readonly refusals = { slow: 0, refuse: 0 };
   readonly #now: () => number;
   readonly #standings: BudgetStandings;
@@ -58,24 +58,24 @@ export class Budgets {
     });
   }
 
-  /** Begins to read what is used. */
+  /** Starts to read usage. */
   start(): void {
     this.#standings.start();
   }
 
-  /** Puts the budgets into force that the configuration has now. */
+  /** Applies the budgets of the current configuration. */
   renew(): void {
     this.#standings.renew();
   }
 
-  /** The budgets of a tenant that are in force: its own, and those of the configuration without such a one. */
+  /** A tenant's budgets in force: its own, and those of the configuration that it does not override. */
   of(tenant_id: string): TenantBudget[] {
     return this.#standings.of(tenant_id);
   }
 
   /**
-   * Lets one message or command of the tenant through, or throws: `budget-exhausted` (429) until the period
-   * ends, or `tenant-quota` (429) while the tenant is slowed. Never waits.
+   * Admits one message or command of the tenant, or throws: `budget-exhausted` (429) until the period ends, or
+   * `tenant-quota` (429) while the tenant is slowed. Never waits.
    */
   take(tenant_id: string): void {
     const standing = this.#standings.standing(tenant_id);
@@ -89,7 +89,7 @@ export class Budgets {
     this.refusals.refuse++;
     const left_ms = Math.ceil((holding.end_ms - now_ms) / SECOND_MS) * SECOND_MS;
     const retry_after_ms = Math.min(left_ms, WAIT_MAX_MS);
-    // An error with its stack costs more than the message: whoever goes on gets the same one for a second.
+    // An error with its stack costs more than the message: a client that continues gets the same one for a second.
     if (door.refusal?.retry_after_ms !== retry_after_ms || door.of !== holding) {
       const until = new Date(holding.end_ms).toISOString();
       door.refusal = new ArqonError("budget-exhausted", `${wordsOf(holding)}, until ${until}`, {
@@ -100,24 +100,24 @@ export class Budgets {
     throw door.refusal;
   }
 
-  /** The same for what is rare and expensive: how they stand is read before. Rejects as `take` throws. */
+  /** The same for rare and expensive operations: reads the usage first. Rejects as `take` throws. */
   async takeRead(tenant_id: string): Promise<void> {
-    // While the ledger cannot be read, what was known holds.
+    // While the ledger is unreachable, the last state stays in force.
     await this.stand(tenant_id).catch(() => {});
     this.take(tenant_id);
   }
 
-  /** Reads how a tenant's budgets stand. Rejects as the ledger's store rejects. */
+  /** Reads the states of a tenant's budgets. Rejects with errors of the ledger's store. */
   stand(tenant_id: string): Promise<readonly BudgetState[]> {
     return this.#standings.stand(tenant_id);
   }
 
-  /** How the budgets of all tenants stood when they were read last. */
+  /** The last states of all tenants' budgets. */
   *known(): Generator<readonly [tenant_id: string, states: readonly BudgetState[]]> {
     for (const [tenant_id, { states }] of this.#standings.known()) yield [tenant_id, states];
   }
 
-  /** Ends the reading; what holds goes on to hold. */
+  /** Stops reading; blocked tenants stay blocked. */
   async close(): Promise<void> {
     this.#stop();
     await this.#standings.close();
@@ -136,7 +136,7 @@ export class Budgets {
   }
 }
 
-/** What is used up, in words. */
+/** The exhausted budget, as a text. */
 function wordsOf({ budget: { per, unit, limit } }: BudgetState): string {
   return `the tenant's ${limit} ${unit.replaceAll("_", " ")} of this ${per} are used`;
 }

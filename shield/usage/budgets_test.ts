@@ -1,4 +1,4 @@
-/** Budgets of one Shield as they come in force and end: whoever has the answer need not wait. */
+/** Budgets of one Shield as they take effect and end: a caller with the answer need not wait. */
 import assert from "node:assert/strict";
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
@@ -23,7 +23,7 @@ Deno.test("budgets: one that is removed holds nothing back once it is said how t
     settings: settings as unknown as BudgetsOptions["settings"],
     active: () => [],
     usedOf: () => ({
-      // What is stored comes in a later turn of the event loop.
+      // Storing completes in a later turn of the event loop.
       read: () =>
         new Promise((resolve) => setTimeout(() => resolve({ day: [], month: [] }), 0)) as never,
     }),

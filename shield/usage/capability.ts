@@ -1,10 +1,10 @@
-/** What usage brings to a Shield. */
+/** The usage capability of a Shield: what tenants use, and their budgets. */
 import type { Capability } from "../capability.ts";
 import { USAGE_ROUTES } from "./admin/api.ts";
 import { minuteLeaves } from "../../shared/usage/minute.ts";
 import { type StartedUsage, startUsage } from "./start.ts";
 
-/** What tenants use, and how much they may. */
+/** The capability, for a Shield's list. */
 export const USAGE: Capability<StartedUsage> = {
   name: "usage",
   title: "what tenants use, and how much they may",
@@ -40,7 +40,8 @@ export const USAGE: Capability<StartedUsage> = {
             { keys: ["usage.budgets"], renew: usage.renew },
             { keys: ["usage.prices", "usage.prices_from"], renew: usage.reprice },
           ],
-          // A start that fails before this has counted nothing, and leaves no life that others would take for killed.
+          // A start that fails before this has counted nothing, and leaves no incarnation that others would take for
+          // killed.
           begin: usage.begin,
         };
       },

@@ -1,7 +1,7 @@
 /**
- * Folds what is stored of tenants' use: minutes of hours that are over into hours, hours of days that are over into
- * days. Every Shield does; a fold is stored by compare-and-swap, and what is in it is removed after that, by whoever
- * comes next if need be. Works for one tenant at a time, a bounded number of blocks of each in a minute.
+ * Folds stored usage: minutes of past hours into hours, hours of past days into days. Every Shield does; a fold is
+ * stored by compare-and-swap, and its blocks are removed afterwards, by another Shield if necessary. One tenant at a
+ * time, a limited number of blocks of each per minute.
  */
 import { ArqonError } from "@arqon/proto";
 import { readBlocks } from "../../shared/blocks/read_blocks.ts";
@@ -28,32 +28,32 @@ import { type FoldBlock, foldIn, toldIn, wholeBehind } from "../../shared/usage/
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** How long after the end of an hour its last minutes may still be stored, in ms: then come those of the next one. */
+/** How long after the end of an hour its last minutes may still be stored, in ms. */
 const LATE_MS = 60_000;
-/** For how long use is kept by the minute, and then by the hour, in ms; at most an hour, or a day, longer. */
+/** How long usage is kept by the minute, and then by the hour, in ms; at most an hour, or a day, longer. */
 const KEPT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: 2 * DAY_MS };
 const UNIT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: DAY_MS };
-/** Folds are finished by others for so long, in ms: after that nobody was there to do it. */
+/** How long others may complete a fold, in ms: after that, no Shield did. */
 const FINISHED_MS = 2 * DAY_MS;
-/** How often it is looked whether an hour is over, in ms. */
+/** Interval of the checks for a past hour, in ms. */
 const TICK_MS = 60_000;
-/** The most blocks that one fold is made of. */
+/** The most blocks of one fold. */
 const FOLD_BLOCKS = 4_096;
-/** Blocks of a page, and those that are summed before others have a turn. */
+/** Blocks of a page, and of a slice before others run. */
 const PAGES = { limit: 512, slice: 64 };
 
-/** What a folder needs of the process. */
+/** The dependencies and settings of `UsageFolder`. */
 export interface UsageFolderOptions {
   readonly place: Pick<UsageStores, "store" | "running" | "kept_ms">;
   readonly node_id: string;
-  /** Bytes that the blocks of a tenant may take. */
+  /** The most bytes of a tenant's blocks. */
   readonly tenant_bytes: number;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
 }
 
-/** What is folded of a tenant at a time. */
+/** The blocks being folded. */
 interface Taken {
   readonly sum: FoldSum;
   readonly lives: FoldLives;
@@ -61,7 +61,7 @@ interface Taken {
   since_ms: number | undefined;
   damaged: number;
   blocks: number;
-  /** There may be more that is old enough. */
+  /** There may be more that are old enough. */
   is_cut: boolean;
 }
 
@@ -69,14 +69,14 @@ function unlessConflict(error: unknown): void {
   if (!isConflict(error)) throw error;
 }
 
-/** The folder of one Shield. */
+/** Folds on one Shield, one tenant at a time. */
 export class UsageFolder {
-  /** Blocks that were folded here, and tenants that could not be. */
+  /** Folded blocks, and tenants whose fold failed. */
   readonly totals = { blocks: 0, failed: 0 };
   readonly #options: UsageFolderOptions;
-  /** Tenants that are still to be folded in this hour. */
+  /** Tenants to fold in this hour. */
   readonly #due = new Set<string>();
-  /** When Shields fold differs by their names, so that most of them find it done. */
+  /** Spreads Shields by name, so that most of them find the fold done. */
   readonly #shift_ms: number;
   #hour = -1;
   #pass: Promise<void> | undefined;
@@ -90,28 +90,28 @@ export class UsageFolder {
     this.#shift_ms = sum % 10 * TICK_MS;
   }
 
-  /** Tenants that wait to be folded. */
+  /** Tenants waiting to be folded. */
   get waiting(): number {
     return this.#due.size;
   }
 
-  /** Begins to fold. */
+  /** Starts to fold. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), TICK_MS);
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Folds what is due, unless the last time is not over yet. */
+  /** Folds what is due, unless the last pass still runs. */
   tick(): void {
     this.#pass ??= this.#run().finally(() => this.#pass = undefined);
   }
 
-  /** Resolves when what `tick` began is over. */
+  /** Resolves when the pass started by `tick` has ended. */
   async idle(): Promise<void> {
     await this.#pass;
   }
 
-  /** Ends after the tenant that is being folded. */
+  /** Ends after the current tenant. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
@@ -119,8 +119,8 @@ export class UsageFolder {
   }
 
   /**
-   * Folds of one tenant what is old enough. Resolves with whether there may be more. Rejects as the store; what was
-   * folded then is finished by the next one.
+   * Folds a tenant's old blocks. Resolves with whether there may be more. Rejects with errors of the store; the next
+   * pass completes a fold.
    */
   async fold(tenant_id: string): Promise<boolean> {
     const hours = await this.#fold(tenant_id, "hour");
@@ -138,7 +138,7 @@ export class UsageFolder {
       }
       for (const tenant_id of [...this.#due]) {
         if (this.#closed) return;
-        // Whatever becomes of it, the others' turn comes first.
+        // Whatever its outcome, the others' turn comes first.
         this.#due.delete(tenant_id);
         if (await this.fold(tenant_id)) this.#due.add(tenant_id);
       }
@@ -171,7 +171,7 @@ export class UsageFolder {
         tenant_id,
         node_id: FOLD_WRITERS[by],
         payload: encodeFold(fold),
-        // It goes when the newest would have gone that is in it.
+        // It expires when the newest block in it would have.
         ttl_seconds: Math.max(1, Math.ceil((place.kept_ms - age_ms) / 1_000)),
         max_bytes: this.#options.tenant_bytes,
         expected: head?.cursor ?? 0,
@@ -186,7 +186,7 @@ export class UsageFolder {
     return taken.is_cut;
   }
 
-  /** What is to be folded; undefined: nothing is old enough. */
+  /** The next fold; undefined: nothing is old enough. */
   async #make(
     store: BlockStore,
     tenant_id: string,
@@ -213,7 +213,7 @@ export class UsageFolder {
     return { fold: { use, next, stored_ms, since_ms, whole_ms, damaged, lives }, taken };
   }
 
-  /** Takes blocks in their order. Resolves with the first that it leaves: at least the newest one. */
+  /** Adds blocks in order. Resolves with the first one that stays: at least the newest. */
   async #take(
     store: BlockStore,
     tenant_id: string,
@@ -264,8 +264,8 @@ export class UsageFolder {
   }
 
   /**
-   * Whether the hours, or the days, in which these minutes are have been over for long enough, and it is not only just
-   * stored. What is ahead of now is of a clock that was: it keeps nothing waiting.
+   * Whether the hours, or days, of these minutes ended long enough ago, and the block was not stored just now. Minutes
+   * in the future are from a clock that was ahead: they delay nothing.
    */
   #isOld(by: FoldedBy, stored_ms: number, minutes: readonly number[]): boolean {
     const now_ms = this.#options.now();
@@ -277,17 +277,17 @@ export class UsageFolder {
       minutes.every((minute) => isBefore(minute * MINUTE_MS, 0));
   }
 
-  /** Removes what is in a fold. Once more does nothing. */
+  /** Removes the blocks in a fold. Idempotent. */
   async #finish(store: BlockStore, tenant_id: string, by: FoldedBy, fold: Fold): Promise<void> {
     const { next, lives, use } = fold;
     if (by === "day") return await store.remove(tenant_id, FOLD_WRITERS.hour, next);
     const bucket = await this.#options.place.running();
-    // What a Shield that was killed had written of its last minute, and stored.
+    // The last minute of a killed Shield, also stored.
     for (const key of await bucket.keys(runningKey(tenant_id))) {
       const entry = await bucket.get(key);
       const minute = entry && decodeMinute(entry.value);
       if (minute === undefined || !lives.has({ ...minute, node_id: key[2] ?? "" })) continue;
-      // It has gone, or the Shield lives and counts on.
+      // It was removed, or the Shield lives and counts on.
       await bucket.delete(key, entry!.revision).catch(unlessConflict);
     }
     const nodes = new Set([...lives.nodes, ...use.map(({ node_id }) => node_id)]);

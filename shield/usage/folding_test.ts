@@ -1,6 +1,6 @@
 /**
- * What a tenant used is the same to the unit before and after it is folded into hours and days, however blocks came,
- * whoever folds, and wherever one of them is killed; against a sum of its own.
+ * A tenant's usage is exactly the same before and after folding, in any order of blocks, whoever folds, and wherever
+ * one of them is killed; compared with a sum of its own.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -23,13 +23,13 @@ import { UsageFolder } from "./folder.ts";
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-/** In a month that goes on for long enough. */
+/** In a month that lasts long enough. */
 const START_MS = Date.UTC(2026, 2, 5, 22, 20);
 const TENANT_BYTES = 67_108_864;
 const log = QUIET;
 const away = () => Promise.reject(new ArqonError("spine-unavailable", "away"));
 
-/** The store, to be given other methods. */
+/** The store with bound methods, so that others can replace them. */
 const bound = (store: BlockStore): BlockStore => ({
   append: (block) => store.append(block),
   read: (options) => store.read(options),
@@ -42,7 +42,7 @@ const bound = (store: BlockStore): BlockStore => ({
   purge: (tenant_id) => store.purge(tenant_id),
 });
 
-/** A minute that was counted. */
+/** A counted minute. */
 interface Counted {
   readonly node_id: string;
   readonly life_ms: number;
@@ -51,17 +51,17 @@ interface Counted {
   readonly row: { room: string; user: string; policy: string; counts: Counts };
 }
 
-/** A ledger whose clock is set here, and what is to be in it. */
+/** A ledger with a clock set here, and its expected content. */
 class Bench {
   readonly counted: Counted[] = [];
   readonly place: UsageStores;
   now_ms: number;
-  /** When the store has its first block, by a clock of its own, Unix ms; Infinity: its clock is this one. */
+  /** When the store has its first block, by a clock of its own, Unix ms; Infinity: the same clock. */
   stored_since_ms = Infinity;
   readonly tenant: string;
   readonly #book: PriceBook;
   readonly #seqs = new Map<string, number>();
-  /** Reads on from what it has read, as a Shield's budgets do. */
+  /** Continues reading, as a Shield's budgets do. */
   readonly #budget: TenantUsed;
 
   constructor(spine: Spine, tenant: string, now_ms: number, usage: object = {}) {
@@ -81,7 +81,7 @@ class Bench {
     };
   }
 
-  /** A Shield stores what it counted, `times` times, or leaves it in the bucket as well. */
+  /** A Shield stores its counts, `times` times, or also leaves them in the bucket. */
   async count(one: {
     node_id?: string;
     life_ms?: number;
@@ -126,7 +126,7 @@ class Bench {
     while (await folder.fold(this.tenant));
   }
 
-  /** Folds with a store that takes only some of it. */
+  /** Folds with a store that accepts only some of it. */
   async fail(broken: (store: BlockStore) => Partial<BlockStore>): Promise<void> {
     const folder = this.folder(async () => {
       const store = await this.place.store();
@@ -153,7 +153,7 @@ class Bench {
     }, { tenant: this.tenant, by, since_ms, until_ms });
   }
 
-  /** Everything that was counted, summed by `about` and by the prices of its day, is what the ledger says. */
+  /** Compares the ledger with the counts, summed by `about` and by the prices of each day. */
   async check(): Promise<void> {
     const { lists } = this.#book;
     const ways: [readonly UsageBy[], (one: Counted) => (string | number)[]][] = [
@@ -195,7 +195,7 @@ class Bench {
       new Date(this.now_ms).getUTCFullYear(),
       new Date(this.now_ms).getUTCMonth(),
     );
-    // What a store took more than a day before the month by its own clock is not looked for.
+    // Blocks stored more than a day before the month by the store's clock are not searched.
     if (this.stored_since_ms < begin_ms - DAY_MS) return;
     const expected = this.counted.filter(({ minute }) => minute * MINUTE_MS >= begin_ms)
       .reduce((sum, { row }) => sum + row.counts.messages_in + row.counts.fuel_units, 0);
@@ -247,7 +247,7 @@ async function fold(bench: Bench, how: string): Promise<void> {
   const once = () => bench.folder().fold(bench.tenant);
   if (how === "both") await Promise.all([once(), once(), once()]);
   else if (how === "while-read") await Promise.all([bench.check(), once()]);
-  // Killed once the fold is stored, and before what is in it is removed.
+  // Killed after the fold is stored, and before its blocks are removed.
   else if (how === "killed") await bench.fail(() => ({ remove: away }));
   else if (how === "unheard") {
     await bench.fail((store) => ({ append: (block) => store.append(block).then(away) }));
@@ -301,7 +301,7 @@ async function onBench(
   }
 }
 
-/** Use of each minute, folded each hour as a Shield does. */
+/** Usage of each minute, folded each hour as a Shield does. */
 async function live(bench: Bench, hours: number): Promise<void> {
   const folder = bench.folder();
   for (let minute = 0; minute < 60 * hours; minute++) {
@@ -327,7 +327,7 @@ Deno.test("folding: what is asked for by the minute or the hour is told from whe
       const { rows } = await bench.read([by], before_ms);
       assert.ok(rows.length > 40, String(rows.length));
     }
-    // A day is one whole: the answer says which time it is about.
+    // A day counts as a whole: the answer has its period.
     const noon_ms = START_MS - START_MS % DAY_MS + 1.5 * DAY_MS;
     const { total, since_ms, until_ms } = await bench.read([], noon_ms, noon_ms + HOUR_MS);
     const day = [noon_ms - DAY_MS / 2, noon_ms + DAY_MS / 2];
@@ -341,7 +341,7 @@ for (const bound of ["tenant_bytes", "log_bytes"]) {
     await onBench(async (bench, spine) => {
       const store = await bench.place.store();
       const bounds = { tenant_id: "acme", node_id: "filler", ttl_seconds: 86_400 * 90 };
-      // Another tenant takes all of the room but a little, or this one's own blocks do.
+      // Another tenant uses almost all of the room, or this one's own blocks do.
       const payload = new Uint8Array(100_000);
       const others = { ...bounds, tenant_id: "other", payload, max_bytes: 1e9 };
       let told = 0;

@@ -1,6 +1,6 @@
 /**
- * Counts what each tenant uses of this Shield, in memory: the message path asks for a place to count at, and the
- * writer takes the rows. Bounded by tenants, classes of users and rows. Nothing here waits or throws.
+ * Counts each tenant's usage of this Shield, in memory: the message path gets an object to count in, and the writer
+ * takes the rows. Limited in tenants, classes of users and rows. Nothing here waits or throws.
  */
 import type { Identity } from "../auth/identity.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
@@ -10,24 +10,24 @@ import type { TenantRows } from "../../shared/usage/minute.ts";
 import { OTHERS, RowBudget, UserUse } from "../../shared/records/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** The most tenants that are counted at a time; what others use is not, and a metric says so. */
+/** The most tenants counted at a time; the usage of others is not counted, and a metric says so. */
 const TENANTS_MAX = 100_000;
-/** The most classes of users of one tenant; those that come later count as one. */
+/** The most classes of users of one tenant; later ones count as one. */
 const USER_CLASSES = 64;
 /** The most characters of a user's class. */
 const CLASS_CHARS = 64;
 
-/** What the ledger needs of the process. */
+/** The dependencies and settings of `UsageLedger`. */
 export interface UsageLedgerOptions {
-  /** The claim that has the class of a user; undefined: all users are one class. */
+  /** The claim with the class of a user; undefined: all users are one class. */
   readonly user_claim: string | undefined;
   /** The most rows of one tenant in a minute. */
   readonly rows_max: number;
-  /** For the time of connections, which a clock that is set neither adds to nor takes from. */
+  /** For connection time, which setting the clock must not change. */
   readonly monotonic_ms: () => number;
 }
 
-/** Of an identity, what its use is counted by. */
+/** The parts of an identity by which usage is counted. */
 type Counted = Pick<Identity, "tenant_id" | "claims">;
 
 interface TenantUse {
@@ -39,11 +39,11 @@ interface TenantUse {
 export class UsageLedger {
   readonly #options: UsageLedgerOptions;
   readonly #tenants = new Map<string, TenantUse>();
-  /** Where those count who are too many. */
+  /** Counts tenants beyond the limit. */
   readonly #uncounted = new UserUse("", new RowBudget(0));
-  /** Told of the rows of each minute that is over. */
+  /** Called with the rows of each finished minute. */
   readonly #onOver: (rows: TenantRows) => void;
-  /** How often somebody was not counted because there are too many tenants. */
+  /** How often a user was not counted because there are too many tenants. */
   uncounted = 0;
 
   constructor(options: UsageLedgerOptions, onOver: (rows: TenantRows) => void = () => {}) {
@@ -51,17 +51,17 @@ export class UsageLedger {
     this.#onOver = onOver;
   }
 
-  /** How many tenants have counts. */
+  /** Tenants with counts. */
   get tenants(): number {
     return this.#tenants.size;
   }
 
-  /** The tenants that have counts. */
+  /** The tenants with counts. */
   tenantIds(): Iterable<string> {
     return this.#tenants.keys();
   }
 
-  /** Where the use of a user counts. */
+  /** The object that counts a user. */
   of(identity: Counted): UserUse {
     step(AT.usage);
     const { tenant_id } = identity;
@@ -71,7 +71,7 @@ export class UsageLedger {
     return tenant.users.get(user_class) ?? this.#openClass(tenant, user_class);
   }
 
-  /** A message was taken, and so many bytes stored in its log. `pattern` is that of its room's class. */
+  /** A message was accepted, and so many bytes stored in its log. `pattern` is that of its room's class. */
   taken(identity: Counted, pattern: string, size_bytes: number, stored_bytes = 0): void {
     const counts = this.of(identity).room(pattern);
     counts.messages_in++;
@@ -85,19 +85,19 @@ export class UsageLedger {
     this.of(identity).room(pattern).commands++;
   }
 
-  /** So many pages of a room's stored messages were read, or bytes of an answer made of them were given. */
+  /** Pages of a room's stored messages were read, or bytes of an answer built from them were sent. */
   read(identity: Counted, pattern: string, pages: number, size_bytes: number): void {
     const counts = this.of(identity).room(pattern);
     counts.reads += pages;
     counts.read_bytes += size_bytes;
   }
 
-  /** A message was checked against a schema, in so many steps; in none when there is no schema for it. */
+  /** A message was checked against a schema, in so many steps; none without a schema. */
   checked(identity: Counted, pattern: string, steps: number): void {
     if (steps > 0) this.of(identity).room(pattern).schema_steps += steps;
   }
 
-  /** Policies have judged an operation, beside rooms without `pattern`. */
+  /** Policies have judged an operation; without `pattern`, outside of rooms. */
   judged(identity: Counted, pattern: string | undefined, outcomes: readonly PolicyOutcome[]): void {
     const use = this.of(identity);
     for (const { name, fuel } of outcomes) {
@@ -110,7 +110,7 @@ export class UsageLedger {
     use.connections(by, this.#now_ms);
   }
 
-  /** The rows of every tenant that has any. With `is_end` the minute is over: all begin anew. */
+  /** The rows of every tenant that has any. `is_end`: the minute has ended, and counts restart. */
   *take(is_end: boolean): Generator<TenantRows> {
     const now_ms = this.#now_ms;
     for (const [tenant_id, { users, rows: budget }] of this.#tenants) {
@@ -127,7 +127,7 @@ export class UsageLedger {
     }
   }
 
-  /** Whole: counts are. */
+  /** Integers, like the counts. */
   get #now_ms(): number {
     return Math.floor(this.#options.monotonic_ms());
   }

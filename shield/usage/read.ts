@@ -1,7 +1,6 @@
 /**
- * Reads a tenant's ledger of use: what Shields have stored, the minutes that run, and which Shields were killed before
- * they had written everything. A minute that is there twice counts once. What is kept by the hour or the day
- * counts as a whole when any of it is asked for.
+ * Reads a tenant's usage ledger: stored blocks, running minutes, and which Shields were killed before writing
+ * everything. A repeated minute counts once. Hours and days count as a whole if any part of them is requested.
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
@@ -17,77 +16,78 @@ import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shar
 
 const MINUTE_MS = 60_000;
 
-/** By what use can be told apart. */
+/** The dimensions of an answer. */
 export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "day"] as const;
-/** One of them. */
+
+/** A dimension of `USAGE_BY`. */
 export type UsageBy = (typeof USAGE_BY)[number];
 
-/** What is asked. */
+/** A query. */
 export interface UsageQuestion {
   readonly tenant: string;
-  /** Unix ms; what ends after `since_ms` and begins before `until_ms` counts, which may be Infinity. */
+  /** Unix ms; counts what ends after `since_ms` and begins before `until_ms`, which may be Infinity. */
   readonly since_ms: number;
   readonly until_ms: number;
   readonly by: readonly UsageBy[];
 }
 
-/** One row of the answer: what it is about, in the order of `by`, and how much. */
+/** One row of the answer: its dimensions, in the order of `by`, and amounts. */
 export interface UsageSum {
   readonly about: readonly (string | number)[];
   readonly amounts: UsageAmounts;
-  /** By the prices that held on each of its days. */
+  /** By the prices of each of its days. */
   readonly cost: number;
 }
 
-/** A Shield that was killed: what it counted after that time is missing. */
+/** A killed Shield: its counts after that time are missing. */
 export interface LostUse {
   readonly node_id: string;
-  /** Until when all that it counted is here, Unix ms. */
+  /** Everything counted before is included, Unix ms. */
   readonly after_ms: number;
-  /** The most time for which it counted what is missing, in ms. */
+  /** The most time of missing counts, in ms. */
   readonly most_ms: number;
 }
 
-/** What was found. */
+/** The answer. */
 export interface UsageFound {
   readonly rows: readonly UsageSum[];
   readonly total: UsageAmounts;
   readonly cost: number;
   readonly lost: readonly LostUse[];
-  /** From when to when it counts: more than was asked for where an hour or a day at the edge counts as a whole. */
+  /** The period that is counted: longer than requested if an hour or a day at the edge counts as a whole. */
   readonly since_ms: number;
   readonly until_ms: number;
-  /** Nothing is missing from then on but what `lost` and `damaged` tell: what was before may have gone. */
+  /** From then on only `lost` and `damaged` are missing; earlier blocks may have been removed. */
   readonly whole_since_ms: number;
-  /** Blocks that could not be read. */
+  /** Unreadable blocks. */
   readonly damaged: number;
 }
 
-/** Where it is read. */
+/** The sources. */
 export interface UsageSource {
   readonly store: Pick<BlockStore, "read" | "status" | "newest">;
   readonly running: Pick<KeyValue, "keys" | "get">;
-  /** Which Shields ended before they had written all, how often each writes, and for how long it is kept. */
+  /** Which Shields ended before writing all, how often each writes, and the retention. */
   readonly place: Pick<UsageStores, "losses" | "flush_ms" | "kept_ms">;
   readonly book: PriceBook;
   /** Unix ms. */
   readonly now: () => number;
   /** The most rows of an answer. */
   readonly rows_max: number;
-  /** Throws when there are more. */
+  /** Throws if there are more. */
   readonly refuse: () => never;
-  /** Throws: it is not told apart by that before this time, Unix ms. */
+  /** Throws: before this time, Unix ms, usage is not split by that. */
   readonly refuseBy: (by: UsageBy, before_ms: number) => never;
 }
 
-/** Sums what is asked for. Rejects as the store rejects. */
+/** Sums the requested usage. Rejects with errors of the store. */
 export async function readUsage(
   source: UsageSource,
   question: UsageQuestion,
 ): Promise<UsageFound> {
   const { store, now, place } = source;
   const { tenant, since_ms } = question;
-  // What runs is read first: once it is over, it is in the store by the time that is read, and whole.
+  // Running minutes are read first: one that finishes meanwhile is in the store, complete, when that is read.
   const running = await readRunning(source, question.tenant);
   const lost = await readLost(source, question);
   const from_ms = Math.max(0, since_ms - CLOCKS_MS);
@@ -127,7 +127,7 @@ function countsOf(priced: PricedCounts, prices: PriceList): Counts {
   return counts;
 }
 
-/** In the order of the book: sums of fractions depend on it in their last digits. */
+/** In the order of the book: the last digits of a sum depend on it. */
 function sumOf(
   priced: PricedCounts,
   { lists }: PriceBook,
@@ -147,13 +147,13 @@ class Sums implements UseSink {
   readonly #asked: UsageQuestion;
   readonly #bounds: Bounds;
   readonly #rows = new Map<string, { about: readonly (string | number)[]; priced: PricedCounts }>();
-  /** What was added of each life: a few hundred minutes, since older ones are folded. */
+  /** The added minutes of each incarnation: a few hundred, since older ones are folded. */
   readonly #seen = new Set<string>();
   #known: FoldLives | undefined;
-  /** When the folded use begins and ends that counts, Unix ms. */
+  /** The period of folded usage that counts, Unix ms. */
   #begins_ms = Infinity;
   #ends_ms = -Infinity;
-  /** The end of what is not told apart as it was asked for. */
+  /** The end of usage that is not split as requested. */
   #coarse_ms = -Infinity;
 
   constructor(asked: UsageQuestion, bounds: Bounds) {
@@ -165,7 +165,7 @@ class Sums implements UseSink {
     this.#known = lives;
   }
 
-  /** Adds a minute of a Shield's life, the first time that it comes: all its blocks say the same. */
+  /** Adds a Shield's minute the first time that it is read: all its blocks are equal. */
   minute(told: Told): void {
     const { node_id, life_ms, seq, minute, rows } = told;
     const seen = `${node_id} ${life_ms} ${seq}`;
@@ -183,12 +183,12 @@ class Sums implements UseSink {
     if (this.#finer(by) !== undefined) this.#coarse_ms = Math.max(this.#coarse_ms, ends_ms);
   }
 
-  /** By what it was asked for that is finer. */
+  /** The requested dimension that a fold lacks. */
   #finer(folded: FoldedBy): UsageBy | undefined {
     return this.#asked.by.find((by) => by === "minute" || (by === "hour" && folded === "day"));
   }
 
-  /** Adds what was used in these minutes, unless it is not asked for. */
+  /** Adds the usage of these minutes, if it is requested. */
   #add(node_id: string, begins: number, minutes: number, rows: readonly UsageRow[]): boolean {
     const { since_ms, until_ms, by: asked_by } = this.#asked;
     const begins_ms = begins * MINUTE_MS;

@@ -1,4 +1,4 @@
-/** Puts the ledger of use of one Shield together: what counts, what writes, and what its admin API reads. */
+/** Assembles the usage ledger of one Shield: counting, writing, and its admin API. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -26,7 +26,7 @@ import type { ReadMeter } from "../message/reads.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
 
-/** What the ledger of use needs of the process. */
+/** The dependencies of `startUsage`. */
 export interface UsageStart {
   readonly config: Pick<Config, "usage">;
   readonly spine: Spine;
@@ -42,12 +42,12 @@ export interface UsageStart {
   readonly monotonic_ms: () => number;
 }
 
-/** A running ledger of use. */
+/** A running usage ledger. */
 export interface StartedUsage {
   readonly ledger: UsageLedger;
-  /** Counts what happens to messages and connections. */
+  /** Counts messages and connections. */
   readonly observer: Observer;
-  /** Counts what policies use; `room_id` is "" beside rooms. */
+  /** Counts the fuel of policies; `room_id` is "" outside of rooms. */
   readonly onUsed: (
     identity: Identity,
     room_id: string,
@@ -65,27 +65,30 @@ export interface StartedUsage {
     readonly budgets: Budgets;
     readonly settings: Settings;
   };
-  /** Budgets before the quotas that there are. */
+  /** Adds budgets in front of the quotas. */
   gate(quota: Quota | undefined): Quota;
-  /** Where it is told from now on that a budget is used up. */
+  /** Sets the audit log for exhausted budgets. */
   audit(happened: Happened | undefined): void;
-  /** Where it is stored from now on, for hooks of tenants that have some. */
+  /** Sets the store for hooks of tenants that have some. */
   store: BudgetNotices["store"];
-  /** Puts the budgets into force that the configuration has now. */
+  /** Applies the budgets of the current configuration. */
   renew(): void;
-  /** Puts the prices into the bus's book that the configuration has now. */
+  /** Puts the prices of the current configuration into the bus's book. */
   reprice(): void;
-  /** Begins to write, once nothing can keep the Shield from serving. Resolves when its life is reported, or cannot be. */
+  /**
+   * Starts to write, once nothing can keep the Shield from serving. Resolves when its incarnation is recorded, or
+   * cannot be.
+   */
   begin(): Promise<void>;
-  /** Writes what was counted, then ends. Never rejects. */
+  /** Writes the rest, then ends. Never rejects. */
   close(): Promise<void>;
 }
 
 const DAY_SECONDS = 86_400;
-/** How long the end waits for its store, in ms: what comes back comes soon, and a drain has other parts to end. */
+/** How long closing waits for its store, in ms: reconnects are short, and a drain has other parts to end. */
 const CLOSE_MS = 2_000;
 
-/** Starts it; undefined when it is disabled. */
+/** Starts it; undefined if usage is disabled. */
 export function startUsage(start: UsageStart): StartedUsage | undefined {
   const { config: { usage }, node_id, life, now, monotonic_ms, registry, classes } = start;
   if (!usage.enabled) return undefined;
@@ -141,7 +144,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     async begin() {
       writer.start();
       folder.start();
-      // Where the store is unreachable, whoever asks for prices next reads them.
+      // If the store is unreachable, the next reader of prices adds them.
       await Promise.all([life.idle(), prices.read().catch(() => {})]);
     },
     async close() {

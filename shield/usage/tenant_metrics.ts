@@ -1,6 +1,6 @@
 /**
- * What each tenant has used of this Shield since its start, as metrics. Of more tenants than are bounded those
- * that came later are summed as one. The bill is made of the ledger, not of these.
+ * Each tenant's usage of this Shield since its start, as metrics. Later tenants beyond a limit are summed as one. The
+ * bill comes from the ledger, not from these.
  */
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
@@ -12,7 +12,7 @@ import { OTHERS } from "../../shared/records/user_use.ts";
 
 const SECONDS = 60;
 
-/** What tenants have used in minutes that are over. */
+/** Usage of tenants in finished minutes. */
 export class TenantSums {
   readonly #tenants_max: number;
   readonly #sums = new Map<string, Counts>();
@@ -21,17 +21,17 @@ export class TenantSums {
     this.#tenants_max = tenants_max;
   }
 
-  /** Adds the rows of a minute that is over. */
+  /** Adds the rows of a finished minute. */
   add({ tenant_id, rows }: TenantRows): void {
     const sum = this.#sum(tenant_id);
     for (const { counts } of rows) addCounts(sum, counts);
   }
 
-  /** All use by tenant, with the minutes that run. */
+  /** All usage by tenant, including running minutes. */
   with(running: Iterable<TenantRows>): ReadonlyMap<string, Readonly<Counts>> {
     const all = new Map<string, Counts>();
     for (const { tenant_id, rows } of running) {
-      // Who has used something in the running minute has a series, and keeps it.
+      // A tenant with usage in the running minute has a series, and keeps it.
       const name = this.#nameOf(tenant_id);
       this.#sum(tenant_id);
       const sum = all.get(name) ?? noCounts();
@@ -67,7 +67,7 @@ export class TenantSums {
 
 type Read = (amounts: UsageAmounts) => number;
 
-/** The metrics: their names after `shield_usage_`, what they say, and which amount they are. */
+/** The metrics: names after `shield_usage_`, help texts, and amounts. */
 const FAMILIES: readonly (readonly [name: string, help: string, read: Read])[] = [
   ["messages_in_total", "Messages and commands taken.", (used) => used.messages_in],
   ["in_bytes_total", "Bytes of the messages and commands taken.", (used) => used.bytes_in],
@@ -98,7 +98,7 @@ export function registerTenantUse(
   const all = () => {
     if (read !== undefined) return read;
     const used = sums.with(ledger.take(false));
-    // All families of a scrape are collected in one turn or a few: they share one reading.
+    // All families of a scrape are collected within a few turns: they share one reading.
     queueMicrotask(() => read = undefined);
     return read = [...used].map(([tenant, counts]) => [tenant, amountsOf(counts)] as const);
   };

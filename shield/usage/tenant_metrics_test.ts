@@ -1,4 +1,4 @@
-/** The metrics of use by tenant: they agree with what was counted, never fall, and are bounded. */
+/** The metrics of usage by tenant: they equal the counts, never fall, and are limited. */
 import assert from "node:assert/strict";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { UsageLedger } from "./ledger.ts";

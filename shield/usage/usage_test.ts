@@ -1,4 +1,4 @@
-/** What is counted comes out of the minutes again, however they are cut, written twice, or lost with a Shield. */
+/** Counts are read back from the minutes, however they are cut, written twice, or lost with a Shield. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
@@ -23,14 +23,14 @@ import { UsageWriter } from "../../shared/usage/writer.ts";
 
 const MINUTE_MS = 60_000;
 const FLUSH_MS = 5_000;
-/** Long, so that only what comes back in time can end it. */
+/** Long, so that only a store that recovers in time can end it. */
 const CLOSE_MS = 600_000;
 const START_MS = 1_700_000_040_000;
 const log = QUIET;
 const USAGE = { enabled: true, user_claim: "plan", flush_ms: FLUSH_MS };
 const identity = (tenant_id: string, plan: string) => ({ tenant_id, claims: { plan } });
 
-/** A bus whose clock stands still, and Shields that count on it. */
+/** A bus with a stopped clock, and Shields that count on it. */
 async function onBus(
   run: (bus: Bus) => Promise<void>,
   { tenant_bytes = 1e9, ...usage }: { log_bytes?: number; tenant_bytes?: number } = {},
@@ -89,7 +89,7 @@ interface Bus {
   ) => ReturnType<typeof readUsage>;
 }
 
-/** Writes what there is, and waits until it is written. */
+/** Writes what is due, and waits for it. */
 async function flushed({ writer, life }: Omit<Counting, "ledger">): Promise<void> {
   writer.tick();
   await writer.idle();
@@ -165,7 +165,7 @@ Deno.test("usage: sums over Shields, minutes and classes are what was counted", 
           if (flush) await flushed(one_shield);
         }
         for (const each of shields) await flushed(each);
-        // A minute that ends is written as a block; what was written of it before does not count again.
+        // A finished minute is written as a block; its earlier state does not count again.
         clock.now_ms += MINUTE_MS;
         await flushed(shields[0]!);
         await ended(shields[1]!);
@@ -197,7 +197,7 @@ Deno.test("usage: a killed Shield loses what it had not written, which is told",
     await flushed(other);
     const alive = await read("acme");
     assert.deepEqual([alive.total.messages_in, alive.lost], [2, []]);
-    // Nothing is heard of it any more, while the other one goes on and then ends in order.
+    // It sends nothing, while the other one continues and then ends in order.
     clock.now_ms += 30_000;
     await flushed(other);
     await ended(other);
@@ -206,7 +206,7 @@ Deno.test("usage: a killed Shield loses what it had not written, which is told",
     assert.deepEqual(lost, [
       { node_id: "killed", after_ms: written_ms, most_ms: 2 * FLUSH_MS },
     ]);
-    // A new life under the same name is another one.
+    // A new incarnation under the same name is another one.
     const again = shield("killed");
     again.ledger.taken(who, "", 10);
     await flushed(again);
@@ -360,7 +360,7 @@ Deno.test("usage: minutes are asked for by their own time, not by when their sto
     const [one, who] = [shield("one"), identity("acme", "pro")];
     one.ledger.taken(who, "", 10);
     await flushed(one);
-    // Its minute is that of START_MS; the store takes it at a time that is two hours before.
+    // Its minute is that of START_MS; the store stores it at a time two hours earlier.
     clock.now_ms -= 7_200_000;
     await flushed(one);
     assert.equal((await read("acme", [], START_MS)).total.messages_in, 1);
@@ -400,7 +400,7 @@ for (const bound of ["tenant_bytes", "log_bytes"]) {
       const minutes = (clock.now_ms - all.whole_since_ms) / MINUTE_MS;
       assert.equal(whole.total.messages_in, Math.ceil(minutes));
       assert.equal(whole.whole_since_ms, all.whole_since_ms);
-      // It was told before, as the part of its bound that is used.
+      // It was reported before, as the used part of its limit.
       const { all: all_ratio, tenant } = one.writer.fill.ratios;
       const ratio = bound === "log_bytes" ? all_ratio : tenant;
       assert.ok(ratio > 0.8 && ratio <= 1, String(ratio));

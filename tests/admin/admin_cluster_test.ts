@@ -1,6 +1,6 @@
 /**
- * The admin API over two Shields and a Brain, each a process, on a real NATS with the accounts that
- * docs/run_nats.md gives: one Shield shows and does what concerns all of them.
+ * The admin API over two Shields and a Brain, each a process, on a real NATS with the accounts of docs/run_nats.md: one
+ * Shield shows and changes what concerns all of them.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";

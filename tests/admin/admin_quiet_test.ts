@@ -1,4 +1,4 @@
-/** A bus with nothing wrong says nothing at warn when it begins, nor when its operator asks about it. */
+/** A healthy bus logs nothing at warn when it starts, nor when its operator queries it. */
 import assert from "node:assert/strict";
 import { AdminClient } from "../peers/admin_client.ts";
 import { startLocalBus } from "../harness/local_bus.ts";

@@ -1,6 +1,6 @@
 /**
- * Rooms with reducers, folded again beside the bus: `arq room verify`, `at` and `diff` as a person uses them, who may
- * ask for what they read, and a log whose digest was changed.
+ * Rooms with reducers, folded again beside the bus: `arq room verify`, `at` and `diff` as a person uses them, their
+ * authorization, and a log with a changed digest.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

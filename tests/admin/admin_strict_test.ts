@@ -1,6 +1,6 @@
 /**
- * Every route of the admin API, on a real bus: what it does not know it refuses, and then it does nothing.
- * Who may use a route is `admin_tenants_test.ts`.
+ * Every route of the admin API, on a real bus: unknown input is refused, and nothing is changed then.
+ * `admin_tenants_test.ts` has authorization.
  */
 import assert from "node:assert/strict";
 import { adminOpenApi } from "../../shield/admin/openapi.ts";

@@ -1,7 +1,7 @@
 /**
- * Who may use which route of the admin API, over all of them and on a real bus: on a development
- * bus every admin all of it, with `[admin] operator_tenants` admins of other tenants only what is their
- * tenant's. Which scope decides what: `shield/admin/routing/admin_scope_test.ts`.
+ * The authorization of all routes of the admin API, on a real bus: on a development bus every admin may use them, with
+ * `[admin] operator_tenants` admins of other tenants only what belongs to their tenant.
+ * `shield/admin/routing/admin_scope_test.ts` tests the scopes.
  */
 import assert from "node:assert/strict";
 import { listedRoutes } from "../../shield/admin/route_list.ts";

@@ -1,6 +1,6 @@
 /**
- * The admin API of a real bus on the embedded Spine: what strangers and other sites' pages get, limits, and figures of a
- * policy. Wrong requests: `admin_strict_test.ts`.
+ * The admin API of a real bus on the embedded Spine: requests without a token and of other sites' pages, limits, and
+ * figures of a policy. Wrong requests: `admin_strict_test.ts`.
  */
 import assert from "node:assert/strict";
 import { AdminClient } from "../peers/admin_client.ts";

@@ -1,6 +1,6 @@
 /**
- * The description of the admin API is a valid OpenAPI document, and says of each path what a real
- * Shield does: what is in it answers, and what answers is in it.
+ * The description of the admin API is a valid OpenAPI document, and matches a real Shield: every described path
+ * answers, and every path that answers is described.
  */
 import assert from "node:assert/strict";
 import { Validator } from "@seriousme/openapi-schema-validator";

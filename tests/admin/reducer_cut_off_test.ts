@@ -1,4 +1,4 @@
-/** A room whose reducer keeps failing is told of on a running bus: by its admin API, and by `arq room programs`. */
+/** A room whose reducer keeps failing is reported on a running bus: by its admin API, and by `arq room programs`. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";

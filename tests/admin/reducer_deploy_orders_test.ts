@@ -1,6 +1,7 @@
 /**
- * A module is deployed while it is being removed, and the Shield that does so dies: each is held up at each of its reads
- * and writes while the other goes on. What a class has is stored at any time, and the same deploy goes through after.
+ * A module is deployed while it is being removed, and the deploying Shield dies: each is paused at each of its reads
+ * and writes while the other continues. The modules of a class are stored at any time, and the same deploy succeeds
+ * afterwards.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";

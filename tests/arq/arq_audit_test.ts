@@ -1,4 +1,4 @@
-/** `arq audit` against a real bus: what it shows, what it follows, and what it says of a broken chain. */
+/** `arq audit` against a real bus: listing, following, and reports of a broken chain. */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../../arq/testing/run_arq.ts";
 import { AdminClient } from "../peers/admin_client.ts";

@@ -1,6 +1,6 @@
 /**
- * The completion scripts in the shells that they are for: bash is everywhere; zsh, fish and PowerShell
- * where they are installed. What there is to complete is tried in `arq/completion/completion_test.ts`.
+ * The completion scripts in their shells: bash is everywhere; zsh, fish and PowerShell if they are installed.
+ * `arq/completion/completion_test.ts` tests the completions.
  */
 import assert from "node:assert/strict";
 import { completionScript, type Shell } from "../../arq/commands/setup/completion.ts";

@@ -1,4 +1,4 @@
-/** `arq user`, `arq tenant` and `arq room erase` against a real bus: what they say, write and erase. */
+/** `arq user`, `arq tenant` and `arq room erase` against a real bus: listing, exporting and erasing. */
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { startBusWith } from "../harness/bus.ts";

@@ -1,4 +1,4 @@
-/** `arq journal` against a real bus: what it shows, writes into a file, follows and erases. */
+/** `arq journal` against a real bus: listing, exporting into a file, following and erasing. */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../../arq/testing/run_arq.ts";
 import { parseLine } from "../../shared/journal/record.ts";

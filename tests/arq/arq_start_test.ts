@@ -1,6 +1,6 @@
 /**
- * What the start of `arq` loads, counted in the graph of its modules: a command pays for no other one. Times
- * are not measured here; docs/performance.md has them.
+ * The modules that the start of `arq` loads, counted in the module graph: no command pays for another one.
+ * docs/performance.md has times.
  */
 import assert from "node:assert/strict";
 

@@ -1,6 +1,6 @@
 /**
- * Every command of `arq`, in a terminal and in a pipe, as its own process against a real bus. What each
- * says in detail is tested beside its source; here it must end well, and leave the terminal well.
+ * Every command of `arq`, in a terminal and in a pipe, as its own process against a real bus. Its output is tested
+ * beside its source; here it must exit well, and leave the terminal in order.
  */
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "../../arq/completion/command_tree.ts";

@@ -1,6 +1,6 @@
 /**
- * What operators ask a real bus by `arq why`, `arq room list` and `arq trace`: the outcome of a message and of a user, which
- * rooms there are, which way a trace went.
+ * Operators' queries to a real bus by `arq why`, `arq room list` and `arq trace`: the outcome of a message for a user,
+ * the existing rooms, the path of a trace.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

@@ -1,4 +1,4 @@
-// The npm package in an empty folder: npm installs it, and then it needs nothing but what is there.
+// The npm package in an empty folder: npm installs it, and then it needs nothing else.
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { packArqon } from "../../tasks/pack/pack_arqon.ts";

@@ -1,5 +1,5 @@
-// Shield and Brain out of a folder with only what a compiled binary includes: nothing of the checkout,
-// nothing to write, and no file but their own and the configuration to read.
+// Shield and Brain from a folder with only what a compiled binary includes: nothing of the checkout, nothing to write,
+// and no file but their own and the configuration to read.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";

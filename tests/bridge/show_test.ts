@@ -1,4 +1,7 @@
-/** The script `deno task chaos --focus bridge` in short: each room has what committed, once and in order, whatever is killed. */
+/**
+ * The script `deno task chaos --focus bridge` in short: each room has the committed messages, once and in order,
+ * whatever is killed.
+ */
 import assert from "node:assert/strict";
 import { runBridges } from "./run.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Programs that documents show, as people run them: processes of their own on a real bus. The recipes of docs/cookbook.md,
- * its bus for many customers, and the pages about moving here.
+ * Programs in documents, as people run them: processes of their own on a real bus. The recipes of docs/cookbook.md, its
+ * bus for many customers, and the migration pages.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

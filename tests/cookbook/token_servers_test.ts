@@ -1,6 +1,6 @@
 /**
- * The token servers of the cookbook in Node, Python and Go: a real bus takes what they give, and they give
- * nothing to who is not logged in. Packages are installed, so it is one of the slow tests.
+ * The token servers of the cookbook in Node, Python and Go: a real bus accepts their tokens, and they issue none
+ * without a login. Packages are installed, so it is one of the slow tests.
  */
 import assert from "node:assert/strict";
 import { ArqonError, connect } from "@arqon/sdk";

@@ -1,6 +1,6 @@
 /**
- * Long-running tasks that alone are sent SIGINT or SIGTERM, as real processes: each is started small,
- * as deno.json says, and told to end while what it has started runs. Nothing is left of it.
+ * Long-running tasks that receive SIGINT or SIGTERM alone, as real processes: each is started small, as in deno.json,
+ * and ended while its own processes run. Nothing is left of it.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";

@@ -1,6 +1,6 @@
 /**
- * Every attack of the gallery for a moment, on each kind of sockets: no clean message is lost or
- * refused, and everything works afterwards. How long they wait is for `deno task hostile` to say.
+ * Every attack of the gallery for a moment, on each kind of sockets: no good client's message is lost or refused, and
+ * everything works afterwards. `deno task hostile` measures delays.
  */
 import assert from "node:assert/strict";
 import { type AttackResult, runGallery } from "./gallery.ts";

@@ -1,4 +1,4 @@
-/** What `deno task images` says where it cannot run. That it runs is for machines that have buildah and root. */
+/** The errors of `deno task images` on a machine that cannot build. Building needs buildah and root. */
 import assert from "node:assert/strict";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 

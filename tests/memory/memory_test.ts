@@ -1,7 +1,7 @@
 /**
- * Clients that send one message without end, alone and several at once, against a Shield whose memory
- * is bounded: it comes out who they are, they are gone and banned, and everybody else goes on. With
- * Deno's own sockets the process starts anew for that; with our own nobody else notices.
+ * Clients that send one endless message, alone and several at once, to a Shield with a memory limit: they are
+ * identified, closed and banned, and everybody else continues. With Deno's own sockets the process restarts for that;
+ * with our own nobody else notices.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";

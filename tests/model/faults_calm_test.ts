@@ -1,7 +1,7 @@
 /**
- * What changes no promise: the configuration is read again, a rollout is under way, the wall clock is set, the event loop
- * stands still. Rows in which each value stands beside each of these run on one bus while it happens again and again; the
- * model is the same, and the bus is idle afterwards.
+ * Events that must change no promise: the configuration is read again, a rollout runs, the wall clock is set, the event
+ * loop stalls. Rows with each value beside each event run on one bus while it repeats; the model is the same, and the
+ * bus is idle afterwards.
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";

@@ -1,6 +1,6 @@
 /**
- * The disk of a bus is full for a while, in the midst of messages: rows in which each value stands beside that, judged by
- * `fault_model.ts`. Where no file system can be mounted it is not tested.
+ * The disk of a bus is full for a while, during messages: rows with each value beside that, judged by `fault_model.ts`.
+ * Skipped if no file system can be mounted.
  */
 import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";

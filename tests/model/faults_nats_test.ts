@@ -1,7 +1,7 @@
 /**
- * Faults on NATS with two Shields and two Brains, all processes of their own: a Shield or a Brain is killed, restarted, cut
- * off or stands still, the server does, a Shield's wall clock is set. Rows in which each value stands beside each of
- * these, judged by `fault_model.ts`; then every process is alive and idle.
+ * Faults on NATS with two Shields and two Brains, each a process: a Shield or a Brain is killed, restarted,
+ * disconnected or stalled, the server is, a Shield's wall clock is set. Rows with each value beside each fault, judged
+ * by `fault_model.ts`; then every process runs and is idle.
  */
 import { Receiver } from "../hooks/receiver.ts";
 import { atRest, busOf, clusterFaults, restOf, startCluster } from "./fault_cluster.ts";

@@ -1,6 +1,6 @@
 /**
- * A bus that stores on a disk ends in order and begins again on the same folder, in the midst of messages: rows in which
- * each value stands beside that, judged by `fault_model.ts`.
+ * A bus with its data on disk ends in order and restarts on the same folder, during messages: rows with each value
+ * beside that, judged by `fault_model.ts`.
  */
 import { freePorts } from "../harness/free_ports.ts";
 import { startLocalBus } from "../harness/local_bus.ts";

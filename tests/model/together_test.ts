@@ -1,6 +1,6 @@
 /**
- * Every capability beside every other: each pair of values of `factors.ts` stands in a row, which runs on one bus with
- * all others, in a tenant of its own, and is judged by `model.ts`. On NATS that is `together_nats_test.ts`.
+ * Every capability beside every other: each pair of values of `factors.ts` is in a row, which runs on one bus with all
+ * others, in a tenant of its own, and is judged by `model.ts`. `together_nats_test.ts` does so on NATS.
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";

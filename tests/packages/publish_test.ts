@@ -1,6 +1,6 @@
 /**
- * `deno publish --dry-run`: JSR would take both packages, as far as that is known without JSR: types of
- * the public surface, what is imported, the files. Nothing is published.
+ * `deno publish --dry-run`: JSR would accept both packages, as far as that is known without JSR: types of the public
+ * surface, imports, files. Nothing is published.
  */
 import assert from "node:assert/strict";
 

@@ -1,4 +1,4 @@
-/** A process whose wall clock is set takes nobody for silent, in either direction, whatever it was about to do. */
+/** A process whose wall clock is set considers nobody silent, in either direction, whatever it was about to do. */
 import assert from "node:assert/strict";
 import { presenceConfig } from "../../shield/presence/testing/port.ts";
 import type { Schedule } from "./schedule.ts";

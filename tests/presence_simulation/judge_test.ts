@@ -1,7 +1,6 @@
 /**
- * The simulation is the judge of the protocol; these tests are the judge of the simulation. Each takes
- * one safeguard of the protocol away, by changing messages on their way, and expects that random
- * schedules notice. The machines themselves are not touched.
+ * The simulation judges the protocol; these tests judge the simulation. Each removes one safeguard of the protocol, by
+ * changing messages in transit, and expects that random schedules notice. The machines themselves are unchanged.
  */
 import assert from "node:assert/strict";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";

@@ -1,7 +1,7 @@
 /**
- * A client that loses its connection while the server of NATS before another Shield stands still: the
- * machines themselves, and the list of the SDK. No Shield says that a member left, and yet the client's
- * list lacks one for a while: the list that it comes to is older than the one it had.
+ * A client that loses its connection while the NATS server of another Shield stalls: the machines themselves, and the
+ * SDK's list. No Shield reports that a member left, and yet the client's list lacks one for a while: its new list is
+ * older than the former one.
  */
 import assert from "node:assert/strict";
 import { encodePresenceUpdate } from "@arqon/proto";

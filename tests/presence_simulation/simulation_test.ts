@@ -1,7 +1,7 @@
 /**
- * Random schedules of Shields, Brains, clients and faults: after the faults everybody agrees with the
- * truth, and no client was ever told something wrong (`play.ts`, `viewer.ts`). A failing seed is
- * printed with its schedule, made as small as it gets. `long_test.ts` plays ten times as many.
+ * Random schedules of Shields, Brains, clients and faults: after the faults everybody agrees with the truth, and no
+ * client ever got wrong information (`play.ts`, `viewer.ts`). A failing seed is printed with its schedule, minimized.
+ * `long_test.ts` plays ten times as many.
  */
 import { requireConverging } from "./on_threads.ts";
 

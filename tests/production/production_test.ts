@@ -1,4 +1,6 @@
-/** `deno task chaos --focus site` in a short form: the set-up of docs/deploy.md, lost twice, and nothing untold. */
+/**
+ * `deno task chaos --focus site` in a short form: the set-up of docs/deploy.md, lost twice, with every loss reported.
+ */
 import assert from "node:assert/strict";
 import { runProduction } from "./run.ts";
 

@@ -1,4 +1,4 @@
-/** Whether the judge sees what it is there for: calls that were applied twice, not at all or in two orders. */
+/** Whether the judge detects its faults: calls that were applied twice, never or in two orders. */
 import assert from "node:assert/strict";
 import type { MadeCall } from "./callers.ts";
 import { judgeEntries, linearizable } from "./judge.ts";

@@ -1,4 +1,7 @@
-/** The script of `deno task chaos --focus reducers` in short: owners killed and cut off under calls, and all of it judged. */
+/**
+ * The script of `deno task chaos --focus reducers` in short: owners killed and disconnected during calls, and all of it
+ * judged.
+ */
 import assert from "node:assert/strict";
 import { runReducers } from "./run.ts";
 

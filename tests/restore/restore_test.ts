@@ -1,8 +1,7 @@
 /**
- * An older copy of the data is put back, or none: on the embedded engine and on NATS, under load, with
- * processes that went on running and with all of them stopped. Clients that stay, that come back and
- * that are new: nobody misses what was acknowledged without being told, and no offset of an epoch, no
- * version and no fence is given twice. Real processes.
+ * An older copy of the data is restored, or none: on the embedded engine and on NATS, under load, with processes that
+ * kept running and with all of them stopped. Clients that stay, return and are new: nobody misses an acknowledged
+ * message without a notice, and no offset of an epoch, no version and no fence is assigned twice. Real processes.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";

@@ -1,4 +1,4 @@
-/** The tutorials that install an SDK: in Python, and in React with Chromium looking at the page. */
+/** The tutorials that install an SDK: in Python, and in React with the page in Chromium. */
 import { runInChild } from "../harness/child_scenarios.ts";
 import { follow } from "./tutorial_shell.ts";
 

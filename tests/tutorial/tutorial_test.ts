@@ -1,6 +1,6 @@
 /**
- * The tutorials and the page of HTTP do what they show, on a real bus, line by line. The quick start does in CI each time,
- * by `deno task readme`.
+ * The tutorials and the page of HTTP, line by line on a real bus. CI runs the quick start each time, by `deno task
+ * readme`.
  */
 import assert from "node:assert/strict";
 import { follow } from "./tutorial_shell.ts";

@@ -1,4 +1,4 @@
-/** Every key of the last release's configuration is known here, or is refused with what to do about the line. */
+/** Every key of the last release's configuration is known here, or is refused with the required change. */
 import assert from "node:assert/strict";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import { isMissing, releaseFile } from "./release_tree.ts";

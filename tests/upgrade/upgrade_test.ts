@@ -1,6 +1,6 @@
 /**
- * The last release beside this checkout under traffic, both directions: every Shield and Brain is replaced in turn while
- * clients of both releases and both languages publish, hear and write state; nothing is lost, nothing is refused.
+ * The last release beside this checkout under traffic, both directions: every Shield and Brain is replaced in turn
+ * while clients of both releases and both languages publish, receive and write state; nothing is lost or refused.
  */
 import assert from "node:assert/strict";
 import { pythonWithSdk } from "./python.ts";

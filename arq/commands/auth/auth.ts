@@ -1,7 +1,6 @@
 /**
- * `arq auth`: makes key pairs and tokens, and says what is revoked. A token is signed with the
- * key that `--key` names, else with that of the bus that every other command takes here, else with the development
- * key.
+ * `arq auth`: makes key pairs and tokens, and lists revocations. A token is signed with the key of `--key`, else with
+ * that of the bus of the other commands here, else with the development key.
  */
 import { cannotWrite, type CommandError, failed, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";

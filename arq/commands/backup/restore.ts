@@ -1,6 +1,6 @@
 /**
- * `arq backup verify` and `arq restore`: read all of a backup and check every digest; restore writes its data to
- * where a configuration says, while no bus runs there.
+ * `arq backup verify` and `arq restore`: read a whole backup and check every digest; restore writes its data to the
+ * configured place, while no bus runs there.
  */
 import { BackupError, type BackupReader, readBackup } from "../../../shared/backup/archive.ts";
 import type { Manifest } from "../../../shared/backup/manifest.ts";

@@ -1,6 +1,6 @@
 /**
- * `arq doctor`: looks at everything that a bus on this machine needs, and at the bus that commands take here.
- * Changes nothing; the checks are in `doctor/`.
+ * `arq doctor`: checks everything that a bus on this machine needs, and the bus of the commands here. Changes nothing;
+ * `doctor/` has the checks.
  */
 import { ConfigError, configFrom, configText, parseConfig } from "../../../shared/config/load.ts";
 import { natsFiles } from "../../../shared/config/named_files.ts";

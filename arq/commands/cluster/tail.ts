@@ -1,6 +1,6 @@
 /**
- * `arq tail`: prints the messages of a room as they come, for an operator. It uses the admin API and does not
- * enter the room. `arq sub` shows what a user of the room sees.
+ * `arq tail`: prints the messages of a room as they come, for an operator. It uses the admin API and does not enter the
+ * room. `arq sub` shows what a user of the room receives.
  */
 import { EventParser, type ServerEvent } from "../../../sdk/typescript/http/http_socket.ts";
 import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";

@@ -1,6 +1,6 @@
 /**
- * `arq top`: shows what the cluster does, drawn anew every few seconds: the nodes, then the busiest tenants,
- * rooms and policies. Rates are those between two readings; totals count from the start of the processes.
+ * `arq top`: shows the cluster's activity, refreshed every few seconds: the nodes, then the busiest tenants, rooms and
+ * policies. Rates are those between two readings; totals count from the start of the processes.
  */
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import {

@@ -1,6 +1,6 @@
 /**
- * `arq why` and `arq trace`: how a message came in and its outcome, by the bus; and the spans of one trace, by the
- * Jaeger that its collector feeds.
+ * `arq why` and `arq trace`: how a message was admitted and its outcome, from the bus; and the spans of one trace, from
+ * the Jaeger of its collector.
  */
 import {
   ledgerLines,

@@ -1,6 +1,5 @@
 /**
- * `arq user`, `arq tenant` and `arq room erase`: lists what is stored where, then writes it into a file or removes
- * it.
+ * `arq user`, `arq tenant` and `arq room erase`: lists what is stored where, then exports it into a file or erases it.
  */
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";

@@ -1,7 +1,7 @@
 /**
- * `arq apply`: puts a folder, or a plan, in force: all of it in one step; of the whole bus its schemas, then each
- * tenant in a step of its own. Schemas are stored before and are in force with it. What was made before a tenant
- * is refused stays, and the outcome of each is reported: the same again goes on from there.
+ * `arq apply`: puts a folder, or a plan, in force: all of it in one step; for the whole bus its schemas, then each
+ * tenant in a step of its own. Schemas are stored before and come into force with it. Steps made before a refused
+ * tenant stay, and the outcome of each is reported: repeating the command continues from there.
  */
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { membersOf } from "../../answers/policy_text.ts";

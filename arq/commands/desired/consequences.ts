@@ -1,7 +1,7 @@
 /**
- * What a change would have done to a window that has passed, by the journal of the bus: the recorded calls of a
- * policy whose module changes are repeated with the new one, a new policy judges what was let through, what one that
- * is removed has refused is counted, and events whose mapping or schema changes are checked against it. Changes of other kinds are not repeated.
+ * The effect that a change would have had on a past window, from the journal of the bus: recorded calls of a changed
+ * policy are repeated with the new module, a new policy judges the admitted messages, refusals of a removed one are
+ * counted, and events with a changed mapping or schema are checked against it. Changes of other kinds are not repeated.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";

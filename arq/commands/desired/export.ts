@@ -1,6 +1,5 @@
 /**
- * `arq export`: writes what is in force for a tenant, or for the whole bus, as a folder, which `arq plan` and `arq
- * apply` read.
+ * `arq export`: writes the state in force of a tenant, or of the whole bus, as a folder for `arq plan` and `arq apply`.
  */
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import {

@@ -1,4 +1,4 @@
-/** Asks a bus what is in force for a tenant, in the form in which a folder says what is to be. */
+/** Reads the state in force of a tenant from a bus, in the form of a folder's wanted state. */
 import { ArqonError } from "@arqon/proto";
 import { type Admin, askAdmin, streamAdmin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";

@@ -1,7 +1,7 @@
 /**
- * `arq plan`: what an apply of a folder would change, of one tenant or of the whole bus, and what was changed by
- * hand. A folder of the bus has `bus.toml` with its schemas, and below it a folder for each tenant. It changes
- * nothing.
+ * `arq plan`: the changes that an apply of a folder would make, for one tenant or the whole bus, and manual changes
+ * since the last apply. A folder of the bus has `bus.toml` with its schemas, and below it a folder for each tenant. It
+ * changes nothing.
  */
 import { type Admin, askAdmin, busNow, findAdmin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";

@@ -1,6 +1,6 @@
 /**
- * Reads a folder that says what is to be in force, with all that its files name. It asks no bus. Whatever
- * is wrong is reported at once, each with file, line and column.
+ * Reads a folder with a wanted state, and all files that it names. It uses no bus. All faults are reported at once,
+ * each with file, line and column.
  */
 import { gunzipSync } from "node:zlib";
 import { canonicalJson } from "../../../shared/canonical_json.ts";

@@ -1,7 +1,6 @@
 /**
- * Rollouts: the progress of one that `arq apply --canary` has begun, which the bus carries on; and those under way
- * that decide about what a folder says. Applying the previous state takes such a rollout back; any other state has
- * to wait.
+ * Rollouts: the progress of one started by `arq apply --canary`, which the bus continues; and running ones that concern
+ * a folder's state. Applying the previous state rolls such a rollout back; any other state has to wait.
  */
 import { ArqonError } from "@arqon/proto";
 import { type Admin, askAdmin } from "../../bus/admin.ts";

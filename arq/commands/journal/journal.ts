@@ -1,5 +1,5 @@
 /**
- * `arq journal list` and `export`: shows what was decided, and by what, or writes it into a file for `arq policy
+ * `arq journal list` and `export`: shows decisions and their reasons, or writes them into a file for `arq policy
  * replay` and others.
  */
 import { isHole, parseLine } from "../../../shared/journal/record.ts";

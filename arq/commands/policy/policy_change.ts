@@ -1,4 +1,4 @@
-/** What `arq policy logs`, `rollback`, `remove`, `reset` and `deploy` do beside asking one route. */
+/** The steps of `arq policy logs`, `rollback`, `remove`, `reset` and `deploy` beside their request. */
 import {
   historyTable,
   listOf,

@@ -1,6 +1,6 @@
 /**
- * `arq policy check` and `test`: say without a gateway what a gateway would say about a module, and what the
- * module says about events from files. The checks are those of the admin API in the same order.
+ * `arq policy check` and `test`: a gateway's verdict on a module without a gateway, and the module's verdicts on events
+ * from files. The checks are those of the admin API in the same order.
  */
 import { createTrial, messageSizes } from "../../policies/policy_trial.ts";
 import type {

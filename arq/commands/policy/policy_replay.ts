@@ -1,6 +1,6 @@
 /**
- * `arq policy replay`: repeats the recorded calls of a policy on this machine, first with the module that
- * decided then, and then with a new one, and says what would have been decided otherwise.
+ * `arq policy replay`: repeats the recorded calls of a policy on this machine, first with the module that decided then,
+ * and then with a new one, and reports different verdicts.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";

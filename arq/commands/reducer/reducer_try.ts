@@ -1,6 +1,6 @@
 /**
- * `arq reducer test`: applies a reducer to the commands of a file and prints what each came to, with digests
- * that are the same wherever it is done again. It needs no bus, and no bus runs reducers yet.
+ * `arq reducer test`: applies a reducer to the commands of a file and prints the outcome of each, with digests that are
+ * the same wherever it is repeated. It needs no bus.
  */
 import { emptyRoom, type RoomState } from "../../../brain/reducers/state/room_state.ts";
 import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";

@@ -1,7 +1,7 @@
 /**
- * `arq room at`, `diff` and `verify`: what a room with a reducer was after an entry of its log or at a time, what
- * differs between two entries, and whether the digests are those that the bus noted. The log is folded here, from
- * the nearest snapshot before. Changes nothing.
+ * `arq room at`, `diff` and `verify`: the state of a room with a reducer after an entry of its log or at a time, the
+ * differences between two entries, and whether the digests match the recorded ones. The log is folded here, from the
+ * nearest snapshot before. Changes nothing.
  */
 import { ArqonError } from "@arqon/proto";
 import { encodeSnapshot, SnapshotError } from "../../../brain/reducers/state/snapshot.ts";

@@ -1,6 +1,6 @@
 /**
- * `arq room deploy`, `rollback` and `programs`: another module for a class of rooms, after it was applied to what its
- * rooms were asked lately; the previous one; and what is in force. Rooms take it by themselves.
+ * `arq room deploy`, `rollback` and `programs`: deploys another module to a class of rooms, after a rehearsal on its
+ * rooms' recent commands; rolls back; and shows what is in force. Rooms take the module automatically.
  */
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";

@@ -1,4 +1,4 @@
-/** `arq room list` and `bans`, and what `arq room class set` and `remove` ask before they change a class. */
+/** `arq room list` and `bans`, and the confirmation of `arq room class set` and `remove`. */
 import { plural } from "../../../shared/plural.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";

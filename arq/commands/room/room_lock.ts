@@ -1,7 +1,7 @@
 /**
- * `arq room lock`: locks a room until the lease ends or somebody with its fence unlocks it, or while a program
- * runs: that has our standard streams and our environment, and the fence and the room as variables. Whether it
- * uses the fence is its own affair.
+ * `arq room lock`: locks a room until the lease expires or a holder of its fence unlocks it, or while a program runs:
+ * that has our standard streams and our environment, and the fence and the room as variables. It may use the fence or
+ * not.
  */
 import { ArqonError, type HeldLock, holdLock } from "@arqon/sdk";
 import {

@@ -1,6 +1,6 @@
 /**
- * `arq room members`: prints who is in a room now, or how many are; with `--at` who was there at a time, by its
- * journal of members.
+ * `arq room members`: prints a room's present members, or their number; with `--at` those at a time, from its journal
+ * of members.
  */
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";

@@ -1,5 +1,5 @@
 /**
- * `arq room watch`: prints who is in a room, or with `--values` what it shows, then what changes, until `--count`
+ * `arq room watch`: prints a room's members, or with `--values` its visible values, then changes, until `--count`
  * changes or Ctrl-C. The SDK keeps it correct over reconnects.
  */
 import type { Member, Message, PresenceSubscription } from "@arqon/sdk";

@@ -1,4 +1,4 @@
-/** `arq sub`: prints the messages of rooms, in durable ones also from an earlier place on. */
+/** `arq sub`: prints the messages of rooms, of durable ones also from an earlier position on. */
 import type { Connection, SubscribeOptions, Subscription } from "@arqon/sdk";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { hasStart, patient, type Start, startPlace, storedIn } from "../../rooms/history.ts";

@@ -1,7 +1,6 @@
 /**
- * `arq schema build`, `push`, `check` and `get`: compile `.proto` files to the set that a bus registers, register
- * it or ask what registering it would say, and write a version as file or text. The bus decides what is
- * compatible.
+ * `arq schema build`, `push`, `check` and `get`: compile `.proto` files to the set that a bus registers, register or
+ * check it, and write a version as file or text. The bus decides what is compatible.
  */
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";

@@ -1,6 +1,6 @@
 /**
- * `arq schema check --traffic`: checks a candidate of a schema against what was really sent, on this machine:
- * what durable rooms store, and what a journal has kept.
+ * `arq schema check --traffic`: checks a candidate of a schema against real traffic, on this machine: messages stored
+ * in durable rooms, and in a journal.
  */
 import { plural } from "../../../shared/plural.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";

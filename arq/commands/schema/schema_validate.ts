@@ -1,6 +1,6 @@
 /**
- * `arq schema validate`: asks a bus what it would say of a payload. With `--local` it makes the same check on
- * this machine. It publishes nothing.
+ * `arq schema validate`: asks a bus for its verdict on a payload. With `--local` it makes the same check on this
+ * machine. It publishes nothing.
  */
 import {
   readDescriptorSet,

@@ -1,6 +1,6 @@
 /**
- * Plain commands: those that only ask one route of the admin API and print its answer. The route and the names that
- * it is given are beside the definition of the command; `asks_test.ts` holds them to what the routes take.
+ * Plain commands: those that only call one route of the admin API and print its answer. The route and its names are
+ * beside the definition of the command; `asks_test.ts` compares them with the routes.
  */
 import { EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";

@@ -1,6 +1,6 @@
 /**
- * That no command of a reducer is cheaper than its work where that is the host's: instances, memory that is touched
- * first or put back, unwinding. On this thread, held to a reference loop on the same machine; the least of many counts.
+ * No command of a reducer costs less fuel than the host's work for it: instances, memory that is touched first or
+ * restored, unwinding. Compared with a reference loop on the same machine; the minimum of many runs.
  */
 import assert from "node:assert/strict";
 import { MULTIPLICATIONS_PER_UNIT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -16,7 +16,7 @@ import { createReducer, type Run, unitsOf } from "./reducer_guest.ts";
 
 const FUEL = 10_000;
 const PAGES = 64;
-/** What a busy machine takes from the work and not from the loop; see `shield/policy/testing/price_bound.ts`. */
+/** Allowance for work that a busy machine slows more than the loop; see `shield/policy/testing/price_bound.ts`. */
 const MULTIPLICATIONS_MAX = MULTIPLICATIONS_PER_UNIT * 8;
 const PATIENCE_MS = 60_000;
 const ROUNDS = 20;
@@ -48,7 +48,7 @@ const GUESTS: Readonly<Record<string, GuestText>> = {
   },
 };
 
-/** Runs a guest again and again; gives the runs. */
+/** Runs a guest repeatedly; returns the runs. */
 function running(guest: GuestText) {
   const metered = meterReducer(moduleOf(guest), PAGES);
   const reducer = createReducer(new WebAssembly.Module(metered.bytes), metered, FUEL);

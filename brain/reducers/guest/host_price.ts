@@ -1,6 +1,6 @@
 /**
- * What the host does around a command, in units, by the prices that policies have. A command pays the same whatever ran
- * before it: one that leaves nothing to be put back pays for the instance that the next one needs.
+ * The price of the host's work around a command, in units, the same as for policies. A command pays the same whatever
+ * ran before it: one after which nothing can be restored pays for the next instance.
  */
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -10,16 +10,16 @@ import { restoreUnits } from "../../../wasm/metering/renewal.ts";
 export const INIT_FUEL = 5_000;
 const INIT_UNITS = INIT_FUEL * UNITS_PER_FUEL;
 
-/** An instance, as far as its price goes. */
+/** What the price of an instance depends on. */
 export interface MadeInstance {
-  /** Units that `arqon_init` has used, growing the memory included, and pages of the memory behind it. */
+  /** Units that `arqon_init` used, growth of the memory included, and pages of the memory after it. */
   readonly init_units: number;
   readonly pages: number;
 }
 
-/** What the instances of one module cost. */
+/** The price of the instances of one module. */
 export class HostPrice {
-  /** An instance whose beginning does not end well. */
+  /** An instance whose initialisation fails. */
   readonly failed_units: number;
   readonly #instance_units: number;
   readonly #renewal: MeteredModule["renewal"];
@@ -27,11 +27,11 @@ export class HostPrice {
   constructor({ cost, renewal }: Pick<MeteredModule, "cost" | "renewal">) {
     this.#instance_units = cost.instance_fuel * UNITS_PER_FUEL;
     this.#renewal = renewal;
-    // What it has used is not known where it was the machine that ended it.
+    // The units used are unknown if the engine ended it.
     this.failed_units = this.#instance_units + INIT_UNITS;
   }
 
-  /** Of a command on an instance, which is put back after it or not. */
+  /** A command on an instance; `is_kept`: whether it is restored afterwards. */
   units({ init_units, pages }: MadeInstance, is_kept: boolean): number {
     const restored = this.#renewal?.by === "restore" ? restoreUnits(this.#renewal.units, pages) : 0;
     return restored +

@@ -1,4 +1,4 @@
-/** Which modules are reducers, and what is said of the others. */
+/** Which modules are reducers, and the errors for the others. */
 import assert from "node:assert/strict";
 import { ROOM_LENGTH_PARAMETERS } from "../../../wasm/metering/meter_costs.ts";
 import { fromText } from "../../../wasm/testing/bytes.ts";

@@ -1,7 +1,7 @@
 /**
- * A reducer that is a WebAssembly module: makes instances of it and runs it for a draft, with so much fuel.
- * Every command begins with the state that the instance had after its initialisation, so that what a room is
- * is in its values and nowhere else. What a guest may ask is `room_functions.ts`.
+ * A reducer that is a WebAssembly module: makes its instances and runs them for a draft, with limited fuel. Every
+ * command begins with the instance's state after initialisation, so that the room's state is in its values and nowhere
+ * else. `room_functions.ts` has the functions a guest may call.
  */
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
@@ -18,35 +18,35 @@ import { HostPrice, INIT_FUEL, type MadeInstance } from "./host_price.ts";
 import { EndCommand, roomFunctions, type RoomLog, type Running } from "./room_functions.ts";
 import type { Variable } from "./room_functions.ts";
 
-/** A migration may go over all that the room has: how many times the fuel of a command it may use. */
+/** Fuel of a migration, as a multiple of a command's: it may read and write all values of the room. */
 const MIGRATION_TIMES = 20;
-/** Units for a command that does not return, which the engine has to unwind, and for each slot of it. */
+/** Units for unwinding a command that does not return, and for each slot of the module. */
 const ENDING_UNITS = 20_000;
 const ENDING_UNITS_PER_SLOT = 6;
 const PAGE_BYTES = 65_536;
 
-/** What a reducer said of a command, and what that cost. */
+/** The verdict of a reducer on a command, and its cost. */
 export interface Run {
   readonly verdict: Verdict;
-  /** Instruction units; at most what the command had. */
+  /** Instruction units; at most the command's fuel. */
   readonly units: number;
   /**
-   * Units of what the host does around it, which no limit of a command is about: its instance, or putting that back;
-   * unwinding that it has no units left for.
+   * Units of the host's work around the command, which no limit of a command covers: making or restoring its instance,
+   * or unwinding for which it has no units left.
    */
   readonly host_units: number;
   readonly logs: readonly RoomLog[];
 }
 
-/** All that a run has cost. */
+/** The whole cost of a run. */
 export const unitsOf = ({ units, host_units }: Pick<Run, "units" | "host_units">): number =>
   units + host_units;
 
 /** A reducer, ready for one command after another. */
 export interface ReducerGuest {
   /**
-   * Runs it for a draft. Throws, as the engine does, only where this machine has no memory or stack for it:
-   * another one would come to a verdict, so this is none.
+   * Runs it for a draft. Throws, as the engine does, only if this machine lacks memory or stack: another machine would
+   * reach a verdict, so this is none.
    */
   run(draft: Draft): Run;
 }
@@ -55,10 +55,10 @@ export interface ReducerGuest {
 interface Instance extends MadeInstance {
   readonly running: Running;
   readonly apply: () => number;
-  /** Undefined: a room of another module stays as it is. */
+  /** Undefined: the module cannot take over a room of another module. */
   readonly migrate: (() => number) | undefined;
   readonly height: Variable<number>;
-  /** Undefined: it serves one command. */
+  /** Undefined: the instance serves one command. */
   readonly first: FirstState | undefined;
 }
 
@@ -113,7 +113,7 @@ function faultOf(thrown: unknown, is_exhausted: boolean): Verdict {
   if (thrown instanceof EndCommand) {
     return { kind: "fault", fault: thrown.fault ?? "trap", detail: thrown.detail };
   }
-  // Anything else is this machine's or ours, and would be no outcome on another one.
+  // Any other error comes from this machine or our code, and would be no outcome on another machine.
   if (!(thrown instanceof WebAssembly.RuntimeError)) throw thrown;
   return { kind: "fault", fault: "trap", detail: thrown.message };
 }
@@ -136,7 +136,7 @@ function noMigration(): never {
   throw new EndCommand("abi", `the module has no ${MIGRATE_EXPORT}`);
 }
 
-/** Runs it; what making the instance or putting it back costs is not in it. */
+/** Runs it; the units exclude making or restoring the instance. */
 function runOn({ running, apply, migrate, height }: Instance, draft: Draft, fuel: number): Run {
   const is_migration = draft.kind === "migrate";
   const budget = Math.round(fuel * UNITS_PER_FUEL) * (is_migration ? MIGRATION_TIMES : 1);
@@ -151,7 +151,7 @@ function runOn({ running, apply, migrate, height }: Instance, draft: Draft, fuel
   try {
     returned = is_migration ? (migrate ?? noMigration)() : apply();
   } catch (error) {
-    // A guest has no way to throw undefined.
+    // A guest cannot throw undefined.
     thrown = error;
   } finally {
     running.draft = undefined;
@@ -166,7 +166,7 @@ function runOn({ running, apply, migrate, height }: Instance, draft: Draft, fuel
   return { verdict, units, host_units, logs: [...running.logs] };
 }
 
-/** The fault of a module whose initialisation does not end well; what this machine lacks is thrown. */
+/** The fault of a module whose initialisation fails; throws if this machine lacks memory or stack. */
 function noInstance(error: unknown, { failed_units: host_units }: HostPrice): Run {
   if (!(error instanceof WebAssembly.RuntimeError) && !(error instanceof EndCommand)) throw error;
   const detail = error instanceof EndCommand ? error.detail : error.message;
@@ -174,7 +174,7 @@ function noInstance(error: unknown, { failed_units: host_units }: HostPrice): Ru
   return { verdict, units: 0, host_units, logs: [] };
 }
 
-/** A reducer of a module that `meterReducer` has made, with so much fuel for each command. */
+/** A reducer from a module of `meterReducer`, with so much fuel for each command. */
 export function createReducer(
   compiled: WebAssembly.Module,
   metered: Pick<MeteredModule, "cost" | "renewal">,
@@ -194,7 +194,7 @@ export function createReducer(
         }
       }
       const run = runOn(instance!, draft, fuel);
-      // A fault may leave anything behind; what has grown its memory is not put back.
+      // A fault may leave any state behind, and a grown memory cannot be restored.
       const is_kept = run.verdict.kind !== "fault" && instance!.first?.canRestore() === true;
       if (is_kept) waiting = instance;
       return { ...run, host_units: run.host_units + price.units(instance!, is_kept) };

@@ -1,4 +1,4 @@
-/** Reducers as WebAssembly: what a guest may ask, and what hostile ones come to. */
+/** Reducers as WebAssembly: the functions of a guest, and the faults of hostile ones. */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { command, roomOf, utf8 } from "../testing/rooms.ts";
@@ -38,7 +38,7 @@ function apply(
 
 const text = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 const DATA = (at: number, content: string) => `(data (i32.const ${at}) "${content}")`;
-/** Answers with the value that a function has given. */
+/** Answers with the value that a function returned. */
 const answer = (value: string) =>
   `(local $v i32) (local.set $v ${value})
    (call $room_answer (i32.add (local.get $v) (i32.const 4)) (i32.load (local.get $v)))
@@ -121,7 +121,7 @@ Deno.test("a scan hands over 64 KiB, or one entry that is larger", () => {
   assert.equal(size(write(0, 65_536)), 65_545);
 });
 
-/** Gives memory above the first page. */
+/** Allocates memory above the first page. */
 const GROWING = `(func (export "arqon_alloc") (param i32) (result i32)
   (i32.mul (memory.grow (i32.const 2)) (i32.const 65536)))`;
 

@@ -1,28 +1,27 @@
 /**
- * The functions of `arqon_room_v1`: what a reducer may ask of its room and do to it. Nothing that a guest says
- * is trusted: every pointer and length is checked against the memory as it is then. What a call costs beside
- * its thunk's price (`meter_costs.ts`) is charged here, before the work. What it does to the room, and its
- * bounds, is `Draft`.
+ * The functions of `arqon_room_v1`: what a reducer reads from its room and does to it. No value from a guest is
+ * trusted: every pointer and length is checked against the current memory. The cost of a call beyond its thunk's price
+ * (`meter_costs.ts`) is charged here, before the work. `Draft` has the effects on the room and their bounds.
  */
 import type { Draft } from "../state/draft.ts";
 import type { ReducerFault } from "../state/entry.ts";
 import { CanonicalWriter, copyOf, plainText } from "../state/canonical.ts";
 
-/** The most bytes of one `room_log` line, and of a reason; the rest is cut off. */
+/** The most bytes of one `room_log` line, and of a reason; the rest is dropped. */
 const LOG_LINE_BYTES = 1_024;
 const REASON_BYTES = 512;
 /** The most `room_log` lines of one command; the rest is dropped. */
 const LOG_LINES = 32;
-/** The most bytes that one `room_scan` hands over, unless its first entry alone is larger. */
+/** The most bytes of one `room_scan`, unless its first entry alone is larger. */
 const SCAN_BYTES = 65_536;
 
-/** Units of what changes the room, of an entry that is looked at, and of a random number. */
+/** Units of a change of the room, of an entry that is scanned, and of a random number. */
 const CHANGE_UNITS = 2_500;
 const SCAN_ENTRY_UNITS = 500;
 const RANDOM_UNITS = 4_000;
-/** Units for each byte that is written, beside the thunk's one: it is copied and digested. */
+/** Units for each byte written, beside the thunk's one: it is copied and digested. */
 const WRITE_UNITS_PER_BYTE = 8;
-/** Units for each byte that is handed over. */
+/** Units for each byte returned. */
 const GIVE_UNITS_PER_BYTE = 1;
 
 /** Thrown by a function to end the command: the engine unwinds the guest, which cannot catch. */
@@ -35,7 +34,7 @@ export class EndCommand {
     this.detail = detail;
   }
 
-  /** The text of the error where it does not end a command. */
+  /** The text of an error that does not end a command. */
   toString(): string {
     return this.detail;
   }
@@ -60,14 +59,14 @@ export interface RoomLog {
   readonly message: string;
 }
 
-/** An instance and the command that it is at. */
+/** An instance and its current command. */
 export interface Running {
   exports: RoomExports;
   draft: Draft | undefined;
   rejected: { readonly code: number; readonly reason: string } | undefined;
   readonly logs: RoomLog[];
   in_alloc: boolean;
-  /** The guest's memory; empty once it has grown, and then it is looked at anew. */
+  /** The guest's memory; empty after it has grown, and then read again from the instance. */
   memory: Uint8Array;
 }
 
@@ -93,7 +92,7 @@ function memoryOf(running: Running): Uint8Array {
   return running.memory = new Uint8Array(running.exports.memory.buffer);
 }
 
-/** Where the bytes begin that the guest names; they are within its memory. */
+/** The start of the bytes at a guest's pointer; throws unless they lie within its memory. */
 function startOf(running: Running, what: string, pointer: number, size: number): number {
   const start = pointer >>> 0;
   const size_bytes = size >>> 0;
@@ -103,19 +102,19 @@ function startOf(running: Running, what: string, pointer: number, size: number):
   throw new EndCommand("abi", `${what}: ${sentence}`);
 }
 
-/** The bytes that the guest names, as a view that is valid until the guest runs again. */
+/** The bytes at a guest's pointer, as a view that is valid until the guest runs again. */
 function view(running: Running, what: string, pointer: number, size: number): Uint8Array {
   const start = startOf(running, what, pointer, size);
   return running.memory.subarray(start, start + (size >>> 0));
 }
 
-/** A copy of the bytes that the guest names. */
+/** A copy of the bytes at a guest's pointer. */
 function copied(running: Running, what: string, pointer: number, size: number): Uint8Array {
   const start = startOf(running, what, pointer, size);
   return copyOf(running.memory, start, size >>> 0);
 }
 
-/** Those bytes as a text; one that is not UTF-8 is a fault. */
+/** Those bytes as a text; invalid UTF-8 is a fault. */
 function text(running: Running, what: string, pointer: number, size: number): string {
   const start = startOf(running, what, pointer, size);
   const size_bytes = size >>> 0;
@@ -124,20 +123,20 @@ function text(running: Running, what: string, pointer: number, size: number): st
   try {
     return strict.decode(running.memory.subarray(start, start + size_bytes));
   } catch (error) {
-    // What this machine has no stack or memory for says nothing about the text.
+    // If this machine lacks stack or memory, that says nothing about the text.
     if (!(error instanceof TypeError)) throw error;
     throw new EndCommand("abi", `${what}: not UTF-8`);
   }
 }
 
-/** The beginning of a text, cut where a character ends. */
+/** The beginning of a text, cut at a character boundary. */
 function cut(bytes: Uint8Array, most_bytes: number): string {
   let end = Math.min(bytes.length, most_bytes);
   while (end > 0 && end < bytes.length && (bytes[end]! & 0xc0) === 0x80) end--;
   return lenient.decode(bytes.subarray(0, end));
 }
 
-/** Has the guest allocate room for so many bytes behind their number; gives where it is. */
+/** Has the guest allocate so many bytes after a length of 4 bytes; returns the address. */
 function allocate(running: Running, size_bytes: number): number {
   charge(running, size_bytes * GIVE_UNITS_PER_BYTE);
   running.in_alloc = true;
@@ -154,7 +153,7 @@ function allocate(running: Running, size_bytes: number): number {
   return at;
 }
 
-/** Copies bytes into memory that the guest allocates: the length in 4 bytes, then the bytes. */
+/** Copies bytes into memory that the guest allocates: a length of 4 bytes, then the bytes. */
 function give(running: Running, bytes: Uint8Array | undefined): number {
   if (bytes === undefined) return 0;
   const at = allocate(running, bytes.length);
@@ -162,13 +161,13 @@ function give(running: Running, bytes: Uint8Array | undefined): number {
   return at | 0;
 }
 
-/** Pays for a change with so many bytes in it. */
+/** Charges a change with so many bytes. */
 function chargeChange(running: Running, ...sizes: readonly number[]): void {
   const size_bytes = sizes.reduce((sum, size) => sum + (size >>> 0), 0);
   charge(running, CHANGE_UNITS + size_bytes * WRITE_UNITS_PER_BYTE);
 }
 
-/** A text as bytes; most are of ASCII, for which asking the encoder costs more. */
+/** A text as bytes; most are ASCII, for which calling the encoder costs more. */
 function giveText(running: Running, text: string): number {
   const size = text.length;
   for (let at = 0; at < size; at++) {
@@ -180,7 +179,7 @@ function giveText(running: Running, text: string): number {
   return start | 0;
 }
 
-/** What `room_field` gives, by its argument. */
+/** The result of `room_field`, by its argument. */
 function field(running: Running, { asked, room }: Draft, which: number): number {
   switch (which) {
     case 0:
@@ -200,7 +199,7 @@ function field(running: Running, { asked, room }: Draft, which: number): number 
   }
 }
 
-/** The functions that say what is asked. */
+/** The functions that describe the command. */
 function askingFunctions(running: Running) {
   return {
     room_field: (which: number): number => field(running, current(running), which),
@@ -220,7 +219,7 @@ function askingFunctions(running: Running) {
   };
 }
 
-/** Entries of `draft` for `room_scan`: the length of a key and the key, the length of its value and that. */
+/** Entries of `draft` for `room_scan`: length and bytes of the key, then of the value. */
 function scanned(
   running: Running,
   draft: Draft,
@@ -267,7 +266,7 @@ function valueFunctions(running: Running) {
   };
 }
 
-/** A key that the guest names; one that is too long for any room is never copied. */
+/** A key at a guest's pointer; one that is too long for any room is never copied. */
 function keyOf(running: Running, draft: Draft, at: number, size: number): Uint8Array {
   const { key_bytes } = draft.room.bounds;
   const bytes = view(running, "key", at, size);
@@ -275,7 +274,7 @@ function keyOf(running: Running, draft: Draft, at: number, size: number): Uint8A
   throw new EndCommand("bounds", `bytes of a key: ${bytes.length}; at most ${key_bytes}`);
 }
 
-/** The functions by which others learn of the command, and by which commands follow. */
+/** The functions that publish events, answer, and schedule commands. */
 function effectFunctions(running: Running) {
   return {
     room_emit(

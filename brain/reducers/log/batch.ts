@@ -1,12 +1,12 @@
 /**
- * Entries of a room's log as they are in one message of it: those that were appended together, the program that
- * applied them, the digest after them, and how far events had been published by then. Pure.
+ * The entries of one message of a room's log, appended together: the program that applied them, the digest after them,
+ * and the last published event. Pure.
  */
 import { CanonicalError, CanonicalReader, CanonicalWriter } from "../state/canonical.ts";
 import type { LogEntry } from "../state/entry.ts";
 import { writeAsked } from "../state/fold.ts";
 
-/** An event of an entry: which of them, counted from 1. */
+/** An event of an entry; `index` counts from 1. */
 export interface EventMark {
   readonly offset: number;
   readonly index: number;
@@ -27,9 +27,9 @@ export interface Batch {
   readonly published: EventMark;
   /** The offset of the entry before the first. */
   readonly after: number;
-  /** In their order, each offset one more than the one before; none: only `published` was to be said. */
+  /** In order, each offset one more than the one before; empty if the message only records `published`. */
   readonly entries: readonly LogEntry[];
-  /** The digest after the last one. */
+  /** The digest after the last entry. */
   readonly chain: Uint8Array;
 }
 
@@ -38,7 +38,7 @@ const KINDS: readonly LogEntry["kind"][] = ["command", "timer", "migrate"];
 const DIGEST_BYTES = 32;
 const SEED_BYTES = 16;
 
-/** Bytes of an entry beside its texts and data, about. */
+/** Approximate bytes of an entry beside its texts and data. */
 export const ENTRY_BYTES = 96;
 
 /** A batch as bytes. */
@@ -48,7 +48,7 @@ export function encodeBatch({ program, published, after, entries, chain }: Batch
   return writeEntries(writer, entries).done();
 }
 
-/** Writes how many entries there are, and each without its offset. */
+/** Writes the number of entries, and each without its offset. */
 export function writeEntries(
   writer: CanonicalWriter,
   entries: readonly LogEntry[],
@@ -61,7 +61,7 @@ export function writeEntries(
   return writer;
 }
 
-/** Reads what `writeEntries` wrote: entries one behind the other, the first behind the offset `after`. */
+/** Reads what `writeEntries` wrote; the first entry follows the offset `after`. */
 export function readEntries(reader: CanonicalReader, after: number): LogEntry[] {
   const entries: LogEntry[] = [];
   for (let left = reader.u32(); left > 0; left--) {
@@ -84,7 +84,7 @@ function readEntry(reader: CanonicalReader, offset: number): LogEntry {
   return { kind, ...placed, ...asked, ...sender, claims: Object.fromEntries(claims) };
 }
 
-/** The batch of bytes. Throws `CanonicalError`. */
+/** Decodes a batch. Throws `CanonicalError`. */
 export function decodeBatch(bytes: Uint8Array): Batch {
   const reader = new CanonicalReader(bytes);
   const magic = reader.raw(MAGIC.length);

@@ -1,4 +1,4 @@
-/** Messages of a room's log: what was written is read, and nothing else. */
+/** Messages of a room's log: encoding and decoding are inverse, and other bytes are refused. */
 import assert from "node:assert/strict";
 import { CanonicalError } from "../state/canonical.ts";
 import { command, timer, utf8 } from "../testing/rooms.ts";

@@ -1,24 +1,21 @@
-/**
- * Which of the stored states a fold of a room's log can begin with. Where log and states come from is not its matter.
- * Pure.
- */
+/** Which of the stored states a fold of a room's log can start from. Pure: log and states are arguments. */
 
-/** Where a log begins. */
+/** The start of a log. */
 export interface LogBegin {
-  /** The entry behind which it begins; undefined: it keeps none. */
+  /** The offset before its first entry; undefined if the log is empty. */
   readonly floor: number | undefined;
-  /** The last entry that came of another room; 0: the room began empty. */
+  /** The last entry that came from another room; 0: the room began empty. */
   readonly origin: number;
 }
 
-/** The states from which the log goes on, in their order, and whether it goes on from the one that the room began with. */
+/** The states that the log continues, in order, and whether it continues the room's first state. */
 export function foldable<State extends { readonly offset: number }>(
   states: readonly State[],
   { floor, origin }: LogBegin,
 ): { readonly states: State[]; readonly is_whole: boolean } {
   return {
     states: states.filter(({ offset }) => offset >= (floor ?? 0)),
-    // A room that was stored has been called: where nothing is left of its log, that is not where it begins.
+    // A stored room has been called: if its log is empty, the room does not start from there.
     is_whole: floor === undefined ? states.length === 0 : floor === origin,
   };
 }

@@ -1,13 +1,13 @@
 /**
- * Sees to it that a program is stored, and is not being removed, once a room's record says that the log may name it.
- * What removes those that no room needs is `removal/module_removal.ts`.
+ * Ensures that a program is stored, and is not being removed, once a room's record says that the log may name it.
+ * `removal/module_removal.ts` removes those that no room needs.
  */
 import { ArqonError } from "@arqon/proto";
 import { decodeRemoval, REMOVAL_KEY } from "../../../shared/records/reducer_removal.ts";
 import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { type RunnableProgram, storeProgram } from "./program.ts";
 
-/** Programs that are known to be stored; with more it begins anew. */
+/** Programs that are known to be stored; beyond this the set is cleared. */
 const KNOWN_MAX = 256;
 const RETRY_MS = 1_000;
 
@@ -19,14 +19,14 @@ interface Stores {
 /** The programs that this Brain knows to be stored. */
 export class KeptPrograms {
   readonly #stores: Stores;
-  /** How many removals there had been when the program was there. */
+  /** The count of removals when the program was last seen. */
   readonly #known = new Map<string, number>();
 
   constructor(stores: Stores) {
     this.#stores = stores;
   }
 
-  /** Rejects with `brain-unavailable` while its module is being removed, and as the stores do. */
+  /** Rejects with `brain-unavailable` while its module is being removed, or with an error of the stores. */
   async keep(program: RunnableProgram): Promise<void> {
     const { id, module } = program;
     const { records, objects } = this.#stores;

@@ -1,6 +1,7 @@
 /**
- * A reducer with all that its outcomes depend on: the module, what it may use and at which prices, the bounds of
- * its rooms. Its id is the digest of that, and is beside each entry of a log, so that an entry is replayed by what it was applied by.
+ * A reducer with everything its outcomes depend on: the module, its limits and prices, the bounds of its rooms. Its id
+ * is the digest of that and is stored with each entry of a log, so that an entry is replayed by the program that
+ * applied it.
  */
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
@@ -12,13 +13,13 @@ import { isPriceVersion } from "../../../wasm/metering/prices.ts";
 import { type RoomSchema, schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
 
-/** What outcomes depend on. */
+/** Everything that outcomes depend on. */
 export interface Program {
   /** Hex SHA-256 of the module. */
   readonly module: string;
   readonly fuel_limit: number;
   readonly memory_limit_pages: number;
-  /** The prices that its commands pay: which one runs out of fuel is by them. */
+  /** The version of the prices that its commands pay: they decide which one runs out of fuel. */
   readonly price_version: number;
   readonly bounds: RoomBounds;
 }
@@ -28,7 +29,7 @@ export interface RunnableProgram extends Program {
   /** Hex SHA-256 of the program's text. */
   readonly id: string;
   readonly bytes: Uint8Array;
-  /** What users may ask of it; undefined: whatever they like. */
+  /** The calls users may make; undefined: any. */
   readonly schema: RoomSchema | undefined;
 }
 
@@ -54,10 +55,10 @@ function textOf(program: Program): Uint8Array {
   return utf8.encode(JSON.stringify(text));
 }
 
-/** Bytes of a message beside the type, data and recipient of its event, at most. */
+/** Most bytes of a message beside its event's type, data and recipient. */
 const EVENT_SPARE_BYTES = 4_096;
 
-/** The program of an entry of the configuration, with the bytes of its file. Throws for a schema that is none. */
+/** The program of an entry of the configuration, with the bytes of its file. Throws for an invalid schema. */
 export function programOf(
   entry: ReducerEntry,
   bytes: Uint8Array,
@@ -65,7 +66,7 @@ export function programOf(
 ): RunnableProgram {
   const { fuel_limit, memory_limit_pages, values: keys, ...own } = entry;
   const { state_bytes, events, timers } = own;
-  // An event that no message can carry would hold up all that come after it.
+  // An event that fits no message would block all later ones.
   const event_bytes = Math.min(own.event_bytes, payload_bytes_max - EVENT_SPARE_BYTES);
   const bounds = { ...ROOM_BOUNDS, keys, state_bytes, events, event_bytes, timers };
   const limits = { fuel_limit, memory_limit_pages, price_version: METER_VERSION };
@@ -73,19 +74,19 @@ export function programOf(
   return { ...program, id: hex(textOf(program)), bytes, schema: schemaOf(bytes) };
 }
 
-/** Stores what is not there of a program and its module. Rejects as the store does. */
+/** Stores the missing parts of a program and its module. Rejects with an error of the store. */
 export async function storeProgram(store: ObjectStore, program: RunnableProgram): Promise<void> {
   const { id, module, bytes } = program;
-  // The module first: who finds the program finds that, too.
+  // The module first: whoever finds the program finds its module, too.
   if (await store.get(moduleName(module)) === undefined) await store.put(moduleName(module), bytes);
   const name = nameOfProgram(id);
   if (await store.get(name) === undefined) await store.put(name, textOf(program));
 }
 
-/** The id of the program in an object with that name; undefined: the object is something else. */
+/** The id of the program in an object with that name, or undefined if it is no program. */
 export const programIn = (name: string): string | undefined => PROGRAM_NAME.exec(name)?.[1];
 
-/** The module of a stored program; undefined: there is none with that id, or it is another. */
+/** The module of a stored program; undefined if there is none with that id, or its digest differs. */
 export async function moduleOf(
   store: Pick<ObjectStore, "get">,
   id: string,
@@ -94,7 +95,7 @@ export async function moduleOf(
   return text === undefined || hex(text) !== id ? undefined : readText(text)[1];
 }
 
-/** A stored module. Rejects with `log-unavailable` when there is none, or it is another. */
+/** A stored module. Rejects with `log-unavailable` if it is missing, or its digest differs. */
 export async function loadModule(
   store: Pick<ObjectStore, "get">,
   module: string,
@@ -105,8 +106,8 @@ export async function loadModule(
 }
 
 /**
- * A stored program. Rejects with `log-unavailable` when there is none, or it is another: the bytes are held to
- * their names, wherever they come from; and when its prices are not known, as those of a newer Brain are not.
+ * A stored program. Rejects with `log-unavailable` if it is missing, if its digest differs from its name (wherever the
+ * bytes come from), or if its prices are those of a newer Brain.
  */
 export async function loadProgram(
   store: Pick<ObjectStore, "get">,

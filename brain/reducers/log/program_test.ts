@@ -1,4 +1,4 @@
-/** That entries of a log come to the same when prices have changed since: their program names those that it pays. */
+/** Entries of a log have the same outcome after prices changed, since their program names its prices. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -29,7 +29,7 @@ async function withRooms(work: (brain: WorldBrain, host: ReducerHost) => Promise
   await work(await world.start("a"), host);
 }
 
-/** Stores a program's text. Gives its id. */
+/** Stores a program's text. Returns its id. */
 async function storeText(
   { objects }: Awaited<ReturnType<typeof partsOf>>,
   text: readonly unknown[],
@@ -46,7 +46,7 @@ Deno.test("entries are replayed by the prices that they were applied by", async 
     const now = programNow(brain);
     await storeProgram(parts.objects, now);
     const bounds = Object.entries(now.bounds).sort();
-    // As it was stored when there were no other prices.
+    // The text from before there were other prices.
     const first = [1, now.module, FUEL, now.memory_limit_pages, bounds];
     const before = await loadProgram(parts.objects, await storeText(parts, first));
     assert.deepEqual([before.price_version, now.price_version], [5, METER_VERSION]);
@@ -56,7 +56,7 @@ Deno.test("entries are replayed by the prices that they were applied by", async 
       return await callAt(placeOf("grows"), parts, call).catch(String);
     };
     assert.match(await ask(before, "one"), /"entry":1/);
-    // Whoever reads the room again comes to the same, though the entry would be a fault today.
+    // A replay has the same outcome, though the entry would be a fault today.
     assert.match(await ask(now, "two"), /reducer-fuel/);
     assert.match(await ask(before, "three"), /"entry":3/);
     assert.match(await ask(now, "four"), /reducer-fuel/);

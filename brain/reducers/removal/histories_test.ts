@@ -1,7 +1,7 @@
 /**
- * Rooms that are called by one program after the other, trimmed and forked, a class that is deployed to and rolled back,
- * and one that removes modules and is killed at any of its writes, in random orders: at any time each log can be folded,
- * and what is deployed or can be gone back to is stored. In the end nothing is stored that nobody needs.
+ * Random orders of calls by changing programs, trims, forks, deployments, rollbacks, and removals that are killed at
+ * any write. At any time each log can be folded, and every deployed or previous module is stored. In the end nothing is
+ * stored that nobody needs.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
@@ -64,7 +64,7 @@ class History {
     return stored && decodeDeployment(stored.value);
   }
 
-  /** What the class has; now and then what a Brain has that has not heard of it. */
+  /** The wanted program of the class; sometimes the one a Brain with a stale view has. */
   async #program(): Promise<RunnableProgram> {
     const { current: { module } } = await this.#deployed() ?? { current: { module: "" } };
     const wanted = this.#programs.find((one) => one.module === module);
@@ -79,7 +79,7 @@ class History {
       this.#totals.set(room_id, this.#totals.get(room_id)! + 1);
       assert.equal(answer, this.#totals.get(room_id), room_id);
     } catch (error) {
-      // What a dead one has begun to remove is not begun with.
+      // A removal that a dead process left is not started again.
       assert.ok(
         error instanceof ArqonError && error.reason === "brain-unavailable",
         error as Error,
@@ -92,7 +92,7 @@ class History {
     return stored && decodeRecord(stored.value);
   }
 
-  /** Whether a fork reads what another room has. */
+  /** Whether a fork reads another room's past. */
   async #isRead(): Promise<boolean> {
     const records = [...this.#totals.keys()].map((room_id) => this.#recordOf(room_id));
     return (await Promise.all(records)).some((one) => one?.fork && one.snapshot === "");
@@ -126,7 +126,7 @@ class History {
     this.#totals.set(room_id, this.#totals.get(source)!);
   }
 
-  /** Removes what may go, or dies at one of its writes. */
+  /** Removes unused modules, or dies at one of its writes. */
   async remove(writes = Infinity): Promise<void> {
     const dying = new DyingBrain(writes);
     const remover = await Remover.open(this.#brain, [], (options) => ({
@@ -155,7 +155,7 @@ class History {
     }
   }
 
-  /** Everything is there that somebody needs; gives the modules of it. */
+  /** Everything needed is stored; returns the needed modules. */
   async whole(): Promise<Set<string>> {
     const { objects } = this.#parts;
     const needed = new Set<string>();

@@ -1,7 +1,7 @@
 /**
- * Removes modules that nobody needs any longer: not deployed, no step to go back to, in no configuration of this Brain,
- * named by no log. One Brain does it, for all; that two do so at a time harms nothing. Whoever begins to need a module
- * meanwhile is seen, or sees that it is being removed (`reducer_removal.ts`). When unsure, everything stays.
+ * Removes unused modules: not deployed, not available to a rollback, in no configuration of this Brain, named by no
+ * log. One Brain does it for all; two at a time do no harm. A Brain that begins to need a module meanwhile is seen, or
+ * sees that it is being removed (`reducer_removal.ts`). If in doubt, everything stays.
  */
 import type { Env } from "../../../shared/env.ts";
 import { encodeDeployment } from "../../../shared/records/reducer_deployment.ts";
@@ -26,26 +26,26 @@ import {
   Unsure,
 } from "./needed.ts";
 
-/** Modules that go together. */
+/** Modules that are removed together. */
 const TOGETHER = 64;
-/** Between what is said to be removed and the last look at who needs it, in ms: replicas have heard of both by then. */
+/** Between the mark and the last check for needs, in ms: replicas have both by then. */
 export const SETTLE_MS = 10_000;
-/** So long after that look a module may still be removed. */
+/** A module may still be removed for so long after that check. */
 const LOOK_MS = 60_000;
-/** What another Brain said it removes, and has not for so long, is no longer being removed. */
+/** A mark of another Brain that is not executed for so long is stale. */
 export const LEFT_MS = 600_000;
-/** Looks at most and at least this often. */
+/** The shortest and longest interval of passes. */
 const PASS_MIN_MS = 1_000;
 const PASS_MAX_MS = 900_000;
 
-/** What it needs. */
+/** The dependencies and settings of `ModuleRemoval`. */
 export interface ModuleRemovalOptions extends NeedSources, Pick<Env, "log" | "monotonic_ms"> {
   readonly objects: Pick<ObjectStore, "get" | "list" | "delete">;
   /** Modules that this Brain's configuration names. */
   readonly configured: () => Iterable<string>;
-  /** Whether this Brain is the one that removes. */
+  /** Whether this Brain is the one that removes modules. */
   readonly owns: () => boolean;
-  /** Ms for which nobody has needed what goes. */
+  /** How long a module must be unused before it is removed, in ms. */
   readonly unused_ms: number;
   readonly metrics: RemovalMetrics;
 }
@@ -63,14 +63,14 @@ interface Marked {
   readonly at_ms: number;
 }
 
-/** Removes them, as somebody calls `look` again and again. */
+/** Removes unused modules whenever `look` is called. */
 export class ModuleRemoval {
   readonly #options: ModuleRemovalOptions;
-  /** Since when nobody needs a module. */
+  /** When each module was first seen unused. */
   readonly #since = new Map<string, number>();
   readonly #programs = new Map<string, string>();
   #marked: Marked | undefined;
-  /** What another one has said that it removes, since when this Brain sees it. */
+  /** The mark of another Brain, and when this Brain first saw it. */
   #foreign: { readonly revision: number; readonly since_ms: number } | undefined;
   #next_ms: number;
   #running: Promise<void> | undefined;
@@ -85,7 +85,7 @@ export class ModuleRemoval {
     return Math.min(PASS_MAX_MS, Math.max(PASS_MIN_MS, this.#options.unused_ms / 4));
   }
 
-  /** Does what is due. Resolves when that is done; never rejects. */
+  /** Runs a pass if one is due. Resolves when it is done; never rejects. */
   look(): Promise<void> {
     const { owns, monotonic_ms } = this.#options;
     if (this.#running !== undefined) return this.#running;
@@ -104,7 +104,7 @@ export class ModuleRemoval {
     });
   }
 
-  /** Resolves when nothing is under way; nothing is begun any longer. */
+  /** Resolves when nothing is running; nothing is started afterwards. */
   async end(): Promise<void> {
     this.#is_ended = true;
     await this.#running;
@@ -119,7 +119,7 @@ export class ModuleRemoval {
 
   #failed(error: unknown): void {
     const { metrics, log } = this.#options;
-    // What was said to be removed may be, for a while: whoever says so next looks at everything again.
+    // Marked modules may be removed for a while; the next mark checks everything again.
     this.#marked = undefined;
     metrics.removals.inc({ outcome: "unsure" });
     const text = "old modules of reducers stay: who needs them cannot be said";
@@ -127,7 +127,7 @@ export class ModuleRemoval {
     else log.warn(text, { error });
   }
 
-  /** Looks at all that is stored. */
+  /** Reads everything stored. */
   async #see(among?: readonly string[]): Promise<Look> {
     const { objects, deployments: bucket, configured } = this.#options;
     const stored = await storedPrograms(objects, this.#programs);
@@ -142,7 +142,7 @@ export class ModuleRemoval {
     };
   }
 
-  /** Says what is to go: what nobody has needed for long enough. */
+  /** Marks modules that have been unused for long enough. */
   async #mark(): Promise<void> {
     const { records, unused_ms, monotonic_ms, metrics } = this.#options;
     const { stored, unused } = await this.#see();
@@ -155,7 +155,7 @@ export class ModuleRemoval {
     const { number, modules: others } = decodeRemoval(before?.value);
     const revision = before?.revision ?? 0;
     if (others.length > 0 && !this.#isLeft(revision, now_ms)) return;
-    // Where nothing is to go, what somebody has left may be needed again: nobody else says that it is over.
+    // With nothing to remove, a stale mark is cleared, since its modules may be needed again and nobody else clears it.
     if (due.length === 0 && others.length === 0) return;
     const modules = due.slice(0, TOGETHER).map(([module]) => module);
     const next = { number: modules.length === 0 ? number : number + 1, modules };
@@ -167,22 +167,22 @@ export class ModuleRemoval {
     }
   }
 
-  /** Whether nobody is at work on what is said to be removed. */
+  /** Whether nobody works on the marked modules. */
   #isLeft(revision: number, now_ms: number): boolean {
     if (this.#foreign?.revision !== revision) this.#foreign = { revision, since_ms: now_ms };
     return now_ms - this.#foreign.since_ms >= LEFT_MS;
   }
 
-  /** Removes what was said, unless somebody needs it by now. */
+  /** Removes the marked modules unless they are needed by now. */
   async #remove({ number, modules, revision, at_ms }: Marked): Promise<void> {
     const { records, objects, monotonic_ms, metrics, log } = this.#options;
     const until_ms = monotonic_ms() + LOOK_MS;
-    // Another one may take it for left by then.
+    // Another Brain may consider the mark stale by then.
     if (until_ms - at_ms >= LEFT_MS) throw new Unsure("this Brain was stalled");
     const { stored, deployments, unused } = await this.#see(modules);
     for (const module of unused.difference(await this.#unlist(unused, deployments))) {
       const programs = (stored.modules.get(module) ?? []).map(nameOfProgram);
-      // The module last: who finds a program finds that, too.
+      // The module last: whoever finds a program finds its module, too.
       for (const name of [...programs, moduleName(module)]) {
         if (monotonic_ms() > until_ms) throw new Unsure("this Brain was stalled");
         await objects.delete(name);
@@ -195,7 +195,7 @@ export class ModuleRemoval {
     this.#marked = undefined;
   }
 
-  /** Lets no class count on modules that go. Gives those that one may have got again meanwhile. */
+  /** Removes the modules from the lists of classes. Returns those that a class may have got again meanwhile. */
   async #unlist(
     gone: ReadonlySet<string>,
     deployments: readonly StoredDeployment[],

@@ -1,4 +1,4 @@
-/** Modules that nobody needs any more are removed, and no other, on both engines. */
+/** Unused modules are removed, and no others, on both engines. */
 import assert from "node:assert/strict";
 import {
   decodeDeployment,
@@ -30,7 +30,7 @@ async function listed({ spine }: WorldBrain): Promise<readonly string[]> {
   return decodeDeployment(stored!.value)!.modules;
 }
 
-/** Deploys a module, and has the room called by it. */
+/** Deploys a module, and waits until it applied a call of the room. */
 async function deployed(brain: WorldBrain, number: number): Promise<string> {
   const bytes = variantOf(counter, number);
   const module = await sha256Hex(bytes);
@@ -40,7 +40,7 @@ async function deployed(brain: WorldBrain, number: number): Promise<string> {
     await applied(brain, "counter", "add", { data: "1" });
     return brain.lines.some((line) => line.includes(module)) || undefined;
   });
-  // By the new one now.
+  // By the new module now.
   await applied(brain, "counter", "add", { data: "1" });
   return module;
 }
@@ -52,7 +52,7 @@ const trim = ({ service }: WorldBrain) =>
     return await asked.catch((error) => void assert.match(String(error), /no snapshot yet/));
   });
 
-/** A Brain that has read nothing yet has the room, folded from the first entry that is kept. */
+/** A Brain without state in memory can open the room, folded from the first kept entry. */
 async function readAnew(world: ReducerWorld, brain_id: string): Promise<number> {
   const brain = await world.start(brain_id);
   world.turn(brain_id);
@@ -80,14 +80,14 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await remover.after(1 + HOUR_MS / 4);
     assert.equal((await modulesOf(brain)).size, 21, "it is only said so yet");
     await remover.after(SETTLE_MS);
-    // The last one is in force, and 16 can be gone back to.
+    // The last one is in force, and a rollback can reach 16.
     assert.deepEqual(await modulesOf(brain), new Set([file, ...modules.slice(3)]));
     assert.deepEqual(await listed(brain), modules.slice(3));
     const programs = (await (await brain.spine.objects(REDUCER_OBJECTS)).list())
       .filter(({ name }) => name.startsWith("program-"));
     assert.equal(programs.length, 18);
     assert.equal(await readAnew(world, "c"), Number(answer));
-    // What went is deployed again as if it had never been there.
+    // A removed module is deployed again as if it were new.
     assert.equal(await deployed(brain, 0), modules[0]);
     assert.equal(await readAnew(world, "d"), Number(answer) + 2);
   });
@@ -101,7 +101,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await found("forked", async () => {
       const fork = { action: "fork", source: "counter", with_timers: true } as const;
       const asked = brain.service.past({ tenant_id: "t", room_id: "counter-f" }, fork);
-      // The class of the fork has the file, which the other one has again soon.
+      // The fork's class has the module of the file, which the other class soon has again.
       return await asked.catch((error) => void assert.match(String(error), /different reducers/));
     });
     world.turn("nobody");
@@ -157,7 +157,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await next.after(60_000);
     await next.after(SETTLE_MS);
     assert.equal((await modulesOf(brain)).size, 1);
-    // It comes back, and has said so too long ago.
+    // The Brain returns, and its mark is too old.
     await storeModule(brain, variantOf(counter, 7));
     await dead.after(LEFT_MS);
     assert.equal((await modulesOf(brain)).size, 2);
@@ -168,7 +168,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     const brain = await world.start("a");
     await storeModule(brain, variantOf(counter, 7));
     const file = await sha256Hex(counter);
-    // What it says and what it removes are stored, and nothing more.
+    // Its mark and its removals are stored, and nothing more.
     const dying = new DyingBrain(2);
     const dead = await Remover.open(brain, [file], (options) => ({
       ...options,

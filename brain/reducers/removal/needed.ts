@@ -1,6 +1,6 @@
 /**
- * Which modules somebody needs: what is deployed or can be gone back to, and what the log of a room may name. Reads only;
- * who cannot say rejects with `Unsure`, and then nothing may be removed.
+ * Which modules are needed: those deployed or available to a rollback, and those that the log of a room may name. Reads
+ * only; rejects with `Unsure` if it cannot tell, and then nothing may be removed.
  */
 import { decodeDeployment } from "../../../shared/records/reducer_deployment.ts";
 import type { ReducerDeployment } from "../../../shared/records/reducer_deployment.ts";
@@ -17,12 +17,12 @@ import { batchOf } from "../room/reading.ts";
 const READ = { limit: 512, max_bytes: 4_194_304 };
 const MODULE_NAME = /^module-([0-9a-f]{64})$/;
 
-/** Nobody can say who needs what. */
+/** It is unknown which modules are needed. */
 export class Unsure extends Error {
   override readonly name = "Unsure";
 }
 
-/** Where all that is looked for. */
+/** Where the needs are read. */
 export interface NeedSources {
   readonly records: KeyValue;
   readonly deployments: KeyValue;
@@ -30,7 +30,7 @@ export interface NeedSources {
   readonly openLog: (tenant_id: string) => Promise<DurableLog>;
 }
 
-/** What is stored. */
+/** The stored modules and programs. */
 export interface StoredPrograms {
   /** The programs of each module, by its digest. */
   readonly modules: ReadonlyMap<string, readonly string[]>;
@@ -43,7 +43,7 @@ export interface StoredDeployment extends Pick<KvEntry, "key" | "revision"> {
   readonly deployment: ReducerDeployment;
 }
 
-/** The modules and programs that are stored. `known` are programs that were read before, and those that were now. */
+/** The modules and programs that are stored. `known`: programs that were read before; extended by those read now. */
 export async function storedPrograms(
   objects: Pick<ObjectStore, "get" | "list">,
   known: Map<string, string>,
@@ -64,7 +64,7 @@ export async function storedPrograms(
   return { modules, programs };
 }
 
-/** What is deployed to all classes. */
+/** The deployments of all classes. */
 export async function storedDeployments(bucket: KeyValue): Promise<StoredDeployment[]> {
   return (await listOnce(bucket)).map(({ key, value, revision }) => {
     const deployment = decodeDeployment(value);
@@ -73,7 +73,7 @@ export async function storedDeployments(bucket: KeyValue): Promise<StoredDeploym
   });
 }
 
-/** The modules that are deployed or can be gone back to. */
+/** The modules that are deployed, or that a rollback can reach. */
 export function deployedModules(deployments: readonly StoredDeployment[]): Set<string> {
   const all = deployments.flatMap(({ deployment: { current, before } }) => [current, ...before]);
   return new Set(all.map(({ module }) => module));
@@ -98,7 +98,7 @@ async function storedRooms(bucket: KeyValue): Promise<Room[]> {
 
 const keyOf = (tenant_id: string, room_id: string) => `${tenant_id}/${room_id}`;
 
-/** Rooms whose past a fork without a snapshot reads, be it by way of other forks. */
+/** Rooms whose past a fork without a snapshot reads, directly or through other forks. */
 function readByForks(rooms: readonly Room[]): Set<string> {
   const known = new Map(rooms.map((room) => [keyOf(room.tenant_id, room.room_id), room]));
   const read = new Set<string>();
@@ -106,7 +106,7 @@ function readByForks(rooms: readonly Room[]): Set<string> {
     const sourceOf = (name: string) => known.get(keyOf(tenant_id, name))?.record.fork?.room_id;
     for (const source of sourcesOf(room_id, sourceOf)) {
       const key = keyOf(tenant_id, source);
-      // Another fork has read it, and all that it was begun from.
+      // Another fork has visited it and all its sources.
       if (read.has(key)) break;
       read.add(key);
     }
@@ -114,18 +114,18 @@ function readByForks(rooms: readonly Room[]): Set<string> {
   return read;
 }
 
-/** The entry behind which what a room needs of its log begins. */
+/** The first entry that the room needs of its log. */
 async function floorOf(
   { record, room_id }: Room,
   durable: DurableLog,
 ): Promise<number> {
   const log_room_id = reducerRoomOf(room_id);
-  // In another life of the log nobody has said anything of it yet.
+  // In another incarnation of the log, nothing is known of it yet.
   if (log_room_id === undefined || record.stream !== durable.stream) return 0;
   return await logFloor(durable, log_room_id) ?? (record.is_behind ? 0 : Infinity);
 }
 
-/** The programs of entries up to `to`, of which the record says nothing, as the log has them. */
+/** The programs of entries up to `to` that the record does not list, read from the log. */
 async function programsUpTo(
   { room_id }: Room,
   to: number,
@@ -146,7 +146,7 @@ async function programsUpTo(
   }
 }
 
-/** The modules that a room may need, of those that somebody may remove. */
+/** The modules that a room may need, among the candidates for removal. */
 async function neededBy(
   room: Room,
   { programs }: StoredPrograms,
@@ -160,7 +160,7 @@ async function neededBy(
   const ids = new Set([...own, ...named.filter(({ to }) => to === null).map(({ id }) => id)]);
   const before = named.filter(({ id, to }) => to !== null && !ids.has(id));
   if (is_read) { for (const { id } of before) if (programs.has(id)) ids.add(id); }
-  // Only what may go and is not known to be needed is worth a look at the log.
+  // The log is only read for candidates that are not known to be needed.
   const in_doubt = before.filter(({ id }) =>
     !ids.has(id) && (!programs.has(id) || may_go.has(programs.get(id)!))
   );
@@ -177,7 +177,7 @@ async function neededBy(
   });
 }
 
-/** Those of some modules that no room needs. */
+/** Those modules that no room needs. */
 export async function unneeded(
   may_go: ReadonlySet<string>,
   stored: StoredPrograms,

@@ -1,6 +1,6 @@
 /**
- * A room begins to need a module while it is being removed: each is held up at each of its reads and writes while the
- * other goes on. Either the room has the module, or its call is refused and the next one has it.
+ * A room begins to need a module while it is being removed: either side is paused at each of its reads and writes while
+ * the other one continues. Either the room has the module, or its call is refused and the next one gets it.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
@@ -51,7 +51,7 @@ async function requireWhole(room_id: string, { brain, parts }: Bus): Promise<voi
   }
 }
 
-/** Both, held up at their operations of these numbers. Says whether there were such. */
+/** Runs both, paused at these operations. Returns whether there were such operations. */
 async function inOrder(number: number, removes: number, calls: number, bus: Bus) {
   const { brain, parts, file } = bus;
   const room_id = `counter-${number}`;
@@ -87,7 +87,7 @@ async function inOrder(number: number, removes: number, calls: number, bus: Bus)
   await requireWhole(room_id, bus);
   await callAt(placeOf(room_id), parts, callOf(program, "two"));
   await requireWhole(room_id, bus);
-  // The next two begin with what these began with.
+  // The next pair starts from the same state as this one.
   await parts.records.delete(["t", room_id]);
   await parts.objects.delete(nameOfProgram(program.id));
   await parts.objects.delete(moduleName(program.module));

@@ -1,13 +1,13 @@
-/** A call of a room's reducer: what is queued for its turn, and what its sender receives. Pure. */
+/** A call of a room's reducer: what is queued, and the answer to its sender. Pure. */
 import { ArqonError, nestsTooDeep } from "@arqon/proto";
 import type { Applied } from "../thread/protocol.ts";
 import { contentOf } from "./publishing.ts";
 
-/** What somebody asks a room for. */
+/** A call of a room. */
 export interface RoomCall {
   readonly command: string;
   readonly data: Uint8Array;
-  /** The sender's own id of it; "": a repetition is a command of its own. */
+  /** The sender's id of the call, for deduplication; "": a repetition is a new command. */
   readonly id: string;
   readonly user_id: string;
   readonly role: string;
@@ -16,13 +16,16 @@ export interface RoomCall {
 
 /** A call in the queue of its room. */
 export interface WaitingCall extends RoomCall {
-  /** Monotonic ms after which nobody waits for the answer any longer. */
+  /** When the caller stops waiting, monotonic ms. */
   readonly deadline_ms: number;
   /** Called once, with the result's JSON or the refusal. Must not throw. */
   readonly answer: (outcome: string | ArqonError) => void;
 }
 
-/** The bytes that a reducer answers, as JSON: JSON as it is, another text or what nests too deep as a string, else base64. */
+/**
+ * A reducer's answer as JSON: JSON unchanged, other text or JSON that nests too deep as a string, other bytes as
+ * base64.
+ */
 function answerText(bytes: Uint8Array): string {
   if (bytes.length === 0) return "null";
   const { type, text } = contentOf(bytes);
@@ -31,7 +34,7 @@ function answerText(bytes: Uint8Array): string {
   return is_json ? text.trim() : JSON.stringify(text);
 }
 
-/** What the sender of a call learns about its outcome. */
+/** The sender's answer for an applied call. */
 export function answerTo(applied: Applied): string | ArqonError {
   const { kind, code, reason, offset, repeats, detail } = applied;
   switch (kind) {
@@ -49,7 +52,7 @@ export function answerTo(applied: Applied): string | ArqonError {
   }
 }
 
-/** Those for whose answer somebody still waits; the others are notified. */
+/** The calls that have not expired; the others are answered with a timeout. */
 export function inTime<Call extends WaitingCall>(
   waiting: Call[],
   monotonic_ms: number,

@@ -1,4 +1,4 @@
-/** What a caller is told that a reducer answered. */
+/** The answer that a caller gets for what a reducer answered. */
 import assert from "node:assert/strict";
 import type { Applied } from "../thread/protocol.ts";
 import { answerTo } from "./call.ts";

@@ -1,6 +1,6 @@
 /**
- * Which rooms of a Brain are cut off because their programs keep failing, and how they failed last: for operators. It
- * decides nothing; what does is `shared/rates/breaker.ts`.
+ * The rooms of a Brain that are cut off because their programs keep failing, and their last faults, for operators. It
+ * decides nothing; `shared/rates/breaker.ts` does.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { CutOffRoom } from "../../../shared/cluster/cluster_room.ts";
@@ -12,11 +12,11 @@ import type { Applied } from "../thread/protocol.ts";
 const ROOMS_MAX = 4_096;
 const DETAIL_UNITS_MAX = 512;
 
-/** The room that failed. */
+/** A room that failed. */
 interface FailedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** Of its breaker. */
+  /** The key of its breaker. */
   readonly key: string;
   readonly program: Pick<Program, "module">;
 }
@@ -31,17 +31,17 @@ interface Seen {
 const nameOf = ({ tenant_id, room_id }: Pick<FailedRoom, "tenant_id" | "room_id">): string =>
   `${tenant_id} ${room_id}`;
 
-/** Those of a Brain. */
+/** The cut-off rooms of a Brain. */
 export class CutOffRooms {
   readonly #breakers: Pick<Breakers, "openUntil">;
-  /** By tenant and room: of another program it is not cut off. */
+  /** By tenant and room; a room is not cut off for another program. */
   readonly #seen = new BoundedMap<string, Seen>(ROOMS_MAX);
 
   constructor(breakers: Pick<Breakers, "openUntil">) {
     this.#breakers = breakers;
   }
 
-  /** A command or timer has failed. `is_opened`: which has cut the room off; `now_ms` is monotonic. */
+  /** A command or timer has failed. `is_opened`: whether it opened the breaker; `now_ms` is monotonic. */
   failed(of: FailedRoom, applied: Applied, is_opened: boolean, now_ms: number): void {
     const name = nameOf(of);
     const before = this.#seen.get(name);
@@ -52,14 +52,14 @@ export class CutOffRooms {
     this.#seen.renew(name, { of, fault, since_ms });
   }
 
-  /** A program has done what it was asked: another one's faults are over. */
+  /** A program has succeeded: faults of another one no longer count. */
   succeeded(of: Omit<FailedRoom, "program">): void {
     const name = nameOf(of);
     const before = this.#seen.get(name);
     if (before !== undefined && before.of.key !== of.key) this.#seen.delete(name);
   }
 
-  /** How many are cut off of those that this Brain has. */
+  /** How many rooms of this Brain are cut off. */
   count(owns: (at: FailedRoom) => boolean): number {
     let count = 0;
     for (const { of } of this.#seen.values()) {
@@ -68,7 +68,7 @@ export class CutOffRooms {
     return count;
   }
 
-  /** Those of a tenant, the one that failed longest ago first. Times are as those of `failed`. */
+  /** Those of a tenant, the oldest failure first. Times as in `failed`. */
   *of(tenant_id: string): Generator<CutOffRoom> {
     for (const { of, fault, since_ms } of this.#seen.values()) {
       if (of.tenant_id !== tenant_id) continue;

@@ -1,7 +1,7 @@
 /**
- * What holds calls and timers of a room back whose program fails again and again, as policies have it: a user whose calls
- * fail is slowed, and a room that fails for several, or by its timers, is cut off for a while. What is held back is no
- * entry: it costs nothing, and no replay knows of it.
+ * Limits rooms whose program fails repeatedly, like policies: a user whose calls fail is slowed. A room that fails for
+ * several users, or by its timers, is cut off for a while. A refused call or timer is no entry: it costs nothing, and
+ * replays do not see it.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Asking } from "../../../shared/rates/breaker.ts";
@@ -11,20 +11,20 @@ import type { Applied } from "../thread/protocol.ts";
 import type { WaitingCall } from "./call.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 
-/** As `policy.breaker_failures` and `breaker_seconds` are by default. */
+/** The defaults of `policy.breaker_failures` and `breaker_seconds`. */
 export const BREAKER = { failures: 5, cool_down_ms: 10_000 } as const;
-/** Who answers for a timer: nobody. */
+/** The sender of timers. */
 const NOBODY = "";
 
-/** Which of these failures are the program's: bounds of a room are reported with 413, and others go on there. */
+/** Whether the failure counts against the program: a crossed bound is answered with 413, and does not. */
 const failed = ({ kind, code }: Applied): boolean => kind === "fault" && code === 503;
 
-/** Those of one room. */
+/** The faults of one room. */
 export class RoomFaults {
   readonly #at: ReducedPlace;
   readonly #parts: Pick<RoomParts, "breakers" | "cut_off" | "metrics" | "log">;
   readonly #monotonic_ms: () => number;
-  /** Until when no timer runs, monotonic ms. */
+  /** No timer runs before this time, monotonic ms. */
   #held_until_ms = 0;
 
   constructor(
@@ -36,7 +36,7 @@ export class RoomFaults {
     this.#monotonic_ms = monotonic_ms;
   }
 
-  /** Why a user's call is not taken now by the program with that id; undefined: it is, as an attempt. */
+  /** The refusal of a user's call to the program with that id; undefined: it may run, and counts as an attempt. */
   refusal(user_id: string, program: string): ArqonError | undefined {
     const { breakers, metrics } = this.#parts;
     if (breakers.isQuiet(this.#at.tenant_id)) return undefined;
@@ -51,12 +51,12 @@ export class RoomFaults {
     return new ArqonError("rate-limited", detail, { retry_after_ms });
   }
 
-  /** How long no timer runs, in ms. */
+  /** Ms for which no timer runs. */
   get held_ms(): number {
     return Math.max(0, this.#held_until_ms - this.#monotonic_ms());
   }
 
-  /** Whether a timer that is due may run now, as an attempt. */
+  /** Whether a due timer may run now; counts as an attempt. */
   admitsTimer(program: string): boolean {
     const { breakers, metrics } = this.#parts;
     if (breakers.isQuiet(this.#at.tenant_id)) return true;
@@ -69,7 +69,7 @@ export class RoomFaults {
     return false;
   }
 
-  /** Takes note of what came of entries, and of the calls that some of them were. */
+  /** Records the outcomes of entries, and of the calls among them. */
   note(
     entries: readonly LogEntry[],
     calls: readonly WaitingCall[],
@@ -83,7 +83,7 @@ export class RoomFaults {
     for (const [at, one] of applied.entries()) {
       // A program that cannot migrate the room does not come into force.
       if (entries[at]?.kind === "migrate") continue;
-      // What is reported again was not run again: it is neither a failure nor a success.
+      // A repeated answer was not run again: it is neither a failure nor a success.
       if (one.repeats !== undefined) continue;
       const asking = this.#asking(calls[at]?.user_id ?? NOBODY);
       if (!failed(one)) {
@@ -116,7 +116,7 @@ export class RoomFaults {
     return { tenant_id, sender: user_id, source: user_id, can_be_closed: false };
   }
 
-  /** Of the room, since its state is; another program begins without faults. */
+  /** By room, since the state belongs to it; another program starts without faults. */
   #key(program: string): string {
     return `${program} ${this.#at.room_id}`;
   }

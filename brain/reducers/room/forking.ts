@@ -1,7 +1,7 @@
 /**
- * Begins a room with the past of another one of its tenant: the record of the new room names the other one and an
- * entry, and is all that is written. The state is read when the new room is called first, and is its own with its
- * first snapshot. The other room learns nothing of it.
+ * Creates a room from the past of another one of its tenant: the new room's record names the other room and an entry,
+ * and nothing else is written. The state is read at the first call of the new room, and is its own after its first
+ * snapshot. The other room is not notified.
  */
 import { ArqonError } from "@arqon/proto";
 import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
@@ -12,12 +12,12 @@ import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isReachable, newestEntry, openPast } from "./past.ts";
 import { unreadable } from "./reading.ts";
 
-/** No event of the past is behind this: what the other room published is not published again. */
+/** An event index above any: events of the other room are not published again. */
 const EVENTS_END = 4_294_967_295;
 
 type ForkAsk = Extract<PastAsk, { action: "fork" }>;
 
-/** What a Brain knows of a room that somebody has called, whoever owns it: not more, since it knows all of them. */
+/** What every Brain keeps of each called room, whoever owns it: little, since it keeps all of them. */
 export interface KnownRoom extends Pick<RoomRecord, "is_behind" | "next_ms" | "fork"> {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -25,7 +25,7 @@ export interface KnownRoom extends Pick<RoomRecord, "is_behind" | "next_ms" | "f
   readonly is_stored: boolean;
 }
 
-/** What of a room's record is known all the time. */
+/** The part of a room's record that every Brain keeps. */
 export function knownRoom(tenant_id: string, room_id: string, record: RoomRecord): KnownRoom {
   const { is_behind, next_ms, fork, snapshot } = record;
   return { tenant_id, room_id, is_behind, next_ms, fork, is_stored: snapshot !== "" };
@@ -43,7 +43,7 @@ export function* sourcesOf(
   }
 }
 
-/** Forks without a snapshot of their own that read a room's past, be it by way of other forks. */
+/** Forks without a snapshot that read a room's past, directly or through other forks. */
 export function forksOf(
   { tenant_id, room_id }: Pick<ReducedPlace, "tenant_id" | "room_id">,
   known: Iterable<KnownRoom>,
@@ -59,7 +59,7 @@ export function forksOf(
   return [...young].filter((fork) => sourcesOf(fork, sourceOf).some((at) => at === room_id));
 }
 
-/** The entry that the fork begins behind. Rejects when it is not there, or what the room was then is not kept. */
+/** The entry at which the fork begins. Rejects if it does not exist, or the state then is not retained. */
 async function entryOf(
   source: ReducedPlace,
   { offset, time_ms }: ForkAsk,
@@ -105,12 +105,12 @@ async function recordFor(
     },
     published: { offset, index: EVENTS_END },
     programs: { ...NO_PROGRAMS, from: offset },
-    // So its owner reads it soon, learns of its timers, and stores it when nobody calls it for long.
+    // The owner reads the fork soon, sees its timers, and stores it if it stays idle.
     ...{ is_behind: true, behind_ms: durable.now(), next_ms: null },
   };
 }
 
-/** Begins it. Rejects with `invalid-command` when the room has begun already, or the entry is not there. */
+/** Creates the fork. Rejects with `invalid-command` if the room exists, or the entry does not. */
 export async function forkRoom(
   at: ReducedPlace,
   source: ReducedPlace,

@@ -1,4 +1,4 @@
-/** Which forks hold a room's past. What that is for on a bus is tested beside this folder. */
+/** Which forks keep a room's past. Tests beside this folder cover a whole bus. */
 import assert from "node:assert/strict";
 import { forksOf } from "./forking.ts";
 
@@ -15,7 +15,7 @@ Deno.test("a fork holds the past of each room that it is read from, until it has
     room("d", "c"),
     room("e", "a", "s-e"),
     room("f", "a", "", "other"),
-    // No room began so, and no question about one goes on without end.
+    // No fork creates such a cycle, and the search ends all the same.
     room("g", "g"),
   ];
   const held = (room_id: string, tenant_id = "t") => forksOf({ tenant_id, room_id }, known);

@@ -1,7 +1,7 @@
 /**
- * Timers that were due when their room was read, so that another Brain may have died of the first of them. Who runs that
- * one says so in the room's record before. The second Brain that claims the same one does so while it tries no other,
- * and what that one leaves, too, is set aside: it does not run, nor do those behind it.
+ * Timers that were due when their room was read, so that another Brain may have died of the first one. A Brain that
+ * runs it first claims it in the room's record. A second Brain that claims the same timer tries no other one meanwhile.
+ * If that one dies, too, the timer is set aside: neither it nor the timers behind it run.
  */
 import type { Env } from "../../../shared/env.ts";
 import type { TakenTimer } from "../../../shared/records/reducer_record.ts";
@@ -10,17 +10,17 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isTaken, writeTaken } from "./storing.ts";
 import { isDue, type Taken } from "./next_entries.ts";
 
-/** How long one that a Brain has left keeps others of that kind from being tried, in ms, if it does not end before. */
+/** How long such a timer keeps the others from being tried, in ms, unless it ends before. */
 const TRIAL_MS = 5_000;
-/** How often it is asked whether it has ended, in ms. */
+/** Interval of the checks whether it has ended, in ms. */
 const RETRY_MS = 100;
 
-/** Which room of a Brain tries a timer that another Brain has left: one at a time, since it may kill this one. */
+/** Which room of a Brain tries a timer that another Brain left: one at a time, since it may kill this Brain. */
 export class TimerTrials {
   #room: LeftTimers | undefined;
   #since_ms = 0;
 
-  /** False: another room tries one. `now_ms` is monotonic. */
+  /** False: another room is trying one. `now_ms` is monotonic. */
   begin(room: LeftTimers, now_ms: number): boolean {
     const is_free = this.#room === undefined || this.#room === room ||
       now_ms - this.#since_ms >= TRIAL_MS;
@@ -28,24 +28,24 @@ export class TimerTrials {
     return is_free;
   }
 
-  /** The room has ended. */
+  /** The room's trial has ended. */
   end(room: LeftTimers): void {
     if (this.#room === room) this.#room = undefined;
   }
 }
 
-/** What the rooms of a Brain share of this. */
+/** What the rooms of a Brain share for this. */
 export interface LeftTimersOptions {
-  /** This Brain, among all that there have been. */
+  /** The unique id of this run of the Brain. */
   readonly life: string;
-  /** How long one that was claimed twice is left to whoever has it, in ms. */
+  /** How long a timer that was claimed twice is left to its Brain, in ms. */
   readonly left_ms: number;
   readonly trials: TimerTrials;
   /** The pattern of the room's class. */
   readonly classOf: (at: ReducedPlace) => string;
 }
 
-/** A timer that another Brain has claimed as the second one. */
+/** A timer with a second claim of another Brain. */
 interface Seen {
   readonly by: string;
   /** When it is set aside, monotonic ms. */
@@ -58,7 +58,7 @@ interface Shared extends Pick<Env, "monotonic_ms"> {
   readonly left: LeftTimersOptions;
 }
 
-/** Those of one room. */
+/** The left timers of one room. */
 export class LeftTimers {
   readonly #at: ReducedPlace;
   readonly #shared: Shared;
@@ -67,7 +67,7 @@ export class LeftTimers {
   #is_first = false;
   #seen: Seen | undefined;
   #must_store = false;
-  /** Until when no timer runs, monotonic ms. */
+  /** No timer runs before this time, monotonic ms. */
   #held_until_ms = 0;
 
   constructor(at: ReducedPlace, shared: Shared) {
@@ -81,26 +81,28 @@ export class LeftTimers {
     this.#is_first = isDue(standing, durable.now());
   }
 
-  /** Whether the room is to be read again: who has the timer may have run it. */
+  /** Whether the room is to be read again: the Brain with the claim may have run the timer. */
   get must_read(): boolean {
     const { by, until_ms, is_told } = this.#seen ?? {};
     if (by === undefined || is_told) return false;
     return this.#read_ms < until_ms! && this.#shared.monotonic_ms() >= until_ms!;
   }
 
-  /** Whether a timer was set aside now. Its mark says that entries may come, and none may come for long. */
+  /**
+   * Whether a timer was set aside just now. The mark then says that entries may come, though none may come for long.
+   */
   takeAside(): boolean {
     const must_store = this.#must_store;
     this.#must_store = false;
     return must_store;
   }
 
-  /** How long no timer runs, in ms. */
+  /** Ms for which no timer runs. */
   get held_ms(): number {
     return Math.max(0, this.#held_until_ms - this.#shared.monotonic_ms());
   }
 
-  /** Whether the first timer runs alone, since somebody may have died of it. */
+  /** Whether the first timer runs alone, since a Brain may have died of it. */
   get is_first(): boolean {
     return this.#is_first;
   }
@@ -114,7 +116,7 @@ export class LeftTimers {
     return hold_ms === 0;
   }
 
-  /** Runs what comes next; where it is the first timer, that is marked meanwhile. Rejects as `run`. */
+  /** Runs the next entries; if they begin with the first timer, it is claimed meanwhile. Rejects as `run`. */
   async guard(
     loaded: LoadedRoom,
     { entries: [entry] }: Taken,
@@ -144,12 +146,12 @@ export class LeftTimers {
       await run();
     } finally {
       this.#is_first = isTaken(taken, loaded.standing);
-      // This Brain lives, whatever has failed.
+      // This Brain survived, whatever failed.
       if (this.#is_first) await writeTaken(loaded, this.#at, undefined, parts).catch(() => {});
     }
   }
 
-  /** The mark that another Brain has left at the timer that comes next, by the same program. */
+  /** The claim of another Brain on the next timer, with the same program. */
   #takenByOther(
     { record, standing, durable }: LoadedRoom,
     program: string,

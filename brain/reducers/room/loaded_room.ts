@@ -1,4 +1,4 @@
-/** What a Brain knows of a room with a reducer that it has read, and what reading and writing one needs. Data. */
+/** The state of a room with a reducer that its Brain has read, and what reading and writing one needs. Data. */
 import type { Env } from "../../../shared/env.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
@@ -18,18 +18,18 @@ import type { ReducerHost } from "../thread/host.ts";
 import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 
-/** How far changes are reported. */
-export interface Told {
+/** How far changes are published. */
+export interface PublishedValues {
   entry: number;
   /** Position of the newest message. */
   tail: number;
 }
 
-/** Which room. */
+/** A room with a reducer, and where its log is. */
 export interface ReducedPlace {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** The room with its log. */
+  /** The room that has its log. */
   readonly log_room_id: string;
 }
 
@@ -40,16 +40,16 @@ export interface RoomParts extends Pick<Env, "log" | "now" | "random"> {
   readonly host: ReducerHost;
   /** Rejects as `Spine.log`. */
   readonly openLog: (tenant_id: string) => Promise<DurableLog>;
-  /** A program by its id. Rejects with `log-unavailable` when it is not stored. */
+  /** A program by its id. Rejects with `log-unavailable` if it is not stored. */
   readonly programById: (id: string) => Promise<RunnableProgram>;
-  /** Sees to it that a program stays stored that a room's record names. Rejects with `brain-unavailable`. */
+  /** Ensures that a program in a room's record stays stored. Rejects with `brain-unavailable`. */
   readonly keepProgram: (program: RunnableProgram) => Promise<void>;
   readonly metrics: ReducerMetrics;
   readonly fuel: TenantFuel;
-  /** Of rooms whose reducers fail. */
+  /** The breakers of rooms whose reducers fail. */
   readonly breakers: Breakers;
   readonly cut_off: CutOffRooms;
-  /** Counts units for the bill: of what was applied and is stored. */
+  /** Counts units for billing, once applied entries are stored. */
   readonly used: (at: ReducedPlace, units: number) => void;
 }
 
@@ -59,17 +59,17 @@ export interface LoadedRoom {
   /** Its number in the thread. */
   readonly handle: number;
   standing: RoomStanding;
-  /** The program in force; undefined: nobody has called it yet. */
+  /** The program in force; undefined: the room was never called. */
   program: ProgramName | undefined;
-  /** Which programs its log may name. */
+  /** The programs that its log may name. */
   programs: RoomPrograms;
-  /** The program that is known to be stored and to stay so. */
+  /** The program that is known to be stored and to stay stored. */
   kept: string | undefined;
-  /** What was to be in force and could not migrate the room. */
+  /** The wanted program, if it could not migrate the room. */
   refused: RefusedProgram | undefined;
-  /** Undefined: nothing is stored of it yet. */
+  /** Undefined: nothing is stored for the room yet. */
   record: RoomRecord | undefined;
-  /** What its record reports about its snapshots; undefined: that was not read yet. */
+  /** The snapshots in its record; undefined: not read yet. */
   points: readonly RoomPoint[] | undefined;
   /** The record's revision. */
   revision: number;
@@ -77,14 +77,14 @@ export interface LoadedRoom {
   position: number;
   /** Position of the room's own newest message. */
   tail: number;
-  /** The last event that was published, and what the log says of that. */
+  /** The last published event, and the one that the log records as such. */
   published: EventMark;
   noted: EventMark;
-  /** Messages of its log, and entries, behind the snapshot. */
+  /** Messages and entries of its log since the snapshot. */
   messages_behind: number;
   entries_behind: number;
-  /** Bytes of those messages that were appended here, how many those are, and what one takes on average. */
+  /** Of those messages, the ones appended here: their number, bytes, and average size. */
   readonly appended: { messages: number; bytes: number; average: number };
-  /** How far changes of visible values are reported; undefined: none are, or it is not known yet. */
-  told: Told | undefined;
+  /** The last entry whose visible changes are published; undefined: none are, or it is unknown yet. */
+  published_values: PublishedValues | undefined;
 }

@@ -1,7 +1,7 @@
 /**
- * Reads a room with a reducer: its snapshot, then the log behind that, each entry by the program that it was
- * applied by; publishes events that its previous owner had no time for. What it reads has to fit together, or
- * the room is refused: a state that nobody was notified of is worse than none.
+ * Reads a room with a reducer: its snapshot, then the log after it, each entry by the program that applied it.
+ * Publishes events that the previous owner did not. If the parts do not fit together, the room is refused: a wrong
+ * state is worse than none.
  */
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
@@ -16,10 +16,10 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./switching.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
 import type { Shown } from "../visible/shown.ts";
-import { tellChanges } from "./value_changes.ts";
+import { publishChanges } from "./value_changes.ts";
 import { batchOf, readMessages, readRecord, unreadable } from "./reading.ts";
 
-/** The batches behind a snapshot; throws when some are missing. */
+/** The batches since a snapshot; throws if some are missing. */
 function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {
   const behind: Batch[] = [];
   let offset = from;
@@ -36,7 +36,7 @@ function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {
   return behind;
 }
 
-/** Throws when entries that were there must have been removed by age: both times are by the clock of the log. */
+/** Throws if expected entries must have expired: both times are by the clock of the log. */
 function requireKept(
   record: RoomRecord | undefined,
   batches: readonly Batch[],
@@ -48,7 +48,7 @@ function requireKept(
   throw unreadable(`entries behind ${record.offset} of the room's log may be too old to be kept`);
 }
 
-/** Applies the batches and tells what is visible of them; gives the events that were not published. */
+/** Applies the batches and publishes their visible changes; returns the unpublished events. */
 async function replay(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -70,13 +70,13 @@ async function replay(
       const offset = entries.at(-1)!.offset;
       throw unreadable(`entry ${offset} comes to something else than when it was written`);
     }
-    await tellChanges(room, known, result.applied);
+    await publishChanges(room, known, result.applied);
     due.push(...dueEvents(result.applied, loaded.published));
   }
   return due;
 }
 
-/** Which programs the log may name: what the record says, and what it does not that an older Brain has written. */
+/** The programs that the log may name: those of the record, and those that an older Brain did not record. */
 export function programsOf(
   record: Pick<RoomRecord, "programs" | "offset"> | undefined,
   batches: readonly Batch[],
@@ -90,7 +90,7 @@ export function programsOf(
   return programs;
 }
 
-/** The state that the room's own log goes on from. */
+/** The state that the room's own log continues. */
 function openRoom(
   at: ReducedPlace,
   record: RoomRecord | undefined,
@@ -102,8 +102,8 @@ function openRoom(
 }
 
 /**
- * Whether a room is read from the past of another one. It should be stored before its first call: what the other
- * room keeps of its past goes with its own calls, and asks no fork.
+ * Whether a room is read from the past of another one. It should be stored before its first call: the other room trims
+ * its past without asking forks.
  */
 export const isYoungFork = ({ record }: Pick<LoadedRoom, "record">): boolean =>
   record !== undefined && record.fork !== null && record.snapshot === "";
@@ -135,7 +135,7 @@ export async function loadRoom(
     },
     ...{ programs: programsOf(record, batches), kept: record?.program?.id },
     position: newest,
-    told: undefined,
+    published_values: undefined,
     appended: { messages: 0, bytes: 0, average: 0 },
     messages_behind: batches.length,
     entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),

@@ -1,6 +1,6 @@
 /**
- * Which entries of a room come next: timers whose time has come, or calls, as many as one message of its log takes. What
- * came first has its turn first, so that a room whose timers keep it busy answers its calls, too.
+ * The next entries of a room: due timers, or calls, as many as one message of its log takes. First come, first served:
+ * a room that is busy with timers answers its calls, too.
  */
 import type { Env } from "../../../shared/env.ts";
 import { ENTRY_BYTES } from "../log/batch.ts";
@@ -10,12 +10,12 @@ import type { TimerAt } from "../state/room_state.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { WaitingCall } from "./call.ts";
 
-/** Entries of one message of the log, and about its bytes; one entry may be larger. */
+/** Most entries of one message of the log, and its approximate bytes; a single entry may be larger. */
 const BATCH_ENTRIES = 256;
 const BATCH_BYTES = 262_144;
 const SEED_BYTES = 16;
 
-/** Entries that are to be applied, and the calls that they come from: none for timers. */
+/** Entries to apply, and their calls: none for timers. */
 export interface Taken {
   readonly entries: readonly LogEntry[];
   readonly calls: readonly WaitingCall[];
@@ -25,23 +25,23 @@ export interface Taken {
 export interface ArrivedCall extends WaitingCall {
   /** Monotonic ms. */
   readonly arrived_ms: number;
-  /** The program whose schema has passed it, by its id; undefined: it was not held to any. */
+  /** The id of the program whose schema has admitted it; undefined: not checked. */
   readonly judged?: string;
 }
 
-/** What a room is at, and what its entries are made with. */
+/** The room's position, and the source of its entries' times and seeds. */
 export interface TakenAt extends Pick<Env, "random"> {
   readonly standing: RoomStanding;
-  /** Unix ms by the clock of the log, and how far that is ahead of the monotonic one. */
+  /** Unix ms by the clock of the log, and its lead over the monotonic clock. */
   readonly now_ms: number;
   readonly ahead_ms: number;
-  /** How many timers may run; 0 where another Brain runs them. */
+  /** How many timers may run; 0 if another Brain runs them. */
   readonly timers_max: number;
 }
 
-/** What every entry has; `at` counts from 1. */
+/** The common fields of an entry; `at` counts from 1. */
 function placed({ standing }: TakenAt, now_ms: number, at: number, seed: Uint8Array) {
-  // Time never goes back inside of a room.
+  // The time of a room never decreases.
   const time_ms = Math.max(standing.time_ms, Math.trunc(now_ms));
   return { offset: standing.offset + at, time_ms, seed };
 }
@@ -55,7 +55,7 @@ export function takeMigration(
   return { entries: [{ ...migration, ...placed(room, room.now_ms, 1, seed) }], calls: [] };
 }
 
-/** The first of those that wait, as many as one message takes. */
+/** The first waiting calls, as many as one message takes. */
 function firstOf(waiting: readonly ArrivedCall[], before_ms: number): ArrivedCall[] {
   const calls: ArrivedCall[] = [];
   let bytes = 0;
@@ -74,7 +74,7 @@ export function isDue({ next, time_ms }: RoomStanding, now_ms: number): boolean 
   return next !== undefined && next.at_ms <= Math.max(time_ms, Math.trunc(now_ms));
 }
 
-/** The timers that are due and before any call that waits, the first of them in any case. */
+/** The timers that are due before any waiting call, the first of them in any case. */
 function timersOf(waiting: readonly ArrivedCall[], next: TimerAt, room: TakenAt): Taken {
   const { standing: { later, time_ms }, random, timers_max, now_ms, ahead_ms } = room;
   const before_ms = (waiting[0]?.arrived_ms ?? Infinity) + ahead_ms;
@@ -89,7 +89,7 @@ function timersOf(waiting: readonly ArrivedCall[], next: TimerAt, room: TakenAt)
   return { entries, calls: [] };
 }
 
-/** What comes next; undefined: nothing. */
+/** The next entries; undefined: none. */
 export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken | undefined {
   const { standing, random, timers_max, now_ms, ahead_ms } = room;
   const { next } = standing;
@@ -97,7 +97,7 @@ export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken 
   const calls = firstOf(waiting, is_due ? next.at_ms - ahead_ms : Infinity);
   if (calls.length > 0) {
     const seeds = random(calls.length * SEED_BYTES);
-    // To the room it is the time before the timer, also when it is later by the clock.
+    // For the room the call's time is before the timer's, even if the clock says later.
     const call_ms = is_due ? Math.min(now_ms, next.at_ms - 1) : now_ms;
     const entries = calls.map(({ command, data, id, user_id, role, claims }, at): LogEntry => {
       const seed = copyOf(seeds, at * SEED_BYTES, SEED_BYTES);

@@ -1,4 +1,4 @@
-/** What has its turn in a room: timers and calls by when they came, and a clock that never goes back. */
+/** The order of timers and calls by arrival, and a clock that goes back. */
 import assert from "node:assert/strict";
 import type { RoomStanding } from "../thread/protocol.ts";
 import { type ArrivedCall, takeNext } from "./next_entries.ts";
@@ -9,7 +9,7 @@ const callAt = (arrived_ms: number, id = ""): ArrivedCall => ({
   ...{ deadline_ms: Infinity, answer: () => {}, arrived_ms },
 });
 
-/** What the room has had, and its timers. */
+/** The offset and time of a room, and its timers. */
 const standingOf = (time_ms: number, timer_ms?: number, ...later_ms: number[]) => ({
   ...{ offset: 7, time_ms },
   next: timer_ms === undefined ? undefined : { key: "k", at_ms: timer_ms },
@@ -31,17 +31,17 @@ function nextOf(
 
 Deno.test("what came first has its turn first", () => {
   const calls = [callAt(99, "a"), callAt(100, "b"), callAt(101, "c")];
-  // A call is before a timer that was not due when it came, in the room's time, too.
+  // A call precedes a timer that was not due when it came, in the room's time, too.
   assert.deepEqual(nextOf(calls, 200, standingOf(50, 100)), [["a", 8, 99]]);
   assert.deepEqual(nextOf(calls.slice(1), 200, standingOf(50, 100)), [["timer", 8, 200]]);
   assert.deepEqual(nextOf(calls, 200, standingOf(150, 100)), [["a", 8, 150]]);
-  // One that is not due, or another's, holds nobody up.
+  // A timer that is not due, or is another room's, delays nobody.
   const all = [["a", 8, 200], ["b", 9, 200], ["c", 10, 200]];
   assert.deepEqual(nextOf(calls, 200, standingOf(50, 201)), all);
   assert.deepEqual(nextOf(calls, 200, standingOf(50, 100), 0), all);
   assert.deepEqual(nextOf([], 200, standingOf(50, 100)), [["timer", 8, 200]]);
   assert.equal(nextOf([], 99.9, standingOf(50, 100)), undefined);
-  // A clock that went back: the room's has not.
+  // The clock went back; the room's time did not.
   assert.deepEqual(nextOf([], 10, standingOf(100, 100)), [["timer", 8, 100]]);
   assert.deepEqual(nextOf([callAt(10, "a")], 10, standingOf(100, 101)), [["a", 8, 100]]);
 });

@@ -1,28 +1,28 @@
 /**
- * Answers who reads visible values of a room: pages of the state that its log has, each with the entry up to which
- * its changes are reported, so that who receives them goes on from there.
+ * Answers reads of a room's visible values: pages of the logged state, each with the entry up to which changes are
+ * published, so that subscribers continue from there.
  */
 import { ArqonError } from "@arqon/proto";
 import { nothingShown } from "../../../shared/rooms/reducer_room.ts";
 import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
-import { type ShownRoom, toldOf } from "./value_changes.ts";
+import { publishedValuesOf, type ShownRoom } from "./value_changes.ts";
 
 /** Bytes of keys and values of one page. */
 const PAGE_BYTES = 131_072;
 /** Pages that are made at a time. */
 const TOGETHER = 16;
 
-/** What somebody reads. */
+/** A read of visible values. */
 export interface ValuesQuery {
-  /** How the keys begin; "": all that are shown. */
+  /** The prefix of the keys; "": all that are visible. */
   readonly prefix: string;
-  /** The last key of the page before; "": the first page. */
+  /** The last key of the previous page; "": the first page. */
   readonly after: string;
 }
 
-/** A query that waits for its turn. */
+/** A read in the queue. */
 export interface WaitingQuery extends ValuesQuery {
-  /** Monotonic ms after which nobody waits for the answer any longer. */
+  /** When the reader stops waiting, monotonic ms. */
   readonly deadline_ms: number;
   /** Called once, with the result's JSON or the refusal. Must not throw. */
   readonly answer: (outcome: string | ArqonError) => void;
@@ -34,13 +34,13 @@ function pageText(scope: string, version: number, { values, more }: ShownPage): 
   return `{"scope":"${scope}","version":${version},"values":[${pairs.join()}]${next}}`;
 }
 
-/** Answers all of them. Rejects when the room is another's by now; then none is answered. */
+/** Answers all of them. Rejects if another Brain owns the room by now; then none is answered. */
 async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]): Promise<void> {
   const { loaded, at, shown, parts } = room;
   const { prefixes } = shown;
   const scope = scopeIn(shown, loaded.durable.stream);
-  const told = await toldOf(room, loaded.standing.offset);
-  if (told === undefined) {
+  const published = await publishedValuesOf(room, loaded.standing.offset);
+  if (published === undefined) {
     for (const { answer } of queries) answer(nothingShown(at.room_id));
     return;
   }
@@ -53,7 +53,7 @@ async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]):
   );
   for (const [index, { answer }] of queries.entries()) {
     parts.metrics.pages.inc();
-    answer(pageText(scope, told.entry, pages[index]!));
+    answer(pageText(scope, published.entry, pages[index]!));
   }
 }
 
@@ -63,7 +63,7 @@ async function isNewest({ loaded, at }: ShownRoom): Promise<boolean> {
   return (last?.offset ?? 0) === loaded.position;
 }
 
-/** Queries of one room, until it has its turn. */
+/** The queued reads of one room. */
 export class WaitingQueries {
   #waiting: WaitingQuery[] = [];
 
@@ -75,7 +75,7 @@ export class WaitingQueries {
     this.#waiting.push(query);
   }
 
-  /** Answers those that wait. False: another Brain has the room by now, and they still wait. */
+  /** Answers the queue. False: another Brain owns the room by now, and the reads stay queued. */
   async answer(room: ShownRoom, monotonic_ms: number, timeout_ms: number): Promise<boolean> {
     while (this.#waiting.length > 0) {
       if (!await isNewest(room)) return false;

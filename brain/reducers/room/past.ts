@@ -1,6 +1,6 @@
 /**
- * What a room was after an entry of its log: the nearest state that is stored, and the entries behind that, applied
- * by the programs that they were applied by. A fork begins with that of another room. Changes nothing.
+ * The state of a room after an entry of its log: the nearest stored state, and the entries since, applied by their own
+ * programs. A fork starts from the state of another room. Changes nothing.
  */
 import { ArqonError } from "@arqon/proto";
 import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
@@ -15,52 +15,54 @@ import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { logFloor, objectOf, readPoints } from "./points.ts";
 import { batchOf, isUnreadable, readStored, unreadable } from "./reading.ts";
 
-/** Bytes of messages that are read at first; each page is twice as long: what is wanted is near. */
+/**
+ * Bytes of the first page of messages; each page is twice as long as the one before, since the entry is usually near.
+ */
 const READ_BYTES = 131_072;
 const READ_BYTES_MAX = 4_194_304;
 const READ_MESSAGES = 512;
-/** Entries that are applied at most: snapshots are nearer, unless their number is bounded far too low. */
+/** The most entries to apply: snapshots are nearer, unless their number is limited far too low. */
 const ENTRIES_MAX = 100_000;
-/** All of some entries are applied, and nobody is notified of values. */
+/** Applies all entries, and collects no visible changes. */
 export const FOLDING = { may_stop: false, shown: [] };
-/** Forks of forks that are gone through. */
+/** The longest chain of forks that is followed. */
 const DEPTH_MAX = 16;
 
-/** A place in a room's log: behind the last entry that is not past it. */
+/** A position in a room's log: after the last entry that is not past it. */
 export interface Wanted {
   readonly offset: number;
   readonly time_ms: number;
 }
 
-/** An entry that is still to be applied, to be seen at work. */
+/** An entry that is not applied yet, so that its effect can be shown. */
 export interface NextEntry {
   readonly entry: LogEntry;
   readonly program: string;
 }
 
-/** The state that a fork begins with, and the program that its last entry was applied by. */
+/** The start of a fork, and the program of its last entry. */
 export interface ForkedRoom extends OpenRoom {
   /** Absent: it has no entry. */
   readonly program?: ProgramName | undefined;
 }
 
-/** An earlier state, kept in the thread. To be closed there. */
+/** An earlier state, kept in the worker. The caller closes it. */
 export interface PastRoom extends ForkedRoom {
-  /** The entry that was wanted; undefined: it is in the state, or there is none. */
+  /** The wanted entry; undefined: the state includes it, or there is none. */
   readonly next: NextEntry | undefined;
-  /** What the log has behind that; undefined: nothing, or nobody has looked. */
+  /** The next batch of the log; undefined: none, or nobody has looked. */
   readonly behind: Batch | undefined;
 }
 
 interface Beginning {
-  /** "": the state that the room began with. */
+  /** "": the first state of the room. */
   readonly object: string;
   readonly offset: number;
   readonly time_ms: number;
   readonly position: number;
 }
 
-/** What a fold of the log can begin with, the earliest first. */
+/** The possible starts of a fold of the log, earliest first. */
 async function beginningsOf(
   at: ReducedPlace,
   record: RoomRecord | undefined,
@@ -84,15 +86,15 @@ async function beginningsOf(
 const isPast = ({ offset, time_ms }: Wanted, wanted: Wanted) =>
   offset > wanted.offset || time_ms > wanted.time_ms;
 
-/** What an open room is applied to, one message of the log after the other. */
+/** Applies messages of the log to an open room, one after the other. */
 class Fold {
   readonly #parts: RoomParts;
   readonly #handle: number;
   readonly #wanted: Wanted;
   standing: RoomStanding;
-  /** What comes behind all that is wanted. */
+  /** The batch after the wanted entry. */
   behind: Batch | undefined;
-  /** What is queued until it is known whether it is the last. */
+  /** Queued until it is known whether it is the last. */
   #held: { readonly entries: readonly LogEntry[]; readonly batch: Batch } | undefined;
   #count = 0;
 
@@ -103,7 +105,7 @@ class Fold {
     this.#parts = parts;
   }
 
-  /** Takes a message of the log. False: what comes behind it is past what is wanted. */
+  /** Takes a message of the log. False: the next one is past the wanted entry. */
   async take(batch: Batch): Promise<boolean> {
     const last = this.#held?.entries.at(-1)?.offset ?? this.standing.offset;
     if (batch.after + batch.entries.length <= last) return true;
@@ -126,7 +128,7 @@ class Fold {
     return end === batch.after + batch.entries.length && end < this.#wanted.offset;
   }
 
-  /** Applies what is held, but for the last entry, which it gives. */
+  /** Applies the queued entries except the last, which it returns. */
   async last(): Promise<NextEntry | undefined> {
     const entry = this.#held?.entries.at(-1);
     if (this.#held === undefined || entry === undefined) return undefined;
@@ -173,8 +175,8 @@ async function foldTo(
 }
 
 /**
- * Opens a room as it was before the last entry that is not past what is wanted. Rejects with `log-unavailable` when
- * that is not kept, and as storage and thread do.
+ * Opens a room in the state before the last entry that is not past the wanted position. Rejects with `log-unavailable`
+ * if that is not retained, and with errors of storage and worker.
  */
 export async function openPast(
   at: ReducedPlace,
@@ -186,25 +188,25 @@ export async function openPast(
   const durable = await parts.openLog(at.tenant_id);
   const record = await recordOf(at, parts);
   const fork = record?.fork ?? undefined;
-  // The entry itself is to be seen, so the state before it is needed.
+  // The entry itself is to be shown, so the state before it is needed.
   const before = { ...wanted, offset: Math.max(0, wanted.offset - 1) };
   if (fork !== undefined && isPast({ offset: fork.offset, time_ms: 0 }, before)) {
     try {
       return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
     } catch (error) {
-      // What it began with may be in a snapshot of its own.
+      // The start of the fork may be in a snapshot of its own.
       if (!isUnreadable(error) || wanted.offset < fork.offset) throw error;
     }
   }
   const begins = await beginningsOf(at, record, durable, parts);
   let gone = unreadable(`what ${at.room_id} was then is not kept`);
-  // Where that is not kept, what was stored behind the entry still has its values.
+  // If that is not retained, the state stored after the entry still has its values.
   for (const most of [before, wanted]) {
     for (const one of begins.toReversed()) {
       if (isPast(one, most)) continue;
       const open = await openBeginning(at, one, record, parts, depth).catch((error) => {
         if (!isUnreadable(error)) throw error;
-        // What a fork began with went with the past of the other room; its own snapshots did not.
+        // A fork's start went with the past of the other room; its own snapshots did not.
         gone = error;
         return undefined;
       });
@@ -244,7 +246,7 @@ async function openBeginning(
   return record?.snapshot === object ? { ...open, program: record.program } : open;
 }
 
-/** The last entry of a room's log; undefined: it has none, or the message cannot tell. */
+/** The last entry of a room's log; undefined: it has none, or the message does not say. */
 async function lastEntry(
   { tenant_id, log_room_id }: ReducedPlace,
   parts: RoomParts,
@@ -255,13 +257,13 @@ async function lastEntry(
   return after + entries.length;
 }
 
-/** The last entry that a room has; 0: none. */
+/** The last entry of a room; 0: none. */
 export async function newestEntry(at: ReducedPlace, parts: RoomParts): Promise<number> {
   const record = await recordOf(at, parts);
   return Math.max(await lastEntry(at, parts) ?? 0, record?.offset ?? 0);
 }
 
-/** Whether there is a state from which an entry can be reached; nothing is applied for that. */
+/** Whether an entry can be reached from a stored state; applies nothing. */
 export async function isReachable(
   at: ReducedPlace,
   offset: number,
@@ -282,8 +284,8 @@ export async function isReachable(
 }
 
 /**
- * The program of a state to which nothing was applied: the one that is stored with it, or that of what comes behind it
- * in the log, which is the same or took over without a migration, as it would in a fork.
+ * The program of a state: the one stored with it, or that of the next batch in the log, which is the same or took over
+ * without a migration, as it would in a fork.
  */
 async function programOf(
   { program, behind }: PastRoom,
@@ -295,7 +297,7 @@ async function programOf(
   throw unreadable(`the program of ${room_id} before entry ${behind.after + 1} is not kept`);
 }
 
-/** The state that a fork begins with. Rejects with `log-unavailable` when the other room's past is not kept. */
+/** The state that a fork begins with. Rejects with `log-unavailable` if the other room's past is not retained. */
 export async function openFork(
   at: ReducedPlace,
   { room_id, offset, with_timers }: RoomFork,

@@ -1,7 +1,6 @@
 /**
- * Which snapshots of a room are kept: spread over the entries that its log still has, so that any of them is near
- * one. The list of them is an object that the room's record names. Bounded by number and bytes; the last two stay
- * in any case.
+ * Which snapshots of a room are kept: spread over the entries that its log still has, so that any entry is near one.
+ * The room's record names an object with the list. Limited by number and bytes; the last two always stay.
  */
 import { readEnvelope } from "@arqon/proto";
 import {
@@ -17,25 +16,25 @@ import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { decodeBatch } from "../log/batch.ts";
 import type { ReducedPlace } from "./loaded_room.ts";
 
-/** What one room's snapshots may be. */
+/** The limits of one room's snapshots. */
 export interface HistoryLimits {
   readonly history_snapshots: number;
   readonly history_bytes: number;
 }
 
-/** What is stored of a room, and after how many entries. */
+/** When a room is stored, and how much. */
 export interface StoringLimits extends HistoryLimits {
-  /** Of its log, about. */
+  /** Approximate bytes of its log. */
   readonly log_bytes: number;
   readonly snapshot_entries: number;
 }
 
-/** Snapshots that are never removed by a limit. */
+/** Snapshots that no limit removes. */
 const LEAST = 2;
 
 /**
- * The points that stay: those from the entry `floor` on, behind which the log begins, less the ones whose
- * neighbours are nearest to each other until the rest is within the limits.
+ * The points that stay: those since the entry `floor`, where the log begins, except the ones with the nearest
+ * neighbours until the limits hold.
  */
 export function thinned(
   points: readonly RoomPoint[],
@@ -45,7 +44,7 @@ export function thinned(
   const kept = points.filter(({ offset }, at) => offset >= floor || at >= points.length - LEAST);
   let bytes = kept.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
   while (kept.length > LEAST && (kept.length > history_snapshots || bytes > history_bytes)) {
-    // What the log begins behind goes last: without it nothing up to the next one can be seen.
+    // The start of the log goes last: without it no entry before the next one can be shown.
     const first = kept[0]!.offset === floor && kept.length > LEAST + 1 ? 1 : 0;
     let [least, least_gap] = [first, Infinity];
     for (let at = first; at < kept.length - LEAST; at++) {
@@ -58,7 +57,7 @@ export function thinned(
   return kept;
 }
 
-/** The points that a record names; none where they are not stored, or where the log has begun anew since. */
+/** The points that a record names; none if they are not stored, or the log was recreated since. */
 export async function readPoints(
   record: Pick<RoomRecord, "points"> | undefined,
   stream: string,
@@ -70,7 +69,7 @@ export async function readPoints(
   return stored === undefined || stored.stream !== stream ? [] : stored.points;
 }
 
-/** Stores points and says under which name; none: "". */
+/** Stores points and returns their name; "" for none. */
 export async function writePoints(
   { tenant_id, room_id }: ReducedPlace,
   stream: string,
@@ -84,11 +83,11 @@ export async function writePoints(
   return name;
 }
 
-/** The object with the snapshot of a point. */
+/** The name of the object with a point's snapshot. */
 export const objectOf = ({ tenant_id, room_id }: ReducedPlace, point: RoomPoint): string =>
   snapshotName(tenant_id, room_id, point);
 
-/** The entry behind which a room's log begins; undefined: the log is empty. */
+/** The entry before a room's log begins; undefined: the log is empty. */
 export async function logFloor(
   durable: Pick<DurableLog, "read">,
   log_room_id: string,

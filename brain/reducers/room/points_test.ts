@@ -1,4 +1,4 @@
-/** Which snapshots of a room stay: near every entry of its log, within number and bytes, the last two always. */
+/** Which snapshots of a room stay: near every entry of its log, within number and bytes, always the last two. */
 import assert from "node:assert/strict";
 import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
 import { thinned } from "./points.ts";
@@ -24,7 +24,7 @@ Deno.test("the one that the log begins behind stays: without it the next entries
   assert.deepEqual(offsets(20, 4), [20, 40, 50, 60]);
   assert.deepEqual(offsets(20, 3), [20, 50, 60]);
   assert.deepEqual(offsets(20, 2), [50, 60]);
-  // Where the log begins elsewhere, it is one like the others.
+  // If the log begins elsewhere, it is an ordinary point.
   assert.deepEqual(offsets(15, 4), [30, 40, 50, 60]);
 });
 
@@ -36,7 +36,7 @@ Deno.test("a million entries have one within some thousands, at each time of its
     assert.ok(kept.length <= 64);
     let before = 0;
     for (const one of kept) {
-      // Twice what the best spread would be, and the room between two that were stored.
+      // Twice the best spread, plus the gap between two that were stored.
       assert.ok(one.offset - before <= 2 * offset / 64 + 2_000, `${before} to ${one.offset}`);
       before = one.offset;
     }

@@ -1,7 +1,7 @@
 /**
- * Publishes the events of a room's entries, each once and in their order, whoever did so before: each is stored
- * behind the message that is known to be the room's last, with a header that says which event it is. Who is too
- * late learns so from the log, and looks how far the other one came.
+ * Publishes the events of a room's entries exactly once and in order, whoever published before: each is stored after
+ * the room's last known message, with a header that identifies it. An owner that is too late gets a conflict from the
+ * log, and reads how far the other one got.
  */
 import { isJson } from "@arqon/proto";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
@@ -13,18 +13,18 @@ import type { Applied } from "../thread/protocol.ts";
 import { type EventMark, isBehind } from "../log/batch.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 
-/** Spine header of an event: the entry and which of its events, `12.1`. No client can write one. */
+/** Spine header of an event: the entry and the index of the event, `12.1`. Clients cannot write it. */
 const EVENT_HEADER = "x-arqon-entry";
-/** Messages that are read back at a time, and their bytes. */
+/** Messages per page read back, and their bytes. */
 const READ_MESSAGES = 64;
 const READ_BYTES = 1_048_576;
-/** Events that are stored together, and their bytes, about. */
+/** Events stored together, and their approximate bytes. */
 const TOGETHER_EVENTS = 256;
 const TOGETHER_BYTES = 524_288;
-/** How often another one may have been faster before it is given up. */
+/** Conflicts with another owner before publishing fails. */
 const ATTEMPTS = 64;
 
-/** An event that is to be published. */
+/** An unpublished event. */
 export interface DueEvent extends EventMark {
   readonly event: RoomEvent;
   /** The room's time at its entry. */
@@ -33,7 +33,7 @@ export interface DueEvent extends EventMark {
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** What the bytes that a reducer gives are: JSON, another text, or neither. */
+/** The type of a reducer's bytes: JSON, other text, or binary. */
 export function contentOf(data: Uint8Array): { readonly type: string; readonly text?: string } {
   let text = plainText(data, 0, data.length);
   try {
@@ -44,7 +44,7 @@ export function contentOf(data: Uint8Array): { readonly type: string; readonly t
   return { type: isJson(text) ? "application/json" : "text/plain", text };
 }
 
-/** The events of what was applied, those behind `published`. */
+/** The events of applied entries after `published`. */
 export function dueEvents(applied: readonly Applied[], published: EventMark): DueEvent[] {
   return applied.flatMap(({ offset, time_ms, events }) =>
     events.map((event, at) => ({ offset, index: at + 1, event, time_ms }))
@@ -56,7 +56,7 @@ function markOf(header: string | undefined): EventMark | undefined {
   return offset === undefined ? undefined : { offset: Number(offset), index: Number(index) };
 }
 
-/** The room's newest message, and the last event among its messages; `known` when none is newer. */
+/** The room's newest message, and the last event among its messages; `known` if none is newer. */
 export async function publishedIn(
   durable: DurableLog,
   room_id: string,
@@ -89,7 +89,7 @@ function envelopeOf(
   });
 }
 
-/** The first of them that are stored together, at least one. */
+/** The first events that are stored together, at least one. */
 function together(due: readonly DueEvent[]): readonly DueEvent[] {
   let bytes = 0;
   const end = due.findIndex(({ event: { data, type } }, at) => {
@@ -99,7 +99,7 @@ function together(due: readonly DueEvent[]): readonly DueEvent[] {
   return end < 0 ? due : due.slice(0, end);
 }
 
-/** Publishes what is behind the last event that is known to be there. Rejects as the log does. */
+/** Publishes the events after the last published one. Rejects as the log does. */
 export async function publishEvents(
   loaded: LoadedRoom,
   at: ReducedPlace,

@@ -1,4 +1,4 @@
-/** What a reducer's bytes are taken for, and that no values are made to find out. */
+/** The type of a reducer's bytes, found without parsing them into values. */
 import assert from "node:assert/strict";
 import { contentOf } from "./publishing.ts";
 

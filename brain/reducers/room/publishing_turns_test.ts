@@ -1,4 +1,4 @@
-/** Turns of publishing: in their order, one under way, and a failure is told once. */
+/** Publishing runs in order, one at a time, and a failure is reported once. */
 import assert from "node:assert/strict";
 import { PublishingTurns } from "./reduced_room.ts";
 

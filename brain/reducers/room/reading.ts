@@ -1,6 +1,6 @@
 /**
- * What is stored of a room with a reducer, as it stands: its record, and the messages of its log. What is made of them
- * is `loading.ts`, `past.ts` and `repairing.ts`.
+ * The stored data of a room with a reducer: its record, and the messages of its log. `loading.ts`, `past.ts` and
+ * `repairing.ts` build on it.
  */
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
@@ -10,10 +10,10 @@ import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 
 const READ_MESSAGES = 512;
 const READ_BYTES = 4_194_304;
-/** Snapshots that may be replaced while they are looked for. */
+/** How often a snapshot may be replaced while it is read. */
 const SNAPSHOT_ATTEMPTS = 4;
 
-/** A refusal: what is stored of a room does not fit together. */
+/** The refusal for stored data that does not fit together. */
 export function unreadable(detail: string, cause?: unknown): ArqonError {
   return new ArqonError("log-unavailable", detail, { cause });
 }
@@ -22,7 +22,7 @@ export function unreadable(detail: string, cause?: unknown): ArqonError {
 export const isUnreadable = (error: unknown): error is ArqonError =>
   error instanceof ArqonError && error.reason === "log-unavailable";
 
-/** The record of bytes. Throws `log-unavailable`. */
+/** Decodes a record. Throws `log-unavailable`. */
 export function readStored(room_id: string, bytes: Uint8Array): RoomRecord {
   const record = decodeRecord(bytes);
   if (record !== undefined) return record;

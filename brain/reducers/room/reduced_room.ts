@@ -1,7 +1,7 @@
 /**
- * One room with a reducer at its owner: calls and timers become entries, which are applied, then appended, then
- * answered, then published. What was applied and could not be appended never was: the room is read again. Which
- * rooms there are is `service.ts`.
+ * A room with a reducer at its owner: calls and timers become entries, which are applied, appended, answered and
+ * published in this order. If appending fails, the applied entries are discarded and the room is read again.
+ * `service.ts` has the set of rooms.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -27,26 +27,26 @@ import {
   type TakenAt,
   takeNext,
 } from "./next_entries.ts";
-import { type ShownRoom, tellAll, tellChanges } from "./value_changes.ts";
+import { publishChanges, publishRemaining, type ShownRoom } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { Applied } from "../thread/protocol.ts";
 import type { SwitchOutcome } from "./switching.ts";
 
-/** How often another Brain may have written first before calls are refused. */
+/** Conflicts with another Brain before calls are refused. */
 const ATTEMPTS = 16;
 const CONTENDED_RETRY_MS = 250;
-/** After what failed, nothing is read again for so long, in ms; each time twice as long. */
+/** Delay before a failed room is read again, in ms; doubles each time. */
 const PAUSE_MS = 100;
 const PAUSE_MAX_MS = 5_000;
-/** How long nothing happens before the log learns which events are published, and the room takes less memory, in ms. */
+/** Idle time after which the log records the published events, and the room takes less memory, in ms. */
 const QUIET_MS = 1_000;
-/** Messages behind the snapshot without which nothing more is taken: fewer than the log keeps. */
+/** Messages since the snapshot beyond which no call is taken: fewer than the log keeps. */
 const BEHIND_MAX = 8_000;
-/** Timers of JavaScript are no longer. */
+/** The longest delay of a JavaScript timer. */
 const TIMEOUT_MAX_MS = 2_000_000_000;
 
-/** What rooms need; all of a Brain share one. */
+/** What rooms need; shared by all rooms of a Brain. */
 export interface ReducedRoomOptions extends ProgramChoice, Pick<Env, "monotonic_ms"> {
   readonly shown: (at: ReducedPlace) => Shown;
   readonly pending_commands: number;
@@ -69,7 +69,7 @@ export class ReducedRoom {
   #loaded: LoadedRoom | undefined;
   #running: Promise<void> | undefined;
   #alarm: ReturnType<typeof setTimeout> | undefined;
-  /** Monotonic ms of the last call or timer; and before which nothing is read again. */
+  /** When the last call or timer came, and before when nothing is read again, monotonic ms. */
   #used_ms: number;
   #not_before_ms = 0;
   #pause_ms = PAUSE_MS;
@@ -87,27 +87,27 @@ export class ReducedRoom {
     this.#pace = new TimerPace(this.#used_ms);
   }
 
-  /** Calls that wait. */
+  /** Waiting calls. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** Bytes of its state; 0 when it is not read. */
+  /** Bytes of its state; 0 while it is not loaded. */
   get bytes(): number {
     return this.#loaded?.standing.bytes ?? 0;
   }
 
-  /** Whether nothing is under way. */
+  /** Whether nothing is running. */
   get is_idle(): boolean {
     return this.#running === undefined && !this.#is_asked;
   }
 
-  /** Whether it is read. */
+  /** Whether it is loaded. */
   get is_loaded(): boolean {
     return this.#loaded !== undefined;
   }
 
-  /** Takes a call; it is answered in any case. */
+  /** Queues a call; it is answered in any case. */
   call(call: WaitingCall): void {
     const { wanted, monotonic_ms } = this.#options;
     const arrived_ms = monotonic_ms();
@@ -118,7 +118,7 @@ export class ReducedRoom {
     this.wake();
   }
 
-  /** Takes a question about values; it is answered in any case. */
+  /** Queues a read of values; it is answered in any case. */
   values(query: WaitingQuery): void {
     if (this.#admits(this.#queries.size, query)) this.#queries.add(query);
     this.wake();
@@ -143,7 +143,7 @@ export class ReducedRoom {
     return false;
   }
 
-  /** Does what there is to do: calls, timers, events that a previous owner has left. */
+  /** Does pending work: calls, timers, events that a previous owner left. */
   wake(): void {
     if (this.#is_closed || this.#running !== undefined) return;
     clearTimeout(this.#alarm);
@@ -160,12 +160,12 @@ export class ReducedRoom {
     });
   }
 
-  /** Stores the room and lets it go; resolves when nothing of it is under way. Takes no more calls. */
+  /** Stores and closes the room; resolves when nothing of it is running. Takes no more calls. */
   async close(): Promise<void> {
     this.#is_closed = true;
     clearTimeout(this.#alarm);
     await this.#running;
-    // What is not published is when the room is loaded again.
+    // Unpublished events are published at the next load.
     await this.#publishing.done().catch(() => {});
     this.#refuse(new ArqonError("brain-unavailable"));
     const loaded = this.#loaded;
@@ -179,7 +179,7 @@ export class ReducedRoom {
     this.#drop();
   }
 
-  /** How long its tenant has no fuel, in ms; whoever asks meanwhile is refused. */
+  /** Ms until its tenant has fuel; calls are refused meanwhile. */
   #fuelWait(): number {
     const { fuel, metrics } = this.#options.parts;
     const wait_ms = fuel.wait(this.at.tenant_id);
@@ -199,17 +199,17 @@ export class ReducedRoom {
     this.#options.parts.log.warn(text, { tenant_id, room, error });
   }
 
-  /** Whether there is nothing to do but timers, for which its tenant has no fuel now. */
+  /** Whether it only has timers to run, and its tenant has no fuel. */
   get #waits_for_turn(): boolean {
     const { fuel } = this.#options.parts;
     if (this.#loaded === undefined || this.#is_asked || this.has_migration) return false;
     const { standing, durable } = this.#loaded;
     if (!isDue(standing, durable.now()) || fuel.timersWait(this.at.tenant_id) === 0) return false;
-    // A room whose budget is used up may wait for days: it first takes less memory.
+    // A room with an exhausted budget may wait for days: it first takes less memory.
     return this.#is_resting || !fuel.holdsTimers(this.at.tenant_id);
   }
 
-  /** When it has to be looked at next. */
+  /** Schedules the next check. */
   #rest(): void {
     if (this.#is_closed) return;
     if (this.#is_asked || this.has_migration) return this.wake();
@@ -229,7 +229,7 @@ export class ReducedRoom {
     if (wait_ms < Infinity) this.#wakeIn(wait_ms);
   }
 
-  /** Whether nobody has called for long, and no timer is due soon. */
+  /** Whether it was not called for long, and no timer is due soon. */
   get is_forgotten(): boolean {
     const { idle_ms, monotonic_ms, parts: { fuel } } = this.#options;
     if (!this.is_idle || monotonic_ms() - this.#used_ms < idle_ms) return false;
@@ -242,7 +242,7 @@ export class ReducedRoom {
     const { parts: { metrics, fuel }, owns, shown } = this.#options;
     if (this.#left.must_read) this.#drop();
     if (this.#loaded === undefined) {
-      // What is not published is when the room is loaded again.
+      // Unpublished events are published at the next load.
       await this.#publishing.done().catch(() => {});
       this.#is_resting = false;
       this.#loaded = await loadRoom(this.at, shown(this.at), this.#options.parts);
@@ -272,13 +272,13 @@ export class ReducedRoom {
     if (this.#left.takeAside()) await this.#tryStore(loaded);
     const quiet_ms = this.#options.monotonic_ms() - this.#used_ms;
     if (quiet_ms < QUIET_MS) return;
-    // A call that comes meanwhile ends it.
+    // A call that arrives meanwhile ends the wait.
     this.#is_resting = true;
     this.#options.parts.host.rest(loaded.handle);
     await appendPublished(loaded, this.at, this.#options.parts);
   }
 
-  /** What comes next; undefined: nothing. */
+  /** The next entries; undefined: none. */
   async #take(loaded: LoadedRoom, program: RunnableProgram): Promise<Taken | undefined> {
     const { monotonic_ms, command_timeout_ms } = this.#options;
     const at_ms = monotonic_ms();
@@ -311,7 +311,7 @@ export class ReducedRoom {
     return this.#loaded !== undefined && waitsToMigrate(this.#loaded, this.at, this.#options);
   }
 
-  /** Whether its timers do not run before another program, or somebody, lets them. */
+  /** Whether its timers are blocked until another program or an operator releases them. */
   get is_set_aside(): boolean {
     return this.#left.held_ms === Infinity;
   }
@@ -341,7 +341,7 @@ export class ReducedRoom {
     noteSwitch(takeProgram(loaded, program, of, applied), loaded, this.at, parts);
     this.#lost = 0;
     this.#pause_ms = PAUSE_MS;
-    // Whoever came meanwhile is behind them.
+    // Calls that came meanwhile are behind them.
     this.#waiting.splice(0, Math.min(calls.length, applied.length));
     countApplied(applied, parts);
     this.#faults.note(of, calls, applied, program);
@@ -355,7 +355,7 @@ export class ReducedRoom {
       noteApplied(one, this.at, parts);
       calls[at]?.answer(answerTo(one));
     }
-    await tellChanges(room, known, applied);
+    await publishChanges(room, known, applied);
     const due = dueEvents(applied, loaded.published);
     await this.#publishing.next(() => publishEvents(loaded, this.at, due, parts));
     const behind = Math.max(loaded.messages_behind, loaded.entries_behind);
@@ -373,7 +373,7 @@ export class ReducedRoom {
     return this.#queries.answer(this.#shown(loaded), monotonic_ms(), command_timeout_ms);
   }
 
-  /** Another Brain has written first: nothing was stored, so the calls are still to be answered. */
+  /** Another Brain wrote first: nothing was stored, so the calls still need answers. */
   #overtaken(): Promise<void> | undefined {
     const { parts: { metrics }, owns } = this.#options;
     metrics.conflicts.inc();
@@ -384,7 +384,7 @@ export class ReducedRoom {
     throw new ArqonError("too-many-pending", detail, { retry_after_ms: CONTENDED_RETRY_MS });
   }
 
-  /** A log that nobody has a snapshot of must not outgrow what is kept of it. */
+  /** A log without a recent snapshot must not outgrow its retention. */
   async #requireStored(loaded: LoadedRoom): Promise<void> {
     if (loaded.messages_behind < BEHIND_MAX) return;
     await this.#publishing.done();
@@ -402,7 +402,7 @@ export class ReducedRoom {
   }
 
   async #store(loaded: LoadedRoom): Promise<void> {
-    await tellAll(this.#shown(loaded));
+    await publishRemaining(this.#shown(loaded));
     await storeOrMakeRoom(loaded, this.at, this.#options.parts, this.#limits);
     await boundLog(loaded, this.at, this.#limits.log_bytes);
   }
@@ -417,7 +417,7 @@ export class ReducedRoom {
     this.#queries.refuse(refusal);
   }
 
-  /** Whether what was under way is stored is found by reading the room again. */
+  /** Reading the room again shows whether the running entries were stored. */
   #failed(error: unknown): void {
     const { parts, monotonic_ms, owns } = this.#options;
     if (this.#loaded === undefined) parts.metrics.loads.inc({ outcome: "failed" });
@@ -428,26 +428,26 @@ export class ReducedRoom {
     else this.#warn("a room's reducer could not go on", error);
     this.#not_before_ms = monotonic_ms() + this.#pause_ms;
     this.#pause_ms = Math.min(PAUSE_MAX_MS, this.#pause_ms * 2);
-    // Calls that still wait were not stored: once the room is read again they have their turn.
+    // The remaining calls were not stored: they run once the room is read again.
     if (isConflict(error) && owns(this.at)) return;
     if (isConflict(error)) return this.#refuse(new ArqonError("brain-unavailable"));
     this.#refuse(known ?? new ArqonError("internal", "", { cause: error }));
   }
 }
 
-/** Turns of publishing. */
+/** A queue of publishing. */
 export class PublishingTurns {
   #under_way: Promise<void> | undefined;
 
-  /** Begins a turn behind the one before. Rejects, and begins none, with what that failed with. */
+  /** Queues a job behind the one before. Rejects, and queues nothing, with the failure of a former job. */
   async next(publish: () => Promise<void>): Promise<void> {
     await this.done();
     const turn = this.#under_way = publish();
-    // Who asks next is notified of a failure.
+    // The next caller gets the failure.
     turn.catch(() => {});
   }
 
-  /** Waits until nothing is under way. Rejects once with what failed. */
+  /** Waits until nothing is running. Rejects once with the failure. */
   async done(): Promise<void> {
     const turn = this.#under_way;
     this.#under_way = undefined;
@@ -455,7 +455,7 @@ export class PublishingTurns {
   }
 }
 
-/** Counts entries that are stored, by what has come of them. */
+/** Counts stored entries by outcome. */
 function countApplied(applied: readonly Applied[], { metrics }: RoomParts): void {
   const counts = new Map<string, number>();
   for (const { repeats, kind } of applied) {
@@ -465,15 +465,15 @@ function countApplied(applied: readonly Applied[], { metrics }: RoomParts): void
   for (const [verdict, count] of counts) metrics.entries.inc({ verdict }, count);
 }
 
-/** Units of a message with entries, and of an event: measured 200 to 300 µs, and 5 to 10, of the thread that stores them. */
+/** Units of a message with entries, and of an event: measured 200 to 300 µs, and 5 to 10 µs, of the storing thread. */
 const MESSAGE_UNITS = 250_000;
 const EVENT_UNITS = 10_000;
 
-/** What storing entries and publishing their events costs. */
+/** The units for storing entries and publishing their events. */
 const storedUnits = (applied: readonly Applied[]): number =>
   applied.reduce((units, { events }) => units + events.length * EVENT_UNITS, MESSAGE_UNITS);
 
-/** Says what has come of an entry that is stored. */
+/** Logs the outcome of a stored entry. */
 function noteApplied(
   applied: Applied,
   { tenant_id, room_id: room }: ReducedPlace,
@@ -489,7 +489,7 @@ function noteApplied(
   }
 }
 
-/** Says what has come of another program. */
+/** Logs the outcome of a change of programs. */
 function noteSwitch(
   outcome: SwitchOutcome | undefined,
   { program, refused, standing: { offset: entry } }: LoadedRoom,

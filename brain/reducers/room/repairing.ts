@@ -1,7 +1,6 @@
 /**
- * Lets a room go on whose log has lost entries, because an operator says so: from the newest state that can be read,
- * as if what is missing had changed nothing. What is lost is in its record. A room that can be read is left as
- * it is.
+ * Repairs a room whose log has lost entries, at an operator's request: it continues from the newest readable state, as
+ * if the missing entries had changed nothing. Its record lists the loss. A readable room stays as it is.
  */
 import {
   decodeRecord,
@@ -25,7 +24,7 @@ import { FOLDING } from "./past.ts";
 /** Losses that a record reports. */
 const LOST_MAX = 16;
 
-/** Whether the room can be read. Rejects when that is unknown. */
+/** Whether the room can be read. Rejects if that is unknown. */
 async function isWhole(at: ReducedPlace, shown: Shown, parts: RoomParts): Promise<boolean> {
   try {
     const { handle } = await loadRoom(at, shown, parts);
@@ -37,12 +36,12 @@ async function isWhole(at: ReducedPlace, shown: Shown, parts: RoomParts): Promis
   }
 }
 
-/** A state, and what the entries came to that were applied for it. */
+/** A state, and the outcomes of the entries applied to it. */
 interface Folded extends OpenRoom {
   readonly done: readonly Applied[];
 }
 
-/** Applies what follows on a state without a gap; gives the last state that the log's digests agree with. */
+/** Applies entries to a state without a gap; returns the last state that matches the log's digests. */
 async function foldWhole(
   open: () => Promise<OpenRoom>,
   batches: readonly Batch[],
@@ -66,7 +65,7 @@ async function foldWhole(
       if (!isUnreadable(error)) throw error;
       break;
     }
-    // What was applied is not what was written: as far as before that.
+    // The result differs from the log's digest: use the state before.
     parts.host.close(handle);
     return await foldWhole(open, batches.slice(0, at), parts);
   }
@@ -85,7 +84,7 @@ async function newestState(
   for (const name of new Set(names.toReversed())) {
     const bytes = name === "" ? undefined : await parts.objects.get(name);
     if (bytes === undefined) continue;
-    // A snapshot that is none is not what the room goes on from.
+    // An invalid snapshot is skipped.
     const open = await parts.host.open(at, bytes).catch(() => undefined);
     if (open === undefined) continue;
     parts.host.close(open.handle);
@@ -105,7 +104,7 @@ function readable(messages: Parameters<typeof batchOf>[0][]): Batch[] {
   });
 }
 
-/** The program that was in force after an entry. */
+/** The program in force after an entry. */
 async function programAt(
   offset: number,
   { batches, done, record }: {
@@ -125,7 +124,7 @@ async function programAt(
   return { id, module };
 }
 
-/** A timer that was set aside runs again: whoever repairs the room has seen to what killed two processes. */
+/** A timer that was set aside runs again: the operator has removed what killed two processes. */
 async function releaseTimer(
   { tenant_id, room_id }: ReducedPlace,
   { records }: RoomParts,
@@ -137,7 +136,7 @@ async function releaseTimer(
   await records.update([tenant_id, room_id], next, stored!.revision);
 }
 
-/** Says what was lost, `{lost: null}` when nothing was and nothing but a timer that was set aside is changed. */
+/** Returns what was lost, or `{lost: null}` if nothing was and at most a timer was released. */
 export async function repairRoom(
   at: ReducedPlace,
   parts: RoomParts,
@@ -162,12 +161,20 @@ export async function repairRoom(
       published.offset,
       ...batches.slice(-1).map(({ after, entries }) => after + entries.length),
     );
-    // The repair is an entry itself: who was notified of the last one finds that values do not go on from there.
+    // The repair is an entry itself: subscribers with the last one see that values do not continue from there.
     const lost = last > begin.offset ? { from: begin.offset + 1, to: last } : undefined;
     const standing = lost === undefined ? begin : await parts.host.skip(handle, last + 1);
     const losses = lost === undefined ? [] : [{ ...lost, at_ms: parts.now() }];
     const loaded: LoadedRoom = {
-      ...{ durable, handle, standing, tail, points: undefined, position: newest, told: undefined },
+      ...{
+        durable,
+        handle,
+        standing,
+        tail,
+        points: undefined,
+        position: newest,
+        published_values: undefined,
+      },
       record: record && { ...record, lost: [...record.lost, ...losses].slice(-LOST_MAX) },
       revision: stored?.revision ?? 0,
       published,

@@ -1,7 +1,7 @@
 /**
- * Holds calls to the schema of the program that is to apply them, before they are entries: what a schema forbids comes
- * into no log, so that no replay asks again. A repetition of what the room remembers gets that outcome,
- * whatever the schema says by now.
+ * Checks calls against the schema of the program that would apply them, before they become entries: a forbidden call is
+ * in no log, so no replay checks it again. A repetition of a remembered call gets the recorded outcome, whatever the
+ * schema says now.
  */
 import { ArqonError } from "@arqon/proto";
 import { judge } from "../../../wasm/reducer/schema/judge.ts";
@@ -15,7 +15,7 @@ interface Forbidden {
   readonly refusal: ArqonError;
 }
 
-/** Calls of which each is passed, or forbidden and not answered yet. */
+/** Checks each call against the schema; `calls` has all of them, `forbidden` the refused ones, not answered yet. */
 function judgeAll(
   waiting: readonly ArrivedCall[],
   { id, schema }: RunnableProgram,
@@ -34,8 +34,8 @@ function judgeAll(
 }
 
 /**
- * Answers those calls that the program's schema forbids, and takes them from those that wait. Gives the others, each as
- * the program gets it; who came meanwhile is behind them, and has its turn next. Rejects as the thread does.
+ * Answers calls that the program's schema forbids and removes them from the queue. Returns the others as the program
+ * gets them; later calls stay behind them. Rejects as the thread does.
  */
 export async function judgeCalls(
   waiting: ArrivedCall[],
@@ -55,7 +55,7 @@ export async function judgeCalls(
   for (const [index, { call, refusal }] of forbidden.entries()) {
     if (call.id !== "" && remembered[index]) continue;
     gone.add(call);
-    // Who does not own the room does not know what it remembers by now.
+    // A Brain that no longer owns the room does not know what it remembers.
     if (owns(at)) metrics.forbidden.inc();
     call.answer(owns(at) ? refusal : new ArqonError("brain-unavailable"));
   }

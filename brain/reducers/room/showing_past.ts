@@ -1,6 +1,6 @@
 /**
- * What a room was after an entry of its log, as an admin is shown it: a page of its values, the entry, and what that
- * changed. Applied beside the room, which goes on meanwhile.
+ * The state of a room after an entry of its log, for admins: a page of its values, the entry, and what it changed.
+ * Applied beside the room, which continues meanwhile.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
@@ -14,7 +14,7 @@ type ShowAsk = Extract<PastAsk, { action: "show" }>;
 const latinOf = (bytes: Uint8Array) => String.fromCharCode(...bytes);
 const EVENTS_MAX = 16;
 
-/** What an entry asks for. */
+/** The fields of an entry for the answer. */
 function askedBy(entry: LogEntry): object {
   switch (entry.kind) {
     case "command": {
@@ -53,7 +53,7 @@ function shownEntry(entry: LogEntry, outcome: Outcome): object {
   };
 }
 
-/** Shows it. Rejects with `invalid-command` for an entry that is not there yet. */
+/** Returns the page as JSON. Rejects with `invalid-command` for an entry that does not exist yet. */
 export async function showPast(
   at: ReducedPlace,
   { offset: wanted = Infinity, time_ms = Infinity, prefix, after, limit }: ShowAsk,

@@ -1,7 +1,7 @@
 /**
- * Writes what is to outlive the Brain of a room with a reducer: entries into its log, behind the message that is
- * known to be its last, so that whoever is no longer its owner is refused; snapshots; the record. What is
- * refused with `version-conflict` was not stored, and the room has to be read again.
+ * Writes the durable data of a room with a reducer: entries of its log, after its last known message so that a former
+ * owner is refused; snapshots; the record. What is refused with `version-conflict` was not stored, and the room has to
+ * be read again.
  */
 import { ArqonError } from "@arqon/proto";
 import { chainMark, type RoomPoint } from "../../../shared/records/reducer_points.ts";
@@ -40,7 +40,7 @@ async function writeRecord(
   loaded.record = record;
 }
 
-/** Notes that there are entries behind the snapshot, and by which programs, before there are. */
+/** Records that entries follow the snapshot, and their programs, before they are appended. */
 async function noteBehind(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -67,7 +67,7 @@ function behindRecord({ record, programs, noted, durable }: LoadedRoom) {
   return { ...first, next_ms: null, ...record, is_behind: true, behind_ms, programs };
 }
 
-/** Whether it is the room's first timer that was claimed. */
+/** Whether the claimed timer is the room's first. */
 export function isTaken(
   { key, at_ms }: TakenTimer,
   { next }: Pick<LoadedRoom["standing"], "next">,
@@ -75,7 +75,7 @@ export function isTaken(
   return next !== undefined && next.key === key && next.at_ms === at_ms;
 }
 
-/** Notes which timer is claimed, with what its entry needs to be noted before it is appended; undefined: none is. */
+/** Records the claimed timer, with anything its entry needs recorded before it is appended; undefined: no claim. */
 export async function writeTaken(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -87,7 +87,7 @@ export async function writeTaken(
   await writeRecord(loaded, at, { ...behindRecord(loaded), taken }, parts);
 }
 
-/** Appends entries that the state `standing` came of. */
+/** Appends the entries that led to the state `standing`. */
 export async function appendEntries(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -98,13 +98,13 @@ export async function appendEntries(
   const { id } = program;
   loaded.programs = withProgram(loaded.programs, id, loaded.standing.offset);
   await noteBehind(loaded, at, parts);
-  // Only now: who removes it has seen that it is needed, or is seen.
+  // Only now: a removal has seen the need for it, or is seen.
   if (loaded.kept !== id) await parts.keepProgram(program);
   loaded.kept = id;
   await append(loaded, at, entries, { program: id, standing }, parts);
 }
 
-/** Appends a message without entries: how far events are published. Nobody needs its program. */
+/** Appends a message without entries that records the last published event. It needs no program. */
 export async function appendNothing(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -147,7 +147,7 @@ async function append(
   loaded.entries_behind += entries.length;
 }
 
-/** Tells the log how far events are published, where it does not know that. */
+/** Records the last published event in the log, unless it is there. */
 export async function appendPublished(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -158,7 +158,7 @@ export async function appendPublished(
   await appendNothing(loaded, at, program.id, parts);
 }
 
-/** What is stored of the room as it stands. */
+/** The snapshot point for the current state of the room. */
 function pointOf({ standing, position }: LoadedRoom, size_bytes: number): RoomPoint {
   const { offset, time_ms, chain } = standing;
   return { offset, time_ms, position, size_bytes, chain: chainMark(chain) };
@@ -167,11 +167,11 @@ function pointOf({ standing, position }: LoadedRoom, size_bytes: number): RoomPo
 interface Points {
   readonly kept: readonly RoomPoint[];
   readonly gone: readonly RoomPoint[];
-  /** The entry behind which the log begins. */
+  /** The entry before the log's first. */
   readonly floor: number;
 }
 
-/** The points with this one, within the limits. */
+/** The points including this one, within the limits. */
 async function pointsWith(
   loaded: LoadedRoom,
   { log_room_id }: ReducedPlace,
@@ -187,7 +187,7 @@ async function pointsWith(
   return { kept, gone: before.filter((one) => !kept.includes(one)), floor };
 }
 
-/** As `writeRecord`; of a room that was erased meanwhile nobody else would ever remove the objects. */
+/** As `writeRecord`; if the room was erased meanwhile, removes the objects, since nobody else would. */
 async function nameObjects(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -197,7 +197,7 @@ async function nameObjects(
   try {
     await writeRecord(loaded, at, record, parts);
   } catch (error) {
-    // Of one that is another Brain's by now that one may name the same objects.
+    // If another Brain owns the room by now, it may name the same objects.
     const is_erased = isConflict(error) &&
       await parts.records.get([at.tenant_id, at.room_id]) === undefined;
     if (is_erased) await removeObjects([record.snapshot, record.points], at, parts);
@@ -205,7 +205,7 @@ async function nameObjects(
   }
 }
 
-/** Stores the room, whose events are all published, as it is, and deletes surplus snapshots. */
+/** Stores a snapshot of the room, whose events are all published, and deletes surplus snapshots. */
 export async function storeSnapshot(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -213,7 +213,7 @@ export async function storeSnapshot(
   limits: HistoryLimits,
 ): Promise<void> {
   const { snapshot: before = "", previous: oldest = "", points: listed = "" } = loaded.record ?? {};
-  // Of a room that was erased, or is another's by now, no object is stored: nobody would ever remove it.
+  // No object is stored for a room that was erased or changed its owner: nobody would remove it.
   const stored = await parts.records.get([at.tenant_id, at.room_id]);
   if ((stored?.revision ?? 0) !== loaded.revision) throw new ArqonError("version-conflict");
   const bytes = await parts.host.snapshot(loaded.handle);
@@ -243,9 +243,8 @@ export async function storeSnapshot(
 }
 
 /**
- * Deletes every second earlier snapshot, where there was no space for a new one: those of other rooms are not
- * its own to take. The list of them is written with the next one that is stored; what it names and is gone is
- * passed over by who reads it. The last two stay.
+ * Deletes every second earlier snapshot of the room if storage is full; other rooms' snapshots are not its to delete.
+ * The next stored snapshot updates the list; readers skip names of missing objects. The last two stay.
  */
 async function makeRoom(
   loaded: LoadedRoom,
@@ -259,7 +258,7 @@ async function makeRoom(
   loaded.points = known.filter((one) => !gone.includes(one));
 }
 
-/** Stores the room as `storeSnapshot`; where that fails, there is room for it the next time, if any can be made. */
+/** Stores the room as `storeSnapshot`; if that fails, frees storage for the next try. */
 export async function storeOrMakeRoom(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -278,8 +277,8 @@ export async function storeOrMakeRoom(
 }
 
 /**
- * Removes the oldest messages of the room's log, where that takes more bytes than it may; those behind the last two
- * snapshots stay. How large messages are is known of those that this Brain has appended.
+ * Removes the oldest messages of a log above its limit of bytes; those since the last two snapshots stay. Only messages
+ * that this Brain appended have a known size.
  */
 export async function boundLog(
   { durable, points, appended }: LoadedRoom,
@@ -297,7 +296,7 @@ export async function boundLog(
   if (keep < stored) await durable.trim(log_room_id, keep);
 }
 
-/** Removes objects; what is left behind costs storage and nothing else. */
+/** Removes objects; a failure costs storage and nothing else. */
 export async function removeObjects(
   names: readonly string[],
   { room_id: room }: ReducedPlace,

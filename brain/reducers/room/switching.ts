@@ -1,6 +1,6 @@
 /**
- * Which program a room's next entries are applied by, when another one is wanted than the one in force: it is
- * taken between two entries, after an entry in which it migrates the room, or not at all. Appends nothing.
+ * Which program applies a room's next entries if another one is wanted: it takes over between two entries, after an
+ * entry in which it migrates the room, or not at all. Appends nothing.
  */
 import { ArqonError } from "@arqon/proto";
 import type { RunnableProgram } from "../log/program.ts";
@@ -8,21 +8,21 @@ import type { LogEntry, MigrateEntry } from "../state/entry.ts";
 import type { Applied } from "../thread/protocol.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 
-/** The program that a class of rooms is to have. */
+/** The wanted program of a class of rooms. */
 export interface Wanted {
   readonly program: RunnableProgram;
-  /** Whether it can make its own what another module wrote. */
+  /** Whether it can migrate a room of another module. */
   readonly migrates: boolean;
   /** The number of the deploy; 0: the configuration. */
   readonly deploy: number;
 }
 
-/** How rooms learn of what is wanted. One for all rooms of a Brain. */
+/** How rooms find the wanted program. One for all rooms of a Brain. */
 export interface ProgramChoice {
   readonly parts: RoomParts;
-  /** Undefined: this Brain cannot say. */
+  /** Undefined: this Brain does not know. */
   readonly wanted: (at: ReducedPlace) => Wanted | undefined;
-  /** The same, as it is stored now. Rejects with `spine-unavailable`. */
+  /** The same, read from storage now. Rejects with `spine-unavailable`. */
   readonly wantedNow: (at: ReducedPlace) => Promise<Wanted | undefined>;
   readonly owns: (at: ReducedPlace) => boolean;
 }
@@ -30,11 +30,11 @@ export interface ProgramChoice {
 /** The program of the next entry. */
 interface NextProgram {
   readonly program: RunnableProgram;
-  /** What the next entry is; undefined: whatever comes. */
+  /** The required next entry; undefined: any. */
   readonly migration?: Pick<MigrateEntry, "kind" | "from" | "deploy">;
 }
 
-/** What was to come into force in a room has, or not. */
+/** Whether the wanted program came into force in a room. */
 export type SwitchOutcome = "taken" | "migrated" | "refused";
 
 function switchOf(
@@ -46,7 +46,7 @@ function switchOf(
   return refused?.program === id && refused.deploy >= deploy ? "stay" : "migrate";
 }
 
-/** Whether a room is to be migrated though nobody calls it. */
+/** Whether a room is to be migrated without waiting for a call. */
 export function waitsToMigrate(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -65,7 +65,7 @@ async function programInForce(
   throw new ArqonError("brain-unavailable", `the program of ${room_id} cannot be loaded yet`);
 }
 
-/** Rejects with `brain-unavailable` when that is unknown, and as `programById`. */
+/** Rejects with `brain-unavailable` if that is unknown, and as `programById`. */
 export async function nextProgram(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -77,7 +77,7 @@ export async function nextProgram(
   if (stays || loaded.program !== undefined && !owns(at)) {
     return await programInForce(loaded, at, parts);
   }
-  // Who has not heard of the last deploy yet would take it back.
+  // A Brain that does not know the last deploy yet would revert it.
   const found = heard && await wantedNow(at);
   if (found === undefined) return await programInForce(loaded, at, parts);
   const next = switchOf(loaded, found);
@@ -95,7 +95,7 @@ export async function nextProgram(
   }
 }
 
-/** Notes by which program entries were applied; undefined: by the previous one. */
+/** Records the program that applied entries; undefined: the previous one. */
 export function takeProgram(
   loaded: LoadedRoom,
   { id, module }: RunnableProgram,

@@ -1,6 +1,6 @@
 /**
- * How often the timers of one room run: a room may set thousands, each of them a message of its log. One that is late runs
- * once, whatever it has missed: it is set anew only by the command that it runs.
+ * The rate limit of one room's timers: a room may set thousands, each a message of its log. A late timer runs once,
+ * however many periods it missed: only its own command sets it again.
  */
 import {
   createFuelBucket,
@@ -9,13 +9,15 @@ import {
   spendFuel,
 } from "../../../shared/rates/fuel_bucket.ts";
 
-/** Timers of one room in a second: as often as one that sets itself may. After a pause, twice as many at once. */
+/**
+ * Timers of one room per second: as often as a timer that sets itself may run. After a pause, a burst of twice as many.
+ */
 export const TIMERS_PER_SECOND = 100;
 
-/** Who has to wait waits for so many: each time that some run is a message of the log. */
+/** A delayed room waits for a group of so many: each run is a message of the log. */
 export const TIMERS_IN_GROUP = 10;
 
-/** The pace of one room. Times are monotonic ms. */
+/** The rate limit of one room. Times are monotonic ms. */
 export class TimerPace {
   readonly #bucket: FuelBucket;
   #is_out = false;
@@ -24,7 +26,7 @@ export class TimerPace {
     this.#bucket = createFuelBucket(TIMERS_PER_SECOND, now_ms);
   }
 
-  /** In how many ms some may run; 0: now. */
+  /** Ms until some may run; 0: now. */
   wait(now_ms: number): number {
     if (!hasFuel(this.#bucket, now_ms)) this.#is_out = true;
     if (!this.#is_out) return 0;
@@ -38,7 +40,7 @@ export class TimerPace {
     return this.wait(now_ms) > 0 ? 0 : Math.ceil(this.#bucket.fuel);
   }
 
-  /** So many have run. */
+  /** Counts timers that ran. */
   take(now_ms: number, count: number): void {
     spendFuel(this.#bucket, count, now_ms);
   }

@@ -1,4 +1,4 @@
-/** How often timers of one room run. Pure: time is a number here. */
+/** The rate limit of a room's timers. Pure: time is a number here. */
 import assert from "node:assert/strict";
 import { TimerPace, TIMERS_IN_GROUP, TIMERS_PER_SECOND } from "./timer_pace.ts";
 
@@ -14,7 +14,7 @@ Deno.test("timers run as often as one may that sets itself, after a pause twice 
   for (let second = 0; second < 3; second++) {
     let ran = 0;
     for (const end_ms = now_ms + 1_000; now_ms < end_ms; now_ms++) ran += burst();
-    // What waits goes in groups, of which one may be a moment after the second.
+    // Waiting timers run in groups, and one group may end just after the second.
     assert.ok(Math.abs(ran - TIMERS_PER_SECOND) <= TIMERS_IN_GROUP, String(ran));
   }
   now_ms += 3_600_000;

@@ -1,6 +1,6 @@
 /**
- * Removes the past of a room: its log up to a snapshot, and every snapshot before that. What the room is stays as it
- * is. The owner does it while nothing else of the room is under way.
+ * Removes the past of a room: its log up to a snapshot, and every earlier snapshot. The state of the room stays. The
+ * owner does it while nothing else of the room is running.
  */
 import { encodeRecord } from "../../../shared/records/reducer_record.ts";
 import { entryOfObject, type RoomPoint } from "../../../shared/records/reducer_points.ts";
@@ -8,7 +8,7 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
 import { type HistoryLimits, objectOf, readPoints, writePoints } from "./points.ts";
 import { appendNothing, removeObjects, storeSnapshot } from "./storing.ts";
-import { tellAll } from "./value_changes.ts";
+import { publishRemaining } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 
 interface TrimOptions {
@@ -17,7 +17,7 @@ interface TrimOptions {
   readonly shown: Shown;
 }
 
-/** Stores the room behind a message without entries, so that no message with one has to stay. */
+/** Stores a snapshot after a message without entries, so that no message with entries has to stay. */
 async function storeAnew(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -30,8 +30,8 @@ async function storeAnew(
 }
 
 /**
- * Objects of the room from before an entry, which its record names no more: those that went now, and what a Brain has
- * left that was killed before it could remove it. None of them is ever stored again: entries only grow.
+ * Removes objects of the room from before an entry that its record no longer names: those dropped now, and those left
+ * by a Brain that was killed before it removed them. None is ever stored again, since offsets only grow.
  */
 async function removeBefore(
   at: ReducedPlace,
@@ -46,7 +46,7 @@ async function removeBefore(
   return gone.filter((name) => name.startsWith("snapshot-")).length;
 }
 
-/** Lets the record name no snapshot before this one, then removes those. */
+/** Drops snapshots before this one from the record, then removes them. */
 async function dropBefore(
   loaded: LoadedRoom,
   at: ReducedPlace,
@@ -59,7 +59,7 @@ async function dropBefore(
   const kept = points.filter(({ offset }) => offset >= from.offset);
   const named = kept.map((point) => objectOf(at, point));
   const previous = named.includes(record.previous) ? record.previous : "";
-  // Its name says which point is the last: that is another object only when that one is.
+  // The list's name contains the last point: it is another object only if that changed.
   const listed = await writePoints(at, durable.stream, kept, parts.objects);
   const next = { ...record, previous, points: listed, fork: null };
   const key = [at.tenant_id, at.room_id];
@@ -69,8 +69,8 @@ async function dropBefore(
 }
 
 /**
- * Removes what is before the last snapshot that is not behind the entry `before`; absent: before one that is made
- * now. Says from where on the past is kept, and how much of it went.
+ * Removes everything before the last snapshot that is not after the entry `before`; if absent, before a new snapshot.
+ * Returns the start of the kept past, and how much was removed.
  */
 export async function trimRoom(
   at: ReducedPlace,
@@ -81,8 +81,8 @@ export async function trimRoom(
   const loaded = await loadRoom(at, shown, parts);
   try {
     const { durable, standing } = loaded;
-    // What tells changes of visible values is about to go.
-    await tellAll({ loaded, at, shown, parts });
+    // The source of changes of visible values is about to go.
+    await publishRemaining({ loaded, at, shown, parts });
     const is_all = before === undefined || before >= standing.offset;
     if (is_all) await storeAnew(loaded, at, parts, limits, program);
     const points = await readPoints(loaded.record, durable.stream, parts.objects);

@@ -1,21 +1,21 @@
 /**
- * Tells the changes of a room's visible values in the room beside it, each behind the message that is known to be its
- * last, so that whoever is no longer the owner is refused. With a header that says up to which entry everything is
- * reported: from there a new owner goes on. Where a class shows nothing, nothing of it is done.
+ * Publishes the changes of a room's visible values in the room beside it, each after its last known message, so that a
+ * former owner is refused. A header has the entry up to which everything is published: a new owner continues there.
+ * Does nothing for classes without visible values.
  */
 import { valuesRoomOf } from "../../../shared/rooms/values_room.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
-import type { LoadedRoom, ReducedPlace, RoomParts, Told } from "./loaded_room.ts";
+import type { LoadedRoom, PublishedValues, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { scopeIn, type Shown } from "../visible/shown.ts";
 import {
   type EntryChanges,
-  nothingTold,
+  unchangedMessage,
   type ValueMessage,
   valueMessages,
 } from "../visible/value_messages.ts";
 
-/** Spine header of a message: the entry up to which everything is reported. No client can write one. */
-const TOLD_HEADER = "x-arqon-told";
+/** Spine header of a message: the entry up to which changes are published. Clients cannot write it. */
+const PUBLISHED_HEADER = "x-arqon-told";
 /** The type of such a message. */
 const VALUES_TYPE = "values";
 
@@ -31,8 +31,8 @@ const scopeOf = ({ shown, loaded: { durable } }: ShownRoom) => scopeIn(shown, du
 
 async function publish(
   { loaded: { durable }, at: { tenant_id, room_id }, parts }: ShownRoom,
-  told: Told,
-  { data, told: entry }: ValueMessage,
+  published: PublishedValues,
+  { data, published_to: entry }: ValueMessage,
 ): Promise<void> {
   const values_room_id = valuesRoomOf(room_id)!;
   const { now, random } = parts;
@@ -40,47 +40,58 @@ async function publish(
     ...{ tenant_id, room_id: values_room_id },
     event: { type: VALUES_TYPE, data, content_type: "application/json" },
   });
-  const options = { headers: { [TOLD_HEADER]: String(entry) }, expected_last: told.tail };
-  told.tail = (await durable.append(values_room_id, payload, options)).offset;
-  told.entry = entry;
-  parts.metrics.told.inc();
+  const options = { headers: { [PUBLISHED_HEADER]: String(entry) }, expected_last: published.tail };
+  published.tail = (await durable.append(values_room_id, payload, options)).offset;
+  published.entry = entry;
+  parts.metrics.value_messages.inc();
 }
 
-/** How far changes are reported, by whoever did so before; at least up to `known`, before which that is unknown. */
-async function toldBefore(room: ShownRoom, known: number): Promise<Told> {
+/** How far changes were published by a former owner; at least `known`, before which it is unknown. */
+async function publishedEarlier(room: ShownRoom, known: number): Promise<PublishedValues> {
   const { last } = await room.loaded.durable.head(valuesRoomOf(room.at.room_id)!);
-  const told = { entry: Number(last?.headers[TOLD_HEADER] ?? 0), tail: last?.offset ?? 0 };
-  // Who has older values finds that they do not go on here, and reads them again.
-  if (told.entry < known) await publish(room, told, nothingTold(scopeOf(room), known, known));
-  return told;
+  const published = {
+    entry: Number(last?.headers[PUBLISHED_HEADER] ?? 0),
+    tail: last?.offset ?? 0,
+  };
+  // A subscriber with older values sees a gap here, and reads them again.
+  if (published.entry < known) {
+    await publish(room, published, unchangedMessage(scopeOf(room), known, known));
+  }
+  return published;
 }
 
-/** Whether the room shows anything, and how far it is reported then. `known`: all that is behind it is given here. */
-export async function toldOf(room: ShownRoom, known: number): Promise<Told | undefined> {
+/**
+ * How far changes are published, or undefined if the room shows nothing. `known`: everything after it is published
+ * here.
+ */
+export async function publishedValuesOf(
+  room: ShownRoom,
+  known: number,
+): Promise<PublishedValues | undefined> {
   const { loaded, at, shown } = room;
   if (shown.prefixes.length === 0 || valuesRoomOf(at.room_id) === undefined) {
-    return loaded.told = undefined;
+    return loaded.published_values = undefined;
   }
-  return loaded.told ??= await toldBefore(room, known);
+  return loaded.published_values ??= await publishedEarlier(room, known);
 }
 
-/** Tells what entries behind `known` have changed. Rejects as the log does. */
-export async function tellChanges(
+/** Publishes the changes of entries after `known`. Rejects as the log does. */
+export async function publishChanges(
   room: ShownRoom,
   known: number,
   entries: readonly EntryChanges[],
 ): Promise<void> {
-  const told = await toldOf(room, known);
-  if (told === undefined) return;
+  const published = await publishedValuesOf(room, known);
+  if (published === undefined) return;
   if (!entries.some(({ changes }) => changes.length > 0)) return;
-  for (const message of valueMessages(scopeOf(room), told.entry, entries)) {
-    await publish(room, told, message);
+  for (const message of valueMessages(scopeOf(room), published.entry, entries)) {
+    await publish(room, published, message);
   }
 }
 
-/** Tells that nothing is left to be reported, before what could tell it is gone. */
-export async function tellAll(room: ShownRoom): Promise<void> {
-  const { loaded: { told, standing } } = room;
-  if (told === undefined || told.entry >= standing.offset) return;
-  await publish(room, told, nothingTold(scopeOf(room), told.entry, standing.offset));
+/** Publishes all remaining changes, before their source is removed. */
+export async function publishRemaining(room: ShownRoom): Promise<void> {
+  const { loaded: { published_values: published, standing } } = room;
+  if (published === undefined || published.entry >= standing.offset) return;
+  await publish(room, published, unchangedMessage(scopeOf(room), published.entry, standing.offset));
 }

@@ -1,31 +1,31 @@
 /**
- * The one form of numbers, texts and bytes that snapshots and digests are made of: little-endian, every text
- * and every run of bytes behind its length in 32 bits. The same content has the same bytes, and only those.
+ * The canonical encoding of snapshots and digests: little-endian, each text and byte array after its length in 32 bits.
+ * The same content has the same bytes, and no others decode.
  */
 
 const WORD = 2 ** 32;
 const KEPT_BYTES = 65_536;
-/** Texts of at most so many bytes are read and written here, where they are of ASCII: asking the engine costs more. */
+/** ASCII texts up to so many bytes are encoded and decoded here: calling the engine costs more. */
 const PLAIN_BYTES = 64;
-/** Runs of at most so many bytes are copied here, for the same reason. */
+/** Byte arrays up to this length are copied here, for the same reason. */
 const COPIED_BYTES = 40;
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Bytes that are no content in canonical form; the message says where and why. */
+/** Bytes that are not in canonical form; the message says where and why. */
 export class CanonicalError extends Error {
   override readonly name = "CanonicalError";
 }
 
-/** Puts content behind content. */
+/** Encodes values one after the other. */
 export class CanonicalWriter {
   #bytes = new Uint8Array(256);
   #view = new DataView(this.#bytes.buffer);
   #size = 0;
 
-  /** Begins again, over the previous bytes. */
+  /** Starts again, over the previous bytes. */
   clear(): this {
-    // One large content must not be kept for all the small ones after it.
+    // One large content must not keep its buffer for all later small ones.
     if (this.#bytes.length > KEPT_BYTES) {
       this.#bytes = new Uint8Array(KEPT_BYTES);
       this.#view = new DataView(this.#bytes.buffer);
@@ -34,7 +34,7 @@ export class CanonicalWriter {
     return this;
   }
 
-  /** Where the next part goes; the parts before it are as they were. */
+  /** Reserves space for the next part and returns its start; the parts before it stay. */
   #room(size_bytes: number): number {
     const at = this.#size;
     this.#size += size_bytes;
@@ -47,16 +47,16 @@ export class CanonicalWriter {
     return at;
   }
 
-  /** A whole number of 32 bits. Throws RangeError for any other. */
+  /** An unsigned 32-bit integer. Throws RangeError for any other number. */
   u32(number: number): this {
     if ((number >>> 0) !== number) throw new RangeError(`${number} is no whole number of 32 bits`);
-    // Making room may replace the view.
+    // Reserving space may replace the view.
     const at = this.#room(4);
     this.#view.setUint32(at, number, true);
     return this;
   }
 
-  /** A whole number of at most 53 bits, in 64. */
+  /** An integer of at most 53 bits, in 64. */
   i64(number: number): this {
     if (!Number.isSafeInteger(number)) throw new RangeError(`${number} has more than 53 bits`);
     const at = this.#room(8);
@@ -82,7 +82,7 @@ export class CanonicalWriter {
 
   text(text: string): this {
     if (text.length <= PLAIN_BYTES && this.#plain(text)) return this;
-    // Three bytes for each unit are enough for any text; the rest is given back.
+    // Three bytes for each UTF-16 unit are enough for any text; the rest is freed.
     const most = text.length * 3;
     this.u32(0);
     const at = this.#room(most);
@@ -92,7 +92,7 @@ export class CanonicalWriter {
     return this;
   }
 
-  /** Writes a text of ASCII; false: it is another, and nothing is written. */
+  /** Writes an ASCII text; false: it is not ASCII, and nothing is written. */
   #plain(text: string): boolean {
     const size = text.length;
     const at = this.#room(4 + size);
@@ -109,7 +109,7 @@ export class CanonicalWriter {
     return true;
   }
 
-  /** A text each of whose characters is one byte, as keys of values are. */
+  /** A text of one-byte characters, such as the keys of values. */
   latin(text: string): this {
     const at = this.u32(text.length).#room(text.length);
     for (let index = 0; index < text.length; index++) {
@@ -118,13 +118,13 @@ export class CanonicalWriter {
     return this;
   }
 
-  /** All of it; valid until more is written. */
+  /** The encoded bytes; valid until more is written. */
   done(): Uint8Array {
     return this.#bytes.subarray(0, this.#size);
   }
 }
 
-/** Takes content apart that `CanonicalWriter` has put together. Throws `CanonicalError`. */
+/** Decodes what `CanonicalWriter` encoded. Throws `CanonicalError`. */
 export class CanonicalReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -188,7 +188,7 @@ export class CanonicalReader {
   }
 }
 
-/** A copy of so many bytes. */
+/** A copy of a range of bytes. */
 export function copyOf(bytes: Uint8Array, from: number, size_bytes: number): Uint8Array {
   if (size_bytes > COPIED_BYTES) return bytes.slice(from, from + size_bytes);
   const copy = new Uint8Array(size_bytes);
@@ -196,7 +196,7 @@ export function copyOf(bytes: Uint8Array, from: number, size_bytes: number): Uin
   return copy;
 }
 
-/** The text of so many bytes, where they are few and of ASCII; undefined: it is another. */
+/** The text of a short ASCII range; undefined: it is long or not ASCII. */
 export function plainText(bytes: Uint8Array, from: number, size_bytes: number): string | undefined {
   if (size_bytes > PLAIN_BYTES) return undefined;
   let text = "";
@@ -208,7 +208,7 @@ export function plainText(bytes: Uint8Array, from: number, size_bytes: number): 
   return text;
 }
 
-/** Bytes as a text with one character for each, which compares as the bytes do. */
+/** Bytes as a text with one character for each, which sorts as the bytes do. */
 export function latinOf(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);

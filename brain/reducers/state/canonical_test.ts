@@ -1,4 +1,4 @@
-/** Texts and digests that are made here have the bytes that the engine gives them. */
+/** Texts and digests have the same bytes as the engine's. */
 import assert from "node:assert/strict";
 import { utf8Size } from "@arqon/proto";
 import { createHash } from "node:crypto";

@@ -1,7 +1,6 @@
 /**
- * What one command does to a room while its reducer runs: reads of the state before it and of its own
- * writing, and everything that it writes, within the bounds of the room. Nothing of it counts before
- * `fold.ts` takes it. Knows no WebAssembly.
+ * The effects of one command while its reducer runs: it reads the state before it and its own writes, within the bounds
+ * of the room. Nothing takes effect before `fold.ts` commits it. Independent of WebAssembly.
  */
 import { utf8Size } from "@arqon/proto";
 import { CanonicalWriter, latinOf } from "./canonical.ts";
@@ -9,7 +8,7 @@ import type { LogEntry, RoomEvent } from "./entry.ts";
 import type { RoomBounds } from "./room_bounds.ts";
 import { digestOf, type RoomState, type Timer, type Tree, type Values } from "./room_state.ts";
 
-/** A command wanted more than the room may have; the message names the bound. */
+/** A command exceeded a bound of the room; the message names the bound. */
 export class BoundsError extends Error {
   override readonly name = "BoundsError";
 }
@@ -19,13 +18,13 @@ export interface RoomAbout {
   readonly room_id: string;
   readonly bounds: RoomBounds;
   /**
-   * Maps that nobody but the caller has: they are changed in place, and earlier states are no longer to be
-   * used. Absent: every state stays what it was.
+   * Maps that only the caller has: they are changed in place, and earlier states become invalid. Absent: every state is
+   * immutable.
    */
   readonly owned?: WeakSet<object>;
 }
 
-/** Who asks for what. */
+/** A command and its sender. */
 export interface Asked {
   readonly command: string;
   readonly data: Uint8Array;
@@ -35,7 +34,7 @@ export interface Asked {
   readonly claims: Readonly<Record<string, string>>;
 }
 
-/** Bytes of an event's type, as of every message (docs/protocol.md, "Limits"). */
+/** Most bytes of an event's type, as for every message (docs/protocol.md, "Limits"). */
 const TYPE_BYTES_MAX = 256;
 const TO = /^(?:|user:.+|role:.+)$/s;
 
@@ -43,7 +42,7 @@ function within(what: string, is: number, most: number): void {
   if (is > most) throw new BoundsError(`${what}: ${is}; at most ${most}`);
 }
 
-/** One command at work. */
+/** One running command. */
 export class Draft {
   readonly room: RoomAbout;
   readonly asked: Asked;
@@ -86,7 +85,7 @@ export class Draft {
     return this.values.get(latinOf(key));
   }
 
-  /** Puts a value under a key; undefined deletes what is there. */
+  /** Sets a value; undefined deletes it. */
   write(key_bytes: Uint8Array, value: Uint8Array | undefined): void {
     const { bounds } = this.room;
     within("bytes of a key", key_bytes.length, bounds.key_bytes);
@@ -98,7 +97,7 @@ export class Draft {
     const added = value === undefined ? 0 : key.length + value.length;
     const removed = before === undefined ? 0 : key.length + before.length;
     const size_bytes = this.size_bytes + added - removed;
-    // What makes the room smaller is never too much.
+    // A write that shrinks the room exceeds no bound.
     if (added > removed) within("bytes of all values", size_bytes, bounds.state_bytes);
     if (before === undefined) within("values", this.values.size + 1, bounds.keys);
     if (this.values === this.#before.values) this.values = this.values.clone();
@@ -108,10 +107,7 @@ export class Draft {
     this.changes.set(key, value ?? null);
   }
 
-  /**
-   * Keys that begin with `prefix` and are above `after`, in their order. `take` says for each whether it
-   * wants more.
-   */
+  /** Keys that begin with `prefix` and are above `after`, in order. `take` returns whether to continue. */
   scan(
     prefix: Uint8Array,
     after: Uint8Array,
@@ -126,7 +122,7 @@ export class Draft {
     }
   }
 
-  /** One more event, in the order in which receivers get them. */
+  /** Adds an event; receivers get events in this order. */
   emit(event: RoomEvent): void {
     const { events, event_bytes } = this.room.bounds;
     within("events of a command", this.events.length + 1, events);
@@ -134,7 +130,7 @@ export class Draft {
     this.#event_bytes += utf8Size(type) + utf8Size(to) + data.length;
     within("bytes of a command's events", this.#event_bytes, event_bytes);
     if (type === "") throw new BoundsError("type of an event: empty");
-    // More no envelope may have: its receivers would refuse it.
+    // No envelope may have more: receivers would refuse it.
     within("bytes of an event's type", utf8Size(type), TYPE_BYTES_MAX);
     if (!TO.test(to)) {
       throw new BoundsError(`recipient of an event: expected "", "user:ID" or "role:NAME"`);
@@ -142,13 +138,13 @@ export class Draft {
     this.events.push(event);
   }
 
-  /** The answer for the sender; the last one counts. */
+  /** Sets the answer for the sender; the last one counts. */
   answer(bytes: Uint8Array): void {
     within("bytes of an answer", bytes.length, this.room.bounds.answer_bytes);
     this.reply = bytes;
   }
 
-  /** Has a command run at a time, in place of the one that waits under the same key. */
+  /** Schedules a command; replaces the one with the same key. */
   schedule(key: string, timer: Timer): void {
     const { timers, timer_bytes, least_delay_ms } = this.room.bounds;
     const size_bytes = utf8Size(key) + utf8Size(timer.command) + timer.data.length;
@@ -167,7 +163,7 @@ export class Draft {
     this.scheduled.set(key, timer);
   }
 
-  /** Takes back what is queued under a key. */
+  /** Cancels the command with a key. */
   unschedule(key: string): void {
     if (!this.timers.has(key)) return;
     this.#ownTimers().delete(key);
@@ -179,7 +175,7 @@ export class Draft {
     return this.timers;
   }
 
-  /** 64 random bits, the same ones whenever the entry is applied; each time others. */
+  /** The next 64 random bits; the same whenever the entry is applied. */
   random(): bigint {
     const bytes = new CanonicalWriter().raw(this.#seed).i64(this.offset).u32(this.#drawn++).done();
     const digest = digestOf(bytes);

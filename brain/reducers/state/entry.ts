@@ -1,15 +1,15 @@
 /**
- * An entry of a room's log, and what it came to. All that a reducer may know is in the entry: time,
- * randomness and who asks. Plain data.
+ * An entry of a room's log, and its outcome. A reducer knows only what is in the entry: time, randomness and sender.
+ * Plain data.
  */
 import type { Answered, Timer } from "./room_state.ts";
 
 interface Placed {
-  /** Position in the room's log, above 0 and above that of the entry before. */
+  /** Position in the room's log, above 0 and above the previous entry's. */
   readonly offset: number;
-  /** When it was written, in Unix ms by the clock of who wrote it, which may have gone back. */
+  /** When it was written, Unix ms by the writer's clock, which may have gone back. */
   readonly time_ms: number;
-  /** 16 bytes that nobody could guess before the entry was written; the command's randomness. */
+  /** 16 bytes of the command's randomness, unpredictable before the entry was written. */
   readonly seed: Uint8Array;
 }
 
@@ -18,32 +18,32 @@ export interface CommandEntry extends Placed {
   readonly kind: "command";
   readonly command: string;
   readonly data: Uint8Array;
-  /** The sender's own id of it; "" where it has none and a repetition is a command of its own. */
+  /** The sender's id of the command; "" if it has none, and then a repetition is a new command. */
   readonly id: string;
   readonly user_id: string;
   readonly role: string;
   readonly claims: Readonly<Record<string, string>>;
 }
 
-/** The time of a timer has come. The state says which command that is. */
+/** A timer is due. The state has its command. */
 export interface TimerEntry extends Placed {
   readonly kind: "timer";
   readonly key: string;
 }
 
-/** Another module becomes the program of the room, and makes what was written before its own. */
+/** Another module becomes the program of the room, and migrates its values. */
 export interface MigrateEntry extends Placed {
   readonly kind: "migrate";
   /** Hex SHA-256 of the previous module. */
   readonly from: string;
-  /** The number of the deploy that it comes of; 0: the configuration. */
+  /** The number of the deploy; 0: the configuration. */
   readonly deploy: number;
 }
 
-/** One entry. */
+/** An entry of any kind, by `kind`. */
 export type LogEntry = CommandEntry | TimerEntry | MigrateEntry;
 
-/** An event for the room, or for some in it. */
+/** An event for all subscribers of the room, or for some. */
 export interface RoomEvent {
   readonly type: string;
   readonly data: Uint8Array;
@@ -51,19 +51,19 @@ export interface RoomEvent {
   readonly to: string;
 }
 
-/** Why a reducer did not come to a verdict. */
+/** Why a reducer reached no verdict. */
 export type ReducerFault = "fuel" | "trap" | "memory" | "abi" | "bounds";
 
-/** What an entry came to. Unless `kind` is `applied`, it has changed no value, timer or event. */
+/** The outcome of an entry. Unless `kind` is `applied`, no value, timer or event has changed. */
 export interface Outcome extends Answered {
   readonly fault: ReducerFault | undefined;
-  /** What was wrong, in words for people; may differ between engines. */
+  /** What was wrong, for people; may differ between engines. */
   readonly detail: string;
-  /** The offset of the command that this one repeats; its answer is this one's. */
+  /** The offset of the command that this one repeats, with the same answer. */
   readonly repeats: number | undefined;
   readonly events: readonly RoomEvent[];
-  /** What it has written by key; null: deleted. */
+  /** Changed values by key; null: deleted. */
   readonly changes: ReadonlyMap<string, Uint8Array | null>;
-  /** What it has scheduled by key; null: taken back. */
+  /** Changed timers by key; null: cancelled. */
   readonly scheduled: ReadonlyMap<string, Timer | null>;
 }

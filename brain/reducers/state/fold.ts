@@ -1,6 +1,6 @@
 /**
- * Applies one entry of a room's log to a state: the same state, entry and reducer give the same next state
- * and the same outcome, on every machine. Pure; the reducer is an argument.
+ * Applies one entry of a room's log to a state. Deterministic: the same state, entry and reducer give the same next
+ * state and outcome on every machine. Pure; the reducer is an argument.
  */
 import { CanonicalWriter } from "./canonical.ts";
 import { type Asked, BoundsError, Draft, type RoomAbout } from "./draft.ts";
@@ -14,7 +14,7 @@ import {
   type Tree,
 } from "./room_state.ts";
 
-/** What a reducer says of a command. Its changes count only when it applies it. */
+/** The verdict of a reducer. Its changes take effect only if it applies the command. */
 export type Verdict =
   | { readonly kind: "applied" }
   | { readonly kind: "rejected"; readonly code: number; readonly reason: string }
@@ -23,7 +23,7 @@ export type Verdict =
 /** Applies a command to a draft. May throw `BoundsError`, and nothing else. */
 export type Reducer = (draft: Draft) => Verdict;
 
-/** A state, and what the entry came to that led to it. */
+/** The next state, and the outcome of the entry that led to it. */
 export interface Step {
   readonly state: RoomState;
   readonly outcome: Outcome;
@@ -35,7 +35,7 @@ const UNCHANGED: Pick<Outcome, "events" | "changes" | "scheduled"> = {
   changes: new Map(),
   scheduled: new Map(),
 };
-/** Codes for who sent a command that failed: too much for the room, or not able to decide. */
+/** The codes for a sender whose command failed: too large for the room, or no verdict. */
 const FAULT_CODE: Readonly<Record<ReducerFault, number>> = {
   bounds: 413,
   fuel: 503,
@@ -58,7 +58,7 @@ function failed(fault: ReducerFault, detail: string): Outcome {
   };
 }
 
-/** What the entry asks for; undefined: a timer that is not due, or that was cancelled. */
+/** The command of an entry; undefined: a timer that is not due, or was cancelled. */
 function askedBy(state: RoomState, entry: LogEntry, time_ms: number): Asked | undefined {
   switch (entry.kind) {
     case "command":
@@ -89,7 +89,7 @@ function verdictOf(reducer: Reducer, draft: Draft): Verdict {
   }
 }
 
-/** A copy that may be changed; the same map when nobody else has it. */
+/** A map that may be changed: a copy, or the same one if nobody else has it. */
 function own<Key, Value>(map: Tree<Key, Value>, { owned }: RoomAbout): Tree<Key, Value> {
   if (owned?.has(map)) return map;
   const copy = map.clone();
@@ -97,7 +97,7 @@ function own<Key, Value>(map: Tree<Key, Value>, { owned }: RoomAbout): Tree<Key,
   return copy;
 }
 
-/** The state with the answer to a command; the oldest ones go where there are too many. */
+/** The state with the answer to a command; the oldest answers go if there are too many. */
 function remember(
   state: RoomState,
   room: RoomAbout,
@@ -122,7 +122,7 @@ function remember(
   return { ...state, remembered, remembered_at, remembered_bytes: bytes };
 }
 
-/** Writes what an entry asks, with its claims in this order. */
+/** Writes the command of an entry, with its claims in this order. */
 export function writeAsked(
   writer: CanonicalWriter,
   entry: LogEntry,
@@ -147,7 +147,7 @@ export function writeAsked(
 
 const chained = new CanonicalWriter();
 
-/** The digest after an entry: of what was asked, and of all that came of it but the words for people. */
+/** The digest after an entry: of the command and its outcome, without `detail`. */
 function nextChain(before: Uint8Array, entry: LogEntry, time_ms: number, outcome: Outcome) {
   const writer = chained.clear().raw(before).i64(entry.offset).i64(time_ms).bytes(entry.seed);
   writer.text(entry.kind);
@@ -166,7 +166,7 @@ function nextChain(before: Uint8Array, entry: LogEntry, time_ms: number, outcome
 const byKey = ([one]: readonly [string, unknown], [other]: readonly [string, unknown]) =>
   one < other ? -1 : 1;
 
-/** Writes what a command has left behind in the room, in the order of the keys. */
+/** Writes the effects of a command, in the order of the keys. */
 function writeChanges(writer: CanonicalWriter, { changes, scheduled }: Outcome): void {
   writer.u32(changes.size);
   for (const [key, value] of [...changes].sort(byKey)) {
@@ -179,7 +179,7 @@ function writeChanges(writer: CanonicalWriter, { changes, scheduled }: Outcome):
   }
 }
 
-/** The state without the timer that has run, whatever came of its command. */
+/** The state without the timer that ran, whatever its outcome. */
 function withoutTimer(state: RoomState, entry: LogEntry): RoomState {
   if (entry.kind !== "timer") return state;
   const timers = state.timers.clone();
@@ -226,7 +226,7 @@ function taken(state: RoomState, draft: Draft, verdict: Verdict): Step {
   }
 }
 
-/** The texts that an entry brings along. */
+/** The texts in an entry. */
 function textsOf(entry: LogEntry): readonly string[] {
   if (entry.kind === "timer") return [entry.key];
   if (entry.kind === "migrate") return [entry.from];
@@ -235,8 +235,8 @@ function textsOf(entry: LogEntry): readonly string[] {
 }
 
 /**
- * Applies an entry. Throws `RangeError` for one that is not behind all that the state has seen, and `TypeError`
- * for one with half a character, which has no bytes that it could be digested by.
+ * Applies an entry. Throws `RangeError` if its offset is not above the state's, and `TypeError` for a lone surrogate,
+ * which has no bytes to digest.
  */
 export function applyEntry(
   state: RoomState,
@@ -250,7 +250,7 @@ export function applyEntry(
   if (!textsOf(entry).every((text) => text.isWellFormed())) {
     throw new TypeError(`entry ${entry.offset} has a text with half a character`);
   }
-  // Whatever clocks do, time never goes back inside of a room.
+  // Whatever clocks do, the time of a room never decreases.
   const time_ms = Math.max(state.time_ms, entry.time_ms);
   const { state: next, outcome } = decide(
     { ...state, offset: entry.offset, time_ms },

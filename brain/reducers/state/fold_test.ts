@@ -1,4 +1,4 @@
-/** What one entry of a log does to a room: order, time, repetitions, timers, bounds and the digest. */
+/** The effects of one entry: order, time, repetitions, timers, bounds and the digest. */
 import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, timer, utf8 } from "../testing/rooms.ts";
 import type { Draft } from "./draft.ts";
@@ -259,7 +259,7 @@ Deno.test("a caller that owns the maps comes to the same states", () => {
       }
       kept.push({ state, bytes: encodeSnapshot(state) });
     }
-    // What was there between two requests stays what it was.
+    // The values between two requests are unchanged.
     for (const { state, bytes } of kept) assert.deepEqual(encodeSnapshot(state), bytes);
     return encodeSnapshot(state);
   };

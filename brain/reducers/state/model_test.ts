@@ -1,6 +1,6 @@
 /**
- * Rooms beside a model that copies everything: random logs, with bounds that they cross, repetitions, timers
- * and clocks that go back. And that a log may be cut by snapshots anywhere.
+ * Rooms beside a model that copies everything: random logs that cross their bounds, with repetitions, timers and clocks
+ * that go back. A snapshot may cut a log anywhere.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -16,7 +16,7 @@ const BOUNDS = {
   ...{ least_delay_ms: 5 },
 };
 
-/** One thing that a command does. */
+/** One operation of a command. */
 type Op =
   | { readonly op: "write"; readonly key: string; readonly value: string }
   | { readonly op: "delete"; readonly key: string }
@@ -60,7 +60,7 @@ function perform(draft: Draft, op: Op): void {
   }
 }
 
-/** What the model knows of a room. */
+/** The model's state of a room. */
 interface Model {
   values: Record<string, string>;
   timers: Record<string, number>;
@@ -74,7 +74,7 @@ const told = ({ kind, answer }: Pick<Outcome, "kind" | "answer">) =>
 const sizeOf = (values: Record<string, string>) =>
   Object.entries(values).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
 
-/** Performs the operations on a copy; "fault" where a bound would not hold. */
+/** Runs the operations on a copy; "fault" if they exceed a bound. */
 function modelRun(model: Model, ops: readonly Op[]): { told: string; next: Model } {
   const next = structuredClone(model);
   let answer = "";

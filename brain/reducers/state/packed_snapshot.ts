@@ -1,15 +1,15 @@
 /**
- * A snapshot as it is stored: compressed, since most of one are the ids of calls that the room remembers. One that is not
- * compressed, as rooms were stored before, is read as it is. What is in it is `snapshot.ts`. Pure.
+ * A stored snapshot: compressed, since most of its bytes are ids of remembered calls. One in the old format,
+ * uncompressed, is read, too. `snapshot.ts` has its content. Pure.
  */
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { SnapshotError } from "./snapshot.ts";
 
 const MAGIC = new TextEncoder().encode("ARQROOMZ");
-/** More than any state within the largest bounds takes. */
+/** More than any state within the largest bounds. */
 const BYTES_MAX = 134_217_728;
 
-/** A snapshot for the store. */
+/** Compresses a snapshot for the store. */
 export function packSnapshot(snapshot: Uint8Array): Uint8Array<ArrayBuffer> {
   const deflated = deflateRawSync(snapshot);
   const packed = new Uint8Array(MAGIC.length + deflated.length);
@@ -18,7 +18,7 @@ export function packSnapshot(snapshot: Uint8Array): Uint8Array<ArrayBuffer> {
   return packed;
 }
 
-/** The snapshot of what is stored. Throws `SnapshotError`. */
+/** The snapshot of stored bytes. Throws `SnapshotError`. */
 export function unpackSnapshot(stored: Uint8Array): Uint8Array {
   if (!MAGIC.every((byte, at) => stored[at] === byte)) return stored;
   try {

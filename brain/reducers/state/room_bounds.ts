@@ -1,33 +1,27 @@
-/**
- * How large the state of one room with a reducer may be, and how much one command may do to it. Data only;
- * `draft.ts` holds commands to it.
- */
+/** The bounds of one room with a reducer, and of one command in it. Data only; `draft.ts` enforces them. */
 
-/** The bounds of a room. Every one is a refusal of the command that would cross it. */
+/** The bounds of a room. A command that would cross one is refused. */
 export interface RoomBounds {
-  /** Values that the room may have. */
   readonly keys: number;
-  /** Bytes of one key. */
   readonly key_bytes: number;
-  /** Bytes of one value. */
   readonly value_bytes: number;
   /** Bytes of all keys and values together. */
   readonly state_bytes: number;
-  /** Events of one command, and the bytes of them all: type, data and recipient. */
+  /** Events of one command, and their bytes: type, data and recipient. */
   readonly events: number;
   readonly event_bytes: number;
   readonly answer_bytes: number;
-  /** Commands that wait for their time, and bytes of one: key, name and data. */
+  /** Scheduled commands, and bytes of one: key, name and data. */
   readonly timers: number;
   readonly timer_bytes: number;
-  /** How far ahead a command is scheduled at least, so that no timer runs without time passing. */
+  /** The shortest delay of a scheduled command, so that no timer runs without time passing. */
   readonly least_delay_ms: number;
-  /** Commands whose ids are remembered with their answers, and bytes of all of those. */
+  /** Commands whose ids are remembered with their answers, and the bytes of all of those. */
   readonly remembered: number;
   readonly remembered_bytes: number;
 }
 
-/** What holds where nothing else was asked for. */
+/** The defaults. */
 export const ROOM_BOUNDS: RoomBounds = {
   keys: 10_000,
   key_bytes: 256,

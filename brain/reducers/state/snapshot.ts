@@ -1,6 +1,6 @@
 /**
- * A state as bytes and back. The same state has the same bytes, and other bytes than those of a state are
- * refused: a snapshot ends with the SHA-256 of what is before, keys are in their order and once. Pure.
+ * The bytes of a state. Canonical: a state has one encoding, and any other bytes are refused. A snapshot ends with the
+ * SHA-256 of everything before; keys are sorted and unique. Pure.
  */
 import { CanonicalError, CanonicalReader, CanonicalWriter } from "./canonical.ts";
 import {
@@ -21,7 +21,7 @@ export class SnapshotError extends Error {
   override readonly name = "SnapshotError";
 }
 
-/** A state as bytes. */
+/** The canonical bytes of a state, with their digest at the end. */
 export function encodeSnapshot(state: RoomState): Uint8Array<ArrayBuffer> {
   const writer = new CanonicalWriter().raw(MAGIC).i64(state.offset).i64(state.time_ms);
   writer.raw(state.chain);
@@ -110,7 +110,7 @@ function readState(body: Uint8Array): RoomState {
 const isSame = (one: Uint8Array, other: Uint8Array) =>
   one.length === other.length && one.every((byte, at) => byte === other[at]);
 
-/** The state of a snapshot. Throws `SnapshotError`. */
+/** Decodes a snapshot. Throws `SnapshotError`. */
 export function decodeSnapshot(bytes: Uint8Array): RoomState {
   const body = bytes.subarray(0, Math.max(0, bytes.length - DIGEST_BYTES));
   if (!isSame(body.subarray(0, MAGIC.length), MAGIC)) {

@@ -1,4 +1,4 @@
-/** Snapshots: bytes that are exactly a state, and no other bytes. */
+/** Snapshots: a state has one encoding, and no other bytes decode. */
 import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, utf8 } from "../testing/rooms.ts";
 import { applyEntry } from "./fold.ts";
@@ -21,7 +21,7 @@ function busyRoom(entries: number): RoomState {
   return state;
 }
 
-/** A body with the digest that it should have. */
+/** A body with its correct digest. */
 const sealed = (body: Uint8Array) => Uint8Array.of(...body, ...digestOf(body));
 
 Deno.test("a state comes back as it was, an empty one and one of many pages too", () => {
@@ -75,7 +75,7 @@ Deno.test("a snapshot is stored in less, read as it was, and refused when it is 
     const changed = packed.slice();
     changed[at]! ^= 0x55;
     try {
-      // Another way to write the same bytes is no other snapshot.
+      // Other encodings of the same content are refused.
       assert.deepEqual(encodeSnapshot(decodeSnapshot(unpackSnapshot(changed))), bytes);
     } catch (error) {
       assert.ok(error instanceof SnapshotError, `byte ${at}: ${error}`);

@@ -1,4 +1,4 @@
-/** What Shields do when a module is deployed to a class of rooms, and modules to deploy. For tests only. */
+/** Deploys modules to classes of rooms, as Shields do, and modules to deploy. For tests only. */
 import { createHash } from "node:crypto";
 import { moduleName, REDUCER_OBJECTS } from "../../../shared/records/reducer_record.ts";
 import {
@@ -28,7 +28,7 @@ async function change(
   await bucket.update([tenant_id, reducer], bytes, stored?.revision ?? 0);
 }
 
-/** Stores a module. */
+/** Stores a module; returns its hex SHA-256. */
 export async function storeModule({ spine }: Bus, module: Uint8Array): Promise<void> {
   const sha256 = createHash("sha256").update(module).digest("hex");
   await (await spine.objects(REDUCER_OBJECTS)).put(moduleName(sha256), module);
@@ -50,7 +50,7 @@ export async function deploy(
   );
 }
 
-/** Takes the last deploy back. */
+/** Rolls back the last deploy. */
 export const rollBack = (bus: Bus, reducer: string): Promise<void> =>
   change(bus, reducer, (before) => withoutLast(before, { at_ms: 2, by: "me" })!);
 
@@ -61,8 +61,8 @@ const READ = (at: number, size: number) =>
 const VALUE = `(i32.add (local.get $v) (i32.const 4)) (i32.load (local.get $v))`;
 
 /**
- * What becomes of the counter of the examples: it answers the value under "sum", which its migration takes from
- * "total"; without one it rejects the room.
+ * The next version of the examples' counter: it answers the value under "sum", which its migration takes from "total";
+ * without one it rejects the room.
  */
 export const SUM = moduleOf({
   apply: `${READ(5, 3)} (call $room_answer ${VALUE}) (i32.const 0)`,

@@ -1,13 +1,13 @@
 /**
- * A Brain that is killed at one of its writes, as far as a room can tell: what it stores in or what it reads from
- * answers nobody any more. For tests only; stores and logs are real ones.
+ * A Brain that is killed at one of its writes, as a room sees it: its stores and logs answer nobody from then on. For
+ * tests only; stores and logs are real.
  */
 import { ArqonError } from "@arqon/proto";
 import type { RoomParts } from "../room/loaded_room.ts";
 
 const WRITES = new Set(["put", "update", "delete", "append", "appendAll", "trim"]);
 
-/** Ends when so many of its writes are stored: nobody hears that of the last one. */
+/** Dies after so many writes are stored: the last one gets no answer. */
 export class DyingBrain {
   is_dead = false;
   #left: number;
@@ -26,7 +26,7 @@ export class DyingBrain {
     };
   }
 
-  /** A store whose writes count. */
+  /** A store whose writes are counted. */
   dying<Store extends object>(store: Store): Store {
     return new Proxy(store, {
       get: (target, name) => {

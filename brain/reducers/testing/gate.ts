@@ -1,12 +1,12 @@
-/** Holds somebody up before one of its reads or writes, for tests that try every order of two. Stores are real ones. */
+/** Pauses a caller before one of its reads or writes, for tests that try every order of two. Stores are real. */
 
 const OPERATIONS = new Set(
   ["get", "put", "update", "delete", "list", "append", "head", "read", "trim"],
 );
 
-/** Stops who passes at its operation of that number, from 0 on, until it is let on. */
+/** Pauses the caller at its operation with that number, from 0, until it is released. */
 export class Gate {
-  /** Resolves when somebody stands there. */
+  /** Resolves when the caller is paused. */
   readonly reached: Promise<void>;
   readonly #opened: Promise<void>;
   readonly #reach: () => void;
@@ -22,7 +22,7 @@ export class Gate {
     this.#left = number;
   }
 
-  /** The same store, for who passes here. */
+  /** The same store, with the gate before each operation. */
   through<Store extends object>(store: Store): Store {
     return new Proxy(store, {
       get: (target, name) => {

@@ -1,4 +1,4 @@
-/** Reducers from their text: the bytes of a module that imports all that a room offers. For tests only. */
+/** Reducers in the text format: modules that import every function of a room. For tests only. */
 import { fromText } from "../../../wasm/testing/bytes.ts";
 import { ROOM_FUNCTIONS } from "../../../wasm/reducer/room_abi.ts";
 import type { GuestText } from "./hostile_reducers.ts";
@@ -16,7 +16,7 @@ const IMPORTS = Object.entries(ROOM_FUNCTIONS).map(([name, [parameters, results]
   }))`
 ).join("\n");
 
-/** Where `arqon_alloc` gives memory by default: behind the data of the tests. */
+/** The default memory of `arqon_alloc`: behind the data of the tests. */
 const ALLOC = `(global $next (mut i32) (i32.const 8192))
   (func (export "arqon_alloc") (param i32) (result i32)
     global.get $next
@@ -28,7 +28,7 @@ export function moduleOf({ apply, alloc = ALLOC, more = "" }: GuestText): Uint8A
     (func (export "arqon_apply") (result i32) ${apply}))`);
 }
 
-/** A module that takes every command and does nothing. */
+/** A module that applies every command and does nothing. */
 export const PLAIN = moduleOf({ apply: `(i32.const 0)` });
 
 /** Sets one timer, for the soonest time, whose command sets none. */

@@ -16,7 +16,7 @@ export const EMIT = `(call $room_emit (i32.const 0) (i32.const 1) (i32.const 0) 
 const IN_THE_PAST = `(call $room_schedule (i32.const 0) (i32.const 1) (i64.const -5)
   (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 0))`;
 
-/** What each is called, its text, the fault that it comes to, and what is said of it. */
+/** The name of each, its text, its fault, and the error's text. */
 export const HOSTILE: readonly (readonly [
   name: string,
   guest: GuestText,

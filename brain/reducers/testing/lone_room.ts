@@ -1,4 +1,4 @@
-/** A room with a reducer without a Brain around it: what it reads and writes is the test's to choose. For tests only. */
+/** A room with a reducer without a Brain: the test chooses its stores. For tests only. */
 import { ArqonError } from "@arqon/proto";
 import { randomPool } from "../../../shared/ids.ts";
 import { QUIET } from "../../../shared/testing/logs.ts";
@@ -27,7 +27,7 @@ export const placeOf = (room_id: string): ReducedPlace => ({
   ...{ tenant_id: "t", room_id, log_room_id: reducerRoomOf(room_id)! },
 });
 
-/** What such a room works with, on the bus of a Brain. */
+/** The parts of such a room, on the bus of a Brain. */
 export async function partsOf(
   { spine }: Pick<WorldBrain, "spine">,
   host: ReducerHost,
@@ -55,19 +55,19 @@ export async function partsOf(
   };
 }
 
-/** What is asked, and by which program it is to be answered. */
+/** A call, and the program that is to answer it. */
 export interface LoneCall {
   readonly program: RunnableProgram;
   readonly migrates?: boolean;
   readonly command: string;
   readonly data: string;
   readonly id: string;
-  /** A room has a snapshot after each entry when nothing is said of that. */
+  /** By default, a room has a snapshot after each entry. */
   readonly history: HistoryLimits & { readonly snapshot_entries?: number };
   readonly shown?: Shown;
 }
 
-/** Has a room answer one call, and lets it go. Rejects with the refusal. */
+/** Answers one call, then closes the room. Rejects with the refusal. */
 export async function callAt(
   at: ReducedPlace,
   parts: RoomParts,

@@ -1,6 +1,6 @@
 /**
- * Brains' services of rooms with reducers on one bus, and who owns the rooms: for tests, which decide that. The
- * logs are real ones of either engine.
+ * Reducer services of several Brains on one bus; the test decides who owns the rooms. The logs are real, on either
+ * engine.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
@@ -20,9 +20,9 @@ import type { ReducerService } from "../service.ts";
 import { startReducers } from "../service.ts";
 import { overriding } from "../../../shared/testing/overriding.ts";
 
-/** What the world is made with. */
+/** Options of the world. */
 export interface WorldOptions {
-  /** Modules by the names of their reducers; the rooms of each are called `NAME` and `NAME-…`. */
+  /** Modules by reducer name; the rooms of each are called `NAME` and `NAME-…`. */
   readonly modules: Readonly<Record<string, Uint8Array>>;
   /** Keys of every `[[reducers]]`, and of `[brain]`. */
   readonly reducer?: Readonly<Record<string, unknown>>;
@@ -38,7 +38,7 @@ export interface WorldBrain {
   readonly spine: Spine;
   readonly registry: Registry;
   readonly lines: string[];
-  /** Ends without a word: nothing that it says is heard any more. */
+  /** Ends it without a message: nothing it publishes afterwards is received. */
   kill(): Promise<void>;
 }
 
@@ -60,7 +60,7 @@ export interface WorldEvent {
   readonly to: string;
 }
 
-/** Who owns a room; the tests say so. */
+/** The owner of the rooms, as the test sets it. */
 class View {
   readonly brain_id: string;
   readonly brains: readonly string[] = [];
@@ -79,7 +79,7 @@ class View {
   }
 }
 
-/** A long wait; nothing here depends on how fast the machine is. */
+/** A long wait, so that no test depends on the speed of the machine. */
 const CALL_MS = 60_000;
 const READ = { limit: 5_000, max_bytes: 67_108_864 };
 const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
@@ -87,11 +87,11 @@ const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas
 /** The bus and its Brains. */
 export class ReducerWorld implements AsyncDisposable {
   owner = "a";
-  /** How much more time has passed for the logs and for the Brains' wall clocks than for this machine. */
+  /** How far the clocks of the logs and the Brains' wall clocks are ahead of this machine. */
   ahead_ms = 0;
-  /** How far the Brains' wall clocks are set ahead of that. */
+  /** How far the Brains' wall clocks are ahead of that. */
   set_ms = 0;
-  /** How much more time has passed than this machine saw. */
+  /** How far monotonic time is ahead of this machine. */
   passed_ms = 0;
   readonly #options: WorldOptions;
   readonly #open: () => Promise<Spine>;
@@ -126,7 +126,7 @@ export class ReducerWorld implements AsyncDisposable {
         [name, `${name}-*`].map((room) => ({ room, durable: true, reducer: name, ...rooms }))
       ),
       ...{ brain, usage },
-      // What a Brain has left is another's within less than calls wait.
+      // A room left by a Brain gets a new owner before calls time out.
       watchdog: { stall_ms: 10_000 },
     });
     const { log, lines } = keptLog({ level: "info" });
@@ -155,7 +155,7 @@ export class ReducerWorld implements AsyncDisposable {
   }
 }
 
-/** What a call comes to: the result, or `code reason: message`. */
+/** The outcome of a call: the result, or `code reason: message`. */
 export function call(
   { service }: Pick<WorldBrain, "service">,
   room_id: string,
@@ -195,7 +195,7 @@ export function pageOf(
   );
 }
 
-/** What a call must come to: it is applied. */
+/** The outcome of a call that must be applied. */
 export async function applied(
   brain: Pick<WorldBrain, "service">,
   room_id: string,
@@ -207,7 +207,7 @@ export async function applied(
   return outcome;
 }
 
-/** The messages of a room, as its log has them. */
+/** The messages of a room's log. */
 export async function messagesOf(
   { spine }: Pick<WorldBrain, "spine">,
   room_id: string,
@@ -251,7 +251,7 @@ export function eventsWhen(brain: WorldBrain, room_id: string, count: number) {
   });
 }
 
-/** The value of a metric, over all its labels or with one of them. */
+/** The value of a metric, summed over all labels or with one of them. */
 export async function metric(
   { registry }: WorldBrain,
   name: string,
@@ -267,7 +267,7 @@ export async function metric(
 
 const quiet = QUIET;
 
-/** The Spine for which so much more time has passed, as far as its logs tell the time. */
+/** The Spine whose logs have a clock ahead by so much. */
 function later(spine: Spine, by_ms: () => number): Spine {
   const log: Spine["log"] = async (tenant_id, retention) => {
     const durable = await spine.log(tenant_id, retention);
@@ -276,11 +276,11 @@ function later(spine: Spine, by_ms: () => number): Spine {
   return overriding(spine, { log });
 }
 
-/** Both engines: each makes a world on a bus of its own. */
+/** Both engines: each makes a world on its own bus. */
 export const ENGINES: Readonly<Record<string, (options: WorldOptions) => Promise<ReducerWorld>>> = {
   embedded: async (options) => {
     const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
-    // All Brains have this one: it must not end with the first of them.
+    // All Brains share it: it must not end with the first of them.
     const shared = overriding(spine, { drain: () => Promise.resolve() });
     const world = new ReducerWorld(options, () => Promise.resolve(shared));
     world.defer(() => spine.drain());
@@ -295,5 +295,5 @@ export const ENGINES: Readonly<Record<string, (options: WorldOptions) => Promise
   },
 };
 
-/** For what does not depend on how entries are stored: `shared/spine/conformance_test.ts` holds both engines to one contract. */
+/** For cases that do not depend on how entries are stored: `shared/spine/conformance_test.ts` tests both engines. */
 export const ONE_ENGINE = { embedded: ENGINES["embedded"]! };

@@ -1,4 +1,4 @@
-/** What removes modules, with a clock that the test moves. For tests only; stores and logs are real ones. */
+/** Removal of modules with a clock that the test moves. For tests only; stores and logs are real. */
 import { QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import { DEPLOYMENTS_BUCKET } from "../../../shared/records/reducer_deployment.ts";
@@ -8,10 +8,10 @@ import { ModuleRemoval, type ModuleRemovalOptions, SETTLE_MS } from "../removal/
 import type { WorldBrain } from "./reducer_world.ts";
 
 const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
-/** After so long without a need a module goes. */
+/** A module that is unused for so long is removed. */
 export const HOUR_MS = 3_600_000;
 
-/** One that removes, with a clock of its own. */
+/** A removal with its own clock. */
 export class Remover {
   now_ms = 0;
   readonly removal: ModuleRemoval;
@@ -37,13 +37,13 @@ export class Remover {
     }));
   }
 
-  /** Looks after so long. */
+  /** Runs a pass after this time. */
   async after(ms: number): Promise<void> {
     this.now_ms += ms;
     await this.removal.look();
   }
 
-  /** As often as it takes for what nobody needs now. */
+  /** Runs as many passes as removing every unused module takes. */
   async all(): Promise<void> {
     await this.after(HOUR_MS);
     await this.after(HOUR_MS);

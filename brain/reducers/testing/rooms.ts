@@ -6,7 +6,7 @@ import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
 
 const encoder = new TextEncoder();
 
-/** A text as bytes. */
+/** UTF-8. */
 export const utf8 = (text: string): Uint8Array => encoder.encode(text);
 
 /** A room with these bounds. */
@@ -28,12 +28,12 @@ export function command(
   };
 }
 
-/** The time of a timer. */
+/** The entry of a due timer. */
 export const timer = (offset: number, key: string, time_ms: number): TimerEntry => ({
   ...{ kind: "timer", offset, key, time_ms, seed: new Uint8Array(16) },
 });
 
-/** A reducer that applies what a function does, and rejects with 409 what it throws as a text. */
+/** A reducer that runs a function, and rejects with 409 when it throws a text. */
 export const reducerOf = (apply: (draft: Draft) => void): Reducer => (draft) => {
   try {
     apply(draft);

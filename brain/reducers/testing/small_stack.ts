@@ -1,7 +1,6 @@
 /**
- * Calls a reducer that goes deep on a machine whose stack is too small for some of the calls, which is how it is
- * started; prints how many calls were applied, how many the machine could not do, and what else there was. A program
- * of `machine_test.ts`.
+ * Calls a reducer with deep recursion on a machine whose stack is too small for some of the calls. Prints how many
+ * calls were applied, how many this machine could not run, and any other result. A program of `machine_test.ts`.
  */
 import { moduleOf } from "./guest_text.ts";
 import { EMIT, WRITES } from "./hostile_reducers.ts";
@@ -9,7 +8,7 @@ import { call, ENGINES, entriesOf, eventsWhen } from "./reducer_world.ts";
 
 const LOCALS = Array.from({ length: 60 }, (_, at) => `$l${at}`);
 
-/** Goes four times as deep as the command's data is long, with much in each frame, and does something to the room there. */
+/** Recurses four times as deep as the command's data is long, with large frames, and changes the room at the bottom. */
 const DEEP = `
   (func $deep (param $left i32) (result i32)
     ${LOCALS.map((name) => `(local ${name} i64)`).join(" ")}
@@ -37,7 +36,7 @@ if (import.meta.main) {
   for (const depth of DEPTHS) {
     const said = await call(brain, "deep", "go", { data: "x".repeat(depth) });
     outcomes.push(typeof said === "string" ? said : "applied");
-    // Whatever the machine could not do, the room goes on with what it can.
+    // Whatever this machine could not run, the room continues with the calls it can.
     const flat = await call(brain, "deep", "go");
     if (typeof flat === "string") throw new Error(`behind depth ${depth}: ${flat}`);
   }

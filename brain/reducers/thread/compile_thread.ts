@@ -1,21 +1,21 @@
 /**
- * The thread in which modules of reducers are metered and compiled, half a second for the largest, for which no room may
- * wait. What it makes is passed on; it keeps nothing. `compiling.ts` starts it.
+ * The worker that meters and compiles modules of reducers: half a second for the largest, during which no room may
+ * wait. It passes results on and keeps nothing. `compiling.ts` starts it.
  */
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 
-/** A module. */
+/** A module to meter, and to compile if asked. */
 export interface CompileRequest {
   readonly id: number;
   readonly bytes: Uint8Array;
   readonly memory_limit_pages: number;
   readonly price_version: number;
-  /** False: its bytes as they are run are all that is asked for. */
+  /** False: only the metered bytes are needed. */
   readonly compiles: boolean;
 }
 
-/** The outcome of a module; or what is wrong with it. */
+/** The compiled module, or its fault. */
 export type CompileReply =
   | {
     readonly id: number;

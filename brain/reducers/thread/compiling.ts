@@ -1,4 +1,7 @@
-/** Compiling beside the rooms: modules go to a thread of their own, one after the other, tenants in turns, each once at a time. */
+/**
+ * Compiles modules in a worker of their own, so that rooms do not wait: one at a time, tenants in turns, each module
+ * once.
+ */
 import { ArqonError } from "@arqon/proto";
 import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
@@ -6,7 +9,7 @@ import type { RunnableProgram } from "../log/program.ts";
 import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
 import type { CompileReply, CompileRequest } from "./compile_thread.ts";
 
-/** A module that can run. */
+/** A metered and compiled module. */
 export interface CompiledProgram {
   readonly compiled: WebAssembly.Module;
   readonly metered: Pick<MeteredModule, "cost" | "renewal">;
@@ -23,18 +26,18 @@ interface Waiting extends PromiseWithResolvers<Made> {
 const unavailable = (detail: string) =>
   new ArqonError("brain-unavailable", "", { cause: new Error(detail) });
 
-/** The thread, which starts with the first module; when it dies, the next module starts another. */
+/** The worker, which starts with the first module; if it dies, the next module starts another. */
 export class Compiling {
   #thread: Worker | undefined;
   readonly #waiting = new Map<number, Waiting>();
-  /** Those that the thread has not got yet: at most one for each class of rooms, and for each room that is read. */
+  /** The queue: at most one module for each class of rooms, and for each room being read. */
   readonly #turns = createTurns<Waiting>(UNBOUNDED);
   #is_busy = false;
-  /** Programs under way: many rooms may need one at once. */
+  /** Programs that are being compiled: many rooms may need one at once. */
   readonly #programs = new Map<string, Promise<CompiledProgram>>();
   #last_id = 0;
 
-  /** Rejects with `brain-unavailable`, with what is wrong as its cause. */
+  /** Rejects with `brain-unavailable`, with the fault as its cause. */
   compile(program: Asked, tenant_id: string): Promise<CompiledProgram> {
     const known = this.#programs.get(program.id);
     if (known !== undefined) return known;
@@ -47,12 +50,12 @@ export class Compiling {
     return making;
   }
 
-  /** The bytes of a program as it is run. Rejects as `compile`. */
+  /** The metered bytes of a program. Rejects as `compile`. */
   async metered(program: Asked, tenant_id: string): Promise<Uint8Array> {
     return (await this.#ask(program, false, tenant_id)).metered.bytes;
   }
 
-  /** Ends the thread; what is under way is rejected. */
+  /** Ends the worker; running compilations are rejected. */
   end(detail: string): void {
     this.#thread?.terminate();
     this.#thread = undefined;

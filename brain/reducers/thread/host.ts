@@ -1,6 +1,6 @@
 /**
- * The thread that runs reducers, as its Brain sees it: questions with answers. When it dies, all that it knew is
- * gone, and the next question starts another. What it does is `reducer_thread.ts`.
+ * The Brain's side of the worker that runs reducers: requests with answers. If the worker dies, its rooms are lost, and
+ * the next request starts another. `reducer_thread.ts` is the worker.
  */
 import { ArqonError } from "@arqon/proto";
 import { createPace, LONG_FUEL } from "../../../shared/rates/pace.ts";
@@ -20,38 +20,38 @@ type Answered = Extract<ThreadAnswer, { applied: unknown }>;
 type Asked = ThreadRequest extends infer One ? One extends ThreadRequest ? Omit<One, "id"> : never
   : never;
 
-/** A room that is open in the thread. */
+/** A room that is open in the worker. */
 export interface OpenRoom {
   readonly handle: number;
   readonly standing: RoomStanding;
 }
 
-/** What came of entries, and the units that they took. */
+/** The outcomes of entries, and the units used. */
 export interface AppliedEntries {
   readonly applied: readonly Applied[];
   readonly standing: RoomStanding;
   readonly units: number;
 }
 
-/** Fuel after which the rest of some entries waits, so that other rooms have their turn: at most 20 ms. */
+/** Fuel of one slice, at most 20 ms: the remaining entries wait so that other rooms run. */
 const TURN_FUEL = 40_000;
-/** The same for tenants whose commands run long: at most 5 ms. */
+/** The same for tenants with long commands: at most 5 ms. */
 const SLOW_TURN_FUEL = 10_000;
-/** What is asked for no tenant. */
+/** The tenant of requests without one. */
 const NOBODY = "";
-/** Requests that the thread has at a time: one that it is at, and the one that it goes on with. */
+/** Requests in the worker at a time: the running one and the next. */
 const IN_THREAD = 2;
-/** Programs that the thread has at a time; the one that was used longest ago goes first. */
+/** Programs in the worker at a time, least recently used removed first. */
 const PROGRAMS_MAX = 1_024;
 
-/** Who waits for an answer. */
+/** A request in the queue. */
 interface Waiting extends PromiseWithResolvers<Answered> {
   readonly tenant_id: string;
-  /** The room that is asked about. */
+  /** The room of the request. */
   readonly room: number | undefined;
 }
 
-/** Runs reducers; tenants take turns by the time that they have used. Its methods reject with `brain-unavailable` when the thread could not do it. */
+/** Runs reducers; tenants take turns by used time. Its methods reject with `brain-unavailable` if the worker failed. */
 export class ReducerHost {
   readonly #onEnd: (detail: string) => void;
   readonly #onSpent: (tenant_id: string, units: number) => void;
@@ -60,19 +60,18 @@ export class ReducerHost {
   #waiting = new Map<number, Waiting>();
   readonly #pace = createPace();
   readonly #monotonic_ms: () => number;
-  /** What the thread has not got yet: at most a few requests of each room in memory. */
+  /** The queue: at most a few requests of each loaded room. */
   readonly #turns = createTurns<ThreadRequest>(UNBOUNDED);
   #in_thread = 0;
-  /** The request of a slow tenant that the thread has. */
+  /** The running request of a slow tenant. */
   #slow_id: number | undefined;
-  /** The tenants of open rooms. */
   readonly #tenants = new Map<number, string>();
-  /** Programs that the thread has. */
+  /** Programs in the worker. */
   #programs = new Set<string>();
   #last_id = 0;
   #last_room = 0;
 
-  /** `onEnd` is called when the thread has died on its own, `onSpent` with the units of whatever was done for a tenant. */
+  /** `onEnd` is called when the worker died, `onSpent` with the units used for a tenant. */
   constructor(
     onEnd: (detail: string) => void,
     onSpent: (tenant_id: string, units: number) => void = () => {},
@@ -83,17 +82,17 @@ export class ReducerHost {
     this.#onSpent = onSpent;
   }
 
-  /** How many tenants' commands run long. */
+  /** How many tenants have long commands. */
   get slow_tenants(): number {
     return this.#pace.slow(this.#monotonic_ms());
   }
 
-  /** Requests that are not answered. */
+  /** Unanswered requests. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** A room with that state; undefined: an empty one. */
+  /** Opens a room with that state; undefined: an empty one. */
   async open(
     { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
     snapshot: Uint8Array | undefined,
@@ -105,8 +104,8 @@ export class ReducerHost {
   }
 
   /**
-   * Applies entries one after the other, with `may_stop` as many as the thread does in one turn, and says what they
-   * changed of the values that are shown. When it rejects the room is not open any longer.
+   * Applies entries in order and returns the changes of visible values; with `may_stop`, as many entries as fit one
+   * slice. If it rejects, the room is closed.
    */
   async apply(
     handle: number,
@@ -118,7 +117,7 @@ export class ReducerHost {
     let all_units = 0;
     for (;;) {
       const tenant_id = this.#tenants.get(handle) ?? NOBODY;
-      // Others have had their turn since, and may have had the program forgotten.
+      // Other requests ran meanwhile, and the program may have been evicted.
       await this.#have(program, tenant_id);
       const turn_fuel = this.#isSlow(tenant_id) ? SLOW_TURN_FUEL : TURN_FUEL;
       const { applied, standing, units } = await this.#ask({
@@ -136,7 +135,7 @@ export class ReducerHost {
     }
   }
 
-  /** Whether a room remembers what came of commands, each by its sender and id. */
+  /** Whether a room remembers the answers to commands, each by sender and id. */
   async remembers(
     handle: number,
     commands: readonly (readonly [user_id: string, id: string])[],
@@ -154,17 +153,17 @@ export class ReducerHost {
     return (await this.#ask({ kind: "values", room: handle, asked })).page!;
   }
 
-  /** The room goes on under another id, perhaps without its timers. */
+  /** The room continues under another id, perhaps without its timers. */
   async become(handle: number, room_id: string, with_timers: boolean): Promise<RoomStanding> {
     return (await this.#ask({ kind: "become", room: handle, room_id, with_timers })).standing!;
   }
 
-  /** The room goes on behind entries that are lost. */
+  /** The room continues after lost entries. */
   async skip(handle: number, offset: number): Promise<RoomStanding> {
     return (await this.#ask({ kind: "skip", room: handle, offset })).standing!;
   }
 
-  /** What is in a room; an entry is applied before, and what that changed is reported. */
+  /** The content of a room; with an entry, applies that and returns its changes. */
   async show(
     handle: number,
     next: { readonly entry: LogEntry; readonly program: RunnableProgram } | undefined,
@@ -177,7 +176,7 @@ export class ReducerHost {
     return { standing: standing!, shown: shown! };
   }
 
-  /** A room that nobody calls is kept in less memory. */
+  /** Keeps an idle room in less memory. */
   rest(handle: number): void {
     this.#ask({ kind: "rest", room: handle }).catch(() => {});
   }
@@ -189,21 +188,21 @@ export class ReducerHost {
   }
 
   /**
-   * Compiles a program for a tenant and loads it, so that one that cannot run is known before anybody calls. Rejects
-   * with what is wrong. True: it can migrate a room that another module was.
+   * Compiles and loads a program for a tenant, so that a fault is known before the first call. Rejects with the fault.
+   * True: it can migrate a room of another module.
    */
   async check(program: RunnableProgram, tenant_id = NOBODY): Promise<boolean> {
-    // Whatever comes of it.
+    // Whatever the outcome.
     this.#onSpent(tenant_id, compileUnits(program));
     const made = await this.#compiling.compile(program, tenant_id);
-    // What it may be asked is decided here.
+    // Its schema is checked here.
     const { schema: _schema, bytes: _bytes, ...loaded } = program;
     await this.#ask({ kind: "program", program: loaded, ...made }, tenant_id);
     this.#use(program.id);
     return WebAssembly.Module.exports(made.compiled).some(({ name }) => name === MIGRATE_EXPORT);
   }
 
-  /** The bytes of a program as it is run. */
+  /** The metered bytes of a program. */
   metered(program: RunnableProgram): Promise<Uint8Array> {
     return this.#compiling.metered(program, NOBODY);
   }
@@ -219,11 +218,11 @@ export class ReducerHost {
     if (this.#programs.size <= PROGRAMS_MAX) return;
     const [program = ""] = this.#programs;
     this.#programs.delete(program);
-    // A thread that has ended has forgotten it.
+    // A dead worker has no rooms.
     this.#ask({ kind: "forget", program }).catch(() => {});
   }
 
-  /** Ends the threads. */
+  /** Ends the workers. */
   end(): void {
     this.#compiling.end("the Brain ends");
     this.#fail("the Brain ends");
@@ -245,7 +244,7 @@ export class ReducerHost {
   }
 
   #send(): void {
-    // All who are slow have one place together, so that nobody waits for two of their turns.
+    // All slow tenants share one slot, so that nobody waits for two of their slices.
     const mayGo = (tenant_id: string) => this.#slow_id === undefined || !this.#isSlow(tenant_id);
     while (this.#in_thread < IN_THREAD) {
       const next = this.#turns.take(mayGo);

@@ -1,6 +1,6 @@
 /**
- * Entries and what came of them as bytes, on their way between a Brain and its thread: one array is copied in a
- * part of the time that as many objects take. Nothing of it is stored. Pure.
+ * Entries and outcomes as bytes, between a Brain and its worker: copying one array takes a fraction of the time of as
+ * many objects. Nothing of it is stored. Pure.
  */
 import { CanonicalReader, CanonicalWriter } from "../state/canonical.ts";
 import type { LogEntry, ReducerFault, RoomEvent } from "../state/entry.ts";
@@ -12,20 +12,20 @@ import type { Applied } from "./protocol.ts";
 
 const NOTHING = new Uint8Array();
 
-/** What is packed is copied out at once. */
+/** Packed bytes are copied out at once. */
 const packer = new CanonicalWriter();
 const KINDS: readonly Answered["kind"][] = ["applied", "rejected", "fault"];
 const FAULTS: readonly (ReducerFault | undefined)[] = [
   ...[undefined, "fuel", "trap", "memory", "abi", "bounds"] as const,
 ];
 
-/** Entries, of which each is one behind the one before. */
+/** Packs entries with consecutive offsets. */
 export function packEntries(entries: readonly LogEntry[]): Uint8Array {
   const writer = packer.clear().i64((entries[0]?.offset ?? 1) - 1);
   return writeEntries(writer, entries).done().slice();
 }
 
-/** The entries that `packEntries` has packed. */
+/** Unpacks what `packEntries` packed. */
 export function unpackEntries(bytes: Uint8Array): LogEntry[] {
   const reader = new CanonicalReader(bytes);
   return readEntries(reader, reader.i64());
@@ -44,7 +44,7 @@ function packOne(writer: CanonicalWriter, one: Applied): void {
   }
 }
 
-/** What came of entries. */
+/** Packs outcomes. */
 export function packApplied(applied: readonly Applied[]): Uint8Array {
   const writer = packer.clear().u32(applied.length);
   for (const one of applied) packOne(writer, one);
@@ -75,7 +75,7 @@ function unpackOne(reader: CanonicalReader): Applied {
   return { ...said, repeats, events, logs, changes };
 }
 
-/** What `packApplied` has packed. */
+/** Unpacks what `packApplied` packed. */
 export function unpackApplied(bytes: Uint8Array): Applied[] {
   const reader = new CanonicalReader(bytes);
   return listOf(reader, () => unpackOne(reader));

@@ -1,4 +1,4 @@
-/** Entries and outcomes on their way to the thread and back: what comes is what went. */
+/** Packing and unpacking of entries and outcomes are inverse. */
 import assert from "node:assert/strict";
 import { command, timer, utf8 } from "../testing/rooms.ts";
 import { packApplied, packEntries, unpackApplied, unpackEntries } from "./packed_entries.ts";

@@ -1,4 +1,4 @@
-/** What a Brain and the thread that runs its reducers say to each other. Plain data. */
+/** The messages between a Brain and the worker that runs its reducers. Plain data. */
 import type { LogEntry, Outcome } from "../state/entry.ts";
 import type { TimerAt } from "../state/room_state.ts";
 import type { RoomLog } from "../guest/room_functions.ts";
@@ -7,7 +7,7 @@ import type { PageAsked, ShownPage, ShownValue } from "../visible/shown.ts";
 import type { CompiledProgram } from "./compiling.ts";
 import type { ChangeText, ShowOptions, ValuesPage } from "./shown_values.ts";
 
-/** What came of one entry. */
+/** The outcome of one entry. */
 export interface Applied
   extends Pick<Outcome, "kind" | "code" | "reason" | "answer" | "fault" | "detail"> {
   readonly offset: number;
@@ -15,42 +15,42 @@ export interface Applied
   readonly repeats: number | undefined;
   readonly events: Outcome["events"];
   readonly logs: readonly RoomLog[];
-  /** What it has changed of what is shown. */
+  /** Changes of visible values. */
   readonly changes: readonly ShownValue[];
 }
 
-/** A state, without its values. */
+/** Facts about a state, without its values. */
 export interface RoomStanding {
   readonly offset: number;
   readonly time_ms: number;
   /** Hex. */
   readonly chain: string;
-  /** Bytes of the state with what it remembers. */
+  /** Bytes of the state including remembered answers. */
   readonly bytes: number;
-  /** The timer that is due first, and those behind it, as many as may run together. */
+  /** The timer that is due first, and those that may run together with it. */
   readonly next: TimerAt | undefined;
   readonly later: readonly TimerAt[];
 }
 
-/** What is in a room. */
+/** The content of a room. */
 export interface ShownRoom extends ValuesPage {
   readonly keys: number;
   readonly state_bytes: number;
   readonly timers: number;
   /** What the entry changed. */
   readonly changes: readonly ChangeText[];
-  /** What the entry came to. */
+  /** The outcome of the entry. */
   readonly outcome: Outcome | undefined;
 }
 
-/** A program without what only its Brain needs. */
+/** The parts of a program that the worker needs. */
 export type LoadedProgram = Omit<RunnableProgram, "schema" | "bytes">;
 
-/** What the thread is asked. */
+/** A request to the worker. */
 export type ThreadRequest =
   & { readonly id: number }
   & (
-    /** A program that entries may be applied by from now on. */
+    /** Loads a program. */
     | ({ readonly kind: "program"; readonly program: LoadedProgram } & CompiledProgram)
     | { readonly kind: "forget"; readonly program: string }
     | {
@@ -63,33 +63,33 @@ export type ThreadRequest =
       readonly kind: "apply";
       readonly room: number;
       readonly program: string;
-      /** As `packEntries` has them. */
+      /** As packed by `packEntries`. */
       readonly entries: Uint8Array;
-      /** How keys begin whose changes are asked for. */
+      /** Prefixes of the keys whose changes are returned. */
       readonly shown: readonly string[];
       /** Fuel after which the rest waits. */
       readonly turn_fuel: number;
-      /** Of several timers the rest waits behind one that fails, or when another one is due first by now. */
+      /** Of several timers, the rest waits after a failure, or if another timer is due first. */
       readonly may_stop: boolean;
     }
     | { readonly kind: "values"; readonly room: number; readonly asked: PageAsked }
-    /** Which of some commands the room remembers, each by its sender and id. */
+    /** Which of some commands the room remembers, each by sender and id. */
     | {
       readonly kind: "remembers";
       readonly room: number;
       readonly commands: readonly (readonly [user_id: string, id: string])[];
     }
     | { readonly kind: "snapshot"; readonly room: number }
-    /** The room goes on as another one, perhaps without its timers. */
+    /** The room continues as another one, perhaps without its timers. */
     | {
       readonly kind: "become";
       readonly room: number;
       readonly room_id: string;
       readonly with_timers: boolean;
     }
-    /** The room goes on as if the entries up to that offset had changed nothing. */
+    /** The room continues as if the entries up to that offset had changed nothing. */
     | { readonly kind: "skip"; readonly room: number; readonly offset: number }
-    /** What is in the room; with an entry, what that changes, which is applied. */
+    /** The content of the room; an entry is applied, and its changes returned. */
     | {
       readonly kind: "show";
       readonly room: number;
@@ -97,14 +97,14 @@ export type ThreadRequest =
       readonly entry: LogEntry | undefined;
       readonly options: ShowOptions;
     }
-    /** Nobody has called the room for a while: it may take time to be called again, and little memory. */
+    /** The room is idle: it may take little memory, and time at the next call. */
     | { readonly kind: "rest"; readonly room: number }
     | { readonly kind: "close"; readonly room: number }
   );
 
 /**
- * What it answers, and the units that it took; of `apply` the outcomes of as many entries as fit into one turn, as `packApplied` has them, of
- * `snapshot` the bytes, of `values` a page.
+ * The answer, and the units used. `apply`: the outcomes of the entries that fit one slice, as `packApplied` packs them;
+ * `snapshot`: bytes; `values`: a page.
  */
 export type ThreadAnswer =
   & { readonly id: number; readonly units: number }
@@ -117,6 +117,6 @@ export type ThreadAnswer =
       readonly shown?: ShownRoom;
       readonly remembered?: readonly boolean[];
     }
-    /** The room is closed then: what it was is not known any longer. */
+    /** The room is closed then: its state is lost. */
     | { readonly failed: string }
   );

@@ -1,6 +1,6 @@
 /**
- * The thread that runs reducers: keeps the states of rooms and applies entries to them. It has no log and no
- * clock: whether an entry counts is decided by who asks. A command ends by its fuel, so nothing stays here.
+ * The worker that runs reducers: keeps the states of rooms and applies entries to them. It has no log and no clock: the
+ * Brain decides which entries count. Fuel ends every command, so none runs forever.
  */
 import { createReducer, type ReducerGuest, type Run, unitsOf } from "../guest/reducer_guest.ts";
 import { applyEntry } from "../state/fold.ts";
@@ -31,7 +31,7 @@ import type {
 import { CanonicalWriter } from "../state/canonical.ts";
 import { Buffer } from "node:buffer";
 
-/** Timers of a room that may run together, at most. */
+/** The most timers of a room that run together. */
 const TIMERS_TOGETHER = 16;
 
 interface Room {
@@ -39,7 +39,7 @@ interface Room {
   state: RoomState;
 }
 
-/** A room that nobody calls. */
+/** An idle room. */
 interface RestingRoom {
   readonly room_id: string;
   readonly resting: RestingState;
@@ -50,7 +50,7 @@ interface Loaded {
   readonly guest: ReducerGuest;
 }
 
-/** Units of what was done for the request that is under way. */
+/** Units used for the running request. */
 let spent = 0;
 const programs = new Map<string, Loaded>();
 const rooms = new Map<number, Room | RestingRoom>();
@@ -74,7 +74,7 @@ function apply(
   { entries, shown, turn_fuel, may_stop }: Extract<ThreadRequest, { kind: "apply" }>,
 ): Uint8Array {
   const applied: Applied[] = [];
-  // What is between two entries of a request, nobody sees.
+  // States between two entries of a request are visible to nobody.
   const about = { room_id: room.room_id, bounds, owned: new WeakSet() };
   for (const entry of unpackEntries(entries)) {
     const is_timer = may_stop && entry.kind === "timer";
@@ -231,7 +231,7 @@ thread.onmessage = ({ data: request }) => {
     const said = answer(request);
     thread.postMessage({ id, units: spent, ...said });
   } catch (error) {
-    // What was applied before the failure is nobody's: the room is read again.
+    // The entries applied before the failure are discarded: the room is read again.
     if ("room" in request) rooms.delete(request.room);
     thread.postMessage({
       id,
@@ -242,8 +242,8 @@ thread.onmessage = ({ data: request }) => {
 };
 
 /**
- * The state as if the entries before `offset` had changed nothing; that one is the operator's word. Its digest says that they are missing, so that no
- * replay that has them takes it for its own.
+ * The state as if the entries before `offset` had changed nothing; that entry is the operator's request. The digest
+ * records the gap, so that a replay with those entries does not match.
  */
 function withoutEntries(state: RoomState, offset: number): RoomState {
   const writer = new CanonicalWriter().raw(state.chain).text("lost");
@@ -251,13 +251,13 @@ function withoutEntries(state: RoomState, offset: number): RoomState {
   return { ...state, offset, chain: digestOf(writer.done()) };
 }
 
-/** Bytes of a state that is read again in a part of a millisecond; what is larger stays as it is. */
+/** The largest state that can be read again in a fraction of a millisecond; larger ones stay as they are. */
 const RESTING_BYTES = 16_384;
 
-/** A state as a text with one character for each byte: bytes would take two objects more, and memory of the system. */
+/** A state as a text with one character for each byte: bytes would need two more objects, and memory of the system. */
 type RestingState = string;
 
-/** The state at rest; undefined: it is too large for that. */
+/** The packed state; undefined: it is too large. */
 export function restingState(state: RoomState): RestingState | undefined {
   if (state.size_bytes + state.remembered_bytes > RESTING_BYTES) return undefined;
   const { buffer, byteOffset, length } = encodeSnapshot(state);
@@ -265,8 +265,8 @@ export function restingState(state: RoomState): RestingState | undefined {
   return Buffer.from(buffer, byteOffset, length).toString("latin1");
 }
 
-/** The snapshot of a state at rest. */
+/** The snapshot of a packed state. */
 export const snapshotOf = (resting: RestingState): Uint8Array => Buffer.from(resting, "latin1");
 
-/** The state as it was. */
+/** The state of a packed one. */
 export const awakeState = (resting: RestingState): RoomState => decodeSnapshot(snapshotOf(resting));

@@ -1,4 +1,4 @@
-/** States at rest: what a room was, it is again, and a large state is not made to rest. */
+/** Idle rooms: packing and unpacking a state are inverse, and a large state is not packed. */
 import assert from "node:assert/strict";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { emptyRoom, type RoomState, tree } from "../state/room_state.ts";

@@ -1,30 +1,29 @@
 /**
- * What is reported of a room's state for people: values page by page, and what one entry changes. Bounded in number and
- * bytes. Pure.
+ * The state of a room for people: values page by page, and the changes of one entry. Limited in number and bytes. Pure.
  */
 import type { RoomState } from "../state/room_state.ts";
 
-/** Bytes of values in one answer, of changes, and of one value; what is longer is cut. */
+/** Most bytes of values in one answer, of changes, and of one value; longer ones are cut. */
 const VALUES_BYTES = 65_536;
 const CHANGES_BYTES = 32_768;
 const VALUE_BYTES = 8_192;
 const CHANGES_MAX = 200;
 
-/** Bytes as text, or in base64 where they are none; cut where they are many. */
+/** Bytes as text, or in base64 if they are not UTF-8; cut if long. */
 export interface ShownBytes {
   readonly text?: string;
   readonly base64?: string;
-  /** How many there are. */
+  /** The uncut size. */
   readonly size_bytes: number;
 }
 
-/** A value. */
+/** A visible key and its value, for people. */
 export interface ValueText {
   readonly key: ShownBytes;
   readonly value: ShownBytes;
 }
 
-/** What an entry made of a value; null: there was none, or is none any longer. */
+/** The new value of a key after an entry; null: none. */
 export interface ChangeText {
   readonly key: ShownBytes;
   readonly before: ShownBytes | null;
@@ -33,16 +32,16 @@ export interface ChangeText {
 
 /** Which values. */
 export interface ShowOptions {
-  /** How their keys begin, one character for each byte, and the key that they are behind. */
+  /** The prefix of keys, and the key before the first, one character for each byte. */
   readonly prefix: string;
   readonly after: string;
   readonly limit: number;
 }
 
-/** A page of values. */
+/** A page of values, and the key of the next one. */
 export interface ValuesPage {
   readonly values: readonly ValueText[];
-  /** The key to go on behind, one character for each byte; undefined: there are no more. */
+  /** The key to continue after, one character for each byte; undefined: the last page. */
   readonly next: string | undefined;
 }
 
@@ -80,7 +79,7 @@ export function valuesPage(state: RoomState, { prefix, after, limit }: ShowOptio
   return { values, next: undefined };
 }
 
-/** What is another value in `state` than it was in `before`, of the keys that an entry has written. */
+/** The keys written by an entry whose values differ between `state` and `before`. */
 export function changesPage(
   before: RoomState,
   changes: ReadonlyMap<string, Uint8Array | null>,

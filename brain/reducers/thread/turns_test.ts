@@ -1,4 +1,4 @@
-/** Turns of the thread that runs reducers: whoever applies much, also of a log that is read, lets others have theirs. */
+/** Fair slices in the worker that runs reducers: a room that applies many entries, also from a log, lets others run. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../../shared/config/load.ts";
 import { programOf } from "../log/program.ts";
@@ -104,7 +104,7 @@ Deno.test("tenants take turns: the many rooms of one stand before no other's", a
     );
     await host.apply(mine.handle, busy, [command(1)], ALL).then(() => done.push("quiet"));
     await Promise.all(all);
-    // Those that the thread has already, and one that has used as little.
+    // The requests in the worker, and one that has used as little.
     assert.ok(done.indexOf("quiet") <= 4, done.join());
     assert.ok(spent.get("busy")! > 80 * spent.get("quiet")! * 0.9, JSON.stringify([...spent]));
   } finally {
@@ -155,7 +155,7 @@ Deno.test("a module that takes long to compile holds up no room", async () => {
     await host.apply(handle, plain, [command(1)], ALL).then(() => done.push("applied"));
     await Promise.all(checks);
     assert.deepEqual(done, ["applied", "compiled", "compiled"]);
-    // It is there for the room then.
+    // It is available to the room then.
     const { applied } = await host.apply(handle, large, [command(2)], ALL);
     assert.deepEqual(applied.map(({ kind }) => kind), ["applied"]);
   } finally {
@@ -172,7 +172,7 @@ Deno.test("tenants take turns in being compiled: the many modules of one stand b
         .then(() => done.push(tenant_id));
     const many = Array.from({ length: 8 }, (_, at) => compiled("many", at));
     await Promise.all([...many, compiled("one", 100)]);
-    // One that is under way, and one that has used as little.
+    // The running one, and one that has used as little.
     assert.ok(done.indexOf("one") <= 2, done.join());
   } finally {
     compiling.end("the test is over");

@@ -1,35 +1,35 @@
 /**
- * Counts the fuel of rooms with reducers for the ledger of use, in memory: by tenant, class of rooms and reducer, in the
- * minute that runs. Bounded by tenants and rows. Who writes it is `shared/usage/writer.ts`.
+ * Counts the fuel of rooms with reducers for the usage ledger, in memory: by tenant, class of rooms and reducer, for
+ * the current minute. Limited in tenants and rows. `shared/usage/writer.ts` writes it.
  */
 import type { TenantRows } from "../../../shared/usage/minute.ts";
 import { OTHERS, RowBudget, UserUse } from "../../../shared/records/user_use.ts";
 
-/** The most tenants that are counted at a time; what others use is not, and a metric says so. */
+/** The most tenants counted at a time; the fuel of others is not counted, and a metric says so. */
 const TENANTS_MAX = 100_000;
-/** Beside the names of policies, none of which has a colon. */
+/** Policies' names have no colon. */
 const REDUCER = "reducer:";
 
-/** What fuel is counted by. */
+/** The dimensions of the count. */
 interface CountedBy {
-  /** Of the class of rooms; absent: beside rooms. */
+  /** The class of rooms; absent for work outside of rooms. */
   readonly pattern?: string | undefined;
-  /** The name in `[[reducers]]`; absent: the room has none any longer. */
+  /** The name in `[[reducers]]`; absent if the room no longer has a reducer. */
   readonly reducer?: string | undefined;
 }
 
-/** The counts of one Brain. */
+/** Used fuel by tenant, class and reducer, in instruction units. */
 export class FuelLedger {
   readonly #rows_max: number;
   readonly #tenants = new Map<string, UserUse>();
-  /** How often something was not counted because there are too many tenants. */
+  /** How often a count was dropped because there were too many tenants. */
   uncounted = 0;
 
   constructor(rows_max: number) {
     this.#rows_max = rows_max;
   }
 
-  /** Units were used. */
+  /** Counts used units. */
   used(
     tenant_id: string,
     { pattern, reducer = OTHERS }: CountedBy,
@@ -40,10 +40,10 @@ export class FuelLedger {
     else use.fuel(pattern, REDUCER + reducer, Math.round(units));
   }
 
-  /** The rows of every tenant that has any. With `is_end` the minute is over: all begin anew. */
+  /** The rows of every tenant that has any. `is_end`: the minute has ended, and counts restart. */
   *take(is_end: boolean): Generator<TenantRows> {
     for (const [tenant_id, use] of this.#tenants) {
-      // It has no connections: their time is no matter.
+      // A Brain has no connections, so no connection time.
       const rows = use.take(0, is_end);
       if (rows.length > 0) yield { tenant_id, rows };
     }

@@ -1,6 +1,6 @@
 /**
- * Brings the fuel of rooms with reducers into the ledger of use that Shields write: this Brain writes minutes of its own
- * beside theirs, under its id. What was applied and is stored counts, once; what is replayed does not.
+ * Writes the fuel of rooms with reducers into the usage ledger beside the Shields' minutes, under this Brain's id.
+ * Applied and stored entries count once; replayed ones do not.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
@@ -14,10 +14,10 @@ import { FuelLedger } from "./fuel_ledger.ts";
 import { TimerBudgets } from "./timer_budgets.ts";
 
 const DAY_SECONDS = 86_400;
-/** How long the end waits for its store, in ms, as that of a Shield does. */
+/** How long closing waits for its store, in ms; the same as a Shield. */
 const CLOSE_MS = 2_000;
 
-/** What it needs of the Brain. */
+/** The dependencies and settings of `fuelUsage`. */
 export interface FuelUsageOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "usage">;
@@ -26,11 +26,11 @@ export interface FuelUsageOptions
 
 /** Fuel that is counted. */
 export interface FuelUsage extends Pick<FuelLedger, "used"> {
-  /** What holds timers back; undefined: nothing is counted, and so no budget is used up. */
+  /** The budgets that block timers; undefined: usage is not counted, so no budget is exhausted. */
   readonly budgets: TimerBudgets | undefined;
-  /** Begins to write, and to read what is used of budgets; `onOpen` is that of `TimerBudgets`. */
+  /** Starts to write, and to read the usage of budgets; `onOpen` as in `TimerBudgets`. */
   begin(onOpen: (tenant_id: string) => void): void;
-  /** Writes what was counted, then ends. Never rejects. */
+  /** Writes the rest, then ends. Never rejects. */
   close(): Promise<void>;
 }
 
@@ -74,7 +74,7 @@ function register(
   );
 }
 
-/** Makes it; where use is not counted, it counts nothing. */
+/** Returns a counter; it counts nothing if usage is off. */
 export function fuelUsage(options: FuelUsageOptions): FuelUsage {
   const { config: { usage }, spine, brain_id: node_id, registry } = options;
   const { now, monotonic_ms } = options;

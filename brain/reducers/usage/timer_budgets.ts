@@ -1,7 +1,7 @@
 /**
- * Holds the timers and deploys of tenants back whose budget refuses and is used up, as Shields hold back their messages.
- * How budgets stand is read in the background, of tenants that use something here; a timer looks at what is known in
- * memory. Only before it is known at all it waits for the first answer, also for one that says that nothing can be read.
+ * Blocks timers and deploys of tenants with an exhausted budget that refuses, as Shields refuse their messages. Budgets
+ * are read in the background, for tenants with recent usage; a timer looks in memory only. Before the first answer,
+ * timers wait, even if it says that nothing can be read.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
@@ -14,22 +14,21 @@ import { encodeMark, markKey } from "../../../shared/usage/exhausted_marks.ts";
 import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { Prices } from "../../../shared/usage/prices.ts";
 
-/** When a timer asks again that waits for the first reading, in ms. */
+/** Retry interval of a timer that waits for the first reading, in ms. */
 const FIRST_MS = 100;
-/** When it asks again otherwise, in ms: the clock may be set. */
+/** Retry interval otherwise, in ms: the clock may be changed. */
 const AGAIN_MS = 60_000;
-/** For how long a tenant is read after it has used something, or a timer of it has asked, in ms. */
+/** How long a tenant is read after its last usage or waiting timer, in ms. */
 const RECENT_MS = 3 * AGAIN_MS;
-/** Tenants that are remembered as such, or for having been reported. */
 const TENANTS_MAX = 10_000;
 
-/** What is needed of the Brain. */
+/** The dependencies and settings of `TimerBudgets`. */
 export interface TimerBudgetsOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config["usage"], "budgets" | "flush_ms">;
   readonly place: UsageStores;
 }
 
-/** What holds timers back: a budget that refuses, for it is the strictest of those that are used up. */
+/** The refusing budget of those that are exhausted: it is the strictest. */
 const refusing = (standing: Standing | undefined): BudgetState | undefined =>
   standing?.holding?.budget.action === "refuse" ? standing.holding : undefined;
 
@@ -37,15 +36,15 @@ const refusing = (standing: Standing | undefined): BudgetState | undefined =>
 export class TimerBudgets {
   readonly #options: TimerBudgetsOptions;
   readonly #standings: BudgetStandings;
-  /** What tenants have of their own. */
+  /** Budgets of single tenants. */
   readonly #own = new Map<string, readonly TenantBudget[]>();
-  /** When tenants used something here, monotonic ms. */
+  /** When tenants last used something here, monotonic ms. */
   readonly #used = new BoundedMap<string, number>(TENANTS_MAX);
-  /** Tenants whose timers or deploys wait: when one of them has asked, monotonic ms. */
+  /** Tenants with waiting timers or deploys: when one last asked, monotonic ms. */
   readonly #waiting = new BoundedMap<string, number>(TENANTS_MAX);
   /** What was reported of them: one budget in its period. */
   readonly #told = new BoundedMap<string, string>(TENANTS_MAX);
-  /** What Shields learned about them. */
+  /** What Shields were notified of. */
   readonly #marked = new BoundedMap<string, string>(TENANTS_MAX);
   #onOpen: (tenant_id: string) => void = () => {};
 
@@ -54,7 +53,7 @@ export class TimerBudgets {
     this.#options = options;
     this.#standings = new BudgetStandings({
       config,
-      // The book is the Shields': a Brain reads it.
+      // The Shields write the usage: a Brain reads it.
       prices: new Prices({ config: { prices: {} }, place, log, now }),
       own: (tenant_id) => this.#own.get(tenant_id) ?? [],
       active: () => this.#active(),
@@ -67,7 +66,7 @@ export class TimerBudgets {
     });
   }
 
-  /** Begins to read; `onOpen` is called when timers of a tenant need not wait any longer, in a task of its own. */
+  /** Starts to read; `onOpen` is called in a task of its own when a tenant's timers may run again. */
   start(onOpen: (tenant_id: string) => void): void {
     this.#onOpen = onOpen;
     this.#standings.start();
@@ -78,29 +77,29 @@ export class TimerBudgets {
     return this.#standings.close();
   }
 
-  /** Puts the budgets into force that the configuration has now. */
+  /** Applies the budgets of the current configuration. */
   renew(): void {
     this.#standings.renew();
   }
 
-  /** Puts those into force that the tenant has of its own. */
+  /** Applies a tenant's own budgets. */
   setOwn(tenant_id: string, budgets: readonly TenantBudget[]): void {
     if (budgets.length > 0) this.#own.set(tenant_id, budgets);
     else if (!this.#own.delete(tenant_id)) return;
     if (this.#standings.standing(tenant_id) !== undefined) this.#standings.ask(tenant_id);
   }
 
-  /** The tenant has used something here. */
+  /** Records usage of a tenant. */
   used(tenant_id: string): void {
     this.#used.renew(tenant_id, this.#options.monotonic_ms());
   }
 
-  /** Tenants whose timers or deploys wait. */
+  /** Tenants with waiting timers or deploys. */
   get tenants(): number {
     return this.#waiting.size;
   }
 
-  /** In how many ms timers or a deploy of the tenant may ask again; 0: they may run. Asked for each of very many timers. */
+  /** Ms until timers or a deploy of the tenant may ask again; 0: they may run. Called for each of very many timers. */
   wait(tenant_id: string): number {
     const standing = this.#standings.standing(tenant_id);
     if (standing?.is_known !== true) {
@@ -140,7 +139,7 @@ export class TimerBudgets {
     this.#options.log.warn("timers and deploys wait: a tenant's budget is used up", about);
   }
 
-  /** Tells Shields, once. What fails is tried again with the next reading; never rejects. */
+  /** Notifies Shields once. A failure is retried after the next reading; never rejects. */
   async #mark(tenant_id: string, exhausted: readonly BudgetState[]): Promise<void> {
     if (exhausted.length === 0) return;
     const mark = encodeMark(exhausted);
@@ -150,11 +149,11 @@ export class TimerBudgets {
       await bucket.put(markKey(tenant_id), new TextEncoder().encode(mark));
       this.#marked.renew(tenant_id, mark);
     } catch {
-      // The bucket is unreachable, and whoever reads budgets says so.
+      // The bucket is unreachable, which reading the budgets reports.
     }
   }
 
-  /** Lets the timers of the tenant go on that have waited, where nothing holds them any longer. */
+  /** Releases a tenant's waiting timers if no budget blocks them. */
   #look(tenant_id: string): void {
     if (refusing(this.#standings.standing(tenant_id)) !== undefined) return;
     if (!this.#waiting.delete(tenant_id)) return;

@@ -1,6 +1,6 @@
 /**
- * The fuel of rooms with reducers in the ledger of use: of calls, timers and deploys, each once, whoever
- * replays them.
+ * The fuel of rooms with reducers in the usage ledger: of calls, timers and deploys, each counted once, whoever replays
+ * them.
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
@@ -19,10 +19,10 @@ import {
 } from "../testing/reducer_world.ts";
 
 const usage = { enabled: true, flush_ms: 20 };
-/** What one message with entries costs beside what they do. */
+/** The cost of one message with entries beside the commands' own. */
 const MESSAGE_UNITS = 250_000;
 
-/** The tenant's units in the ledger, by node, class of rooms and reducer; a block that is there twice counts once. */
+/** The tenant's units in the ledger, by node, class of rooms and reducer; a duplicated block counts once. */
 async function unitsIn({ spine }: WorldBrain, tenant_id = "t"): Promise<Record<string, number>> {
   const place = new UsageStores({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
   const all = new Map<string, UsageMinute>();
@@ -47,7 +47,7 @@ async function unitsIn({ spine }: WorldBrain, tenant_id = "t"): Promise<Record<s
   return units;
 }
 
-/** Calls a room, until what it has used is in the ledger. */
+/** Calls a room until its usage is in the ledger. */
 async function callsCounted(world: ReducerWorld, calls: number) {
   const brain = await world.start("a");
   for (let at = 0; at < calls; at++) await applied(brain, "plain", "go");
@@ -70,7 +70,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     const of = async (node_id: string) =>
       (await unitsIn(other))[`${node_id} plain reducer:plain`] ?? 0;
     await until("the call of the other Brain is there", async () => await of("b") > 0);
-    // It has replayed five calls, or read what they came to; it has applied one.
+    // It has replayed five calls, or read their outcomes; it has applied one.
     assert.equal(await of("b"), before["a plain reducer:plain"]! / 5);
     assert.equal(await of("a"), before["a plain reducer:plain"]);
   });
@@ -110,7 +110,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     const lives = await new Lives(other.spine).brains();
     const ended = lives.filter(({ is_over }) => is_over).map(({ node_id }) => node_id);
     assert.deepEqual(ended, ["a"]);
-    // Questions to the cluster wait for Shields, of which this is none.
+    // Requests to the cluster wait for Shields, and this Brain is none.
     assert.deepEqual(await new Lives(other.spine).all(), []);
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Which values of a room its class shows, and how they are written for clients: as JSON texts, bytes that are no
- * text as `{"base64":…}`. A key that is no text is never shown. Pure.
+ * The visible values of a room, and their form for clients: JSON texts, or `{"base64":…}` for bytes that are not UTF-8.
+ * A key that is not UTF-8 is never visible. Pure.
  */
 import { createHash } from "node:crypto";
 import { latinOf } from "../state/canonical.ts";
@@ -9,18 +9,18 @@ import type { Values } from "../state/room_state.ts";
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** What is shown of a room: how keys begin, in the order of their bytes and none within another. */
+/** The visible prefixes of keys, sorted, none within another. */
 export interface Shown {
-  /** One character for each byte; none: nothing is shown. */
+  /** One character for each byte; empty: nothing is visible. */
   readonly prefixes: readonly string[];
-  /** Another one where other beginnings are shown. */
+  /** Changes with the visible prefixes. */
   readonly scope: string;
 }
 
-/** A visible key and its value; null: it was deleted. */
+/** A visible key and its value; null: deleted. */
 export type ShownValue = readonly [key: string, value: Uint8Array | null];
 
-/** A text as keys have it: one character for each byte. */
+/** A text in the form of keys: one character for each byte. */
 export const keyOf = (text: string): string => latinOf(encoder.encode(text));
 
 const SCOPE_CHARACTERS = 12;
@@ -29,13 +29,13 @@ const digestOf = (text: string) =>
   createHash("sha256").update(text).digest("hex").slice(0, SCOPE_CHARACTERS);
 
 /**
- * The scope of what a room shows in one life of its log. In another life entries may begin at 1 again: who has values
- * of a higher one finds that those are of another scope, and does not wait for the number to come.
+ * The scope of a room's values in one incarnation of its log. In another one entries may begin at 1 again: a subscriber
+ * with higher offsets sees a new scope, and does not wait for its number.
  */
 export const scopeIn = ({ scope }: Pick<Shown, "scope">, stream: string): string =>
   digestOf(JSON.stringify([scope, stream]));
 
-/** What a class with these beginnings shows. */
+/** The visible values of a class with these prefixes. */
 export function shownBy(visible: readonly string[]): Shown {
   const sorted = [...new Set(visible.map(keyOf))].sort();
   const prefixes: string[] = [];
@@ -46,7 +46,7 @@ export function shownBy(visible: readonly string[]): Shown {
   return { prefixes, scope: digestOf(JSON.stringify(prefixes)) };
 }
 
-/** The text of a key. Undefined: nobody sees it. */
+/** The text of a key; undefined: not visible. */
 function shownKey(key: string, prefixes: readonly string[]): string | undefined {
   if (!prefixes.some((prefix) => key.startsWith(prefix))) return undefined;
   try {
@@ -56,7 +56,7 @@ function shownKey(key: string, prefixes: readonly string[]): string | undefined 
   }
 }
 
-/** The changes that are shown of all that an entry has done. */
+/** The visible changes of an entry. */
 export function shownChanges(
   changes: ReadonlyMap<string, Uint8Array | null>,
   prefixes: readonly string[],
@@ -68,9 +68,9 @@ export function shownChanges(
   });
 }
 
-/** What somebody reads at a time. */
+/** A request for a page. */
 export interface PageAsked {
-  /** As keys have them. */
+  /** In the form of keys. */
   readonly prefix: string;
   /** Only keys above this one; "": all. */
   readonly after: string;
@@ -84,7 +84,7 @@ export interface ShownPage {
   readonly more: boolean;
 }
 
-/** The values that are shown below a prefix. */
+/** The visible values with a prefix. */
 export function pageOf(
   values: Values,
   { prefix, after, prefixes, max_bytes }: PageAsked,
@@ -107,14 +107,14 @@ export function pageOf(
   return { values: found, more: false };
 }
 
-/** A value as JSON: a text, or bytes where it is none or would take more so. */
+/** A value as JSON: a text, or base64 if it is not UTF-8 or base64 is shorter. */
 export function valueJson(value: Uint8Array | null): string {
   if (value === null) return "null";
   try {
     const text = JSON.stringify(strict.decode(value));
     if (text.length <= 2 + 2 * value.length) return text;
   } catch {
-    // No text.
+    // Not UTF-8.
   }
   return `{"base64":"${value.toBase64()}"}`;
 }

@@ -1,24 +1,24 @@
 /**
- * What a room says of the changes of its visible values: messages that each cover the entries behind the one before.
- * Who has the values of the entry `after` and applies a message, all of its parts, has those of `to`. Pure.
+ * The messages with changes of a room's visible values: each covers the entries after the one before. A subscriber with
+ * the values of entry `after` that applies all parts of a message has those of `to`. Pure.
  */
 import { type ShownValue, valueJson } from "./shown.ts";
 
-/** Bytes of keys and values of one message, about: a value is never divided. */
+/** Approximate bytes of keys and values of one message: a value is never split. */
 const MESSAGE_BYTES = 131_072;
-/** What an entry, a change and quotes take, about. */
+/** Approximate bytes of an entry, a change and quotes. */
 const CHANGE_BYTES = 32;
 
-/** The visible changes of one entry. */
+/** The visible changes of one entry, by its offset. */
 export interface EntryChanges {
   readonly offset: number;
   readonly changes: readonly ShownValue[];
 }
 
-/** A message, and the entry up to which everything is reported with it. */
+/** A message, and the entry up to which everything is published with it. */
 export interface ValueMessage {
   readonly data: Uint8Array;
-  readonly told: number;
+  readonly published_to: number;
 }
 
 interface Draft {
@@ -35,27 +35,27 @@ function messageOf(scope: string, after: number, draft: Draft): ValueMessage {
   const parts = part > 1 || more ? `,"part":${part}` : "";
   const text = `{"scope":"${scope}","after":${after},"to":${to}${parts}` +
     `${more ? `,"more":true` : ""},"changes":[${changes.join()}]}`;
-  return { data: encoder.encode(text), told: more ? after : to };
+  return { data: encoder.encode(text), published_to: more ? after : to };
 }
 
-/** A message without changes: everything up to `to` is reported. */
-export const nothingTold = (scope: string, after: number, to: number): ValueMessage =>
+/** A message without changes: everything up to `to` is published. */
+export const unchangedMessage = (scope: string, after: number, to: number): ValueMessage =>
   messageOf(scope, after, { to, part: 1, more: false, changes: [] });
 
-/** The messages about entries behind `after`; none when they have changed nothing that is shown. */
+/** The messages for entries after `after`; none if they changed nothing visible. */
 export function valueMessages(
   scope: string,
   after: number,
   entries: readonly EntryChanges[],
 ): ValueMessage[] {
   const messages: ValueMessage[] = [];
-  let told = after;
+  let published_to = after;
   let [part, bytes, to] = [1, 0, after];
   let changes: string[] = [];
   const close = (more: boolean) => {
-    const message = messageOf(scope, told, { to, part, more, changes });
+    const message = messageOf(scope, published_to, { to, part, more, changes });
     messages.push(message);
-    told = message.told;
+    published_to = message.published_to;
     part = more ? part + 1 : 1;
     [bytes, changes] = [0, []];
   };

@@ -1,8 +1,8 @@
-/** Messages of changes: their sizes, parts, and what stands in them. */
+/** Messages of changes: sizes, parts and content. */
 import assert from "node:assert/strict";
 import { tree } from "../state/room_state.ts";
 import { keyOf, pageOf, shownBy, shownChanges, valueJson } from "./shown.ts";
-import { nothingTold, valueMessages } from "./value_messages.ts";
+import { unchangedMessage, valueMessages } from "./value_messages.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const shown = shownBy(["public/"]);
@@ -22,7 +22,7 @@ Deno.test("entries become one message as far as it is not too large, and one ent
     { offset: 3, changes: small.changes },
     small,
   ]);
-  assert.deepEqual(none, [], "what is told already is left out");
+  assert.deepEqual(none, [], "what is published already is left out");
   assert.deepEqual(read(one!), {
     ...{ scope: shown.scope, after: 3, to: 5 },
     changes: [[5, "public/a", "1"], [5, "public/b", null]],
@@ -30,7 +30,7 @@ Deno.test("entries become one message as far as it is not too large, and one ent
   const many = valueMessages(shown.scope, 3, [small, big(6, 7), big(8, 1)]);
   const about = many.map((message) => {
     const { after, to, part, more } = read(message);
-    return [after, to, part, more, message.told];
+    return [after, to, part, more, message.published_to];
   });
   assert.deepEqual(about, [
     [3, 6, 1, true, 3],
@@ -41,7 +41,7 @@ Deno.test("entries become one message as far as it is not too large, and one ent
   const changes = many.flatMap((message) => read(message).changes);
   assert.equal(changes.length, 10);
   assert.ok(many.every(({ data }) => data.length < 400_000));
-  assert.deepEqual(read(nothingTold(shown.scope, 8, 9)), {
+  assert.deepEqual(read(unchangedMessage(shown.scope, 8, 9)), {
     ...{ scope: shown.scope, after: 8, to: 9, changes: [] },
   });
 });

@@ -1,4 +1,4 @@
-/** Decisions at random, and how they come into a block and out of it again. Tests only. */
+/** Random decisions, and how they are encoded and decoded. Tests only. */
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { anyCharacter } from "../../testing/any_character.ts";
@@ -16,7 +16,7 @@ export const OWNER = {
   chain_fuel_limit: 20_000,
 };
 
-/** A key that hangs on the user alone. */
+/** A key derived from the user alone. */
 export function keyOf(user: string): UserKey {
   const key = createHash("sha256").update(user).digest();
   return { id: key.subarray(0, 16), key };
@@ -108,7 +108,7 @@ const payload = fc.oneof(
   plain({ form: fc.constant("hash" as const), sha256: hex(32), bytes: fc.nat() }),
   plain({ form: fc.constant("none" as const) }),
 );
-/** Ids, those that a block shortens, and those that look like them. */
+/** Ids, those that a block shortens, and similar ones. */
 const id = some(fc.oneof(
   text,
   fc.uuid(),

@@ -1,6 +1,6 @@
 /**
- * A fresh self-signed Ed25519 certificate for 127.0.0.1 and localhost, so that tests of TLS need no
- * openssl and no private key in the repository. Not for production: nothing here is configurable.
+ * A fresh self-signed Ed25519 certificate for 127.0.0.1 and localhost, so that tests of TLS need no openssl and no
+ * private key in the repository. Not for production: nothing here is configurable.
  */
 
 const INTEGER = 0x02, BITS = 0x03, BYTES = 0x04, OID = 0x06, UTF8 = 0x0c, TIME = 0x17;
@@ -27,8 +27,8 @@ function pem(label: string, body: Uint8Array): string {
 }
 
 /**
- * PEM texts for a listener; `cert` is also what a client has to trust. The two years (of this
- * century) are the first and the last in which it is in force, unless `end` is another time.
+ * PEM texts for a listener; clients must trust `cert`. It is valid from the first to the last of the two years (of this
+ * century), unless `end` is another time.
  */
 export async function testCertificate(
   [from, to]: readonly [number, number] = [25, 49],

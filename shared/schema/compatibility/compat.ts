@@ -1,7 +1,6 @@
 /**
- * Decides whether a new version of a Protobuf schema may follow the old ones. Pure: two descriptor
- * sets and a mode in, findings out. docs/compatibility.md#all-rules has the rules in a table; storing
- * versions and refusing one is the registry's.
+ * Decides whether a new version of a Protobuf schema is compatible with the old ones. Pure: two descriptor sets and a
+ * mode in, findings out. docs/compatibility.md#all-rules lists the rules; the registry stores and refuses versions.
  */
 import type { CompatibilityMode } from "../../schema_id.ts";
 import { createFileRegistry, type DescExtension, type FileRegistry } from "@bufbuild/protobuf";
@@ -13,10 +12,10 @@ import { compareMessages } from "./compat_messages.ts";
 import { pairTypes } from "./compat_pairs.ts";
 import { type Finding, FindingCollector, isTransitive, sortFindings } from "./findings.ts";
 
-/** A schema to compare: whole and ordered, as `readDescriptorSet` gives it, linked or not. */
+/** A schema to compare: complete and ordered, as `readDescriptorSet` returns it, linked or not. */
 export type SchemaSource = FileDescriptorSet | FileRegistry;
 
-/** A version of a schema under the name that findings call it by. */
+/** A version of a schema with its name in findings. */
 export interface SchemaVersion {
   readonly version: string;
   readonly schema: SchemaSource;
@@ -60,9 +59,8 @@ function compareExtensions(comparison: Comparison): void {
 }
 
 /**
- * What differs between two versions and matters in `mode`, errors first; the version is refused
- * when one of them is an error. NONE finds nothing. Throws what the linker throws for a set that is
- * not whole.
+ * The differences between two versions that matter in `mode`, errors first; any error refuses the version. NONE finds
+ * nothing. Throws the linker's error for an incomplete set.
  */
 export function compareDescriptors(
   from: SchemaSource,
@@ -80,9 +78,9 @@ export function compareDescriptors(
 }
 
 /**
- * Compares a candidate with the versions before it, oldest first: with the last one, or in a
- * transitive mode with each. A finding that several versions give is reported once, with the latest of
- * them. At most FINDINGS_MAX findings per severity.
+ * Compares a candidate with the versions before it, oldest first: with the last one, or in a transitive mode with each.
+ * A finding that several versions give is reported once, with the latest of them. At most FINDINGS_MAX findings per
+ * severity.
  */
 export function checkHistory(
   versions: readonly SchemaVersion[],

@@ -1,6 +1,6 @@
 /**
- * Types of whole fields: how often a value is there (single, repeated, a map) and of what type it
- * is. Names, presence, defaults and oneofs are in `compat_fields.ts` and `compat_oneofs.ts`.
+ * Types of whole fields: how often a value occurs (single, repeated, a map) and its type. `compat_fields.ts` and
+ * `compat_oneofs.ts` have names, presence, defaults and oneofs.
  */
 import type { DescExtension, DescField } from "@bufbuild/protobuf";
 import {
@@ -29,7 +29,7 @@ function cardinalityOf(field: AnyField): Cardinality {
   return field.fieldKind === "list" ? "repeated" : "singular";
 }
 
-/** The type of a field's values: of each one when repeated, of the map's values for a map. */
+/** The type of a field's values: of each one if repeated, of the map's values for a map. */
 function valueTypeOf(field: AnyField): ValueType {
   if (field.enum !== undefined) {
     return { kind: "enum", enum: field.enum, is_closed: isClosedIn(field, field.enum) };
@@ -43,7 +43,7 @@ function keyTypeOf(field: AnyField): ValueType | undefined {
   return field.fieldKind === "map" ? { kind: "scalar", scalar: field.mapKey } : undefined;
 }
 
-/** The field's type as a `.proto` file writes it. */
+/** The field's type in the syntax of a `.proto` file. */
 function fieldTypeName(field: AnyField): string {
   const value = typeName(valueTypeOf(field));
   const key = keyTypeOf(field);
@@ -61,7 +61,7 @@ function readCardinality(written: AnyField, read: AnyField): Reading {
     : { ok: false, note: "keeps only the last value of the list" };
 }
 
-/** A map is on the wire a list of messages with a key (1) and a value (2). */
+/** On the wire a map is a list of messages with a key (1) and a value (2). */
 function compareMapWithList(comparison: Comparison, from: AnyField, to: AnyField): boolean {
   const [map, list] = from.fieldKind === "map" ? [from, to] : [to, from];
   const key_type = keyTypeOf(map);
@@ -71,7 +71,7 @@ function compareMapWithList(comparison: Comparison, from: AnyField, to: AnyField
   if (key_type === undefined || fields.length !== 2 || key === undefined || value === undefined) {
     return false;
   }
-  // The entries of a map have a length, whatever the file says of other messages.
+  // The entries of a map are length-delimited, whatever the file says of other messages.
   if (list.fieldKind === "list" && list.listKind === "message" && list.delimitedEncoding) {
     return false;
   }
@@ -142,8 +142,8 @@ function reportTypes(
 }
 
 /**
- * Compares what two fields with one number hold, and reports. True when each side that has to can
- * read the other's values, which makes defaults and presence worth comparing.
+ * Compares and reports the types of two fields with one number. True if each side that must read the other's values
+ * can, so that defaults and presence are worth comparing.
  */
 export function compareFieldTypes(
   comparison: Comparison,
@@ -154,6 +154,6 @@ export function compareFieldTypes(
   const [was, is] = [cardinalityOf(from), cardinalityOf(to)];
   if (was === is) return reportTypes(comparison, from, to, place);
   const fits = reportCardinality(comparison, from, to, place);
-  // Between a map and a list the types were part of the question.
+  // Between a map and a list the types were compared already.
   return was === "map" || is === "map" ? fits : reportTypes(comparison, from, to, place) && fits;
 }

@@ -1,6 +1,6 @@
 /**
- * What all rules share while two schemas are compared: which readings count, which types of the two
- * belong together, and where findings go. The rules are in the other `compat_*.ts` files.
+ * The state of a comparison of two schemas, for all rules: which directions count, which types belong together, and the
+ * findings. The other `compat_*.ts` files have the rules.
  */
 import type { CompatibilityMode } from "../../schema_id.ts";
 import type {
@@ -14,18 +14,18 @@ import { Edition } from "@bufbuild/protobuf/wkt";
 import type { Directions, Finding, FindingRule, Severity } from "./findings.ts";
 import { directionsOf, FINDINGS_MAX } from "./findings.ts";
 
-/** Types that come with Protobuf and its tools, and go when nothing uses them: not compared. */
+/** Types that come with Protobuf and its tools, and disappear when nothing uses them: not compared. */
 const LIBRARIES = /^(google\.protobuf|buf\.validate)(\.|$)/;
 
-/** How one side reads a value that the other side wrote. */
+/** How one side reads a value written by the other. */
 export interface Reading {
-  /** False when values are refused, lost or changed. */
+  /** False if values are refused, lost or changed. */
   readonly ok: boolean;
-  /** What the reader does, when it is worth a word, for example `cuts values to 32 bits`. */
+  /** What the reader does, if it is worth reporting, for example `cuts values to 32 bits`. */
   readonly note?: string;
 }
 
-/** The reading of a value as it was written. */
+/** The value is read as it was written. */
 export const READS: Reading = { ok: true };
 
 /** The part of a schema that a finding is about. */
@@ -35,7 +35,7 @@ export interface Place {
   readonly field: string;
 }
 
-/** Whether a field drops the numbers that its enum does not name: in proto2 of any enum, by Java and C++. */
+/** Whether a field drops numbers without a name in its enum: in proto2 of any enum, by Java and C++. */
 export function isClosedIn(field: DescField | DescExtension, { open }: DescEnum): boolean {
   const { file } = field.kind === "extension" ? field : field.parent;
   return !open || file.edition === Edition.EDITION_PROTO2;
@@ -53,7 +53,7 @@ function closedByFields(registry: FileRegistry): Set<string> {
   return found;
 }
 
-/** Two schemas under comparison. */
+/** The state of one comparison, shared by all rules. */
 export class Comparison {
   readonly directions: Directions;
   readonly #findings: { error: Finding[]; warning: Finding[] } = { error: [], warning: [] };
@@ -70,18 +70,18 @@ export class Comparison {
     this.directions = directionsOf(mode);
   }
 
-  /** Whether some reader of that side drops the numbers that the enum does not name. */
+  /** Whether some reader of that side drops numbers without a name in the enum. */
   isClosed(side: "from" | "to", { open, typeName }: DescEnum): boolean {
     this.#closed ??= { from: closedByFields(this.from), to: closedByFields(this.to) };
     return !open || this.#closed[side].has(typeName);
   }
 
-  /** Notes that a type goes by another name in the newer schema. */
+  /** Records that a type has another name in the newer schema. */
   pair(from_name: string, to_name: string): void {
     this.#types.set(from_name, to_name);
   }
 
-  /** The full name that a type of the older schema has in the newer one. */
+  /** The full name in the newer schema of a type of the older one. */
   nameInTo(from_name: string): string {
     return this.#types.get(from_name) ?? from_name;
   }
@@ -91,7 +91,7 @@ export class Comparison {
     return this.nameInTo(from.typeName) === to.typeName;
   }
 
-  /** Keeps a finding. */
+  /** Adds a finding. */
   report(severity: Severity, rule: FindingRule, place: Place, detail: string): void {
     const kept = this.#findings[severity];
     if (kept.length >= FINDINGS_MAX) {
@@ -103,8 +103,8 @@ export class Comparison {
   }
 
   /**
-   * Judges a change that each reader takes differently. An error when a reading that counts goes
-   * wrong; a warning when none does and there is something to say; else nothing.
+   * Reports a change that readers handle differently. An error if a required direction fails; a warning if none does
+   * and there is a note; else nothing.
    */
   reportReadings(
     rule: FindingRule,
@@ -130,7 +130,7 @@ export class Comparison {
     return wrong.length === 0;
   }
 
-  /** Everything reported, errors first. */
+  /** All findings, errors first. */
   findings(): Finding[] {
     const all = [...this.#findings.error, ...this.#findings.warning];
     for (const severity of ["error", "warning"] as const) {

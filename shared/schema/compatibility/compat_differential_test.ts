@@ -1,7 +1,6 @@
 /**
- * Verdicts against the truth: random messages are written with one version and read with the other, by
- * protobuf-es. Where the verdict is "compatible" none loses anything; where it is an error for what a
- * reader loses, some does.
+ * Verdicts compared with reality: random messages are written with one version and read with the other, by protobuf-es.
+ * If the verdict is "compatible", none loses anything; if it is an error about lost data, some does.
  */
 import {
   create,
@@ -91,7 +90,7 @@ const PAIRS: readonly (readonly [name: string, before: string, after: string])[]
   ],
 ];
 
-/** One value of a field, of a few only, so that keys come twice. */
+/** One value of a field, of a few only, so that keys repeat. */
 function valueOf(field: DescField): fc.Arbitrary<unknown> {
   if (field.enum !== undefined) {
     return fc.constantFrom(...field.enum.values.map(({ number }) => number));
@@ -108,7 +107,7 @@ function fieldInit(field: DescField): fc.Arbitrary<unknown> {
   return fc.dictionary(key, value, { maxKeys: 3 });
 }
 
-/** What `create` takes for a message of this type; required fields are there. */
+/** The argument of `create` for a message of this type; required fields are set. */
 function initOf(desc: DescMessage): fc.Arbitrary<Record<string, unknown>> {
   const plain = desc.fields.filter(({ oneof }) => oneof === undefined);
   const init = fc.record(
@@ -125,7 +124,7 @@ function initOf(desc: DescMessage): fc.Arbitrary<Record<string, unknown>> {
   return fc.tuple(init, ...choices).map((parts) => Object.assign({}, ...parts));
 }
 
-/** Rules about what a reader loses; the others look ahead, or at names. */
+/** Rules about data that a reader loses; the others are about the future, or names. */
 const LOSSES: readonly string[] = [
   "field-cardinality-changed",
   "field-type-changed",
@@ -133,8 +132,7 @@ const LOSSES: readonly string[] = [
 ];
 
 /**
- * Numbers that a closed enum does not name, in a list or a map: protobuf-es leaves them there, Google's
- * readers take them out.
+ * Numbers without a name in a closed enum, in a list or a map: protobuf-es keeps them, Google's readers remove them.
  */
 function hasStrangers(message: ReflectMessage): boolean {
   return message.fields.some((field) => {
@@ -148,7 +146,7 @@ function hasStrangers(message: ReflectMessage): boolean {
   });
 }
 
-/** Whether something stands outside of the field that is declared for it. */
+/** Whether a value is outside of the field that is declared for it. */
 function hasMisplaced(message: ReflectMessage): boolean {
   const numbers = new Set(message.fields.map(({ number }) => number));
   if (message.getUnknown()?.some(({ no }) => numbers.has(no)) === true) return true;
@@ -165,13 +163,13 @@ function hasMisplaced(message: ReflectMessage): boolean {
   });
 }
 
-/** Whether all that `writer` wrote is in what `reader` reads, in its place. */
+/** Whether everything that `writer` wrote is in `reader`'s message, in its place. */
 function isWhole(writer: DescMessage, reader: DescMessage, written: Message): boolean {
   try {
     const read = fromBinary(reader, toBinary(writer, written));
     const reflected = reflect(reader, read);
     if (hasMisplaced(reflected) || hasStrangers(reflected)) return false;
-    // protobuf-es refuses to write what lacks a required field.
+    // protobuf-es refuses to write a message without its required fields.
     return equals(writer, fromBinary(writer, toBinary(reader, read)), written);
   } catch {
     return false;

@@ -1,6 +1,6 @@
 /**
- * Two versions of one enum: values that came, went or changed their number or name, aliases, open
- * against closed, and the value that absent fields have.
+ * Two versions of one enum: added and removed values, changed numbers or names, aliases, open against closed, and the
+ * value of absent fields.
  */
 import type { DescEnum } from "@bufbuild/protobuf";
 import { type Comparison, READS, typePlace } from "./compat_comparison.ts";
@@ -33,7 +33,7 @@ function lostBy(reader: string, number: number, data: "older" | "newer"): string
     "in which a required field has it";
 }
 
-/** Reports a number that the newer enum does not have. */
+/** Reports a number that was removed. */
 function reportGone(
   comparison: Comparison,
   to: DescEnum,
@@ -68,7 +68,7 @@ function reportGone(
   }
 }
 
-/** Reports a number that both enums have, but with other names. */
+/** Reports a number whose names changed. */
 function reportNames(
   comparison: Comparison,
   to: DescEnum,

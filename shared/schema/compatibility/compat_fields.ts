@@ -1,6 +1,6 @@
 /**
- * Two fields, or two extensions, that have the same number: their type, names, presence, default
- * and checks. What came or went, reservations and oneofs are in `compat_messages.ts`.
+ * Two fields, or two extensions, with the same number: their type, names, presence, default and rules.
+ * `compat_messages.ts` has additions, removals, reservations and oneofs.
  */
 import { ScalarType } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence as Presence } from "@bufbuild/protobuf/wkt";
@@ -12,7 +12,7 @@ type UnknownField = { readonly no: number; readonly data: Uint8Array };
 /** Field number of protovalidate's rules in every kind of options. */
 const VALIDATION_RULES = 1159;
 
-/** Parts of descriptors that may carry protovalidate rules. */
+/** Parts of descriptors that may have protovalidate rules. */
 interface WithOptions {
   readonly options?:
     | { readonly $unknown?: readonly UnknownField[] | undefined }
@@ -24,7 +24,7 @@ function validationRules({ options }: WithOptions): string {
   return rules.map(({ data }) => data.join()).join(";");
 }
 
-/** Warns when the protovalidate rules of two things differ; tighter ones refuse older data. */
+/** Warns if the protovalidate rules of two parts differ; stricter ones refuse older data. */
 export function compareValidationRules(
   comparison: Comparison,
   from: WithOptions,
@@ -72,7 +72,7 @@ function comparePresence(
   comparison.reportReadings("field-presence-changed", place, change, backward, forward);
 }
 
-/** The value that a reader takes for an absent field, as text. */
+/** The value that a reader assumes for an absent field, as text. */
 function effectiveDefault(field: AnyField): string | undefined {
   if (field.fieldKind === "enum") {
     return String(field.getDefaultValue() ?? field.enum.values[0]?.number ?? 0);
@@ -98,7 +98,7 @@ function compareDefaults(
   to: AnyField,
   place: Place,
 ): void {
-  // A field without its own default has its type's: the rules about enums have spoken about one enum's.
+  // A field without its own default has its type's: the rules for enums cover the default of one enum.
   const is_own = from.proto.defaultValue !== "" || to.proto.defaultValue !== "";
   if (!is_own && from.enum?.typeName === to.enum?.typeName) return;
   const [was, is] = [effectiveDefault(from), effectiveDefault(to)];

@@ -1,4 +1,4 @@
-/** Rules about fields that the published table leaves out or does not tell apart by direction. */
+/** Rules about fields that the published table omits or does not distinguish by direction. */
 import { expectFindings } from "../testing/compat_expect.ts";
 
 const proto2 = (body: string) => `syntax = "proto2"; package PACKAGE; ${body}`;

@@ -1,6 +1,6 @@
 /**
- * Two versions of one message: fields that came, went, moved or changed, reservations, ranges for
- * extensions. Each message is compared once, where it is declared, whoever uses it.
+ * Two versions of one message: added, removed, moved and changed fields, reservations, extension ranges. Each message
+ * is compared once, where it is declared.
  */
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence as Presence } from "@bufbuild/protobuf/wkt";
@@ -15,7 +15,7 @@ import {
 } from "./compat_reserved.ts";
 import { formatRanges, inRanges, mergeRanges, subtractRanges } from "./number_ranges.ts";
 
-/** The fields of a message, found by number and by name. */
+/** The fields of a message by number and by name. */
 interface Fields {
   readonly by_number: ReadonlyMap<number, DescField>;
   readonly by_name: ReadonlyMap<string, DescField>;
@@ -66,9 +66,7 @@ function reportMoved(
   comparison.report(safe ? "warning" : "error", "field-number-changed", fieldPlace(to), detail);
 }
 
-/**
- * Reports one number under another name: a new name, or another field in the place of the old one.
- */
+/** Reports one number under another name: a new name, or another field in its place. */
 function compareNames(
   comparison: Comparison,
   from: DescField,

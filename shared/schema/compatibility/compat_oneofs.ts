@@ -1,6 +1,6 @@
 /**
- * Fields that go into, out of and between oneofs. A reader keeps one member of a oneof, the last on
- * the wire: data that may have two of them loses one. Removed members are in `compat_messages.ts`.
+ * Fields that move into, out of and between oneofs. A reader keeps one member of a oneof, the last on the wire: data
+ * with two of them loses one. `compat_messages.ts` has removed members.
  */
 import type { DescField, DescMessage, DescOneof } from "@bufbuild/protobuf";
 import { type Comparison, fieldPlace, type Reading, typePlace } from "./compat_comparison.ts";
@@ -16,7 +16,7 @@ function sharedMembers(oneof: DescOneof, other: ReadonlyMap<number, DescField>):
   return oneof.fields.flatMap(({ number }) => other.has(number) ? [number] : []);
 }
 
-/** Old oneofs that are there under another name: the shared members are the same. */
+/** Old oneofs with a new name: the shared members are the same. */
 function renamedOneofs(from: DescMessage, to: DescMessage, sides: Sides): Map<string, string> {
   const names = new Map<string, string>();
   for (const oneof of from.oneofs) {
@@ -31,7 +31,7 @@ function renamedOneofs(from: DescMessage, to: DescMessage, sides: Sides): Map<st
   return names;
 }
 
-/** How a reader that has `field` in a oneof takes data of a writer that may not. */
+/** How a reader with `field` in a oneof reads data of a writer without that. */
 function readOneof(
   field: DescField,
   read: ReadonlyMap<number, DescField>,
@@ -51,7 +51,7 @@ function readOneof(
 const nameOf = (oneof: DescOneof | undefined) =>
   oneof === undefined ? "in no oneof" : `in oneof ${oneof.name}`;
 
-/** Reports the fields whose oneof changed: errors where a reading loses one of two values. */
+/** Reports the fields whose oneof changed: errors if a reader loses one of two values. */
 export function compareOneofs(
   comparison: Comparison,
   from: DescMessage,

@@ -1,6 +1,6 @@
 /**
- * Which types of two schemas are versions of each other: by full name, by a package that its file
- * changed, by the message around them, or, for messages, by shape. Reports what has no counterpart.
+ * Which types of two schemas are versions of each other: by full name, by a package that its file changed, by the outer
+ * message, or, for messages, by shape. Reports types without a counterpart.
  */
 import type { DescEnum, DescFile, DescMessage } from "@bufbuild/protobuf";
 import { Edition } from "@bufbuild/protobuf/wkt";
@@ -17,7 +17,7 @@ function editionName({ edition, proto }: DescFile): string {
   return Edition[edition].toLowerCase().replace("_", " ");
 }
 
-/** Reports packages and syntaxes that changed; gives the new package of each old file. */
+/** Reports changed packages and syntaxes; returns the new package of each old file. */
 function compareFiles(comparison: Comparison): Map<string, string> {
   const packages = new Map<string, string>();
   for (const file of comparison.from.files) {
@@ -40,7 +40,7 @@ function compareFiles(comparison: Comparison): Map<string, string> {
   return packages;
 }
 
-/** The full names that a type may have in the newer schema, the likeliest first. */
+/** The possible full names of a type in the newer schema, the likeliest first. */
 function* likelyNames(
   comparison: Comparison,
   type: DescMessage | DescEnum,
@@ -55,9 +55,7 @@ function* likelyNames(
   if (renamed !== undefined) yield renamed === "" ? type.name : `${renamed}.${type.name}`;
 }
 
-/**
- * The fields that a message has, without the names of types; empty for a message without fields.
- */
+/** The fields of a message, without the names of types; empty for a message without fields. */
 function shapeOf({ proto }: DescMessage): string {
   const fields = proto.field.map(({ number, name, type, label }) =>
     [number, name, type, label].join(":")
@@ -65,7 +63,7 @@ function shapeOf({ proto }: DescMessage): string {
   return fields.sort().join(",");
 }
 
-/** Messages of the newer schema that are no version of an older one, by shape. */
+/** Messages of the newer schema without an older version, by shape. */
 function newShapes(comparison: Comparison, taken: ReadonlySet<string>): Map<string, DescMessage> {
   const shapes = new Map<string, DescMessage>();
   for (const type of comparison.to) {
@@ -90,10 +88,7 @@ function reportMissing(
   comparison.report(severity, "message-removed", typePlace(message), detail);
 }
 
-/**
- * Finds renames and removals among messages that no name led to; parents come before their
- * children.
- */
+/** Finds renames and removals among messages without a match by name; parents come before their children. */
 function pairByShape(
   comparison: Comparison,
   missing: readonly DescMessage[],
@@ -124,7 +119,7 @@ function pairByShape(
   }
 }
 
-/** Finds the counterparts of all types, and reports packages, syntaxes and messages that are gone. */
+/** Finds the counterparts of all types, and reports changed packages and syntaxes, and removed messages. */
 export function pairTypes(comparison: Comparison): Pairs {
   const packages = compareFiles(comparison);
   const messages: (readonly [DescMessage, DescMessage])[] = [];

@@ -1,6 +1,6 @@
 /**
- * Reservations: numbers and names that a message or enum promised never to use again. The same
- * rules hold for both; what was removed without a reservation is judged where it was.
+ * Reservations: numbers and names that a message or enum must never use again. The same rules for both; removals
+ * without a reservation are reported elsewhere.
  */
 import type { DescEnum, DescMessage } from "@bufbuild/protobuf";
 import { type Comparison, typePlace } from "./compat_comparison.ts";
@@ -12,13 +12,13 @@ import {
   subtractRanges,
 } from "./number_ranges.ts";
 
-/** What a message or enum reserves. */
+/** The reservations of a message or enum. */
 export interface Reservations {
   readonly numbers: readonly NumberRange[];
   readonly names: ReadonlySet<string>;
 }
 
-/** The reservations of a type; those of an enum, which end with their last number, as ranges. */
+/** The reservations of a type; those of an enum, whose ranges include their end, in the form of a message's. */
 export function reservationsOf(type: DescMessage | DescEnum): Reservations {
   const numbers = type.kind === "message"
     ? type.proto.reservedRange
@@ -31,7 +31,7 @@ export function reservesNumber({ numbers }: Reservations, number: number): boole
   return inRanges(numbers, number);
 }
 
-/** A field or enum value, with what reservations need to know of it. */
+/** A field or enum value, as far as reservations need it. */
 interface Numbered {
   readonly name: string;
   readonly number: number;

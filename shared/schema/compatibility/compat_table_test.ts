@@ -1,6 +1,6 @@
 /**
- * The published table of changes, row for row: compiled pairs of schemas, our verdict in each mode,
- * and the same verdict in docs/compatibility.md. What the table leaves out is in the other tests.
+ * The published table of changes, row by row: compiled pairs of schemas, our verdict in each mode, and the same verdict
+ * in docs/compatibility.md. The other tests cover what the table omits.
  */
 import type { CompatibilityMode } from "../../schema_id.ts";
 import assert from "node:assert/strict";
@@ -22,7 +22,7 @@ function sources(side: 0 | 1): Record<string, string> {
   );
 }
 
-/** What each mode must say, from the verdicts of the two directions. */
+/** The verdict of each mode, from the verdicts of the two directions. */
 function verdictIn(mode: CompatibilityMode, { backward, forward }: CompatibilityCase): Verdict {
   const counted = [
     ...mode.startsWith("FORWARD") ? [] : [backward],

@@ -1,4 +1,4 @@
-/** Whole schemas: several files, histories in each mode, and how many findings there may be. */
+/** Whole schemas: several files, histories in each mode, and the limit of findings. */
 import type { CompatibilityMode } from "../../schema_id.ts";
 import assert from "node:assert/strict";
 import { checkHistory, compareDescriptors } from "./compat.ts";
@@ -46,7 +46,7 @@ Deno.test("an imported file that goes is a warning, and libraries go silently", 
 });
 
 Deno.test("tighter protovalidate rules are a warning", async () => {
-  // Field 1159 of FieldOptions, without the library: what a reader that lacks it sees.
+  // Field 1159 of FieldOptions, without the library, as a reader without it sees it.
   const options = (rule: string) =>
     `syntax = "proto2"; package v;
     import "google/protobuf/descriptor.proto";
@@ -72,7 +72,7 @@ async function history(): Promise<DescriptorSet[]> {
   return await Promise.all(bodies.map((body) => read({ "m.proto": text(body) })));
 }
 
-/** The rules that refuse the last version, with the versions that it was held to. */
+/** The rules that refuse the last version, with the versions it was compared with. */
 function refusals(schemas: readonly DescriptorSet[], mode: CompatibilityMode): string[] {
   const versions = schemas.map(({ registry }, index) => ({
     version: String(index + 1),
@@ -89,7 +89,7 @@ function refusals(schemas: readonly DescriptorSet[], mode: CompatibilityMode): s
 Deno.test("a transitive mode holds the candidate to every version, others to the last", async () => {
   const schemas = await history();
   assert.deepEqual(refusals(schemas, "BACKWARD"), []);
-  // Versions 1 and 2 have bytes; the same finding is told once, with the later of them.
+  // Versions 1 and 2 have bytes; the same finding is reported once, with the later of them.
   assert.deepEqual(refusals(schemas, "BACKWARD_TRANSITIVE"), ["field-type-changed 2 → 4"]);
   assert.deepEqual(refusals(schemas, "FULL"), []);
   assert.deepEqual(refusals(schemas, "FULL_TRANSITIVE"), ["field-type-changed 2 → 4"]);

@@ -1,6 +1,6 @@
 /**
- * How a value of one Protobuf type reads as another: the groups of types that share a form on the
- * wire and in JSON. Only single values; how often they are there is in `compat_cardinality.ts`.
+ * How a value of one Protobuf type is read as another: the groups of types with one form on the wire and in JSON. Only
+ * single values; `compat_cardinality.ts` has repeated ones.
  */
 import { type DescEnum, type DescMessage, ScalarType } from "@bufbuild/protobuf";
 import { type Comparison, type Reading, READS } from "./compat_comparison.ts";
@@ -40,12 +40,12 @@ function formOf(type: ValueType): Form | "message" | "group" {
   }
 }
 
-/** Whether an array of such values is packed into one field by default. */
+/** Whether repeated values are packed into one field by default. */
 export function isPackable(type: ValueType): boolean {
   return !["bytes", "message", "group"].includes(formOf(type));
 }
 
-/** The type as a `.proto` file writes it. */
+/** The type in the syntax of a `.proto` file. */
 export function typeName(type: ValueType): string {
   switch (type.kind) {
     case "scalar":
@@ -65,7 +65,7 @@ function readBytes(written: ValueType, read: ValueType): Reading {
   return was && is ? { ok: false, note: "refuses values that are not UTF-8" } : READS;
 }
 
-/** The lowest and the highest number that a type holds; for an enum those of int32. */
+/** The lowest and the highest number of a type; for an enum those of int32. */
 function boundsOf(type: ValueType): readonly [bigint, bigint] {
   if (type.kind !== "scalar") return [-(2n ** 31n), 2n ** 31n - 1n];
   switch (type.scalar) {
@@ -86,7 +86,7 @@ function boundsOf(type: ValueType): readonly [bigint, bigint] {
   }
 }
 
-/** Whether a whole number of type `written` may read as another's: some of them become one. */
+/** Whether different integers of type `written` may be read as the same one. */
 export function merges(written: ValueType, read: ValueType): boolean {
   const size = (type: ValueType) => boundsOf(type)[1] - boundsOf(type)[0];
   return formOf(written) !== "bytes" && formOf(read) !== "bytes" && size(written) > size(read);
@@ -113,7 +113,7 @@ function readEnum(written: DescEnum, read: DescEnum, is_closed: boolean): Readin
     : { ok: true, note: `has no name for ${names}` };
 }
 
-/** How a value of type `written` reads as a value of type `read`; `same`: both are the same type. */
+/** How a value of type `written` is read as type `read`; `same`: both are the same type. */
 function readValue(written: ValueType, read: ValueType, same: boolean): Reading {
   const written_form = formOf(written);
   const read_form = formOf(read);
@@ -144,7 +144,7 @@ function isSame(comparison: Comparison, from: ValueType, to: ValueType): boolean
     comparison.sameType(from.message, to.message);
 }
 
-/** How the two declarations read each other's values; undefined when they are the same type. */
+/** How the two declarations read each other's values; undefined if they are the same type. */
 export function compareValueTypes(
   comparison: Comparison,
   from: ValueType,
@@ -164,7 +164,7 @@ const JSON_STRINGS: readonly ScalarType[] = [
   ScalarType.SFIXED64,
 ];
 
-/** What ProtoJSON writes for a type. */
+/** The ProtoJSON form of a type. */
 export function jsonForm(type: ValueType): string {
   if (type.kind === "message") return "an object";
   if (type.kind === "enum") return "a value's name";

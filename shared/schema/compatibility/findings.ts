@@ -1,15 +1,15 @@
 /**
- * The form of a compatibility check's result: modes, findings and their text. Plain data that goes
- * into problem bodies, the command line and logs as it is; the rules are in `compat*.ts`.
+ * The result of a compatibility check: modes, findings and their text. Plain data for problem bodies, the command line
+ * and logs; `compat*.ts` has the rules.
  */
 import type { CompatibilityMode } from "../../schema_id.ts";
 
-/** Whether a mode looks at every earlier version. */
+/** Whether a mode compares with every earlier version. */
 export function isTransitive(mode: CompatibilityMode): boolean {
   return mode.endsWith("_TRANSITIVE");
 }
 
-/** Which way data goes between the two versions that are compared. */
+/** The directions of data between the two versions. */
 export interface Directions {
   /** The new version reads what the old one wrote. */
   readonly backward: boolean;
@@ -17,7 +17,7 @@ export interface Directions {
   readonly forward: boolean;
 }
 
-/** Which readings a mode is about; neither for NONE. */
+/** The directions that a mode requires; neither for NONE. */
 export function directionsOf(mode: CompatibilityMode): Directions {
   const full = mode.startsWith("FULL");
   return {
@@ -26,10 +26,10 @@ export function directionsOf(mode: CompatibilityMode): Directions {
   };
 }
 
-/** The weight of a finding: an error refuses the version, a warning only tells. */
+/** An error refuses the version; a warning does not. */
 export type Severity = "error" | "warning";
 
-/** The rules, by the names that findings use; docs/compatibility.md#all-rules says what each means. */
+/** The rules by their names in findings; docs/compatibility.md#all-rules explains each. */
 export type FindingRule =
   | "package-changed"
   | "syntax-changed"
@@ -71,17 +71,17 @@ export type FindingRule =
   | "validation-rules-changed"
   | "too-many-findings";
 
-/** One thing that differs between two versions and matters. */
+/** One difference between two versions that matters. */
 export interface Finding {
   readonly severity: Severity;
   readonly rule: FindingRule;
-  /** File of the newer version, or of the older one when the newer has none. */
+  /** File of the newer version, or of the older one if the newer has none. */
   readonly file: string;
-  /** Full name of the message or enum; empty when it is about the file. */
+  /** Full name of the message or enum; empty if it is about the file. */
   readonly message: string;
-  /** Name of the field, oneof or enum value (in the newer version if it is there); else empty. */
+  /** Name of the field, oneof or enum value (in the newer version if it exists there); else empty. */
   readonly field: string;
-  /** What it was, what it is now, and what follows from it. */
+  /** The old state, the new state, and the consequence. */
   readonly detail: string;
   /** The earlier of the two versions. */
   readonly from_version: string;
@@ -94,9 +94,7 @@ export function errorsOf(findings: readonly Finding[]): Finding[] {
   return findings.filter(({ severity }) => severity === "error");
 }
 
-/**
- * The findings in order: errors first, then by file, message and field; otherwise the order stays.
- */
+/** Sorts findings: errors first, then by file, message and field; otherwise stable. */
 export function sortFindings(findings: readonly Finding[]): Finding[] {
   const key = ({ severity, file, message, field }: Finding) =>
     [severity, file, message, field].join("\0");
@@ -105,18 +103,15 @@ export function sortFindings(findings: readonly Finding[]): Finding[] {
   return keyed.map(({ finding }) => finding);
 }
 
-/** Findings kept per severity, so that warnings never push out an error. */
+/** Findings kept per severity, so that warnings never displace an error. */
 export const FINDINGS_MAX = 500;
 
-/**
- * Collects the findings of several comparisons of one candidate, each once: with the version that
- * came first.
- */
+/** Collects the findings of several comparisons of one candidate, each once: with the version that came first. */
 export class FindingCollector {
   readonly #found = new Map<string, Finding>();
   readonly #count = { error: 0, warning: 0 };
 
-  /** Keeps what is new among `findings`, up to the limit of each severity. */
+  /** Adds new findings, up to the limit of each severity. */
   add(findings: readonly Finding[]): void {
     for (const finding of findings) {
       const { from_version: _from, to_version: _to, ...same } = finding;
@@ -128,7 +123,7 @@ export class FindingCollector {
     }
   }
 
-  /** Everything that was kept, errors first. */
+  /** All kept findings, errors first. */
   sorted(): Finding[] {
     return sortFindings([...this.#found.values()]);
   }

@@ -1,6 +1,6 @@
 /**
- * Sets of field and enum numbers as sorted ranges. What a message reserves or leaves to extensions
- * can cover half a billion numbers, so nothing here counts them one by one.
+ * Sets of field and enum numbers as sorted ranges. A message's reservations or extensions can cover half a billion
+ * numbers, so nothing here counts them one by one.
  */
 
 /** Numbers from `start` up to but without `end`. */
@@ -12,10 +12,7 @@ export interface NumberRange {
 /** The highest number a field may have. */
 export const FIELD_NUMBER_MAX = 536_870_911;
 
-/**
- * The ranges sorted, without overlaps and without empty ones. The other functions take only such
- * lists.
- */
+/** Sorts and merges ranges. The other functions accept only such lists. */
 export function mergeRanges(ranges: Iterable<NumberRange>): NumberRange[] {
   const sorted = [...ranges].filter(({ start, end }) => start < end)
     .sort((a, b) => a.start - b.start);
@@ -63,7 +60,7 @@ export function subtractRanges(
   return left;
 }
 
-/** The ranges as a `.proto` file writes them: `3, 5 to 9, 1000 to max`; at most ten. */
+/** The ranges in the syntax of a `.proto` file: `3, 5 to 9, 1000 to max`; at most ten. */
 export function formatRanges(ranges: readonly NumberRange[]): string {
   const shown = ranges.slice(0, 10).map(({ start, end }) => {
     if (end === start + 1) return String(start);

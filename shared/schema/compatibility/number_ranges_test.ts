@@ -1,4 +1,4 @@
-/** Ranges of numbers against the same sets counted out. */
+/** Ranges of numbers, compared with the same sets listed number by number. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { formatRanges, inRanges, mergeRanges, subtractRanges } from "./number_ranges.ts";

@@ -1,7 +1,7 @@
 /**
- * The rules that a Protobuf compiler enforces and a handmade descriptor can break: names and numbers
- * are unique, references lead to a type that the file sees, maps and oneofs are well formed.
- * Features and options are the linker's; default values are in `descriptor_defaults.ts`.
+ * The rules that a Protobuf compiler enforces and a handmade descriptor can break: names and numbers are unique,
+ * references lead to a visible type, maps and oneofs are well formed. The linker checks features and options,
+ * `descriptor_defaults.ts` default values.
  */
 import { isFieldSet } from "@bufbuild/protobuf";
 import {
@@ -32,7 +32,7 @@ interface Scope {
   readonly file: FileDescriptorProto;
   readonly symbols: Symbols;
   readonly visible: ReadonlySet<string>;
-  /** The numbers that extensions took of their extendees, by full name, over all files. */
+  /** The extension numbers of each extendee, by full name, over all files. */
   readonly extendees: Map<string, Extendee>;
 }
 
@@ -223,7 +223,7 @@ function checkServices(scope: Scope): void {
   }
 }
 
-/** Throws SchemaError for the first rule that one of the files breaks; imports come first. */
+/** Throws SchemaError for the first broken rule in a file; imports come first. */
 export function checkFiles(ordered: readonly FileDescriptorProto[]): void {
   const symbols = collectSymbols(ordered);
   const visible = visibleFiles(ordered);

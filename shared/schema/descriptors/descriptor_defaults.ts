@@ -1,6 +1,6 @@
 /**
- * What a descriptor may leave to its reader: JSON names are computed when the compiler did not write
- * them, and default values, which are text in a descriptor, must parse.
+ * Optional parts of a descriptor: JSON names are computed if the compiler did not write them, and default values, which
+ * are text in a descriptor, must parse.
  */
 import {
   type DescField,
@@ -17,7 +17,7 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import { quoteName, SchemaError } from "../schema_error.ts";
 
-/** The JSON name that Protobuf gives a field: `stop_time_update` is `stopTimeUpdate`. */
+/** The JSON name that Protobuf gives a field: `stop_time_update` becomes `stopTimeUpdate`. */
 function jsonName(name: string): string {
   return name.replace(/_+(.)?/g, (_match, next: string | undefined) => next?.toUpperCase() ?? "");
 }
@@ -39,14 +39,14 @@ function fillMessage(file: FileDescriptorProto, message: DescriptorProto): void 
   for (const nested of message.nestedType) fillMessage(file, nested);
 }
 
-/** Writes the JSON names that are missing. Throws SchemaError when two fields share one. */
+/** Adds missing JSON names. Throws SchemaError if two fields share one. */
 export function fillJsonNames(files: readonly FileDescriptorProto[]): void {
   for (const file of files) {
     for (const message of file.messageType) fillMessage(file, message);
   }
 }
 
-/** Lowest and highest value of the types of whole numbers. */
+/** Lowest and highest value of the integer types. */
 function boundsOf(scalar: ScalarType): readonly [bigint, bigint] {
   switch (scalar) {
     case ScalarType.UINT32:
@@ -64,7 +64,7 @@ function boundsOf(scalar: ScalarType): readonly [bigint, bigint] {
   }
 }
 
-/** Whether a text is a value of a field's type, as compilers write defaults into descriptors. */
+/** Whether a text is a value of a field's type, in the form of defaults in descriptors. */
 function isValue(field: DescField, text: string): boolean {
   if (field.enum !== undefined) return field.enum.values.some(({ name }) => name === text);
   switch (field.scalar) {
@@ -99,7 +99,7 @@ function checkDefault(message: DescMessage, field: DescField): void {
   }
 }
 
-/** Throws SchemaError when a default value is not a value of its field's type. */
+/** Throws SchemaError if a default value does not have its field's type. */
 export function checkDefaults(registry: FileRegistry): void {
   for (const type of registry) {
     if (type.kind !== "message") continue;

@@ -1,6 +1,6 @@
 /**
- * The order and the reach of imports in a descriptor set: which file comes first, and which files
- * each one sees. Nothing is fetched; a file that is not in the set does not exist.
+ * The order and the visibility of imports in a descriptor set. Nothing is fetched; a file that is not in the set does
+ * not exist.
  */
 import type { FileDescriptorProto } from "@bufbuild/protobuf/wkt";
 import { quoteName, SchemaError } from "../schema_error.ts";
@@ -21,7 +21,7 @@ function byName(files: readonly FileDescriptorProto[]): Map<string, FileDescript
   return found;
 }
 
-/** Edges between files; each costs time in everything that follows them. */
+/** The most edges between files; each costs time in all later steps. */
 const IMPORTS_MAX = 20_000;
 
 function checkImports(files: readonly FileDescriptorProto[]): void {
@@ -45,8 +45,8 @@ function missing(file: FileDescriptorProto, dependency: string): SchemaError {
 }
 
 /**
- * The files, each after those that it imports, otherwise in the order given. Throws SchemaError for
- * a file without a name or twice, a missing import and an import cycle.
+ * The files, each after its imports, otherwise in the given order. Throws SchemaError for a file without a name or
+ * twice, a missing import and an import cycle.
  */
 export function orderFiles(files: readonly FileDescriptorProto[]): FileDescriptorProto[] {
   const known = byName(files);
@@ -74,7 +74,7 @@ export function orderFiles(files: readonly FileDescriptorProto[]): FileDescripto
   return [...ordered];
 }
 
-/** Which files each file may take types from: itself, its imports, and what these import publicly. */
+/** The files whose types each file may use: itself, its imports, and their public imports. */
 export function visibleFiles(
   ordered: readonly FileDescriptorProto[],
 ): Map<string, ReadonlySet<string>> {

@@ -1,6 +1,6 @@
 /**
- * Links decoded files to a registry of types. Files that many schemas have in common are linked once
- * for all of them (`shared_files.ts`), the others for this set alone. Checks nothing.
+ * Links decoded files to a registry of types. Files that many schemas share are linked once for all of them
+ * (`shared_files.ts`), the others for this set alone. Checks nothing.
  */
 import { create, createFileRegistry, type DescFile, type FileRegistry } from "@bufbuild/protobuf";
 import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
@@ -9,7 +9,7 @@ import { linkShared } from "./shared_files.ts";
 /** A name that no file of a set has. */
 const NOWHERE = "";
 
-/** The files that need no linking any longer, by name. */
+/** The files that are linked already, by name. */
 function alreadyLinked(ordered: readonly FileDescriptorProto[]): Map<string, DescFile> {
   const linked = new Map<string, DescFile>();
   for (const file of ordered) {
@@ -21,8 +21,8 @@ function alreadyLinked(ordered: readonly FileDescriptorProto[]): Map<string, Des
 }
 
 /**
- * Links the other files. The linker takes linked files only as imports, so the other files are all
- * imported by one that does not exist; it links what is imported from the last to the first.
+ * Links the other files. The linker accepts linked files only as imports, so a file that does not exist imports the
+ * other ones; it links imports from the last to the first.
  */
 function linkRest(
   rest: readonly FileDescriptorProto[],
@@ -34,10 +34,7 @@ function linkRest(
   return createFileRegistry(root, (name) => linked.get(name) ?? own.get(name));
 }
 
-/**
- * Links the files of `ordered`: each after those that it imports, all of them there. Throws what
- * the linker throws.
- */
+/** Links the files of `ordered`: each after its imports, all of them present. Throws the linker's error. */
 export function linkFiles(ordered: readonly FileDescriptorProto[]): FileRegistry {
   const linked = alreadyLinked(ordered);
   const rest = linkRest(ordered.filter(({ name }) => !linked.has(name)), linked);

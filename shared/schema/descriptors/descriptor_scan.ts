@@ -1,7 +1,7 @@
 /**
- * Counts what is in a FileDescriptorSet before anything is decoded, and checks it against limits: a
- * few bytes on the wire become hundreds in memory. Source comments, most of a real set and of no
- * use here, are cut out. Names and types are not looked at.
+ * Counts the parts of a FileDescriptorSet before anything is decoded, and checks them against limits: a few bytes on
+ * the wire become hundreds in memory. Source comments, most of a real set and of no use here, are cut out. Ignores
+ * names and types.
  */
 import { concat } from "../../containers/concat.ts";
 import type { DescMessage } from "@bufbuild/protobuf";
@@ -21,9 +21,9 @@ export interface DescriptorLimits {
   readonly files: number;
   /** Messages; nested ones and map entries count. */
   readonly messages: number;
-  /** Fields, values, oneofs, reservations, options: whatever becomes something in memory. */
+  /** Fields, values, oneofs, reservations, options: whatever takes memory. */
   readonly elements: number;
-  /** Depth of messages inside messages; the Protobuf compiler stops at 32 as well. */
+  /** Depth of nested messages; the Protobuf compiler stops at 32 as well. */
   readonly nesting: number;
 }
 
@@ -31,11 +31,11 @@ export interface DescriptorLimits {
 export interface ScannedFile {
   /** The file without source comments. */
   readonly bytes: Uint8Array;
-  /** What becomes something in memory: see `DescriptorLimits.elements`. */
+  /** The parts that take memory: see `DescriptorLimits.elements`. */
   readonly elements: number;
 }
 
-/** Depth of parts inside parts of one descriptor, options included. */
+/** Depth of nested parts of one descriptor, options included. */
 const DEPTH_MAX = 64;
 
 interface Scan {
@@ -46,10 +46,7 @@ interface Scan {
   elements: number;
 }
 
-/**
- * The known fields of a descriptor, by number: a message, many values, or one value, which costs
- * nothing.
- */
+/** The known fields of a descriptor, by number: a message, many values, or one value, which costs nothing. */
 type Shape = ReadonlyMap<number, DescMessage | "values" | "value">;
 
 const shapes = new Map<DescMessage, Shape>();
@@ -66,7 +63,7 @@ function shapeOf(desc: DescMessage): Shape {
   return shape;
 }
 
-/** Counts a field that becomes something of its own in memory, also one that is not known. */
+/** Counts a field that takes memory of its own, also an unknown one. */
 function countField(scan: Scan, desc: DescMessage | undefined, number: number): void {
   if (desc === undefined || shapeOf(desc).get(number) !== "value") countElements(scan, 1);
 }
@@ -115,11 +112,11 @@ interface Place {
   readonly desc: DescMessage | undefined;
   readonly end: number;
   readonly depth: number;
-  /** The depth of messages around this place. */
+  /** The number of enclosing messages. */
   readonly nesting: number;
 }
 
-/** Enters a length-delimited field, or steps over it. */
+/** Enters a length-delimited field, or skips it. */
 function scanDelimited(scan: Scan, number: number, place: Place): void {
   const length = readVarint(scan, place.end);
   const start = scan.position;
@@ -136,7 +133,7 @@ function scanDelimited(scan: Scan, number: number, place: Place): void {
   scanFields(scan, { desc: inner, end: start + length, depth: place.depth + 1, nesting });
 }
 
-/** Steps over the value of a field; false at the end of a group. */
+/** Skips the value of a field; false at the end of a group. */
 function scanValue(scan: Scan, number: number, wire_type: number, place: Place): boolean {
   switch (wire_type) {
     case 0:
@@ -162,10 +159,7 @@ function scanValue(scan: Scan, number: number, wire_type: number, place: Place):
   throw truncated(scan);
 }
 
-/**
- * Goes over the fields up to `end`; gives the number of the group that ended there, 0 when none
- * did.
- */
+/** Scans the fields up to `end`; returns the number of the group that ended there, or 0. */
 function scanFields(scan: Scan, place: Place): number {
   if (place.depth > DEPTH_MAX) {
     throw new SchemaError(`the descriptor set is nested more than ${DEPTH_MAX} deep`);
@@ -204,8 +198,8 @@ function scanFile(scan: Scan, end: number): ScannedFile {
 const FILE = FileDescriptorSetSchema.field.file.number;
 
 /**
- * The encoded FileDescriptorProtos of a set, without source comments. Throws SchemaError when the
- * bytes are no Protobuf or hold more than `limits` allow; memory stays near the size of the bytes.
+ * The encoded FileDescriptorProtos of a set, without source comments. Throws SchemaError if the bytes are no Protobuf
+ * or exceed `limits`; memory stays near the size of the bytes.
  */
 export function scanDescriptorSet(bytes: Uint8Array, limits: DescriptorLimits): ScannedFile[] {
   const scan: Scan = { bytes, limits, position: 0, messages: 0, elements: 0 };

@@ -1,7 +1,6 @@
 /**
- * Reads a gzipped FileDescriptorSet that somebody sent or stored: bounded in every dimension, and
- * refused with a sentence when it would not have come out of a Protobuf compiler. It keeps nothing,
- * fetches no imports and compares no versions.
+ * Reads a gzipped FileDescriptorSet: limited in every dimension, and refused with a sentence if a Protobuf compiler
+ * would not have produced it. Keeps nothing, fetches no imports and compares no versions.
  */
 import { gunzipSync } from "node:zlib";
 import { create, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
@@ -32,22 +31,17 @@ export const DESCRIPTOR_LIMITS: DescriptorLimits = {
   nesting: 32,
 };
 
-/** A descriptor set that is complete: every import and every type is there. */
+/** A complete descriptor set: every import and every type is present. */
 export interface DescriptorSet {
-  /**
-   * The decoded set; imports come before the files that import them, and source comments are gone.
-   */
+  /** The decoded set; imports come before the files that import them, and source comments are removed. */
   readonly set: FileDescriptorSet;
   /** The linked set: types by full name, with features resolved. */
   readonly registry: FileRegistry;
-  /** About how much memory the set takes, without the files that it shares with other sets. */
+  /** Approximate memory of the set, without the files shared with other sets. */
   readonly heap_bytes: number;
 }
 
-/**
- * Bytes in memory, measured: of the maps of a registry; of an element, decoded and linked; of a
- * byte in texts.
- */
+/** Measured bytes in memory: of the maps of a registry; of an element, decoded and linked; of a byte in texts. */
 const REGISTRY_BYTES = 12_288;
 const ELEMENT_BYTES = 768;
 const TEXT_BYTES = 2;
@@ -58,10 +52,7 @@ const heapBytes = (files: readonly ScannedFile[]): number =>
     REGISTRY_BYTES,
   );
 
-/**
- * The bytes that are gzipped in `gzipped`: a FileDescriptorSet, or anything else. Throws
- * SchemaError when it is no gzip or too large.
- */
+/** Decompresses `gzipped`: a FileDescriptorSet, or anything else. Throws SchemaError if it is no gzip or too large. */
 export function unpackSet(
   gzipped: Uint8Array,
   limits: DescriptorLimits = DESCRIPTOR_LIMITS,
@@ -75,7 +66,7 @@ export function unpackSet(
     throw new SchemaError("the descriptor set is not gzip; send a gzipped FileDescriptorSet");
   }
   try {
-    // Stops inflating at the limit, whatever the rest would become.
+    // Stops inflating at the limit.
     return gunzipSync(gzipped, { maxOutputLength: limits.unpacked_bytes });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
@@ -129,9 +120,8 @@ export function readUnpackedSet(
 }
 
 /**
- * The set in `gzipped`, checked and linked. Throws SchemaError with what is wrong and where: not
- * gzip, too large in any way, cut off, an import or type that is missing, an import cycle, a name or
- * number that is there twice, a field without a type.
+ * Reads, checks and links a gzipped set. Throws SchemaError, naming the fault and its place: not gzip, too large in any
+ * way, cut off, a missing import or type, an import cycle, a duplicate name or number, a field without a type.
  */
 export function readDescriptorSet(
   gzipped: Uint8Array,

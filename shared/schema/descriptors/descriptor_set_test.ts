@@ -1,6 +1,6 @@
 /**
- * Hostile and broken descriptor sets: each is refused with a sentence that names the place. They
- * are built as descriptors, because no compiler would make them.
+ * Hostile and broken descriptor sets: each is refused with a sentence that names the place. They are built as
+ * descriptors, because no compiler would make them.
  */
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";

@@ -1,6 +1,6 @@
 /**
- * The names that a descriptor set declares. Protobuf has one namespace for everything: packages,
- * messages, fields, enums and, beside their enum, enum values.
+ * The names that a descriptor set declares. Protobuf has one namespace for everything: packages, messages, fields,
+ * enums and, beside their enum, enum values.
  */
 import type {
   DescriptorProto,
@@ -9,14 +9,14 @@ import type {
 } from "@bufbuild/protobuf/wkt";
 import { quoteName, SchemaError } from "../schema_error.ts";
 
-/** What a full name stands for. */
+/** What a full name denotes. */
 export interface DeclaredSymbol {
   readonly kind: string;
   readonly file: string;
   /** The declaration, for messages. */
   readonly message?: DescriptorProto;
 }
-/** By full name, without a leading dot, what the name stands for. */
+/** What each full name, without a leading dot, denotes. */
 export type Symbols = ReadonlyMap<string, DeclaredSymbol>;
 
 /** Longest full name, in characters; without a limit, nesting multiplies one long name. */
@@ -86,7 +86,7 @@ function declarePackage({ file, symbols }: Collector, name: string): void {
   }
 }
 
-/** Every name of the files. Throws SchemaError for one that is no identifier or there twice. */
+/** Every name of the files. Throws SchemaError for an invalid or duplicate one. */
 export function collectSymbols(files: readonly FileDescriptorProto[]): Symbols {
   const symbols = new Map<string, DeclaredSymbol>();
   for (const file of files) {

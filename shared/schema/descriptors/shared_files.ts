@@ -1,9 +1,8 @@
 /**
- * The files that come with every Protobuf compiler and with protovalidate, kept once for the whole
- * process. Nearly every schema imports them, and as objects they are a hundred times the size of
- * what a schema has of its own (half a megabyte). They are told apart by their bytes, never by
- * their name alone, so nobody's file can take the place of another. Holds decoded and linked files;
- * checks nothing.
+ * The files that come with every Protobuf compiler and with protovalidate, kept once for the whole process. Nearly
+ * every schema imports them, and as objects they are a hundred times the size of a schema's own (half a megabyte). They
+ * are identified by their bytes, never by their name alone, so that no file can replace another. Keeps decoded and
+ * linked files; checks nothing.
  */
 import { createHash } from "node:crypto";
 import { createFileRegistry, type DescFile } from "@bufbuild/protobuf";
@@ -11,13 +10,13 @@ import type { FileDescriptorProto } from "@bufbuild/protobuf/wkt";
 
 const SHARED_NAME = /^(?:google\/protobuf|buf\/validate)\/[a-z0-9_/]+\.proto$/;
 /**
- * Encoded bytes of the kept files, about a twentieth of their size as objects: room for four
- * versions of all of them. A file that is not kept is decoded for each schema, as any other.
+ * Encoded bytes of the kept files, about a twentieth of their size as objects: room for four versions of all of them.
+ * Other files are decoded for each schema.
  */
 const KEPT_BYTES = 524_288;
-/** Paths from a file to those that it imports, at most; the linker walks each of them. */
+/** The most paths from a file to its imports; the linker walks each of them. */
 const IMPORT_WAYS = 64;
-/** How often one file is linked above different versions of its imports, at most. */
+/** How often one file is linked with different versions of its imports, at most. */
 const LINKS_MAX = 4;
 
 interface Link {
@@ -30,10 +29,10 @@ interface SharedFile {
   readonly size_bytes: number;
 }
 
-/** The kept files by the hash of their bytes; the one asked for most lately comes last. */
+/** The kept files by the hash of their bytes, least recently used first. */
 const kept = new Map<string, SharedFile>();
 let kept_bytes = 0;
-/** How each shared file is linked; it lives as long as somebody holds the file. */
+/** The links of each shared file; an entry lives as long as the file. */
 const links = new WeakMap<FileDescriptorProto, Link[]>();
 const ways = new WeakMap<DescFile, number>();
 
@@ -44,7 +43,7 @@ export function sharedFiles(): { readonly files: number; readonly encoded_bytes:
 
 const hashOf = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("base64");
 
-/** The decoded file of these bytes, if it is kept. Nobody may change it. */
+/** The kept decoded file of these bytes, or undefined. It must not be changed. */
 export function findShared(bytes: Uint8Array): FileDescriptorProto | undefined {
   if (bytes.length > KEPT_BYTES) return undefined;
   const hash = hashOf(bytes);
@@ -55,7 +54,7 @@ export function findShared(bytes: Uint8Array): FileDescriptorProto | undefined {
   return found.proto;
 }
 
-/** Keeps a file that was checked, if it is one of those that are shared. */
+/** Keeps a checked file if it is one of the shared ones. */
 export function keepShared(bytes: Uint8Array, proto: FileDescriptorProto): void {
   if (isShared(proto) || !SHARED_NAME.test(proto.name) || bytes.length > KEPT_BYTES) return;
   markShared(proto);
@@ -73,15 +72,14 @@ export function isShared(proto: FileDescriptorProto): boolean {
   return links.has(proto);
 }
 
-/** Marks a file that was made of a shared one as shared, too. */
+/** Marks a file derived from a shared one as shared, too. */
 export function markShared(proto: FileDescriptorProto): void {
   if (!links.has(proto)) links.set(proto, []);
 }
 
 /**
- * The linked file, the same for all who ask with the same imports; undefined when it is not shared,
- * or imports too much. `imports`: those of `proto.dependency`, linked and shared. Throws what the
- * linker throws.
+ * The linked file, the same for all callers with the same imports; undefined if it is not shared, or imports too much.
+ * `imports`: those of `proto.dependency`, linked and shared. Throws the linker's error.
  */
 export function linkShared(
   proto: FileDescriptorProto,

@@ -1,4 +1,4 @@
-/** Files that many schemas have in common are there once; told apart by their bytes, and bounded. */
+/** Files that many schemas have in common exist once; identified by their bytes, and limited. */
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import {
@@ -142,7 +142,7 @@ Deno.test("however many files call themselves well known, few bytes are kept", (
 });
 
 Deno.test("imports that multiply are walked once each", () => {
-  // Each imports the two before it: the ways through 60 of them are a million million.
+  // Each imports the two before it: 60 of them have a million million paths.
   const name = (at: number) => `google/protobuf/step_${at}.proto`;
   const steps = Array.from({ length: 60 }, (_, at) => ({
     ...own(name(at), `Step${at}`, [at - 1, at - 2].filter((one) => one >= 0).map(name)),

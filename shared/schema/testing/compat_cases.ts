@@ -1,12 +1,12 @@
 /**
- * Every row of the two published views of compatibility (the table that docs/compatibility.md repeats),
- * as pairs of tiny schemas with our verdict. `PACKAGE` stands for a package name.
+ * Every row of the two published tables of compatibility (docs/compatibility.md repeats one), as pairs of tiny schemas
+ * with our verdict. `PACKAGE` is replaced by a package name.
  */
 
-/** Whether a mode of one direction takes the change. */
+/** Whether a mode of one direction allows the change. */
 export type Verdict = "compatible" | "incompatible";
 
-/** One row: the change, examples of it as [before, after], and what we say about it. */
+/** One row: the change, examples of it as [before, after], and our verdict. */
 export interface CompatibilityCase {
   readonly change: string;
   readonly backward: Verdict;
@@ -37,7 +37,7 @@ const members2 = (before: string, after: string): Example => [
   file2(message(after)),
 ];
 
-/** A field `f = 1` of one type that becomes another; `extra` is declared beside. */
+/** A field `f = 1` that changes its type; `extra` is declared beside it. */
 function retyped(before: string, after: string, extra: string = ""): Example {
   const message = (type: string) => `message M { ${type} f = 1; }\n${extra}`;
   return both3(message(before), message(after));

@@ -1,6 +1,6 @@
 /**
- * Runs tables of compatibility rules: two texts, a mode, and each finding that must come, written
- * as `severity rule place`. All texts of one table are compiled in two runs of buf.
+ * Runs tables of compatibility rules: two texts, a mode, and each expected finding as `severity rule place`. All texts
+ * of one table are compiled in two runs of buf.
  */
 import type { CompatibilityMode } from "../../schema_id.ts";
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import { compareDescriptors } from "../compatibility/compat.ts";
 import { type Finding, formatFinding } from "../compatibility/findings.ts";
 import { compileApart } from "./protos.ts";
 
-/** One change. `PACKAGE` stands for a package name; texts without `syntax` are proto3. */
+/** One change. `PACKAGE` is replaced by a package name; texts without `syntax` are proto3. */
 export interface ExpectedFindings {
   readonly name: string;
   readonly before: string;
@@ -27,7 +27,7 @@ function written(packageName: string, { severity, rule, message, field }: Findin
   return `${severity} ${rule} ${place.replace(`${packageName}.`, "") || "-"}`;
 }
 
-/** One step per change; fails when findings differ in number, order, severity, rule or place. */
+/** One step per change; fails if findings differ in number, order, severity, rule or place. */
 export async function expectFindings(
   t: Deno.TestContext,
   changes: readonly ExpectedFindings[],

@@ -1,6 +1,6 @@
 /**
- * Compiles `.proto` texts for tests with the buf command, as `deno task gen` does. Needs the
- * permission to run deno and to write temporary files.
+ * Compiles `.proto` texts for tests with the buf command, like `deno task gen`. Needs permission to run deno and to
+ * write temporary files.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type FileDescriptorSet, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
@@ -9,8 +9,8 @@ import { type DescriptorSet, readUnpackedSet } from "../descriptors/descriptor_s
 const ROOT = decodeURIComponent(new URL("../../../", import.meta.url).pathname);
 
 /**
- * The encoded FileDescriptorSet of some files, given as path to text, with their imports. Throws
- * with what buf says when they do not compile.
+ * The encoded FileDescriptorSet of some files, given as path to text, with their imports. Throws buf's error if they do
+ * not compile.
  */
 export async function compileProtos(files: Readonly<Record<string, string>>): Promise<Uint8Array> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-protos-" });
@@ -33,8 +33,8 @@ export async function compileProtos(files: Readonly<Record<string, string>>): Pr
 }
 
 /**
- * Many schemas in one run of buf: name to the text of a `.proto` file, in which `PACKAGE` stands for
- * a package of its own. Each comes back alone, as its file `m.proto`.
+ * Compiles many schemas in one run of buf: name to the text of a `.proto` file, in which `PACKAGE` is replaced by a
+ * package of its own. Each result is a set with its file `m.proto`.
  */
 export async function compileApart(
   texts: Readonly<Record<string, string>>,

@@ -1,4 +1,4 @@
-/** Bans of one process on a Spine that is handed in, with everything that a test looks at. Tests only. */
+/** Bans of one process on a given Spine, with everything that a test reads. Tests only. */
 import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import type { Ban } from "../../../shared/records/bans.ts";
 import { Collected } from "../../../shared/spine/testing/conformance.ts";
@@ -14,14 +14,14 @@ export interface TestBans extends Disposable {
   readonly bans: Bans;
   readonly bucket: KeyValue;
   readonly stats: ShieldStats;
-  /** Every ban that was told, in order. */
+  /** Every reported ban, in order. */
   readonly arrived: Collected<ArrivedBan>;
   readonly lines: readonly string[];
   /** Unix ms; a test moves it. */
   readonly clock: { now_ms: number };
 }
 
-/** A ban of `ann` from the whole tenant, without end, unless `change` says otherwise. */
+/** A ban of `ann` from the whole tenant, without an end, unless `change` overrides that. */
 export function banOf(change: Partial<Ban> = {}): Ban {
   return {
     user_id: "ann",
@@ -39,7 +39,7 @@ export async function putBan(bucket: KeyValue, tenant_id: string, ban: Ban): Pro
   await bucket.put(banKey(tenant_id, ban.room_id, ban.user_id), encodeBan(ban));
 }
 
-/** Opens the bucket and begins to watch; `bans.ready` is for the test to wait for. */
+/** Opens the bucket and starts to watch; the test awaits `bans.ready`. */
 export async function testBans(
   spine: Spine,
   bans_max = 1_000,

@@ -1,4 +1,4 @@
-/** For tests: a user as authentication gives it. Not part of the Shield. */
+/** For tests: an authenticated user. Not part of the Shield. */
 import type { Identity } from "../identity.ts";
 import { SPINE_NOW_MS } from "../../testing/spine.ts";
 

@@ -44,7 +44,7 @@ export async function makeTestKey(alg: Algorithm, kid: string): Promise<TestKey>
   };
 }
 
-/** A JWK set of the public halves, as a JWKS file or URL gives it. */
+/** A JWK set of the public halves, as in a JWKS file or URL. */
 export function jwksText(...keys: readonly TestKey[]): string {
   return JSON.stringify({ keys: keys.map((key) => key.public_jwk) });
 }
@@ -100,14 +100,14 @@ export function authConfig(
   return configFrom({ auth: { issuers, ...auth } }).auth;
 }
 
-/** An authenticator whose log and metrics can be looked at. */
+/** An authenticator with a readable log and metrics. */
 export interface TestAuthenticator extends Authenticator {
   /** Every log line so far. */
   readonly lines: string[];
   readonly registry: Registry;
 }
 
-/** An authenticator over files given as text, at the tests' present. */
+/** An authenticator over files given as text, at the tests' present time. */
 export async function testAuthenticator(
   auth: Config["auth"],
   files: Readonly<Record<string, string>>,
@@ -134,14 +134,14 @@ export async function testAuthenticator(
   return { ...authenticator, lines, registry };
 }
 
-/** What it refuses a token with; no other error, and no identity, will do. */
+/** Its refusal of a token; fails for any other error, and for an identity. */
 export async function refusalOf(authenticator: Authenticator, token: string): Promise<ArqonError> {
   const error = await authenticator.authenticate(token).then(() => undefined, (error) => error);
   if (error instanceof ArqonError) return error;
   throw new TypeError(`expected a refusal, not ${error}`, { cause: error });
 }
 
-/** "ok", or the reason for which it refuses a token. */
+/** "ok", or the reason of its refusal. */
 export async function outcomeOf(authenticator: Authenticator, token: string): Promise<string> {
   return await authenticator.authenticate(token).then(() => "ok", (error) => {
     if (error instanceof ArqonError) return error.reason;
@@ -149,7 +149,7 @@ export async function outcomeOf(authenticator: Authenticator, token: string): Pr
   });
 }
 
-/** A real HTTP server for a key set, whose answer can be changed, and that counts what it was asked. */
+/** A real HTTP server for a key set with a changeable answer; counts requests. */
 export function serveKeys(answer: () => Response | Promise<Response>) {
   const state = { answer, requests: 0 };
   const options = { hostname: "127.0.0.1", port: 0, onListen: () => {} };

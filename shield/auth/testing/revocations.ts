@@ -1,4 +1,4 @@
-/** Revocations of one process on a Spine that is handed in, with everything that a test looks at. Tests only. */
+/** Revocations of one process on a given Spine, with everything that a test reads. Tests only. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import { encodeRevocation, revocationKey } from "../../../shared/records/revocations.ts";
@@ -21,7 +21,7 @@ export interface TestRevocations extends Disposable {
   readonly lines: readonly string[];
   /** Unix ms, and ms that only grow; a test moves them. */
   readonly clock: { now_ms: number; monotonic_ms: number };
-  /** How often it said that more is revoked. */
+  /** How often new revocations were reported. */
   changes(): number;
   metrics(): Promise<string>;
   /** One request of an admin, an operator unless it is given, answered by status and JSON. */
@@ -35,7 +35,7 @@ export function holderOf(change: Partial<Holder> = {}): Holder {
   return { tenant_id: "acme", user_id: "ann", token_id: "t1", claims: { iat }, ...change };
 }
 
-/** All of Ann's tokens that were issued before now, without end, unless `change` says otherwise. */
+/** All of Ann's tokens issued before now, without an end, unless `change` overrides that. */
 export function revocationOf(change: Partial<Revocation> = {}): Revocation {
   return {
     kind: "user",
@@ -58,7 +58,7 @@ export async function putRevocation(
   await bucket.put(revocationKey(tenant_id, revocation), encodeRevocation(revocation));
 }
 
-/** Opens the bucket and begins to watch; `held.ready` is for the test to wait for. */
+/** Opens the bucket and starts to watch; the test awaits `held.ready`. */
 export async function testRevocations(spine: Spine, most = 1_000): Promise<TestRevocations> {
   const { log, lines } = keptLog();
   const clock = { now_ms: SPINE_NOW_MS, monotonic_ms: 0 };

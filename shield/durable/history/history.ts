@@ -1,7 +1,6 @@
 /**
- * The history of a durable room, for those who may subscribe to the room: the command `history.get`, which the
- * Shield answers itself, and what `http_history.ts` shares with it. Which messages a page has is
- * `history_window.ts`.
+ * The history of a durable room, for clients that may subscribe to it: the command `history.get`, which the Shield
+ * answers itself, and the parts shared with `http_history.ts`. `history_window.ts` selects the messages of a page.
  */
 import { type Ack, ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -29,7 +28,7 @@ import { MessageView, type ReadMapped } from "../../../shared/filter/message_vie
 import type { Filter } from "../../fanout/filters.ts";
 import type { FilterShares } from "../../filter/shares.ts";
 
-/** What history needs of the process. */
+/** The dependencies of `createHistory`. */
 export interface HistoryContext {
   readonly logs: { of(tenant_id: string): Promise<DurableLog> };
   readonly classes: Pick<RoomClasses, "of">;
@@ -39,13 +38,13 @@ export interface HistoryContext {
   readonly stats: Pick<DurableStats, "read">;
   /** The filters that subscribers have. */
   readonly filters: Pick<Filters, "of" | "ofClass" | "shares" | "mapped">;
-  /** Takes note of what users read; absent: nobody does. */
+  /** Records what users read; absent: not recorded. */
   readonly noteRead?: NoteRead | undefined;
-  /** Counts what they read, and may refuse; absent: nobody does. */
+  /** Counts what they read, and may refuse; absent: not counted. */
   readonly reads?: ReadMeter | undefined;
 }
 
-/** The extent of a durable room: what its class keeps of it. */
+/** The extent of a durable room: what its class retains. */
 export interface RoomExtent {
   /** Messages that history can show. */
   readonly messages: number;
@@ -59,11 +58,11 @@ export interface RoomExtent {
 /** Answers questions about the history of rooms; there is one for each process. */
 export interface History {
   /**
-   * Answers with a page of the room's history. `ask` is called once everything else has allowed the
-   * question. Rejects with a refusal, or as the log rejects.
+   * Answers with a page of the room's history. `ask` is called once every other check has passed. Rejects with a
+   * refusal, or as the log rejects.
    */
   answer(caller: Caller, room_id: string, ask: () => HistoryQuestion): Promise<HistoryAnswer>;
-  /** Gives the bytes of an answer, and takes note that the caller has read what is in them. */
+  /** Returns the bytes of an answer, and records that the caller has read it. */
   give(
     caller: Caller,
     room_id: string,
@@ -73,8 +72,7 @@ export interface History {
   /** Answers the command `history.get`, which rejects as `answer` does. */
   readonly own: OwnCommands;
   /**
-   * Answers an operator, for whom neither grants nor policies nor bans are asked. Rejects with
-   * `not-durable`, or as the log rejects.
+   * Answers an operator, without checks of grants, policies or bans. Rejects with `not-durable`, or as the log rejects.
    */
   read(tenant_id: string, room_id: string, range: HistoryRange): Promise<HistoryAnswer>;
   /** The extent of a room, for an operator. Rejects as `read` does. */
@@ -82,7 +80,7 @@ export interface History {
   readonly limits: HistoryContext["limits"];
 }
 
-/** The largest answer, in bytes, roughly; never more than half of what may wait for a connection. */
+/** The approximate size of the largest answer, in bytes; never more than half of a connection's backlog. */
 const ANSWER_BYTES = 1_048_576;
 const READS_MAX = 32;
 const READS_WAITING_MAX = 10_000;
@@ -157,7 +155,7 @@ function durableRoom(
   return { tenant_id, room_id, room_class };
 }
 
-/** Asks everything that can refuse before the question itself is read, in the contract's order. */
+/** Runs every check that can refuse before the query itself is decoded, in the contract's order. */
 async function admitHistory(
   { classes, overseer, bans }: HistoryContext,
   caller: Caller,
@@ -168,7 +166,7 @@ async function admitHistory(
   requireGrant(identity, "subscribe", room_id);
   bans.requireRoom(identity, room_id);
   await overseer.onSubscribe(caller, judgedRoomOf(room_id));
-  // A ban may have come while policies looked at it.
+  // A ban may have come while policies judged it.
   bans.requireRoom(identity, room_id);
   return durableRoom({ classes }, identity.tenant_id, room_id).room_class;
 }
@@ -234,24 +232,24 @@ async function historyCommand(
   return { ...EMPTY_ACK, request_id, result };
 }
 
-// A page of history for somebody who may not see every message, or wants not all: filters decide.
-// Pages are read on until one message may be seen, so that an empty page is not taken for the end.
+// A filtered page of history, for readers that may not see every message, or request fewer. It is extended until it has
+// one message, so that an empty page is not taken for the end.
 
 /** Messages that are read at once, and how often: no room keeps more than a million. */
 const PAGE_MESSAGES = 1_000;
 const PAGES_MAX = 1_001;
-/** Messages that are looked at in one piece, unless their filters take longer. */
+/** Messages of one slice, unless their filters take longer. */
 const MESSAGES_A_PIECE = 32;
-/** What filters say of history is not counted: it is not fan-out. */
+/** Verdicts of filters on history are not counted: it is not fan-out. */
 const UNCOUNTED = { match: 0, no_match: 0, error: 0, cost: 0 };
 
-/** The tenant and room whose messages are read, and what its filters may take. */
+/** The tenant and room that are read, and the steps of its filters. */
 interface ReadShare {
   readonly tenant_id: string;
   readonly shares: Pick<FilterShares, "spend" | "isOver" | "later">;
 }
 
-/** Reads what all filters let through, in slices; `read` reads what is there. */
+/** Reads what all filters let through, in slices; `read` reads the log. */
 export async function readFiltered(
   read: (range: HistoryRange) => Promise<HistoryAnswer>,
   range: HistoryRange,
@@ -268,7 +266,7 @@ export async function readFiltered(
     let next = 0;
     for (const [at, entry] of entries.entries()) {
       if (seen.length === range.limit) break;
-      // Many readers may be here at once, none of whom is over its own steps.
+      // Many readers may be here at once, each within its own steps.
       if (at % MESSAGES_A_PIECE === 0) await slice(tenant_id);
       next = entry.offset;
       const view = new MessageView(entry.payload, UNCOUNTED, undefined, mapped);
@@ -286,10 +284,10 @@ export async function readFiltered(
   }
 }
 
-// Reads that many callers ask for at once and whose answer is the same for all: done once for
-// everybody who asked before the read began, and only so many at a time. Logs are not known here.
+// Shared reads, for many callers with the same request: one read serves everybody who called before it began, and few
+// run at a time. Independent of logs.
 
-/** The bounds of the reads under way. */
+/** The limits of running reads. */
 interface SharedReadsOptions {
   /** How many reads run at a time. */
   readonly reads_max: number;
@@ -298,14 +296,14 @@ interface SharedReadsOptions {
 }
 
 /**
- * Reads that are shared. A read never serves a caller who asked after it began: its answer could lack
- * what was acknowledged in between. Reads of one key run one after another.
+ * Shared reads. A read never serves a later caller: its answer could lack messages acknowledged in between. Reads of
+ * one key run one after another.
  */
 export class SharedReads<T> {
   readonly #options: SharedReadsOptions;
   /** Reads that have not begun, by key: further callers may join them. */
   readonly #next = new Map<string, Promise<T>>();
-  /** The last read of each key that is under way or waits. */
+  /** The last running or queued read of each key. */
   readonly #last = new Map<string, Promise<T>>();
   readonly #turns: (() => void)[] = [];
   #running = 0;
@@ -349,7 +347,7 @@ export class SharedReads<T> {
       return await read();
     } finally {
       const turn = this.#turns.shift();
-      // The place goes on to the read that has waited longest.
+      // The slot passes to the read that has waited longest.
       if (turn === undefined) this.#running--;
       else turn();
     }

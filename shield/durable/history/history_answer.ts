@@ -1,6 +1,6 @@
 /**
- * A page of history in the forms in which clients get it, each made once for everybody who asked the
- * same. A page whose form would be too large for one answer ends earlier, and says that there is more.
+ * A page of history in clients' formats, each encoded once for all equal requests. A page that is too large for one
+ * answer in its format is cut, and says that there is more.
  */
 import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
@@ -25,9 +25,9 @@ export class HistoryAnswer {
   readonly #tenant_id: string;
   readonly #epoch: string;
   readonly #bytes_max: number;
-  /** The offset of the last message that was looked at; undefined: of the last in the answer. */
+  /** The offset of the last message that was examined; undefined: the last in the answer. */
   readonly #next: number | undefined;
-  /** Whether it is what filters have let through. */
+  /** Whether filters were applied. */
   get is_filtered(): boolean {
     return this.#next !== undefined;
   }
@@ -53,7 +53,7 @@ export class HistoryAnswer {
     this.#bytes_max = bytes_max;
   }
 
-  /** The same answer with these of its messages; the last one that was looked at is `next`. */
+  /** The same answer with only these messages; the last examined one is `next`. */
   only(entries: HistoryPage["entries"], next: number, more: boolean): HistoryAnswer {
     const page = { ...this.page, entries, more };
     return new HistoryAnswer(this.#tenant_id, page, this.#epoch, this.#bytes_max, next);
@@ -78,7 +78,7 @@ export class HistoryAnswer {
     const { messages, more } = await this.#cut(textOf, (text) => utf8.encode(text).length);
     this.#counts.json = messages.length;
     const { offset, entries } = this.page;
-    // Where the answer had to be cut, its last message is where to go on.
+    // If the answer had to be cut, the next page continues after its last message.
     const is_whole = this.#next !== undefined && messages.length === entries.length;
     const next = is_whole ? `,"next":${this.#next}` : "";
     const rest = `"offset":${offset},"epoch":${JSON.stringify(this.#epoch)},"more":${more}${next}`;

@@ -1,7 +1,6 @@
 /**
- * What a client asks of a room's history, in its three forms: JSON or Protobuf data of a command, and
- * the query of a URL. Refusals say what is wrong and what is right; reading the log is
- * `history_window.ts`.
+ * A client's query of a room's history, in its three forms: JSON or Protobuf data of a command, and the query of a URL.
+ * Refusals say what is wrong and what is right; `history_window.ts` reads the log.
  */
 import { ArqonError, dataForm, readHistoryQuery } from "@arqon/proto";
 import type { Uint64 } from "@arqon/proto";
@@ -10,7 +9,7 @@ import type { Uint64 } from "@arqon/proto";
 export interface HistoryRange {
   /** Messages above this offset. */
   readonly after: number;
-  /** Messages below this offset; 0: no bound. */
+  /** Messages below this offset; 0: no limit. */
   readonly before: number;
   /** The most messages that the answer may have, at least 1. */
   readonly limit: number;
@@ -24,7 +23,7 @@ export interface HistoryQuestion extends HistoryRange {
   readonly filter: string;
 }
 
-/** The bounds of a question: `limits.history_messages`. */
+/** The limits of a query: `limits.history_messages`. */
 export interface HistoryBounds {
   readonly history_messages: number;
 }
@@ -51,9 +50,8 @@ export function isProtobufType(content_type: string): boolean {
 }
 
 /**
- * Reads the question in a command's data. Data without a content type is JSON; without data the
- * question has its defaults. Throws `invalid-field`, `unknown-field` or what `readHistoryQuery` throws,
- * all 400.
+ * Decodes the query in a command's data. Data without a content type is JSON; without data the query has its defaults.
+ * Throws `invalid-field`, `unknown-field` or the errors of `readHistoryQuery`, all 400.
  */
 export function rangeOfData(
   data: Uint8Array,
@@ -131,7 +129,7 @@ function check(given: Given, { history_messages }: HistoryBounds): HistoryQuesti
   return { after, before, limit, reverse, filter };
 }
 
-/** Reads an offset or a count. JSON and JavaScript hold every offset exactly. */
+/** Decodes an offset or a count. JSON and JavaScript represent every offset exactly. */
 function whole(name: Member, value: unknown, least: number): number {
   const number = typeof value === "bigint" ? Number(value satisfies Uint64) : value;
   if (typeof number === "number" && Number.isSafeInteger(number) && number >= least) return number;
@@ -139,7 +137,7 @@ function whole(name: Member, value: unknown, least: number): number {
   throw invalid(`${name}: ${shown(value)}; expected a whole number from ${least}${most}`);
 }
 
-/** A value as the client wrote it, shortened where it is long. */
+/** A value as the client wrote it, shortened if long. */
 function shown(value: unknown): string {
   const is_number = typeof value === "bigint" || typeof value === "number";
   return (is_number ? String(value) : JSON.stringify(value)).slice(0, 64);

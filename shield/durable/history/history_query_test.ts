@@ -1,4 +1,4 @@
-/** What may be asked of a history, in each form, and what is said to everything else. */
+/** Valid queries of a history, in each form, and the errors for all others. */
 import assert from "node:assert/strict";
 import { writeHistoryQuery } from "@arqon/proto";
 import { isProtobufType, rangeOfData, rangeOfParams } from "./history_query.ts";

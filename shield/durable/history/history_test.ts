@@ -1,4 +1,4 @@
-/** The command `history.get`: its two forms, who is refused and in which order, and what is shared. */
+/** The command `history.get`: its two forms, refusals and their order, and shared reads. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, readHistory, writeHistoryQuery } from "@arqon/proto";
 import type { Ack } from "@arqon/proto";

@@ -1,7 +1,6 @@
 /**
- * One page of a room's history out of its log: exactly what the room's class keeps, however much more
- * the log still holds, and never less than what was acknowledged before the question. Who may ask is
- * `history.ts`.
+ * One page of a room's history from its log: exactly what the room's class retains, however much more the log still
+ * has, and never less than what was acknowledged before the request. `history.ts` authorizes it.
  */
 import { ArqonError } from "@arqon/proto";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
@@ -14,9 +13,9 @@ import type {
 import { slice } from "../../../shared/turns/slices.ts";
 import type { HistoryRange } from "./history_query.ts";
 
-/** A page, and where the room stands. */
+/** A page, and the position of the room. */
 export interface HistoryPage {
-  /** The messages in the order that was asked for. */
+  /** The messages in the requested order. */
   readonly entries: readonly LogMessage[];
   /** The room's position: no message that the page should show came after it. */
   readonly offset: number;
@@ -25,7 +24,7 @@ export interface HistoryPage {
   readonly more: boolean;
 }
 
-/** A room and what its class keeps of it. */
+/** A room and its retention. */
 export interface HistoryRoom {
   readonly log: DurableLog;
   readonly room_id: string;
@@ -38,9 +37,9 @@ export interface HistoryRoom {
   readonly onRead: () => void;
 }
 
-/** How often a log is asked again while its copies are behind, or after it was made anew. */
+/** How often a log is read again while its replicas are stale, or after it was recreated. */
 const TURNS_MAX = 5;
-/** The most rooms whose head at their last trim is remembered; the oldest are forgotten. */
+/** The most rooms whose head at their last trim is remembered, oldest dropped first. */
 const TRIMS_MAX = 1_000;
 
 /** The rooms that need not be trimmed again, since nothing was added to them. */
@@ -65,7 +64,7 @@ function stateOf({ history_size }: HistoryRoom, { stream, last }: RoomHead): str
   return `${stream}/${last?.offset ?? 0}/${history_size}`;
 }
 
-/** Reads a page. Rejects as the log rejects, and with `log-unavailable` when the log stays behind. */
+/** Reads a page. Rejects as the log rejects, and with `log-unavailable` if the log stays stale. */
 export async function readHistory(room: HistoryRoom, range: HistoryRange): Promise<HistoryPage> {
   const { log, room_id } = room;
   for (let turn = 0; turn < TURNS_MAX; turn++) {
@@ -98,7 +97,7 @@ function readAt(
   return range.reverse ? backward(room, range, head) : forward(room, range, head);
 }
 
-/** Asks the log in a slice of its tenant, whose readers may all come at once. */
+/** Reads the log in a slice of its tenant, whose readers may all come at once. */
 async function read(
   room: HistoryRoom,
   after: number,
@@ -121,7 +120,7 @@ async function readBack(
   return await room.log.readBack(room.room_id, { before, limit, max_bytes });
 }
 
-/** Cuts the room in the log to what its class keeps, unless that was done and nothing came since. */
+/** Trims the room in the log to the retention of its class, unless that was done and nothing was added since. */
 async function trim(room: HistoryRoom, head: RoomHead): Promise<void> {
   if (room.trims.has(room, head)) return;
   await room.log.trim(room.room_id, room.history_size);
@@ -139,8 +138,7 @@ async function forward(
   head: RoomHead,
 ): Promise<Found | undefined> {
   let page = await read(room, after, limit);
-  // A page that reaches the end is known to hold the newest. Of any other, the log alone can say how
-  // old it is.
+  // A page that reaches the end has the newest message. For any other, only the log knows the age.
   if (page.more && !room.trims.has(room, head)) {
     await trim(room, head);
     page = await read(room, after, limit);
@@ -155,7 +153,7 @@ async function forward(
     if (isBehind(page, start, head)) return undefined;
   }
   const young = page.messages.filter(({ time_ms }) => time_ms >= oldest_ms);
-  // The messages grew too old meanwhile, but a page must say where to go on.
+  // The messages expired meanwhile, but a page must say where to continue.
   if (page.more && young.length === 0) return undefined;
   // Some messages may have come since the room was cut.
   const kept = page.more ? young : young.slice(-room.history_size);
@@ -171,16 +169,15 @@ function lastOf({ messages }: LogPage, otherwise: number): number {
   return messages.at(-1)?.offset ?? otherwise;
 }
 
-/** Whether a page ends before what was acknowledged, or comes from another incarnation of the log. */
+/** Whether a page ends before acknowledged messages, or comes from another incarnation of the log. */
 function isBehind(page: LogPage, after: number, { stream, last }: RoomHead): boolean {
   if (page.stream !== stream) return true;
   return !page.more && lastOf(page, after) < (last?.offset ?? 0);
 }
 
 /**
- * Finds an offset after which the first message that is not too old comes. `old` is the offset of a
- * message that is too old, `young` of one that is not. Halves what lies between, with one message a
- * question.
+ * Finds the offset before the first message that has not expired. `old` is the offset of an expired message, `young` of
+ * another one. A binary search, with one message per request.
  */
 async function findYoung(
   room: HistoryRoom,

@@ -1,4 +1,4 @@
-/** Which messages a page of history has, against a model of what a room's class keeps. */
+/** The messages of a page of history, compared with a model of a room's retention. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { HistoryRange } from "./history_query.ts";
@@ -40,7 +40,7 @@ const sizes = fc.array(
   fc.record({ room: fc.constantFrom("a", "a", "b"), bytes: fc.nat(40), wait_s: fc.nat(20) }),
   { maxLength: 40 },
 );
-/** Without a bound as often as with one: most ranges with both are empty. */
+/** Without a limit as often as with one: most ranges with both are empty. */
 const bound = fc.oneof(fc.constant(0), fc.nat(45));
 const ranges = fc.record({
   after: bound,

@@ -1,9 +1,9 @@
-/** Who shares a read with whom, and how many run at a time. */
+/** Which callers share a read, and how many reads run at a time. */
 import assert from "node:assert/strict";
 import { turn } from "../../../shared/testing/pace.ts";
 import { SharedReads } from "./history.ts";
 
-/** Reads that end when they are told to, in the order in which they began. */
+/** Reads that end on command, in the order in which they began. */
 function controlled(options: { reads_max?: number; waiting_max?: number } = {}) {
   const reads = new SharedReads<number>({ reads_max: 10, waiting_max: 10, ...options });
   const begun: PromiseWithResolvers<number>[] = [];

@@ -19,7 +19,7 @@ const HISTORY_QUERY = [
   inQuery("reverse", "the newest first", { type: "boolean" }),
 ];
 
-/** The route, and what it says of itself. */
+/** The route and its description. */
 export const HISTORY = {
   method: "GET",
   template: "/v1/rooms/{room}/messages",
@@ -31,7 +31,7 @@ export const HISTORY = {
   },
 } satisfies DescribedRoute;
 
-/** What answers over HTTP need of the process. */
+/** The dependencies of `createHttpHistory`. */
 export interface HttpHistoryContext {
   readonly history: Pick<History, "answer" | "give" | "limits">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;
@@ -62,7 +62,7 @@ export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
   };
 }
 
-/** Whether a request asks for Protobuf by name; all others get JSON. */
+/** Whether a request accepts Protobuf explicitly; all others get JSON. */
 function acceptsProtobuf(request: Request): boolean {
   return (request.headers.get("accept") ?? "").split(",").some(isProtobufType);
 }

@@ -1,17 +1,18 @@
 /**
- * One room's questions to its log. They are repeated until they are answered or nobody needs the
- * answer: while the Spine is down, a room waits. Nothing here rejects.
+ * One room's requests to its log, retried until they are answered or no longer needed: while the Spine is unreachable,
+ * a room waits. Nothing here rejects.
  */
 import type { DurableLog, LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { LogClock } from "./clock.ts";
 import type { DurableStats, ReadPurpose } from "./stats.ts";
 
-/** The bounds of a page, for any read that a room makes. */
+/** The limits of any page that a room reads. */
 const PAGE = { limit: 1_000, max_bytes: 4_194_304 };
 const BACKOFF_MS = 50;
 const BACKOFF_MAX_MS = 2_000;
-/** What asking the log needs. */
+
+/** The dependencies and settings of `LogCalls`. */
 export interface LogCallsOptions {
   readonly room_id: string;
   readonly log: DurableLog;
@@ -32,22 +33,22 @@ export class LogCalls {
     this.#options = options;
   }
 
-  /** Asks for the head of the room; undefined when `close` came before the answer. */
+  /** The head of the room; undefined if `close` came before the answer. */
   head(purpose: ReadPurpose): Promise<RoomHead | undefined> {
     return this.#ask(purpose, (log, room_id) => log.head(room_id));
   }
 
-  /** Asks for the room's oldest message; undefined when `close` came before the answer. */
+  /** The room's oldest message; undefined if `close` came before the answer. */
   oldest(purpose: ReadPurpose): Promise<number | undefined> {
     return this.#ask(purpose, (log, room_id) => log.oldest(room_id));
   }
 
-  /** Asks up to where messages were erased; undefined when `close` came before the answer. */
+  /** The newest erased offset; undefined if `close` came before the answer. */
   erased(purpose: ReadPurpose): Promise<number | undefined> {
     return this.#ask(purpose, (log, room_id) => log.erased(room_id));
   }
 
-  /** Asks for a page of the messages after `after`; undefined when `close` came before the answer. */
+  /** A page of the messages after `after`; undefined if `close` came before the answer. */
   read(purpose: ReadPurpose, after: number): Promise<LogPage | undefined> {
     return this.#ask(purpose, (log, room_id) => log.read(room_id, { after, ...PAGE }));
   }
@@ -71,9 +72,7 @@ export class LogCalls {
     return undefined;
   }
 
-  /**
-   * Waits between half the time and all of it, so that rooms do not ask in step. `close` ends the wait.
-   */
+  /** Waits between half the time and all of it, so that rooms do not retry in step. `close` ends the wait. */
   pause(ms: number): Promise<void> {
     if (this.#closed) return Promise.resolve();
     const { clock } = this.#options;
@@ -96,7 +95,7 @@ export class LogCalls {
   #onFailure(purpose: ReadPurpose, error: unknown): void {
     const { stats, logger, onFailure } = this.#options;
     stats.failed(purpose);
-    // An operator learns of it from `watch.ts`, once for each tenant.
+    // `watch.ts` reports it to operators, once for each tenant.
     logger.debug("asking the log failed", { purpose, error });
     onFailure(error);
   }

@@ -1,7 +1,6 @@
 /**
- * The logs of durable rooms as this process uses them. A log is opened when its tenant first needs it,
- * kept as large as the tenant's classes ask for, and written to by the message path. Reading is
- * `room_log.ts` and `history.ts`; the logs themselves are the Spine's.
+ * The logs of durable rooms in this process. A log is opened when its tenant first needs it, sized by the tenant's
+ * classes, and written by the message path. `room_log.ts` and `history.ts` read; the Spine has the logs themselves.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -13,7 +12,7 @@ import type { DurableStats } from "./stats.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { LogAppend, Logs } from "../../message/logs.ts";
 
-/** What the logs need of the process. */
+/** The dependencies and settings of `TenantLogs`. */
 export interface TenantLogsOptions extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "log">;
   readonly classes: Pick<RoomClasses, "logRetentionOf" | "onChange">;
@@ -63,10 +62,7 @@ export class TenantLogs {
     return this.#options.classes.logRetentionOf(tenant_id) !== undefined;
   }
 
-  /**
-   * The lives of the tenant's log, as they are known here; none when no room of the tenant is durable. Rejects
-   * as `of` does.
-   */
+  /** The known incarnations of the tenant's log; none if no room of the tenant is durable. Rejects as `of` does. */
   async livesOf(tenant_id: string): Promise<Lives> {
     if (this.#options.classes.logRetentionOf(tenant_id) === undefined) return [];
     return (await this.of(tenant_id)).lives;
@@ -87,7 +83,7 @@ export class TenantLogs {
     return new Promise((resolve, reject) => {
       opening.promise.then((log) => {
         opening.waiting--;
-        // A promise that this one follows would settle after those of later appends that are acknowledged with it.
+        // A promise followed by this one would settle after those of later appends that are acknowledged with it.
         this.#append(log, kept, resolve).catch(reject);
       }, (error) => {
         opening.waiting--;

@@ -1,4 +1,4 @@
-/** The logs of tenants on the embedded engine: opened once, written in order, kept as large as classes ask. */
+/** The logs of tenants on the embedded engine: opened once, written in order, sized by their classes. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";

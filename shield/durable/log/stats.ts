@@ -1,6 +1,6 @@
 /**
- * What durable rooms count on this Shield. The message path adds to plain numbers; prom-client reads
- * them when somebody scrapes. Labels come from closed sets, or are bounded here.
+ * The counters of durable rooms on this Shield. The message path adds to plain numbers; prom-client reads them at a
+ * scrape. Labels come from closed sets, or are limited here.
  */
 import { Gauge, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
@@ -19,7 +19,7 @@ const OTHER = "other";
 const DEFAULT_CLASS = "default";
 const LAG_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
-/** How a SUB with a position ended. `failed`: the log could not be asked. */
+/** The outcome of a SUB with a position. `failed`: the log was unreachable. */
 export type RecoveryOutcome =
   | "recovered"
   | "epoch-changed"
@@ -30,7 +30,7 @@ export type RecoveryOutcome =
   | "failed";
 /** How a hole in the live messages ended. */
 export type FillOutcome = "filled" | "lost" | "epoch-changed";
-/** Why the log was asked. `lag` asks whether a replica is behind, or messages are gone. */
+/** The purpose of a request to the log. `lag`: whether a replica is stale, or messages are missing. */
 export type ReadPurpose =
   | "start"
   | "fill"
@@ -52,7 +52,7 @@ export interface DurableStats {
   /** Publishes that wait for the log's acknowledgement, and their bytes. */
   pending_appends: number;
   pending_bytes: number;
-  /** Rooms whose log is followed here, and what their cached messages weigh. */
+  /** Rooms whose log is followed here, and the bytes of their cached messages. */
   open_rooms: number;
   cache_bytes: number;
   /**
@@ -60,7 +60,7 @@ export interface DurableStats {
    * default.
    */
   stored(pattern: string, bytes: number): void;
-  /** Counts a publish whose key the log knew. */
+  /** Counts a publish with a known message id. */
   deduplicated(): void;
   /** Counts a publish that was refused because of the log. */
   refused(reason: string): void;

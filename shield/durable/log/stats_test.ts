@@ -1,4 +1,4 @@
-/** The metrics of durable rooms, with bounded labels. */
+/** The metrics of durable rooms, with a limited number of labels. */
 import assert from "node:assert/strict";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import { createDurableStats, registerPendingLimit } from "./stats.ts";

@@ -1,19 +1,18 @@
 /**
- * Bounds what all open durable rooms of this process keep in memory for subscribers that come back: a
- * share for each room, and a budget for all. Drops only what can be read from the log again, so the
- * newest message of a room always stays. Messages that slow readers hold are not counted here: their
- * lag is bounded where they read.
+ * Limits the messages of all open durable rooms that this process caches for returning subscribers: a share for each
+ * room, and a budget for all. Drops only what can be read from the log again, so a room's newest message always stays.
+ * Messages held by slow readers are not counted here: their lag is limited where they read.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { LogClock } from "./clock.ts";
 import type { DurableStats } from "./stats.ts";
 
-/** The most messages that a room keeps while nobody comes back to it. */
+/** The most messages of a room without returning subscribers. */
 const SHARE_MESSAGES = 1_000;
 const SHARE_BYTES = 1_048_576;
-/** How long a room keeps what was read for a subscriber that came back, in ms: others may follow it. */
+/** How long a room keeps messages read for a returning subscriber, in ms: others may follow. */
 const HOLD_MS = 10_000;
-/** Bytes of an entry beside its envelope: the object, its place in the list, and the frame. */
+/** Bytes of an entry beside its envelope: the object, its slot in the list, and the frame. */
 const ENTRY_BYTES = 256;
 const COPIES = 2;
 /** Trimming goes this far below the budget, so that not every message trims. */
@@ -23,11 +22,11 @@ const TARGET = 0.9;
 export interface CachedTail {
   readonly count: number;
   readonly bytes: number;
-  /** Drops the oldest messages above these bounds; the newest stays. True when it dropped any. */
+  /** Drops the oldest messages above these limits; the newest stays. True if it dropped any. */
   trim(max_messages: number, max_bytes: number): boolean;
 }
 
-/** What the budget is calculated from. */
+/** The inputs of the budget. */
 export interface TailCacheOptions {
   readonly limits: Pick<
     Config["limits"],
@@ -57,7 +56,7 @@ export class TailCache {
     this.#options = options;
   }
 
-  /** What is kept weighs roughly this much, all rooms together. */
+  /** The approximate bytes of all cached messages. */
   get bytes(): number {
     return this.#options.stats.cache_bytes;
   }
@@ -78,7 +77,7 @@ export class TailCache {
     if (this.#rooms.size === 0) this.#stopTimer();
   }
 
-  /** Takes note that the room's list has grown or shrunk: it may be trimmed, and others with it. */
+  /** The room's list has grown or shrunk: it may be trimmed, and others with it. */
   changed(tail: CachedTail): void {
     const room = this.#rooms.get(tail);
     if (room === undefined) return;
@@ -89,9 +88,7 @@ export class TailCache {
     if (this.bytes > this.#options.limits.log_cache_bytes) this.#shrink();
   }
 
-  /**
-   * Takes note that a subscriber came back to the room, which may keep more than its share for a while.
-   */
+  /** A subscriber returned to the room, which may exceed its share for a while. */
   used(tail: CachedTail): void {
     const room = this.#rooms.get(tail);
     if (room === undefined) return;

@@ -1,4 +1,4 @@
-/** What is kept of rooms: a share each, more while somebody comes back, and one budget for all. */
+/** The cached messages of rooms: a share each, more while subscribers return, and one budget for all. */
 import assert from "node:assert/strict";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import { createDurableStats } from "./stats.ts";

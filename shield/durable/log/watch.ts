@@ -1,7 +1,6 @@
 /**
- * Finds what open durable rooms have missed without a trace: after the Spine lost messages, after a log
- * moved to another server and, in case nobody noticed, by a comparison with the log now and then. What
- * a room then does is its own affair (`RoomLog.verify`).
+ * Finds messages that open durable rooms have missed silently: after the Spine lost messages, after a log moved to
+ * another server and, as a precaution, by a periodic comparison with the log. `RoomLog.verify` repairs a room.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { DurableLog, LogStatus } from "../../../shared/spine/contract/durable_log.ts";
@@ -12,16 +11,13 @@ import type { DurableStats } from "./stats.ts";
 
 /** The most rooms in one question to the log. */
 const BATCH_ROOMS = 256;
-/**
- * The most rooms that are verified at a time: of one tenant, whose log may not answer, and of all
- * together.
- */
+/** The most concurrent verifications: of one tenant, whose log may not answer, and of all together. */
 const TENANT_AT_ONCE = 4;
 const ALL_AT_ONCE = 256;
-/** The most tenants whose logs are looked at at a time. */
+/** The most tenants whose logs are checked at a time. */
 const LOOKS_AT_ONCE = 16;
 
-/** What is watched: a `RoomLog`. */
+/** A watched `RoomLog`. */
 export interface WatchedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -34,7 +30,7 @@ export interface WatchedRoom {
   verify(): Promise<void>;
 }
 
-/** What watching needs. */
+/** The dependencies and settings of `LogWatch`. */
 export interface LogWatchOptions {
   readonly spine: Pick<Spine, "onEvent">;
   readonly clock: LogClock;
@@ -49,13 +45,13 @@ interface Tenant {
   /** Rooms that are to be verified, and how many are being verified. */
   readonly due: Set<WatchedRoom>;
   verifying: number;
-  /** Where the log stood at the last look; undefined before the first. */
+  /** The state of the log at the last check; undefined before the first. */
   seen: Pick<LogStatus, "stream" | "log_offset" | "messages"> | undefined;
   /** True when the log answered the last question. */
   answers: boolean;
-  /** How many more times to look at the rooms although the log does not move. */
+  /** The remaining checks of the rooms although the log does not advance. */
   looks: number;
-  /** The offset of each room at the last look; `behind` holds the rooms that were behind then. */
+  /** The offset of each room at the last check; `behind` has the rooms that were behind then. */
   offsets: Map<WatchedRoom, number>;
   behind: Set<WatchedRoom>;
 }
@@ -149,7 +145,7 @@ export class LogWatch {
     this.#pump();
   }
 
-  /** Begins to verify the rooms that are due, as far as the bounds allow. */
+  /** Starts to verify the rooms that are due, within the limits. */
   #pump(): void {
     for (const tenant of this.#due) {
       for (const room of tenant.due) {
@@ -198,15 +194,14 @@ export class LogWatch {
       const has_moved = seen?.stream !== stream || seen.log_offset !== log_offset ||
         seen.messages !== messages;
       tenant.seen = { stream, log_offset, messages };
-      // The rooms are looked at again after the log moved: what a replica says of them may be
-      // older.
+      // The rooms are checked again after the log advanced: a replica's view of them may be older.
       tenant.looks = has_moved ? 2 : Math.max(tenant.looks - 1, tenant.behind.size > 0 ? 1 : 0);
       tenant.answers = true;
       if (tenant.looks > 0) await this.#compare(tenant, some.log, status.stream);
       else for (const room of tenant.rooms.values()) if (room.is_started) room.confirm(room.offset);
     } catch (error) {
       const fields = { tenant_id: some.tenant_id, error };
-      // Each room asks again on its own: one log line for a tenant and outage is enough.
+      // Each room retries on its own: one log line for a tenant and outage is enough.
       if (tenant.answers) logger.warn("a tenant's log does not answer", fields);
       else logger.debug("a tenant's log still does not answer", fields);
       tenant.answers = false;
@@ -225,7 +220,7 @@ export class LogWatch {
         const { offset } = room;
         const newest = heads.get(room.room_id) ?? 0;
         const is_behind = newest > offset;
-        // Messages that are on their way arrive before the next look.
+        // Messages in transit arrive before the next check.
         const is_stuck = tenant.behind.has(room) || tenant.offsets.get(room) === offset;
         if (room.stream !== stream) due.push(room);
         else if (is_behind && !is_stuck) behind.add(room);

@@ -1,4 +1,4 @@
-/** Who is verified, when, and how seldom the log is asked. */
+/** Which rooms are verified, when, and how rarely the log is read. */
 import assert from "node:assert/strict";
 import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";

@@ -1,14 +1,14 @@
 /**
- * Where the frames of the messages that one durable room keeps lie: several in one buffer. An array with
- * a buffer of its own takes 200 B of heap and some 200 B of malloc beside its bytes, and a room's list
- * has nothing that lives longer. A buffer goes when none of its messages is kept. Not the list itself
- * (`timeline.ts`), and for one room only: a quiet room must not hold what a busy one has let go.
+ * The buffers of the frames of one durable room's cached messages: several frames in one buffer. An array with a buffer
+ * of its own takes 200 B of heap and some 200 B of malloc beside its bytes, and a room's list has nothing that lives
+ * longer. A buffer is freed when none of its messages is cached. Not the list itself (`timeline.ts`), and for one room
+ * only: a quiet room must not keep a busy one's dropped messages.
  */
 import type { FrameSpace } from "@arqon/proto";
 
 /** The most bytes that are set aside at a time. */
 const CHUNK_BYTES = 4_096;
-/** And at most this part of what the room keeps, so that a room with little wastes little. */
+/** And at most this part of the room's messages, so that a small room wastes little. */
 const PART = 2;
 
 const NOTHING = new Uint8Array(0);
@@ -36,7 +36,7 @@ export class KeptFrames implements FrameSpace {
     return at;
   }
 
-  /** Lets go of what is set aside. */
+  /** Drops the reserved space. */
   restart(): void {
     this.#chunk = NOTHING;
     this.#used = 0;

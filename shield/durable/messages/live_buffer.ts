@@ -1,6 +1,6 @@
 /**
- * Live messages of one room that must wait until older ones have been read. Bounded: a message that
- * does not fit is forgotten, since it is in the log; only its offset is remembered.
+ * Live messages of one room that must wait until older ones have been read. Limited: a message that does not fit is
+ * dropped, since the log has it; only its offset is remembered.
  */
 import type { LiveMessage } from "./message.ts";
 
@@ -10,7 +10,7 @@ export interface LiveBufferBounds {
   readonly bytes: number;
 }
 
-/** How many former streams are remembered, whose late messages may still come. */
+/** How many former streams are remembered, whose late messages may still arrive. */
 const FORMER_STREAMS = 16;
 
 /** The live messages that wait; they are in no order until they are taken. */
@@ -18,7 +18,7 @@ export class LiveBuffer {
   readonly #bounds: LiveBufferBounds;
   #messages: LiveMessage[] = [];
   #bytes = 0;
-  /** Former streams, of which nothing is taken any longer; the latest is the last. */
+  /** Former streams, whose messages are dropped; the latest is the last. */
   #former: string[] = [];
   /** The highest offset that was forgotten, by stream. */
   readonly #forgotten = new Map<string, number>();
@@ -31,10 +31,7 @@ export class LiveBuffer {
     return this.#messages.length;
   }
 
-  /**
-   * Adds a message. `buffer-full`: the message was forgotten; `old-stream`: nothing is taken of that
-   * stream any longer.
-   */
+  /** Adds a message. `buffer-full`: the message was dropped; `old-stream`: messages of that stream are dropped. */
   add(message: LiveMessage): "kept" | "buffer-full" | "old-stream" {
     const { stream, offset } = message;
     if (this.#former.includes(stream)) return "old-stream";

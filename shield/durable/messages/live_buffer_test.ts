@@ -1,4 +1,4 @@
-/** What waits for older messages: bounded, by stream, in order when it is taken. */
+/** Messages that wait for older ones: limited, by stream, taken in order. */
 import assert from "node:assert/strict";
 import { LiveBuffer } from "./live_buffer.ts";
 import { readLive } from "./message.ts";

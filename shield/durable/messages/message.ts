@@ -1,7 +1,4 @@
-/**
- * A durable room's messages as they come from the Spine, live or read. What their envelopes contain is
- * not known here.
- */
+/** A durable room's messages from the Spine, live or read. Their envelopes are not decoded here. */
 import {
   LOG_OFFSET_HEADER,
   LOG_PREVIOUS_HEADER,
@@ -16,7 +13,7 @@ import type { StoredMessage } from "./timeline.ts";
 
 /** A message that came on `in` after its log had taken it. */
 export interface LiveMessage extends StoredMessage {
-  /** The life of the log that gave it its offset. */
+  /** The incarnation of the log that assigned its offset. */
   readonly stream: string;
   /** The offset of the message before it that the log then had of the room; 0: none. */
   readonly previous: number;

@@ -1,9 +1,8 @@
 /**
- * The newest messages of one durable room, as a list that readers walk at their own pace. Pure: it
- * knows no log and no clock. Who may read from where is `recovery.ts`.
+ * The newest messages of one durable room, as a list that readers walk at their own pace. Pure: it knows no log and no
+ * clock. `recovery.ts` decides who may read from where.
  *
- * Invariant: every message of the room above `floor` and up to `last` is in the list, in the order of
- * the offsets.
+ * Invariant: every message of the room above `floor` and up to `last` is in the list, in the order of the offsets.
  */
 import { encodeMsgAt } from "@arqon/proto";
 import type { FrameSpace } from "@arqon/proto";
@@ -16,15 +15,13 @@ export interface StoredMessage {
   /** When the log took it, in Unix ms by the log's clock. */
   readonly time_ms: number;
   readonly envelope: Uint8Array;
-  /** The connection that published it and wants no echo; "" for none. */
+  /** The connection that published it without echo; "" for none. */
   readonly origin: string;
 }
 
 const NOTHING = new Uint8Array(0);
 
-/**
- * One message of the list. As many objects exist as the cache holds, so their number and size count.
- */
+/** One message of the list. There are as many objects as the cache holds, so their number and size count. */
 export class Entry implements StoredMessage, RoomEntry {
   readonly offset: number;
   readonly time_ms: number;
@@ -66,7 +63,7 @@ export class Entry implements StoredMessage, RoomEntry {
     return this;
   }
 
-  /** Moves what is kept into an array that has nothing else. */
+  /** Moves the kept part into an array of its own. */
   settle(): void {
     if (this.#end - this.#start === this.#bytes.length) return;
     this.#bytes = this.#bytes.slice(this.#start, this.#end);
@@ -88,7 +85,7 @@ export class Entry implements StoredMessage, RoomEntry {
   }
 }
 
-/** The frame that was asked for last: all receivers of a message ask at once. */
+/** The frame that was requested last: all receivers of a message request it at once. */
 let shown = NOTHING;
 
 /** A reader's place in the list. */
@@ -107,13 +104,13 @@ function bytesThrough(entry: Entry): number {
   return entry.bytes_before + entry.size_bytes;
 }
 
-/** Makes an entry that stands before all others and is never given to anybody. */
+/** An entry before all others that is never delivered. */
 function mark(offset: number, index: number, bytes_before: number, next?: Entry): Entry {
   const nothing = { offset, time_ms: 0, envelope: NOTHING, origin: "" };
   return new Entry(nothing, index, bytes_before, next);
 }
 
-/** A mark that stands right before `entry`. */
+/** A mark right before `entry`. */
 function markBefore(entry: Entry): Entry {
   return mark(entry.offset - 1, entry.index - 1, entry.bytes_before, entry);
 }
@@ -129,11 +126,11 @@ export class Timeline {
   #entries: (Entry | undefined)[] = [];
   #start = 0;
   readonly #frames = new KeptFrames();
-  /** The entry right before the first: a mark, or the end of what was before the list. */
+  /** The entry right before the first: a mark, or the end of the previous list. */
   #before: Entry;
   #tail: Entry;
 
-  /** Makes an empty list at position `offset`; readers at the end of `previous` go on here. */
+  /** Makes an empty list at position `offset`; readers at the end of `previous` continue here. */
   constructor(offset: number, previous?: Timeline) {
     this.#floor = offset;
     this.#last = offset;
@@ -173,8 +170,8 @@ export class Timeline {
   }
 
   /**
-   * Takes a message that came right after `previous`, which was then the log's newest of the room. A
-   * `previous` below `last` means that the log has expired what was there.
+   * Adds a message that follows `previous`, which was then the log's newest of the room. A `previous` below `last`
+   * means that earlier messages have expired from the log.
    */
   offer(message: StoredMessage, previous: number): Offer {
     if (message.offset <= this.#last) return "repeated";
@@ -190,7 +187,7 @@ export class Timeline {
     return "appended";
   }
 
-  /** Begins the list anew after `offset`: what came up to there is lost. */
+  /** Restarts the list after `offset`: everything up to there is lost. */
   skip(offset: number): void {
     this.#entries = [];
     this.#start = 0;
@@ -200,10 +197,7 @@ export class Timeline {
     this.#floor = this.#last;
   }
 
-  /**
-   * Drops the messages below `offset`, which the log has no more. What a reader has before it is with the reader
-   * already.
-   */
+  /** Drops the messages below `offset`, which the log no longer has. Messages of a reader stay with it. */
   forgetBelow(offset: number): boolean {
     const { first } = this;
     if (first === undefined || first.offset >= offset) return false;
@@ -229,9 +223,9 @@ export class Timeline {
   }
 
   /**
-   * Puts older messages in front: all that the room has above `floor` up to the present floor, in
-   * order. Throws TypeError when they are not in order, or when the list is empty and they are not:
-   * a list that knows no message of its own cannot be sure that these are the last before it.
+   * Puts older messages in front: all of the room's above `floor` up to the present floor, in order. Throws TypeError
+   * if they are not in order, or the list is empty and they are not: a list without a message of its own cannot be sure
+   * that these are the last before it.
    */
   prepend(messages: readonly StoredMessage[], floor: number): void {
     let next = this.first;
@@ -258,7 +252,7 @@ export class Timeline {
     this.#before = markBefore(next);
   }
 
-  /** Drops the oldest messages above these bounds; the newest stays. True when it dropped any. */
+  /** Drops the oldest messages above these limits; the newest stays. True if it dropped any. */
   trim(max_messages: number, max_bytes: number): boolean {
     const stays = this.#entries.length - 1;
     let first: Entry | undefined;
@@ -272,7 +266,7 @@ export class Timeline {
     // A mark takes the place of the trimmed entry, which would keep its envelope.
     this.#before = markBefore(first);
     if (this.count === 1) {
-      // It may stay for long, and what lies beside it is not kept.
+      // It may stay for long, and its neighbours are not kept.
       first.settle();
       this.#frames.restart();
     }
@@ -311,7 +305,7 @@ export function missedBetween(
   return { messages: tail.index - read.index, bytes, first: read.next };
 }
 
-/** A cursor that has read up to `read`; `tail` tells where the newest timeline ends. */
+/** A cursor that has read up to `read`; `tail` returns the newest timeline. */
 export function cursorAfter(read: Entry, tail: () => Entry): Cursor {
   let place = read;
   return {

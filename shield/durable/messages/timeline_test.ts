@@ -1,4 +1,4 @@
-/** The list of a room: against a plain array, and what its cursors see. */
+/** The list of a room, compared with a plain array, and what its cursors read. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { encodeMsgAt } from "@arqon/proto";
@@ -60,7 +60,7 @@ class Model {
         this.floor = this.all.shift()?.offset ?? 0;
       }
     } else if (one.kind === "forget") {
-      // The first offset that is left: of a message, right behind one, or behind all.
+      // The first remaining offset: of a message, right after one, or after all.
       const below = (this.all[one.by]?.offset ?? this.last + 1) - one.by % 2;
       const gone = this.all.filter(({ offset }) => offset < below);
       assert.equal(this.list.forgetBelow(below), gone.length > 0);
@@ -103,7 +103,7 @@ class Model {
   }
 }
 
-/** Every message still says what it did, whatever lies beside it. */
+/** Every message is unchanged, whatever its neighbours. */
 function checkContents(cursor: Cursor, bytesOf: (index: number) => number): void {
   let index = 0;
   for (let entry = cursor.next(); entry !== undefined; entry = cursor.next(), index++) {

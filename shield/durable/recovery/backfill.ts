@@ -1,7 +1,7 @@
 /**
- * Reads older messages of a room, from a position up to where the room's list begins. It reads until it
- * meets the list: a replica that is behind can then be told from a room that has no more, and nothing
- * is left out between the two. What is done with the messages is `recoveries.ts`.
+ * Reads older messages of a room, from a position up to where the room's list begins. It reads until it meets the list:
+ * so a stale replica is distinguished from a room without more messages, and no message between the two is missed.
+ * `recoveries.ts` uses the messages.
  */
 import type { LogPage } from "../../../shared/spine/contract/durable_log.ts";
 import type { LogCalls } from "../log/log_calls.ts";
@@ -10,40 +10,32 @@ import { joinPage } from "./recovery.ts";
 import type { Chain, RecoveryBounds } from "./recovery.ts";
 import type { StoredMessage, Timeline } from "../messages/timeline.ts";
 
-/**
- * How often a replica that is behind is asked again, with a longer pause each time; after that the log
- * itself is asked.
- */
+/** How often a stale replica is read again, with growing pauses; after that the log itself is read. */
 export const LAG_TRIES = 3;
 const LAG_PAUSE_MS = 20;
 
-/** How long to wait before a replica is asked for the `tries`-th time again, in ms. */
+/** The pause before a replica is read for the `tries`-th time again, in ms. */
 export function lagPauseMs(tries: number): number {
   return Math.min(LAG_PAUSE_MS * 3 ** Math.min(tries, 8), 1_000);
 }
 
-/** The room whose older messages are read, as it stands at each moment. */
+/** The room whose older messages are read, in its current state. */
 export interface BackfilledRoom {
   readonly stream: string;
   readonly timeline: Timeline;
-  /**
-   * Grows with every hole and every epoch: a list from before then has no place in the room any longer.
-   */
+  /** Increases with every gap and every epoch: a list from before is no longer valid in the room. */
   readonly gaps: number;
   readonly calls: LogCalls;
-  /**
-   * Asks the log how far the room is. Resolves with the list that was compared, or with undefined once
-   * the room is closed.
-   */
+  /** Asks the log for the room's head. Resolves with the compared list, or with undefined once the room is closed. */
   verify(): Promise<Timeline | undefined>;
-  /** Takes note that messages were erased up to there. */
+  /** Messages up to there were erased. */
   forgetErased(offset: number): void;
 }
 
 /**
- * What a backfill came to. `over`: after the position there is more than the bounds allow, too much for
- * one SUB or more than the class keeps. `behind`: no replica has what the list begins with yet.
- * `stale`: the room was closed, or its list has been replaced.
+ * The result of a backfill. `over`: more messages follow the position than the limits allow, for one SUB or the class's
+ * retention. `behind`: no replica has the first message of the list yet. `stale`: the room was closed, or its list was
+ * replaced.
  */
 export type Backfill =
   | {
@@ -72,7 +64,7 @@ export async function backfill(
     const page = await room.calls.read("recovery", after);
     if (page === undefined || room.gaps !== gaps) return { outcome: "stale" };
     if (page.stream !== room.stream) return await otherStream(room);
-    // The room knows it from now on, and judges by it.
+    // The room knows it from now on, and uses it.
     if (page.erased !== undefined) {
       room.forgetErased(page.erased);
       return { outcome: "stale" };
@@ -110,9 +102,7 @@ function before(
   return first === undefined ? messages : messages.filter(({ offset }) => offset < first.offset);
 }
 
-/**
- * The chain when the log had no message of the room: what a replica still has is about to be removed.
- */
+/** The chain if the log had no message of the room: messages on a replica are about to be removed. */
 function ofEmptyRoom(chain: Chain, page: LogPage): Chain {
   const complete = chain.messages.length === 0 && chain.complete && page.complete;
   return { messages: [], complete };
@@ -135,10 +125,7 @@ async function otherStream(room: BackfilledRoom): Promise<Backfill> {
   return { outcome: "stale" };
 }
 
-/**
- * Tells why no replica shows where the list begins: it is behind, or the log has removed all that is
- * older.
- */
+/** Why no replica shows the start of the list: it is stale, or the log has removed everything older. */
 async function isGone(room: BackfilledRoom, gaps: number): Promise<Backfill> {
   const head = await room.calls.head("lag");
   if (head === undefined || room.gaps !== gaps) return { outcome: "stale" };

@@ -1,6 +1,6 @@
 /**
- * The point at which a subscriber enters a durable room, and what it receives. The room moves on
- * between the decision and the turn in which the subscriber learns of it: see `EntryPoint`.
+ * The point at which a subscriber enters a durable room, and what it receives. The room advances between the decision
+ * and the turn in which the subscriber is notified: see `EntryPoint`.
  */
 import { isExpired } from "./recovery.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
@@ -8,7 +8,7 @@ import type { EntryPoint, Lost, Unrecovered } from "../../fanout/entry.ts";
 import { cursorAfter, cursorBefore } from "../messages/timeline.ts";
 import type { Cursor, Entry, Timeline } from "../messages/timeline.ts";
 
-/** What an entry point needs of its room. */
+/** The room of an entry point, in its current state. */
 export interface EntryPointRoom {
   readonly timeline: Timeline;
   readonly offset: number;
@@ -61,7 +61,7 @@ export class LiveEntryPoint implements EntryPoint {
     return { offset, epoch };
   }
 
-  /** Looks for a hole that came since the decision: this subscriber was not notified of it. */
+  /** Checks for a gap since the decision, of which this subscriber was not notified. */
   #look(): void {
     const { gaps, last_gap } = this.#room;
     if (this.#cursor !== undefined || this.#read === undefined || gaps === this.#gaps) return;

@@ -1,6 +1,6 @@
 /**
- * Subscribers that enter a durable room and wait for the log: one question to the log serves all of
- * them. What a position is worth is decided in `recovery.ts`; the list itself is the room's.
+ * Subscribers that enter a durable room and wait for the log: one request to the log serves all of them. `recovery.ts`
+ * judges positions; the room has the list.
  */
 import { ArqonError } from "@arqon/proto";
 import type { EntryPoint, Position, Unrecovered } from "../../fanout/entry.ts";
@@ -24,7 +24,7 @@ import type { Entry, Timeline } from "../messages/timeline.ts";
  */
 const PATIENCE_MS = 5_000;
 
-/** The room that subscribers enter, as it stands at each moment. */
+/** The room that subscribers enter, in its current state. */
 export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
   readonly is_started: boolean;
   readonly is_closed: boolean;
@@ -36,25 +36,25 @@ export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
   lastOf(epoch: string): number | undefined;
   /** Up to where messages were erased, as far as the room knows. */
   readonly erased: number;
-  /** Asks the log what of the list it still has. */
+  /** Asks the log which part of the list it still has. */
   compare(): Promise<void>;
 }
 
-/** What recovering needs. */
+/** The dependencies and settings of `Recoveries`. */
 export interface RecoveriesOptions {
   readonly room: RecoverableRoom;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
   readonly clock: LogClock;
   readonly stats: Pick<DurableStats, "recovered">;
   readonly logger: Logger;
-  /** Called when a subscriber came back: others may need what was read for it. */
+  /** Called when a subscriber returned: others may need the messages read for it. */
   onUse(): void;
 }
 
 interface Waiter {
   readonly position: Position | undefined;
   readonly since_ms: number;
-  /** The list for which the log was asked, after this subscriber came, whether it is up to date. */
+  /** The list that was verified after this subscriber came. */
   verified: Timeline | undefined;
   readonly resolve: (entry_point: EntryPoint) => void;
   readonly reject: (error: ArqonError) => void;
@@ -69,10 +69,7 @@ export class Recoveries {
   #is_used = false;
   /** True when the last read did not serve the position that it was made for. */
   #has_failed = false;
-  /**
-   * The class and the gap count to which `trimmed_through` and `too_many_through` belong; see
-   * `Standing`.
-   */
+  /** The class and the gap count of `trimmed_through` and `too_many_through`; see `Standing`. */
   #known_of: { readonly room_class: RoomClass; readonly gaps: number } | undefined;
   #trimmed_through = -1;
   #too_many_through = -1;
@@ -117,7 +114,7 @@ export class Recoveries {
     this.#refuse(({ since_ms }) => since_ms <= due_ms, () => unavailable(reason, error));
   }
 
-  /** Refuses everybody who waits, since the room was closed. */
+  /** Refuses all waiting subscribers, since the room was closed. */
   close(): void {
     this.#refuse(() => true, closed);
   }
@@ -141,7 +138,7 @@ export class Recoveries {
     this.#has_failed = false;
   }
 
-  /** Serves everybody who can be served now; the others remain. */
+  /** Settles every subscriber that can be served now; the others stay. */
   #settleAll(): { waiter: Waiter; verdict: Verdict }[] {
     const waiting: { waiter: Waiter; verdict: Verdict }[] = [];
     const waiters = this.#waiters;
@@ -151,7 +148,7 @@ export class Recoveries {
       this.#waiters.push(waiter);
       waiting.push({ waiter, verdict: this.#judge(waiter) });
     }
-    // The list is marked as used only now; marked earlier, what was read for these might be trimmed.
+    // The list is marked as used only now; earlier, messages read for these might be trimmed.
     this.#use();
     return waiting;
   }
@@ -164,7 +161,7 @@ export class Recoveries {
   #judge({ position, verified }: Waiter): Verdict {
     const { room } = this.#options;
     const { epoch, timeline, log_offset, is_proven, is_current, erased } = room;
-    // It is given the newest message of the list.
+    // It receives the newest message of the list.
     const has_last = timeline.newest !== undefined && room.class_of().cache_last;
     if (position === undefined) return has_last && !is_current ? "compare" : "end";
     this.#forgetChanged();
@@ -178,7 +175,7 @@ export class Recoveries {
     }, verified === timeline);
   }
 
-  /** Settles one subscriber that waits; false when it must go on waiting. */
+  /** Settles one waiting subscriber; false if it must wait on. */
   #settle(waiter: Waiter): boolean {
     const { position } = waiter;
     const { timeline } = this.#options.room;
@@ -260,9 +257,7 @@ export class Recoveries {
     return { history_size, history_ttl_seconds, recovery_messages, recovery_bytes };
   }
 
-  /**
-   * Forgets what was known of positions, as it may not hold in another epoch or under another class.
-   */
+  /** Drops facts about positions that may not hold in another epoch or class. */
   #forgetChanged(): void {
     const { room } = this.#options;
     const room_class = room.class_of();

@@ -1,7 +1,7 @@
 /**
- * What a subscriber gets when it comes back with a position: everything after it, or the reason why
- * not. Pure. A position is "provable" when nothing of the room is missing from the list between the
- * position and the end; every position from the timeline's floor on is known to be.
+ * What a subscriber with a position receives: everything after it, or the reason why not. Pure. A position is
+ * "provable" if no message of the room is missing from the list between the position and the end; every position from
+ * the timeline's floor on is.
  */
 import type { LogPage } from "../../../shared/spine/contract/durable_log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
@@ -14,23 +14,23 @@ export type RecoveryBounds =
   & Pick<Limits, "recovery_messages" | "recovery_bytes">
   & Pick<RoomClass, "history_size" | "history_ttl_seconds">;
 
-/** What is known of a room when a position is judged. */
+/** The known state of a room when a position is judged. */
 export interface Standing {
   readonly epoch: string;
   /**
-   * The last offset of an earlier epoch up to which positions still mean the same; undefined for an
-   * epoch that the log does not remember.
+   * The last offset of an earlier epoch up to which positions are still valid; undefined for an epoch that the log does
+   * not remember.
    */
   readonly lastOf: (epoch: string) => number | undefined;
   /** Whether the log is known to be the one that the list was read from. */
   readonly is_proven: boolean;
-  /** Whether the log was asked a moment ago what of the list it still has. */
+  /** Whether the log has just confirmed which part of the list it still has. */
   readonly is_current: boolean;
   readonly floor: number;
   readonly last: number;
-  /** The highest offset that the log is known to have given to any room. */
+  /** The highest offset known to be assigned to any room. */
   readonly log_offset: number;
-  /** Messages at and below this offset were erased: who has not got that far may miss some. */
+  /** Messages at and below this offset were erased: a subscriber with an earlier position may miss some. */
   readonly erased: number;
   /** Positions up to this one are known not to be provable. */
   readonly trimmed_through: number;
@@ -39,22 +39,20 @@ export interface Standing {
 }
 
 /**
- * What to do about a position: serve it from the list (`listed`), let it go on at the end since it has
- * seen everything (`end`), ask the log first whether this room is up to date (`verify`) or what of the
- * list it still has (`compare`), read older messages (`extend`), or refuse.
+ * How to handle a position: serve it from the list (`listed`), continue at the end since nothing is missing (`end`),
+ * ask the log first for the room's head (`verify`) or for the part of the list it still has (`compare`), read older
+ * messages (`extend`), or refuse.
  */
 export type Verdict = "listed" | "end" | "verify" | "compare" | "extend" | Unrecovered;
 
-/**
- * Judges a position. `is_verified`: after this subscriber came, the log was asked how far the room is.
- */
+/** Judges a position. `is_verified`: the log was asked for the room's head after this subscriber came. */
 export function judgePosition(
   { after, epoch }: Position,
   standing: Standing,
   is_verified: boolean,
 ): Verdict {
   const is_same = epoch === "" || epoch === standing.epoch;
-  // What came in that epoch after its last offset is in no log any longer.
+  // Messages of that epoch after its last offset are in no log.
   const other_epoch = !is_same && after > (standing.lastOf(epoch) ?? -1);
   // The position may come from a process that knows more than this one.
   const is_unsure = other_epoch || after > standing.last || !standing.is_proven;
@@ -85,8 +83,8 @@ export interface Missed {
 }
 
 /**
- * Judges the missed messages: "" when all of them may be given. The log may still have some that have
- * outlived their class.
+ * Judges the missed messages: "" if all of them may be delivered. The log may still have some that have expired in
+ * their class.
  */
 export function judgeMissed(
   { messages, bytes, first }: Missed,
@@ -117,8 +115,8 @@ export function joinPage(
 }
 
 /**
- * The list's floor once the chain is in front of it: from there on nothing is missing. Messages are
- * removed oldest first, so where one is left, all after it are, too. `floor` is the list's present one.
+ * The list's floor with the chain in front of it: from there on nothing is missing. Messages are removed oldest first,
+ * so after an existing one all exist. `floor` is the list's present one.
  */
 export function floorWith({ messages, complete }: Chain, target: number, floor: number): number {
   if (complete) return Math.min(target, floor);

@@ -1,4 +1,4 @@
-/** What positions are worth, and which of many to ask about. */
+/** The verdicts on positions, and which of many to ask the log about. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {

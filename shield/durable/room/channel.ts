@@ -1,6 +1,6 @@
 /**
- * The durable side of one room of the hub: its room log, opened when the first subscriber needs it,
- * or when the room becomes durable while it has subscribers. The hub knows who the subscribers are.
+ * The durable part of one room of the hub: its room log, opened when the first subscriber needs it, or when the room
+ * becomes durable while it has subscribers. The hub has the subscribers.
  */
 import { ArqonError } from "@arqon/proto";
 import { LOG_STREAM_HEADER, offsetOf } from "../../../shared/spine/contract/durable_log.ts";
@@ -8,7 +8,7 @@ import type { SpineMessage } from "../../../shared/spine/contract/spine_message.
 import type { DurableRoom, EntryPoint, Position, RoomEvents } from "../../fanout/entry.ts";
 import type { RoomLog } from "./room_log.ts";
 
-/** What a durable channel needs. */
+/** The dependencies and settings of `DurableChannel`. */
 export interface DurableChannelOptions extends RoomEvents {
   /**
    * Makes the room's log once its Spine subscription is with the server; the log is not started yet.
@@ -36,7 +36,7 @@ export class DurableChannel implements DurableRoom {
     this.#options = options;
   }
 
-  /** Takes a message that a log has numbered; says to whom the caller must deliver it itself, at once. */
+  /** Takes a message with an offset; returns to whom the caller must deliver it itself, at once. */
   receive(message: SpineMessage, has_live: boolean): ReturnType<DurableRoom["receive"]> {
     const log = this.#log;
     if (log === undefined) {
@@ -44,7 +44,8 @@ export class DurableChannel implements DurableRoom {
       return "all";
     }
     const offset = offsetOf(message);
-    // The log began with messages whose live copies had not come yet: only who entered it has a place behind them.
+    // The log began with messages whose live copies had not come yet: only subscribers that entered it have a position
+    // after them.
     const is_late = log.is_started && !this.#has_spoken && offset <= log.offset;
     log.receive(message);
     if (log.is_started && !is_late) return "none";
@@ -52,9 +53,7 @@ export class DurableChannel implements DurableRoom {
     return is_late ? "placeless" : "all";
   }
 
-  /**
-   * Passes a message on without the log, which has not begun: those who already subscribe to the room go on hearing it.
-   */
+  /** Delivers a message without the log, which has not started: present subscribers continue to receive. */
   #pass(message: SpineMessage): boolean {
     const offset = offsetOf(message);
     if (offset <= this.#passed) return false;
@@ -83,7 +82,7 @@ export class DurableChannel implements DurableRoom {
     }
   }
 
-  /** Closes the log, because the room has no subscriber left or because it is not durable any longer. */
+  /** Closes the log, because the room has no subscriber, or is no longer durable. */
   close(): void {
     this.#closed = true;
     if (this.#log !== undefined) this.#options.release(this.#log);

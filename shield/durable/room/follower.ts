@@ -1,8 +1,7 @@
 /**
- * Follows the log of one durable room: takes what comes live, finds holes by the offset before each
- * message, and reads what is missing before it goes on. Every message comes out exactly once and in
- * order, or its loss is reported first. Who comes back, and when to ask whether something was missed
- * without a trace, is `room_log.ts`.
+ * Follows the log of one durable room: takes live messages, detects gaps by the previous offset in each message, and
+ * reads missing messages before it continues. Every message comes out exactly once and in order, or its loss is
+ * reported first. `room_log.ts` handles returning subscribers and decides when to check for silent losses.
  */
 import type { LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
 import { LAG_TRIES, lagPauseMs } from "../recovery/backfill.ts";
@@ -14,10 +13,10 @@ import { Timeline } from "../messages/timeline.ts";
 import type { Entry, StoredMessage } from "../messages/timeline.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 
-/** Bounds of the messages that wait for older ones; messages beyond them are read from the log. */
+/** Limits of the messages that wait for older ones; messages beyond them are read from the log. */
 const BUFFER = { messages: 4_096, bytes: 8_388_608 };
 
-/** The offset after which nothing is missing before this message, as far as the message tells. */
+/** The offset after which nothing is missing before this message, as far as the message says. */
 function sureBefore({ offset, previous }: LiveMessage): number {
   return previous === 0 ? offset - 1 : previous;
 }
@@ -36,7 +35,7 @@ export class Follower {
   #log_offset = 0;
   /** The highest offset of the room that the log is known to have. */
   #goal = 0;
-  /** Messages up to here were erased; what is kept for returning subscribers begins behind it. */
+  /** Messages up to here were erased; the cache for returning subscribers starts after it. */
   #erased = 0;
   /** The log has none of the room now, but may have had some up to this offset that never came. */
   #unproven = 0;
@@ -66,7 +65,7 @@ export class Follower {
     return this.#last_gap;
   }
 
-  /** The highest offset that the log was last known to have given to any room. */
+  /** The highest offset last known to be assigned to any room. */
   get log_offset(): number {
     return this.#log_offset;
   }
@@ -83,8 +82,8 @@ export class Follower {
   }
 
   /**
-   * Begins with the room's head; its message goes into the list, but does not come out. Where subscribers have heard
-   * the room already, everything behind what they heard comes out: its live copies may have been on their way.
+   * Starts with the room's head; its message enters the list, but does not come out. If subscribers have received the
+   * room before, everything after that comes out: its live copies may have been in transit.
    */
   begin(head: RoomHead, heard: Heard = { stream: "", offset: 0 }): void {
     if (this.#phase !== "waiting") return;
@@ -97,8 +96,8 @@ export class Follower {
   }
 
   /**
-   * Compares the room with the log's head, which was asked for when the list was this one and went up
-   * to `last`. False when the list is another one now: the answer then means nothing.
+   * Compares the room with the log's head, requested when the list was this one and went up to `last`. False if the
+   * list is another one now: the answer is then useless.
    */
   compare(head: RoomHead, list: Timeline, last: number): boolean {
     if (this.#phase !== "following") return true;
@@ -109,7 +108,7 @@ export class Follower {
       this.#log_offset = Math.max(this.#log_offset, head.log_offset);
       this.#goal = Math.max(this.#goal, head.last?.offset ?? 0);
       this.forgetErased(head.erased ?? 0);
-      // Messages are removed oldest first: where one is left, all that came after it are left, too.
+      // Messages are removed oldest first: if one exists, all later ones do, too.
       const is_known = this.confirm(head.last?.offset ?? 0);
       if (head.last === undefined) this.forgetBelow(last + 1);
       if (head.last === undefined && is_known) this.#timeline.rest(head.log_offset);
@@ -120,8 +119,8 @@ export class Follower {
   }
 
   /**
-   * Takes the offset of the log's newest message of the room; 0: it has none. True when it follows that
-   * nothing was missed; otherwise the log must be asked.
+   * Takes the offset of the log's newest message of the room; 0: it has none. True if nothing was missed; otherwise the
+   * log must be read.
    */
   confirm(newest: number): boolean {
     const now_ms = this.#options.now();
@@ -131,12 +130,12 @@ export class Follower {
     return true;
   }
 
-  /** Drops what the log has no more: its oldest message of the room has this offset. */
+  /** Drops what the log no longer has: its oldest message of the room has this offset. */
   forgetBelow(offset: number): void {
     if (this.#timeline.forgetBelow(offset)) this.#options.onChange();
   }
 
-  /** Drops what is at or below an offset that was erased: nobody is given a list with a hole. */
+  /** Drops messages up to an erased offset: nobody receives a list with a gap. */
   forgetErased(offset: number): void {
     this.#erased = Math.max(this.#erased, offset);
     this.forgetBelow(this.#erased + 1);
@@ -155,8 +154,8 @@ export class Follower {
   }
 
   /**
-   * Whether age alone explains that the log has no message of the room. Else somebody has removed them, and perhaps
-   * others that never came here.
+   * Whether age alone explains that the log has no message of the room. Otherwise somebody has removed them, and
+   * perhaps others that never came here.
    */
   #isExplained(now_ms: number): boolean {
     const { newest } = this.#timeline;
@@ -164,7 +163,7 @@ export class Follower {
       (newest === undefined || !this.#freshness.keeps(newest.time_ms, now_ms));
   }
 
-  /** Takes a live message. False: older ones must come first, or the log must be asked for them. */
+  /** Takes a live message. False: older ones must come first, or be read from the log. */
   #takeLive(live: LiveMessage): boolean {
     const { offset, previous, time_ms } = live;
     const { last } = this.#timeline;
@@ -189,7 +188,7 @@ export class Follower {
     return true;
   }
 
-  /** Calls a listener, whose fault must not stop the room. */
+  /** Calls a listener, whose error must not stop the room. */
   #guard(tell: () => void): void {
     try {
       tell();
@@ -234,7 +233,7 @@ export class Follower {
       } else if (this.#unproven > last) {
         await this.#proveNone(this.#unproven);
       } else {
-        // No turn has passed since the last look, so nothing can be left behind.
+        // No turn has passed since the last check, so nothing can be missed.
         break;
       }
     }
@@ -278,7 +277,7 @@ export class Follower {
     this.forgetErased(erased ?? 0);
   }
 
-  /** Finds out why reads give nothing more: replicas are behind, or messages were removed. */
+  /** Finds out why reads return nothing more: replicas are stale, or messages were removed. */
   async #lookForGoal(): Promise<void> {
     const { calls, onLag } = this.#options;
     const gaps = this.#gaps;
@@ -293,7 +292,7 @@ export class Follower {
     else this.#lose(sureBefore(first));
   }
 
-  /** Asks whether nothing came after the newest message here, or whether it was removed unseen. */
+  /** Checks whether no message followed the newest one here, or whether it was removed unseen. */
   async #proveNone(offset: number): Promise<void> {
     const { calls } = this.#options;
     const gaps = this.#gaps;
@@ -309,14 +308,14 @@ export class Follower {
     if (first === undefined) this.#freshness.know(this.#options.now());
   }
 
-  /** Gives up the messages up to `offset` that were not taken: they will never come. */
+  /** Gives up the missing messages up to `offset`: they will never come. */
   #lose(offset: number): void {
     if (offset <= this.#timeline.last) return;
     this.#timeline.skip(offset);
     this.#tell("history-trimmed");
   }
 
-  /** Some of what was not taken was erased, maybe between what is still there. */
+  /** Some of the missing messages were erased, maybe between existing ones. */
   #loseErased(offset: number): void {
     this.#timeline.skip(offset);
     this.#tell("erased");
@@ -336,7 +335,7 @@ export class Follower {
     return streams.size > (streams.has(this.#stream) ? 1 : 0);
   }
 
-  /** Asks which stream is the present one, after messages or pages of another came. */
+  /** Finds the current stream, after messages or pages of another one. */
   async #findStream(): Promise<void> {
     const { calls } = this.#options;
     const strangers = this.#buffer.streams();
@@ -352,7 +351,7 @@ export class Follower {
     for (let one = 0; one < dropped; one++) this.#options.stats.dropped("old-stream");
   }
 
-  /** Begins anew after the log was lost and made again. */
+  /** Restarts after the log was lost and recreated. */
   #changeStream(head: RoomHead): void {
     const former = this.#stream;
     this.#adopt(head, this.#buffer.first(head.stream));
@@ -361,7 +360,7 @@ export class Follower {
     this.#fill();
   }
 
-  /** Begins anew after the log forgot offsets that it gave out: its numbers go on below ours. */
+  /** Restarts after the log lost assigned offsets, which it will assign again. */
   #rewind(head: RoomHead): void {
     this.#buffer.forget(this.#stream);
     this.#adopt(head, undefined);
@@ -369,7 +368,7 @@ export class Follower {
     this.#fill();
   }
 
-  /** Begins a new list: with `first`, which waits, behind `after`, or else after the log's newest message. */
+  /** Starts a new list: with `first`, which waits, after `after`, or else after the log's newest message. */
   #adopt(
     { stream, last, log_offset, erased = 0 }: RoomHead,
     first: LiveMessage | undefined,
@@ -389,7 +388,7 @@ export class Follower {
     this.#options.onChange();
   }
 
-  /** Tells those who wait how far the list has come. */
+  /** Notifies the waiters of the list's progress. */
   #announce(): void {
     const is_on = this.#phase === "following" && this.#is_filling;
     this.#arrivals.announce(is_on ? this.#timeline : undefined);
@@ -406,7 +405,7 @@ interface Arrival {
 class Arrivals {
   #arrivals: Arrival[] = [];
 
-  /** Resolves when the list has reached `offset`, or is not the room's any longer. */
+  /** Resolves when the list has reached `offset`, or is replaced. */
   wait(offset: number, list: Timeline): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#arrivals.push({ offset, list, resolve });
@@ -414,8 +413,8 @@ class Arrivals {
   }
 
   /**
-   * Wakes the waits that `list`, the room's present one, allows. Undefined: nothing will be read any
-   * longer, so nobody needs to wait.
+   * Resolves the waits that `list`, the room's current one, allows. Undefined: nothing will be read, so nobody needs to
+   * wait.
    */
   announce(list: Timeline | undefined): void {
     if (this.#arrivals.length === 0) return;
@@ -428,8 +427,8 @@ class Arrivals {
 }
 
 /**
- * The time beyond a class's age within which nothing can have come and gone unnoticed. A message stays
- * in the log for at least twice the age that its class asks for, and two minutes.
+ * The time beyond a class's age within which no message can have come and gone unnoticed. A message stays in the log
+ * for at least twice the age of its class, and two minutes.
  */
 const NOTICED_MS = 60_000;
 
@@ -442,7 +441,7 @@ class Freshness {
     this.#class_of = class_of;
   }
 
-  /** Takes note that the room was complete at that time. */
+  /** The room was complete at that time. */
   know(time_ms: number): void {
     this.#known_ms = Math.max(this.#known_ms, time_ms);
   }

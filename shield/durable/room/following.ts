@@ -1,4 +1,4 @@
-/** What following a durable room needs, and its callbacks. The following itself is `follower.ts`. */
+/** The options and callbacks of following a durable room. `follower.ts` follows. */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { Lost } from "../../fanout/entry.ts";
@@ -9,14 +9,14 @@ import type { Entry } from "../messages/timeline.ts";
 /** Why subscribers have lost messages for good. */
 export type Gap = Lost;
 
-/** What subscribers have heard of a room before its log began; offset 0: nothing. */
+/** What subscribers have received of a room before its log started; offset 0: nothing. */
 export interface Heard {
-  /** The life of the log that gave the offset. */
+  /** The incarnation of the log that assigned the offset. */
   readonly stream: string;
   readonly offset: number;
 }
 
-/** What following needs. */
+/** The dependencies and settings of the functions in this file. */
 export interface FollowerOptions {
   readonly calls: LogCalls;
   readonly stats: Pick<DurableStats, "dropped" | "gapFill">;

@@ -1,7 +1,7 @@
 /**
- * One durable room as this process has it: every message exactly once and in order (`follower.ts`), the
- * newest of them for subscribers that come back (`recoveries.ts`), and the questions to the log. The
- * log itself (`shared/spine/contract/durable_log.ts`) and the room's subscribers are elsewhere.
+ * One durable room in this process: every message exactly once and in order (`follower.ts`), a cache for returning
+ * subscribers (`recoveries.ts`), and requests to the log. The log itself (`shared/spine/contract/durable_log.ts`) and
+ * the room's subscribers are elsewhere.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
@@ -24,12 +24,12 @@ import type { Entry, Timeline } from "../messages/timeline.ts";
 export type { Gap } from "./following.ts";
 
 /**
- * So long what the list has is served without asking whether the log still has it, in ms: a crowd that comes back at
- * once costs one question. docs/durable.md says so.
+ * How long the list is served without asking whether the log still has it, in ms: a reconnect storm costs one request.
+ * docs/durable.md states it.
  */
 const CURRENT_MS = 1_000;
 
-/** What a room log needs. */
+/** The dependencies and settings of `RoomLog`. */
 export interface RoomLogOptions {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -41,10 +41,7 @@ export interface RoomLogOptions {
   readonly stats: DurableStats;
   readonly clock: LogClock;
   readonly logger: Logger;
-  /**
-   * Called with the next message in order, for subscribers that are not behind. May close the room
-   * log.
-   */
+  /** Called with the next message in order, for subscribers that are not behind. May close the room log. */
   onEntry(entry: Entry): void;
   /**
    * Called when messages are lost for good, before the first entry after them. May close the room
@@ -53,7 +50,7 @@ export interface RoomLogOptions {
   onGap(reason: Gap): void;
 }
 
-/** The log of one room; it lives for as long as somebody subscribes to the room. */
+/** The log of one room; it lives as long as the room has subscribers. */
 export class RoomLog {
   readonly #options: RoomLogOptions;
   readonly #calls: LogCalls;
@@ -63,7 +60,7 @@ export class RoomLog {
   readonly #started = Promise.withResolvers<void>();
   #phase: "new" | "starting" | "started" | "closed" = "new";
   #epoch = { stream: "", name: "" };
-  /** When the log last said what of the list it still has; monotonic. */
+  /** When the log last confirmed which part of the list it has; monotonic. */
   #current_ms = -Infinity;
   #check: Promise<Timeline | undefined> | undefined;
   #next_check: Promise<Timeline | undefined> | undefined;
@@ -127,7 +124,7 @@ export class RoomLog {
     return this.#follower.timeline.newest;
   }
 
-  /** Whether the log has told the room's head. */
+  /** Whether the room's head is known. */
   get is_started(): boolean {
     return this.#phase === "started";
   }
@@ -146,8 +143,8 @@ export class RoomLog {
   }
 
   /**
-   * Starts once the room's Spine subscription is with the server: asks the log for the room's head. `heardOf` says
-   * what subscribers had got by then without this log, offset 0: nothing; what is behind it comes out.
+   * Starts once the server has the room's Spine subscription: asks the log for the room's head. `heardOf` returns what
+   * subscribers had received by then without this log, offset 0: nothing; later messages come out.
    */
   start(heardOf: () => Heard = () => ({ stream: "", offset: 0 })): void {
     if (this.#phase !== "new") return;
@@ -167,19 +164,16 @@ export class RoomLog {
   }
 
   /**
-   * Asks the log how far the room is, and resolves when what was missed has come out. The log is
-   * asked after the call: callers share a question only when it has not been sent yet. What was erased meanwhile may
-   * have been missed, too, so that the list is compared before it is served again. Never rejects.
+   * Asks the log for the room's head, and resolves when missed messages have come out. The log is asked after the call:
+   * callers share a request only if it has not been sent yet. Erased messages may have been missed, too, so the list is
+   * compared before it is served again. Never rejects.
    */
   async verify(): Promise<void> {
     this.#current_ms = -Infinity;
     await this.#verify();
   }
 
-  /**
-   * Verifies, and gives the list that was compared with the log; undefined when the room was closed
-   * before.
-   */
+  /** Verifies, and returns the compared list; undefined if the room was closed before. */
   #verify(): Promise<Timeline | undefined> {
     if (this.#phase === "closed") return Promise.resolve(undefined);
     if (this.#next_check !== undefined) return this.#next_check;
@@ -199,9 +193,8 @@ export class RoomLog {
   }
 
   /**
-   * Enters a subscriber, with the position that it had, if any. `EntryPoint` says what holds until the
-   * caller looks at the answer. Rejects with `log-unavailable` when the log cannot be asked or the room
-   * is closed.
+   * Enters a subscriber, with its position, if any. `EntryPoint` describes the state until the caller reads the answer.
+   * Rejects with `log-unavailable` if the log is unreachable or the room is closed.
    */
   enter(position: Position | undefined): Promise<EntryPoint> {
     return this.#recoveries.enter(position);
@@ -240,7 +233,7 @@ export class RoomLog {
     }
   }
 
-  /** Drops of the list what the log has no more. Never rejects. */
+  /** Drops from the list what the log no longer has. Never rejects. */
   async #compare(): Promise<void> {
     const { timeline } = this.#follower;
     const [oldest, erased] = await Promise.all([
@@ -249,7 +242,7 @@ export class RoomLog {
     ]);
     const follower = this.#follower;
     if (erased !== undefined && follower.timeline === timeline) follower.forgetErased(erased);
-    // A copy that is behind may have none yet.
+    // A stale replica may have none yet.
     if (oldest === 0) await this.#verify();
     else if (oldest !== undefined && follower.timeline === timeline) follower.forgetBelow(oldest);
     this.#current_ms = this.#options.clock.now();

@@ -1,4 +1,4 @@
-/** Whatever goes wrong on the way: each subscriber sees every message once and in order, or is told. */
+/** Under any fault: each subscriber receives every message once and in order, or is notified. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { NO_FAULTS } from "../testing/sim_log.ts";
@@ -91,7 +91,7 @@ const run: fc.Arbitrary<Run> = fc.record({
   page_messages: fc.constantFrom(2, 5, 1_000),
 });
 
-/** None, one where somebody has been, or any at all, also from the future or another epoch. */
+/** None, a former position, or any other, also from the future or another epoch. */
 function positionOf(sim: SimRoom, from: number): Position | undefined {
   const epochs = [...sim.log.truth.keys()].map((stream) => sim.epoch(stream));
   const epoch = ["", sim.epoch(), epochs[from % epochs.length] ?? "", "other"][from % 4] ?? "";
@@ -114,7 +114,7 @@ async function play(sim: SimRoom, { steps }: Run): Promise<SimSubscriber[]> {
     else if (one.kind === "recreate") sim.log.recreate();
     else void sim.room.verify();
   }
-  // All is well again: whoever has been let in comes to the end.
+  // Without faults: every admitted subscriber reaches the end.
   sim.log.faults = NO_FAULTS;
   await sim.clock.advance(10_000);
   let is_verified = false;
@@ -171,7 +171,7 @@ async function holds(one: Run, plant?: (sim: SimRoom) => void): Promise<void> {
   }
 }
 
-/** Meets the one trouble that most sets of random runs do not: reads behind a tail that was let go. */
+/** A case that most random runs miss: reads behind a trimmed tail. */
 const LAGGING: Run = {
   seed: 1187298786,
   faults: { lost: 0.5, repeated: 0.1, delay_ms: 0, failing: 0, behind: 0 },

@@ -1,4 +1,4 @@
-/** A room log at work: storms, outages, overflow, and what each position is answered. */
+/** A room log under reconnect storms, outages and overflow, and the answer to each position. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { EntryPoint, Position } from "../../fanout/entry.ts";
@@ -221,7 +221,7 @@ Deno.test("an erased message is served for a second at most, and who missed it i
   }
   assert.deepEqual(await comes(4), ["true", 5, 6], "what is there is given");
   assert.deepEqual(await comes(6), ["true"]);
-  // The newest: whoever has it has missed nothing, and it is nobody's last message.
+  // The newest: a subscriber with it has missed nothing, and it is nobody's last message.
   await sim.log.erase("", [6]);
   await sim.clock.advance(1_000);
   assert.deepEqual([await comes(5), await comes(6)], [["erased"], ["true"]]);

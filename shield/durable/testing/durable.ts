@@ -30,7 +30,7 @@ export interface TestDurable extends AsyncDisposable {
   metric(series: string): Promise<number | undefined>;
 }
 
-/** A room class as a tenant sets it at run time; what is not given has its default. */
+/** A room class set by a tenant at run time; the rest has its defaults. */
 export function tenantClass(
   room: string,
   options: Partial<TenantRoomClass> = {},
@@ -39,7 +39,7 @@ export function tenantClass(
   return { ...rest, room, ...options };
 }
 
-/** Starts the durable rooms; `wrap` may put faults between the parts and the engine. */
+/** Starts the durable rooms; `wrap` may inject faults between the parts and the engine. */
 export function testDurable(
   rooms: readonly Record<string, unknown>[],
   wrap: (spine: Spine) => Spine = (spine) => spine,

@@ -16,7 +16,7 @@ import { NO_POLICIES } from "../../message/gates.ts";
 
 const SCAN = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 
-/** Rooms that begin with `kept-` are durable and keep ten messages. */
+/** Rooms whose ids begin with `kept-` are durable and keep ten messages. */
 export const CONFIG = configFrom({
   rooms: [{ room: "kept-*", durable: true, history_size: 10, history_ttl_seconds: 60 }],
 });

@@ -1,6 +1,6 @@
 /**
- * For tests: a log of one tenant as plain arrays, whose clock and staleness a test decides. The real
- * ones are the Spine engines'; both they and this one do what `DurableLog` says. Not part of the Shield.
+ * For tests: a log of one tenant as plain arrays, whose clock and staleness a test decides. The Spine engines have the
+ * real ones; both follow `DurableLog`. Not part of the Shield.
  */
 import type {
   Appended,
@@ -28,10 +28,10 @@ export class ModelLog implements DurableLog {
   readonly is_proven = true;
   /** The log's clock, in Unix ms. */
   now_ms = 1_767_323_045_000;
-  /** Heads, pages and trims that were asked for. */
+  /** Requested heads, pages and trims. */
   asked = 0;
   trimmed = 0;
-  /** How many of the newest messages reads do not see, as from a copy that is behind. */
+  /** How many of the newest messages reads do not see, as on a stale replica. */
   behind = 0;
   #messages: Stored[] = [];
   #offset = 0;

@@ -1,8 +1,7 @@
 /**
- * For tests: the log of one room as a model in virtual time, whose calls take their time, fail, and
- * are answered by replicas that are behind, and whose live messages get lost, repeated and overtaken.
- * Everything follows from one seed. What it promises is what `DurableLog` says, and no more. Not part
- * of the Shield.
+ * For tests: the log of one room as a model in virtual time. Its calls take time, fail, and are answered by stale
+ * replicas, and its live messages get lost, repeated and reordered. One seed determines everything. It promises exactly
+ * what `DurableLog` does. Not part of the Shield.
  */
 import { setImmediate } from "node:timers";
 import {
@@ -28,7 +27,7 @@ import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { LogClock } from "../log/clock.ts";
 
-/** Virtual time: only what is due happens, and after it everything that follows from it. */
+/** Virtual time: only due events happen, and then everything that follows from them. */
 export class SimClock implements LogClock {
   now_ms = 0;
   readonly random: () => number;
@@ -49,7 +48,7 @@ export class SimClock implements LogClock {
     return () => void this.#timers.delete(id);
   }
 
-  /** Lets that much time pass. */
+  /** Advances the time. */
   async advance(ms: number): Promise<void> {
     const until_ms = this.now_ms + ms;
     for (;;) {
@@ -70,7 +69,7 @@ export class SimClock implements LogClock {
   }
 }
 
-/** Resolves once every promise that can go on has gone on. */
+/** Resolves once every promise that can settle has settled. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
@@ -91,13 +90,13 @@ export const NO_FAULTS: Faults = { lost: 0, repeated: 0, delay_ms: 0, failing: 0
 
 const START_MS = 1_767_323_045_000;
 
-/** A simulated log with one room whose messages count. */
+/** A simulated log with one observed room. */
 export class SimLog implements DurableLog {
   readonly tenant_id = "acme";
   readonly room_id = "room";
   is_proven = true;
   history_ttl_seconds = 86_400;
-  /** The most messages in one page, whatever is asked for. */
+  /** The most messages in one page, whatever is requested. */
   page_messages = Infinity;
   faults: Faults = NO_FAULTS;
   /** Every message that each stream has ever taken of the room. */
@@ -147,7 +146,7 @@ export class SimLog implements DurableLog {
     return START_MS + this.#clock.now_ms;
   }
 
-  /** Stores one message, after `others` of other rooms; its payload says where it is. */
+  /** Stores one message, after `others` of other rooms; its payload has its offset. */
   put(others = 0): number {
     const { stream } = this;
     this.#expire();
@@ -187,7 +186,7 @@ export class SimLog implements DurableLog {
     this.#remove(Math.max(keep, 1));
   }
 
-  /** As an operator does, who may leave none. */
+  /** As an operator does, who may keep none. */
   purge(keep: number): void {
     this.#remove(keep);
   }
@@ -213,19 +212,19 @@ export class SimLog implements DurableLog {
     this.#messages = this.#messages.slice(removed.length);
   }
 
-  /** The log forgets its newest, as after a power cut without a flush, and gives their numbers again. */
+  /** The log loses its newest messages, as after a power cut without a flush, and assigns their offsets again. */
   rewind(messages: number): void {
     this.#messages = this.#messages.slice(0, this.#messages.length - messages);
     this.#offset = this.last_offset;
   }
 
-  /** Removes what is too old, in virtual time. */
+  /** Removes expired messages, in virtual time. */
   #expire(): void {
     const due_ms = this.now() - (2 * this.history_ttl_seconds + 120) * 1_000;
     this.#remove(this.#messages.filter(({ time_ms }) => time_ms >= due_ms).length);
   }
 
-  /** Loses the log and puts another one in its place. */
+  /** Loses the log and creates another one in its place. */
   recreate(): void {
     this.#incarnation++;
     this.#messages = [];

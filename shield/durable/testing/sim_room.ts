@@ -1,6 +1,6 @@
 /**
- * For tests: a room log on a model log, subscribers that come and go at any time and read as slowly as
- * they like, and what each of them must have seen. Not part of the Shield.
+ * For tests: a room log on a model log, subscribers that come and go at any time and read at any pace, and what each of
+ * them must have received. Not part of the Shield.
  */
 import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
@@ -16,12 +16,12 @@ import { TailCache } from "../log/tail_cache.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
 import { SimClock, SimLog } from "./sim_log.ts";
 
-/** What a subscriber was told, in order. */
+/** What a subscriber received, in order. */
 export type Told =
   | { readonly kind: "entry"; readonly stream: string; readonly offset: number }
   | { readonly kind: "gap"; readonly reason: Gap };
 
-/** Options of a simulated room; its bounds are small, so that they are reached. */
+/** Options of a simulated room; its limits are small, so that they are reached. */
 export interface SimOptions {
   readonly seed: number;
   readonly room_class?: Partial<RoomClass>;
@@ -37,7 +37,7 @@ const limits = {
   log_cache_bytes: 268_435_456,
 };
 
-/** One subscriber: what it asked, what it was answered, and what it got. */
+/** One subscriber: its request, the answer, and its messages. */
 export class SimSubscriber {
   readonly position: Position | undefined;
   answer:
@@ -85,7 +85,7 @@ export class SimRoom implements Disposable {
   readonly registry = new Registry();
   readonly subscribers: SimSubscriber[] = [];
   room_class: RoomClass;
-  /** Tells the subscribers of an entry; replaced to plant a bug. */
+  /** Delivers an entry to the subscribers; replaced to plant a bug. */
   forward: (entry: Entry, tell: (entry: Entry) => void) => void = (entry, tell) => tell(entry);
 
   constructor(options: SimOptions) {
@@ -131,8 +131,8 @@ export class SimRoom implements Disposable {
   }
 
   /**
-   * Enters a subscriber, which looks at the answer `turns` microtasks after it is there, as callers do.
-   * A slow one reads when it is told to, others at once.
+   * Enters a subscriber, which reads the answer `turns` microtasks after it arrives, as callers do. A slow one reads on
+   * command, others at once.
    */
   async enter(
     position: Position | undefined,
@@ -152,7 +152,7 @@ export class SimRoom implements Disposable {
     return subscriber;
   }
 
-  /** What a subscriber was told wrongly, or should have been told; undefined when all is right. */
+  /** What a subscriber received wrongly, or should have received; undefined: nothing. */
   fault(subscriber: SimSubscriber): string | undefined {
     const { answer, position, told } = subscriber;
     if (answer === undefined) return undefined;

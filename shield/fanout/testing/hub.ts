@@ -1,4 +1,4 @@
-/** A hub on an embedded Spine, and subscribers that keep what they are sent. Tests only. */
+/** A hub on an embedded Spine, and subscribers that record what they are sent. Tests only. */
 import type { Random } from "../../../shared/ids.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Frame } from "../frame_bytes.ts";
@@ -9,7 +9,7 @@ import type { ShieldStats } from "../../stats/stats.ts";
 import { TenantTable } from "../../stats/tenant_stats.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 
-/** A hub with all that a test looks at; closed with its engine when the scope ends. */
+/** A hub with everything that a test reads; closed with its engine when the scope ends. */
 export interface TestHub extends AsyncDisposable {
   readonly hub: Hub;
   readonly spine: Spine;
@@ -23,7 +23,7 @@ export interface TestHub extends AsyncDisposable {
 /** Random bytes as a server has them. */
 export const random: Random = (size_bytes) => crypto.getRandomValues(new Uint8Array(size_bytes));
 
-/** `subscription_messages` is the engine's bound: above it a subscription loses messages. */
+/** `subscription_messages` is the engine's limit: above it a subscription loses messages. */
 export function testHub(
   limits: { deduplication_entries?: number; subscription_messages?: number } = {},
 ): TestHub {
@@ -54,7 +54,7 @@ export function testHub(
   };
 }
 
-/** A binary subscriber that hears its own, unless `options` say otherwise. */
+/** A binary subscriber with echo, unless `options` say otherwise. */
 export function keptSubscriber(
   connection_id: string,
   options: { text?: boolean; no_echo?: boolean } = {},

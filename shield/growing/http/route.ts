@@ -1,7 +1,6 @@
 /**
- * `POST /v1/rooms/{room}/streams`: the body of one request becomes a growing message as it comes, by the same
- * commands as over a socket. For `curl` and for backends without an SDK; what the commands do is
- * `growing.ts`.
+ * `POST /v1/rooms/{room}/streams`: the body of one request becomes a growing message as it arrives, by the same
+ * commands as over a socket. For `curl` and for backends without an SDK; `growing.ts` has the commands.
  */
 import type { IngressContext } from "../../rates/ingress.ts";
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
@@ -22,7 +21,7 @@ import type { StartedGrowing } from "../start.ts";
 /** Characters of one piece. */
 const PIECE_UNITS = 16_384;
 
-/** The pieces of a body. Throws `malformed-body` for what is no UTF-8, and for a body that ends early. */
+/** The pieces of a body. Throws `malformed-body` for invalid UTF-8, and for a body that ends early. */
 async function* bodyPieces(
   body: ReadableStream<Uint8Array> | null,
 ): AsyncGenerator<string, void> {
@@ -46,7 +45,7 @@ function* cut(text: string): Generator<string, void> {
   }
 }
 
-/** What the route needs of the process. */
+/** The dependencies of `growingRoute`. */
 export interface GrowingRouteContext extends IngressContext, Pick<Env, "now"> {
   readonly growing: Pick<StartedGrowing, "answer">;
   readonly spine: Pick<Spine, "subscribe">;
@@ -57,7 +56,7 @@ export interface GrowingRouteContext extends IngressContext, Pick<Env, "now"> {
 
 const QUERY = ["id", "type"];
 
-/** What it says of itself. */
+/** Its description. */
 export const GROW: DescribedRoute = {
   method: "POST",
   template: "/v1/rooms/{room}/streams",
@@ -100,7 +99,7 @@ async function answer(context: GrowingRouteContext, call: ClientCall): Promise<R
     const said = await writing.ask("finish", { id });
     return Response.json(said, { headers: { "cache-control": "no-store" } });
   } catch (error) {
-    // Nobody waits for a body that does not come.
+    // Nobody waits for a body that does not arrive.
     void pieces.return().catch(() => {});
     void request.body?.cancel().catch(() => {});
     await writing.abort(error);
@@ -140,25 +139,25 @@ class Writing {
     this.#caller = caller;
     this.#room_id = room_id;
     this.#id = id;
-    // Who waits is notified, and nobody may be waiting.
+    // Waiters are notified; there may be none.
     this.#ended.promise.catch(() => {});
   }
 
-  /** Rejects when somebody else has ended it. */
+  /** Rejects when another request has ended it. */
   get ended(): Promise<never> {
     return this.#ended.promise;
   }
 
-  /** Begins it; resolves with how long nothing need be added, in ms. */
+  /** Starts it; resolves with the time until the next keep-alive, in ms. */
   async start(type: string, content_type: string): Promise<number> {
     const said = await this.ask("start", { id: this.#id, type, content_type });
     const { seq, idle_ms } = said as { seq: number; idle_ms: number };
-    // What was sent before is not known: another request cannot go on with it.
+    // Earlier pieces are unknown: another request cannot continue it.
     if (seq === 0) return idle_ms;
     throw new ArqonError("growing-conflict", `${this.#id} grows already`);
   }
 
-  /** Learns when somebody else ends it, until it is disposed of. */
+  /** Detects that another request ends it, until disposed. */
   hear(): Disposable {
     const { tenant_id } = this.#caller.identity;
     const subject = roomSubject("in", tenant_id, growingRoomOf(this.#room_id) ?? "");
@@ -170,7 +169,7 @@ class Writing {
     return { [Symbol.dispose]: () => heard.unsubscribe() };
   }
 
-  /** Adds a piece. Rejects with the refusal, also of the token, whose time may be over. */
+  /** Adds a piece. Rejects with the refusal, also of the token, which may have expired. */
   async add(text: string): Promise<void> {
     if (text === "") return;
     const { now } = this.#context;
@@ -178,7 +177,7 @@ class Writing {
     await this.ask("append", { id: this.#id, seq: ++this.#seq, text });
   }
 
-  /** Says that the request is still there; ends it where that is refused for good. */
+  /** Keeps the message alive; ends it if that is refused for good. */
   async keep(): Promise<void> {
     try {
       if (this.#context.now() >= this.#caller.identity.expires_ms) {

@@ -1,6 +1,6 @@
 /**
- * `/v1/journal` of the admin listener: reads a tenant's journal, says how much of it there is, erases a user
- * from it. Whether the caller may is checked before; what is read is `read.ts`.
+ * `/v1/journal` of the admin listener: reads a tenant's journal, reports its size, erases a user from it. The caller is
+ * authorized already; `read.ts` reads.
  */
 import { ArqonError, DecodeError, type PlainEnvelope, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
@@ -23,12 +23,12 @@ import { legible } from "../../../shared/spine/contract/legible_message.ts";
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
 
-/** Lines of one answer at most. */
+/** The most lines of one answer. */
 const LINES_MAX = 10_000;
 const TIME: Schema = { type: "integer", minimum: 0 };
 const TIME_OR_NULL: Schema = { type: ["number", "null"] };
 
-/** What the admin API needs of the process. */
+/** The dependencies of the functions in this file. */
 export interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly place: JournalPlace;
   readonly logs: LogsOf;
@@ -147,7 +147,7 @@ async function read(context: JournalAdminContext, call: AdminCall): Promise<Resp
   const pages = newest === "1" ? readNewest(reading, query) : readJournal(reading, query);
   const shown = async (lines: readonly JournalLine[]) =>
     payload === "1" ? await withPayloads(lines, logs) : lines;
-  // What fails at once is answered as such; later only the end is missing.
+  // An immediate failure gets an error answer; after that, only the last line is missing.
   const first = await pages.next();
   const opening = first.done === true ? [] : await shown(first.value);
   log.info("an operator reads a journal", { tenant_id: query.tenant, by: call.by });
@@ -170,7 +170,7 @@ async function read(context: JournalAdminContext, call: AdminCall): Promise<Resp
   return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
 }
 
-/** The last line of every whole answer. */
+/** The last line of every complete answer. */
 function endOf({ next, ...end }: JournalEnd): unknown {
   return { next: placeText(next), ...end };
 }
@@ -195,7 +195,7 @@ async function erase(
   { tenant, user }: z.output<typeof Erased>,
 ): Promise<Response> {
   const erased = await (await place.keys()).erase(tenant, user, place.max_age_ms);
-  // Who it was is in the audit log alone.
+  // Only the audit log names the user.
   log.info("a user was erased from the journal", { tenant_id: tenant, by, keys: erased });
   return Response.json({ node_id, tenant, erased: erased > 0 });
 }
@@ -203,14 +203,14 @@ async function erase(
 /** Messages and bytes of one read of a log. */
 const READ = { limit: 256, max_bytes: 4_194_304 };
 
-/** What has the logs of a tenant. */
+/** Opens the logs of a tenant. */
 interface LogsOf {
   of(tenant_id: string): Promise<Pick<DurableLog, "read">>;
 }
 
 /**
- * So far apart is the stamp of a message from the beginning of its decision at most: hooks take 10 s, a frame's time is
- * taken when it comes, and clocks are set.
+ * The largest difference between a message's timestamp and the start of its decision: hooks take 10 s, a frame's time
+ * is taken on arrival, and clocks are set.
  */
 const STAMPED_WITHIN_MS = 60_000;
 
@@ -220,7 +220,7 @@ type Referring = JournalRecord & {
   readonly payload: Extract<JournalRecord["payload"], { form: "reference" }>;
 };
 
-/** Who was erased from the journal is not looked for in a log; nor is what a policy replaced before. */
+/** Whether the log is searched for the payload: not for an erased user, nor for a payload that a policy replaced. */
 function isReferring(line: JournalLine): line is Referring {
   return !isHole(line) && line.payload.form === "reference" && line.offset !== null &&
     line.sender !== null && !line.policies.some(isReplacing);
@@ -246,7 +246,7 @@ async function withPayloads(
   });
 }
 
-/** Reads the messages of records of one room, which are in the order of their offsets. */
+/** Reads the messages for records of one room, sorted by offset. */
 async function readRoom(
   records: readonly Referring[],
   logs: LogsOf,
@@ -273,7 +273,7 @@ async function readRoom(
   }
 }
 
-/** The payload of the record's message; undefined: the log has another message there, since it began anew. */
+/** The payload of the record's message; undefined if the recreated log has another message there. */
 function dataOf(stored: Uint8Array, record: Referring): Uint8Array | undefined {
   try {
     const envelope = readEnvelope(legible(stored));
@@ -288,7 +288,7 @@ function dataOf(stored: Uint8Array, record: Referring): Uint8Array | undefined {
   }
 }
 
-/** Whether a message without an id is the record's, by everything that both say of it. */
+/** Whether a message without an id is the record's, by all fields that both have. */
 function isAlike(
   record: Referring,
   { event, sender_id, timestamp_ms, trace_id }: PlainEnvelope,

@@ -36,7 +36,7 @@ function api() {
     });
     return { lines: found, ...end };
   };
-  /** The message ids of the records that an answer has; a hole is its reason. */
+  /** The message ids of an answer's records; for a gap, its reason. */
   const idsOf = ({ lines }: Pick<Awaited<ReturnType<typeof read>>, "lines">) =>
     lines.map((line) => "hole" in line ? line.hole.why : line.message_id);
   const ids = async (query: string, as?: Admin) => idsOf(await read(query, as));
@@ -209,14 +209,14 @@ Deno.test("a block that was removed or is there twice is said, in pieces of any 
   const write = (number: number, of: object = {}) =>
     writeBlock(test.place, some(number, number + 1), { first: number, series, number, ...of });
   for (const number of [0, 1, 3, 4, 4, 3, 5, 8]) await write(number);
-  // Another node, another series of the same node, and what is older than what is kept.
+  // Another node, another series of the same node, and expired blocks.
   await write(9, { node: "s2" });
   await write(10, { series: 8 });
   await storeBytes(test.place, new Uint8Array(300));
   await write(12);
   const all = [
     ...["m0", "m1", "removed", "m3", "m4", "doubled", "doubled", "m5", "removed", "m8", "m9"],
-    // What is damaged is reported, and not once more as missing.
+    // A damaged block is reported, and not also as missing.
     ...["m10", "damaged", "m12"],
   ];
   await test.isInPieces(all, [1_000, 1, 2, 3, 5]);
@@ -329,7 +329,7 @@ Deno.test("the payload of a message without an id is found by what the record sa
   const { offset } = await log.append("lobby", writeEnvelope(sent));
   const payload = { form: "reference", bytes: 6 } as const;
   const own = decision({ message_id: null, offset, payload });
-  // As a log that began anew has another message at the same offset.
+  // As a recreated log has another message at the same offset.
   const others = [
     decision({ message_id: null, offset, payload, user: "bob" }),
     { ...own, type: "note" },
@@ -386,7 +386,7 @@ for (const step_ms of STEPS_MS) {
       }
     };
     await decide("before");
-    // Enough for a question that leaves the oldest out.
+    // Enough for a query that omits the oldest.
     now_ms += 3_000_000;
     bus.advance(3_000_000);
     const since_ms = now_ms;
@@ -403,7 +403,7 @@ for (const step_ms of STEPS_MS) {
       const told = found.filter((one) => one === "clock-set-back").length;
       return { ids: found.filter((one) => one !== "clock-set-back"), told };
     };
-    // What was decided behind the step has times before `since_ms` where the step is longer.
+    // Decisions after the step have times before `since_ms` if the step is longer.
     const from_ms = Math.min(since_ms, now_ms - 10_000);
     assert.deepEqual(await asked(`?tenant=acme&since_ms=${from_ms}&limit=1000`), {
       ids: step_ms > 3_600_000
@@ -411,7 +411,7 @@ for (const step_ms of STEPS_MS) {
         : all,
       told: 1,
     });
-    // The time that ends it is that of the clock as it is now.
+    // The time that ends it is by the clock's current time.
     const until_ms = now_ms;
     const { ids } = await asked(
       `?tenant=acme&since_ms=${now_ms - 10_000}&until_ms=${until_ms}&limit=1000`,

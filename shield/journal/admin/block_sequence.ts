@@ -1,11 +1,11 @@
 /**
- * The order of blocks in a journal: each writer numbers its own, so a block that was removed, or is there twice,
- * is seen. What was read goes on with `next` of an answer, as text. Pure.
+ * The order of blocks in a journal: each writer numbers its own, so that a missing or repeated block is detected.
+ * `next` of an answer carries the state as text. Pure.
  */
 import { createHash } from "node:crypto";
 import type { BlockHead, BlockHole } from "../../../shared/journal/block.ts";
 
-/** Series that an answer hands on: those that wrote last. */
+/** Series in an answer's `next`: those that wrote last. */
 const SERIES_MAX = 32;
 const NODE_BYTES = 6;
 
@@ -17,11 +17,11 @@ interface Last {
   readonly stored_ms: number;
 }
 
-/** What was read of each series. */
+/** The last block read of each series. */
 export class BlockSequence {
   readonly #last = new Map<string, Last>();
 
-  /** Goes on from the text of an answer. */
+  /** Continues from the text of an answer. */
   constructor(text: string) {
     for (const part of text.split("~").slice(1)) {
       const [node = "", series = "", number = "", stored = ""] = part.split(".");
@@ -30,7 +30,7 @@ export class BlockSequence {
     }
   }
 
-  /** What is wrong before this block; undefined: nothing, as far as anything was read of its series. */
+  /** What is wrong before this block; undefined: nothing, or its series is new. */
   problemOf(head: BlockHead, stored_ms: number): BlockHole | undefined {
     const last = this.#last.get(keyOf(head));
     if (last === undefined || head.number === last.number + 1) return undefined;
@@ -48,12 +48,12 @@ export class BlockSequence {
     this.#last.set(key, { number, stored_ms });
   }
 
-  /** A block of that node cannot be read, which is reported: nothing is known of what follows it. */
+  /** A block of that node is unreadable, which is reported: nothing is known of the blocks after it. */
   forget(node: string): void {
     for (const key of this.#last.keys()) if (key.startsWith(nameOf(node))) this.#last.delete(key);
   }
 
-  /** What an answer hands on. */
+  /** The state for `next`. */
   text(): string {
     const parts = [...this.#last].slice(-SERIES_MAX).map(([key, { number, stored_ms }]) =>
       `~${key}.${number.toString(36)}.${stored_ms.toString(36)}`

@@ -1,11 +1,11 @@
-/** What of a tenant's journal is asked for, and where an answer goes on. Pure. */
+/** Queries of a tenant's journal, and where an answer continues. Pure. */
 import { SEQUENCE_PATTERN } from "./block_sequence.ts";
 import { isHole, type JournalLine } from "../../../shared/journal/record.ts";
 
-/** How a decision may have ended, as it is asked for. `fault`: a policy could not decide. */
+/** The outcomes of a query. `fault`: a policy could not decide. */
 export const OUTCOMES = ["allowed", "refused", "fault"] as const;
 
-/** A question; an absent member matches everything. Holes match whatever is asked but the time. */
+/** A query; an absent member matches everything. Gaps match every query except by time. */
 export interface JournalQuery {
   readonly tenant: string;
   readonly room?: string | undefined;
@@ -14,31 +14,31 @@ export interface JournalQuery {
   readonly connection?: string | undefined;
   readonly trace?: string | undefined;
   readonly message_id?: string | undefined;
-  /** The name of a policy that was asked. */
+  /** The name of a policy that ran. */
   readonly policy?: string | undefined;
   readonly outcome?: typeof OUTCOMES[number] | undefined;
   /** Unix ms, both inclusive. */
   readonly since_ms?: number | undefined;
   readonly until_ms?: number | undefined;
   readonly after?: JournalPlaceText | undefined;
-  /** Lines of an answer at most. */
+  /** The most lines of an answer. */
   readonly limit: number;
 }
 
-/** A place in the journal: everything up to this block, or only its first `lines` lines. */
+/** A position in the journal: everything up to this block, or only its first `lines` lines. */
 export interface JournalPlaceText {
   readonly block: number;
   readonly lines: number | undefined;
-  /** What was read of each writer before, as `block_sequence.ts` writes it; absent: nothing. */
+  /** The last block of each writer, in the form of `block_sequence.ts`; absent: none. */
   readonly seen?: string;
 }
 
-/** The place as text, `7` or `7.3`, and what was read before. */
+/** The position as text, `7` or `7.3`, with `seen`. */
 export function placeText({ block, lines, seen = "" }: JournalPlaceText): string {
   return `${lines === undefined ? block : `${block}.${lines}`}${seen}`;
 }
 
-/** The place in a text; undefined for any other text. */
+/** The position in a text; undefined for any other text. */
 export function parsePlace(text: string): JournalPlaceText | undefined {
   const found = /^(\d{1,15})(?:\.(\d{1,7}))?(~.*)?$/.exec(text);
   const [, block, lines, seen = ""] = found ?? [];
@@ -46,7 +46,7 @@ export function parsePlace(text: string): JournalPlaceText | undefined {
   return { block: Number(block), lines: lines === undefined ? undefined : Number(lines), seen };
 }
 
-/** Whether a line is asked for. */
+/** Whether a line matches the query. */
 export function isWanted(line: JournalLine, query: JournalQuery): boolean {
   const { since_ms = 0, until_ms = Infinity } = query;
   if (isHole(line)) return line.hole.to_ms >= since_ms && line.hole.from_ms <= until_ms;

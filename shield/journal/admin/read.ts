@@ -1,6 +1,6 @@
 /**
- * Reads a tenant's journal: block by block, each opened with its users' keys, a bounded part at a time and in
- * slices, so that nothing else waits. A block that cannot be read is a hole. Requests are `api.ts`.
+ * Reads a tenant's journal: block by block, each decrypted with its users' keys, a limited part at a time and in
+ * slices, so that nothing else waits. An unreadable block is a gap. `api.ts` has the requests.
  */
 import { readBlocks } from "../../../shared/blocks/read_blocks.ts";
 import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
@@ -15,59 +15,59 @@ import { BlockSequence } from "./block_sequence.ts";
 import { isWanted } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
 
-/** Blocks that are asked for at once. */
+/** Blocks fetched at once. */
 const PAGE_BLOCKS = 16;
-/** Lines that are read in one go, which takes about a millisecond. */
+/** Lines of one slice, about a millisecond. */
 const SLICE_LINES = 64;
-/** What one answer reads at most; it says where to go on. */
+/** The most that one answer reads; `next` continues. */
 const BLOCKS_MAX = 256;
 const BYTES_MAX = 16_777_216;
-/** The newest lines are looked for so far back at first. */
+/** The first window of the search for the newest lines. */
 const WINDOW_MS = 4_000;
 /** Clocks differ: a decision may be so much younger than its block. */
 const CLOCK_SKEW_MS = 60_000;
-/** A block may be stored so much later than its first decision was made. */
+/** A block may be stored so much later than its first decision. */
 const LATE_MS = 600_000;
-/** A block that was stored so much before the one in front of it: the clock was set back. */
+/** A block stored so much before the previous one: the clock was set back. */
 const STEP_MS = 1_000;
-/** Why such a hole is reported: nothing is missing, but times do not say what came first. */
+/** The reason of such a gap: nothing is missing, but times do not give the order. */
 const SET_BACK = "clock-set-back";
 
-/** What reading needs of the process. */
+/** The journal that is read: its store, its keys, and gaps that no block reports. */
 export interface JournalReading {
   readonly store: () => Promise<BlockStore>;
   readonly keys: () => Promise<UserKeys>;
-  /** The holes of Shields that ended silently, which no block reports. */
+  /** The gaps of Shields that ended without writing all, which no block reports. */
   readonly ends: (tenant_id: string) => Promise<readonly JournalLine[]>;
 }
 
-/** Reads what is in that place. */
+/** Reads the journal at that place. */
 export const readingOf = (place: JournalPlace): JournalReading => ({
   store: () => place.store(),
   keys: () => place.keys(),
   ends: (tenant_id) => place.silentEnds(tenant_id),
 });
 
-/** Where an answer ended. */
+/** The end of an answer. */
 export interface JournalEnd {
   readonly next: JournalPlaceText;
-  /** There was no more at that time. */
+  /** There were no more lines at that time. */
   readonly is_end: boolean;
-  /** Of the newest lines: older ones are left out, or were not looked at. */
+  /** For the newest lines: older ones were omitted or not searched. */
   readonly is_cut?: boolean;
 }
 
-/** What of the lines that a question wants is meant, and how many an answer may look at. */
+/** Filters lines beyond the query, and limits how many are read. */
 export interface JournalFilter {
-  /** Blocks that were stored before are left out, Unix ms; absent: those that the question's time leaves out. */
+  /** Skips blocks stored before, Unix ms; absent: those that the query's times exclude. */
   readonly from_ms?: number;
   readonly lines?: number;
   readonly isMeant?: (line: JournalLine) => boolean;
 }
 
 /**
- * The lines that are asked for and meant, a few at a time, until as many were found or looked at as may be.
- * Rejects as the store and the keys do.
+ * The matching lines, a few at a time, up to the limits of matches and of lines read. Rejects with errors of the store
+ * and the keys.
  */
 export async function* readJournal(
   reading: JournalReading,
@@ -117,7 +117,7 @@ export async function* readJournal(
         return endAt({ block: one.cursor, lines: at }, false);
       }
       if (wanted.length > 0) yield wanted;
-      // Lines of the answer before do not count, or none would come further.
+      // Lines of the previous answer do not count, or paging would not advance.
       if (at > skipped) looked += slice.length;
       if (looked >= lines_max) return endAt({ block: one.cursor, lines: at }, false);
     }
@@ -129,9 +129,9 @@ export async function* readJournal(
 }
 
 /**
- * The newest lines that are asked for, in the order of `readJournal`, without what is older. A store reads forwards
- * only: a window before the newest block, or before `until_ms`, is doubled until it has enough lines, or is more than
- * one answer reads; then it is read again for what it has.
+ * The newest matching lines, in the order of `readJournal`. A store reads forwards only: a window before the newest
+ * block, or before `until_ms`, is doubled until it has enough lines, or exceeds one answer's limit; then its lines are
+ * read again.
  */
 export async function* readNewest(
   reading: JournalReading,
@@ -147,7 +147,7 @@ export async function* readNewest(
   for (let back_ms = WINDOW_MS;; back_ms *= 2) {
     const start_ms = Math.max(oldest_ms, Math.min(last_ms, youngest_ms) - back_ms);
     const { found, is_end } = await counted(readJournal(reading, all, { from_ms: start_ms }));
-    // The smallest window counts whatever it has.
+    // The smallest window is used in any case.
     if (!is_end && back_ms > WINDOW_MS) {
       is_cut = true;
       break;
@@ -166,20 +166,19 @@ export async function* readNewest(
 }
 
 /**
- * When the blocks were stored, by the store's clock, that have the time which is asked for; the oldest is undefined
- * where any may have it.
+ * When blocks with the queried times were stored, by the store's clock; the oldest is undefined if any block may match.
  */
 async function storedWithin(store: BlockStore, { since_ms, until_ms = Infinity }: JournalQuery) {
   const is_all = since_ms === undefined && until_ms === Infinity;
   const ahead_ms = is_all ? 0 : await store.aheadMs();
-  // Only more is looked at: it may have been stored before a clock was set.
+  // This only widens the search: blocks may have been stored before a clock was set.
   const oldest_ms = since_ms === undefined
     ? undefined
     : Math.max(0, since_ms - CLOCK_SKEW_MS + Math.min(0, ahead_ms));
   return { oldest_ms, youngest_ms: until_ms + Math.max(0, ahead_ms) };
 }
 
-/** Whether the clock of the store was set back behind that block: its newest block is older. */
+/** Whether the store's clock was set back after that block: its newest block is older. */
 async function isSetBack(
   store: BlockStore,
   tenant_id: string,
@@ -189,7 +188,7 @@ async function isSetBack(
   return last_ms < time_ms;
 }
 
-/** What reports about a clock that was set back between that block and the one in front of it. */
+/** The gap that reports a clock set back between that block and the previous one. */
 function setBack(
   query: JournalQuery,
   { node_id: node, time_ms: from_ms }: StoredBlock,
@@ -201,7 +200,7 @@ function setBack(
   return isWanted(line, query) ? [line] : [];
 }
 
-/** How many lines there are, and whether those are all. */
+/** How many lines there are, and whether that is all. */
 async function counted(
   pages: AsyncGenerator<readonly JournalLine[], JournalEnd>,
 ): Promise<{ readonly found: number; readonly is_end: boolean }> {
@@ -212,7 +211,7 @@ async function counted(
   }
 }
 
-/** All lines of a block. Rejects as the keys do. */
+/** All lines of a block. Rejects with errors of the keys. */
 export async function linesOf(
   reading: Pick<JournalReading, "keys">,
   tenant: string,
@@ -223,8 +222,8 @@ export async function linesOf(
 }
 
 /**
- * All lines of a block, some at a time; none of one that is of another time, or that was read before. Once all are
- * taken, the block is a part of the sequence.
+ * All lines of a block, in slices; none for a block outside the query's times, or read before. Once all were taken, the
+ * block is part of the sequence.
  */
 async function* slicesOf(
   { keys }: Pick<JournalReading, "keys">,
@@ -232,7 +231,7 @@ async function* slicesOf(
   { node_id, time_ms, payload }: StoredBlock,
   sequence: BlockSequence,
 ): AsyncGenerator<readonly JournalLine[]> {
-  // Also of a block that is left out, whose sum is looked at.
+  // Also for a skipped block, whose checksum is verified.
   await piece(tenant);
   let slice: JournalLine[] = [];
   let taken = () => sequence.forget(node_id);

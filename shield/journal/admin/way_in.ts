@@ -1,6 +1,6 @@
 /**
- * The way in of messages: which decisions of a tenant's journal are about them, step by step. A bounded part of
- * the journal at a time; what ledgers know of the messages says when they were decided.
+ * How messages were admitted: the decisions about them in a tenant's journal, step by step. A limited part of the
+ * journal at a time; the ledgers of deliveries narrow the time.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -15,14 +15,14 @@ import { type JournalPlaceText, placeText } from "./query.ts";
 import { type JournalReading, readJournal } from "./read.ts";
 import { NEVER_MS } from "../../auth/identity.ts";
 
-/** Lines of an answer at most, decisions and holes. */
+/** The most lines of an answer, decisions and gaps. */
 const LINES_MAX = 200;
-/** Lines of the journal that one answer looks at; this takes about half a second, in slices. */
+/** The most journal lines that one answer reads, about half a second, in slices. */
 const LOOKED_MAX = 100_000;
-/** A message is decided before it is heard, by Shields whose clocks differ. */
+/** A message is decided before it is delivered, by Shields whose clocks differ. */
 const BESIDE_MS = 30_000;
 
-/** The steps, in their order. `other`: a check that has no step of its own. */
+/** The steps, in order. `other`: a check without a step of its own. */
 const STEPS = [
   "token",
   "rate",
@@ -38,11 +38,11 @@ const STEPS = [
   "mirror",
 ] as const;
 
-/** One step. `none`: there is nothing of that kind here. */
+/** One step. `none`: no such check applies. */
 const Step = z.strictObject({
   step: z.enum(STEPS),
   outcome: z.enum(["passed", "refused", "none"]),
-  /** What it was decided by, in a few words. */
+  /** The rule that decided, in a few words. */
   text: z.string(),
 });
 type Step = z.output<typeof Step>;
@@ -50,7 +50,7 @@ type Step = z.output<typeof Step>;
 const { format: _, payload: __, content_type: ___, meter_version: ____, ...record } =
   JournalRecord.shape;
 
-/** One decision, without what users have sent; `arq journal` has the whole record of that id. */
+/** One decision, without users' data; `arq journal` has the whole record of that id. */
 const Decision = z.strictObject({
   ...record,
   policies: z.array(PolicyRecord.pick({
@@ -66,17 +66,17 @@ const Decision = z.strictObject({
     units: true,
     budget_units: true,
   })),
-  /** Its place among the messages of the answer; null: no ledger knows of the message. */
+  /** Index among the messages of the answer; null: no ledger has the message. */
   message_place: z.int().min(0).nullable(),
   steps: z.array(Step),
 });
 
-/** What the journal says. */
+/** The decisions about the messages. */
 export const WayIn = z.strictObject({
   decisions: z.array(Decision).max(LINES_MAX),
-  /** Where decisions are missing: it may be these. */
+  /** Gaps in the journal: the decisions may be there. */
   holes: z.array(JournalHole.shape.hole).max(LINES_MAX),
-  /** False: there is more than was read; `next` says where to go on. */
+  /** False: there is more; `next` continues. */
   is_whole: z.boolean(),
   next: z.string().nullable(),
   /** Why it could not be read; "": it was. */
@@ -85,19 +85,19 @@ export const WayIn = z.strictObject({
 export type WayIn = z.output<typeof WayIn>;
 type Decision = z.output<typeof Decision>;
 
-/** A message as a ledger has it. */
+/** A message in a ledger. */
 export interface SoughtMessage {
   readonly room_id: string;
-  /** 0, "" and [] for what is not known, here and below. */
+  /** 0, "" and [] for unknown values, here and below. */
   readonly offset: number;
   readonly trace_id: string;
   readonly twist_id: string;
   readonly message_id: string;
-  /** When it was heard, Unix ms, each by its Shield's clock. */
+  /** When it was delivered, Unix ms, each by its Shield's clock. */
   readonly heard: readonly { readonly time_ms: number }[];
 }
 
-/** Which messages are meant. */
+/** The messages of the question. */
 export interface WayInAsked {
   readonly tenant: string;
   readonly message_id?: string | undefined;
@@ -105,13 +105,13 @@ export interface WayInAsked {
   readonly twist?: string | undefined;
   readonly room?: string | undefined;
   readonly offset?: number | undefined;
-  /** What ledgers know of them. */
+  /** The messages that ledgers have. */
   readonly found: readonly SoughtMessage[];
-  /** `next` of the answer before. */
+  /** `next` of the previous answer. */
   readonly after?: JournalPlaceText | undefined;
 }
 
-/** What the journal says of the messages. A store or keys that cannot be reached are a part of the answer. */
+/** The journal's decisions about the messages. An unreachable store is part of the answer. */
 export async function wayIn(reading: JournalReading, asked: WayInAsked): Promise<WayIn> {
   const { tenant, after } = asked;
   const decisions: Decision[] = [];
@@ -141,7 +141,7 @@ export async function wayIn(reading: JournalReading, asked: WayInAsked): Promise
   }
 }
 
-/** Whether a line is about the messages; holes may be. Pure. */
+/** Whether a line is about the messages; a gap may be. Pure. */
 function meantBy(asked: WayInAsked): (line: JournalLine) => boolean {
   const { message_id, room, offset, found } = asked;
   const [trace, twist] = [digitsOf(asked.trace), digitsOf(asked.twist)];
@@ -156,7 +156,7 @@ function meantBy(asked: WayInAsked): (line: JournalLine) => boolean {
   };
 }
 
-/** Whether a decision is about that message: by the id that both know best. */
+/** Whether a decision is about that message: by the most specific id that both have. */
 function isAbout({ room, message_id, offset, twist, trace }: JournalRecord, one: SoughtMessage) {
   if (room !== one.room_id) return false;
   if (offset !== null && one.offset > 0) return offset === one.offset;
@@ -169,7 +169,7 @@ function isAbout({ room, message_id, offset, twist, trace }: JournalRecord, one:
 const digitsOf = (text: string | undefined): string | undefined =>
   text?.replaceAll("-", "").toLowerCase();
 
-/** The time in which messages were decided that were heard; all time for those that nobody heard. */
+/** When delivered messages were decided; all time for undelivered ones. */
 function windowOf(found: readonly SoughtMessage[]): { since_ms?: number; until_ms?: number } {
   const heard_ms = found.flatMap(({ heard }) => heard.map(({ time_ms }) => time_ms));
   if (heard_ms.length === 0) return {};
@@ -192,7 +192,7 @@ function decisionOf(line: JournalRecord, found: readonly SoughtMessage[]): Decis
   };
 }
 
-/** Of several messages with the same ids, the one that was heard nearest to the decision. */
+/** Of several messages with the same ids, the one delivered nearest to the decision. */
 function nearest(line: JournalRecord, found: readonly SoughtMessage[]): number | null {
   let best: number | null = null;
   let best_ms = Infinity;
@@ -206,13 +206,13 @@ function nearest(line: JournalRecord, found: readonly SoughtMessage[]): number |
   return best;
 }
 
-/** What the Shield gave the message, as far as a ledger knows. */
+/** The ids that the Shield gave the message, if a ledger has them. */
 interface Stamped {
   readonly trace_id: string;
   readonly twist_id: string;
 }
 
-/** The step that refuses with each reason; any other reason is of `other`. */
+/** The step that refuses with each reason; any other reason is `other`. */
 const REFUSING: Readonly<Record<string, typeof STEPS[number]>> = {
   "token-expired": "token",
   "token-revoked": "token",
@@ -247,7 +247,7 @@ export function stepsOf(record: JournalRecord, stamped: Stamped | undefined): St
   return record.allowed ? all : refusedSteps(record, all);
 }
 
-/** Up to the step that refused it, which says why. */
+/** The steps up to the refusing one, which has the reason. */
 function refusedSteps(record: JournalRecord, all: readonly Step[]): Step[] {
   const { reason, code, message } = record;
   const refusing = REFUSING[reason] ?? "other";
@@ -255,7 +255,7 @@ function refusedSteps(record: JournalRecord, all: readonly Step[]): Step[] {
   const before = all.filter(({ step }) => STEPS.indexOf(step) < place);
   const own = all.filter(({ step, outcome }) => step === refusing && outcome !== "none");
   const last = own.at(-1);
-  // Policies before the one that refused have let it pass, and a policy says itself what it said.
+  // Policies before the refusing one allowed it; a policy's own text is shown.
   if (refusing === "policy" && last?.outcome === "refused") return [...before, ...own];
   const words = `${code} ${reason}${message === "" ? "" : ` (${message})`}`;
   const text = last === undefined || refusing === "policy" ? words : `${last.text}: ${words}`;
@@ -338,7 +338,7 @@ function policyText(policy: PolicyRecord): string {
   return `${name}${how} ${verdict}, ${units} units of ${budget_units}, module ${hash}`;
 }
 
-/** What follows once nothing refuses it any longer. */
+/** The steps after all checks. */
 function outSteps({ terms, offset, type }: JournalRecord, stamped: Stamped | undefined): Step[] {
   const stamp = stamped === undefined
     ? none("stamp", "no ledger knows which ids it got")

@@ -1,4 +1,4 @@
-/** The way in of messages: which decisions of a journal are theirs, and what steps they took. */
+/** How messages were admitted: the decisions of a journal about them, and their steps. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { JournalEntry } from "../../../shared/journal/entry.ts";
@@ -71,7 +71,7 @@ Deno.test("way in: a message that was let in has each step, with what was in for
 });
 
 Deno.test("way in: of who has no token the time has no end", () => {
-  // What releases wrote before had an end that is no date.
+  // Former releases wrote an expiry that is no date.
   for (const expires_ms of [NEVER_MS, Number.MAX_SAFE_INTEGER]) {
     const [step] = stepsOf(recordOf({ terms: { ...TERMS, expires_ms } }), undefined);
     assert.equal(step?.text, "issuer https://id, kid k1, role user");
@@ -139,7 +139,7 @@ Deno.test("way in: decisions are found by each id, in the tenant that is asked a
   assert.deepEqual(await test.ids({ twist: TWIST }), ["s1.2 null"]);
   assert.deepEqual(await test.ids({ message_id: "m1" }), ["s1.1 null", "s1.3 null"]);
   assert.deepEqual(await test.ids({ message_id: "m1", room: "den" }), ["s1.3 null"]);
-  // Of a trace that a Shield made the journal knows nothing, but its ledger knows other ids.
+  // The journal does not have a trace made by the Shield, but the ledger has other ids.
   const made = "11111111111111111111111111111111";
   const known = heardAt(1, { offset: 7, trace_id: made, twist_id: "", message_id: "m1" });
   assert.deepEqual(await test.ids({ trace: made }, [known]), ["s1.1 0"]);
@@ -151,7 +151,7 @@ Deno.test("way in: messages with the same id have the decisions that were neares
   const same = (seconds: number) => decision({ ...at(seconds), message_id: "m1" });
   await writeBlock(test.place, [same(0), same(5), same(300)]);
   const found = [heardAt(0, { message_id: "m1" }), heardAt(6, { message_id: "m1" })];
-  // What was decided minutes later is not about messages that were heard by then.
+  // Decisions made minutes later are not about messages delivered by then.
   assert.deepEqual(await test.ids({ message_id: "m1" }, found), ["s1.0 0", "s1.1 1"]);
 });
 

@@ -1,4 +1,4 @@
-/** Decisions for tests, and how they come into a journal without a Shield that makes them. Tests only. */
+/** Decisions for tests, stored in a journal without a Shield. Tests only. */
 import { BlockBuilder } from "../../../shared/journal/block.ts";
 import type { BlockHole } from "../../../shared/journal/block.ts";
 import type { JournalEntry } from "../../../shared/journal/entry.ts";
@@ -67,13 +67,13 @@ export function journalPlace(spine: Spine, now: () => number = Date.now): Journa
   return new JournalPlace({ config: configFrom({}), spine, log: keptLog().log, now });
 }
 
-/** Which block is written. */
+/** A block to write. */
 export interface WrittenBlock {
   readonly tenant?: string;
   readonly node?: string;
   /** The number of the first record. */
   readonly first?: number;
-  /** Its place among others; absent: it stands alone. */
+  /** Its place among others; absent: a series of its own. */
   readonly series?: number;
   readonly number?: number;
   readonly holes?: readonly BlockHole[];
@@ -98,7 +98,7 @@ export async function writeBlock(
   await storeBytes(place, step.value, tenant, node);
 }
 
-/** Stores bytes as a block, whatever they are. */
+/** Stores arbitrary bytes as a block. */
 export async function storeBytes(
   place: JournalPlace,
   payload: Uint8Array,

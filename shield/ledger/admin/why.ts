@@ -1,7 +1,7 @@
 /**
- * `GET /v1/why`: how a message came in, which Shields heard it and its outcome for each connection of a
- * user, or what a user should have had of a room. Asks all Shields; what each knows is `shield/ledger/`, what
- * was decided is `shield/journal/`.
+ * `GET /v1/why`: how a message was admitted, which Shields received it and its outcome for each connection of a user,
+ * or what a user was due in a room. Asks all Shields; `shield/ledger/` has their deliveries, `shield/journal/` the
+ * decisions.
  */
 import {
   answerOf,
@@ -81,16 +81,15 @@ const QUERY = {
 };
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 
-/** What `GET /v1/why` needs of the process. */
 interface WhyContext extends WhyLogContext, Pick<Env, "log" | "now"> {
   readonly asker: ClusterAsker;
   /** The journal of this bus. */
   readonly journal: JournalReading | undefined;
-  /** The ledgers of Shields that are not there any longer; absent: they are not stored. */
+  /** The ledgers of ended Shields; absent: not stored. */
   readonly former: FormerReading | undefined;
-  /** This Shield, whose clock the others' are compared with. */
+  /** This Shield, with whose clock the others' are compared. */
   readonly node_id: string;
-  /** Unix ms by the clock of the ledger, which goes on when that of `now` is set. */
+  /** Unix ms by the ledger's clock, which continues when that of `now` is set. */
   readonly ledgerNow: () => number;
 }
 
@@ -207,7 +206,7 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
   const asked = userOf(query, tenant, messages, clocks, context);
   const { since_ms } = asked ?? {};
   const logged = since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS);
-  // Whoever awaits it learns of it; nobody may, when a question fails first.
+  // Its caller gets the error; there may be none if an earlier request fails.
   logged.catch(() => {});
   const [told, way_in, whole] = await Promise.all([
     asked && questions.ask(asked, async (user, lives) => ({
@@ -244,7 +243,7 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
   });
 }
 
-/** The messages that were found; where no Shield knows of any, what the room's log has, if the room is named. */
+/** The found messages; if no Shield has any, those in the room's log, if the room is named. */
 async function orLogged(
   log: WhyLog,
   query: Query,
@@ -260,7 +259,7 @@ async function orLogged(
   }));
 }
 
-/** Whether a stored message has the id that is asked for. */
+/** Whether a stored message has the requested id. */
 function meantBy({ trace, twist, message_id }: Query): (message: StoredMessage) => boolean {
   const digits = (text: string) => text.replaceAll("-", "").toLowerCase();
   return (one) =>
@@ -271,20 +270,20 @@ function meantBy({ trace, twist, message_id }: Query): (message: StoredMessage) 
       : digits(one.twist_id) === digits(twist ?? "none");
 }
 
-/** A Shield that answered late has told the same as what it had stored. */
+/** A Shield that answered late has reported the same as it had stored. */
 const onceEach = (heard: Heard["heard"]): Heard["heard"] =>
   heard.filter(({ node_id, time_ms }, at) =>
     at === heard.findIndex((one) => one.node_id === node_id && one.time_ms === time_ms)
   );
 
-/** What the journal says of the messages that were asked for. */
+/** The journal's decisions about the requested messages. */
 function wayInOf(
   journal: JournalReading,
   { trace, twist, message_id, room, offset, after }: Query,
   tenant: string,
   found: readonly Heard[],
 ): Promise<WayIn> {
-  // What nobody has heard was decided about when it was stored.
+  // A message that no Shield received was decided about when it was stored.
   const sought = found.map(({ stored_ms, heard, ...ids }) => ({
     ...ids,
     heard: stored_ms === undefined ? heard : [{ time_ms: stored_ms }],
@@ -296,7 +295,7 @@ function wayInOf(
 const names = ({ trace, twist, message_id, offset }: Query) =>
   [trace, twist, message_id, offset].some((one) => one !== undefined);
 
-/** Throws `invalid-settings` for a query that asks for nothing, or for too much at once. */
+/** Throws `invalid-settings` for an empty query, or one with too much at once. */
 function requireSense(query: Query, only_tenant: string | undefined): void {
   const { trace, twist, message_id, room, offset, user, connection, address, since_ms, after } =
     query;
@@ -345,7 +344,7 @@ function userOf(
     const ahead_ms = surelyAhead(clocks.of(first?.node_id ?? "")?.ahead_ms ?? 0);
     return { ...ids, time_ms: firstOf(one) - ahead_ms };
   });
-  // Nobody has heard it live, but somebody may have read it from the room's log.
+  // No Shield has received it live, but a client may have read it from the room's log.
   if (asked.length === 0 && offset !== undefined && room !== undefined) {
     const unknown = { twist_id: "", trace_id: "", message_id: "", time_ms: 0 };
     asked.push({ room_id: room, offset, ...unknown });
@@ -362,19 +361,17 @@ function userOf(
   }) as WhyUser;
 }
 
-// What the logs of durable rooms have of messages that no Shield reports about, as all that heard
-// them are gone, or nobody was to get them as they came: a part of `GET /v1/why`. Reads a bounded
-// part of a log within a bounded time.
+// Messages in the logs of durable rooms that no Shield reports, since all receivers are gone, or there was none: a part
+// of `GET /v1/why`. Reads a limited part of a log within a limited time.
 
-/** What one question reads of a log: of more, the newest. */
+/** The most messages that one request reads from a log, the newest ones. */
 const MESSAGES_MAX = 2_000;
 const PAGE = { limit: 500, max_bytes: 2_097_152 };
 const TWIST = "x-twist-id";
 
-/** A message as its room's log has it; it was stored at `time_ms` by the log's clock. */
+/** A message in its room's log, stored at `time_ms` by the log's clock. */
 type StoredMessage = Omit<WhyMessage, "duplicate">;
 
-/** What reading logs needs of the process. */
 interface WhyLogContext {
   readonly logs: { of(tenant_id: string): Promise<Pick<DurableLog, "read" | "readBack">> };
   readonly classes: Pick<RoomClasses, "of">;
@@ -391,7 +388,7 @@ class WhyLog {
   }
 
   /**
-   * The message with that offset; undefined where the room is not durable, its log has it no more, or does not answer
+   * The message with that offset; undefined if the room is not durable, its log no longer has it, or does not answer
    * within so many ms.
    */
   async at(offset: number, within_ms: number): Promise<StoredMessage | undefined> {
@@ -402,7 +399,7 @@ class WhyLog {
     });
   }
 
-  /** The messages that were stored since then, as rows of one that has heard them; none where `at` has none. */
+  /** The messages stored since then, as rows of a Shield that received them; none in the cases of `at`. */
   async since(since_ms: number, within_ms: number): Promise<WhyRoom["rows"]> {
     return await this.#read<WhyRoom["rows"]>(
       within_ms,
@@ -414,7 +411,7 @@ class WhyLog {
     );
   }
 
-  /** Those of the newest messages that are meant; none where `at` has none. */
+  /** Those of the newest messages that match; none in the cases of `at`. */
   async find(
     isMeant: (message: StoredMessage) => boolean,
     within_ms: number,
@@ -441,7 +438,7 @@ class WhyLog {
     return found;
   }
 
-  /** What is read, or `otherwise` when it cannot be had in time. */
+  /** The result of a read, or `otherwise` after the timeout. */
   async #read<T>(
     within_ms: number,
     otherwise: T,
@@ -453,7 +450,7 @@ class WhyLog {
     const late = Promise.withResolvers<T>();
     const timer = setTimeout(() => late.resolve(otherwise), within_ms);
     const reading = logs.of(tenant_id).then(read).catch((error) => {
-      // The ledgers' answer holds without the log's.
+      // The ledgers' answer is valid without the log's.
       if (error instanceof ArqonError) return otherwise;
       throw error;
     });
@@ -465,7 +462,7 @@ class WhyLog {
   }
 }
 
-/** The ids of a stored message; undefined for what cannot be read. */
+/** The ids of a stored message; undefined if it cannot be decoded. */
 function factsOf(
   room_id: string,
   { offset, time_ms, payload }: LogMessage,

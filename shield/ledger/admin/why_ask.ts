@@ -1,7 +1,7 @@
 /**
- * Asks all Shields for `GET /v1/why`, within a second however many questions it takes, and puts what they say
- * together. What is asked and answered is `why.ts`. How far the clocks of other Shields are
- * ahead follows from questions and answers: the time in an answer was read between the two. Nothing is set by it.
+ * Asks all Shields for `GET /v1/why`, within a second whatever the number of requests, and merges the answers. `why.ts`
+ * has requests and answers. The lead of another Shield's clock follows from an exchange: the time in an answer was read
+ * between request and answer. No clock is set by it.
  */
 import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import {
@@ -24,7 +24,7 @@ import {
 import type { z } from "zod";
 import { lifeName } from "../former_ledgers.ts";
 
-/** How far a clock is ahead, in ms: within so much of it. */
+/** The lead of a clock, in ms, and its uncertainty. */
 interface Ahead {
   readonly ahead_ms: number;
   readonly within_ms: number;
@@ -32,7 +32,7 @@ interface Ahead {
 
 /** The clocks of those that answered one request. */
 export class Clocks {
-  /** The Shield whose clock is compared with. */
+  /** The Shield whose clock is the reference. */
   readonly node_id: string;
   readonly #bounds = new Map<string, { readonly least: number; readonly most: number }>();
 
@@ -40,7 +40,7 @@ export class Clocks {
     this.node_id = node_id;
   }
 
-  /** Takes note of answers; of two, what both allow is taken, or the later where its clock was set meanwhile. */
+  /** Records answers; of two, the common range is used, or the later one if the clock was set meanwhile. */
   note({ answers, asked_ms, heard_ms }: Gathered<{ readonly now_ms: number }>): void {
     for (const { node_id, value: { now_ms } } of answers) {
       const heard = heard_ms.get(node_id);
@@ -69,33 +69,33 @@ export class Clocks {
     return { ahead_ms: Math.round((least + most) / 2), within_ms: Math.ceil((most - least) / 2) };
   }
 
-  /** A time of that Shield's by the clock compared with, in Unix ms; its own where nothing is known. */
+  /** That Shield's time by the reference clock, Unix ms; unchanged if the lead is unknown. */
   here(node_id: string, time_ms: number): number {
     return time_ms - (this.of(node_id)?.ahead_ms ?? 0);
   }
 }
 
-/** How long a message may be under way to a Shield; of what is younger, nobody says that it was lost. */
+/** How long a message may be in transit to a Shield; younger ones are not reported as lost. */
 const UNDER_WAY_MS = 1_000;
 
-/** What one Shield has not heard. */
+/** Messages that one Shield has not received. */
 export interface Unheard {
   readonly node_id: string;
   /** The oldest first, their times by this Shield's clock. */
   readonly messages: AskedMessage[];
-  /** There are more than are asked about. */
+  /** There are more than one request may have. */
   readonly truncated: boolean;
 }
 
 /** A connection as it is reported, with its Shield. */
 type ToldConnection = ConnectionAccount & { readonly node_id: string };
 
-/** What Shields have heard of a room, those that are not there any longer, too: each life of one is one answer. */
+/** The messages of a room received by each Shield, ended ones included: each incarnation is one answer. */
 export type HeardInRoom = Gathered<WhyRoom>["answers"];
 
 /**
- * The same with what a room's log has and nobody has heard. The log is no Shield: nobody was connected there, and its
- * clock is taken as that of who asks.
+ * The same with messages from a room's log that no Shield received. The log is no Shield: nobody was connected there,
+ * and its clock is taken as the caller's.
  */
 export function withLogged(heard: HeardInRoom, logged: WhyRoom["rows"]): HeardInRoom {
   const known = new Set(
@@ -107,7 +107,10 @@ export function withLogged(heard: HeardInRoom, logged: WhyRoom["rows"]): HeardIn
   return [...heard, { node_id: "", kind: "shield", value }];
 }
 
-/** What each of `whose` Shields has not heard of a room since a time by this Shield's clock, and another has. */
+/**
+ * The messages of a room since a time by this Shield's clock that a Shield of `whose` has not received, and another
+ * has.
+ */
 export function unheardBy(
   whose: HeardInRoom,
   { room, since_ms }: { readonly room: string; readonly since_ms: number },
@@ -133,7 +136,7 @@ export function unheardBy(
     for (const [twist_id, one] of heard) {
       const time_ms = one.time_ms + ahead_ms;
       const apart_ms = UNDER_WAY_MS + one.within_ms + within_ms;
-      // What is older than its ledger may have been caught up with from the room's log.
+      // Messages older than its ledger may have been read from the room's log.
       const own_ms = since_ms + ahead_ms;
       const from_ms = one.offset > 0 ? own_ms : Math.max(own_ms, value.since_ms);
       if (own.has(twist_id) || time_ms < from_ms + apart_ms) continue;
@@ -148,7 +151,7 @@ export function unheardBy(
   });
 }
 
-/** The accounts of a Shield's connections, with the outcome of the messages that it has not heard. */
+/** The accounts of a Shield's connections, with the outcome of messages that it has not received. */
 export function withUnheard(
   connections: readonly ToldConnection[],
   { node_id, messages }: Unheard,
@@ -162,10 +165,7 @@ export function withUnheard(
   });
 }
 
-/**
- * Whether it came in the last seconds of a lost Shield, of which nothing is written, to a subscription that was
- * there when it wrote last.
- */
+/** Whether it came in the unrecorded last seconds of a lost Shield, to a subscription in its last record. */
 function isGone(
   { subscriptions }: RoomAccount,
   time_ms: number,
@@ -208,19 +208,19 @@ function counted(
 
 /** When the whole answer is due, in ms from the first question on: a silent Shield is named then. */
 const DUE_MS = 900;
-/** When the next question is asked of all, though the first has not been answered by all. */
+/** When the next request is sent to all, though not all have answered the first. */
 const EARLY_MS = 400;
-/** What the last question is given at least, however late it is asked. */
+/** The minimum timeout of the last request. */
 const LAST_MS = 100;
 
-/** A message with the Shields that heard it. */
+/** A message with the Shields that received it. */
 export type Heard = Omit<WhyMessage, "time_ms"> & {
   readonly heard: { readonly node_id: string; readonly time_ms: number }[];
-  /** When the room's log took it, Unix ms; absent: a Shield has heard it. */
+  /** When the room's log stored it, Unix ms; absent: a Shield has received it. */
   readonly stored_ms?: number;
 };
 
-/** The messages that some Shields have heard. */
+/** The messages that some Shields have received. */
 export interface Found {
   /** The oldest first. */
   readonly messages: Heard[];
@@ -228,7 +228,7 @@ export interface Found {
   readonly truncated: boolean;
 }
 
-/** What Shields report about a user. */
+/** The Shields' reports about a user. */
 interface Told {
   readonly connections: (ConnectionAccount & { readonly node_id: string })[];
   readonly refusals: (RefusalAccount & { readonly node_id: string })[];
@@ -245,7 +245,7 @@ interface Reach {
   readonly life_ms?: number | undefined;
 }
 
-/** What is stored of a room: what Shields had heard that are not there any longer, and its log. */
+/** Stored data of a room: messages received by ended Shields, and its log. */
 interface StoredInRoom {
   readonly former: HeardInRoom;
   readonly logged: WhyRoom["rows"];
@@ -258,10 +258,10 @@ export class WhyQuestions {
   readonly #began_ms: number;
   readonly #monotonic_ms: () => number;
   readonly reaches = new Map<string, Reach>();
-  /** The lives of the Shields that have answered the last question. */
+  /** The incarnations of the Shields that have answered the last request. */
   lives: ReadonlySet<string> = new Set();
   #has_told = false;
-  /** What each Shield has heard of the room. */
+  /** The messages of the room that each Shield received. */
   #heard: HeardInRoom = [];
 
   constructor(asker: ClusterAsker, clocks: Clocks, monotonic_ms = () => performance.now()) {
@@ -272,9 +272,9 @@ export class WhyQuestions {
   }
 
   /**
-   * Resolves with what is known of the messages when all Shields have answered or the next question has to be
-   * asked; `whole` with all that came in time. A Shield that was late and knows other messages counts as silent:
-   * the outcome of these was not asked for. `stored` gives what is stored of those that have not answered; both reject with `too-many-pending`.
+   * Resolves with the known messages when all Shields have answered or the next request is due; `whole` with all
+   * answers in time. A Shield that was late and knows other messages counts as silent: it was not asked for their
+   * outcome. `stored` returns the stored data of those that have not answered; both reject with `too-many-pending`.
    */
   async find(
     params: WhyFind,
@@ -299,15 +299,14 @@ export class WhyQuestions {
       if (!this.#has_told) this.#noteLives(last);
       return withLate(rows, first, last);
     });
-    // Whoever awaits it learns of it; nobody may, when the next question fails first.
+    // Its caller gets the error; there may be none if the next request fails first.
     whole.catch(() => {});
     return { early: { ...rows, messages: [...rows.messages] }, whole };
   }
 
   /**
-   * Asks for the outcome of messages for a user, and in a room since a time also what of those that others have
-   * heard; `stored` gives what those had heard that have not answered, and what is in the room's log. Rejects as
-   * `find`.
+   * Asks for the outcome of messages for a user, and in a room since a time also of messages that other Shields
+   * received; `stored` returns what ended Shields received, and the room's log. Rejects as `find`.
    */
   async ask(
     params: WhyUser,
@@ -329,14 +328,16 @@ export class WhyQuestions {
       truncated: told.answers.some(({ value }) => value.truncated === true),
     };
     if (rooms === undefined) return all;
-    // Reading what is stored takes its own time: the living have what is left without it.
+    // Reading stored data takes its own time: running Shields get the rest.
     const timeout_ms = this.#left_ms();
     const { former, logged } = await stored(params, this.lives);
     this.#heard = withLogged([...rooms.answers, ...former], logged);
     return await this.#askUnheard(all, rooms, params, timeout_ms);
   }
 
-  /** The same with what the users' Shields have not heard, and others have: asked of these Shields. */
+  /**
+   * The same with messages that the user's Shields have not received, and others have: requested from these Shields.
+   */
   async #askUnheard(
     all: Told,
     rooms: Gathered<WhyRoom>,
@@ -372,7 +373,7 @@ export class WhyQuestions {
     };
   }
 
-  /** What Shields have not heard of the room that was asked for, and others have. */
+  /** Messages of the requested room that some Shields have not received, and others have. */
   unheardOf({ room = "", since_ms = 0 }: WhyUser, whose: HeardInRoom): Unheard[] {
     return unheardBy(whose, { room, since_ms }, this.#heard, this.#clocks);
   }
@@ -384,7 +385,7 @@ export class WhyQuestions {
     return await this.#askAll("why_room", WhyRoom, { tenant, room, since_ms, now_ms });
   }
 
-  /** Asks all Shields. Only where clocks are apart `now_ms` is said, which older Shields refuse. */
+  /** Asks all Shields. `now_ms`, which older Shields refuse, is only sent if clocks differ. */
   async #askAll<A extends z.ZodType<Omit<Reach, "node_id">>>(
     question: string,
     schema: A,
@@ -422,14 +423,14 @@ export class WhyQuestions {
   }
 }
 
-/** Who has answered all questions that were asked; who has not answered one is silent. */
+/** The Shields that answered all requests; one that missed a request is silent. */
 export function bothOf(last: AskedNodes | undefined, first: AskedNodes | undefined): AskedNodes {
   const silent = [...new Set([...last?.silent ?? [], ...first?.silent ?? []])].sort();
   const answered = (last ?? first)?.answered ?? [];
   return { answered: answered.filter((node) => !silent.includes(node)), silent };
 }
 
-/** When a message was heard first, by the Shield that answered first; else when it was stored. */
+/** When the first answering Shield received a message; else when it was stored. */
 export const firstOf = ({ heard: [first], stored_ms = 0 }: Heard) => first?.time_ms ?? stored_ms;
 
 interface Rows extends Found {
@@ -465,7 +466,7 @@ function foundOf({ answers, nodes }: Gathered<WhyFound>): Rows {
   return { by_key, messages: all.slice(-WHY_MESSAGES_MAX), nodes, truncated };
 }
 
-/** The same messages, with what those say who answered later. */
+/** The same messages, including late answers. */
 function withLate(
   { by_key, messages, truncated }: Rows,
   first: Gathered<WhyFound>,

@@ -1,4 +1,4 @@
-/** What Shields of several releases and clocks are asked about a user. */
+/** Requests about a user to Shields of several releases and with different clocks. */
 import assert from "node:assert/strict";
 import { Answerer } from "../../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
@@ -14,10 +14,13 @@ const NOW_MS = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;
 const OF = { node_id: "one", kind: "shield" as const, now: () => NOW_MS };
 const log = QUIET;
-/** What Shields read that know nothing of clocks that are apart. */
+/** The requests of Shields that do not know of clock differences. */
 const Older = WhyUser.omit({ now_ms: true });
 
-/** Asks two Shields for what a user got of a room in the last minute; which were silent, and from when on the other one read. */
+/**
+ * Asks two Shields for a user's messages of a room in the last minute; returns which were silent, and the start used by
+ * the other one.
+ */
 async function askedOf(read: (params: unknown) => WhyUser, other_ms: number) {
   const spine = openEmbedded({ log, now: OF.now });
   const since: (number | undefined)[] = [];

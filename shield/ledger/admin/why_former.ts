@@ -1,6 +1,6 @@
 /**
- * What the stored ledgers of Shields that are not there any longer add to `GET /v1/why`: answers of the same form as
- * those of the living, and one line of each. Reading them is `shield/ledger/former_ledgers.ts`.
+ * The part of `GET /v1/why` from the stored ledgers of ended Shields: answers in the same form as those of running
+ * ones, and one line for each. `shield/ledger/former_ledgers.ts` reads them.
  */
 import type {
   ConnectionAccount,
@@ -21,7 +21,7 @@ import { piecesOf } from "../scan.ts";
 import { withUnheard } from "./why_ask.ts";
 import type { HeardInRoom, Unheard } from "./why_ask.ts";
 
-/** What the former ledgers report about a user. */
+/** The stored ledgers' reports about a user. */
 interface FormerTold {
   /** Each ledger that was read. */
   readonly shown: readonly Omit<FormerLedger, "segments" | "rooms">[];
@@ -31,7 +31,7 @@ interface FormerTold {
   readonly truncated: boolean;
 }
 
-/** The stored ledgers of one question, read when they are needed first, and held until it is disposed of. */
+/** The stored ledgers of one request, read on first use, and kept until it is disposed. */
 export class FormerAnswers implements Disposable {
   readonly #reading: FormerReading | undefined;
   readonly #tenant_id: string | undefined;
@@ -39,16 +39,16 @@ export class FormerAnswers implements Disposable {
 
   /** Ends the turn of this question to read. */
   #leave: Promise<() => void> | undefined;
-  /** What each had heard of the room that is asked for. */
+  /** The messages of the requested room that each received. */
   readonly #rooms = new Map<FormerLedger, Promise<HeardInRoom[number]>>();
 
-  /** Of no tenant, and where nothing is stored, there are none. */
+  /** Without a tenant, or without stored ledgers, there are none. */
   constructor({ former }: { readonly former: FormerReading | undefined }, tenant_id?: string) {
     this.#reading = former;
     this.#tenant_id = tenant_id;
   }
 
-  /** Messages that Shields heard which have not answered. Rejects with `spine-unavailable`. */
+  /** Messages received by Shields that have not answered. Rejects with `spine-unavailable`. */
   async find(
     asked: WhyFind,
     answered: ReadonlySet<string>,
@@ -61,7 +61,7 @@ export class FormerAnswers implements Disposable {
     }));
   }
 
-  /** What Shields that have not answered had heard of a room; none where none is asked for. Rejects as `find`. */
+  /** The messages of a room received by Shields that have not answered; none without a room. Rejects as `find`. */
   async rooms(asked: WhyUser, answered: ReadonlySet<string>): Promise<HeardInRoom> {
     const { room, since_ms } = asked;
     if (room === undefined || since_ms === undefined) return [];
@@ -72,8 +72,8 @@ export class FormerAnswers implements Disposable {
   }
 
   /**
-   * The outcome of messages there; of those that have answered meanwhile, nothing is reported again. `unheardOf` says
-   * what a Shield has not heard of the room that is asked for.
+   * The outcome of messages there; Shields that have answered meanwhile are not repeated. `unheardOf` returns the
+   * messages of the requested room that a Shield has not received.
    */
   async tell(
     asked: WhyUser | undefined,
@@ -105,7 +105,7 @@ export class FormerAnswers implements Disposable {
     return known;
   }
 
-  /** What is read again, in the same question, has the same turn. */
+  /** Repeated reads of one request share its turn. */
   #enter(reads: FormerReading["reads"]): Promise<unknown> {
     this.#leave ??= reads.enter();
     return this.#leave;
@@ -123,7 +123,7 @@ export class FormerAnswers implements Disposable {
       return Promise.resolve({ ledgers: [], truncated: false });
     }
     const { reads } = this.#reading;
-    // Who has answered the first question and not the last was read of none.
+    // A Shield that answered only the first request was read in none.
     if (this.#read === undefined || !this.#read.without.isSubsetOf(answered)) {
       const without = new Set(answered);
       const former = readFormer(this.#reading, this.#tenant_id, without, () => this.#enter(reads));
@@ -137,7 +137,10 @@ export class FormerAnswers implements Disposable {
 const goneOf = (ledgers: readonly FormerLedger[], answered: ReadonlySet<string>) =>
   ledgers.filter(({ node_id, life_ms }) => !answered.has(lifeName(node_id, life_ms)));
 
-/** What a Shield had heard of a room up to its last writing; what others heard until it was over it may have had. */
+/**
+ * The messages of a room that a Shield received up to its last write; it may have received others' messages up to its
+ * end.
+ */
 async function roomOf(
   ledger: FormerLedger,
   { tenant = "", room = "", since_ms = Infinity }: WhyUser,
@@ -150,7 +153,7 @@ async function roomOf(
 
 type Own = Awaited<ReturnType<typeof tellOf>>;
 
-/** The same with what the Shield has not heard, and others have. */
+/** The same with messages that the Shield has not received, and others have. */
 async function withOthers(
   ledger: FormerLedger,
   { tenant, user, connection }: WhyUser,
@@ -166,7 +169,7 @@ async function withOthers(
   return { ...own, connections, truncated };
 }
 
-/** What a former ledger says of a user; of connections whose end is not known, that it is not. */
+/** A stored ledger's report about a user; connections without a recorded end are unknown. */
 async function tellOf(ledger: FormerLedger, asked: WhyUser) {
   const breathe = piecesOf(asked);
   const gathered = await gather(ledger, { asked, open: [] }, breathe);

@@ -1,4 +1,4 @@
-/** Questions hold their turn to read stored ledgers until they are answered, whatever they read meanwhile. */
+/** A request keeps its turn to read stored ledgers until it is answered, whatever it reads. */
 import assert from "node:assert/strict";
 import type { WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";

@@ -1,4 +1,4 @@
-/** What a Shield has not heard of a room, and others have; and what a connection there should have had, too. */
+/** Messages of a room that one Shield has not received, and others have; and those due to its connections. */
 import assert from "node:assert/strict";
 import type { WhyRoom } from "../../../shared/cluster/cluster_why.ts";
 import { Clocks } from "./why_ask.ts";
@@ -41,7 +41,7 @@ Deno.test("what one Shield has heard and another has not is found, by the other'
     "c 140000",
   ]);
   assert.deepEqual(found(one, [...one]), []);
-  // One that it left out for all it has heard; one that was left out elsewhere nobody was to get.
+  // A duplicate that it dropped for all counts as received; a message dropped elsewhere was due to nobody.
   assert.deepEqual(found(one.slice(0, 1), [[20_000, 0, "a", true]]), []);
   assert.deepEqual(found([[20_000, 0, "a", true]], []), []);
 });

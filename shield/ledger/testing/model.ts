@@ -1,6 +1,6 @@
 /**
- * A ledger beside a list that has a row for every message and connection, for tests: both are told the
- * same, and the list says what the ledger has to answer. Tests only.
+ * A ledger beside a list with a row for every message and connection: both get the same events, and the list predicts
+ * the ledger's answers. Tests only.
  */
 import { writeEnvelope } from "@arqon/proto";
 import type { WhyOutcome } from "../../../shared/cluster/cluster_why.ts";
@@ -13,7 +13,7 @@ import type { RunningRow } from "../left_out_rows.ts";
 import type { LivingConnection, SubscriptionMark } from "../../fanout/delivery_notes.ts";
 import type { LedgerSource } from "../scan.ts";
 
-/** When tests begin, in Unix ms. */
+/** The start of tests, in Unix ms. */
 const BEGIN_MS = 1_700_000_000_000;
 const TENANT = "acme";
 
@@ -49,7 +49,7 @@ interface Client extends OpenConnection {
   readonly once: Set<string>;
 }
 
-/** One thing that happens; numbers choose among what there is. */
+/** An event; numbers choose among existing objects. */
 export type Step =
   | { readonly kind: "connect" }
   | {
@@ -100,14 +100,12 @@ export class Model {
     }
   }
 
-  /** The connections, as the store is told of them. */
+  /** The connections for the store. */
   living(): LivingConnection[] {
     return this.clients.map(livingOf);
   }
 
-  /**
-   * What the ledger, or what is stored of it, says of each message for each connection, as `state` or `state why`.
-   */
+  /** The outcome of each message for each connection, in the ledger or its stored form, as `state` or `state why`. */
   async told(
     source: LedgerSource & Pick<Ledger, "since_ms"> = this.ledger,
   ): Promise<Map<number, string>[]> {
@@ -171,7 +169,7 @@ export class Model {
       lost.set(client.number, "queued");
       const { room } = this.list[last]!;
       const noted = this.ledger.openRoom(TENANT, room);
-      // Where messages are conflated, each that was queued is said.
+      // With conflation, each queued message is recorded.
       if (client.alone.has(room)) {
         this.ledger.leftOutAlone(noted, client.number, queued_from, "queued");
       }
@@ -261,7 +259,7 @@ export class Model {
   }
 }
 
-/** A connection as it is whenever it is looked at. */
+/** The current state of a connection. */
 const livingOf = (client: Client): LivingConnection => ({
   number: client.number,
   id: client.connection_id,

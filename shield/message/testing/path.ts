@@ -1,6 +1,4 @@
-/**
- * A message path on a fresh engine, whose publishes are all heard, and what is sent on it. Tests only.
- */
+/** A message path on a fresh engine with a subscription to everything, and messages for it. Tests only. */
 import { ArqonError, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, ScannedEnvelope } from "@arqon/proto";
 import { randomPool } from "../../../shared/ids.ts";
@@ -23,7 +21,7 @@ import { NO_SCHEMAS } from "../gates.ts";
 export const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 
-/** Nobody takes note of anything. */
+/** No observers. */
 export const NO_OBSERVERS = observersOf([]);
 
 /** The caller of an identity, as an upgrade without headers makes it. */
@@ -31,7 +29,7 @@ export function callerOf(identity: Identity): Caller {
   return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
 }
 
-/** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
+/** A path on a fresh engine, everything published on it, and a Brain that accepts every command. */
 export function testPath(
   require_signature: SignatureRules = [],
   overseer: MessagePath["overseer"] = NO_POLICIES,
@@ -58,7 +56,7 @@ export function testPath(
     ...rest,
     ...more,
   };
-  /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
+  /** The refusal, or undefined; waits until the engine has delivered everything. */
   const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
     const caller = callerOf(identity);
     try {
@@ -77,7 +75,7 @@ export function testPath(
   return { ...engine, spine, path, published, send };
 }
 
-/** What observers are told of a message that has passed in a room without a log. */
+/** What observers receive about a message published in a room without a log. */
 export function passedOf(
   { caller, envelope, routed, headers }:
     & Pick<Passed, "caller" | "envelope" | "routed">

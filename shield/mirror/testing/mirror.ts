@@ -1,4 +1,4 @@
-/** A mirror as `start.ts` makes it, on an embedded engine, with its rules, settings and metrics at hand. */
+/** A mirror of `start.ts` on an embedded engine, with access to its rules, settings and metrics. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
@@ -13,7 +13,7 @@ import { MIRROR_ROUTES } from "../admin_api.ts";
 import { startMirror } from "../start.ts";
 import type { StartedMirror } from "../start.ts";
 
-/** A running mirror, and what a test sees of it. */
+/** A running mirror for a test. */
 export interface TestMirror extends AsyncDisposable {
   readonly engine: TestSpine;
   readonly settings: Settings;

@@ -1,7 +1,7 @@
 /**
- * Says whether a decoded module is a policy, and of which version of the ABI: it imports nothing but the
- * functions of `arqon_host_v1` or those of `arqon_host_v2`, and exports `memory`, `arqon_alloc` and at least one hook, all with the right signatures. Decides by
- * names and types only; `meter.ts` makes the code safe to run.
+ * Whether a decoded module is a policy, and of which ABI version: it imports only the functions of `arqon_host_v1` or
+ * those of `arqon_host_v2`, and exports `memory`, `arqon_alloc` and at least one hook, all with the right signatures.
+ * Decides by names and types only; `meter.ts` makes the code safe to run.
  */
 import { type AbiVersion, HOST_MODULE } from "./host_functions.ts";
 import {
@@ -220,8 +220,8 @@ function exportProblems(module: WasmModule, abi: AbiVersion): readonly AbiProble
 }
 
 /**
- * The problem with a start function. It would run whenever an instance is made, which a module that
- * traps can ask for with every message, and nobody could say afterwards how much fuel it used.
+ * The problem with a start function. It would run whenever an instance is made, which a module that traps can cause
+ * with every message, and its fuel could not be charged.
  */
 function startProblems({ start }: WasmModule, abi: AbiVersion): readonly AbiProblem[] {
   if (start === undefined) return [];

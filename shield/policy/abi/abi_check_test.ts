@@ -1,4 +1,4 @@
-/** Which modules are policies, and what is said about the others. */
+/** Which modules are policies, and the errors for the others. */
 import assert from "node:assert/strict";
 import { abiProblems, HOST_FUNCTIONS, meterPolicy } from "./abi_check.ts";
 import { HOST_MODULE } from "./host_functions.ts";

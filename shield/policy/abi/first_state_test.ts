@@ -1,6 +1,6 @@
 /**
- * That a call of a policy of version 2 begins with the state after initialisation, whatever the calls before
- * it have done: real instances, as a worker has them, beside fresh ones.
+ * A call of a policy of version 2 begins with the state after initialisation, whatever earlier calls have done: real
+ * instances of a worker, compared with fresh ones.
  */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";

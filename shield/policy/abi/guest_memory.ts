@@ -1,7 +1,4 @@
-/**
- * The memory of a guest as its host reads and writes it. Nothing that a guest says of it is trusted: where it names
- * bytes outside, its call ends.
- */
+/** The memory of a guest for its host. No value from a guest is trusted: if it names bytes outside, its call ends. */
 import type { PolicyFault } from "../../message/verdict.ts";
 
 /** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch. */
@@ -22,7 +19,7 @@ export class EndCall {
 /** The memory of one instance. */
 export interface GuestMemory {
   readonly memory: WebAssembly.Memory;
-  /** All of it when somebody last looked: without bytes once it has grown since. See `memoryOf`. */
+  /** The whole memory at the last access: empty once it has grown since. See `memoryOf`. */
   bytes: Uint8Array;
 }
 

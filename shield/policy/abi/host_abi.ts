@@ -1,7 +1,6 @@
 /**
- * One instance of a metered module: how it is made and called, and the outcome of a call. What a guest
- * may ask of the host is `host_functions.ts`; which instance runs, and what follows from its verdict,
- * is `worker_chain.ts`.
+ * One instance of a metered module: how it is made and called, and the outcome of a call. `host_functions.ts` has the
+ * functions of a guest; `worker_chain.ts` chooses the instance, and handles its verdict.
  */
 import { FAULT_CODES } from "./policy.ts";
 import type { Hook, PolicyFault } from "../../message/verdict.ts";
@@ -13,8 +12,8 @@ import { HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
 import type { Call, Exports, GuestRequest, Running, Variable } from "./host_functions.ts";
 
 /**
- * Units for a call that does not return, by `host_reject`, a trap or another fault: the engine has to
- * unwind it. They are taken from what is left of the call's fuel, so it never ends for want of them.
+ * Units for a call that does not return, by `host_reject`, a trap or another fault: the engine has to unwind it. They
+ * are taken from the rest of the call's fuel, so it never ends for lack of them.
  */
 const ENDING_UNITS = 20_000;
 const ENDING_UNITS_PER_SLOT = 6;
@@ -28,7 +27,7 @@ export interface GuestOutcome {
   readonly code: number;
   readonly reason: string;
   readonly fault: PolicyFault | undefined;
-  /** What was wrong, in words for people; "" without a fault. */
+  /** What was wrong, for people; "" without a fault. */
   readonly detail: string;
   /** Instruction units used. */
   readonly units: number;
@@ -38,9 +37,9 @@ export interface GuestOutcome {
   readonly payload: Uint8Array | undefined;
   /** True when the instance must not be used again. */
   readonly broken: boolean;
-  /** What it wrote into its slots of state, where it came to a verdict; null: deleted. Absent: nothing. */
+  /** The slots of state that it wrote, if it reached a verdict; null: deleted. Absent: none. */
   readonly written?: ReadonlyMap<number, Uint8Array | null>;
-  /** The slots whose values it asked for before it wrote them, as bits; absent: none. */
+  /** The slots that it read before writing them, as bits; absent: none. */
   readonly read_slots?: number;
 }
 
@@ -59,7 +58,7 @@ export interface Guest {
 /** A metered module, as instances are made of it. */
 export interface GuestModule {
   readonly compiled: WebAssembly.Module;
-  /** How each call begins with the state after initialisation; absent: state lives between calls. */
+  /** Restores the state after initialisation for each call; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;
 }
 
@@ -85,7 +84,7 @@ export function instantiateGuest(
   return new RenewedGuest(running, init_units, first, restoreUnits(renewal.units, first.pages));
 }
 
-/** Runs `arqon_init`, where there is one. Gives its units. */
+/** Runs `arqon_init`, if there is one. Returns its units. */
 function initialise(exports: Exports, fuel: number): number {
   const { arqon_init: init } = exports.all;
   if (typeof init !== "function") return 0;
@@ -131,7 +130,7 @@ const USED_UP: GuestOutcome = {
   broken: true,
 };
 
-/** An instance each of whose calls begins with its first state; without one, it serves one call. */
+/** An instance that is restored for each call; without a first state, it serves one call. */
 class RenewedGuest implements Guest {
   readonly init_units: number;
   readonly renewal_units: number;

@@ -1,6 +1,4 @@
-/**
- * The six functions of `arqon_host_v1` against guests that use them well and badly, on this thread.
- */
+/** The six functions of `arqon_host_v1`, with guests that use them well and badly, on this thread. */
 import assert from "node:assert/strict";
 import { type GuestOutcome, instantiateGuest } from "./host_abi.ts";
 import { asciiLower } from "./host_headers.ts";

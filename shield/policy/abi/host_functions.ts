@@ -1,8 +1,7 @@
 /**
- * The functions of `arqon_host_v1` and `arqon_host_v2` that a guest may call. Nothing that a guest says is trusted:
- * every pointer and length is checked against the memory as it is then, and every length against a
- * bound before anything is done with it. What a call costs besides its thunk's price (`meter_costs.ts`)
- * is charged here, before the work.
+ * The functions of `arqon_host_v1` and `arqon_host_v2` for guests. No value from a guest is trusted: every pointer and
+ * length is checked against the current memory, and every length against a limit before it is used. The cost of a call
+ * beyond its thunk's price (`meter_costs.ts`) is charged here, before the work.
  */
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_headers.ts";
 import { headerProblem, NAME_BYTES } from "./host_headers.ts";
@@ -47,7 +46,7 @@ export interface GuestState {
   value(slot: number): Uint8Array | null;
 }
 
-/** What a guest may ask for in one call. */
+/** The inputs of a guest in one call. */
 export interface GuestRequest {
   /** The value of a header, by its name in ASCII lower case; undefined when there is none. */
   readonly header: (lower_name: string) => string | undefined;
@@ -72,9 +71,9 @@ export interface Call {
   added_bytes: number;
   logs: { level: number; message: string }[] | undefined;
   rejected: { code: number; reason: string } | undefined;
-  /** What the call has written into its slots; null: deleted. Absent until there is something. */
+  /** The slots written by the call; null: deleted. Absent until the first write. */
   written: Map<number, Uint8Array | null> | undefined;
-  /** The slots whose values it has asked for before it wrote them, as bits. */
+  /** The slots that it read before writing them, as bits. */
   read_slots: number;
   /** The payload that the call wants in place of its own. */
   payload: Uint8Array | undefined;
@@ -221,7 +220,7 @@ function slotValue(call: Call, slot: number): Uint8Array | null {
   return state.value(slot);
 }
 
-/** Takes note of what a call writes into a slot; null: it deletes the value. */
+/** Records a write to a slot; null deletes the value. */
 function write(running: Running, call: Call, slot: number, value: Uint8Array | null): void {
   if (!call.written?.has(slot)) charge(running, STATE_WRITE_UNITS);
   (call.written ??= new Map()).set(slot, value);
@@ -252,7 +251,7 @@ function stateImports(running: Running) {
   };
 }
 
-/** The imports with which one instance of version 2 changes what it judges. */
+/** The imports by which an instance of version 2 changes the message. */
 function changingImports(running: Running) {
   return {
     host_set_payload(pointer: number, size: number): void {

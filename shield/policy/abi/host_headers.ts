@@ -1,6 +1,4 @@
-/**
- * Which headers a policy may add, and how text crosses between guest and host. Pure.
- */
+/** Which headers a policy may add, and the conversion of text between guest and host. Pure. */
 
 /** The most headers that one call may add. */
 export const ADDED_HEADERS = 64;
@@ -19,8 +17,8 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * Lower case in ASCII only, so that no other letter becomes one of a header's name. Takes linear time,
- * without a call for each letter, whatever the text is.
+ * Lower case in ASCII only, so that no other letter becomes one of a header's name. Linear time, without a call for
+ * each letter.
  */
 export function asciiLower(text: string): string {
   if (ASCII.test(text)) return text.toLowerCase();
@@ -53,9 +51,7 @@ export function headerProblem(name: string, value: string): string | undefined {
 
 const lenient = new TextDecoder();
 
-/**
- * The first `max_bytes` of `bytes` as text, cut between characters; what is not UTF-8 becomes U+FFFD.
- */
+/** The first `max_bytes` of `bytes` as text, cut between characters; invalid UTF-8 becomes U+FFFD. */
 export function cutUtf8(bytes: Uint8Array, max_bytes: number): string {
   if (bytes.length <= max_bytes) return lenient.decode(bytes);
   let end = max_bytes;

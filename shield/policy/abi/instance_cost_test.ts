@@ -1,4 +1,4 @@
-/** What instances cost, found in advance: modules that are free to call and dear to make. */
+/** The cost of instances, found in advance: modules that are cheap to call and expensive to instantiate. */
 import assert from "node:assert/strict";
 import { meterPolicy } from "./abi_check.ts";
 import { INSTANCE_FUEL_MAX, instanceCost } from "../../../wasm/metering/instance_cost.ts";

@@ -1,7 +1,7 @@
-/** What the pool is asked: one hook of one operation. Plain data, shared by chains, pool and worker. No behaviour. */
+/** A request to the pool: one hook of one operation. Plain data, shared by chains, pool and worker. */
 import type { Hook, PolicyBinding, PolicyFault } from "../../message/verdict.ts";
 
-/** What a policy can ask for besides the payload. */
+/** The inputs of a policy besides the payload. */
 export interface PolicyFacts {
   /**
    * The headers for `host_get_header`: envelope, upgrade request, reserved ones. Case does not count;
@@ -18,21 +18,21 @@ export interface EvaluateRequest {
   readonly tenant_id: string;
   /** The connection, whose operations stay on one worker and in order. */
   readonly connection_id: string;
-  /** Who answers for it when it makes a policy fail; unique within the tenant. */
+  /** The sender that answers for faults; unique within the tenant. */
   readonly sender: string;
-  /** Who counts as one where several senders have to fail: one or more of them. */
+  /** The source of the sender: several senders of one source count as one. */
   readonly source: string;
-  /** Whether the connection of a sender that goes on failing may be closed. */
+  /** Whether the connection of a repeatedly failing sender may be closed. */
   readonly can_be_closed: boolean;
   /** The policies in order, never empty; those that do not apply (room, hook, percent) are left out. */
   readonly chain: readonly PolicyBinding[];
-  /** Gives the facts; called only when a policy of the chain can ask for them. */
+  /** Returns the inputs; called only if a policy of the chain can read them. */
   readonly facts: () => PolicyFacts;
   /** The payload: `Event.data` or `Command.data`, or the text of a piece; empty for the other hooks. */
   readonly payload: Uint8Array;
   /** The most bytes that a policy may make of it; `SIGNED` or `NOT_A_MESSAGE` where it may not change. */
   readonly payload_most: number;
-  /** Whether the verdict is to tell what each policy read and wrote (`Verdict.told`). */
+  /** Whether the verdict has what each policy read and wrote (`Verdict.told`). */
   readonly record_reads?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** `host_set_payload` of `arqon_host_v2`: one call of a guest, and what a chain makes of it. */
+/** `host_set_payload` of `arqon_host_v2`: one call of a guest, and its effect in a chain. */
 import assert from "node:assert/strict";
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerEntry } from "../ring/ring_last.ts";

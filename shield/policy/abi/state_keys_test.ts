@@ -1,4 +1,4 @@
-/** How a module is asked for its state, and that no module gets away with anything else on the way. */
+/** How a module declares its state, and that it can do nothing else in that call. */
 import assert from "node:assert/strict";
 import { declares, FOREVER, type GuestText, meteredGuest } from "../testing/guests.ts";
 import { createCompiler } from "../modules/compile.ts";

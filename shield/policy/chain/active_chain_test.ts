@@ -1,4 +1,4 @@
-/** The arrangement for the message path says what a plain search says, and stays within its bounds. */
+/** The index for the message path gives the same result as a plain search, within its limits. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ActiveChain, CACHED_ROOMS } from "./tenant_chain.ts";

@@ -1,7 +1,7 @@
 /**
- * A canary: the policies as they are and as they are to be, as two lists that judge the same messages. In
- * each list one version is in force and the other observes, so no message is judged by neither. Pure; which
- * list a message meets is `tenant_chain.ts`, how a canary goes on `shared/rollout/`.
+ * A canary: the current and the wanted policies, as two lists that judge the same messages. In each list one version is
+ * in force and the other observes, so every message is judged by one. Pure; `tenant_chain.ts` chooses the list of a
+ * message, `shared/rollout/` advances a canary.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PolicyBinding } from "../../message/verdict.ts";

@@ -1,4 +1,4 @@
-/** Both lists of a canary: in each, one version is in force and what differs observes. */
+/** Both lists of a canary: in each, one version is in force and the differing policies observe. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isSampled } from "../../../shared/sampling.ts";

@@ -1,6 +1,6 @@
 /**
- * One tenant's canary in this process: which one is wanted, whether it fits the policies in force, and its
- * outcome. Knows no modules and no clock; `tenant_chain.ts` loads and swaps.
+ * One tenant's canary in this process: the wanted one, whether it fits the policies in force, and its outcome. Knows no
+ * modules and no clock; `tenant_chain.ts` loads and swaps.
  */
 import type { PolicyBinding } from "../../message/verdict.ts";
 import { canaryLists } from "./canary.ts";
@@ -21,7 +21,7 @@ export interface Canary {
   readonly policies: readonly PolicyBinding[];
 }
 
-/** Why a canary does not run: it may yet, a module is refused, or somebody changed the policies. */
+/** Why a canary does not run: it may later, a module is refused, or the policies were changed manually. */
 export interface CanaryProblem {
   readonly kind: "retry" | "refused" | "superseded";
   readonly detail: string;
@@ -43,10 +43,10 @@ export class CanaryTurn {
   #wanted: Canary | undefined;
   /** The one that is being loaded. */
   #begun: Canary | undefined;
-  /** The lists last made, with what they were made for. */
+  /** The last lists, and their inputs. */
   #made: { readonly key: string; readonly lists: CanaryLists } | undefined;
   #state: CanaryState | undefined;
-  /** What is the case once the chain is swapped. */
+  /** The state once the chain is swapped. */
   #next: { readonly state: CanaryState | undefined; readonly stage?: ComparedStage } = {
     state: undefined,
   };
@@ -56,7 +56,7 @@ export class CanaryTurn {
     return this.#state;
   }
 
-  /** Takes what is wanted; false when that changes nothing. */
+  /** Sets the wanted canary; false if that changes nothing. */
   wants(canary: Canary | undefined): boolean {
     const { id, stage, share } = this.#wanted ?? {};
     const is_same = id === canary?.id && stage === canary?.stage && share === canary?.share;
@@ -64,7 +64,7 @@ export class CanaryTurn {
     return !is_same;
   }
 
-  /** What is to be loaded beside this version; undefined: nothing. */
+  /** The version to load beside this one; undefined: none. */
   begin(current: PolicyVersion): (CanaryLists & { readonly share: number }) | undefined {
     const canary = this.#begun = this.#wanted;
     if (canary === undefined) {
@@ -99,14 +99,14 @@ export class CanaryTurn {
     if (this.#begun !== undefined) this.#next = { state: stateOf(this.#begun, { kind, detail }) };
   }
 
-  /** The chain is swapped, or stays: returns the stage whose messages are to be compared from now on. */
+  /** The chain was swapped, or stays: returns the stage whose messages are compared from now on. */
   settle(): ComparedStage | undefined {
     const { state, stage } = this.#next;
     this.#state = state;
     return stage;
   }
 
-  /** The same lists for each stage of a rollout, so that what was begun before is counted too. */
+  /** The same lists for each stage of a rollout, so that running calls are counted, too. */
   #lists({ id, policies }: Canary, current: PolicyVersion): CanaryLists {
     const key = `${id} ${current.version}`;
     if (this.#made?.key === key) return this.#made.lists;

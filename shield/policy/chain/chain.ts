@@ -1,6 +1,6 @@
 /**
- * A tenant's policies as one document: what is in it, how it changes, which policies apply to an
- * operation. Pure. Where documents live is `store.ts`, what is in force here is `registry.ts`.
+ * A tenant's policies as one document: its content, its changes, and which policies apply to an operation. Pure.
+ * `store.ts` stores documents, `registry.ts` has those in force here.
  */
 import { ArqonError, isId, isRoomPattern, matchesRoomPattern } from "@arqon/proto";
 import { z } from "zod";
@@ -120,7 +120,7 @@ function advanced(
   };
 }
 
-/** Whether two bindings say the same, whatever their names. */
+/** Whether two bindings are equal, whatever their names. */
 export const sameBinding = (a: PolicyBinding, b: PolicyBinding): boolean =>
   a.sha256 === b.sha256 && a.room === b.room && a.order === b.order && a.mode === b.mode &&
   a.percent === b.percent && [...a.hooks].sort().join() === [...b.hooks].sort().join();
@@ -198,9 +198,8 @@ export function rolledBack(
 }
 
 /**
- * A change that rolls back and may be tried again because somebody else was faster. Which version is
- * "the one before" is decided at the first try, so that two rollbacks at once go back one step and not
- * two.
+ * A rollback that may be retried after a conflict. "The one before" is determined at the first try, so that two
+ * concurrent rollbacks go back one step and not two.
  */
 export function rollingBack(
   version: number | undefined,
@@ -243,7 +242,7 @@ export function applicable(
   return found.length === 0 ? NONE : found;
 }
 
-/** Leaves out the policies whose rollout does not cover `key`. The same list when all cover it. */
+/** Drops policies whose rollout does not cover `key`. The same list if all cover it. */
 export function sampled(
   policies: readonly PolicyBinding[],
   key: string,

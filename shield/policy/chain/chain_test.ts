@@ -1,4 +1,4 @@
-/** Tenant documents: changes, history, rollback, matching, and what is refused as malformed. */
+/** Tenant documents: changes, history, rollback, matching, and malformed ones. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, isRoomPattern, matchesRoomPattern } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * Counts what the two versions of each policy of a canary say of the same messages, at this Shield and for
- * the stage in force. In memory; who stores the counts is `shield/apply/rollouts.ts`.
+ * Compares the verdicts of the two versions of each policy of a canary on the same messages, at this Shield and for the
+ * stage in force. In memory; `shield/apply/rollouts.ts` stores the counts.
  */
 import type { Caller } from "../../message/caller.ts";
 import { fuelBucket, SAMPLE_REASON_UNITS, SAMPLES_OF_KIND } from "../../../shared/rollout/tally.ts";
@@ -52,7 +52,7 @@ export class Comparisons {
     this.#tenants.set(tenant_id, { ...stage, drafts: is_same ? held.drafts : new Map() });
   }
 
-  /** What was counted at the stage in force. */
+  /** The counts of the stage in force. */
   tallies(tenant_id: string): PolicyTally[] {
     const held = this.#tenants.get(tenant_id);
     return [...held?.drafts ?? []].map(([name, { counts, fuel, samples }]) => ({

@@ -1,4 +1,4 @@
-/** Bodies of the admin API's requests about policies, as schemas. Reading them is `admin_body.ts`. */
+/** Bodies of the admin API's requests about policies, as schemas. `admin_body.ts` parses them. */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import { Binding } from "./chain.ts";
@@ -22,7 +22,7 @@ export const Deployment = z.strictObject({
 /** The body of `POST /v1/policies/rollback`. */
 export const Rollback = z.strictObject({
   tenant: id,
-  /** The version to go back to; absent: the one before what is in force. */
+  /** The version to roll back to; absent: the one before the current. */
   version: z.int().min(0).optional(),
 });
 

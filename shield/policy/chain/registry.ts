@@ -1,7 +1,6 @@
 /**
- * The policies in force in this process, for every tenant. The registry watches the documents, has
- * their modules loaded, swaps chains, and answers the message path from memory. Writing documents is
- * `store.ts`; running policies is the pool.
+ * The policies in force in this process, for every tenant. The registry watches the documents, has their modules
+ * loaded, swaps chains, and answers the message path from memory. `store.ts` writes documents; the pool runs policies.
  */
 import { ArqonError, isId } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -21,14 +20,14 @@ import { Comparisons } from "./comparisons.ts";
 import { TenantChain } from "./tenant_chain.ts";
 import type { TenantStatus } from "./tenant_chain.ts";
 
-/** The most rooms of all tenants whose chains are remembered; with one more, all are found anew. */
+/** The most rooms of all tenants with cached chains; beyond that, the cache is cleared. */
 const CACHED_ROOMS = 65_536;
 /**
  * How long a start waits for modules that must be tried first, in ms; after that they load while
  * messages pass.
  */
 const TRIED_WAIT_MS = 500;
-/** How long a start waits for modules whose trial has passed before, in ms, by default. */
+/** How long a start waits for modules with a passed trial, in ms, by default. */
 const KNOWN_WAIT_MS = 10_000;
 /**
  * How long a module stays loaded by default, in ms: ten times what an evaluation may take before it is
@@ -45,9 +44,7 @@ export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | 
   readonly unload_delay_ms?: number;
   /** How long a start waits for modules that must be tried first, in ms; absent: half a second. */
   readonly tried_wait_ms?: number;
-  /**
-   * How long a start waits for modules whose trial has passed before, in ms: `policy.start_wait_ms`.
-   */
+  /** How long a start waits for modules with a passed trial, in ms: `policy.start_wait_ms`. */
   readonly known_wait_ms?: number;
 }
 
@@ -63,7 +60,7 @@ export interface PolicyRegistryStatus {
 }
 
 function fault(cause: string): ArqonError {
-  // The client learns no more than that: what is wrong with a tenant's policies is only for its admins.
+  // Clients get no details: the problems of a tenant's policies are for its admins.
   return new ArqonError("policy-fault", "", { retry_after_ms: 1_000, cause: new Error(cause) });
 }
 
@@ -143,7 +140,7 @@ export class PolicyRegistry {
     return this.#chains.get(tenant_id)?.chain?.version ?? 0;
   }
 
-  /** The refusal of an operation. A tenant whose clients wait is loaded before others. */
+  /** The refusal of an operation. A tenant with waiting clients is loaded before others. */
   #refusal(tenant_id: string, tenant: TenantChain): ArqonError {
     if (!tenant.is_pending) return fault(tenant.status.detail);
     this.#modules.urge(tenant_id);
@@ -165,7 +162,7 @@ export class PolicyRegistry {
    * when that takes too long.
    */
   async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
-    // What is in force is asked below, whatever the outcome of the first reading.
+    // The policies in force are read below, whatever the outcome of the first reading.
     await this.ready.catch(() => {});
     if (this.#state === "closed") return false;
     return await this.#chain(tenant_id).reached(revision, timeout_ms);
@@ -234,8 +231,8 @@ export class PolicyRegistry {
     await listed;
     const { tried_wait_ms = TRIED_WAIT_MS, known_wait_ms = KNOWN_WAIT_MS } = this.#options;
     const settled = [...this.#chains.values()].map((chain) => chain.settled());
-    // What has run before is in force when the node is ready, so that a rolling restart refuses nobody.
-    // What must be tried first may take minutes, and delays the node no longer than its own wait.
+    // Modules that ran before are in force when the node is ready, so that a rolling restart refuses nobody. Modules
+    // that need a trial may take minutes, and delay the node no longer than its own wait.
     const timers: ReturnType<typeof setTimeout>[] = [];
     const after = (ms: number) =>
       new Promise<void>((resolve) => timers.push(setTimeout(resolve, ms)));

@@ -1,10 +1,10 @@
-/** The registry's figures as metrics of its process. Labels come from closed sets. */
+/** The registry's metrics. Labels come from closed sets. */
 import { Counter, Gauge, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 
-/** The states of a tenant's chain, as `registry.ts` tells them. */
+/** The states of a tenant's chain in `registry.ts`. */
 export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"] as const;
 /** One of `CHAIN_STATES`. */
 export type ChainState = typeof CHAIN_STATES[number];
@@ -20,7 +20,7 @@ export interface RegistryFigures {
 
 /** The metrics that are counted as things happen. */
 export interface RegistryMetrics {
-  /** Counts a change that is in force or has failed, `duration_ms` after this process heard of it. */
+  /** Counts a change that is in force or has failed, `duration_ms` after this process received it. */
   settled(state: ChainState, duration_ms: number): void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Stores policies: documents in the bucket `ARQON_POLICIES` under the tenant, module bytes in the
- * object store `ARQON_MODULES` under their sha256. Changes are compare-and-set: none is lost.
+ * Stores policies: documents in the bucket `ARQON_POLICIES` under the tenant, module bytes in the object store
+ * `ARQON_MODULES` under their sha256. Changes are compare-and-set: none is lost.
  */
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { ArqonError } from "@arqon/proto";
@@ -42,9 +42,7 @@ export class PolicyStore {
     this.#rollouts = rollouts;
   }
 
-  /**
-   * Reads the tenant's document. Rejects with `policy-conflict` when what is stored is not a document.
-   */
+  /** Reads the tenant's document. Rejects with `policy-conflict` if the stored bytes are no document. */
   async read(tenant_id: string): Promise<StoredDocument> {
     const entry = await this.#documents.get([tenant_id]);
     if (entry === undefined) return { document: emptyDocument(), revision: 0 };
@@ -54,9 +52,8 @@ export class PolicyStore {
   }
 
   /**
-   * Writes what `change` makes of the tenant's document, and calls it again when somebody else was
-   * faster. Nothing is written when it returns the document that it was given. Rejects as `change`
-   * throws, and with `policy-conflict`.
+   * Writes the result of `change`, and calls it again after a conflict. Nothing is written if it returns its input.
+   * Rejects as `change` throws, and with `policy-conflict`.
    */
   async change(
     tenant_id: string,
@@ -134,8 +131,8 @@ export class PolicyStore {
   }
 
   /**
-   * The modules that a chain names, a version to which a rollback may go back, or a rollout under way.
-   * Rejects with `policy-conflict` when a document cannot be read: nobody knows which modules it names.
+   * The modules in a chain, in a version to which a rollback may go, or in a running rollout. Rejects with
+   * `policy-conflict` if a document cannot be read: its modules are unknown.
    */
   async named(): Promise<Set<string>> {
     const named = new Set<string>();
@@ -152,8 +149,7 @@ export class PolicyStore {
   }
 
   /**
-   * The bytes of a module; undefined when nobody uploaded it. Rejects with `internal` when they do not
-   * have that hash.
+   * The bytes of a module; undefined if it was not uploaded. Rejects with `internal` if they do not have that digest.
    */
   async module(sha256: string): Promise<Uint8Array | undefined> {
     const bytes = await this.#modules.get(sha256);

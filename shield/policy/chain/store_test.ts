@@ -1,4 +1,4 @@
-/** Documents and modules as they are stored: compare-and-set, damage, repair. */
+/** Stored documents and modules: compare-and-set, damage, repair. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";

@@ -1,4 +1,4 @@
-/** A canary beside the policies in force: its shares, a module that is refused, changes by hand. */
+/** A canary beside the policies in force: its shares, a refused module, manual changes. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { testSpine } from "../../testing/spine.ts";

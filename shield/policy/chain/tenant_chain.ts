@@ -1,7 +1,7 @@
 /**
- * One tenant's way from documents to the chain in force: a new document's modules are loaded beside
- * the old chain, then the chain is swapped in one assignment. A document whose modules do not load
- * leaves the old chain; one that cannot be read refuses the tenant's operations (fail closed).
+ * One tenant's path from documents to the chain in force: a new document's modules are loaded beside the old chain,
+ * then the chain is swapped in one assignment. A document whose modules do not load leaves the old chain; an unreadable
+ * one refuses the tenant's operations (fail closed).
  */
 import type { Env } from "../../../shared/env.ts";
 import { applicable, documentBytes, emptyDocument, isInRoom, parseDocument } from "./chain.ts";
@@ -35,7 +35,7 @@ export interface TenantStatus {
   readonly tenant: string;
   /** `failed`, `malformed` and `gone` are about the latest document; see `enforced_version`. */
   readonly state: ChainState;
-  /** What is wrong; "" when nothing is. */
+  /** What is wrong; "" for nothing. */
   readonly detail: string;
   /** The revision of the document that `state` is about. */
   readonly revision: number;
@@ -52,7 +52,7 @@ interface Stored {
   readonly heard_ms: number;
 }
 
-/** What is in force where there is no document. */
+/** The chain without a document. */
 const NONE: Stored = { value: documentBytes(emptyDocument()), revision: 0, heard_ms: 0 };
 
 interface Waiter {
@@ -83,9 +83,8 @@ export class TenantChain {
   #closed = false;
 
   /**
-   * Begins without a document. `is_new`: until now the tenant had no policies, so an empty chain is in
-   * force until its first document is. Otherwise nobody here knows what was in force, and the tenant's
-   * operations are refused until then.
+   * Starts without a document. `is_new`: the tenant had no policies until now, so an empty chain is in force until its
+   * first document is. Otherwise the former chain is unknown here, and the tenant's operations are refused until then.
    */
   constructor(tenant_id: string, is_new: boolean, context: TenantContext) {
     this.#tenant_id = tenant_id;
@@ -132,7 +131,7 @@ export class TenantChain {
   /** Runs a canary beside the policies in force, or none; again when its share grows. */
   canary(canary: Canary | undefined): void {
     if (this.#closed || !this.#turn.wants(canary)) return;
-    // Nobody knows yet what is in force: the document that comes is met by the canary.
+    // The chain in force is unknown yet: the next document meets the canary.
     if (this.#stored === undefined && this.#refused) return;
     this.#attempt = 0;
     this.#want({ ...this.#stored ?? NONE, heard_ms: this.#context.now() });
@@ -143,7 +142,7 @@ export class TenantChain {
     return this.#turn.state;
   }
 
-  /** Takes note that the document was deleted, as a tenant is: it has no policies any longer. */
+  /** The document was deleted with its tenant: it has no policies any longer. */
   deleted(revision: number): void {
     if (this.#closed) return;
     this.#attempt = 0;
@@ -151,7 +150,7 @@ export class TenantChain {
     this.#want({ ...NONE, revision, heard_ms: this.#context.now() });
   }
 
-  /** Takes note that the store has lost the document. What is in force stays: that must not switch protection off. */
+  /** The store has lost the document. The chain stays in force: a loss must not switch protection off. */
   lost(): void {
     if (this.#closed) return;
     clearTimeout(this.#retry);
@@ -160,7 +159,7 @@ export class TenantChain {
       tenant_id: this.#tenant_id,
     });
     const detail = "the store has lost it; what was in force stays until the next deployment";
-    // A store that is made anew gives its revisions again.
+    // A recreated store reuses revisions.
     this.#settle("gone", detail, 0, this.#context.now());
   }
 
@@ -303,7 +302,7 @@ export class TenantChain {
 // which of them apply to a room is found once and then looked up. Immutable except for its cache;
 // a change makes a new one, so no caller can see half of it.
 
-/** The most rooms of one tenant whose chains are remembered; with one more, all are found anew. */
+/** The most rooms of one tenant with cached chains; beyond that, the cache is cleared. */
 export const CACHED_ROOMS = 4_096;
 
 type Lists = Readonly<Record<Hook, readonly PolicyBinding[]>>;
@@ -371,7 +370,7 @@ export class ActiveChain {
     return this.#rooms.size + (inside?.cached_rooms ?? 0) + (outside?.cached_rooms ?? 0);
   }
 
-  /** Forgets the rooms, whose lists are then found anew. */
+  /** Clears the cached rooms. */
   forget(): void {
     this.#rooms.clear();
     this.#split?.inside.forget();

@@ -1,7 +1,7 @@
 /**
- * `host_log` lines on their way to people who follow them (`arq policy logs -f`). Best effort, and only
- * those of this process: a follower that reads too slowly loses lines and learns how many. The last
- * lines are remembered by `log_memory.ts`; lines that must be kept are in the process's own log.
+ * `host_log` lines for people who follow them (`arq policy logs -f`). Best effort, and only those of this process: a
+ * follower that reads too slowly loses lines and gets their number. `log_memory.ts` keeps the last lines; the process's
+ * own log has all.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PolicyLog } from "../../message/verdict.ts";
@@ -46,7 +46,7 @@ export class LogFollowers {
     return this.#followers.size;
   }
 
-  /** Gives the lines of one evaluation to the tenant's followers. Costs nothing when there is none. */
+  /** Sends the lines of one evaluation to the tenant's followers. Costs nothing without any. */
   publish(tenant_id: string, logs: readonly PolicyLog[], at_ms = this.#now()): void {
     if (this.#followers.size === 0) return;
     for (const follower of this.#followers) {

@@ -1,4 +1,4 @@
-/** Following policy logs: who gets what, slow readers, the bounds. */
+/** Following policy logs: receivers, slow readers, limits. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { LogFollowers } from "./log_followers.ts";

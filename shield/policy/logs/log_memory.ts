@@ -1,17 +1,13 @@
 /**
- * The last `host_log` lines of each tenant, for people who ask afterwards (`arq policy logs`). Only
- * those of this process, in memory, bounded: lines that must be kept are in the process's own log.
- * Following lines from now on is `log_followers.ts`.
+ * The last `host_log` lines of each tenant, for later queries (`arq policy logs`). Only those of this process, in
+ * memory, limited: the process's own log has all. `log_followers.ts` follows lines from now on.
  */
 import type { Env } from "../../../shared/env.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { logText } from "./log_followers.ts";
 import type { PolicyLog } from "../../message/verdict.ts";
 
-/**
- * The most tenants whose lines are remembered; beyond that the one that has logged nothing for longest
- * goes.
- */
+/** The most tenants with remembered lines, least recently active dropped first. */
 const TENANTS_MAX = 256;
 /** The most characters of one tenant's lines. */
 const CHARACTERS_MAX = 65_536;

@@ -1,4 +1,4 @@
-/** What a Shield remembers of policies' lines: whose, how many, and that it is bounded. */
+/** The policies' lines that a Shield remembers: whose, how many, and the limit. */
 import assert from "node:assert/strict";
 import { LogMemory } from "./log_memory.ts";
 import type { PolicyLog } from "../../message/verdict.ts";

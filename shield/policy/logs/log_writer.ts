@@ -1,14 +1,13 @@
 /**
- * `host_log` lines on their way to the process's own log: `component=overseer module=NAME …`, with a
- * limit for each tenant and second. Lines above it are left out, and one line a second says so. People
- * who follow a tenant's lines live get them from `log_followers.ts`.
+ * `host_log` lines in the process's own log: `component=overseer module=NAME …`, with a limit for each tenant and
+ * second. Lines above it are dropped, and one line a second says so. `log_followers.ts` sends a tenant's lines live.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { PolicyLog } from "../../message/verdict.ts";
 
 /** The most lines of one tenant that reach the log in a second. */
 export const LINES_PER_SECOND = 50;
-/** The most tenants whose rate is remembered; when there are more, all begin anew. */
+/** The most tenants with a remembered rate; beyond that, all are cleared. */
 const TENANTS_MAX = 10_000;
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 

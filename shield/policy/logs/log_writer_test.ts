@@ -1,4 +1,4 @@
-/** How many lines of a tenant's policies reach the process's log, and that it says what it leaves out. */
+/** How many lines of a tenant's policies reach the process's log, and the notice of dropped ones. */
 import assert from "node:assert/strict";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import { createPolicyLogWriter, LINES_PER_SECOND } from "./log_writer.ts";

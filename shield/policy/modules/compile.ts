@@ -1,9 +1,8 @@
 /**
- * Compiles metered modules for the process. A module that is new to the process is first compiled
- * completely, by both compilers of the engine, in child processes with limits on time and memory: one
- * that compiles for minutes must not do that here. A module that passed is then compiled lazily, as
- * usual, and the verdict remembered (`verdict_store.ts`), so that the same bytes are not tried again at
- * the next start.
+ * Compiles metered modules for the process. A module that is new to the process is first compiled completely, by both
+ * compilers of the engine, in child processes with limits on time and memory: one that compiles for minutes must not do
+ * that here. A module that passed is then compiled lazily, as usual, and the verdict is stored (`verdict_store.ts`), so
+ * that the same bytes are not tried again at the next start.
  */
 import {
   EXIT_CPU,
@@ -33,7 +32,7 @@ const TRIAL_MS = 60_000;
 /** A module that has passed its trial. */
 export interface CompiledPolicy {
   readonly compiled: WebAssembly.Module;
-  /** What it declared of its state in the trial, as text; "" when it declares nothing. */
+  /** The state that it declared in the trial, as text; "" for none. */
   readonly state_keys: string;
 }
 
@@ -94,8 +93,7 @@ export function createCompiler(
 
   async function compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy> {
     const copy = new Uint8Array(bytes);
-    // The verdict is looked up by what is about to be compiled: one about other bytes counts for
-    // nothing.
+    // The verdict is looked up by the bytes about to be compiled: one about other bytes does not count.
     const metered_sha256 = await sha256Hex(copy);
     const passed = await verdicts?.passed(sha256);
     let state_keys = passed?.state_keys ?? "";
@@ -112,7 +110,7 @@ export function createCompiler(
 }
 
 /**
- * Makes one trial compilation in a child process; gives what the module declares of its state. Rejects with
+ * Makes one trial compilation in a child process; returns the module's declared state. Rejects with
  * `PolicyModuleError`.
  */
 async function tryCompile(
@@ -176,8 +174,8 @@ interface ChildResult {
 }
 
 /**
- * The program and its arguments. A compiled server has no `deno` beside it, so it starts itself again
- * and gives its permissions up as it starts. V8 takes the flags that were compiled in and no others.
+ * The program and its arguments. A compiled server has no `deno` beside it, so it starts itself again and drops its
+ * permissions at its start. V8 takes the flags that were compiled in and no others.
  */
 export function childCommand(
   { program, compiled_as, args, v8_flags }: Omit<ChildOptions, "stdin">,

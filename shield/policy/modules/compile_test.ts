@@ -1,6 +1,4 @@
-/**
- * Trial compilation in real child processes: what passes, what is refused, what is stopped.
- */
+/** Trial compilation in real child processes: passed, refused and stopped modules. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { childCommand } from "./compile.ts";

@@ -1,10 +1,10 @@
 /**
- * Modules that are kept beside those in force, so that an upload's check, its deployment and its
- * load do the work once: the last few, and each only for so long after its last use.
+ * A cache of modules beside those in force, so that an upload's check, its deployment and its load do the work once:
+ * the last few, each for a limited time after its last use.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
-/** The bounds of what is kept. */
+/** The limits of the cache. */
 export interface KeptLimits {
   readonly max: number;
   /** How long a value is kept after its last use, in ms; absent: until others take its place. */
@@ -52,7 +52,7 @@ export class Kept<V> {
     return entry.value;
   }
 
-  /** Lets go of all values. */
+  /** Drops all values. */
   close(): void {
     for (const key of this.#entries.keys()) this.#drop(key);
   }

@@ -1,4 +1,4 @@
-/** What is kept beside the modules in force: for how long, how many, and that it is given back. */
+/** The cache beside the modules in force: how long, how many, and that memory is freed. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { Kept } from "./kept.ts";

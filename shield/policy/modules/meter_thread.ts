@@ -1,7 +1,6 @@
 /**
- * The thread on which uploads are decoded, checked and metered: a Web Worker without permissions. The
- * largest module that is accepted takes tenths of a second, for which messages must not wait.
- * `metering.ts` starts the thread.
+ * The worker that decodes, checks and meters uploads: a Web Worker without permissions. The largest accepted module
+ * takes tenths of a second, during which messages must not wait. `metering.ts` starts it.
  */
 import { meterPolicy } from "../abi/abi_check.ts";
 import type { MeteredPolicy } from "../abi/abi_check.ts";

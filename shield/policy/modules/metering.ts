@@ -1,7 +1,4 @@
-/**
- * Metering beside the message path: modules go to a thread of its own, one after another. What metering
- * does is `meter.ts`.
- */
+/** Metering beside the message path: modules go to a worker, one after another. `meter.ts` meters. */
 import type { MeteredPolicy } from "../abi/abi_check.ts";
 import type { MeteredModule, MeterOptions } from "../../../wasm/metering/meter.ts";
 import type { MeterReply, MeterRequest } from "./meter_thread.ts";

@@ -1,4 +1,4 @@
-/** Metering on its own thread gives what metering here gives, refusals and all, and can be ended. */
+/** Metering in its worker has the same results as here, refusals included, and can be ended. */
 import assert from "node:assert/strict";
 import { meterPolicy } from "../abi/abi_check.ts";
 import { createMetering } from "./metering.ts";

@@ -1,4 +1,4 @@
-/** The order in which modules are made ready. No time: every job ends when the test says so. */
+/** The order in which modules are made ready. No time: the test ends every job. */
 import assert from "node:assert/strict";
 import { turn } from "../../../shared/testing/pace.ts";
 import { ModuleQueue, QUICK_AT_ONCE, TRIED_AT_ONCE } from "./module_set.ts";

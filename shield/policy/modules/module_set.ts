@@ -1,7 +1,6 @@
 /**
- * The modules that this process has loaded, counted by who holds them: a module is fetched and loaded
- * once, however many chains name it, and unloaded some time after the last chain let go of it. Loading
- * itself is the pool's business.
+ * The loaded modules of this process, reference-counted: a module is fetched and loaded once, however many chains name
+ * it, and unloaded some time after the last chain has released it. The pool loads.
  */
 import { ArqonError } from "@arqon/proto";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
@@ -99,7 +98,7 @@ export class ModuleSet {
     throw failed.reason;
   }
 
-  /** Lets go of modules that were held. */
+  /** Releases modules. */
   release(modules: ReadonlySet<string>): void {
     for (const sha256 of modules) {
       const entry = this.#entries.get(sha256);
@@ -108,9 +107,7 @@ export class ModuleSet {
     }
   }
 
-  /**
-   * Loads a module again that its loader has dropped on its own; does nothing when nobody holds it.
-   */
+  /** Loads a module again that its loader has dropped on its own; does nothing if nobody uses it. */
   async reload(sha256: string): Promise<void> {
     if (this.#entries.get(sha256)?.loaded === true) await this.#load(sha256);
   }
@@ -169,13 +166,10 @@ export class ModuleSet {
   }
 }
 
-// The order in which a process makes modules ready. Modules whose trial compilation is known to
-// have passed go beside those that must be tried first; tenants take turns; tenants whose clients
-// are waiting go before all others.
+// The order in which a process makes modules ready. Modules with a passed trial go beside those that need one; tenants
+// take turns; tenants with waiting clients go first.
 
-/**
- * How many modules whose trial has passed before are made ready at a time: each is fetched and metered.
- */
+/** How many modules with a passed trial are made ready at a time: each is fetched and metered. */
 export const QUICK_AT_ONCE = 4;
 /** How many modules are tried at a time: one is tried while the next is fetched and metered. */
 export const TRIED_AT_ONCE = 2;
@@ -205,7 +199,7 @@ export class ModuleQueue {
   readonly #quick = track(QUICK_AT_ONCE);
   readonly #tried = track(TRIED_AT_ONCE);
   readonly #urgent = new Set<string>();
-  /** Callbacks that wait until no module is left whose trial has passed before. */
+  /** Callbacks that wait until no module with a passed trial is left. */
   readonly #idle = new Set<() => void>();
 
   /**
@@ -236,7 +230,7 @@ export class ModuleQueue {
     return new Promise((resolve) => this.#idle.add(resolve));
   }
 
-  /** Lets what this tenant waits for go first from now on. */
+  /** Gives this tenant's modules precedence from now on. */
   urge(tenant_id: string): void {
     this.#urgent.add(tenant_id);
   }
@@ -262,7 +256,7 @@ export class ModuleQueue {
     }
   }
 
-  /** Gives the place of a module that is done to the next. */
+  /** Passes a finished module's slot to the next. */
   #next(track: Track): void {
     const isUrgent = (_: string, { wanted_by }: Waiting) => !this.#urgent.isDisjointFrom(wanted_by);
     const urgent = this.#urgent.size === 0 ? undefined : track.waiting.take(isUrgent);

@@ -1,4 +1,4 @@
-/** Loaded modules: once for all who hold them, unloaded late, never in the middle. Real compilations. */
+/** Loaded modules: once for all users, unloaded late, never in use. Real compilations. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";

@@ -1,7 +1,7 @@
 /**
- * Deletes stored modules that neither a chain names nor a version to which a rollback may go back, once
- * they have been there for `policy.unused_module_seconds`: until then an upload may still be
- * deployed. Every Shield sweeps. Modules in memory are `module_set.ts` and `compile.ts`.
+ * Deletes stored modules that neither a chain names nor a version to which a rollback may go, after
+ * `policy.unused_module_seconds`: until then an upload may still be deployed. Every Shield sweeps. `module_set.ts` and
+ * `compile.ts` have modules in memory.
  */
 import { Counter, Gauge } from "prom-client";
 import type { Env } from "../../../shared/env.ts";
@@ -101,14 +101,13 @@ export class ModuleSweep {
   }
 
   /**
-   * Looks at all stored modules once. When the Spine does not answer or a document cannot be read, it
-   * rejects and deletes nothing more.
+   * Checks all stored modules once. If the Spine does not answer or a document cannot be read, it rejects and deletes
+   * nothing more.
    */
   async pass(): Promise<SweepPass> {
     const { store, now, kept_ms } = this.#options;
     const modules = await store.modules();
-    // This comes after the listing of modules, so what was uploaded and deployed since is not among
-    // those.
+    // After the listing of modules, so that a module uploaded and deployed since is not in it.
     const named = await store.named();
     const held = nothingHeld();
     const swept: string[] = [];
@@ -133,8 +132,8 @@ export class ModuleSweep {
     // A damaged module cannot be given back.
     const bytes = await store.module(sha256).catch(() => undefined);
     await store.deleteModule(sha256);
-    // A deployment writes its document first and then looks whether the module is there; the sweep does
-    // it the other way round. So one of the two sees what the other did.
+    // A deployment writes its document first and then checks that the module exists; the sweep does it in reverse. So
+    // one of the two sees what the other did.
     if (bytes !== undefined && (await store.named()).has(sha256)) {
       await store.keepModule(sha256, bytes);
       return false;

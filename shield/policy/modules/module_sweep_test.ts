@@ -1,6 +1,4 @@
-/**
- * Stored modules that nothing names are swept, those that a chain or a rollback needs stay.
- */
+/** Stored modules without a reference are swept; those that a chain or a rollback needs stay. */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
@@ -101,7 +99,7 @@ onSpine("a deployment in the moment of the sweep has its module", async (spine) 
   const store = await openPolicyStore(spine);
   const sha256 = await store.putModule(tinyModule(1));
   const deleteModule = store.deleteModule.bind(store);
-  // The document is written between the look at what is named and the deletion.
+  // The document is written between the check of references and the deletion.
   store.deleteModule = async (name) => {
     await deploy(store, "a", name);
     await deleteModule(name);

@@ -1,8 +1,8 @@
 /**
- * The modules that no Shield of the bus runs any longer because one of them wedged or killed a worker.
- * They are kept in the bucket `ARQON_POLICY_QUARANTINE` under their sha256, so that neither a restart
- * nor another node tries them again. Here they are in quarantine at once, whether or not the Spine
- * answers. The pool decides which modules go in; only an operator lets one out.
+ * The modules that no Shield of the bus runs any longer because one of them wedged or killed a worker. They are in the
+ * bucket `ARQON_POLICY_QUARANTINE` under their sha256, so that neither a restart nor another node tries them again.
+ * Here they are in quarantine at once, whether or not the Spine answers. The pool decides which modules go in; only an
+ * operator releases one.
  */
 import { z } from "zod";
 import type { Env } from "../../../shared/env.ts";
@@ -86,7 +86,7 @@ export class Quarantine {
   readonly #stop: () => void;
   readonly #closed = Promise.withResolvers<void>();
   #is_closed = false;
-  /** Resolves when what is stored is known; rejects with `spine-unavailable`. */
+  /** Resolves when the stored entries are known; rejects with `spine-unavailable`. */
   readonly ready: Promise<void>;
 
   constructor(options: QuarantineOptions, bucket: KeyValue) {
@@ -117,8 +117,7 @@ export class Quarantine {
   }
 
   /**
-   * Lets a module out on every node. Resolves with false when it was not in. Rejects with
-   * `spine-unavailable`.
+   * Releases a module on every node. Resolves with false if it was not in quarantine. Rejects with `spine-unavailable`.
    */
   async release(sha256: string): Promise<boolean> {
     if (!this.#modules.has(sha256)) return false;
@@ -128,7 +127,7 @@ export class Quarantine {
     return true;
   }
 
-  /** Resolves when what was added is stored, or after `timeout_ms`; no write is tried after that. */
+  /** Resolves when added entries are stored, or after `timeout_ms`; no write is tried after that. */
   async close(timeout_ms: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, timeout_ms));
@@ -181,8 +180,8 @@ export class Quarantine {
 }
 
 /**
- * Opens the bucket, and makes it if need be; resolves when what is stored is known. Rejects with
- * `spine-unavailable`, since without it nobody knows what must not run.
+ * Opens the bucket, or creates it; resolves when the stored entries are known. Rejects with `spine-unavailable`, since
+ * without it the forbidden modules are unknown.
  */
 export async function openQuarantine(options: QuarantineOptions): Promise<Quarantine> {
   const quarantine = new Quarantine(options, await options.spine.keyValue(BUCKET));

@@ -1,4 +1,4 @@
-/** The quarantine of a bus: held at once, by all, over restarts and outages. */
+/** The quarantine of a bus: effective at once, on all Shields, over restarts and outages. */
 import assert from "node:assert/strict";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";

@@ -1,8 +1,7 @@
 /**
- * Trial compilations that have passed, remembered in the bucket `ARQON_POLICY_VERDICTS` for every
- * process of the bus and its next start. An entry vouches for exact bytes, of the upload and of the
- * metered module, under one version of the transform and one engine; anything else is tried anew.
- * Trials are made in `compile.ts`; nothing here can put a policy in force.
+ * Passed trial compilations, in the bucket `ARQON_POLICY_VERDICTS` for every process of the bus and its next start. An
+ * entry vouches for exact bytes, of the upload and of the metered module, under one version of the transform and one
+ * engine; anything else is tried again. `compile.ts` makes trials; nothing here can put a policy in force.
  */
 import { z } from "zod";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
@@ -23,9 +22,9 @@ const Verdict = z.strictObject({
   format: z.literal(2),
   /** The sha256 of the module as uploaded. */
   sha256: HEX,
-  /** The sha256 of the metered module, which is what was tried. */
+  /** The sha256 of the metered module that was tried. */
   metered_sha256: HEX,
-  /** What the module declared of its state in the trial. */
+  /** The state that the module declared in the trial. */
   state_keys: z.string().max(STATE_KEYS_BYTES),
   /** Transform, compilers, limits, engine and machine. */
   engine: z.string().max(512),
@@ -39,7 +38,7 @@ export type PassedTrial = Readonly<Pick<Verdict, "metered_sha256" | "state_keys"
 
 /** The trials that have passed, by the upload's sha256. Neither method rejects. */
 export interface Verdicts {
-  /** The trial that passed: of which metered bytes, and what they declared; undefined: none is known. */
+  /** The passed trial: the digest of the metered bytes, and their declared state; undefined: none is known. */
   passed(sha256: string): Promise<PassedTrial | undefined>;
   remember(sha256: string, trial: PassedTrial): Promise<void>;
 }
@@ -47,7 +46,7 @@ export interface Verdicts {
 /** What the store of verdicts needs. */
 export interface VerdictStoreOptions extends Pick<Env, "log"> {
   readonly bucket: KeyValue;
-  /** What a verdict depends on besides the bytes; each such engine has verdicts of its own. */
+  /** The engine, on which a verdict depends besides the bytes; each engine has verdicts of its own. */
   readonly engine: string;
   readonly max?: number;
 }

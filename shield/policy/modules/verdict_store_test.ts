@@ -1,4 +1,4 @@
-/** Remembered trials: for exact bytes, one transform and one engine, and never too many. */
+/** Stored trials: for exact bytes, one transform and one engine, and a limited number. */
 import assert from "node:assert/strict";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
@@ -14,7 +14,7 @@ const METERED = "a".repeat(64);
 const TRIAL = { metered_sha256: METERED, state_keys: '[{"key":"{user}"}]' };
 const BUCKET = "ARQON_POLICY_VERDICTS";
 
-/** As another process would open them: nothing is known but what is stored. */
+/** As another process would open them: only stored entries are known. */
 async function opened(spine: Spine, more: Partial<VerdictStoreOptions> = {}) {
   const { log, lines } = keptLog();
   const verdicts = await openVerdicts(spine, { engine: "v8 1", log, ...more });
@@ -90,7 +90,7 @@ Deno.test("what passed is not tried again after a restart; other bytes of its na
   const bytes = meteredGuest({ body: "i32.const 0" });
   const sha256 = await sha256Hex(bytes);
   await createCompiler({ verdicts: await opened(engine.spine) }).compile(sha256, bytes);
-  // Nothing is compiled within a hundredth of a millisecond: whatever is tried is refused.
+  // Nothing is compiled within a hundredth of a millisecond: every trial is refused.
   const limits = { cpu_ms: 0.01, memory_bytes: 2 ** 30 };
   const restarted = createCompiler({ limits, verdicts: await opened(engine.spine) });
   const { compiled } = await restarted.compile(sha256, bytes);

@@ -1,7 +1,7 @@
 /**
- * How many workers have wedged of late. Each wedge costs a thread that cannot be stopped until its
- * module returns on its own, so many at once mean that the process had better start anew; one now and
- * then does not, since its module is in quarantine. Pure: time is an argument.
+ * Recently wedged workers. Each wedge costs a thread that cannot be stopped until its module returns, so many at once
+ * mean that the process should restart; a single one does not, since its module is in quarantine. Pure: time is an
+ * argument.
  */
 
 /** How many wedges within `memory_ms` make the process give up. */

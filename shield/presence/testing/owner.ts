@@ -1,6 +1,6 @@
 /**
- * A Shield's presence machine on a test's port, while the test itself plays the Brains: what owners
- * say, lose or get wrong. Tests only; the Brains themselves are `brain/`.
+ * A Shield's presence machine on a test's port, while the test plays the Brains: what owners send, lose or get wrong.
+ * Tests only; `brain/` has the Brains.
  */
 import type { ArqonError } from "@arqon/proto";
 import type {
@@ -19,7 +19,7 @@ import { presenceConfig, presenceLog, START_MS, TestPort, writerOf } from "./por
 /** The node id of the tests' own Shield. */
 export const NODE = "own";
 
-/** What an owner says of a room, besides its entries. */
+/** An owner's message about a room, besides its entries. */
 export interface Saying {
   readonly emitter?: Emitter;
   readonly sequence?: number;
@@ -48,13 +48,13 @@ export function emitterOf(brain_id: string, term = 1): Emitter {
   return { brain_id, boot: START_MS, term };
 }
 
-/** A batch in few words: `+` for a member that came or changed, `-` for one that left. */
+/** A batch as a short text: `+` for a member that came or changed, `-` for one that left. */
 export function words({ updates, leaves }: RoomChanges): string {
   const came = updates.map(({ connection_id }) => `+${connection_id}`);
   return [...came, ...leaves.map(({ connection_id }) => `-${connection_id}`)].join(" ");
 }
 
-/** A machine and what a test does to it. Its functions may be taken out of it. */
+/** A machine with controls for tests. Its functions may be destructured. */
 class TestMachine {
   readonly port = new TestPort();
   readonly stats = createPresenceStats();
@@ -75,7 +75,7 @@ class TestMachine {
     });
   }
 
-  /** Lets a Brain say that it serves, unless `change` says something else. */
+  /** Has a Brain announce that it serves, unless `change` overrides that. */
   beat = (
     brain_id: string,
     writers: readonly WriterStatus[] = [],
@@ -86,7 +86,7 @@ class TestMachine {
     this.presence.receive(processSubject("beat", brain_id), message);
   };
 
-  /** Lets the owner say what has changed; `leaves` are counters of writer `w`. */
+  /** Has the owner send changes; `leaves` are counters of writer `w`. */
   update = (
     sequence: number,
     joins: readonly WrittenEntry[],
@@ -101,7 +101,7 @@ class TestMachine {
     });
   };
 
-  /** Sends one page of an answer; it is the only page unless `change` says something else. */
+  /** Sends one page of an answer; the only page unless `change` overrides that. */
   page = (
     request: number,
     entries: readonly WrittenEntry[],
@@ -117,10 +117,7 @@ class TestMachine {
     });
   };
 
-  /**
-   * Answers the one question that was asked since the last time; returns the id of the Brain that was
-   * asked.
-   */
+  /** Answers the one request since the last call; returns the id of the Brain that it went to. */
   answer = (entries: readonly WrittenEntry[], saying: Saying = {}): string => {
     const asked = this.port.sent.splice(0).filter(({ message }) => message.kind === "room_pull");
     const [{ subject, message } = { subject: "", message: undefined }] = asked;
@@ -131,12 +128,12 @@ class TestMachine {
     return subject.slice(subject.lastIndexOf(".") + 1);
   };
 
-  /** Lets the owner say where it stands in rooms that were checked. */
+  /** Has the owner send its positions in checked rooms. */
   differs = (rooms: readonly RoomPosition[]): void => {
     this.presence.receive(this.direct, { kind: "room_differs", request: 1, rooms });
   };
 
-  /** Watches a room; what the watcher is told is kept. */
+  /** Watches a room; records the watcher's notifications. */
   watch = (room_id = "lobby") => {
     const told: RoomChanges[] = [];
     const results: (ArqonError | undefined)[] = [];

@@ -1,6 +1,6 @@
 /**
- * A port whose clock a test moves and whose messages a test looks at: it takes the place of a process
- * in tests of the machines, and delivers nothing by itself. Tests only.
+ * A port whose clock and messages a test controls: it replaces a process in tests of the machines, and delivers nothing
+ * automatically. Tests only.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -8,7 +8,7 @@ import { keptLog } from "../../../shared/testing/logs.ts";
 import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
 import type { Entry, Writer, WrittenEntry } from "../../../shared/presence/types.ts";
 
-/** Where the tests' clock begins: 2026-01-02T03:04:05Z. */
+/** The start of the tests' clock: 2026-01-02T03:04:05Z. */
 export const START_MS = 1_767_323_045_000;
 
 /** A message that was sent, and when. */
@@ -27,7 +27,7 @@ interface Timer {
 export class TestPort implements PresencePort {
   now_ms = START_MS;
   readonly sent: Sent[] = [];
-  /** Subjects that are listened to, besides those that every machine hears. */
+  /** Subscribed subjects, besides those of every machine. */
   readonly heard = new Set<string>();
   /** Timers that run. A map keeps the order of those that are due together. */
   readonly timers = new Map<number, Timer>();
@@ -51,7 +51,7 @@ export class TestPort implements PresencePort {
     return () => void this.heard.delete(subject);
   };
 
-  /** Lets time pass, from timer to timer. */
+  /** Advances time, from timer to timer. */
   advance(ms: number): void {
     const until_ms = this.now_ms + ms;
     for (;;) {
@@ -91,7 +91,7 @@ export function writerOf(node_id: string, incarnation = START_MS): Writer {
   return { node_id, incarnation };
 }
 
-/** An entry of room `lobby` of tenant `acme`, where `change` does not say otherwise. */
+/** An entry of room `lobby` of tenant `acme`, unless `change` overrides that. */
 export function entryOf(counter: number, change: Partial<Entry> = {}): Entry {
   return {
     counter,

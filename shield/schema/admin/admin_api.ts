@@ -1,6 +1,6 @@
 /**
- * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: which function answers
- * which path, and what a refusal looks like. Whether the caller is an admin has been checked before.
+ * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: routes, and the form of refusals. The
+ * caller is authorized already.
  */
 import { BOOLEAN, COUNT, inQuery, list, object, ref, TEXT } from "../../openapi/openapi_parts.ts";
 import { COMPATIBILITY_MODES } from "../../../shared/schema_id.ts";
@@ -31,7 +31,7 @@ import type { Call, SchemaAdminContext } from "./admin_schemas.ts";
 
 const OBJECT: Schema = { type: "object" };
 
-/** What several paths use. */
+/** Shared by several paths. */
 export const SCHEMA_SCHEMAS: Readonly<Record<string, Schema>> = {
   Registered: object({ schema_id: TEXT, registered: BOOLEAN, version: COUNT }),
 };
@@ -74,9 +74,8 @@ const of = <B>(
 };
 
 /**
- * The routes of the schemas' admin API. Schema ids belong to the whole bus: whoever registers under one
- * decides for every tenant that is mapped to it. What is stored under an id is no secret: any admin who
- * knows it may read it and try data.
+ * The routes of the schemas' admin API. Schema ids belong to the whole bus: registering under one affects every tenant
+ * that is mapped to it. Stored schemas are no secret: any admin who knows an id may read it and try data.
  */
 export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "GET /v1/schemas": {

@@ -1,4 +1,4 @@
-/** What an admin is answered about schemas and mappings: every method, and every refusal with its reason. */
+/** The admin API of schemas and mappings: every method, and every refusal with its reason. */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { TENANTS_BUCKET } from "../../../shared/records/tenant_settings.ts";
@@ -78,7 +78,7 @@ Deno.test("a version without a mapped message is a warning in every mode, and th
   using fresh = await testSchemas(engine.spine);
   const { here } = (await ask(fresh, "GET", "schemas/ping")).body;
   assert.deepEqual(here.messages, [{ message: "t.Ping", version, problem }]);
-  // Nothing is said of unmapped types.
+  // Unmapped types are not reported.
   await ask(t, "PUT", "schemas/other", ping());
   const other = await ask(t, "PUT", "schemas/other?compatibility=NONE", pong());
   assert.deepEqual(other.body.findings, []);

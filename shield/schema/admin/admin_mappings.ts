@@ -1,6 +1,6 @@
 /**
- * What the admin API does with the mappings of a tenant, which live in its settings. The paths are in
- * `admin_api.ts`; what a mapping does is `gate.ts`.
+ * The admin API of a tenant's mappings, which are in its settings. `admin_api.ts` has the paths; `gate.ts` applies
+ * mappings.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -19,7 +19,7 @@ import { problemOfCut } from "../registry/set_work.ts";
 
 /** The largest body, in bytes: the most mappings with the longest names. */
 const BODY_BYTES = 1_048_576;
-/** How long an answer waits until its change is in force in this process, in ms. */
+/** How long an answer waits for its change to take effect in this process, in ms. */
 const IN_FORCE_MS = 5_000;
 
 /** The body of a change: one mapping, which joins the others, or the list of all. */
@@ -58,7 +58,7 @@ async function readMappings(
 ): Promise<z.output<typeof Body>> {
   const value = await readValue(request, BODY_BYTES);
   const is_list = typeof value === "object" && value !== null && "mappings" in value;
-  // Only one of the two is tried, so that the refusal is about what was meant.
+  // Only one of the two is parsed, so that the error is about the intended form.
   const parsed = schema.options[is_list ? 0 : 1].safeParse(value);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.slice(0, 8).map(({ path, message }) =>
@@ -68,8 +68,8 @@ async function readMappings(
 }
 
 /**
- * Refuses a mapping to a message that does not exist: such a mapping would refuse every event. `staged` has the
- * sets of schemas that come in force with the mappings.
+ * Refuses a mapping to a missing message, since it would refuse every event. `staged` has the sets of schemas that come
+ * into force with the mappings.
  */
 export async function requireMessages(
   { store, work, message_parts }: Pick<SchemaAdminContext, "store" | "work" | "message_parts">,

@@ -1,7 +1,4 @@
-/**
- * What the admin API does with schemas: list, show, register, check, give out, try data. The paths are
- * in `admin_api.ts`.
- */
+/** The admin API of schemas: list, show, register, check, download, try data. `admin_api.ts` has the paths. */
 import {
   COMPATIBILITY_MODES,
   type CompatibilityMode,
@@ -62,12 +59,12 @@ export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
 
 /** The largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
 const PAYLOAD_BYTES = 16_777_216;
-/** How long an answer waits until this process has read what it has written, in ms. */
+/** How long an answer waits until this process has read its own write, in ms. */
 const IN_FORCE_MS = 5_000;
 const UPLOAD_TYPES = ["application/gzip", "application/x-gzip", "application/octet-stream"];
 const UNKNOWN_FIELDS: readonly string[] = ["allow", "warn", "refuse"];
 
-/** Resolves once this process has looked at every schema that it holds, or when that takes too long. */
+/** Resolves once this process has checked every cached schema, or after a timeout. */
 export async function settled({ cache }: Pick<SchemaAdminContext, "cache">): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, IN_FORCE_MS);
@@ -90,8 +87,8 @@ function mappedBy(
 }
 
 /**
- * What of a schema is in force in this process; null when nothing is mapped to it. `own`: the messages
- * that the one tenant to be shown has mapped to it.
+ * The state of a schema in this process; null if nothing is mapped to it. `own`: the messages that the requesting
+ * tenant has mapped to it.
  */
 function here(
   { cache, now }: SchemaAdminContext,
@@ -285,7 +282,7 @@ function registered(head: SchemaRecord, is_new: boolean) {
   return { registered: is_new, ...latestOf(head), compatibility, versions: versions.length };
 }
 
-/** Answers `POST /v1/schemas/{id}/check`: what registering would say, without doing it. */
+/** Answers `POST /v1/schemas/{id}/check`: the result of registering, without doing it. */
 export async function checkSchema(
   { store, work, mappings }: SchemaAdminContext,
   { url, name: schema_id, tenant_id, checks }: Call,
@@ -338,8 +335,8 @@ function unknownFieldsOf(url: URL): UnknownFields {
 }
 
 /**
- * Answers `POST /v1/schemas/{id}/validate?message=M`: what the gate would say of the body, which is
- * JSON with the content type `application/json`, otherwise binary.
+ * Answers `POST /v1/schemas/{id}/validate?message=M`: the gate's verdict on the body, which is JSON with the content
+ * type `application/json`, otherwise binary.
  */
 export async function validateData(
   { store, work }: SchemaAdminContext,

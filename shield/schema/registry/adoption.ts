@@ -1,8 +1,8 @@
 /**
- * Follows both buckets of schemas, and judges what other tools put into that of current sets. A put that
- * passes the checks of a registration becomes the next version. Every other put is refused, and the
- * newest version is put back, so that readers of the bucket read what is in force. Every Shield does
- * this: a random wait lets one of them be first, and compare-and-set makes sure that only one is.
+ * Follows both buckets of schemas, and judges what other tools put into that of current sets. A put that passes the
+ * checks of a registration becomes the next version. Every other put is refused, and the newest version is restored, so
+ * that readers of the bucket read what is in force. Every Shield does this: a random delay lets one of them be first,
+ * and compare-and-set ensures that only one is.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -20,7 +20,7 @@ import type { SchemaStore } from "./store.ts";
  * The longest wait before a put is judged, in ms: the Shield that is first spares the others the work.
  */
 const JITTER_MS = 250;
-/** The pause before something that failed is tried again, in ms. */
+/** The pause before a retry, in ms. */
 const RETRY_MS = 2_000;
 /** The longest reason of a refusal, in UTF-16 units. */
 const PROBLEM_UNITS = 500;
@@ -48,7 +48,7 @@ export interface RefusedPut {
   readonly serving: number | null;
 }
 
-/** What judging needs of the process. */
+/** The dependencies and settings of `Adoption`. */
 export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   readonly work: SetWork;
@@ -59,9 +59,7 @@ export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   readonly versions_max: number;
   /** The messages of a schema that subjects are mapped to. */
   readonly mapped: (schema_id: string) => ReadonlySet<string>;
-  /**
-   * The time between two listings of the bucket, in ms: nothing else tells that all of it was purged.
-   */
+  /** The interval of listing the bucket, in ms: only that shows that all of it was purged. */
   readonly listed_ms: number;
   readonly onPut: (outcome: PutOutcome) => void;
   /** The history of a schema is there, has changed, or has gone. */
@@ -69,14 +67,14 @@ export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
 }
 
 /**
- * Watches both buckets and judges puts until it is closed. It holds the newest version of each schema, the
- * current sets and the refusals: as many entries as the buckets have keys.
+ * Watches both buckets and judges puts until it is closed. Keeps the newest version of each schema, the current sets
+ * and the refusals: as many entries as the buckets have keys.
  */
 export class Adoption {
   readonly #options: AdoptionOptions;
   readonly #latest = new Map<string, SchemaVersion>();
   readonly #sets = new Map<string, CheckedPut>();
-  /** Current sets that somebody has deleted and that are not back yet: the revision of that. */
+  /** Deleted current sets that are not restored yet: the revision of the deletion. */
   readonly #deleted = new Map<string, number>();
   readonly #refusals = new Map<string, Refusal>();
   readonly #odd = new Map<string, RefusedPut>();
@@ -86,8 +84,8 @@ export class Adoption {
   readonly #watches: readonly KvWatch[];
   readonly #listing: ReturnType<typeof setInterval>;
   /**
-   * Resolves when everything that was there at the start has been judged or has failed. What failed is
-   * tried again, and is no reason not to start. Never rejects.
+   * Resolves when everything present at the start was judged or failed. Failures are retried, and do not prevent the
+   * start. Never rejects.
    */
   readonly ready: Promise<void>;
   readonly #failure = Promise.withResolvers<void>();
@@ -107,7 +105,7 @@ export class Adoption {
     this.ready = this.#start();
   }
 
-  /** Refused puts that nothing has replaced since, by key. */
+  /** Refused puts without a newer put, by key. */
   refused(): RefusedPut[] {
     const all = [...this.#odd.values()];
     for (const [schema_id, refusal] of this.#refusals) {
@@ -169,7 +167,7 @@ export class Adoption {
     this.#later(key);
   }
 
-  /** Looks at a key after a short wait, unless it is in order by then. */
+  /** Checks a key after a short delay, unless it is in order by then. */
   #later(key: string, delay_ms = this.#options.random() * JITTER_MS): void {
     if (this.#closed || !this.#started || this.#timers.has(key) || !this.#isTrouble(key)) return;
     const fire = () => {
@@ -181,7 +179,7 @@ export class Adoption {
     this.#timers.set(key, setTimeout(fire, delay_ms));
   }
 
-  /** Judges one put after the other: a thousand unpacked sets at a time would need too much memory. */
+  /** Judges puts one after the other: a thousand unpacked sets at a time would need too much memory. */
   #begin(): Promise<void> {
     this.#work ??= this.#workOff().finally(() => this.#work = undefined);
     return this.#work;
@@ -260,7 +258,7 @@ export class Adoption {
     onPut("refused");
   }
 
-  /** Deals with a key that has no set: somebody has deleted it, or it was never put there. */
+  /** Handles a key without a set: it was deleted, or never put. */
   async #replace(key: string): Promise<void> {
     const revision = this.#deleted.get(key);
     if (revision !== undefined) {
@@ -296,11 +294,11 @@ export class Adoption {
   }
 
   async #list(): Promise<void> {
-    // If the keys cannot be listed now, they are listed the next time.
+    // If the keys cannot be listed now, the next pass lists them.
     const keys = await this.#options.store.setKeys().catch(() => undefined);
     if (keys === undefined || this.#closed) return;
     const there = new Set(keys);
-    // Those that were deleted unheard.
+    // Those whose deletion was missed.
     for (const key of this.#sets.keys()) if (!there.has(key)) this.#sets.delete(key);
     for (const key of this.#troubles()) this.#later(key);
   }
@@ -322,7 +320,7 @@ export class Adoption {
     return refusal?.revision !== set?.revision || refusal?.sha256 !== set?.sha256;
   }
 
-  /** Takes note of a refused put, which the log tells once, or that the last one is settled. */
+  /** Records a refused put, which is logged once, or that the last one is settled. */
   #takeRefusal(schema_id: string, refusal: Refusal | undefined): void {
     const before = this.#refusals.get(schema_id);
     if (refusal === undefined) return void this.#refusals.delete(schema_id);

@@ -1,4 +1,4 @@
-/** Puts of other tools when several Shields hear of them, one dies in between, or one puts as well. */
+/** Puts of other tools when several Shields see them, one dies in between, or one puts as well. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
@@ -21,7 +21,7 @@ const OUTCOMES = ["registered", "refused", "restored"] as const;
 const numbers = async ({ store }: TestSchemas): Promise<number[]> =>
   (await store.read(ID))?.head.versions.map(({ version }) => version) ?? [];
 
-/** What all of them together were first to make of puts. */
+/** The outcomes that all of them together were first to record. */
 async function counted(all: readonly TestSchemas[], outcome: typeof OUTCOMES[number]) {
   const counts = await Promise.all(
     all.map((t) => t.metric(`shield_schema_puts_total{outcome="${outcome}"}`)),
@@ -51,7 +51,7 @@ Deno.test("of five Shields one makes a put a version, one refuses it, and all kn
     assert.ok(first);
     const sets = Array.from({ length: 6 }, (_, at) => ping([`f${at}`, 50 + at, "int32"]));
     for (const [at, set] of sets.entries()) {
-      // Together with the one before: a field that goes may not be missed by any check.
+      // Together with the one before: no check may miss a removed field.
       await first.store.change(
         ID,
         ({ stored }) =>
@@ -127,7 +127,7 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
     const forced = { ...base, bytes: second, compatibility: "NONE" as const };
     await assert.rejects(register({ store: halfway, work }, forced), /killed/);
-    // What a Shield does that has read the history before that registration.
+    // A Shield that has read the history before that registration.
     await tool.put(ID, ping());
     using t = await testSchemas(stage.spine, MAPPED);
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
@@ -152,7 +152,7 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     await tool.put(ID, new TextEncoder().encode("garbage"));
     const { set } = await store.standing(ID);
     await register({ store, work }, { ...base, bytes: second, compatibility: "NONE" });
-    // What a Shield does that has refused the put, and has read the history before that registration.
+    // A Shield that has refused the put, and has read the history before that registration.
     await store.putBack(ID, set, ping());
     using t = await testSchemas(stage.spine, MAPPED);
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));

@@ -1,6 +1,6 @@
 /**
- * What other tools put into the bucket of schemas: taken as the next version, or refused and told.
- * Every case on the embedded engine and on a real NATS server, there by the client library alone.
+ * What other tools put into the bucket of schemas: accepted as the next version, or refused and reported. Every case on
+ * the embedded engine and on a real NATS server, there with the client library alone.
  */
 import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";

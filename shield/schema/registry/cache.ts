@@ -1,7 +1,7 @@
 /**
- * The schemas that this process needs, kept current. The cache looks at the registry when `adoption.ts` reports a
- * change, and whenever a schema has reached its age. While the registry does not answer, it
- * serves what it has. What one schema is in memory is `entry.ts`; the cache is asked by `gate.ts`.
+ * The schemas that this process needs, kept current. The cache reads the registry when `adoption.ts` reports a change,
+ * and whenever a schema reaches its maximum age. While the registry does not answer, it serves what it has. `entry.ts`
+ * is one schema in memory; `gate.ts` uses the cache.
  */
 import type { Env } from "../../../shared/env.ts";
 import { CachedSchema } from "./entry.ts";
@@ -9,23 +9,23 @@ import type { LoadOutcome, MappedMessage, SourceTools } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
 import type { WorkingSet } from "./working_set.ts";
 
-/** The time between two looks at the ages, in ms. */
+/** The interval of checking ages, in ms. */
 const SWEEP_MS = 500;
-/** The pause before a look that failed is repeated, in ms. */
+/** The pause before a failed read is repeated, in ms. */
 const RETRY_MS = 2_000;
-/** The most looks at the registry that are under way at a time. */
+/** The most concurrent reads of the registry. */
 const LOADS_MAX = 16;
-/** The most messages of one schema whose problems are logged for one look. */
+/** The most messages of one schema whose problems are logged per read. */
 const LINES_MAX = 10;
 
 const NO_MESSAGES: ReadonlySet<string> = new Set();
 
-/** What the cache needs of the process. */
+/** The dependencies and settings of `SchemaCache`. */
 export interface SchemaCacheOptions extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
-  /** The age at which a schema is looked at again, in ms. */
+  /** The age at which a schema is read again, in ms. */
   readonly ttl_ms: number;
-  /** The most schemas that are held at a time: `[platform.registry] schemas`. */
+  /** The most cached schemas: `[platform.registry] schemas`. */
   readonly schemas_max: number;
   /** The working set, in which the schemas' messages are compiled. */
   readonly working: WorkingSet;
@@ -44,7 +44,7 @@ export interface Wanted {
 export class SchemaCache {
   readonly #options: SchemaCacheOptions;
   readonly #schemas = new Map<string, CachedSchema>();
-  /** The schemas that are being looked at; true: look again afterwards. */
+  /** The schemas being read; true: read again afterwards. */
   readonly #loading = new Map<string, boolean>();
   readonly #due = new Set<string>();
   readonly #waiters = new Set<() => void>();
@@ -57,12 +57,12 @@ export class SchemaCache {
     Deno.unrefTimer(this.#sweeper);
   }
 
-  /** The schemas that are held. */
+  /** The cached schemas. */
   get schemas(): ReadonlyMap<string, CachedSchema> {
     return this.#schemas;
   }
 
-  /** Holds these messages and no others. Messages above the bound are left out and logged. */
+  /** Keeps these messages and no others. Messages above the limit are omitted and logged. */
   want(all: Iterable<Wanted>): void {
     const wanted = new Map<string, Set<string>>();
     let left_out = 0;
@@ -87,19 +87,19 @@ export class SchemaCache {
     for (const [schema_id, messages] of wanted) this.#hold(schema_id, messages);
   }
 
-  /** The message; undefined when it is not wanted or was left out. */
+  /** The message; undefined if it is not wanted or was omitted. */
   get(schema_id: string, message: string): MappedMessage | undefined {
     return this.#schemas.get(schema_id)?.get(message);
   }
 
-  /** Resolves when no look is due or under way. */
+  /** Resolves when no read is due or running. */
   async settled(): Promise<void> {
     while (!this.#closed && this.#loading.size + this.#due.size > 0) {
       await new Promise<void>((resolve) => this.#waiters.add(resolve));
     }
   }
 
-  /** Looks at a schema now, if it is held. */
+  /** Reads a schema now, if it is cached. */
   refresh(schema_id: string): void {
     if (this.#closed || !this.#schemas.has(schema_id)) return;
     if (this.#loading.has(schema_id)) this.#loading.set(schema_id, true);
@@ -107,7 +107,7 @@ export class SchemaCache {
     this.#begin();
   }
 
-  /** Stops looking; the messages that are held stay readable. */
+  /** Stops reading; cached messages stay available. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -155,7 +155,7 @@ export class SchemaCache {
     const text = troubled.map(({ type_name, problem }) => `${type_name}: ${problem}`).join("; ");
     const is_news = text !== schema.told;
     schema.told = text;
-    // Only news is logged, since the schema is looked at again and again.
+    // Only changes are logged, since schemas are read repeatedly.
     if (!is_news) return;
     for (const { type_name, compiled, problem } of troubled.slice(0, LINES_MAX)) {
       log.warn("the newest version of a schema is not in force", {

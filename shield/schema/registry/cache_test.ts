@@ -1,4 +1,4 @@
-/** Schemas in memory: loaded, swapped, kept when the registry has nothing better, bounded. */
+/** Schemas in memory: loaded, replaced, kept when the registry has nothing better, limited. */
 import assert from "node:assert/strict";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -35,7 +35,7 @@ async function testCache(
   const tools = { work, message_parts: 5_000 };
   const base = { store, log, now, ttl_ms, schemas_max, working, tools, onLoaded };
   const cache = new SchemaCache(base);
-  // Without the watch what is left is the age.
+  // Without the watch only the age triggers a read.
   const watch = options.deaf === true
     ? undefined
     : store.watchHistories(({ key }) => cache.refresh(key[0] ?? ""));
@@ -138,7 +138,7 @@ Deno.test("a process that has just started serves the version that all others se
   await later.cache.settled();
   later.cache.want([PING, inner]);
   await until("the version that has it", () => later.version(inner) === 2);
-  // One that cannot be unpacked is passed over in the same way.
+  // One that cannot be unpacked is skipped in the same way.
   const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
   const broken = { version: 5, sha256: sha256Of(bytes), size_bytes: 5, registered_ms: 1, by: "x" };
   const { head } = await fresh.store.require("ping");

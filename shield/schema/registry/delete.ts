@@ -1,7 +1,7 @@
 /**
- * Deletes a schema to which nothing is mapped: its versions, its current set, and the last refusal. A
- * tombstone stays that says who did it. So remains are not taken for a new schema, and a later schema
- * gets version numbers that none had before. Who may delete is `admin_api.ts`.
+ * Deletes an unmapped schema: its versions, its current set, and the last refusal. A tombstone stays, with who did it.
+ * So remains are not taken for a new schema, and a later schema gets version numbers never used before. `admin_api.ts`
+ * decides who may delete.
  */
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
@@ -10,7 +10,7 @@ import { tombstoneOf } from "./stored_set.ts";
 import { unknown } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** The most mappings that the sentence names. */
+/** The most mappings that the error names. */
 const NAMED_MAX = 4;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * A schema is deleted: what goes, what stays of it, and that nothing brings it back unasked. Every case on
- * the embedded engine and on a real NATS server.
+ * A deleted schema: what is removed, what stays, and that nothing restores it unasked. Every case on the embedded
+ * engine and on a real NATS server.
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";

@@ -1,9 +1,8 @@
 /**
- * One schema in memory: for every message that is mapped to it, the newest version that can be used. A
- * new version is compiled beside the old one and replaces it in one step. Where the newest lacks the
- * message or cannot be read, the newest earlier version that can be used counts, so that a process that
- * has just started uses the same one as a process that has seen them all. When to look is `cache.ts`;
- * whether what is in force is compiled at the moment, or put away, is `working_set.ts`.
+ * One schema in memory: for every mapped message, the newest usable version. A new version is compiled beside the old
+ * one and replaces it in one step. If the newest lacks the message or cannot be read, the newest earlier usable version
+ * is used, so that a process that has just started uses the same one as a process that has seen them all. `cache.ts`
+ * decides when to read; `working_set.ts` decides what is compiled.
  */
 import { ArqonError } from "@arqon/proto";
 import { turn } from "../../../shared/turns/next_turn.ts";
@@ -20,14 +19,15 @@ import type { CompiledSchema, WorkingSet } from "./working_set.ts";
 const WHOLE_BYTES = 1_048_576;
 
 /**
- * How a look at the registry ended. `absent`: there is no such schema. `invalid`: the newest version
- * cannot be used, or lacks a message. `failed`: the registry could not be reached or read.
+ * The outcome of a read of the registry. `absent`: there is no such schema. `invalid`: the newest version cannot be
+ * used, or lacks a message. `failed`: the registry is unreachable or damaged.
  */
 const LOAD_OUTCOMES = ["loaded", "unchanged", "absent", "invalid", "failed"] as const;
-/** One of `LOAD_OUTCOMES`. */
+
+/** An outcome of `LOAD_OUTCOMES`. */
 export type LoadOutcome = typeof LOAD_OUTCOMES[number];
 
-/** One message of a schema, as the gate holds it; `compiled` is the version in force. */
+/** One message of a schema for the gate; `compiled` is the version in force. */
 export interface MappedMessage {
   readonly schema: CachedSchema;
   readonly type_name: string;
@@ -37,7 +37,7 @@ export interface MappedMessage {
   readonly problem: string;
 }
 
-/** The problem of a message that has not been looked for yet. */
+/** The problem of a message that was not loaded yet. */
 const NOT_LOADED = "not loaded yet";
 
 /** What cutting needs. */
@@ -47,12 +47,12 @@ export interface SourceTools {
   readonly message_parts: number;
 }
 
-/** A version whose set is there. */
+/** A version and its set. */
 type Version = Pick<SchemaVersion, "version" | "sha256">;
 
 /**
- * What the messages of one version are compiled from: the whole set where that is small, otherwise what was cut
- * out for each message on another thread. So compiling one takes a bounded time, whatever was registered.
+ * The sources of one version's messages: the whole set if it is small, otherwise the part cut out for each message in a
+ * worker. So compiling one takes a limited time, whatever was registered.
  */
 interface Opened extends Version {
   readonly whole: SchemaSource | undefined;
@@ -70,11 +70,11 @@ type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
 /** One schema of the cache. */
 export class CachedSchema {
   readonly schema_id: string;
-  /** When a look last found the registry in order, in Unix ms; 0: never. */
+  /** When a read last found the registry in order, Unix ms; 0: never. */
   confirmed_ms = 0;
-  /** When the last look began, in Unix ms. */
+  /** When the last read began, Unix ms. */
   tried_ms = 0;
-  /** How the last look ended; undefined before the first. */
+  /** The outcome of the last read; undefined before the first. */
   outcome: LoadOutcome | undefined;
   /** The problems of the schema's messages, as they were last logged. */
   told = "";
@@ -97,7 +97,7 @@ export class CachedSchema {
     this.#tools = tools;
   }
 
-  /** Whether some message that is wanted has not been looked for yet. */
+  /** Whether some wanted message was not loaded yet. */
   get is_due(): boolean {
     return [...this.#slots.values()].some(({ problem }) => problem === NOT_LOADED);
   }
@@ -126,7 +126,7 @@ export class CachedSchema {
     return [...sources].reduce((sum, source) => sum + source.packed_bytes, 0);
   }
 
-  /** Keeps these messages and no others; new ones are compiled by the next look. */
+  /** Keeps these messages and no others; the next read compiles new ones. */
   want(type_names: ReadonlySet<string>): void {
     for (const [name, slot] of this.#slots) {
       if (type_names.has(name)) continue;
@@ -147,7 +147,7 @@ export class CachedSchema {
     return this.#slots.get(type_name);
   }
 
-  /** Looks at the registry once. Never rejects. */
+  /** Reads the registry once. Never rejects. */
   async load(store: SchemaStore, now: () => number): Promise<LoadOutcome> {
     this.tried_ms = now();
     this.outcome = await this.#look(store).catch((error: unknown) => {
@@ -205,7 +205,7 @@ export class CachedSchema {
       if (open.size === 0) return;
       const bytes = await store.bytes(this.schema_id, version);
       const names = [...open].map(({ type_name }) => type_name);
-      // One that can no longer be read is passed over.
+      // An unreadable one is skipped.
       const opened = await this.#open(version, bytes, names).catch((error: unknown) => {
         if (!(error instanceof SchemaError)) throw error;
         return undefined;

@@ -1,7 +1,6 @@
 /**
- * Registers versions: reads what was sent, compares it with the versions before, and writes it. What a
- * good descriptor set is and which changes are compatible is `shared/schema/`; where versions are
- * stored is `store.ts`.
+ * Registers versions: reads what was sent, compares it with earlier versions, and stores it. `shared/schema/` defines
+ * valid descriptor sets and compatible changes; `store.ts` stores versions.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -51,7 +50,7 @@ export class IncompatibleError extends Error {
   }
 }
 
-/** What registering needs of the process. */
+/** The dependencies of a registration. */
 export interface RegisterTools {
   readonly store: SchemaStore;
   readonly work: Pick<SetWork, "read" | "compare">;
@@ -62,7 +61,7 @@ export interface RegisterRequest {
   readonly schema_id: string;
   /** A gzipped FileDescriptorSet. */
   readonly bytes: Uint8Array;
-  /** The compatibility from now on; absent: the stored one, and for a new schema BACKWARD. */
+  /** The compatibility from now on; absent: unchanged, and for a new schema BACKWARD. */
   readonly compatibility?: CompatibilityMode | undefined;
   readonly by: string;
   /** Unix ms. */
@@ -70,8 +69,8 @@ export interface RegisterRequest {
   /** How many versions are kept. */
   readonly versions_max: number;
   /**
-   * Set when the bytes are what another tool has put into the bucket of current sets at this revision:
-   * nothing is registered when something else is there by now, or when this put has been judged.
+   * Set if the bytes are another tool's put in the bucket of current sets, at this revision: nothing is registered if
+   * something else is there by now, or this put was judged.
    */
   readonly put_revision?: number;
   /** The messages of the schema that subjects are mapped to; absent: none. */
@@ -136,7 +135,7 @@ export async function checkCandidate(
   return { compatibility, against, findings: collector.sorted() };
 }
 
-/** The refusal when an earlier version, registered once, is refused by this version of the Shield. */
+/** The refusal if this version of the Shield refuses an earlier, registered version. */
 function notComparable({ version }: SchemaVersion, problem: string): ArqonError {
   return new ArqonError(
     "invalid-schema",
@@ -176,7 +175,7 @@ export function appended(
 ): Required<HeadChange> {
   const { bytes, by, now_ms, versions_max } = request;
   const { deleted } = buried?.tombstone ?? {};
-  // After a deletion the history begins anew, with a version number that was never used.
+  // After a deletion the history starts again, with a version number never used before.
   const version = (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) +
     1;
   const entry = { version, sha256, size_bytes: bytes.length, registered_ms: now_ms, by };
@@ -187,16 +186,15 @@ export function appended(
   return { head, bytes, versions_max };
 }
 
-/** Whether another tool's put is still the same as when it was read. */
+/** Whether another tool's put is unchanged since it was read. */
 function isPending({ put_revision }: RegisterRequest, standing: Standing): boolean {
   if (put_revision === undefined) return true;
   return standing.set?.revision === put_revision && !isJudged(standing);
 }
 
 /**
- * Registers a version, or finds that the newest one is this set. Resolves with undefined when
- * `put_revision` says that there is nothing to do any longer. Rejects with `invalid-schema`,
- * `IncompatibleError`, and what the store says.
+ * Registers a version, or finds that the newest one is this set. Resolves with undefined if `put_revision` says that
+ * nothing is left to do. Rejects with `invalid-schema`, `IncompatibleError`, and errors of the store.
  */
 export async function registerPut(
   tools: RegisterTools,
@@ -235,8 +233,8 @@ export async function registerPut(
 }
 
 /**
- * Registers a version as an operator asks for it, or finds that the newest one is this set. In both
- * cases an earlier refusal is settled. Rejects as `registerPut` does.
+ * Registers a version for an operator, or finds that the newest one is this set. Either settles an earlier refusal.
+ * Rejects as `registerPut` does.
  */
 export async function register(
   tools: RegisterTools,
@@ -252,8 +250,8 @@ export async function register(
 }
 
 /**
- * Puts the current version where other tools read it, unless it is there or another put than `judged`
- * still has to be judged. Resolves with whether it was missing.
+ * Restores the current version for other tools, unless it is there or a put other than `judged` is still to be judged.
+ * Resolves with whether it was missing.
  */
 export async function restore(
   store: SchemaStore,

@@ -1,7 +1,7 @@
 /**
- * Rolls a schema back: the content of an earlier version becomes the next version, which names that
- * earlier one. So the history loses nothing, and it says who rolled back. Nothing is compared: rolling
- * back is an operator's decision, made because a later version was wrong.
+ * Rolls a schema back: the content of an earlier version becomes the next version, which names that earlier one. So the
+ * history is complete, and says who rolled back. Nothing is compared: an operator rolls back because a later version
+ * was wrong.
  */
 import { ArqonError } from "@arqon/proto";
 import { latestOf } from "./schema_record.ts";
@@ -12,8 +12,7 @@ import type { SchemaStore } from "./store.ts";
 export interface RollbackRequest {
   readonly schema_id: string;
   /**
-   * The version to go back to; absent: the one before what is in force, so that repeated rollbacks go
-   * back step by step.
+   * The version to roll back to; absent: the one before the current, so that repeated rollbacks go back step by step.
    */
   readonly version: number | undefined;
   readonly by: string;
@@ -55,8 +54,7 @@ export async function rollBack(
   { schema_id, version: wanted, by, now_ms, versions_max }: RollbackRequest,
 ): Promise<RolledBack> {
   let is_new = false;
-  // Which version "the one before" is, is decided once, so that two rollbacks at the same time go back
-  // one step.
+  // "The one before" is determined once, so that two concurrent rollbacks go back one step.
   let target: number | undefined = wanted;
   const head = await store.change(schema_id, async ({ stored }) => {
     if (stored === undefined) throw new ArqonError("schema-unknown", JSON.stringify(schema_id));

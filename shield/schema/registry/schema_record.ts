@@ -1,7 +1,7 @@
 /**
- * The stored records of a schema besides its current set: the history under its id, with its versions
- * and its compatibility, and the last put that was refused. Pure; reading and writing is `store.ts`.
- * The descriptors are under keys that name their bytes.
+ * The stored records of a schema besides its current set: the history under its id, with its versions and its
+ * compatibility, and the last refused put. Pure; `store.ts` reads and writes. The descriptors are under keys that
+ * contain their digest.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -32,7 +32,7 @@ const Deletion = z.looseObject({
   by: z.string(),
   deleted_ms: z.int().min(0),
 });
-// The object is loose: members that a later version has added must survive a write of this one.
+// Loose: a write of this version keeps members of a later one.
 const Head = z.looseObject({
   format: z.literal(1),
   compatibility: z.enum(COMPATIBILITY_MODES),
@@ -58,8 +58,8 @@ const Refusal = z.looseObject({
 });
 
 /**
- * One registered version; `restores` is the version that a rollback has brought back, `apply` the apply that has
- * put it in force. `sha256` and `size_bytes` are those of the gzipped descriptor set.
+ * One registered version; `restores` is the version that a rollback restored, `apply` the apply that put it in force.
+ * `sha256` and `size_bytes` are those of the gzipped descriptor set.
  */
 export type SchemaVersion = z.output<typeof Version>;
 /**
@@ -114,7 +114,7 @@ export function latestOf({ versions }: SchemaRecord): SchemaVersion {
   return latest;
 }
 
-/** Versions that lost a race and whose number another one has taken: nothing can name them any longer. */
+/** Versions that lost a race and whose number another one has: nothing can refer to them. */
 export function overtaken(
   lost: readonly SchemaVersion[],
   { versions }: Pick<SchemaRecord, "versions"> = { versions: [] },

@@ -1,4 +1,4 @@
-/** The stored history: what is read is what was written, and anything else is told. */
+/** The stored history: encoding and decoding are inverse, and anything else is reported. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { COMPATIBILITY_MODES, isSchemaId } from "../../../shared/schema_id.ts";
@@ -56,7 +56,7 @@ Deno.test("an id is 1 to 128 of a closed set of characters, and a key that NATS 
   for (const id of good) assert.ok(isSchemaId(id), id);
   const bad = ["", "a b", "a/b", "ä", "a\n", "x".repeat(129), "a*", ".a", "a.", "a..b", "."];
   for (const id of bad) assert.ok(!isSchemaId(id), id);
-  // What the clients of NATS check of a key, and what a plain bucket of ours takes.
+  // The rules for keys of NATS clients, and of a plain bucket.
   const token = fc.stringMatching(/^[A-Za-z0-9_-]{1,9}$/);
   fc.assert(fc.property(fc.array(token, { minLength: 1, maxLength: 12 }), (tokens) => {
     const id = tokens.join(".");

@@ -1,7 +1,6 @@
 /**
- * Jobs on whole descriptor sets: reading, comparing, cutting down to messages, trying data. Pure
- * functions of bytes, so that small sets are handled on the message thread and others on a thread of
- * their own (`set_work.ts`).
+ * Jobs on whole descriptor sets: reading, comparing, cutting out messages, trying data. Pure functions of bytes, so
+ * that small sets are handled on the message thread and others in a worker (`set_work.ts`).
  */
 import type { CompatibilityMode } from "../../../shared/schema_id.ts";
 import { gzipSync } from "node:zlib";
@@ -31,7 +30,7 @@ export type CutMessage = { readonly gzipped: Uint8Array } | { readonly problem: 
 
 /** The jobs; `gzipped` is a gzipped descriptor set. Each throws `SchemaError`. */
 export interface SetJobs {
-  /** Reads a set. Says what its unpacked bytes are, and which of these messages it lacks. */
+  /** Reads a set. Returns its unpacked bytes, and which of these messages it lacks. */
   read(
     gzipped: Uint8Array,
     type_names: readonly string[],
@@ -49,7 +48,7 @@ export interface SetJobs {
     type_names: readonly string[],
     parts_max: number,
   ): Record<string, CutMessage>;
-  /** Says what the gate would say of data. */
+  /** The gate's verdict on data. */
   validate(
     gzipped: Uint8Array,
     type_name: string,
@@ -59,8 +58,8 @@ export interface SetJobs {
 }
 
 /**
- * The parts of an unpacked set that take memory, without files that this process keeps for all sets.
- * Throws `SchemaError` above `elements`, in which those files count.
+ * The parts of an unpacked set that take memory, without files that this process shares among all sets. Throws
+ * `SchemaError` above `elements`, in which those files count.
  */
 export function partsOf(unpacked: Uint8Array, elements: number): number {
   return scanDescriptorSet(unpacked, { ...DESCRIPTOR_LIMITS, elements })
@@ -87,7 +86,7 @@ function cutOne(set: DescriptorSet, type_name: string, parts_max: number): CutMe
   }
 }
 
-/** Makes the jobs. The set that was read last is remembered, as the next job often is about it. */
+/** Makes the jobs. The last set is cached, since the next job is often about it. */
 export function createSetJobs(): SetJobs {
   let last: { readonly sha256: string; readonly set: DescriptorSet } | undefined;
   const read = (gzipped: Uint8Array): DescriptorSet => {

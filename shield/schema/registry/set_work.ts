@@ -1,7 +1,6 @@
 /**
- * Does the jobs of `set_jobs.ts` without holding up messages: jobs on small sets here, one in each turn
- * of the event loop, all others on a thread of their own, which ends when it has been idle. A job that
- * takes too long there is given up.
+ * Runs the jobs of `set_jobs.ts` without delaying messages: small sets here, one in each turn of the event loop, all
+ * others in a worker, which ends when it is idle. A job has a time limit there.
  */
 import { ArqonError } from "@arqon/proto";
 import { turn } from "../../../shared/turns/next_turn.ts";
@@ -32,7 +31,7 @@ interface Waiting extends PromiseWithResolvers<unknown> {
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
-/** Whether a set costs next to nothing; finding that out is bounded in the same way. */
+/** Whether a set is small; the check is limited in the same way. */
 export function isSmallSet(gzipped: Uint8Array, parts = SMALL_PARTS, bytes = SMALL_BYTES): boolean {
   try {
     const limits = { ...DESCRIPTOR_LIMITS, unpacked_bytes: bytes };
@@ -60,12 +59,12 @@ export class SetWorker {
     validate: (...args) => this.#do("validate", args, args[0]),
   };
 
-  /** How many jobs are under way on the thread. */
+  /** Running jobs in the worker. */
   get pending(): number {
     return this.#waiting.size;
   }
 
-  /** Ends the thread; jobs under way are rejected. */
+  /** Ends the worker; running jobs are rejected. */
   close(): void {
     this.#end("the process stops");
   }

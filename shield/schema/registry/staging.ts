@@ -1,7 +1,7 @@
 /**
- * Versions that are stored before anybody decides whether they are to be in force: no history names them, so
- * nothing is checked by them. An apply (`shield/apply/`) puts them in force once it is decided, whichever Shield
- * finishes it; those of one that is refused are swept (`sweep.ts`).
+ * Staged versions: stored before it is decided whether they come into force. No history names them, so nothing is
+ * checked against them. A decided apply (`shield/apply/`) puts them in force, whichever Shield finishes it; those of a
+ * refused one are swept (`sweep.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import type { StagedSchema } from "../../../shared/records/staged_schema.ts";
@@ -31,7 +31,7 @@ export interface Stage extends CompatibilityCheck {
   readonly sha256: string;
 }
 
-/** The number that the next version has; numbers of deleted ones are not used again. */
+/** The next version number; numbers of deleted ones are not reused. */
 function nextVersion({ stored, buried }: Pick<Standing, "stored" | "buried">): number {
   const { deleted } = buried?.tombstone ?? {};
   return (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) + 1;
@@ -70,8 +70,8 @@ const stale = (schema_id: string, latest: number) =>
   );
 
 /**
- * The bytes of what was staged. Rejects with `settings-conflict` when another version has come since, and with
- * `schema-unavailable` when the bytes are not there.
+ * The bytes of a staged version. Rejects with `settings-conflict` if another version was registered since, and with
+ * `schema-unavailable` if the bytes are missing.
  */
 export async function stagedBytes(store: SchemaStore, staged: StagedSchema): Promise<Uint8Array> {
   const { schema_id, version, sha256 } = staged;
@@ -106,8 +106,8 @@ interface Promotion {
 }
 
 /**
- * Puts a staged version in force, once, however many Shields do it. A version that somebody has registered since
- * it was staged becomes the one before it. Rejects as the store does.
+ * Puts a staged version in force exactly once, however many Shields do it. A version registered since becomes the one
+ * before it. Rejects as the store does.
  */
 export async function promote(
   store: SchemaStore,
@@ -121,7 +121,7 @@ export async function promote(
       DEFAULT_COMPATIBILITY;
     if (stored !== undefined && isPromoted(stored.head.versions, staged, apply)) {
       const { head } = stored;
-      // Only while nobody has gone on from there: a Shield that comes late changes nothing.
+      // Only if no later version exists: a Shield that is late changes nothing.
       const is_last = latestOf(head).version === staged.version;
       return head.compatibility === compatibility || !is_last
         ? undefined

@@ -1,4 +1,4 @@
-/** Versions that are stored before it is decided whether they are in force, and put in force once. */
+/** Staged versions: stored before it is decided whether they come into force, and put in force once. */
 import assert from "node:assert/strict";
 import { testSpine } from "../../testing/spine.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";

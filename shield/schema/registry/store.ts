@@ -1,11 +1,9 @@
 /**
- * Where schemas are stored, in two buckets. `kv_bucket` has the current gzipped set under each schema
- * id, plain, for any tool to read and put. The bucket with `_VERSIONS` at the end of its name is ours:
- * under `[id]` it has the history, beside it the set of each version under a key that names its bytes.
- * The history decides what is in force. It is written after the bytes that it names and before the
- * current set, by compare-and-set, and it says which put it knew. So our own put is not taken for
- * another tool's, and what a crash leaves in between can be told from a put that has not been judged.
- * Judging is `adoption.ts`.
+ * The stored schemas, in two buckets. `kv_bucket` has the current gzipped set under each schema id, plain, for any tool
+ * to read and put. The bucket with `_VERSIONS` at the end of its name is ours: under `[id]` it has the history, beside
+ * it the set of each version under a key with its digest. The history decides what is in force. It is written after the
+ * bytes that it names and before the current set, by compare-and-set, and it records the last known put. So our own put
+ * is not taken for another tool's, and the remains of a crash are not taken for an unjudged put. `adoption.ts` judges.
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
@@ -131,9 +129,8 @@ export class SchemaStore {
   }
 
   /**
-   * Writes what `change` makes of the schema, and calls it again when somebody else was faster. Nothing
-   * is written when it returns undefined. Resolves with the history as it then is. Rejects as `change`
-   * throws, and with `version-conflict`.
+   * Writes the result of `change`, and calls it again after a conflict. Nothing is written if it returns undefined.
+   * Resolves with the new history. Rejects as `change` throws, and with `version-conflict`.
    */
   async change(
     schema_id: string,
@@ -190,9 +187,8 @@ export class SchemaStore {
   }
 
   /**
-   * Settles which version is the current set. Several registrations at once leave a history in which
-   * versions other than the newest may still be put. Once the newest is in its place none can be, so
-   * that a later put of one of them is meant.
+   * Settles which version is the current set. Concurrent registrations leave a history in which versions other than the
+   * newest may still be put. Once the newest is in place none can be, so that a later put of one of them is intended.
    */
   async settle(schema_id: string): Promise<void> {
     const { stored, set } = await this.standing(schema_id);
@@ -256,12 +252,12 @@ export class SchemaStore {
       .sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
   }
 
-  /** Tells histories and refusals: first those that are there, then each change. */
+  /** Watches histories and refusals: first the existing ones, then each change. */
   watchHistories(onChange: (change: KvChange) => void): KvWatch {
     return this.#versions.watch([], onChange, { depth: 2 });
   }
 
-  /** Tells the entries of the bucket of current sets, then each change, whoever makes it. */
+  /** Watches the bucket of current sets: first the existing entries, then each change, whoever makes it. */
   watchSets(onChange: (change: KvChange) => void): KvWatch {
     return this.#sets.watch([], onChange);
   }

@@ -1,6 +1,6 @@
 /**
- * All that is stored of a schema at one moment, and what follows from it: whether the current set has
- * been judged, and what a deletion leaves behind. Pure; reading and writing is `store.ts`.
+ * The whole stored state of a schema at one moment: whether the current set was judged, and what a deletion leaves.
+ * Pure; `store.ts` reads and writes.
  */
 import { latestOf } from "./schema_record.ts";
 import type { CheckedPut, Deletion, Refusal, SchemaRecord, Tombstone } from "./schema_record.ts";
@@ -22,7 +22,7 @@ export interface StoredSet extends CheckedPut {
   readonly bytes: Uint8Array;
 }
 
-/** All that is stored of a schema, except for the versions' bytes. */
+/** The whole stored state of a schema, except for the versions' bytes. */
 export interface Standing {
   readonly stored: StoredHead | undefined;
   /** The tombstone of a deleted schema, which has no history. */

@@ -1,8 +1,7 @@
 /**
- * Deletes bytes of versions that no history names. Bytes are written before the history that names
- * them, so a Shield that dies in between, or while it deletes, leaves some behind. Those that have been
- * there unnamed and unchanged for ten minutes are deleted; every Shield sweeps. What a rollout under way names
- * waits for its last step. The current sets are `adoption.ts`'s.
+ * Deletes bytes of versions that no history names. Bytes are written before the history that names them, so a Shield
+ * that dies in between, or while it deletes, leaves some behind. Those without a name for ten minutes are deleted;
+ * every Shield sweeps. Versions in a running rollout wait for its last step. `adoption.ts` has the current sets.
  */
 import type { Env } from "../../../shared/env.ts";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
@@ -131,7 +130,7 @@ export class VersionSweep {
       const entry = key.length === 1 ? await rollouts.get(key) : undefined;
       const decoded = entry === undefined ? undefined : decodeRollout(entry.value);
       if (decoded === undefined) continue;
-      // Nobody knows what it holds.
+      // Its versions are unknown.
       if ("problem" in decoded) throw new Error(`rollout of ${key[0]}: ${decoded.problem}`);
       if (!isUnderWay(decoded.value)) continue;
       for (const { schema_id, ...version } of decoded.value.schemas ?? []) {
@@ -141,9 +140,7 @@ export class VersionSweep {
     return held;
   }
 
-  /**
-   * The versions that the history names; undefined when it cannot be read, as nobody knows them then.
-   */
+  /** The versions that the history names; undefined if it cannot be read, since they are unknown then. */
   async #named(schema_id: string): Promise<ReadonlySet<string> | undefined> {
     const entry = await this.#options.versions.get([schema_id]);
     const read = entry && decodeSchemaRecord(entry.value);

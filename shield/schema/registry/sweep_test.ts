@@ -107,7 +107,7 @@ onBoth("what a rollout under way names stays, however long that takes", async (t
     assert.equal(await t.sweep.pass(), 0);
     t.clock.now_ms += UNNAMED_MS;
   }
-  // Of one that cannot be read nobody knows what it holds.
+  // The versions of an unreadable one are unknown.
   await put(new Uint8Array([1]));
   await assert.rejects(t.sweep.pass(), /rollout of acme/);
   await put(encodeRollout(rolloutOf("returned", 2, bytes)));

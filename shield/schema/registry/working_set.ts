@@ -1,8 +1,7 @@
 /**
- * Which mapped messages are compiled at the moment: those used lately, within a bound on memory. The
- * others are put away: only the gzipped set of each is left, from which the next event brings it back
- * without asking anybody. Bringing back has a bound of its own, as nothing else happens meanwhile. What
- * is mapped, and which version counts, is `entry.ts`.
+ * Which mapped messages are compiled: the recently used ones, within a limit of memory. The others are evicted: only
+ * the gzipped set of each stays, from which the next event compiles it again. Compiling again has a limit of its own,
+ * since nothing else runs meanwhile. `entry.ts` decides what is mapped, and which version is used.
  */
 import type { FileRegistry } from "@bufbuild/protobuf";
 import type { Env } from "../../../shared/env.ts";
@@ -57,7 +56,7 @@ export class SchemaSource {
 export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256"> {
   readonly source: SchemaSource;
   readonly type_name: string;
-  /** The compiled message; undefined while it is put away: see `WorkingSet.use`. */
+  /** The compiled message; undefined while it is evicted: see `WorkingSet.use`. */
   message: MessageSchema | undefined;
   /** The bytes of the working set that it takes. */
   heap_bytes: number;
@@ -69,7 +68,7 @@ export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256">
 export interface WorkingSetOptions extends Pick<Env, "now"> {
   /** `platform.registry.compiled_bytes`. One message is always held, whatever its size. */
   readonly compiled_bytes: number;
-  /** The time for bringing back in each second: `platform.registry.restore_ms`. */
+  /** The time for recompiling in each second: `platform.registry.restore_ms`. */
   readonly restore_ms: number;
 }
 
@@ -98,9 +97,7 @@ export class WorkingSet {
     return this.#compiled.size;
   }
 
-  /**
-   * Compiles a message; others may be put away for it. Throws `SchemaError` when that cannot be done.
-   */
+  /** Compiles a message; others may be evicted for it. Throws `SchemaError` if it cannot be compiled. */
   compile(source: SchemaSource, type_name: string): CompiledSchema {
     const { version, sha256 } = source;
     const compiled = {
@@ -116,7 +113,7 @@ export class WorkingSet {
     return compiled;
   }
 
-  /** The message, brought back if need be; undefined when too much was brought back just now. */
+  /** The message, compiled again if necessary; undefined if too much was recompiled just now. */
   use(compiled: CompiledSchema): MessageSchema | undefined {
     if (compiled.message === undefined && !this.#restore(compiled)) return undefined;
     compiled.used = ++this.#uses;
@@ -148,7 +145,7 @@ export class WorkingSet {
       return false;
     }
     this.#make(compiled);
-    // The time is known only afterwards; the debt is paid before the next one is brought back.
+    // The time is known only afterwards; the debt is repaid before the next one is compiled.
     withdraw(this.#budget, Math.max(now() - began_ms, 0));
     this.totals.restored++;
     return true;

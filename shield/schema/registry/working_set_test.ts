@@ -1,4 +1,4 @@
-/** Which messages are compiled: those of lately, within the bound; the others come back when asked. */
+/** Which messages are compiled: the recent ones, within the limit; the others are compiled again on use. */
 import assert from "node:assert/strict";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { sha256Of } from "./schema_record.ts";
@@ -7,7 +7,7 @@ import { SchemaSource, WorkingSet } from "./working_set.ts";
 
 const ALLOW = { unknown_fields: "allow" } as const;
 
-/** A working set whose clock goes on by `step_ms` at every look, and versions that differ. */
+/** A working set whose clock advances by `step_ms` at every reading, and versions that differ. */
 function testSet(options: { compiled_bytes?: number; restore_ms?: number; step_ms?: number } = {}) {
   const clock = { now_ms: 1_000_000, step_ms: options.step_ms ?? 0 };
   const { compiled_bytes = 1_073_741_824, restore_ms = 1_000 } = options;

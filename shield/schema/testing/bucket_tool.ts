@@ -1,6 +1,6 @@
 /**
- * The bucket of schemas as another tool sees it: on NATS by the client library alone, on the embedded
- * engine by a plain view. Tests only.
+ * The bucket of schemas for another tool: on NATS by the client library alone, on the embedded engine by a plain view.
+ * Tests only.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
@@ -25,7 +25,7 @@ export interface ToolStage extends AsyncDisposable {
   /** Opens a further connection; the embedded engine has only the one. */
   connect(): Promise<Spine>;
   tool(bucket?: string): Promise<BucketTool>;
-  /** Removes everything from a stream, of which watches hear nothing. NATS only. */
+  /** Removes everything from a stream, which watches do not report. NATS only. */
   purgeStream?(stream: string): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * A process that registers and maps schemas, and says after each forty how many bytes of heap are in
- * use: `memory_test.ts` starts it with `--expose-gc`. Tests only.
+ * A process that registers and maps schemas, and prints the bytes of heap in use after each forty: `memory_test.ts`
+ * starts it with `--expose-gc`. Tests only.
  */
 import { turn } from "../../../shared/testing/pace.ts";
 import { testSpine } from "../../testing/spine.ts";
@@ -11,7 +11,7 @@ const STEPS = 3;
 const STEP = 40;
 
 async function usedBytes(collect: () => void): Promise<number> {
-  // What a turn of the event loop still holds is let go of first.
+  // Objects of the current turn of the event loop are freed first.
   for (let round = 0; round < 3; round++) {
     await turn();
     collect();

@@ -1,4 +1,4 @@
-/** A schema check on an embedded Spine, with what a test may do to it and read from it. Tests only. */
+/** A schema check on an embedded Spine, with controls for tests. Tests only. */
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";

@@ -1,6 +1,6 @@
 /**
- * Checks one event against one mapping: depending on its content type, in the binary form or the JSON
- * form of the message. It says what is wrong and decides nothing; `gate.ts` decides. Pure.
+ * Checks one event against one mapping: by its content type, in the binary form or the JSON form of the message. It
+ * reports faults and decides nothing; `gate.ts` decides. Pure.
  */
 import type { ScannedEnvelope, ScannedEvent } from "@arqon/proto";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";

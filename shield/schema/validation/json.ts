@@ -1,6 +1,6 @@
 /**
- * Checks the ProtoJSON form. A good text costs one decoding; only when that fails, the value is
- * searched field by field to say where it is wrong. Knows no rules: it hands the decoded message on.
+ * Checks the ProtoJSON form. A valid text costs one decoding; only if that fails, the value is searched field by field
+ * for the place of the fault. Without rules: it passes the decoded message on.
  */
 import { getOption, ScalarType } from "@bufbuild/protobuf";
 import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
@@ -91,7 +91,7 @@ function decode(context: JsonContext, value: unknown, ignoreUnknownFields: boole
   return readJson(context.desc, value, options);
 }
 
-/** Searches for what made the strict decoding fail with `tripped`, and decodes leniently where that helps. */
+/** Searches for the cause of a failed strict decoding, and decodes leniently if that helps. */
 function search(
   context: JsonContext,
   text: JsonText,
@@ -163,9 +163,8 @@ export function validateJsonText(
   return { validation, message: validation.total === 0 ? message : undefined };
 }
 
-// Searches a JSON value along a descriptor, and says which members are unknown and which are
-// wrong. It is slower than decoding and runs only when decoding failed; each leaf is tried on its
-// own.
+// Searches a JSON value along a descriptor, and reports unknown and wrong members. It is slower than decoding and runs
+// only after that failed; each leaf is decoded alone.
 
 /** The sentence of an error of the decoder. */
 function errorText(error: unknown): string {
@@ -191,12 +190,12 @@ function isDefinedOnly(field: DescField): boolean {
  * microseconds.
  */
 const TRIALS = 4_000;
-/** What a name of no field costs, in steps: ever new names are parsed three times, and looked up where they are compared. */
+/** Steps for the name of an unknown field: such names are parsed three times, and looked up where they are compared. */
 const UNKNOWN_NAME_STEPS = 5;
 
 /**
- * One search. Findings go where the constructor says. The search ends early when enough violations are
- * described or too many leaves were tried; then counts are lower bounds.
+ * One search. Findings go where the constructor says. The search ends early after enough violations or trials; then
+ * counts are lower bounds.
  */
 class JsonSearch {
   readonly #registry: Registry;
@@ -249,7 +248,7 @@ class JsonSearch {
     }
   }
 
-  /** Takes a key that is no field of the message: it is an extension, or unknown. */
+  /** Handles a key that is no field of the message: an extension, or unknown. */
   #stranger(desc: DescMessage, key: string, value: unknown, path: string): void {
     const extension = key.startsWith("[")
       ? this.#registry.getExtension(key.slice(1, -1))
@@ -295,7 +294,7 @@ class JsonSearch {
     }
   }
 
-  /** Tries a leaf: it is right, unknown (such as the name of an enum value), or wrong. */
+  /** Decodes a leaf alone: it is right, unknown (such as the name of an enum value), or wrong. */
   #try(desc: DescMessage, value: unknown, path: string, field?: DescField): void {
     const error = this.#error(desc, value, false);
     if (error === undefined) return;

@@ -1,4 +1,4 @@
-/** The ProtoJSON form: paths of what does not fit, unknown members by mode, required fields, bounds. */
+/** The ProtoJSON form: paths of faults, unknown members by mode, required fields, limits. */
 import assert from "node:assert/strict";
 import { create, toJsonString } from "@bufbuild/protobuf";
 import { compileMessage, type MessageSchema, type UnknownFields } from "./message_schema.ts";

@@ -1,7 +1,7 @@
 /**
- * A Protobuf message as a contract: what `compileMessage` makes of a descriptor, and what it says of
- * data. Binary data is walked on the wire first; rules of protovalidate run only where the message
- * has some. Fetches no schema and knows no subject: `gate.ts` and `cache.ts` do.
+ * A Protobuf message as a contract: `compileMessage` compiles a descriptor, and the result checks data. Binary data is
+ * walked on the wire first; rules of protovalidate run only if the message has some. Fetches no schema and knows no
+ * subject: `gate.ts` and `cache.ts` do.
  */
 import { type DescMessage, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { dataView } from "./typed_fields.ts";
@@ -103,7 +103,7 @@ export class MessageSchema {
     return broken === undefined ? found : { ...found, ...broken };
   }
 
-  /** Judges again what is missing once pieces of one message are put together, as every reader does. */
+  /** Checks required fields again after merging the pieces of one message, as every reader does. */
   #judgeWhole(data: Uint8Array, found: Validation): Validation {
     const { unknown, unknown_paths } = found;
     const findings = new Findings(this.#limits.violations);
@@ -137,11 +137,11 @@ export class MessageSchema {
 }
 
 /**
- * Compiles the message with this full name, and everything it reaches. Extensions in the registry are
- * part of the schema. A singular field that comes more than once is no violation, as in Protobuf, and the
- * pieces of a message are one: required fields may be in any of them.
+ * Compiles the message with this full name, and everything it reaches. Extensions in the registry are part of the
+ * schema. A repeated singular field is no violation, as in Protobuf, and the pieces of a message are merged: required
+ * fields may be in any of them.
  *
- * Throws `SchemaError` when there is no such message, or when it or its rules cannot be used.
+ * Throws `SchemaError` if there is no such message, or it or its rules cannot be used.
  */
 export function compileMessage(
   registry: FileRegistry,

@@ -1,7 +1,7 @@
 /**
- * What decoding a message, and asking the rules of its fields, costs: known before it is done, from how many messages
- * and values there are and from what their types have. A decoder makes every field without presence, also of an empty
- * message, so that two bytes may cost as much as a hundred values.
+ * The cost of decoding a message and running the rules of its fields: known before it is done, from the number of
+ * messages and values and from their types. A decoder makes every field without presence, also of an empty message, so
+ * that two bytes may cost as much as a hundred values.
  */
 import {
   type DescExtension,
@@ -93,7 +93,7 @@ export class MessageWork {
     return this;
   }
 
-  /** To be called before the work is done. Throws `TooMuchWork` where the message may not cost that much. */
+  /** Call it before the work. Throws `TooMuchWork` if the message may not cost that much. */
   spend(steps: number): void {
     this.taken += Math.min(steps, this.#left);
     this.#left -= steps;

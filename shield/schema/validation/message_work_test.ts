@@ -1,4 +1,4 @@
-/** What the worst messages of a size make a schema do: counted in messages made and rules asked, never in time. */
+/** The work caused by the worst messages of a size: counted in messages made and rules run, never in time. */
 import assert from "node:assert/strict";
 import { field, list, map, registryOf, rules } from "../testing/messages.ts";
 import { compileMessage, SCHEMA_LIMITS } from "./message_schema.ts";
@@ -34,11 +34,11 @@ Deno.test("a message of empty messages with many fields is refused before they a
   assert.equal(many.validateJson(emptyTexts(COUNT), ALLOW).violations[0]?.rule, "rule-cost");
   assert.ok(many.work <= SCHEMA_LIMITS.decode_steps);
   assert.equal(few.validateJson(emptyTexts(COUNT / 4), ALLOW).total, 0);
-  // A walk makes nothing.
+  // A walk allocates nothing.
   const { work } = many;
   assert.equal(many.validate(empties(COUNT), ALLOW).total, 0);
   assert.equal(many.work, work);
-  // A filter reads what was only walked.
+  // A filter decodes what was only walked.
   assert.throws(() => many.read("application/protobuf", empties(COUNT)), /more than 200000 steps/);
   assert.throws(() => many.read("application/json", emptyTexts(COUNT)), /more than 200000 steps/);
 });

@@ -1,8 +1,7 @@
 /**
- * ProtoJSON where protobuf-es reads it otherwise than the specification says: a value is prepared for
- * that decoder, along its descriptor. Numbers keep all their digits until their type is known. Texts
- * that only JavaScript takes for a number, a day or a duration are refused, and so is a text in which a
- * member occurs twice.
+ * ProtoJSON where protobuf-es deviates from the specification: a value is prepared for that decoder, along its
+ * descriptor. Numbers keep all their digits until their type is known. Texts that only JavaScript takes for a number, a
+ * day or a duration are refused, and so is a text with a duplicate member.
  */
 import {
   type DescExtension,
@@ -43,7 +42,7 @@ const INTEGER_DIGITS = 20;
 const LOOK_STEPS = 3;
 /** What a value of a Struct costs, which is a message. */
 const PLAIN_STEPS = 4;
-/** What a key of a map costs beside its value: keys that are ever new, or are numbers, cost as much as names that no field has. */
+/** The cost of a map key beside its value: new keys, or numbers, cost as much as unknown names. */
 const KEY_STEPS = 4;
 const BASE64 = /^[A-Za-z0-9+/_-]*(?:={0,2})$/;
 const DURATION = /^-?\d+(?:\.\d{1,9})?s$/;
@@ -53,8 +52,8 @@ type AnyField = DescField | DescExtension;
 type Members = Record<string, unknown>;
 
 /**
- * Parses a JSON text; wide numbers become `Numeral`s. Where there is one, `spend` is called before with what a look at
- * each value costs, of which a text has `values`. Throws SyntaxError, and what `spend` throws.
+ * Parses a JSON text; wide numbers become `Numeral`s. If there is one, `spend` is called before with the cost of
+ * visiting the text's `values`. Throws SyntaxError, and what `spend` throws.
  */
 export function parseNumerals(text: string, values = 0, spend?: (steps: number) => void): unknown {
   if (!WIDE.test(text)) return JSON.parse(text);

@@ -1,4 +1,4 @@
-/** ProtoJSON as the specification has it, where JavaScript would read it otherwise: form by form. */
+/** ProtoJSON of the specification, where JavaScript would read it otherwise: form by form. */
 import assert from "node:assert/strict";
 import { type Message, toBinary } from "@bufbuild/protobuf";
 import { validateJsonText } from "./json.ts";

@@ -1,7 +1,7 @@
 /**
- * Cuts a descriptor set down to what one message needs: the types that it reaches, with their
- * extensions, and the files that every Protobuf compiler has. So the message thread compiles only what
- * is mapped, however large the set is. Pure; runs on another thread.
+ * Cuts a descriptor set down to what one message needs: the types that it reaches, with their extensions, and the files
+ * of every Protobuf compiler. So the message thread compiles only what is mapped, however large the set is. Pure; runs
+ * in a worker.
  */
 import { clone, create, toBinary } from "@bufbuild/protobuf";
 import type { DescEnum, DescExtension, DescField, DescMessage } from "@bufbuild/protobuf";

@@ -1,7 +1,6 @@
 /**
- * Finds the required fields that a decoded message lacks. This is for JSON, and for binary data that
- * sends a message in several pieces, which only a reader puts together. All others are found by the
- * wire walker.
+ * Finds missing required fields in a decoded message. For JSON, and for binary data with a message in several pieces,
+ * which only a reader merges. The wire walker finds all others.
  */
 import {
   type DescExtension,

@@ -1,6 +1,6 @@
 /**
- * Protovalidate rules on a decoded message, compiled once and bounded in what they may cost. The
- * structure of the data is judged elsewhere, before the rules.
+ * Protovalidate rules on a decoded message, compiled once and limited in cost. The structure of the data was checked
+ * before.
  */
 import {
   create,
@@ -80,8 +80,8 @@ export class MessageRules {
   }
 
   /**
-   * Judges as `judge` does, for a message out of JSON. Its floats are doubles and are cut to 32 bits
-   * first, as every reader of the binary form has them.
+   * As `judge`, for a message decoded from JSON. Its floats are doubles and are rounded to 32 bits first, as every
+   * reader of the binary form has them.
    */
   judgeJson(message: Message, size_bytes: number): RuleFindings | undefined {
     if (!this.#has_floats) return this.judge(message, size_bytes);

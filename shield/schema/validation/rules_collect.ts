@@ -1,6 +1,6 @@
 /**
- * Finds the protovalidate rules that a message reaches, checks that they are within bounds and can be
- * compiled, and makes a copy of a registry in which their loops are counted. Runs no rule.
+ * Finds the protovalidate rules that a message reaches, checks that they are within limits and can be compiled, and
+ * makes a copy of a registry in which their loops are counted. Runs no rule.
  */
 import { parse } from "@bufbuild/cel";
 import {

@@ -1,8 +1,8 @@
 /**
- * Bounds what the rules of a schema may cost at run time. CEL has no bound of its own, so each turn of
- * a macro (`all`, `map` and so on) is made to call `matches` with a mark that counts it, and so is each `contains`,
- * for which the engine may compare each character of a text with each of what is looked for. Patterns are matched by
- * RE2, which is linear, and count by their size. Expressions are handled as text only.
+ * Limits the cost of a schema's rules at run time. CEL has no limit of its own, so each iteration of a macro (`all`,
+ * `map` and so on) calls `matches` with a mark that counts it, and so does each `contains`, for which the engine may
+ * compare each character of a text with each of the needle. RE2 matches patterns in linear time, and they count by
+ * their size. Expressions are handled as text only.
  */
 import { RE2JS } from "@bufbuild/re2";
 import { HOSTNAME, matchesHost } from "./rules_hosts.ts";
@@ -24,13 +24,13 @@ const MATCHES_PER_STEP = 16;
 const UNIQUE_BYTES_PER_STEP = 512;
 /** Pairs of a text's and a needle's characters that count as one step of `contains`. */
 const PAIRS_PER_STEP = 4_096;
-/** How many steps lie between two looks at the clock. */
+/** Steps between two readings of the clock. */
 const STEPS_PER_LOOK = 16;
 const PATTERNS_KEPT = 1_024;
 
 /** Counts steps while the rules look at one message. */
 export class RuleSteps {
-  /** True when the rules took more than they may; what they said since then counts for nothing. */
+  /** True once the rules exceeded their limit; later results do not count. */
   exhausted = false;
   /** The steps of all messages so far. */
   taken = 0;
@@ -188,7 +188,7 @@ function insertionsOf(all: readonly Token[], index: number): Insertion[] {
   return [{ at: second, text: `${TURN_CALL} && (` }, { at: after.at, text: ")" }];
 }
 
-/** Has a `contains` paid for before what it looks for is read; `at` is the token where that begins. */
+/** Charges a `contains` before its needle is read; `at` is the token where that begins. */
 function containsInsertions(all: readonly Token[], at: number): Insertion[] {
   const end = callArguments(all, at - 1)?.at(-1);
   if (end === undefined || end === at) return [];

@@ -1,6 +1,6 @@
 /**
- * The data of a message of Protobuf as a filter sees it: its fields by their names in the schema and by their
- * names in JSON; and which fields a filter names that the schema does not have. Decodes nothing. Pure.
+ * The data of a Protobuf message for filters: fields by their names in the schema and in JSON; and which fields of a
+ * filter the schema lacks. Decodes nothing. Pure.
  */
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
@@ -44,7 +44,7 @@ function fieldView(field: DescField, name: string): DescField {
   return Object.create(field, own) as DescField;
 }
 
-/** What is known of a value: a message, or what is in a list or map; undefined: anything. */
+/** The known type of a value: a message, or the elements of a list or map; undefined: anything. */
 type Known =
   | DescMessage
   | { readonly kind: "list"; readonly item: Known }

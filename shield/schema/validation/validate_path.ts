@@ -1,6 +1,6 @@
 /**
- * The path of a place in a message: its indices and map keys are counted afterwards, in bytes that the
- * walker has already passed, so that the walker itself keeps no counters. Judges nothing.
+ * The path of a place in a message: its indices and map keys are counted afterwards, in bytes that the walker has
+ * passed, so that the walker keeps no counters. Checks nothing.
  */
 import { ScalarType } from "@bufbuild/protobuf";
 import type { FieldEntry } from "./validate_table.ts";
@@ -154,9 +154,7 @@ export function joinPath(path: string, name: string): string {
   return path === "" || name.startsWith("[") ? path + name : `${path}.${name}`;
 }
 
-/**
- * The way of a walk, level by level: the field, where its record begins, and where its message begins.
- */
+/** The levels of a walk: the field, where its record begins, and where its message begins. */
 export interface Levels {
   readonly fields: (FieldEntry | undefined)[];
   readonly records: number[];

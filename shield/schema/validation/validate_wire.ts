@@ -1,6 +1,6 @@
 /**
- * The structural check of binary data: one walk over the wire along compiled tables, with no object
- * tree and no allocation as long as nothing is wrong. Knows types, not rules.
+ * The structural check of binary data: one walk over the wire along compiled tables, without an object tree and without
+ * allocation as long as nothing is wrong. Checks types, not rules.
  */
 import { isUtf8 } from "node:buffer";
 import { Findings } from "./validate_findings.ts";
@@ -24,7 +24,7 @@ const STOP = new Error("the walk ends here");
 const NO_BYTES = new Uint8Array(0);
 /** How many steps a packed element costs less than another value. */
 const PACKED_LESS = 0.5;
-/** With one more field that is missing a walk ends: naming them may cost more than the data is long. */
+/** The walk ends after so many missing fields: naming them may cost more than the data is long. */
 const LACKING_MAX = 10_000;
 
 /** Walks one message at a time; not to be entered again before it returns. */

@@ -1,4 +1,4 @@
-/** Each thing that can be wrong on the wire: its rule, its path, and that nothing throws. */
+/** Every possible fault on the wire: its rule, its path, and that nothing throws. */
 import assert from "node:assert/strict";
 import { compileMessage, type MessageSchema } from "./message_schema.ts";
 import { editions, proto2, proto3 } from "../testing/messages.ts";

@@ -1,6 +1,6 @@
 /**
- * An answer that is a stream of events: whether the request takes one, its head, and how the connection
- * becomes the stream. What the events are is `shield/sse/`.
+ * An answer that is a stream of events: whether the request accepts one, its head, and how the connection becomes the
+ * stream. `shield/sse/` has the events.
  */
 import { ArqonError } from "@arqon/proto";
 import { clientGone } from "../../../shared/http1/client_gone.ts";
@@ -14,7 +14,7 @@ import { acceptsGzip, isAccepted } from "../../http/accepts.ts";
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";
 
-/** Who may read the answer in a page. */
+/** Which pages may read the answer. */
 interface HeadOptions {
   readonly allowed_origins: readonly string[];
 }
@@ -31,7 +31,7 @@ export function headersOf({ allowed_origins }: HeadOptions, request: Request): H
   const headers = new Headers({
     "content-type": EVENT_STREAM,
     "cache-control": "no-store, no-transform",
-    // nginx and others hold answers back unless a header forbids it.
+    // nginx and others buffer answers unless a header forbids it.
     "x-accel-buffering": "no",
     "vary": "accept-encoding",
   });
@@ -45,8 +45,8 @@ export function headersOf({ allowed_origins }: HeadOptions, request: Request): H
 }
 
 /**
- * Answers on the connection itself, whose end is then the end of the answer, for HTTP/1.0 as well; or by
- * a body, where the connection cannot be taken. `now_ms` is Unix ms.
+ * Answers on the connection itself, whose end is then the end of the answer, for HTTP/1.0 as well; or by a body, if the
+ * connection cannot be taken. `now_ms` is Unix ms.
  */
 export function answerWith(
   request: Request,

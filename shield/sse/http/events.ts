@@ -1,7 +1,6 @@
 /**
- * `GET /v1/rooms/{room}/events` and `GET /v1/events?room=…`: rooms as server-sent events. What is asked
- * for, and the reader's place among connections; the answer's head is `event_answer.ts`, the reader
- * itself is the folder above.
+ * `GET /v1/rooms/{room}/events` and `GET /v1/events?room=…`: rooms as server-sent events. Parses the request and admits
+ * the reader; `event_answer.ts` has the answer's head, the parent folder the reader.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -24,7 +23,7 @@ import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
-/** What streams of events need of the process. */
+/** The dependencies of the functions in this file. */
 export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly enter: Entrance;
   readonly readers: EventReaders;
@@ -55,7 +54,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
   requireAccepted(request);
   const rooms = askedRooms(context, call);
   const headers = headersOf(context, request);
-  // Nobody listens to the answer of a HEAD: it says what a GET would be, and opens nothing.
+  // Nobody reads the answer of a HEAD: it has the head of a GET, and opens nothing.
   if (request.method === "HEAD") return new Response(null, { headers });
   const place: { connection?: Connection } = {};
   const socket = new SseSocket({
@@ -74,7 +73,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
 const hearsNothing = ({ subscriptions, patterns }: Connection) =>
   subscriptions.size === 0 && (patterns === undefined || patterns.size === 0);
 
-/** The rooms of a request, with the position in each. Throws what is wrong with it, 400. */
+/** The rooms of a request, with the position in each. Throws 400, naming the fault. */
 function askedRooms(
   { rooms_max, query_token }: EventsContext,
   { request, url: { searchParams }, names: { room } }: ClientCall,

@@ -1,9 +1,8 @@
 /**
- * Connections without WebSocket: `GET /v1/connections` opens one, as a stream of events that are its
- * frames, and `POST /v1/connections/{connection}` takes the frames of its client. Where streams are held back
- * `GET /v1/connections/{connection}` polls the events. A request may come to
- * any Shield: it goes to the one that has the stream. The connection itself is
- * `shield/sse/session_socket.ts`.
+ * Connections without WebSocket: `GET /v1/connections` opens one, as a stream of events that are its frames, and `POST
+ * /v1/connections/{connection}` takes its client's frames. If a proxy buffers streams, `GET
+ * /v1/connections/{connection}` polls the events. A request may reach any Shield: it is forwarded to the one with the
+ * stream. `shield/sse/session_socket.ts` is the connection.
  */
 import type { EventsContext } from "./events.ts";
 import { ArqonError } from "@arqon/proto";
@@ -23,10 +22,10 @@ import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
 /** How long a poll waits for something: less than proxies do, and than another Shield may take. */
 const POLL_MS = 8_000;
-/** What a batch has beside its frames, in bytes: their lengths. */
+/** Bytes of a batch beside its frames: their lengths. */
 const LENGTHS_BYTES = 8_192;
 
-/** What sessions need of the process. */
+/** The dependencies of the functions in this file. */
 export interface SessionsContext
   extends
     Pick<EventsContext, "enter" | "readers" | "rates" | "stats" | "allowed_origins" | "packer">,
@@ -36,7 +35,7 @@ export interface SessionsContext
   readonly max_frame_bytes: number;
 }
 
-/** One open session, and whose it is. */
+/** One open session, and its owner. */
 interface Session {
   readonly socket: SessionSocket;
   readonly owner: string;
@@ -46,7 +45,7 @@ interface Session {
 
 const ownerOf = ({ tenant_id, user_key }: Identity): string => `${tenant_id}\n${user_key}`;
 
-/** Makes the routes, and learns of batches that came to other Shields. */
+/** Makes the routes, and receives batches forwarded by other Shields. */
 export function sessionRoutes(context: SessionsContext): ClientRoute[] {
   const sessions = new Sessions(context);
   return [
@@ -75,7 +74,7 @@ class Sessions {
       ? new PolledStream(Math.max(context.heartbeat_ms, POLL_MS))
       : undefined;
     if (polled !== undefined) headers.delete("content-encoding");
-    // Nobody listens to the answer of a HEAD: it says what a GET would be, and opens nothing.
+    // Nobody reads the answer of a HEAD: it has the head of a GET, and opens nothing.
     if (request.method === "HEAD") return new Response(null, { headers });
     await context.forwarding.hear(
       "frames",
@@ -130,7 +129,7 @@ class Sessions {
     const node = url.searchParams.get("node") ?? node_id;
     const owner = ownerOf(client.identity);
     const is_known = node === node_id && this.#open.get(connection)?.owner === owner;
-    // A connection has rates of its own. What may be nobody's counts as any other request.
+    // A connection has rates of its own. A request without a connection counts as any other.
     if (!is_known) this.#context.rates.take(client.identity, request.url.length);
     if (!is_known && node === node_id) throw unknown(connection);
     const body = await readBody(

@@ -34,7 +34,7 @@ const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 /** The caller of all requests. */
 const caller = callerOf(ann);
 
-/** What happens to the messages of one Shield on their way into the log. */
+/** A hook for one Shield's messages before they reach the log. */
 export type OnAppend = (append: LogAppend, store: () => Promise<number>) => Promise<number>;
 
 /** One Shield of several on a Spine. */
@@ -57,7 +57,7 @@ interface ShieldOptions {
   readonly logClock?: () => number;
 }
 
-/** The path of messages into the log, on which each may be held up. */
+/** The path of messages into the log, on which each may be paused. */
 function pathOf(
   spine: Spine,
   logs: TenantLogs,

@@ -1,6 +1,6 @@
 /**
- * `GET /v1/usage` of the admin listener: what a tenant has used, and what that costs. Whether the caller may is
- * checked before; what is read is `read.ts`.
+ * `GET /v1/usage` of the admin listener: a tenant's usage and its price. The caller is authorized already; `read.ts`
+ * reads.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -41,7 +41,7 @@ const Amounts = z.strictObject({
   cost: amount,
 });
 const TIME = { type: "integer", minimum: 0 };
-/** The routes of the ledger of use, and of budgets. */
+/** The routes of the usage ledger, and of budgets. */
 export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>("usage", {
   ...BUDGET_ROUTES,
   "GET /v1/usage": {
@@ -74,7 +74,7 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
   const { place, prices, node_id, log, now } = context;
   const asked_for = readQuery(call.url, Wanted);
   const { tenant = call.tenant_id, by, since_ms = now() - DAY_MS } = asked_for;
-  // Without an end what was counted by a clock that was ahead belongs to it, too.
+  // Without an end the answer includes minutes counted by a clock that was ahead.
   const until_ms = asked_for.until_ms ?? Infinity;
   if (since_ms >= until_ms) {
     throw new ArqonError("invalid-settings", "since_ms: expected a time before until_ms");

@@ -1,6 +1,6 @@
 /**
- * `/v1/tenants/{tenant}/budgets` of the admin listener: what a tenant may use, and how much of it is used. Its
- * admin reads, an operator sets. Whether the caller may is checked before.
+ * `/v1/tenants/{tenant}/budgets` of the admin listener: a tenant's budgets and their usage. Its admin reads, an
+ * operator sets. The caller is authorized already.
  */
 import { ArqonError } from "@arqon/proto";
 import { TenantBudget } from "../../../shared/config/schema_usage.ts";
@@ -30,11 +30,11 @@ export interface UsageAdminContext {
 
 /** The largest body, in bytes. */
 const BODY_BYTES = 4_096;
-/** How long an answer waits until its change is in force in this process, in ms. */
+/** How long an answer waits for its change to take effect in this process, in ms. */
 const IN_FORCE_MS = 5_000;
 const NO_STORE = { "cache-control": "no-store" };
 
-/** What the routes of budgets act on. */
+/** The dependencies of the functions in this file. */
 export interface BudgetsAdminContext extends UsageAdminContext {
   readonly budgets: Budgets;
   readonly settings: Settings;
