@@ -3,13 +3,13 @@
  * every Shield asks the logs of tenants for their newest offset; nothing of this is on the path of a message.
  */
 import { ArqonError, isId } from "@arqon/proto";
+import { signReceipt } from "../../shared/proof/signing.ts";
 import { AUDIT_LEDGER } from "../../shared/audit/entry.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, blockTree, blockTreeOf, PROOF_BUCKET } from "../../shared/proof/entry.ts";
 import { type BlockRecord, roomTree } from "../../shared/proof/entry.ts";
-import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";

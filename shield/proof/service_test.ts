@@ -1,6 +1,6 @@
 /** Which trees a Shield looks after: also those of tenants that only another one has served, and of a log that was made anew. */
 import assert from "node:assert/strict";
-import { decodeCheckpoint } from "../../shared/proof/note.ts";
+import { decodeCheckpoint } from "@arqon/proto";
 import { PROOF_BUCKET } from "../../shared/proof/entry.ts";
 import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";

@@ -1,13 +1,14 @@
 /** Where `arq proof` reads a tree from: a bus, any server of tiles, or a folder; and which key must have signed it. */
-import { ArqonError } from "@arqon/proto";
-import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import {
+  ArqonError,
+  type Checkpoint,
   cosignersOf,
   decodeVerifier,
   decodeWitness,
   openCheckpoint,
-} from "../../../shared/proof/note.ts";
-import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
+  type Verifier,
+} from "@arqon/proto";
+import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
 import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patient.ts";
 import { type ConnectionFlags, findTarget, givenToken, noBus } from "../../bus/target.ts";
