@@ -15,6 +15,7 @@ import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
+import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import type { Receipts } from "../message/pipeline.ts";
@@ -34,8 +35,13 @@ const ROOMS_PAGE = 500;
 /** Trees at work at a time, and trees in memory. */
 const AT_A_TIME = 8;
 const TREES_MAX = 500;
-/** Tenants whose logs are known; of those beyond, rooms and heads are read anew. */
+/** Tenants whose rooms and heads are known; of those beyond, they are read anew when something is new. */
 const TENANTS_MAX = 1_000;
+/**
+ * Tenants of which is known what they had at the last look, and what was noted of them: each look goes through all that
+ * there are, so that with fewer places than tenants none would be found again.
+ */
+const LOOKED_MAX = 100_000;
 /** Within so long the entry of a receipt is in a checkpoint, in ms: what a Shield that is killed leaves, and more. */
 const PROMISE_MS = 60_000;
 /**
@@ -89,8 +95,6 @@ type TreeBlocks = Parameters<typeof blockSource>[0] & { readonly name: BlockReco
 
 /** What is known of a tenant's log. */
 interface Watched {
-  /** Its newest offset, when every tree had what there was. */
-  settled: string;
   stream: string;
   listed_ms: number;
   rooms: readonly string[];
@@ -118,6 +122,8 @@ export class ProofService {
   readonly #options: ProofServiceOptions;
   readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
+  /** The newest offset of a tenant's log, when every tree had what there was. */
+  readonly #settled = new RecentMap<string, string>(LOOKED_MAX);
   readonly #openBucket = opened(() =>
     this.#options.spine.keyValue(PROOF_BUCKET, { unwatched: true })
   );
@@ -146,14 +152,16 @@ export class ProofService {
       look: () => this.#lookAtBlocks(),
     },
   ];
-  readonly #noted = new RecentMap<string, number>(TENANTS_MAX);
+  readonly #noted = new RecentMap<string, number>(LOOKED_MAX);
   /** What Shields have noted: by which write, and since when it is known here. */
   readonly #left = new RecentMap<string, { readonly revision: number; readonly since_ms: number }>(
-    TENANTS_MAX,
+    LOOKED_MAX,
   );
   readonly #blocks: readonly TreeBlocks[];
   /** Tenants whose blocks are looked after: what they had done, and since when. */
-  readonly #doing = new Map<string, { readonly done: string; readonly since_ms: number }>();
+  readonly #doing = new RecentMap<string, { readonly done: string; readonly since_ms: number }>(
+    LOOKED_MAX,
+  );
   #all_blocks_ms = -Infinity;
 
   constructor(options: ProofServiceOptions) {
@@ -374,14 +382,15 @@ export class ProofService {
     if (this.#blocks.length === 0) return;
     const { tenants, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();
+    const lately: string[] = [];
     for (const [tenant_id, totals] of tenants.entries()) {
       const done = Object.values(totals).join();
-      if (this.#doing.get(tenant_id)?.done === done) continue;
-      this.#doing.set(tenant_id, { done, since_ms: now_ms });
+      const known = this.#doing.get(tenant_id);
+      const since_ms = known?.done === done ? known.since_ms : now_ms;
+      if (since_ms === now_ms) this.#doing.set(tenant_id, { done, since_ms });
+      if (now_ms - since_ms < LATELY_MS) lately.push(tenant_id);
     }
     const is_all = now_ms - this.#all_blocks_ms >= ALL_BLOCKS_MS;
-    const lately = [...this.#doing].filter(([, { since_ms }]) => now_ms - since_ms < LATELY_MS)
-      .map(([tenant_id]) => tenant_id);
     for (const { name, open } of this.#blocks) {
       const whose = is_all ? await (await open()).tenants() : lately;
       await eachOf(whose, (tenant_id) => this.#advanced(blockTree(name, tenant_id)));
@@ -402,12 +411,12 @@ export class ProofService {
       .map(({ pattern }) => pattern);
     if (patterns.length === 0 || !logs.has(tenant_id)) return;
     const log = await logs.of(tenant_id);
-    const watched: Watched = this.#tenants.get(tenant_id) ??
-      { settled: "", stream: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
-    this.#tenants.set(tenant_id, watched);
     const { stream, log_offset } = await log.status();
     const state = `${stream}/${log_offset}`;
-    if (state === watched.settled) return;
+    if (state === this.#settled.get(tenant_id)) return;
+    const watched: Watched = this.#tenants.get(tenant_id) ??
+      { stream: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
+    this.#tenants.set(tenant_id, watched);
     await this.#note(tenant_id);
     // In another log the same offset is another message.
     if (watched.stream !== stream) watched.heads.clear();
@@ -434,7 +443,7 @@ export class ProofService {
       is_done &&= is_advanced !== false;
     });
     // An older list may lack a room whose first message is in this state.
-    if (is_done && is_listing) watched.settled = state;
+    if (is_done && is_listing) this.#settled.set(tenant_id, state);
   }
 }
 
@@ -446,6 +455,8 @@ async function eachOf<T>(
 ): Promise<void> {
   const outcomes: PromiseSettledResult<unknown>[] = [];
   for (let from = 0; from < all.length; from += at_a_time) {
+    // An embedded store answers in the same turn.
+    await slice(STRANGERS);
     outcomes.push(...await Promise.allSettled(all.slice(from, from + at_a_time).map(work)));
   }
   const failure = outcomes.find(({ status }) => status === "rejected");
