@@ -1,14 +1,23 @@
 /** What a reader that verifies sees of a bus that lies with a log that is whole, and of an honest one in odd hours. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { encodeTextMessage, encodeVerifier, gapSignal, readEnvelope } from "@arqon/proto";
+import { deltaSocket } from "@arqon/sdk/delta";
+import {
+  decodeVerifier,
+  encodeTextMessage,
+  encodeVerifier,
+  gapSignal,
+  readEnvelope,
+} from "@arqon/proto";
 import { ProofError, VerifiedLog } from "@arqon/sdk/proof";
 import { roomState } from "@arqon/sdk/state";
 import { Message } from "../../sdk/typescript/message/message.ts";
 import { encodeLeaf, payloadHash, type RecordBreak } from "../../shared/proof/entry.ts";
+import { until } from "../../shared/testing/until.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
+import { startTcpProxy } from "../harness/tcp_proxy.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
-import { PROOF_CONFIG, publish, served, treeUrl, vkeyOf } from "./served.ts";
+import { grown, PROOF_CONFIG, publish, served, treeUrl, vkeyOf } from "./served.ts";
 
 const signer = await signerOf("evil.example/default.bets");
 
@@ -107,16 +116,6 @@ Deno.test("a message of another room is not one that the log has changed", async
   assert.match(String(error), /a message of races is not in the log evil.example\/default.bets/);
 });
 
-Deno.test("a stored message that nobody can decode is one of the log's", async () => {
-  const undecoded = message(2, "e", 0, {
-    event: undefined,
-    signal: gapSignal("bets", "unreadable"),
-  });
-  const entries = [entry(1), entry(2, "e", 7), entry(3)];
-  const { kind, offsets } = await read(entries, [message(1), undecoded, message(3)]);
-  assert.deepEqual([kind, offsets], ["none", [1, 2, 3]]);
-});
-
 Deno.test("two signed trees of one size are a fork, whatever the files are", async () => {
   const one = await filesOf([entry(1)], signer);
   const other = await filesOf([entry(1, "e", 1)], signer);
@@ -153,4 +152,58 @@ Deno.test("what the bus itself says in a room is no message of the log", async (
   await room.publish("t", { n: 1 });
   assert.equal((await first).value?.type, "ROOM_UPDATE");
   assert.equal((await messages.next()).value?.type, "t");
+});
+
+const HONEST = PROOF_CONFIG.replace(
+  'room = "*"',
+  'room = "*"\ndelta = "fossil"\nslow_reader = "latest"',
+);
+
+Deno.test("an honest bus is not accused through deltas, lost connections, a new key and an erasure", async () => {
+  await using bus = await startLocalBus(HONEST);
+  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
+  const admin = await bus.tokenFor({ role: "admin" });
+  const ask = async (path: string, body?: unknown) => {
+    const answer = await fetch(`${bus.admin_url}${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${admin}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    assert.equal(answer.status, 200, await answer.text());
+  };
+  await publish(bus, "bets", 1);
+  const files = served(bus, "default.bets");
+  const vkeys = [await vkeyOf(files)];
+  const verifier = decodeVerifier(vkeys[0]!)!;
+  const log = new VerifiedLog({ url: treeUrl(bus, "default.bets"), vkeys });
+  const url = new URL(bus.url);
+  url.port = String(proxy.port);
+  await using client = await connect({ url: url.href, token: bus.token, webSocket: deltaSocket() });
+  await using subscription = client.room("bets").subscribe();
+  await subscription.ready;
+  const came: (number | string)[] = [];
+  const reading = (async () => {
+    for await (const { offset, signal } of log.verify(subscription)) {
+      came.push(signal?.reason ?? Number(offset));
+      if (Number(offset) === 121) break;
+    }
+  })();
+  await publish(bus, "bets", 30, 1);
+  await until("messages as deltas", () => came.length === 30);
+  await ask("/v1/proof/rotate?tenant=default");
+  await proxy.cut();
+  await publish(bus, "bets", 30, 31);
+  proxy.restore();
+  await until("what was missed", () => came.length === 60);
+  await proxy.cut();
+  await publish(bus, "bets", 30, 61);
+  await grown(files, verifier, 91);
+  await ask("/v1/data/erase", { tenant: "default", room: "bets", offset: 80 });
+  proxy.restore();
+  await until("the GAP", () => came.includes("erased"));
+  await publish(bus, "bets", 30, 91);
+  await reading;
+  const offsets = came.filter((one) => typeof one === "number");
+  assert.deepEqual(offsets, offsets.toSorted((a, b) => a - b));
+  assert.equal(offsets.at(-1), 121);
 });

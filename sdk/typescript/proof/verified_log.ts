@@ -308,8 +308,7 @@ export class VerifiedLog {
     }
     const before = this.#entries.splice(0, find());
     const { text: entry, sha256 } = this.#entries.shift()!;
-    // What cannot be decoded has no text form; it says so as `error`.
-    if (sha256 !== hash && message.error === undefined) {
+    if (sha256 !== hash) {
       const found = { message, sha256: hash, entry };
       this.#accuse("changed", "the log has another message in place of", found);
     }
