@@ -56,12 +56,11 @@ export function widthOf(size: number, { level, index }: Pick<TileName, "level" |
 
 /** All tiles of a tree of that size, and its bundles. */
 export function* tilesOf(size: number): Generator<TileName> {
-  for (let index = 0; index * TILE_WIDTH < size; index++) {
-    yield { level: "entries", index, width: widthOf(size, { level: "entries", index }) };
-  }
-  for (let level = 0; countAt(size, level) > 0; level++) {
-    for (let index = 0; index * TILE_WIDTH < countAt(size, level); index++) {
-      yield { level, index, width: widthOf(size, { level, index }) };
+  const levels: TileName["level"][] = ["entries"];
+  for (let level = 0; countAt(size, level) > 0; level++) levels.push(level);
+  for (const level of levels) {
+    for (let index = 0, width; (width = widthOf(size, { level, index })) > 0; index++) {
+      yield { level, index, width };
     }
   }
 }

@@ -210,23 +210,17 @@ export class ProofService {
   /** The tree of that name; undefined: nothing has such a tree. */
   find(name: string): NamedTree | undefined {
     const { config: { proof }, classes } = this.#options;
-    if (name === AUDIT_TREE) {
-      const has_tree = proof.records.includes("audit");
-      const { public_records: is_public } = proof;
-      return has_tree ? { name, tenant_id: undefined, room_id: undefined, is_public } : undefined;
-    }
+    const tree = (has_tree: boolean, is_public: boolean, tenant_id?: string, room_id?: string) =>
+      has_tree ? { name, tenant_id, room_id, is_public } : undefined;
+    if (name === AUDIT_TREE) return tree(proof.records.includes("audit"), proof.public_records);
     const { record, tenant_id: whose = "" } = blockTreeOf(name) ?? {};
     if (record !== undefined) {
-      const has_tree = isId(whose) && this.#blocks.some((blocks) => blocks.name === record);
-      return has_tree
-        ? { name, tenant_id: whose, room_id: undefined, is_public: false }
-        : undefined;
+      return tree(isId(whose) && this.#blocks.some((one) => one.name === record), false, whose);
     }
     const [tenant_id = "", room_id = "", ...rest] = name.split(".");
     if (!isId(tenant_id) || !isId(room_id) || rest.length > 0) return undefined;
     const one = classes.of(tenant_id, room_id);
-    if (!one.durable || !one.proof) return undefined;
-    return { name, tenant_id, room_id, is_public: one.proof_public };
+    return tree(one.durable && one.proof, one.proof_public, tenant_id, room_id);
   }
 
   /**
