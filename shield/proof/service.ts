@@ -32,7 +32,7 @@ const LIST_MS = 5_000;
 /** Rooms of one tenant that are looked after; those beyond have a tree when they are asked for. */
 const ROOMS_MAX = 10_000;
 const ROOMS_PAGE = 500;
-/** Trees at work at a time, and trees in memory. */
+/** Tenants at work at a time, and trees of each; and trees in memory. */
 const AT_A_TIME = 8;
 const TREES_MAX = 500;
 /** Tenants whose rooms and heads are known; of those beyond, they are read anew when something is new. */
@@ -105,8 +105,8 @@ interface Watched {
 /** What is done again and again, one at a time. */
 interface Look {
   readonly every_ms: number;
-  /** Begins the warning when it fails. */
-  readonly what: string;
+  /** Whose logs it is about, for the warning when it fails. */
+  readonly of: string;
   readonly look: () => Promise<void>;
   begun_ms?: number;
   is_failing?: boolean;
@@ -135,22 +135,10 @@ export class ProofService {
   #audit_offset = -1;
   #timer: ReturnType<typeof setInterval> | undefined;
   readonly #looks: readonly Look[] = [
-    { every_ms: 0, what: "transparency logs are", look: () => this.#look() },
-    {
-      every_ms: 0,
-      what: "the transparency log of the audit log is",
-      look: () => this.#lookAtAudit(),
-    },
-    {
-      every_ms: LEFT_MS,
-      what: "transparency logs that other Shields left are",
-      look: () => this.#lookAtLeft(),
-    },
-    {
-      every_ms: BLOCKS_MS,
-      what: "transparency logs of tenants' records are",
-      look: () => this.#lookAtBlocks(),
-    },
+    { every_ms: 0, of: "rooms", look: () => this.#look() },
+    { every_ms: 0, of: "the audit log", look: () => this.#lookAtAudit() },
+    { every_ms: LEFT_MS, of: "what other Shields left", look: () => this.#lookAtLeft() },
+    { every_ms: BLOCKS_MS, of: "tenants' records", look: () => this.#lookAtBlocks() },
   ];
   readonly #noted = new RecentMap<string, number>(LOOKED_MAX);
   /** What Shields have noted: by which write, and since when it is known here. */
@@ -202,7 +190,8 @@ export class ProofService {
       await one.look();
       one.is_failing = false;
     } catch (error) {
-      if (!one.is_failing) log.warn(`${one.what} behind; it is tried again`, { error });
+      const { of, is_failing } = one;
+      if (!is_failing) log.warn(`transparency logs of ${of} are behind; tried again`, { error });
       one.is_failing = true;
     }
   }
@@ -322,7 +311,7 @@ export class ProofService {
     const named = proven.flatMap(({ tenant }) => tenant === "*" ? [] : [tenant]);
     const seen = proven.length === 0 ? [] : [...tenants.entries()].map(([tenant_id]) => tenant_id);
     const tenant_ids = [...new Set([...seen, ...named])];
-    await eachOf(tenant_ids, (tenant_id) => this.#lookAt(tenant_id, proven), 1);
+    await eachOf(tenant_ids, (tenant_id) => this.#lookAt(tenant_id, proven));
   }
 
   /** Looks after what Shields that have served other tenants may have left. */
@@ -334,7 +323,7 @@ export class ProofService {
       const [, tenant_id = ""] = key;
       if (!this.#options.tenants.has(tenant_id)) await this.#lookAt(tenant_id, proven);
       await this.#forget(bucket, key);
-    }, 1);
+    });
   }
 
   /** The classes whose rooms have trees. */
@@ -445,13 +434,12 @@ export class ProofService {
 async function eachOf<T>(
   all: readonly T[],
   work: (one: T) => Promise<unknown>,
-  at_a_time = AT_A_TIME,
 ): Promise<void> {
   const outcomes: PromiseSettledResult<unknown>[] = [];
-  for (let from = 0; from < all.length; from += at_a_time) {
+  for (let from = 0; from < all.length; from += AT_A_TIME) {
     // An embedded store answers in the same turn.
     await slice(STRANGERS);
-    outcomes.push(...await Promise.allSettled(all.slice(from, from + at_a_time).map(work)));
+    outcomes.push(...await Promise.allSettled(all.slice(from, from + AT_A_TIME).map(work)));
   }
   const failure = outcomes.find(({ status }) => status === "rejected");
   if (failure?.status === "rejected") throw failure.reason;
