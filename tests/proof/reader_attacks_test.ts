@@ -107,6 +107,8 @@ Deno.test("only the bus's own GAP says that something is missing", async () => {
     signal: { ...signal, kind: "UNBAN" },
   });
   assert.equal((await read(entries, [message(1), ban, message(3)])).kind, "gap");
+  const made_up = message(0, "", 0, { sender_id: "" });
+  assert.equal((await read(entries, [message(1), made_up])).kind, "missing");
 });
 
 Deno.test("a message of another room is not one that the log has changed", async () => {

@@ -29,6 +29,7 @@ import { askPatiently } from "./patient.ts";
 
 const WAIT_MS = 60_000;
 const POLL_MS = 1_000;
+const BUS_TYPE = /^(ROOM|PRESENCE|SYSTEM)_/;
 const pause = (delay_ms = POLL_MS) => new Promise<void>((resolve) => setTimeout(resolve, delay_ms));
 
 /** Options of a verified log. */
@@ -280,8 +281,9 @@ export class VerifiedLog {
     const { epoch, room } = message;
     const offset = Number(message.offset);
     const until_ms = performance.now() + wait_ms;
-    // Of the bus itself, and not stored: its GAP is not a hidden gap.
-    if (offset === 0 && message.sender === "") {
+    // Of the bus itself, and not stored: its GAP is not a hidden gap. No user may send such a type.
+    const of_bus = message.signal !== undefined || BUS_TYPE.test(message.type);
+    if (offset === 0 && message.sender === "" && of_bus) {
       if (message.signal?.kind === "GAP") this.#is_joined = false;
       return;
     }
