@@ -105,7 +105,7 @@ interface Watched {
 /** What is done again and again, one at a time. */
 interface Look {
   readonly every_ms: number;
-  /** Whose logs it is about, for the warning when it fails. */
+  /** Names the records, for the warning when it fails. */
   readonly of: string;
   readonly look: () => Promise<void>;
   begun_ms?: number;
