@@ -41,3 +41,7 @@ export * from "./envelope/signing.ts";
 export { type DataForm, dataForm } from "./text/content_type.ts";
 export { adler32 } from "./wire/adler32.ts";
 export { encodeUtf8, strictText, utf8Size } from "./wire/utf8.ts";
+export * from "./tlog/merkle.ts";
+export * from "./tlog/note.ts";
+export { sha256 } from "./tlog/sha256.ts";
+export * from "./tlog/tiles.ts";

@@ -252,20 +252,21 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
             what = f"that of {size} entries does not continue that of {old}"
             raise Wrong(f"two signed trees: {what}\n\n{note}\n{signed}")
     records = [json.loads(entry) for entry in entries]
-    logged, last = {}, 0
+    logged, standing, last = {}, {}, 0
     for one in records:
         if "sha256" in one:
             if one["offset"] <= last:
                 raise Wrong(f"an entry has offset {one['offset']}, behind one of {last}")
-            logged[one["epoch"], one["offset"]] = one["sha256"]
+            logged[one["epoch"], one["offset"]] = standing[one["offset"]] = one["sha256"]
+        elif one["break"] != "gap":
+            standing = {at: was for at, was in standing.items() if at <= one["offset"]}
         last = last if one.get("break") == "gap" else one["offset"]
     messages = message_hashes(given.messages) if given.messages else {}
     # What came after the newest entry is not logged yet.
     due = {place: one for place, one in messages.items() if place[1] <= last}
     # The bus names its present epoch, also of what was stored in an earlier one.
-    known = {(offset, one) for (_, offset), one in logged.items()}
     for place, one in due.items():
-        if logged.get(place, one) != one or (place[1], one) not in known:
+        if logged.get(place, standing.get(place[1])) != one:
             raise Wrong(f"the message at offset {place[1]} is not the one that was logged")
     found = {"size": size, "root": base64.b64encode(root).decode()}
     return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}

@@ -16,7 +16,7 @@ import {
   port,
   roomPattern,
 } from "./values/schema_values.ts";
-import { decodeWitness } from "../proof/note.ts";
+import { decodeWitness } from "@arqon/proto";
 import { Durable, Filters, NatsStorage, Rooms, Streams } from "./schema_durable.ts";
 import { refuseUnnamedOperators } from "./operators.ts";
 import { HookTables } from "./automation/hooks.ts";

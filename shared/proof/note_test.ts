@@ -1,6 +1,5 @@
 /** Signed notes, checkpoints, proofs and leaves: what is read, and what is refused. */
 import assert from "node:assert/strict";
-import { leafHash } from "./merkle.ts";
 import {
   decodeCheckpoint,
   decodeProof,
@@ -8,11 +7,12 @@ import {
   encodeCheckpoint,
   encodeProof,
   encodeVerifier,
+  leafHash,
   openCheckpoint,
   openNote,
   signNote,
   verifierOf,
-} from "./note.ts";
+} from "@arqon/proto";
 import { decodeLeaf, encodeLeaf } from "./entry.ts";
 
 /** The example of c2sp.org/signed-note. */

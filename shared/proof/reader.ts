@@ -4,20 +4,31 @@
  */
 import { decodeLeaf, type RecordBreak, type RecordEntry } from "./entry.ts";
 import {
+  type Checkpoint,
   consistencyProof,
+  decodeBundle,
+  Edge,
+  encodeProof,
+  type EntryProof,
+  type Hash,
   inclusionProof,
   isConsistent,
   isForked,
   isSameHash,
   leafHash,
+  openCheckpoint,
   pastProof,
   rootOfInclusion,
-} from "./merkle.ts";
-import type { Hash, SubtreeReader, TreeHead } from "./merkle.ts";
-import { encodeProof, openCheckpoint } from "./note.ts";
-import type { Checkpoint, EntryProof, Verifier } from "./note.ts";
-import { decodeBundle, Edge, TILE_WIDTH, tilePath, tileReader, tilesOf, widthOf } from "./tiles.ts";
-import type { WrittenTile } from "./tiles.ts";
+  type SubtreeReader,
+  TILE_WIDTH,
+  tilePath,
+  tileReader,
+  tilesOf,
+  type TreeHead,
+  type Verifier,
+  widthOf,
+  type WrittenTile,
+} from "@arqon/proto";
 
 /** Gives a file of a tree by its path, for example `checkpoint` or `tile/0/000.p/8`. Rejects when there is none. */
 export type TreeFiles = (path: string) => Promise<Uint8Array>;
@@ -124,7 +135,7 @@ export class TreeReader {
    * comes twice, where the record does not begin anew.
    */
   async *whole(): AsyncGenerator<ReadEntry> {
-    const edge = new Edge(0, []);
+    const edge = new Edge();
     let last = 0;
     const { size, root } = this.checkpoint;
     const hold = async (tiles: readonly WrittenTile[]) => {

@@ -3,9 +3,22 @@
  * of that log that it has signed. What a log asks, and what a witness answers. No sockets, no files.
  */
 import { z } from "zod";
-import { emptyRoot, type Hash, HASH_BYTES, isConsistent, isForked, isSameHash } from "./merkle.ts";
-import { decodeCheckpoint, isKeyName, openCheckpoint, signNote, verifierOf } from "./note.ts";
-import type { Checkpoint, Signer, Verifier } from "./note.ts";
+import {
+  type Checkpoint,
+  decodeCheckpoint,
+  emptyRoot,
+  type Hash,
+  HASH_BYTES,
+  isConsistent,
+  isForked,
+  isKeyName,
+  isSameHash,
+  openCheckpoint,
+  type Signer,
+  signNote,
+  type Verifier,
+  verifierOf,
+} from "@arqon/proto";
 
 /** Logs that one witness keeps at most: a key of a tenant counts for all its rooms. */
 const LOGS_MAX = 100_000;

@@ -10,7 +10,7 @@ import {
   encodeVerifier,
   openNote,
   verifierOf,
-} from "./note.ts";
+} from "@arqon/proto";
 import { TreeReader } from "./reader.ts";
 import { decodeShown, encodeShown, Witness } from "./witness.ts";
 

@@ -3,11 +3,9 @@
  * the key that checks them. A tree is `TENANT.ROOM`, `audit`, `journal@TENANT` or `usage@TENANT`. Whoever may read a room's history may read its tree;
  * of a public one, anybody, and what is between may keep what never changes.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, encodeVerifier, TILE_WIDTH, tileOf } from "@arqon/proto";
 import { templateNames } from "../../shared/path_template.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import { encodeVerifier } from "../../shared/proof/note.ts";
-import { TILE_WIDTH, tileOf } from "../../shared/proof/tiles.ts";
 import { adminOf } from "../admin/routing/admin_scope.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import type { Bans } from "../auth/bans.ts";

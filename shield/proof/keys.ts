@@ -3,12 +3,12 @@
  * bus. Both are PEM, the newest first: private keys sign, and public ones only check what was signed by them. A private
  * key is in the answer of nothing.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, type Signer, type Verifier, verifierOf } from "@arqon/proto";
+import { pemKey } from "../../shared/proof/signing.ts";
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
 import { PROOF_KEYS_BUCKET } from "../../shared/proof/entry.ts";
-import { pemKey, type Signer, type Verifier, verifierOf } from "../../shared/proof/note.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 

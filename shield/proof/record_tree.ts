@@ -4,32 +4,33 @@
  * Shields only one can: none signs what another has not. The log is the source, and the tree follows it; what a crash
  * leaves behind the published size is written again. Nothing waits for it.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../shared/logs/log.ts";
-import { decodeLeaf, encodeLeaf } from "../../shared/proof/entry.ts";
 import {
+  ArqonError,
   consistencyProof,
+  decodeBundle,
+  decodeCheckpoint,
+  Edge,
   emptyRoot,
+  encodeBundle,
+  encodeCheckpoint,
   HASH_BYTES,
   inclusionProof,
   isConsistent,
   isSameHash,
   leafHash,
+  openNote,
   rootOfInclusion,
-} from "../../shared/proof/merkle.ts";
-import type { SubtreeReader, TreeHead } from "../../shared/proof/merkle.ts";
-import { decodeCheckpoint, encodeCheckpoint, openNote, signNote } from "../../shared/proof/note.ts";
-import {
-  countAt,
-  decodeBundle,
-  Edge,
-  encodeBundle,
+  signNote,
+  type SubtreeReader,
   TILE_WIDTH,
+  type TileName,
   tilePath,
   tileReader,
+  type TreeHead,
   widthOf,
-} from "../../shared/proof/tiles.ts";
-import type { TileName } from "../../shared/proof/tiles.ts";
+} from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import { decodeLeaf, encodeLeaf } from "../../shared/proof/entry.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
 import type { LogKeys } from "./keys.ts";
@@ -329,22 +330,22 @@ export class RecordTree {
   async #loadEdge(head: Head, root: Uint8Array, revision: number): Promise<Writing> {
     const { size } = head;
     const revisions = new Map<string, number>();
-    const load = async (level: TileName["level"]): Promise<Uint8Array> => {
-      const count = countAt(size, level === "entries" ? 0 : level);
-      const tile = { level, index: Math.floor(count / TILE_WIDTH), width: count % TILE_WIDTH };
-      if (tile.width === 0) return new Uint8Array(0);
+    const load = async (tile: TileName): Promise<Uint8Array> => {
       const stored = await this.#stored(tile);
       revisions.set(this.#keyOf(tile).join("/"), stored.revision);
       return stored.bytes;
     };
-    const tiles: Uint8Array[] = [];
-    for (let level = 0; countAt(size, level) > 0; level++) tiles.push(await load(level));
-    const entries = decodeBundle(await load("entries")) ?? [];
-    const edge = new Edge(size, tiles);
+    const edge = await Edge.load(size, load);
     // The last tile is that of the last bundle.
-    const [last] = new Edge(0, []).append(entries);
+    const [tile] = edge.partial();
+    const last = tile?.tile.level === 0 ? tile : undefined;
+    const entries = last === undefined
+      ? []
+      : decodeBundle(await load({ ...last.tile, level: "entries" }))!;
+    const [bundled] = new Edge().append(entries);
+    const none = new Uint8Array();
     const is_whole = isSameHash(edge.root(), root) &&
-      isSameHash(last?.bytes ?? new Uint8Array(0), tiles[0] ?? new Uint8Array(0));
+      isSameHash(bundled?.bytes ?? none, last?.bytes ?? none);
     if (!is_whole) return this.#fork("its tiles are not those of its root");
     await this.#holdEnd(head, root);
     return { revision, edge, entries, revisions };

@@ -3,7 +3,17 @@
  * checkpoints disagree, and every entry is in the tree once. And what a Shield says of a tree that somebody has changed.
  */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
+import {
+  ArqonError,
+  type Checkpoint,
+  cosigner,
+  cosignersOf,
+  encodeVerifier,
+  openCheckpoint,
+  openNote,
+  tileOf,
+  type Verifier,
+} from "@arqon/proto";
 import { generateKeyPairSync } from "node:crypto";
 import {
   decodeLeaf,
@@ -12,17 +22,8 @@ import {
   PROOF_BUCKET,
   PROOF_KEYS_BUCKET,
 } from "../../shared/proof/entry.ts";
-import {
-  cosigner,
-  cosignersOf,
-  encodeVerifier,
-  openCheckpoint,
-  openNote,
-} from "../../shared/proof/note.ts";
-import type { Checkpoint, Verifier } from "../../shared/proof/note.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
-import { tileOf } from "../../shared/proof/tiles.ts";
 import { Witness } from "../../shared/proof/witness.ts";
 import { until } from "../../shared/testing/until.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";

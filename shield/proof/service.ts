@@ -3,18 +3,19 @@
  * every Shield asks the logs of tenants for their newest offset; nothing of this is on the path of a message.
  */
 import { ArqonError, isId } from "@arqon/proto";
+import { signReceipt } from "../../shared/proof/signing.ts";
 import { AUDIT_LEDGER } from "../../shared/audit/entry.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, blockTree, blockTreeOf, PROOF_BUCKET } from "../../shared/proof/entry.ts";
 import { type BlockRecord, roomTree } from "../../shared/proof/entry.ts";
-import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
+import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import type { Receipts } from "../message/pipeline.ts";
@@ -31,11 +32,16 @@ const LIST_MS = 5_000;
 /** Rooms of one tenant that are looked after; those beyond have a tree when they are asked for. */
 const ROOMS_MAX = 10_000;
 const ROOMS_PAGE = 500;
-/** Trees at work at a time, and trees in memory. */
+/** Tenants at work at a time, and trees of each; and trees in memory. */
 const AT_A_TIME = 8;
 const TREES_MAX = 500;
-/** Tenants whose logs are known; of those beyond, rooms and heads are read anew. */
+/** Tenants whose rooms and heads are known; of those beyond, they are read anew when something is new. */
 const TENANTS_MAX = 1_000;
+/**
+ * Tenants of which is known what they had at the last look, and what was noted of them: each look goes through all that
+ * there are, so that with fewer places than tenants none would be found again.
+ */
+const LOOKED_MAX = 100_000;
 /** Within so long the entry of a receipt is in a checkpoint, in ms: what a Shield that is killed leaves, and more. */
 const PROMISE_MS = 60_000;
 /**
@@ -89,8 +95,6 @@ type TreeBlocks = Parameters<typeof blockSource>[0] & { readonly name: BlockReco
 
 /** What is known of a tenant's log. */
 interface Watched {
-  /** Its newest offset, when every tree had what there was. */
-  settled: string;
   stream: string;
   listed_ms: number;
   rooms: readonly string[];
@@ -101,8 +105,8 @@ interface Watched {
 /** What is done again and again, one at a time. */
 interface Look {
   readonly every_ms: number;
-  /** Begins the warning when it fails. */
-  readonly what: string;
+  /** Names the records, for the warning when it fails. */
+  readonly of: string;
   readonly look: () => Promise<void>;
   begun_ms?: number;
   is_failing?: boolean;
@@ -118,6 +122,8 @@ export class ProofService {
   readonly #options: ProofServiceOptions;
   readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
+  /** The newest offset of a tenant's log, when every tree had what there was. */
+  readonly #settled = new RecentMap<string, string>(LOOKED_MAX);
   readonly #openBucket = opened(() =>
     this.#options.spine.keyValue(PROOF_BUCKET, { unwatched: true })
   );
@@ -129,31 +135,21 @@ export class ProofService {
   #audit_offset = -1;
   #timer: ReturnType<typeof setInterval> | undefined;
   readonly #looks: readonly Look[] = [
-    { every_ms: 0, what: "transparency logs are", look: () => this.#look() },
-    {
-      every_ms: 0,
-      what: "the transparency log of the audit log is",
-      look: () => this.#lookAtAudit(),
-    },
-    {
-      every_ms: LEFT_MS,
-      what: "transparency logs that other Shields left are",
-      look: () => this.#lookAtLeft(),
-    },
-    {
-      every_ms: BLOCKS_MS,
-      what: "transparency logs of tenants' records are",
-      look: () => this.#lookAtBlocks(),
-    },
+    { every_ms: 0, of: "rooms", look: () => this.#look() },
+    { every_ms: 0, of: "the audit log", look: () => this.#lookAtAudit() },
+    { every_ms: LEFT_MS, of: "what other Shields left", look: () => this.#lookAtLeft() },
+    { every_ms: BLOCKS_MS, of: "tenants' records", look: () => this.#lookAtBlocks() },
   ];
-  readonly #noted = new RecentMap<string, number>(TENANTS_MAX);
+  readonly #noted = new RecentMap<string, number>(LOOKED_MAX);
   /** What Shields have noted: by which write, and since when it is known here. */
   readonly #left = new RecentMap<string, { readonly revision: number; readonly since_ms: number }>(
-    TENANTS_MAX,
+    LOOKED_MAX,
   );
   readonly #blocks: readonly TreeBlocks[];
   /** Tenants whose blocks are looked after: what they had done, and since when. */
-  readonly #doing = new Map<string, { readonly done: string; readonly since_ms: number }>();
+  readonly #doing = new RecentMap<string, { readonly done: string; readonly since_ms: number }>(
+    LOOKED_MAX,
+  );
   #all_blocks_ms = -Infinity;
 
   constructor(options: ProofServiceOptions) {
@@ -194,7 +190,8 @@ export class ProofService {
       await one.look();
       one.is_failing = false;
     } catch (error) {
-      if (!one.is_failing) log.warn(`${one.what} behind; it is tried again`, { error });
+      const { of, is_failing } = one;
+      if (!is_failing) log.warn(`transparency logs of ${of} are behind; tried again`, { error });
       one.is_failing = true;
     }
   }
@@ -202,23 +199,17 @@ export class ProofService {
   /** The tree of that name; undefined: nothing has such a tree. */
   find(name: string): NamedTree | undefined {
     const { config: { proof }, classes } = this.#options;
-    if (name === AUDIT_TREE) {
-      const has_tree = proof.records.includes("audit");
-      const { public_records: is_public } = proof;
-      return has_tree ? { name, tenant_id: undefined, room_id: undefined, is_public } : undefined;
-    }
+    const tree = (has_tree: boolean, is_public: boolean, tenant_id?: string, room_id?: string) =>
+      has_tree ? { name, tenant_id, room_id, is_public } : undefined;
+    if (name === AUDIT_TREE) return tree(proof.records.includes("audit"), proof.public_records);
     const { record, tenant_id: whose = "" } = blockTreeOf(name) ?? {};
     if (record !== undefined) {
-      const has_tree = isId(whose) && this.#blocks.some((blocks) => blocks.name === record);
-      return has_tree
-        ? { name, tenant_id: whose, room_id: undefined, is_public: false }
-        : undefined;
+      return tree(isId(whose) && this.#blocks.some((one) => one.name === record), false, whose);
     }
     const [tenant_id = "", room_id = "", ...rest] = name.split(".");
     if (!isId(tenant_id) || !isId(room_id) || rest.length > 0) return undefined;
     const one = classes.of(tenant_id, room_id);
-    if (!one.durable || !one.proof) return undefined;
-    return { name, tenant_id, room_id, is_public: one.proof_public };
+    return tree(one.durable && one.proof, one.proof_public, tenant_id, room_id);
   }
 
   /**
@@ -320,7 +311,7 @@ export class ProofService {
     const named = proven.flatMap(({ tenant }) => tenant === "*" ? [] : [tenant]);
     const seen = proven.length === 0 ? [] : [...tenants.entries()].map(([tenant_id]) => tenant_id);
     const tenant_ids = [...new Set([...seen, ...named])];
-    await eachOf(tenant_ids, (tenant_id) => this.#lookAt(tenant_id, proven), 1);
+    await eachOf(tenant_ids, (tenant_id) => this.#lookAt(tenant_id, proven));
   }
 
   /** Looks after what Shields that have served other tenants may have left. */
@@ -332,7 +323,7 @@ export class ProofService {
       const [, tenant_id = ""] = key;
       if (!this.#options.tenants.has(tenant_id)) await this.#lookAt(tenant_id, proven);
       await this.#forget(bucket, key);
-    }, 1);
+    });
   }
 
   /** The classes whose rooms have trees. */
@@ -374,14 +365,15 @@ export class ProofService {
     if (this.#blocks.length === 0) return;
     const { tenants, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();
+    const lately: string[] = [];
     for (const [tenant_id, totals] of tenants.entries()) {
       const done = Object.values(totals).join();
-      if (this.#doing.get(tenant_id)?.done === done) continue;
-      this.#doing.set(tenant_id, { done, since_ms: now_ms });
+      const known = this.#doing.get(tenant_id);
+      const since_ms = known?.done === done ? known.since_ms : now_ms;
+      if (since_ms === now_ms) this.#doing.set(tenant_id, { done, since_ms });
+      if (now_ms - since_ms < LATELY_MS) lately.push(tenant_id);
     }
     const is_all = now_ms - this.#all_blocks_ms >= ALL_BLOCKS_MS;
-    const lately = [...this.#doing].filter(([, { since_ms }]) => now_ms - since_ms < LATELY_MS)
-      .map(([tenant_id]) => tenant_id);
     for (const { name, open } of this.#blocks) {
       const whose = is_all ? await (await open()).tenants() : lately;
       await eachOf(whose, (tenant_id) => this.#advanced(blockTree(name, tenant_id)));
@@ -402,12 +394,12 @@ export class ProofService {
       .map(({ pattern }) => pattern);
     if (patterns.length === 0 || !logs.has(tenant_id)) return;
     const log = await logs.of(tenant_id);
-    const watched: Watched = this.#tenants.get(tenant_id) ??
-      { settled: "", stream: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
-    this.#tenants.set(tenant_id, watched);
     const { stream, log_offset } = await log.status();
     const state = `${stream}/${log_offset}`;
-    if (state === watched.settled) return;
+    if (state === this.#settled.get(tenant_id)) return;
+    const watched: Watched = this.#tenants.get(tenant_id) ??
+      { stream: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
+    this.#tenants.set(tenant_id, watched);
     await this.#note(tenant_id);
     // In another log the same offset is another message.
     if (watched.stream !== stream) watched.heads.clear();
@@ -434,7 +426,7 @@ export class ProofService {
       is_done &&= is_advanced !== false;
     });
     // An older list may lack a room whose first message is in this state.
-    if (is_done && is_listing) watched.settled = state;
+    if (is_done && is_listing) this.#settled.set(tenant_id, state);
   }
 }
 
@@ -442,11 +434,12 @@ export class ProofService {
 async function eachOf<T>(
   all: readonly T[],
   work: (one: T) => Promise<unknown>,
-  at_a_time = AT_A_TIME,
 ): Promise<void> {
   const outcomes: PromiseSettledResult<unknown>[] = [];
-  for (let from = 0; from < all.length; from += at_a_time) {
-    outcomes.push(...await Promise.allSettled(all.slice(from, from + at_a_time).map(work)));
+  for (let from = 0; from < all.length; from += AT_A_TIME) {
+    // An embedded store answers in the same turn.
+    await slice(STRANGERS);
+    outcomes.push(...await Promise.allSettled(all.slice(from, from + AT_A_TIME).map(work)));
   }
   const failure = outcomes.find(({ status }) => status === "rejected");
   if (failure?.status === "rejected") throw failure.reason;

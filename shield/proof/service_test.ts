@@ -1,6 +1,7 @@
 /** Which trees a Shield looks after: also those of tenants that only another one has served, and of a log that was made anew. */
 import assert from "node:assert/strict";
-import { decodeCheckpoint } from "../../shared/proof/note.ts";
+import { setImmediate } from "node:timers";
+import { decodeCheckpoint } from "@arqon/proto";
 import { PROOF_BUCKET } from "../../shared/proof/entry.ts";
 import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
@@ -15,8 +16,8 @@ import { overriding } from "../../shared/testing/overriding.ts";
 const EMPTY = new Uint8Array();
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
 
-/** Shields of one bus, whose every room has a tree, and on whose clock each look is ten seconds later. */
-async function world() {
+/** Shields of one bus, whose every room has a tree, and on whose clock each look is so much later. */
+async function world(step_ms = 10_000) {
   const engine = testSpine();
   const kept = await engine.spine.log("acme", RETENTION);
   const told: { log: DurableLog } = { log: kept };
@@ -39,7 +40,7 @@ async function world() {
       },
       classes: { of: () => one, list: () => [{ ...one, tenant: "*" }] } as never,
       ...{ tenants, blocks: [], node_id, log: keptLog().log, now: () => clock.ms },
-      monotonic_ms: () => clock.ms += 10_000,
+      monotonic_ms: () => clock.ms += step_ms,
     });
   };
   const bucket = await engine.spine.keyValue(PROOF_BUCKET);
@@ -107,4 +108,39 @@ Deno.test("a log made anew whose newest message has the old one's offset has a t
     async () => await sizeOf("bets") === 3,
   );
   await one.close();
+});
+
+Deno.test("looks at many tenants find what they have seen, let others run between, and forget what nobody notes", async () => {
+  const { engine, kept, told, clock, bucket, shield } = await world(0);
+  await using _ = engine;
+  const tenants = Array.from({ length: 2_100 }, (_, at) => `t${at}`);
+  const asked = { looks: 0, lists: 0, before: 0, most: 0 };
+  told.log = overriding(kept, {
+    status: (...given) => (asked.looks++, kept.status(...given)),
+    rooms: (...given) => (asked.lists++, kept.rooms(...given)),
+  });
+  let is_over = false;
+  const tick = () => {
+    asked.most = Math.max(asked.most, asked.looks - asked.before);
+    asked.before = asked.looks;
+    if (!is_over) setImmediate(tick);
+  };
+  tick();
+  const one = shield("one", ...tenants);
+  one.begin();
+  await until("two looks", () => asked.looks >= 4_200);
+  await one.close();
+  is_over = true;
+  assert.equal(asked.lists, 2_100);
+  assert(asked.most < 100, `${asked.most} in one turn`);
+  assert.equal((await bucket.keys(["+lately"])).length, 2_100);
+  const other = shield("other");
+  clock.ms = 10_000;
+  other.begin();
+  await until("what one has left", () => asked.looks >= 6_300);
+  await other.close();
+  clock.ms = 3_620_000;
+  other.begin();
+  await until("none is left", async () => (await bucket.keys(["+lately"])).length === 0);
+  await other.close();
 });

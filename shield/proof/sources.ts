@@ -11,6 +11,7 @@ import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contra
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
 
 /** Where a tree ends in its record; before the first entry `{ stream: "", offset: 0 }`. */
@@ -39,6 +40,8 @@ export interface RecordSource {
 /** Entries of one batch: each batch is a write of its tiles, and a checkpoint. */
 const BATCH = 2_048;
 const BATCH_BYTES = 4_194_304;
+/** Messages that are hashed in one piece. */
+const MESSAGES_A_PIECE = 64;
 
 /** The hash of a message: of its text form, as text clients receive it. */
 function hashOf({ payload, offset }: LogMessage): string {
@@ -109,6 +112,7 @@ export function roomSource(
       let stored: { readonly name: string; readonly epoch: string } | undefined;
       for (const message of messages) {
         const { offset } = message;
+        if (entries.length % MESSAGES_A_PIECE === 0) await slice(log.tenant_id);
         // A log that cannot tell what is missing may give even the next offset.
         if (message === behind && offset > end.offset + 1) {
           entries.push({ break: "gap", epoch, offset: offset - 1 });

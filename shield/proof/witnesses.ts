@@ -5,9 +5,16 @@
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { consistencyProof, isPowerOfTwo, pastProof } from "../../shared/proof/merkle.ts";
-import type { SubtreeReader } from "../../shared/proof/merkle.ts";
-import { cosignersOf, decodeWitness, openNote, type Verifier } from "../../shared/proof/note.ts";
+import {
+  consistencyProof,
+  cosignersOf,
+  decodeWitness,
+  isPowerOfTwo,
+  openNote,
+  pastProof,
+  type SubtreeReader,
+  type Verifier,
+} from "@arqon/proto";
 import { encodeShown } from "../../shared/proof/witness.ts";
 
 const WAIT_MS = 2_000;

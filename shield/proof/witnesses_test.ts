@@ -1,7 +1,6 @@
 /** Witnesses that lie, hang, or say too much: what a log waits for, reads and believes of them. */
 import assert from "node:assert/strict";
-import { emptyRoot } from "../../shared/proof/merkle.ts";
-import { cosigner, encodeCheckpoint, encodeVerifier, signNote } from "../../shared/proof/note.ts";
+import { cosigner, emptyRoot, encodeCheckpoint, encodeVerifier, signNote } from "@arqon/proto";
 import { signerOf } from "../../tests/proof/made_tree.ts";
 import { keptLog } from "../testing/spine.ts";
 import { Witnesses } from "./witnesses.ts";

@@ -8,8 +8,7 @@ import { finish } from "../../arq/terminal/io.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak } from "../../shared/proof/entry.ts";
-import { encodeVerifier, openCheckpoint } from "../../shared/proof/note.ts";
-import type { Signer } from "../../shared/proof/note.ts";
+import { encodeVerifier, openCheckpoint, type Signer } from "@arqon/proto";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
@@ -165,25 +164,32 @@ Deno.test("messages of an earlier epoch of their log are found in it, and those 
   const vkey = encodeVerifier(signer);
   const folder = await Deno.makeTempDir();
   await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
-  const textOf = (offset: number) => `{"n":${offset},"offset":${offset}}`;
-  const entry = (epoch: string, offset: number) =>
-    encodeLeaf({ epoch, offset, time_ms: 5, sha256: payloadHash(textOf(offset)) });
+  const textOf = (offset: number, n = offset) => `{"n":${n},"offset":${offset}}`;
+  const entry = (epoch: string, offset: number, n = offset) =>
+    encodeLeaf({ epoch, offset, time_ms: 5, sha256: payloadHash(textOf(offset, n)) });
   const earlier = Array.from({ length: 20 }, (_, at) => entry("a", at + 1));
   const anew = [encodeLeaf({ break: "lost", epoch: "b", offset: 0 }), entry("b", 1), entry("b", 2)];
-  const first = [1, 2, 3].map(textOf);
+  const first = [1, 2, 3].map((offset) => textOf(offset));
+  // The third epoch is the present one.
+  const restored = [
+    ...[...earlier, encodeLeaf({ break: "restored", epoch: "b", offset: 1 })],
+    ...[entry("b", 2, 7), entry("b", 3, 7), entry("c", 4)],
+  ];
   for (
-    const [place, entries, texts, wrong] of [
+    const [place, entries, texts, wrong, epoch = "b"] of [
       ["earlier", earlier, first, false],
       ["both", earlier.with(2, entry("b", 3)), first, false],
       ["anew", [...earlier, ...anew], first, false],
       ["changed", earlier, first.with(1, textOf(2).replace("2", "7")), true],
       ["changed_anew", [...earlier, ...anew], first.with(1, textOf(2).replace("2", "7")), true],
       ["missing", earlier.toSpliced(1, 1), first, true],
+      ["restored", restored, [textOf(1), textOf(2, 7), textOf(3, 7)], false, "c"],
+      ["taken_back", restored, first, true, "c"],
     ] as const
   ) {
     await writeFiles(`${folder}/${place}`, await filesOf(entries, signer));
     const messages = `${folder}/${place}/messages.ndjson`;
-    await Deno.writeTextFile(messages, `{"epoch":"b","messages":[${texts.join()}]}\n`);
+    await Deno.writeTextFile(messages, `{"epoch":"${epoch}","messages":[${texts.join()}]}\n`);
     const python = await verifierPy(["--vkey", vkey, "--messages", messages, `${folder}/${place}`]);
     assert.equal(python.wrong !== undefined, wrong, `${place}: ${python.wrong}`);
     const io = diskIo(folder);

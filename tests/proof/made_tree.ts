@@ -1,9 +1,19 @@
 /** Trees of whatever entries and whatever key, as somebody makes them who has both. */
-import { emptyRoot, inclusionProof, rootOfInclusion } from "../../shared/proof/merkle.ts";
-import type { Hash, SubtreeReader } from "../../shared/proof/merkle.ts";
-import { encodeCheckpoint, signNote, verifierOf } from "../../shared/proof/note.ts";
-import type { Signer } from "../../shared/proof/note.ts";
-import { Edge, encodeBundle, TILE_WIDTH, tilePath } from "../../shared/proof/tiles.ts";
+import {
+  Edge,
+  emptyRoot,
+  encodeBundle,
+  encodeCheckpoint,
+  type Hash,
+  inclusionProof,
+  rootOfInclusion,
+  type Signer,
+  signNote,
+  type SubtreeReader,
+  TILE_WIDTH,
+  tilePath,
+  verifierOf,
+} from "@arqon/proto";
 
 /** The files of a tree by their paths. */
 export type Files = Map<string, Uint8Array>;
@@ -23,7 +33,7 @@ export async function signerOf(name: string): Promise<Signer> {
 /** All files of the tree of these entries. */
 export async function filesOf(entries: readonly Uint8Array[], signer: Signer): Promise<Files> {
   const files: Files = new Map();
-  const edge = new Edge(0, []);
+  const edge = new Edge();
   for (const { tile, bytes } of edge.append(entries)) files.set(tilePath(tile), bytes);
   for (let index = 0; index * TILE_WIDTH < entries.length; index++) {
     const some = entries.slice(index * TILE_WIDTH, (index + 1) * TILE_WIDTH);

@@ -1,13 +1,17 @@
 /** Trees, proofs and checkpoints of `shared/proof` against Go's `sumdb/tlog` and `note`: 10,000 proofs, none wrong. */
 import assert from "node:assert/strict";
-import { consistencyProof, inclusionProof, leafHash, nodeHash } from "../../shared/proof/merkle.ts";
-import type { Hash, SubtreeReader } from "../../shared/proof/merkle.ts";
 import {
+  consistencyProof,
   encodeCheckpoint,
   encodeProof,
   encodeVerifier,
+  type Hash,
+  inclusionProof,
+  leafHash,
+  nodeHash,
   signNote,
-} from "../../shared/proof/note.ts";
+  type SubtreeReader,
+} from "@arqon/proto";
 import { rootOf, signerOf } from "./made_tree.ts";
 import { proofTool } from "./go_tool.ts";
 

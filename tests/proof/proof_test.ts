@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { RecordEntry } from "../../shared/proof/entry.ts";
 import { payloadHash } from "../../shared/proof/entry.ts";
-import { decodeCheckpoint, openCheckpoint } from "../../shared/proof/note.ts";
+import { decodeCheckpoint, openCheckpoint } from "@arqon/proto";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { grown, PROOF_CONFIG, publish, served, textsOf, treeUrl, verifierOf } from "./served.ts";
 

@@ -1,7 +1,6 @@
 /** A bus with a tree, and what reads it over HTTP, for the tests here. */
 import assert from "node:assert/strict";
-import { decodeVerifier } from "../../shared/proof/note.ts";
-import type { Verifier } from "../../shared/proof/note.ts";
+import { decodeVerifier, type Verifier } from "@arqon/proto";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
 import { seen, until } from "../../shared/testing/until.ts";

@@ -1,6 +1,6 @@
 /** Served trees read by what others have written: Go's tlog and note, tessera's fsck, and a verifier in Python. */
 import assert from "node:assert/strict";
-import { openCheckpoint } from "../../shared/proof/note.ts";
+import { openCheckpoint } from "@arqon/proto";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { proofTool } from "./go_tool.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";

@@ -4,7 +4,7 @@
  */
 import { plural } from "../../../shared/plural.ts";
 import { decodeLeaf } from "../../../shared/proof/entry.ts";
-import { type Checkpoint, decodeProof } from "../../../shared/proof/note.ts";
+import { type Checkpoint, decodeProof } from "@arqon/proto";
 import { provenBytes, type ReadEntry } from "../../../shared/proof/reader.ts";
 import { noCounts } from "../../../shared/records/counts.ts";
 import { amountsOf, USAGE_UNITS, type UsageUnit } from "../../../shared/usage/units.ts";

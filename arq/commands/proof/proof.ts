@@ -2,11 +2,10 @@
  * `arq proof`: reads the transparency log of a room or of the audit log, and checks it on this machine. The bus, or
  * whoever serves the files, is believed in nothing but its signature.
  */
-import { jsonItems, jsonMembers } from "@arqon/proto";
+import { decodeProof, encodeVerifier, jsonItems, jsonMembers } from "@arqon/proto";
+import { openReceipt } from "../../../shared/proof/signing.ts";
 import { payloadHash } from "../../../shared/proof/entry.ts";
-import { decodeProof, encodeVerifier } from "../../../shared/proof/note.ts";
 import { provenBytes } from "../../../shared/proof/reader.ts";
-import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
@@ -89,28 +88,35 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const { tree, verifiers } = await openTree(io, source, flags);
   const messages = await messagesBeside(io, place, source);
   const checked = messages.size;
-  /** The bus names its present epoch, also of what was stored in an earlier one. */
-  const names = new Map(
-    [...messages].map(([name, hash]) => [`${name.split("/")[1]}/${hash}`, name]),
-  );
+  const offsetOf = (name: string) => Number(name.split("/")[1]);
+  const wanted = new Set([...messages.keys()].map(offsetOf));
+  /** What the log has at an offset now: a break may have taken back what it had. */
+  const standing = new Map<number, string>();
   const breaks: string[] = [];
   let newest = 0;
+  const hold = (offset: number, sha256: string | undefined, hash = sha256) => {
+    if (sha256 === hash) return;
+    const what = sha256 === undefined ? "is not in the log" : "is not the one that was logged";
+    throw new Error(`the message at offset ${offset} ${what}`);
+  };
   await evident(async () => {
     for await (const { entry } of tree.whole()) {
+      const { offset } = entry;
+      if (!("break" in entry) || entry.break !== "gap") newest = offset;
       if ("break" in entry) {
-        breaks.push(`${entry.break} at ${entry.offset}`);
-        if (entry.break !== "gap") newest = entry.offset;
+        breaks.push(`${entry.break} at ${offset}`);
+        for (const at of standing.keys()) if (at > newest) standing.delete(at);
         continue;
       }
-      const name = `${entry.epoch}/${entry.offset}`;
-      newest = entry.offset;
-      if ((messages.get(name) ?? entry.sha256) !== entry.sha256) {
-        throw new Error(`the message at offset ${entry.offset} is not the one that was logged`);
-      }
-      messages.delete(names.get(`${entry.offset}/${entry.sha256}`) ?? "");
+      hold(offset, entry.sha256, messages.get(`${entry.epoch}/${offset}`));
+      messages.delete(`${entry.epoch}/${offset}`);
+      if (wanted.has(offset)) standing.set(offset, entry.sha256);
     }
-    const missing = messages.keys().find((name) => Number(name.split("/")[1]) <= newest);
-    if (missing !== undefined) throw new Error(`the message at ${missing} is not in the log`);
+    // The bus names its present epoch, also of what was stored in an earlier one.
+    for (const [name, hash] of messages) {
+      const at = offsetOf(name);
+      if (at <= newest) hold(at, standing.get(at), hash);
+    }
     for (const file of flags.older ?? []) {
       await tree.continues(await keptCheckpoint(io, file, verifiers));
     }

@@ -1,13 +1,14 @@
 /** Where `arq proof` reads a tree from: a bus, any server of tiles, or a folder; and which key must have signed it. */
-import { ArqonError } from "@arqon/proto";
-import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import {
-  cosignersOf,
+  ArqonError,
+  type Checkpoint,
   decodeVerifier,
   decodeWitness,
   openCheckpoint,
-} from "../../../shared/proof/note.ts";
-import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
+  openCosigned,
+  type Verifier,
+} from "@arqon/proto";
+import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
 import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patient.ts";
 import { findTarget, givenToken, noBus } from "../../bus/target.ts";
@@ -148,15 +149,20 @@ export async function evident<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Opens a checkpoint that one of the keys has signed, and each witness that the options name. */
+/** Opens a checkpoint that one of the keys has signed, and as many of the witnesses as the options name. */
 export async function openNote(
   note: string,
   verifiers: readonly Verifier[],
   flags: ProofFlags,
 ): Promise<Checkpoint> {
-  const checkpoint = await openCheckpoint(note, ...verifiers);
-  await requireWitnesses(note, wantedBy(flags));
-  return checkpoint;
+  const { witnesses, quorum } = wantedBy(flags);
+  const { checkpoint, by } = await openCosigned(note, verifiers, witnesses);
+  if (by.length >= (quorum ?? witnesses.length)) return checkpoint;
+  throw new CommandError(
+    quorum === undefined
+      ? `${witnesses.find((one) => !by.includes(one))?.name} has not cosigned the checkpoint`
+      : `${by.length} of ${witnesses.length} witnesses have cosigned the checkpoint`,
+  );
 }
 
 /** The witnesses that the options name, and how many of them are required. */
@@ -170,20 +176,6 @@ function wantedBy({ witness = [], quorum }: ProofFlags) {
   throw usageError(`--quorum: expected up to ${witnesses.length}, the number of --witness`);
 }
 
-/** Throws unless so many of the witnesses have cosigned a checkpoint. */
-async function requireWitnesses(
-  note: string,
-  { witnesses, quorum }: ReturnType<typeof wantedBy>,
-): Promise<void> {
-  const by = await cosignersOf(note, witnesses);
-  if (by.length >= (quorum ?? witnesses.length)) return;
-  throw new CommandError(
-    quorum === undefined
-      ? `${witnesses.find((one) => !by.includes(one))?.name} has not cosigned the checkpoint`
-      : `${by.length} of ${witnesses.length} witnesses have cosigned the checkpoint`,
-  );
-}
-
 /** Opens a tree by its newest checkpoint. */
 export async function openTree(
   io: Io,
@@ -191,11 +183,11 @@ export async function openTree(
   flags: ProofFlags,
 ): Promise<{ readonly tree: TreeReader; readonly verifiers: readonly Verifier[] }> {
   const verifiers = await verifiersFor(io, source, flags);
-  const wanted = wantedBy(flags);
+  wantedBy(flags);
   for (let look = 1;; look++) {
     const tree = await evident(() => TreeReader.open(source.files, ...verifiers));
     try {
-      await requireWitnesses(tree.note, wanted);
+      await openNote(tree.note, verifiers, flags);
       return { tree, verifiers };
     } catch (error) {
       // A witness signs what is published already.

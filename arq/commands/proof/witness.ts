@@ -3,8 +3,8 @@
  * cosigned is in a file, from which it goes on: it never signs what does not continue that.
  */
 import { textOf } from "../../../shared/listeners/answer_body.ts";
-import { cosigner, encodeVerifier, pemKey } from "../../../shared/proof/note.ts";
-import type { Signer } from "../../../shared/proof/note.ts";
+import { cosigner, encodeVerifier, type Signer } from "@arqon/proto";
+import { pemKey } from "../../../shared/proof/signing.ts";
 import { decodeSeen, Witness, type WitnessAnswer } from "../../../shared/proof/witness.ts";
 import { cannotWrite, CommandError, EXIT, whyOf } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";

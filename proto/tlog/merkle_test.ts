@@ -39,7 +39,7 @@ const ROOTS = [
 /** A tree in memory, in tiles. */
 function treeOf(entries: readonly Uint8Array[], steps: readonly number[] = [entries.length]) {
   const tiles = new Map<string, Uint8Array>();
-  const edge = new Edge(0, []);
+  const edge = new Edge();
   let from = 0;
   for (const to of steps) {
     for (const { tile, bytes } of edge.append(entries.slice(from, to))) {

@@ -2,7 +2,7 @@
  * Merkle trees as RFC 6962 has them: hashes, roots, and proofs that an entry is in a tree and that a tree continues an
  * earlier one. A tree is read by its complete subtrees; where they are kept is `tiles.ts`. Pure.
  */
-import { hash } from "node:crypto";
+import { sha256 } from "./sha256.ts";
 
 /** 32 bytes. */
 export type Hash = Uint8Array;
@@ -10,27 +10,21 @@ export type Hash = Uint8Array;
 export const HASH_BYTES = 32;
 
 // What is hashed is put together here: a buffer for each takes as long as its hash.
-const LEAF = new Uint8Array(1_024);
-const PAIR = new Uint8Array(1 + 2 * HASH_BYTES).fill(1, 0, 1);
-
-/** Puts a digest into its place. One in hexadecimal needs no Buffer, which takes more time than the hash. */
-function digest(bytes: Uint8Array, into: Hash): Hash {
-  into.setFromHex(hash("sha256", bytes, "hex"));
-  return into;
-}
+const LEAF = /* @__PURE__ */ new Uint8Array(1_024);
+const PAIR = /* @__PURE__ */ Uint8Array.of(1, ...new Uint8Array(2 * HASH_BYTES));
 
 /** The hash of an entry. */
 export function leafHash(entry: Uint8Array, into: Hash = new Uint8Array(HASH_BYTES)): Hash {
   const end = 1 + entry.length;
   const bytes = end > LEAF.length ? new Uint8Array(end) : LEAF;
   bytes.set(entry, 1);
-  return digest(bytes.subarray(0, end), into);
+  return sha256(bytes.subarray(0, end), into);
 }
 
 /** The hash of two subtrees side by side, whose hashes are one behind the other. */
 export function pairHash(pair: Uint8Array, into: Hash): Hash {
   PAIR.set(pair, 1);
-  return digest(PAIR, into);
+  return sha256(PAIR, into);
 }
 
 /** The hash of two subtrees side by side. */
@@ -40,7 +34,7 @@ export function nodeHash(left: Hash, right: Hash): Hash {
 }
 
 /** The root of a tree without entries. */
-export const emptyRoot = (): Hash => digest(new Uint8Array(0), new Uint8Array(HASH_BYTES));
+export const emptyRoot = (): Hash => sha256(new Uint8Array(0));
 
 /** Whether two hashes are the same. */
 export const isSameHash = (a: Hash, b: Hash): boolean =>
@@ -162,7 +156,7 @@ function rootsOf(old: TreeHead, tree: TreeHead, [first, ...rest]: readonly Hash[
 }
 
 /** Whether a consistency proof from that size leaves out the earlier root. */
-export const isPowerOfTwo = (size: number) => Number.isInteger(Math.log2(size));
+export const isPowerOfTwo = (size: number): boolean => Number.isInteger(Math.log2(size));
 
 /** Whether the proof shows that `tree` continues `old`. */
 export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {

@@ -2,7 +2,6 @@
  * Trees in tiles, as c2sp.org/tlog-tiles has them: 256 hashes a tile, the last one of each level partial; entries in
  * bundles of 256. Where tiles are kept is the caller's matter. Pure.
  */
-import { RecentMap } from "../containers/recent_map.ts";
 import { emptyRoot, HASH_BYTES, leafHash, nodeHash, pairHash } from "./merkle.ts";
 import type { Hash, SubtreeReader } from "./merkle.ts";
 
@@ -57,12 +56,11 @@ export function widthOf(size: number, { level, index }: Pick<TileName, "level" |
 
 /** All tiles of a tree of that size, and its bundles. */
 export function* tilesOf(size: number): Generator<TileName> {
-  for (let index = 0; index * TILE_WIDTH < size; index++) {
-    yield { level: "entries", index, width: widthOf(size, { level: "entries", index }) };
-  }
-  for (let level = 0; countAt(size, level) > 0; level++) {
-    for (let index = 0; index * TILE_WIDTH < countAt(size, level); index++) {
-      yield { level, index, width: widthOf(size, { level, index }) };
+  const levels: TileName["level"][] = ["entries"];
+  for (let level = 0; countAt(size, level) > 0; level++) levels.push(level);
+  for (const level of levels) {
+    for (let index = 0, width; (width = widthOf(size, { level, index })) > 0; index++) {
+      yield { level, index, width };
     }
   }
 }
@@ -82,7 +80,7 @@ export function tileReader(
   size: number,
   read: (tile: TileName) => Promise<Uint8Array>,
 ): SubtreeReader {
-  const known = new RecentMap<string, Promise<Uint8Array>>(TILES_KNOWN);
+  const known = new Map<string, Promise<Uint8Array>>();
   return async (level, index) => {
     const tile_level = Math.floor(level / TILE_HEIGHT);
     const span = 2 ** (level % TILE_HEIGHT);
@@ -96,7 +94,9 @@ export function tileReader(
       }
       return bytes;
     });
+    known.delete(path);
     known.set(path, reading);
+    if (known.size > TILES_KNOWN) known.delete(known.keys().next().value!);
     const at = (first % TILE_WIDTH) * HASH_BYTES;
     return perfectRoot((await reading).subarray(at, at + span * HASH_BYTES));
   };
@@ -141,10 +141,26 @@ export class Edge {
   /** Each with room for a full tile. */
   readonly #tiles: Uint8Array[] = [];
 
-  /** `tiles`: the partial tile of each level, as wide as the size has it. */
-  constructor(size: number, tiles: readonly Uint8Array[]) {
+  constructor(size = 0) {
     this.size = size;
-    for (const [level, tile] of tiles.entries()) this.#tile(level).set(tile);
+  }
+
+  /** The edge of a tree of that size. `read` gives its partial tiles, or wider ones. Rejects as `read` does. */
+  static async load(
+    size: number,
+    read: (tile: TileName) => Promise<Uint8Array>,
+  ): Promise<Edge> {
+    const edge = new Edge(size);
+    for (const { tile, bytes } of edge.partial()) {
+      edge.#tile(Number(tile.level)).set((await read(tile)).subarray(0, bytes.length));
+    }
+    return edge;
+  }
+
+  copy(): Edge {
+    const edge = new Edge(this.size);
+    for (const { tile, bytes } of this.partial()) edge.#tile(Number(tile.level)).set(bytes);
+    return edge;
   }
 
   #tile(level: number): Uint8Array {

@@ -2,10 +2,11 @@
  * Signed notes and checkpoints, as c2sp.org/signed-note, tlog-checkpoint and tlog-cosignature have them: text, and lines
  * of Ed25519 signatures of it by named keys.
  */
+import { decodeBase64, encodeBase64 } from "../text/base64.ts";
 import { HASH_BYTES, type TreeHead } from "./merkle.ts";
-import { createHash, createPrivateKey, createPublicKey, sign } from "node:crypto";
+import { sha256 } from "./sha256.ts";
 
-const utf8 = new TextEncoder();
+const utf8 = /* @__PURE__ */ new TextEncoder();
 const ED25519 = 1;
 /** The kind of a witness's key: its signature has the time in it. */
 const COSIGNATURE = 4;
@@ -13,6 +14,7 @@ const TIME_BYTES = 8;
 /** Longest note in bytes, and most signature lines that are read. */
 const NOTE_BYTES_MAX = 65_536;
 const SIGNATURES_MAX = 64;
+const UNSIGNED = "no known key has signed it";
 
 /** A key that signatures are checked with. */
 export interface Verifier {
@@ -38,19 +40,11 @@ const kindOf = ({ is_witness }: Pick<Verifier, "is_witness">) =>
 /** The verifier of a public Ed25519 key under that name. */
 export function verifierOf(name: string, public_key: Uint8Array, is_witness = false): Verifier {
   if (!isKeyName(name)) throw new TypeError(`not a key name: ${JSON.stringify(name)}`);
-  const digest = createHash("sha256").update(`${name}\n`).update(kindOf({ is_witness }))
-    .update(public_key).digest();
-  return { name, id: digest.readUInt32BE(0), public_key, is_witness };
-}
-
-/** What signs with a private Ed25519 key in PEM, or checks with a public one; undefined: it is none of Ed25519. */
-export function pemKey(pem: string, name: string): Verifier | Signer | undefined {
-  const { crv, x = "" } = createPublicKey(pem).export({ format: "jwk" });
-  if (crv !== "Ed25519") return undefined;
-  const verifier = verifierOf(name, Uint8Array.fromBase64(x, { alphabet: "base64url" }));
-  if (!pem.includes("PRIVATE KEY")) return verifier;
-  const key = createPrivateKey(pem);
-  return { ...verifier, sign: (text) => Promise.resolve(new Uint8Array(sign(null, text, key))) };
+  const named = utf8.encode(`${name}\n`);
+  const [a = 0, b = 0, c = 0, d = 0] = sha256(
+    Uint8Array.of(...named, ...kindOf({ is_witness }), ...public_key),
+  );
+  return { name, id: (a << 24 | b << 16 | c << 8 | d) >>> 0, public_key, is_witness };
 }
 
 const hexId = (id: number) => id.toString(16).padStart(8, "0");
@@ -58,7 +52,7 @@ const hexId = (id: number) => id.toString(16).padStart(8, "0");
 /** A verifier as text: `NAME+ID+KEY`. */
 export const encodeVerifier = (verifier: Verifier): string =>
   `${verifier.name}+${hexId(verifier.id)}+${
-    Uint8Array.of(...kindOf(verifier), ...verifier.public_key).toBase64()
+    encodeBase64(Uint8Array.of(...kindOf(verifier), ...verifier.public_key))
   }`;
 
 /** The verifier of such a text; undefined for any other one. */
@@ -96,13 +90,10 @@ function cosigned(time: Uint8Array, text: Uint8Array): Uint8Array {
   return Uint8Array.of(...utf8.encode(`cosignature/v1\ntime ${seconds}\n`), ...text);
 }
 
+/** The bytes of the one way to write them. */
 function fromBase64(text: string): Uint8Array | undefined {
-  try {
-    const bytes = Uint8Array.fromBase64(text);
-    return bytes.toBase64() === text ? bytes : undefined;
-  } catch {
-    return undefined;
-  }
+  const bytes = decodeBase64(text);
+  return bytes !== undefined && encodeBase64(bytes) === text ? bytes : undefined;
 }
 
 /** The note of a text, which ends in a newline, with a signature of each signer. */
@@ -114,7 +105,7 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
     const line = new Uint8Array(4 + signature.length);
     new DataView(line.buffer).setUint32(0, id);
     line.set(signature, 4);
-    note += `— ${name} ${line.toBase64()}\n`;
+    note += `— ${name} ${encodeBase64(line)}\n`;
   }
   return note;
 }
@@ -151,7 +142,7 @@ export async function openNote(
     by.push(verifier);
     own.push(`${line}\n`);
   }
-  if (by.length === 0) throw new Error("no known key has signed it");
+  if (by.length === 0) throw new Error(UNSIGNED);
   return { text, by, lines: own };
 }
 
@@ -181,7 +172,7 @@ export interface Checkpoint extends TreeHead {
 
 /** The text to sign. */
 export const encodeCheckpoint = ({ origin, size, root }: Checkpoint): string =>
-  `${origin}\n${size}\n${root.toBase64()}\n`;
+  `${origin}\n${size}\n${encodeBase64(root)}\n`;
 
 /** What the text of a checkpoint says. Throws an Error for a text that is none. */
 export function decodeCheckpoint(text: string): Checkpoint {
@@ -195,15 +186,24 @@ export function decodeCheckpoint(text: string): Checkpoint {
 }
 
 /** The checkpoint that one of a log's keys has signed, of the origin that is the key's name. Throws an Error. */
-export async function openCheckpoint(
+export const openCheckpoint = async (
   note: string,
   ...verifiers: readonly Verifier[]
-): Promise<Checkpoint> {
-  const { text, by } = await openNote(note, verifiers);
+): Promise<Checkpoint> => (await openCosigned(note, verifiers, [])).checkpoint;
+
+/** Such a checkpoint, and which of these witnesses have cosigned it. Throws an Error. */
+export async function openCosigned(
+  note: string,
+  verifiers: readonly Verifier[],
+  witnesses: readonly Verifier[],
+): Promise<{ readonly checkpoint: Checkpoint; readonly by: readonly Verifier[] }> {
+  const { text, by } = await openNote(note, [...verifiers, ...witnesses]);
+  const signed = by.filter((one) => verifiers.includes(one));
+  if (signed.length === 0) throw new Error(UNSIGNED);
   const checkpoint = decodeCheckpoint(text);
-  const wrong = by.find(({ name }) => name !== checkpoint.origin);
-  if (wrong === undefined) return checkpoint;
-  throw new Error(`it is of ${checkpoint.origin}, not of ${wrong.name}`);
+  const wrong = signed.find(({ name }) => name !== checkpoint.origin);
+  if (wrong !== undefined) throw new Error(`it is of ${checkpoint.origin}, not of ${wrong.name}`);
+  return { checkpoint, by: by.filter((one) => witnesses.includes(one)) };
 }
 
 const PROOF_HEAD = "c2sp.org/tlog-proof@v1";
@@ -222,9 +222,9 @@ export interface EntryProof {
 export function encodeProof({ index, hashes, checkpoint, extra }: EntryProof): string {
   const lines = [
     PROOF_HEAD,
-    ...(extra === undefined ? [] : [`extra ${extra.toBase64()}`]),
+    ...(extra === undefined ? [] : [`extra ${encodeBase64(extra)}`]),
     `index ${index}`,
-    ...hashes.map((hash) => hash.toBase64()),
+    ...hashes.map(encodeBase64),
   ];
   return `${lines.join("\n")}\n\n${checkpoint}`;
 }

@@ -1,6 +1,7 @@
-/** Receipts: signed notes in which a log promises an entry for a message by a time. Pure. */
+/** Receipts: signed notes in which a log promises an entry for a message by a time; and keys that sign. Pure. */
+import { createPrivateKey, createPublicKey, sign } from "node:crypto";
+import { openNote, type Signer, signNote, type Verifier, verifierOf } from "@arqon/proto";
 import { decodeLeaf, type RecordEntry } from "./entry.ts";
-import { openNote, type Signer, signNote, type Verifier } from "./note.ts";
 
 const HEAD = "arqonbus/receipt@v1";
 
@@ -35,4 +36,14 @@ export async function openReceipt(
   const is_own = head === HEAD && by.every(({ name }) => name === origin);
   if (!is_own || entry === undefined || "break" in entry) throw new Error("it is no receipt");
   return { origin, entry, bytes, by_ms: Number(by_ms) };
+}
+
+/** What signs with a private Ed25519 key in PEM, or checks with a public one; undefined: it is none of Ed25519. */
+export function pemKey(pem: string, name: string): Verifier | Signer | undefined {
+  const { crv, x = "" } = createPublicKey(pem).export({ format: "jwk" });
+  if (crv !== "Ed25519") return undefined;
+  const verifier = verifierOf(name, Uint8Array.fromBase64(x, { alphabet: "base64url" }));
+  if (!pem.includes("PRIVATE KEY")) return verifier;
+  const key = createPrivateKey(pem);
+  return { ...verifier, sign: (text) => Promise.resolve(new Uint8Array(sign(null, text, key))) };
 }
