@@ -82,17 +82,26 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
   ];
 }
 
-/** What nobody erases by this, and until when it is there. */
-export const KEPT: Readonly<Record<string, string>> = {
+/** What nobody erases by this, and until when it is there; `backup_days`: of the configuration. */
+export const keptBeside = (backup_days: number | undefined, now: number) => ({
   audit:
     "who did what on the admin API stays for [audit] retention_days, for it is the proof of this erasure, too",
   "transparency logs":
     "hash, offset and time of each message stay, for they prove what was; payloads are not in them",
-  backups:
-    "a file of arq backup has it until the file is deleted, with --keep N until N later ones are made; a site of " +
-    "arq standby copies no removals and has it until its age; erase again after a restore or a promotion",
+  backups: `${untilWhen(backup_days, now)}; a site of arq standby copies no removals and has it ` +
+    "until its age; erase again after a restore or a promotion",
   mirrors: "buses and tools that a mirror, a hook or a bridge has sent it to have their own copies",
-};
+});
+
+/** Until when files of `arq backup` have what is erased now. */
+function untilWhen(backup_days: number | undefined, now: number): string {
+  if (backup_days === undefined) {
+    return "a file of arq backup has it until the file is deleted, with --keep N until N later ones are made " +
+      "([admin] backup_days names the day here)";
+  }
+  const day = new Date(now + backup_days * DAY_MS).toISOString().slice(0, 10);
+  return `files of arq backup have it until ${day} ([admin] backup_days = ${backup_days})`;
+}
 
 // Messages of durable rooms, and what is beside rooms in the same log: who came and went, messages
 // that grew, values. A user's are those that the user sent and, in rooms of the bus's own, those
@@ -100,6 +109,7 @@ export const KEPT: Readonly<Record<string, string>> = {
 
 const PAGE = { limit: 500, max_bytes: 4_194_304 };
 const ROOMS_PAGE = 500;
+const DAY_MS = 86_400_000;
 
 interface Found {
   readonly room_id: string;
