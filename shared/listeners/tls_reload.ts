@@ -43,12 +43,17 @@ export class CertificateError extends Error {
 export const endOf = (cert: string): number => Date.parse(new X509Certificate(cert).validTo);
 
 /** Why no client would accept the pair at `now_ms`; undefined: it would. Throws for what is not PEM. */
-export function pairProblem({ cert, key }: TlsPair, now_ms: number): string | undefined {
-  const certificate = new X509Certificate(cert);
-  if (!certificate.checkPrivateKey(createPrivateKey(key))) {
-    return "tls_key is of another certificate";
-  }
-  const [from_ms, to_ms] = [Date.parse(certificate.validFrom), endOf(cert)];
+export const pairProblem = (pair: TlsPair, now_ms: number): string | undefined =>
+  keyProblem(pair) ?? forceProblem(pair, now_ms);
+
+function keyProblem({ cert, key }: TlsPair): string | undefined {
+  const is_own = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  return is_own ? undefined : "tls_key is of another certificate";
+}
+
+/** Whether the certificate is in force, as far as the clock is right. */
+function forceProblem({ cert }: TlsPair, now_ms: number): string | undefined {
+  const from_ms = Date.parse(new X509Certificate(cert).validFrom), to_ms = endOf(cert);
   const day = (time_ms: number) => new Date(time_ms).toISOString().slice(0, 10);
   if (now_ms < from_ms) return `the certificate is good from ${day(from_ms)} on`;
   return now_ms > to_ms ? `the certificate ended on ${day(to_ms)}` : undefined;
@@ -110,7 +115,10 @@ function metricsOf(registry: Registry, part: "shield" | "brain") {
   };
 }
 
-/** Looks until it is disposed of. What was found bad is reported once, and looked at again when it changes. */
+/**
+ * Looks until it is disposed of. What was found bad is reported once, and looked at again when it changes, or when the
+ * clock permits a certificate that it forbade: an authority's clock may be ahead, or this one was set wrongly.
+ */
 export function followTls(options: TlsReloadOptions): Disposable {
   const { read, renew, registry, log, every_ms = EVERY_MS, listener = "client" } = options;
   const { results, end } = metricsOf(registry, options.part ?? "shield");
@@ -118,6 +126,7 @@ export function followTls(options: TlsReloadOptions): Disposable {
   tellEnd(options.served);
   const textOf = (pair: TlsPair | undefined) => `${pair?.cert}\n${pair?.key}`;
   let seen = textOf(options.served);
+  let forbidden = "";
 
   async function look(): Promise<void> {
     let text = "";
@@ -125,8 +134,14 @@ export function followTls(options: TlsReloadOptions): Disposable {
       const pair = read();
       text = textOf(pair);
       if (text === seen || pair === undefined) return;
+      const [now_ms, before] = [options.now(), seen];
       seen = text;
-      requireUsable(pair, options.now());
+      if (keyProblem(pair) === undefined && forceProblem(pair, now_ms) !== undefined) {
+        seen = before;
+        if (text === forbidden) return;
+        forbidden = text;
+      }
+      requireUsable(pair, now_ms);
       await renew(pair);
       tellEnd(pair);
       results.inc({ listener, result: "ok" });
