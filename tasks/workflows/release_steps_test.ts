@@ -79,6 +79,33 @@ class Runner implements AsyncDisposable {
   }
 }
 
+/** Each package after those that it needs; the first time none is there, then two are, then all. */
+async function publishes(
+  runner: Runner,
+  names: readonly string[],
+  files: readonly string[],
+  npm_tag: string,
+): Promise<void> {
+  const version = runner.tag.slice(1);
+  for (const there of [0, 2, names.length]) {
+    for (const at of names.slice(0, there).keys()) {
+      await runner.write(`calls-there/${names[at]}`, `${await integrity(files[at]!)}\n`);
+    }
+    const calls = files.flatMap((file, at) => [
+      `npm view ${names[at]}@${version} dist.integrity`,
+      ...(at < there
+        ? []
+        : [`npm publish ./npm/${file} --provenance --access public --tag ${npm_tag}`]),
+    ]);
+    assert.deepEqual(await runner.step(JOBS.npm, "npm publish"), calls);
+  }
+  await runner.write(`calls-there/${names[1]}`, "sha512-another\n");
+  await assert.rejects(
+    runner.step(JOBS.npm, "npm publish"),
+    new RegExp(`npm has ${names[1]}@${version.replaceAll(".", "\\.")} with other bytes`),
+  );
+}
+
 for (
   const [tag, release, npm_tag] of [["v1.2.3", "--latest", "latest"], [
     "v1.2.3-rc.1",
@@ -122,25 +149,7 @@ for (
       ["SHA256SUMS", `${packed}.tar.gz`, ...files].map((name) => `files/${name}`).sort(),
     );
     assert.deepEqual(others, []);
-    // Each package after those that it needs; the first time none is there, then two are.
-    const names: string[] = [...packages, "arqon"];
-    for (const there of [0, 2, names.length]) {
-      for (const at of names.slice(0, there).keys()) {
-        await runner.write(`calls-there/${names[at]}`, `${await integrity(files[at]!)}\n`);
-      }
-      const calls = files.flatMap((file, at) => [
-        `npm view ${names[at]}@${version} dist.integrity`,
-        ...(at < there
-          ? []
-          : [`npm publish ./npm/${file} --provenance --access public --tag ${npm_tag}`]),
-      ]);
-      assert.deepEqual(await runner.step(JOBS.npm, "npm publish"), calls);
-    }
-    await runner.write(`calls-there/${names[1]}`, "sha512-another\n");
-    await assert.rejects(
-      runner.step(JOBS.npm, "npm publish"),
-      new RegExp(`npm has ${names[1]}@${version.replaceAll(".", "\\.")} with other bytes`),
-    );
+    await publishes(runner, [...packages, "arqon"], files, npm_tag);
     await runner.step(IMAGES.image, "mkdir digests", { DIGEST: "sha256:1", IMAGE: "arqon" });
     assert.equal(await Deno.readTextFile(`${runner.root}/digests/arqon`), "sha256:1\n");
     assert.deepEqual(
