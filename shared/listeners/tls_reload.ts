@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
 import type { TlsPair } from "../http1/door.ts";
 import type { Env } from "../env.ts";
 import { Counter, Gauge } from "../metrics/metrics.ts";
@@ -27,15 +28,15 @@ export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> 
 
 const EVERY_MS = 2_000;
 
-/** A certificate that no client accepts now, or with a key of another one: another start may succeed. */
+/** A certificate that no peer accepts now, or with a key of another one: another start may succeed. */
 export class CertificateError extends Error {
   override readonly name = "CertificateError";
   /** The configuration's key. */
   readonly key: string;
 
-  constructor(table: string, problem: string) {
-    super(`[${table}] tls_cert: ${problem}`);
-    this.key = `${table}.tls_cert`;
+  constructor(table: string, problem: string, name = "tls_cert") {
+    super(`[${table}] ${name}: ${problem}`);
+    this.key = `${table}.${name}`;
   }
 }
 
@@ -44,15 +45,15 @@ export const endOf = (cert: string): number => Date.parse(new X509Certificate(ce
 
 /** Why no client would accept the pair at `now_ms`; undefined: it would. Throws for what is not PEM. */
 export const pairProblem = (pair: TlsPair, now_ms: number): string | undefined =>
-  keyProblem(pair) ?? forceProblem(pair, now_ms);
+  keyProblem(pair) ?? forceProblem(pair.cert, now_ms);
 
 function keyProblem({ cert, key }: TlsPair): string | undefined {
   const is_own = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
   return is_own ? undefined : "tls_key is of another certificate";
 }
 
-/** Whether the certificate is in force, as far as the clock is right. */
-function forceProblem({ cert }: TlsPair, now_ms: number): string | undefined {
+/** Why a certificate is not in force at `now_ms`; undefined: it is. Throws for what is not PEM. */
+function forceProblem(cert: string, now_ms: number): string | undefined {
   const from_ms = Date.parse(new X509Certificate(cert).validFrom), to_ms = endOf(cert);
   const day = (time_ms: number) => new Date(time_ms).toISOString().slice(0, 10);
   if (now_ms < from_ms) return `the certificate is good from ${day(from_ms)} on`;
@@ -88,6 +89,30 @@ export function requireUsableAs(table: string, pair: TlsPair | undefined, now_ms
     throw new ConfigError("", [{ position: undefined, key: `${table}.tls_cert`, text }]);
   }
   if (problem !== undefined) throw new CertificateError(table, problem);
+}
+
+/** The tables whose server may ask for a certificate. */
+export type ClientCertificates = Pick<Config, "nats" | "quota">;
+
+/**
+ * Throws a CertificateError for one that no server accepts at `now_ms`. The connecting component reports a file that
+ * cannot be read, and a key of another certificate.
+ */
+export function requireClientCertificates(
+  { nats, quota }: ClientCertificates,
+  read: (path: string) => string,
+  now_ms: number,
+): void {
+  for (const [table, shown] of Object.entries({ nats, quota })) {
+    let problem: string | undefined;
+    try {
+      if (shown?.tls_cert_file === undefined) continue;
+      problem = forceProblem(read(shown.tls_cert_file), now_ms);
+    } catch {
+      // The connecting component reports it.
+    }
+    if (problem !== undefined) throw new CertificateError(table, problem, "tls_cert_file");
+  }
 }
 
 /** The metrics; one of each a process, whatever the listener serves. */
@@ -136,7 +161,7 @@ export function followTls(options: TlsReloadOptions): Disposable {
       if (text === seen || pair === undefined) return;
       const [now_ms, before] = [options.now(), seen];
       seen = text;
-      if (keyProblem(pair) === undefined && forceProblem(pair, now_ms) !== undefined) {
+      if (keyProblem(pair) === undefined && forceProblem(pair.cert, now_ms) !== undefined) {
         seen = before;
         if (text === forbidden) return;
         forbidden = text;

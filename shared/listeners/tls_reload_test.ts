@@ -1,13 +1,19 @@
 /** TLS certificates that change under running listeners, with real handshakes; all kinds of listener. */
 import assert from "node:assert/strict";
-import { ConfigError } from "../config/load.ts";
+import { ConfigError, configFrom } from "../config/load.ts";
 import { until } from "../testing/until.ts";
 import { listenClient } from "./listen.ts";
 import type { Listener } from "./listen.ts";
 import { keptLog } from "../testing/logs.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { testCertificate } from "./testing/certificate.ts";
-import { CertificateError, followTls, requireUsable, requireUsableAs } from "./tls_reload.ts";
+import {
+  CertificateError,
+  followTls,
+  requireClientCertificates,
+  requireUsable,
+  requireUsableAs,
+} from "./tls_reload.ts";
 import type { TlsPair } from "../http1/door.ts";
 
 const EVERY_MS = 5;
@@ -103,6 +109,29 @@ Deno.test("a pair that no client would accept is refused with the cause, and wha
   for (const pair of [{ ...one, cert: "x" }, { ...one, key: "x" }]) {
     assert.throws(() => check(pair), ConfigError);
   }
+});
+
+Deno.test("a certificate for a server that is not in force is refused by its key; unreadable ones are others' to report", async () => {
+  const files: Record<string, string> = {
+    good: (await testCertificate()).cert,
+    past: (await testCertificate([20, 21])).cert,
+    text: "x",
+  };
+  const check = (tls_cert_file: string) =>
+    requireClientCertificates(
+      configFrom({ nats: { urls: ["nats://h"], tls_cert_file, tls_key_file: "k" } }),
+      (path) => files[path]!,
+      NOW_MS,
+    );
+  for (const path of ["good", "text", "gone"]) check(path);
+  assert.throws(() => check("past"), (error) => {
+    assert.ok(error instanceof CertificateError);
+    assert.deepEqual(
+      [error.key, error.message],
+      ["nats.tls_cert_file", "[nats] tls_cert_file: the certificate ended on 2021-12-31"],
+    );
+    return true;
+  });
 });
 
 Deno.test("a pair that the clock alone forbids is reported once, and served as soon as the clock permits it", async () => {
