@@ -110,6 +110,8 @@ function untilWhen(backup_days: number | undefined, now: number): string {
 const PAGE = { limit: 500, max_bytes: 4_194_304 };
 const ROOMS_PAGE = 500;
 const DAY_MS = 86_400_000;
+/** How often a page is asked for again that ends early. */
+const LAGS = 5;
 
 interface Found {
   readonly room_id: string;
@@ -143,12 +145,17 @@ function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
   }
 }
 
-/** What is meant, page by page. */
+/**
+ * What is meant, page by page, with all that was acknowledged before: a replica of the log that lags ends a page early, and
+ * what it has not would be neither found nor erased.
+ */
 async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
   const { user, offset } = whose;
   for await (const room_id of roomsOf(log, whose)) {
+    const newest = async () => (await log.head(room_id)).last?.offset ?? 0;
+    const end = Math.min(await newest(), offset ?? Infinity);
     let after = offset === undefined ? 0 : offset - 1;
-    for (let more = true; more;) {
+    for (let [more, lags] = [true, 0]; more;) {
       const page = await log.read(room_id, { ...PAGE, after });
       const messages = page.messages.filter((one) =>
         (offset === undefined || one.offset === offset) &&
@@ -157,6 +164,9 @@ async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
       if (messages.length > 0) yield { room_id, messages };
       after = page.messages.at(-1)?.offset ?? after;
       more = page.more && page.messages.length > 0 && (offset === undefined || after < offset);
+      if (more || after >= end || after >= await newest()) continue;
+      if (++lags > LAGS) throw new ArqonError("log-unavailable", "a replica of the log lags");
+      more = true;
     }
   }
 }
