@@ -171,13 +171,16 @@ Deno.test("ArqonHookOff: a receiver says that it is gone, is repaired, and the h
   receiver.answer = () => new Response(null, { status: 410 });
   await client.call("POST", "rooms/o-1/messages", { type: "t", data: { n: 1 } });
   await prometheus.fires("ArqonHookOff");
-  runbookSays("ArqonHookOff", /repair the receiver, then `arq hook resume ID`/);
+  runbookSays("ArqonHookOff", /repair the receiver, then `arq hook resume ID --tenant TENANT`/);
   const { state, problem } = await hook();
   assert.deepEqual([state, /answered 410/.test(problem)], ["off", true], problem);
-  assert.match(await arq(bus, "hook", "list"), /^h +off \(PROBLEM\)/m);
-  assert.match(await arq(bus, "hook", "show", "h"), /PROBLEM +it answered 410/);
+  assert.match(await arq(bus, "hook", "list", "--tenant", "default"), /^h +off \(PROBLEM\)/m);
+  assert.match(
+    await arq(bus, "hook", "show", "h", "--tenant", "default"),
+    /PROBLEM +it answered 410/,
+  );
   receiver.answer = () => undefined;
-  await arq(bus, "hook", "resume", "h");
+  await arq(bus, "hook", "resume", "h", "--tenant", "default");
   await prometheus.ends("ArqonHookOff");
   await until("what waited comes", () => receiver.taken.length === 1);
 });

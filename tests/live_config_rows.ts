@@ -117,6 +117,16 @@ const OPERATOR_ROWS = {
       await (await adminOf(bus, "ops", "other")).read("/v1/cluster");
     },
   },
+  "admin.backup_days": {
+    tables: { admin: 'operator_tenants = ["default"]\nbackup_days = 30' },
+    async see({ bus }: World) {
+      const read = await (await adminOf(bus, "ops")).read("/v1/data?tenant=default");
+      assert.match(
+        JSON.stringify(read),
+        /have it until \d{4}-\d\d-\d\d \(\[admin\] backup_days = 30\)/,
+      );
+    },
+  },
   "limits.memory_bytes": {
     tables: limit("memory_bytes", "4_000_000_000"),
     async see({ bus }: World) {

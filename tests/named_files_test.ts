@@ -272,13 +272,20 @@ Deno.test("a certificate that no client accepts ends each start with 1 and one l
     ["shield", "server", other_key, /tls_key is of another certificate/],
     ["brain", "ops", future, /good from 2048-01-01 on/],
     ["serve", "server", other_key, /tls_key is of another certificate/],
+    ["brain", "nats", past, /ended on 2021-12-31/],
+    ["shield", "nats", future, /good from 2048-01-01 on/],
+    ["serve", "quota", past, /ended on 2021-12-31/],
   ] as const;
   try {
     for (const [program, table, pair, cause] of cases) {
       await t.step(`${program}: ${cause.source}`, async () => {
-        const [own_ops, own_server] = table === "ops" ? [tls, ""] : ["", tls];
-        const spine = program === "brain" ? NATS : "";
-        const text = `${OPS}${own_ops}${PORTS}${OPERATORS}${spine}${SERVER}${own_server}${config}`;
+        const of = (name: string) => table === name ? tls : "";
+        const shown = tls.replaceAll(/(tls_\w+) /g, "$1_file ");
+        const nats = table === "nats" ? `${NATS}${shown}` : program === "brain" ? NATS : "";
+        const quota = table === "quota" ? `[quota]\nurl = "rediss://127.0.0.1:1"\n${shown}` : "";
+        const text = `${OPS}${of("ops")}${PORTS}${OPERATORS}${nats}${quota}${SERVER}${
+          of("server")
+        }${config}`;
         await Deno.writeTextFile(file, text);
         await Deno.writeTextFile(`${dir}/cert.pem`, pair.cert);
         await Deno.writeTextFile(`${dir}/key.pem`, pair.key);
@@ -288,7 +295,12 @@ Deno.test("a certificate that no client accepts ends each start with 1 and one l
         assert.equal(code, 1, stderr);
         const told = stderr.split("\n").filter((line) => cause.test(line));
         assert.deepEqual(told.length, 1, stderr);
-        assert.ok(told[0]?.includes(`[${table}] tls_cert: `), stderr);
+        assert.ok(
+          told[0]?.includes(
+            `[${table}] ${/nats|quota/.test(table) ? "tls_cert_file" : "tls_cert"}: `,
+          ),
+          stderr,
+        );
         assert.doesNotMatch(stderr, /ready|^\s+at |PRIVATE/m);
         const check = await runArq(["config", "check", file], { cwd: dir });
         assert.match(check.stdout, cause);

@@ -13,7 +13,11 @@ import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import type { ReadFile } from "../../shared/process/secret_file.ts";
 import { NatsLogin } from "../../shared/spine/nats/connection/nats_login.ts";
 import { otlpTarget, telemetryHeaders } from "../../shared/telemetry/resource.ts";
-import { CertificateError, requireUsableAs } from "../../shared/listeners/tls_reload.ts";
+import {
+  CertificateError,
+  requireClientCertificates,
+  requireUsableAs,
+} from "../../shared/listeners/tls_reload.ts";
 import { openKeySource } from "../../shield/auth/key_source.ts";
 import { quotaSecrets } from "../../shield/quota/secrets.ts";
 import { dataFinding, type Finding, ok, warn, whyOf } from "./paths.ts";
@@ -70,6 +74,7 @@ const READERS: readonly ((config: Config, read: ReadFile, now_ms: number) => unk
   ({ ops }, read) => openOpsToken(ops, read, SILENT),
   ({ nats }, read) => nats && new NatsLogin(nats, read),
   ({ quota }, read) => quota && quotaSecrets(quota, read),
+  requireClientCertificates,
   ({ telemetry }, read) => telemetryHeaders(telemetry, { read }),
   bridgedDatabase,
 ];

@@ -171,14 +171,18 @@ export async function tlsFindings(
   ];
 }
 
-const TABLES = /^(ops|admin|quota|telemetry|bridge)\./;
+const TABLES = /^(ops|admin|quota|telemetry|bridge)\.|^nats\.tls_cert_file$/;
+/** What a path does not mend. */
+const NOT_IN_FORCE = /the certificate (ended|is good from) |tls_key is of another certificate/;
 
 /** A finding for each file that cannot be used, each secret, and each operators' certificate. */
 export async function secretFindings(io: Io, config: Config): Promise<Finding[]> {
   const files = namedFiles(config).filter(({ key }) => TABLES.test(key));
   if (files.length === 0) return [];
   const problems = (await namedFileProblems(io, config)).filter(({ key }) => TABLES.test(key));
-  const findings = problems.map(({ key, text }) => fail(key, text, PATH_FIX));
+  const findings = problems.map(({ key, text }) =>
+    fail(key, text, NOT_IN_FORCE.test(text) ? RENEW : PATH_FIX)
+  );
   const bad = new Set(problems.map(({ key }) => key));
   for (const { key, path, is_private } of files) {
     if (is_private && !bad.has(key)) findings.push(await privateFinding(io, key, path));

@@ -159,8 +159,8 @@ issuer = "a"
     'config.toml:6:1 server.prot: unknown key; did you mean "port"?',
     'config.toml:7:8 server.port: "x" is a string; expected an integer from 0 to 65_535',
     "config.toml:8:11 server.tls_key: tls_key is set without tls_cert; expected both or neither",
-    "config.toml:9:8 auth.issuers[0].audience: missing; expected a non-empty string in quotes",
-    "config.toml:9:8 auth.issuers[0].tenants: missing; expected a non-empty array of strings",
+    'config.toml:9:8 auth.issuers[0].audience: missing; expected a non-empty string in quotes; add the line audience = "…"',
+    'config.toml:9:8 auth.issuers[0].tenants: missing; expected a non-empty array of strings; add the line tenants = ["…"]',
     "config.toml:9:8 auth.issuers[0]: expected exactly one of jwks_file, jwks_url and pem_file",
   );
 });

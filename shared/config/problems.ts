@@ -67,6 +67,20 @@ function kind(value: unknown, is_toml: boolean): string {
   return "a table";
 }
 
+/** A line that sets the key, with what belongs there left open; undefined: it is a table. */
+function lineOf(name: string, { type, enum: values }: JsonSchema): string | undefined {
+  const [first] = values ?? [];
+  const open: Readonly<Record<string, string>> = {
+    string: '"…"',
+    array: '["…"]',
+    integer: "…",
+    number: "…",
+    boolean: "true",
+  };
+  const value = first === undefined ? open[type ?? ""] : JSON.stringify(first);
+  return value === undefined ? undefined : `${name} = ${value}`;
+}
+
 /** Full keys with this name elsewhere in the schema: people often write a key in the wrong table. */
 function elsewhere(node: JsonSchema, name: string, path: TomlPath = []): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => [
@@ -128,7 +142,11 @@ class Explainer {
     const right = issue.message.startsWith("expected")
       ? issue.message
       : `expected ${node === undefined ? "another value" : expectation(node)}`;
-    if (value === undefined) return `missing; ${right}`;
+    if (value === undefined) {
+      const is_said = this.#document === undefined || right.includes("the line ");
+      const line = node === undefined || is_said ? undefined : lineOf(String(path.at(-1)), node);
+      return `missing; ${right}${line === undefined ? "" : `; add the line ${line}`}`;
+    }
     const is_table = typeof value === "object" && value !== null && !Array.isArray(value);
     if (issue.code === "custom" && (is_table || right !== issue.message)) return issue.message;
     const got = SECRET.test(keyText(path))

@@ -208,7 +208,7 @@ const NOT_ALLOWED: [string, string][] = [
   ],
   [
     "[nats]\nrequest_timeout_ms = 1",
-    "1:2 nats.urls: missing; expected a non-empty array of strings",
+    '1:2 nats.urls: missing; expected a non-empty array of strings; add the line urls = ["…"]',
   ],
 ];
 

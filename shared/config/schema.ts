@@ -134,6 +134,9 @@ const Admin = z.strictObject({
   operator_tenants: z.array(idOrAny).min(1).optional().describe(
     'tenants whose admins operate the whole bus; "*" is any; other admins act on their own tenant (docs/security.md); required if issuers may vouch for admins of several tenants',
   ),
+  backup_days: z.int().min(1).max(36_500).optional().describe(
+    "how many days you keep files of `arq backup`; a dry run of `arq user erase` says until when they have it",
+  ),
 }).superRefine(refuseHalfPair, always);
 
 /** `[presence]`: who is in which room. */

@@ -53,7 +53,10 @@ Deno.test("what is wrong with a class is named with its place and what is right"
         room("max_members = 0"),
         "3:15 rooms[0].max_members: 0 is out of range; expected an integer from 1 to 10_000_000",
       ],
-      ["[[rooms]]\ndurable = true", "1:3 rooms[0].room: missing; expected a string in quotes"],
+      [
+        "[[rooms]]\ndurable = true",
+        '1:3 rooms[0].room: missing; expected a string in quotes; add the line room = "…"',
+      ],
       [
         "[durable]\nlog_bytes = 1",
         "2:13 durable.log_bytes: 1 is out of range; expected an integer from 65_536 to 1_099_511_627_776",

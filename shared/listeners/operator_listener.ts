@@ -11,7 +11,12 @@ import type { Env } from "../env.ts";
 import { openOpsToken } from "./ops_token.ts";
 import type { OpsToken } from "./ops_token.ts";
 import type { ReadFile } from "../process/secret_file.ts";
-import { followTls, requireUsableAs } from "./tls_reload.ts";
+import {
+  type ClientCertificates,
+  followTls,
+  requireClientCertificates,
+  requireUsableAs,
+} from "./tls_reload.ts";
 import type { TlsPair } from "../http1/door.ts";
 
 /** The address of one of these ports, and what it needs from its process. */
@@ -49,15 +54,16 @@ export function operatorTls(
 
 /**
  * Reads what both ports need before anything is opened, so that a missing file stops the process before it joins a
- * cluster. Returns the token of ops, if configured. Throws a ConfigError that names the key and the file, or a
- * CertificateError.
+ * cluster, and checks the client certificates. Returns the token of ops, if configured. Throws a ConfigError that names
+ * the key and the file, or a CertificateError.
  */
 export function readOperatorFiles(
-  config: Pick<Config, "ops" | "admin">,
+  config: Pick<Config, "ops" | "admin"> & ClientCertificates,
   read: ReadFile,
   log: Logger,
   now_ms: number,
 ): OpsToken | undefined {
+  requireClientCertificates(config, read, now_ms);
   for (const name of ["ops", "admin"] as const) {
     requireUsableAs(name, operatorTls(name, config, read), now_ms);
   }

@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
 import type { TlsPair } from "../http1/door.ts";
 import type { Env } from "../env.ts";
 import { Counter, Gauge } from "../metrics/metrics.ts";
@@ -27,15 +28,15 @@ export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> 
 
 const EVERY_MS = 2_000;
 
-/** A certificate that no client accepts now, or a key that does not match: another start may succeed. */
+/** A certificate that no peer accepts now, or with a key of another one: another start may succeed. */
 export class CertificateError extends Error {
   override readonly name = "CertificateError";
   /** The configuration's key. */
   readonly key: string;
 
-  constructor(table: string, problem: string) {
-    super(`[${table}] tls_cert: ${problem}`);
-    this.key = `${table}.tls_cert`;
+  constructor(table: string, problem: string, name = "tls_cert") {
+    super(`[${table}] ${name}: ${problem}`);
+    this.key = `${table}.${name}`;
   }
 }
 
@@ -43,12 +44,17 @@ export class CertificateError extends Error {
 export const endOf = (cert: string): number => Date.parse(new X509Certificate(cert).validTo);
 
 /** Why no client would accept the pair at `now_ms`; undefined: it is valid. Throws for what is not PEM. */
-export function pairProblem({ cert, key }: TlsPair, now_ms: number): string | undefined {
-  const certificate = new X509Certificate(cert);
-  if (!certificate.checkPrivateKey(createPrivateKey(key))) {
-    return "tls_key is of another certificate";
-  }
-  const [from_ms, to_ms] = [Date.parse(certificate.validFrom), endOf(cert)];
+export const pairProblem = (pair: TlsPair, now_ms: number): string | undefined =>
+  keyProblem(pair) ?? forceProblem(pair.cert, now_ms);
+
+function keyProblem({ cert, key }: TlsPair): string | undefined {
+  const is_own = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  return is_own ? undefined : "tls_key is of another certificate";
+}
+
+/** Why a certificate is not in force at `now_ms`; undefined: it is. Throws for what is not PEM. */
+function forceProblem(cert: string, now_ms: number): string | undefined {
+  const from_ms = Date.parse(new X509Certificate(cert).validFrom), to_ms = endOf(cert);
   const day = (time_ms: number) => new Date(time_ms).toISOString().slice(0, 10);
   if (now_ms < from_ms) return `the certificate is good from ${day(from_ms)} on`;
   return now_ms > to_ms ? `the certificate ended on ${day(to_ms)}` : undefined;
@@ -85,6 +91,30 @@ export function requireUsableAs(table: string, pair: TlsPair | undefined, now_ms
   if (problem !== undefined) throw new CertificateError(table, problem);
 }
 
+/** The tables whose server may ask for a certificate. */
+export type ClientCertificates = Pick<Config, "nats" | "quota">;
+
+/**
+ * Throws a CertificateError for one that no server accepts at `now_ms`. The connecting component reports a file that
+ * cannot be read, and a key of another certificate.
+ */
+export function requireClientCertificates(
+  { nats, quota }: ClientCertificates,
+  read: (path: string) => string,
+  now_ms: number,
+): void {
+  for (const [table, shown] of Object.entries({ nats, quota })) {
+    let problem: string | undefined;
+    try {
+      if (shown?.tls_cert_file === undefined) continue;
+      problem = forceProblem(read(shown.tls_cert_file), now_ms);
+    } catch {
+      // The connecting component reports it.
+    }
+    if (problem !== undefined) throw new CertificateError(table, problem, "tls_cert_file");
+  }
+}
+
 /** The metrics; one of each per process, for all listeners. */
 function metricsOf(registry: Registry, part: "shield" | "brain") {
   const results_name = `${part}_tls_reloads_total`,
@@ -110,7 +140,10 @@ function metricsOf(registry: Registry, part: "shield" | "brain") {
   };
 }
 
-/** Checks until it is disposed. A bad pair is reported once, and checked again when it changes. */
+/**
+ * Checks until it is disposed. A bad pair is reported once, and checked again when it changes, or when the clock permits a
+ * certificate that it forbade: an authority's clock may be ahead, or this one was set wrongly.
+ */
 export function followTls(options: TlsReloadOptions): Disposable {
   const { read, renew, registry, log, every_ms = EVERY_MS, listener = "client" } = options;
   const { results, end } = metricsOf(registry, options.part ?? "shield");
@@ -118,6 +151,7 @@ export function followTls(options: TlsReloadOptions): Disposable {
   tellEnd(options.served);
   const textOf = (pair: TlsPair | undefined) => `${pair?.cert}\n${pair?.key}`;
   let seen = textOf(options.served);
+  let forbidden = "";
 
   async function look(): Promise<void> {
     let text = "";
@@ -125,8 +159,14 @@ export function followTls(options: TlsReloadOptions): Disposable {
       const pair = read();
       text = textOf(pair);
       if (text === seen || pair === undefined) return;
+      const [now_ms, before] = [options.now(), seen];
       seen = text;
-      requireUsable(pair, options.now());
+      if (keyProblem(pair) === undefined && forceProblem(pair.cert, now_ms) !== undefined) {
+        seen = before;
+        if (text === forbidden) return;
+        forbidden = text;
+      }
+      requireUsable(pair, now_ms);
       await renew(pair);
       tellEnd(pair);
       results.inc({ listener, result: "ok" });

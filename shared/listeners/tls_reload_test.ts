@@ -1,13 +1,19 @@
 /** TLS certificates that change under running listeners, with real handshakes; all kinds of listener. */
 import assert from "node:assert/strict";
-import { ConfigError } from "../config/load.ts";
+import { ConfigError, configFrom } from "../config/load.ts";
 import { until } from "../testing/until.ts";
 import { listenClient } from "./listen.ts";
 import type { Listener } from "./listen.ts";
 import { keptLog } from "../testing/logs.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { testCertificate } from "./testing/certificate.ts";
-import { CertificateError, followTls, requireUsable, requireUsableAs } from "./tls_reload.ts";
+import {
+  CertificateError,
+  followTls,
+  requireClientCertificates,
+  requireUsable,
+  requireUsableAs,
+} from "./tls_reload.ts";
 import type { TlsPair } from "../http1/door.ts";
 
 const EVERY_MS = 5;
@@ -103,6 +109,70 @@ Deno.test("a pair that no client would accept is refused with the cause, and wha
   for (const pair of [{ ...one, cert: "x" }, { ...one, key: "x" }]) {
     assert.throws(() => check(pair), ConfigError);
   }
+});
+
+Deno.test("a certificate for a server that is not in force is refused by its key; unreadable ones are others' to report", async () => {
+  const files: Record<string, string> = {
+    good: (await testCertificate()).cert,
+    past: (await testCertificate([20, 21])).cert,
+    text: "x",
+  };
+  const check = (tls_cert_file: string) =>
+    requireClientCertificates(
+      configFrom({ nats: { urls: ["nats://h"], tls_cert_file, tls_key_file: "k" } }),
+      (path) => files[path]!,
+      NOW_MS,
+    );
+  for (const path of ["good", "text", "gone"]) check(path);
+  assert.throws(() => check("past"), (error) => {
+    assert.ok(error instanceof CertificateError);
+    assert.deepEqual(
+      [error.key, error.message],
+      ["nats.tls_cert_file", "[nats] tls_cert_file: the certificate ended on 2021-12-31"],
+    );
+    return true;
+  });
+});
+
+Deno.test("a pair that the clock alone forbids is reported once, and served as soon as the clock permits it", async () => {
+  const [first, early] = [await testCertificate([25, 40]), await testCertificate([27, 41])];
+  const [past, other] = [await testCertificate([20, 25]), await testCertificate([27, 42])];
+  const half = { cert: early.cert, key: other.key };
+  const registry = createMetrics({ node_id: "s1", version: "0" });
+  const served = [first];
+  const { log, lines } = keptLog({ level: "info" });
+  let [files, now_ms, looks] = [first, NOW_MS, 0];
+  using _following = followTls({
+    ...{ served: first, registry, log, every_ms: EVERY_MS, now: () => now_ms },
+    read: () => (looks++, files),
+    renew: (pair) => Promise.resolve(void served.push(pair)),
+  });
+  const looksAgain = async () => {
+    const before = looks;
+    await until("it looks again", () => looks > before + 2);
+  };
+  // The authority's clock is ahead of this one, or this one is behind.
+  files = early;
+  await until("it is not in force yet", () => lines.length === 1);
+  assert.match(lines[0] ?? "", /problem="the certificate is good from 2027-01-01 on"/);
+  await looksAgain();
+  now_ms = Date.UTC(2027, 0, 1, 0, 0, 1);
+  await until("it is served", () => served.length === 2);
+  // The clock steps over its end, and back: it stays what is served.
+  now_ms = Date.UTC(2045, 0);
+  await looksAgain();
+  files = past;
+  await until("another one has ended", () => lines.length === 3);
+  await looksAgain();
+  now_ms = Date.UTC(2025, 5);
+  await until("the clock was wrong: it is served", () => served.length === 3);
+  // What no clock mends is looked at once.
+  files = half;
+  await until("half a pair is told", () => lines.length === 5);
+  now_ms = Date.UTC(2028, 0);
+  await looksAgain();
+  assert.deepEqual(served, [first, early, past]);
+  assert.equal(lines.length, 5, lines.join(""));
 });
 
 Deno.test("a certificate that has ended is not taken, and the metric says when the one that is served ends", async () => {

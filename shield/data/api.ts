@@ -14,7 +14,7 @@ import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../admin/routing/query.ts";
 import { isTenant } from "./blocks.ts";
 import { findBrain } from "./buckets.ts";
-import { KEPT } from "./stores.ts";
+import { keptBeside } from "./stores.ts";
 import type { DataStore, StoresContext, Whose } from "./stores.ts";
 
 const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
@@ -27,8 +27,8 @@ const WHOSE = [
 
 const BODY_BYTES = 4_096;
 
-/** The dependencies of the functions in this file. */
-export interface DataContext extends Pick<Env, "log" | "node_id"> {
+/** The dependencies of the routes. */
+export interface DataContext extends Pick<Env, "config" | "log" | "node_id" | "now"> {
   readonly stores: readonly DataStore[];
   readonly asker: StoresContext["asker"];
   readonly spine: Pick<Spine, "scrub">;
@@ -103,7 +103,10 @@ function requireWhole({ room, offset }: Whose): void {
   throw new ArqonError("invalid-settings", "offset: which room is it of?");
 }
 
-async function find({ stores, node_id }: DataContext, { url }: AdminCall): Promise<Response> {
+async function find(
+  { stores, node_id, config, now }: DataContext,
+  { url }: AdminCall,
+): Promise<Response> {
   const whose = readQuery(url, Wanted);
   requireWhole(whose);
   const found = [];
@@ -112,7 +115,8 @@ async function find({ stores, node_id }: DataContext, { url }: AdminCall): Promi
     if (stock !== undefined && stock.count > 0) found.push({ store: store.name, ...stock });
   }
   const { tenant } = whose;
-  return Response.json({ node_id, tenant, stores: found, kept: KEPT });
+  const kept = keptBeside(config.admin.backup_days, now());
+  return Response.json({ node_id, tenant, stores: found, kept });
 }
 
 async function* linesOf(stores: readonly DataStore[], whose: Whose): AsyncGenerator<string> {

@@ -8,7 +8,7 @@ import { deadKey, hookBytes, HOOKS_BUCKET } from "../../shared/records/hook_docu
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
-import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { DurableLog, LogRead } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -253,5 +253,54 @@ Deno.test("what makes messages goes before them: none comes back while a tenant 
     await store.erase({ tenant: "acme" }, () => Promise.resolve(undefined)).catch(() => {});
   }
   assert.deepEqual(left, [0, 0]);
+  await spine.drain();
+});
+
+/** A log on a replica that has only the first two messages, for so many reads. */
+function lagging(log: DurableLog, reads: number): DurableLog {
+  let left = reads;
+  return new Proxy(log, {
+    get(target, key) {
+      const member = Reflect.get(target, key, target);
+      if (typeof member !== "function") return member;
+      if (key !== "read") return member.bind(target);
+      return async (room_id: string, options: LogRead) => {
+        const page = await log.read(room_id, options);
+        if (left-- <= 0) return page;
+        const messages = page.messages.filter(({ offset }) => offset <= 2);
+        return { ...page, messages, more: false };
+      };
+    },
+  });
+}
+
+Deno.test("what a replica lags behind is found and erased all the same, or the store says that it failed", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const durable = await spine.log("acme", {
+    history_size: 100,
+    history_ttl_seconds: 1_000,
+    replicas: undefined,
+  });
+  const random = (size: number) => crypto.getRandomValues(new Uint8Array(size));
+  for (let n = 0; n < 5; n++) {
+    const event = { type: "t", data: new TextEncoder().encode(`${n}`) };
+    const about = { tenant_id: "acme", room_id: "r", event };
+    await durable.append("r", systemEnvelope({ now: Date.now, random }, about));
+  }
+  const messagesOf = (read: DurableLog) => {
+    const logs = { has: () => true, of: () => Promise.resolve(read) };
+    const stores = dataStores({ spine, logs, blocks: [], asker: undefined });
+    return stores.find(({ name }) => name === "messages")!;
+  };
+  const whose = { tenant: "acme", room: "r" };
+  assert.equal((await messagesOf(lagging(durable, 2)).stock(whose))?.count, 5);
+  const never = messagesOf(lagging(durable, Infinity));
+  await assert.rejects(never.stock(whose), /log lags/);
+  await assert.rejects(never.stock({ ...whose, offset: 4 }), /log lags/);
+  const lines = await Array.fromAsync(messagesOf(lagging(durable, 1)).lines(whose));
+  assert.equal(lines.length, 5);
+  const brainOf = () => Promise.resolve(undefined);
+  assert.equal(await messagesOf(lagging(durable, 3)).erase(whose, brainOf), 5);
+  assert.equal(await messagesOf(durable).erase(whose, brainOf), 0);
   await spine.drain();
 });

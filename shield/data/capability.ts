@@ -10,9 +10,10 @@ export const DATA: Capability = {
   name: "data",
   title: TITLE,
   admin: { tables: [DATA_ROUTES], tags: { data: TITLE } },
-  start({ spine, log }, { node_id, logs, running, cluster: { asker } }) {
+  start({ config, spine, log, now }, { node_id, logs, running, cluster: { asker } }) {
     const stores = dataStores({ spine, logs, blocks: running.keeps(), asker });
     const part = log.child({ part: "data" });
-    return { routes: DATA_ROUTES.serve({ stores, asker, spine, node_id, log: part }) };
+    const context = { config, stores, asker, spine, node_id, now, log: part };
+    return { routes: DATA_ROUTES.serve(context) };
   },
 };

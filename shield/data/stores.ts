@@ -82,23 +82,35 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
   ];
 }
 
-/** Data that this does not erase, and until when it exists. */
-export const KEPT: Readonly<Record<string, string>> = {
+/** Data that this does not erase, and until when it exists; `backup_days`: of the configuration. */
+export const keptBeside = (backup_days: number | undefined, now: number) => ({
   audit:
     "who did what on the admin API stays for [audit] retention_days, for it is the proof of this erasure, too",
   "transparency logs":
     "hash, offset and time of each message stay, for they prove what was; payloads are not in them",
-  backups:
-    "a file of arq backup has it until the file is deleted, with --keep N until N later ones are made; a site of " +
-    "arq standby copies no removals and has it until its age; erase again after a restore or a promotion",
+  backups: `${untilWhen(backup_days, now)}; a site of arq standby copies no removals and has it ` +
+    "until its age; erase again after a restore or a promotion",
   mirrors: "buses and tools that a mirror, a hook or a bridge has sent it to have their own copies",
-};
+});
+
+/** Until when files of `arq backup` have what is erased now. */
+function untilWhen(backup_days: number | undefined, now: number): string {
+  if (backup_days === undefined) {
+    return "a file of arq backup has it until the file is deleted, with --keep N until N later ones are made " +
+      "([admin] backup_days names the day here)";
+  }
+  const day = new Date(now + backup_days * DAY_MS).toISOString().slice(0, 10);
+  return `files of arq backup have it until ${day} ([admin] backup_days = ${backup_days})`;
+}
 
 // Messages of durable rooms, and what is beside rooms in the same log: presence journals, growing messages, values. A
 // user's are those that the user sent and, in rooms of the bus's own, those that name the user.
 
 const PAGE = { limit: 500, max_bytes: 4_194_304 };
 const ROOMS_PAGE = 500;
+const DAY_MS = 86_400_000;
+/** How often a page is asked for again that ends early. */
+const LAGS = 5;
 
 interface Found {
   readonly room_id: string;
@@ -132,12 +144,17 @@ function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
   }
 }
 
-/** The matching messages, page by page. */
+/**
+ * The matching messages, page by page, with all that was acknowledged before: a lagging replica of the log ends a page
+ * early, and the messages that it lacks would be neither found nor erased.
+ */
 async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
   const { user, offset } = whose;
   for await (const room_id of roomsOf(log, whose)) {
+    const newest = async () => (await log.head(room_id)).last?.offset ?? 0;
+    const end = Math.min(await newest(), offset ?? Infinity);
     let after = offset === undefined ? 0 : offset - 1;
-    for (let more = true; more;) {
+    for (let [more, lags] = [true, 0]; more;) {
       const page = await log.read(room_id, { ...PAGE, after });
       const messages = page.messages.filter((one) =>
         (offset === undefined || one.offset === offset) &&
@@ -146,6 +163,9 @@ async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
       if (messages.length > 0) yield { room_id, messages };
       after = page.messages.at(-1)?.offset ?? after;
       more = page.more && page.messages.length > 0 && (offset === undefined || after < offset);
+      if (more || after >= end || after >= await newest()) continue;
+      if (++lags > LAGS) throw new ArqonError("log-unavailable", "a replica of the log lags");
+      more = true;
     }
   }
 }

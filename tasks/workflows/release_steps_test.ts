@@ -28,6 +28,8 @@ const JOBS = await jobsOf("release");
 const IMAGES = await jobsOf("images");
 const TARGET = "x86_64-unknown-linux-gnu";
 const NOTING = `#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLS"\n`;
+/** As npm asks its registry: what is in the file of that name is there. */
+const NPM = `${NOTING}[ "$1" != view ] || cat "$CALLS-there/\${2%@*}" 2> /dev/null\n`;
 
 /** A folder of a runner, whose programs that upload only note what they are called with. */
 class Runner implements AsyncDisposable {
@@ -36,7 +38,7 @@ class Runner implements AsyncDisposable {
   static async start(tag: string): Promise<Runner> {
     const runner = new Runner(await Deno.makeTempDir({ prefix: "arqon-runner-" }), tag);
     for (const name of ["gh", "npm", "helm", "pipx", "7z"]) {
-      await runner.write(`bin/${name}`, NOTING);
+      await runner.write(`bin/${name}`, name === "npm" ? NPM : NOTING);
       await Deno.chmod(`${runner.root}/bin/${name}`, 0o755);
     }
     return runner;
@@ -75,6 +77,33 @@ class Runner implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.root, { recursive: true });
   }
+}
+
+/** Each package after those that it needs; the first time none is there, then two are, then all. */
+async function publishes(
+  runner: Runner,
+  names: readonly string[],
+  files: readonly string[],
+  npm_tag: string,
+): Promise<void> {
+  const version = runner.tag.slice(1);
+  for (const there of [0, 2, names.length]) {
+    for (const at of names.slice(0, there).keys()) {
+      await runner.write(`calls-there/${names[at]}`, `${await integrity(files[at]!)}\n`);
+    }
+    const calls = files.flatMap((file, at) => [
+      `npm view ${names[at]}@${version} dist.integrity`,
+      ...(at < there
+        ? []
+        : [`npm publish ./npm/${file} --provenance --access public --tag ${npm_tag}`]),
+    ]);
+    assert.deepEqual(await runner.step(JOBS.npm, "npm publish"), calls);
+  }
+  await runner.write(`calls-there/${names[1]}`, "sha512-another\n");
+  await assert.rejects(
+    runner.step(JOBS.npm, "npm publish"),
+    new RegExp(`npm has ${names[1]}@${version.replaceAll(".", "\\.")} with other bytes`),
+  );
 }
 
 for (
@@ -120,13 +149,7 @@ for (
       ["SHA256SUMS", `${packed}.tar.gz`, ...files].map((name) => `files/${name}`).sort(),
     );
     assert.deepEqual(others, []);
-    // Each package after those that it needs.
-    assert.deepEqual(
-      await runner.step(JOBS.npm, "npm publish"),
-      files.map((name) =>
-        `npm publish ./npm/${name} --provenance --access public --tag ${npm_tag}`
-      ),
-    );
+    await publishes(runner, [...packages, "arqon"], files, npm_tag);
     await runner.step(IMAGES.image, "mkdir digests", { DIGEST: "sha256:1", IMAGE: "arqon" });
     assert.equal(await Deno.readTextFile(`${runner.root}/digests/arqon`), "sha256:1\n");
     assert.deepEqual(
@@ -144,6 +167,12 @@ for (
     ]);
     await runner.run(`tar -tzf ${set} kubernetes/shield.yaml`);
   });
+}
+
+/** Of a file with that text, as npm writes it. */
+async function integrity(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-512", new TextEncoder().encode(text));
+  return `sha512-${new Uint8Array(digest).toBase64()}`;
 }
 
 const needsOf = (job: Job | undefined): readonly string[] => [job?.needs ?? []].flat();

@@ -7,6 +7,7 @@ import { DurableClient, numbers } from "../peers/durable_client.ts";
 
 const CONFIG = `[admin]
 operator_tenants = ["ops"]
+backup_days = 30
 [[rooms]]
 room = "*"
 durable = true
@@ -29,7 +30,14 @@ Deno.test("arq finds, exports and erases what is kept of users, rooms and tenant
 
   const dry = await runArq(["user", "erase", "bob", "--dry-run", ...of]);
   assert.match(dry.stdout, /messages: 3, \d+ bytes in LOG_acme/, dry.stderr);
-  assert.match(dry.stdout, /backups: /);
+  const until = (days: number) =>
+    new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+  const days = `(${until(30)}|${until(29)})`;
+  const kept = new RegExp(`^  backups: files of arq backup have it until ${days} `, "m");
+  assert.match(dry.stdout, kept);
+  const listed = await runArq(["user", "export", "bob", "--dry-run", ...of]);
+  assert.match(listed.stdout, /messages: 3, .*not exported by this:\n/s, listed.stderr);
+  assert.match(listed.stdout, kept);
   const unasked = await runArq(["user", "erase", "bob", ...of]);
   assert.equal(unasked.code, 2);
   assert.match(unasked.stderr, /messages: 3.*--yes/s);

@@ -8,12 +8,18 @@ import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from urllib.request import urlopen
 
 import arqon
 
 PAUSE_S = 0.01
 TIMEOUT_MS = 60_000
 PER_WRITE = 5
+
+
+def fetch(url: str) -> str:
+    with urlopen(url) as answer:
+        return str(answer.read().decode())
 
 
 async def main(url: str, token: str, name: str) -> None:
@@ -39,7 +45,11 @@ async def main(url: str, token: str, name: str) -> None:
                 return
 
     backoff = {"base_ms": 20, "max_ms": 200}
-    async with arqon.connect(url, token=token, backoff=backoff) as bus:
+    source: dict[str, Any] = {"token": token}
+    if token.startswith("http"):
+        # Instead of a token: where tokens are, each for a few seconds.
+        source = {"get_token": lambda _: asyncio.to_thread(fetch, token)}
+    async with arqon.connect(url, **source, backoff=backoff) as bus:
         async with bus.room(f"kept-{name}") as room:
             reading = asyncio.create_task(read(room))
             state = bus.room(f"state-{name}").state

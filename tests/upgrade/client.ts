@@ -17,7 +17,11 @@ const found = { heard: [] as (number | string)[], refused: [] as string[] };
 let ends = false;
 Deno.stdin.readable.pipeTo(new WritableStream()).finally(() => ends = true);
 
-await using bus = await connect({ url, token, backoff: { base_ms: 20, max_ms: 200 } });
+/** Instead of a token: where tokens are, each for a few seconds. */
+const source = token.startsWith("http")
+  ? { getToken: async () => await (await fetch(token)).text() }
+  : { token };
+await using bus = await connect({ url, ...source, backoff: { base_ms: 20, max_ms: 200 } });
 const room = bus.room(`kept-${name}`);
 using messages = room.subscribe();
 await messages.ready;

@@ -80,10 +80,10 @@ export class World implements AsyncDisposable {
   readonly #clients: Client[] = [];
   readonly #url: string;
 
-  constructor(issuer: Issuer, nats_url: string, stack: AsyncDisposableStack) {
+  constructor(issuer: Issuer, nats_url: string, config: string, stack: AsyncDisposableStack) {
     this.issuer = issuer;
     this.#stack = stack;
-    this.#config = `[nats]\nurls = ["${nats_url}"]\n${CONFIG}${issuer.config}`;
+    this.#config = `[nats]\nurls = ["${nats_url}"]\n${CONFIG}${config}${issuer.config}`;
     const ports = freePorts(NODES.length);
     this.#ports = new Map(NODES.map((name, at) => [name, ports[at]!]));
     let turn = 0;
@@ -121,10 +121,19 @@ export class World implements AsyncDisposable {
     this.#logs.push(process?.log() ?? "");
   }
 
-  /** A client of that tree's SDK for TypeScript, or by `python` that for Python. */
-  async addClient(name: string, tree: string, client_dir: string, python?: string): Promise<void> {
+  /**
+   * A client of that tree's SDK for TypeScript, or by `python` that for Python; `tokens` is a URL that gives it a token,
+   * instead of one for an hour.
+   */
+  async addClient(
+    name: string,
+    tree: string,
+    client_dir: string,
+    python?: string,
+    tokens?: string,
+  ): Promise<void> {
     const url = this.#url;
-    const token = await this.issuer.tokenFor({ sub: name });
+    const token = tokens ?? await this.issuer.tokenFor({ sub: name });
     const program = python ?? Deno.execPath();
     const script = python === undefined
       ? ["run", "--no-prompt", "--allow-net", "--allow-env", `${tree}/tests/upgrade/client.ts`]
@@ -157,10 +166,10 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** NATS, and nothing on it yet. */
-export async function openWorld(): Promise<World> {
+/** NATS, and nothing on it yet; `config` is more of the configuration of all processes. */
+export async function openWorld(config = ""): Promise<World> {
   await using stack = new AsyncDisposableStack();
   const issuer = stack.use(await createIssuer());
   const nats = stack.use(await startNats({ jetstream: true }));
-  return new World(issuer, nats.url, stack.move());
+  return new World(issuer, nats.url, config, stack.move());
 }

@@ -60,8 +60,15 @@ const nameOf = (whose: Members): string =>
 export const lossQuestion = (whose: Members): string =>
   `${nameOf(whose)}: all of it is lost for good. Erase it?`;
 
-/** What the bus keeps. */
-export function foundText({ stores, kept }: Members, whose: Members): string {
+/** What the bus keeps, before it is erased. */
+export const foundText = (found: Members, whose: Members): string =>
+  stockText(found, whose, "erased");
+
+/** What the bus keeps, before it is exported. */
+export const exportText = (found: Members, whose: Members): string =>
+  stockText(found, whose, "exported");
+
+function stockText({ stores, kept }: Members, whose: Members, done: string): string {
   const rows = listOf(stores).map(membersOf).map((one) =>
     told("  {store}: {count}, {bytes} bytes in {where}[; stays: {stays}]", one)
   );
@@ -69,7 +76,7 @@ export function foundText({ stores, kept }: Members, whose: Members): string {
     ? [`the bus keeps nothing of ${nameOf(whose)}`]
     : [`the bus keeps of ${nameOf(whose)}:`, ...rows];
   const apart = Object.entries(membersOf(kept)).map(([what, why]) => `  ${what}: ${why}`);
-  return `${[...lines, "not erased by this:", ...apart].map(printable).join("\n")}\n`;
+  return `${[...lines, `not ${done} by this:`, ...apart].map(printable).join("\n")}\n`;
 }
 
 /** Says on stderr what the bus keeps, before somebody says that it is to be erased. */

@@ -76,6 +76,14 @@ const erases = either(
   }),
 );
 
+/** The action of a command that exports, or with `--dry-run` only says what there is. */
+const exports = (name: "userExport" | "tenantExport") =>
+  either(
+    "dryRun",
+    asks({ route: `GET /v1/data?${whose}`, text: from(data, "exportText") }),
+    calls(data, name),
+  );
+
 /** What `arq room` has for the past of rooms. */
 export const ROOM_HISTORY: readonly Definition[] = [
   command`room history: print what a durable room keeps; where it stands is on stderr ${BUS}
@@ -232,6 +240,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
 ];
 
 const FILE = rows`
+    --dry-run  say only what stands where, and what else has it ${{ implies: { out: "-" } }}
     --out <file>  the new file, of one JSON object a line; - is stdout ${NEEDED}
     --json  say how many lines were written as JSON`;
 
@@ -244,7 +253,8 @@ export const USER: readonly Definition[] = [
     ${FILE}
     --room <id>  of this room alone ${room}
 
-    $ arq user export ann --tenant acme --out ann.ndjson`(calls(data, "userExport")),
+    $ arq user export ann --tenant acme --dry-run
+    $ arq user export ann --tenant acme --out ann.ndjson`(exports("userExport")),
   command`user erase: erase what the bus keeps of a user ${BUS}
     <user>  the user's id
     ${OF_TENANT}
@@ -264,7 +274,8 @@ export const TENANTS: readonly Definition[] = [
     <tenant>  the tenant ${tenant}
     ${FILE}
 
-    $ arq tenant export acme --out acme.ndjson`(calls(data, "tenantExport")),
+    $ arq tenant export acme --dry-run
+    $ arq tenant export acme --out acme.ndjson`(exports("tenantExport")),
   command`tenant delete: erase all that the bus keeps of a tenant ${BUS}
     <tenant>  the tenant ${tenant}
     ${ERASING}

@@ -14,6 +14,7 @@ export const LIVE_KEYS = [
   "admin.tls_cert",
   "admin.tls_key",
   "admin.operator_tenants",
+  "admin.backup_days",
   "auth.clock_skew_seconds",
   "auth.require_signature",
   "limits.memory_bytes",

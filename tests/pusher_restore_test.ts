@@ -1,0 +1,106 @@
+/**
+ * A backup is restored under clients of Pusher's protocol, with `pusher-js` and `pusher` unchanged: what they hear, and
+ * what they do not, since that protocol has no positions.
+ */
+import assert from "node:assert/strict";
+import Backend from "pusher";
+import pusher_js from "pusher-js";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
+import { until } from "../shared/testing/until.ts";
+import { freePort } from "./harness/free_ports.ts";
+import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+
+// A CommonJS module: its types say `default`, and it is the class itself.
+const Pusher = pusher_js as unknown as typeof pusher_js.default;
+type Pusher = InstanceType<typeof Pusher>;
+
+const APP = { appId: "1001", key: "key-1", secret: "a secret of the app" };
+// `id` is what the types ask for, and `user_id` what the protocol does.
+const MEMBER = { id: "ann", user_id: "ann" };
+const CONFIG = `
+[pusher]
+enabled = true
+[[pusher.apps]]
+id = "${APP.appId}"
+key = "${APP.key}"
+secret = "${APP.secret}"
+tenant = "default"
+[[rooms]]
+room = "pusher:*"
+durable = true
+`;
+
+type Heard = [channel: string, event: string, data: unknown];
+
+/** Joins those channels; what it hears from the first moment. */
+function listen(client: Pusher, names: readonly string[]): Heard[] {
+  const heard: Heard[] = [];
+  for (const name of names) {
+    client.subscribe(name).bind_global((event: string, data: unknown) =>
+      heard.push([name, event, data])
+    );
+  }
+  return heard;
+}
+
+Deno.test("a backup is restored under Pusher clients: they return, hear what is new, and no gap is reported", async () => {
+  await using folder = await initFolder();
+  const port = freePort();
+  const file = `${folder.path}/config.toml`;
+  const plain = await Deno.readTextFile(file);
+  await Deno.writeTextFile(file, plain.replace("port = 0", `port = ${port}`) + CONFIG);
+  const backend = new Backend({ ...APP, host: "127.0.0.1", port: String(port), useTLS: false });
+  const client = new Pusher(APP.key, {
+    ...{ wsHost: "127.0.0.1", wsPort: port, forceTLS: false, cluster: "none", disableStats: true },
+    enabledTransports: ["ws"],
+    channelAuthorization: {
+      transport: "ajax",
+      endpoint: "",
+      customHandler: ({ socketId, channelName }, done) =>
+        void Promise.resolve(backend.authorizeChannel(socketId, channelName, MEMBER))
+          .then((word) => done(null, word)),
+    },
+  });
+  try {
+    const run = (...args: string[]) => runArq(args, { cwd: folder.path });
+    const user = ["--token", await tokenOf(folder.path, "user")];
+    const heard = listen(client, ["orders", "presence-room"]);
+    const has = (name: string, event: string, times = 1) =>
+      until(
+        () => `${event} on ${name}: ${JSON.stringify(heard)}`,
+        () => heard.filter(([one, what]) => one === name && what === event).length === times,
+      );
+    const kept = async (url: string) => {
+      const args = ["room", "history", "pusher:orders", "--all", "--json", "--url", url, ...user];
+      const lines = succeeds(await run(...args)).trim().split("\n");
+      return lines.map((line) => JSON.parse(line).type);
+    };
+    {
+      await using bus = await startServe(folder.path);
+      await has("orders", "pusher:subscription_succeeded");
+      await has("presence-room", "pusher:subscription_succeeded");
+      await backend.trigger("orders", "before", { n: 1 });
+      await has("orders", "before");
+      const admin = ["--admin-url", bus.admin_url, "--token", await tokenOf(folder.path, "admin")];
+      succeeds(await run("backup", `${folder.path}/bus.tar`, ...admin));
+      await backend.trigger("orders", "lost", { n: 2 });
+      await has("orders", "lost");
+      assert.deepEqual(await kept(bus.url), ["before", "lost"]);
+    }
+    succeeds(await run("restore", `${folder.path}/bus.tar`, "--force"));
+    await using bus = await startServe(folder.path);
+    await has("orders", "pusher:subscription_succeeded", 2);
+    await has("presence-room", "pusher:subscription_succeeded", 2);
+    await backend.trigger("orders", "after", { n: 3 });
+    await has("orders", "after");
+    const news = heard.filter(([, event]) => !event.startsWith("pusher:"));
+    assert.deepEqual(news, [
+      ["orders", "before", { n: 1 }],
+      ["orders", "lost", { n: 2 }],
+      ["orders", "after", { n: 3 }],
+    ]);
+    assert.deepEqual(await kept(bus.url), ["before", "after"]);
+  } finally {
+    client.disconnect();
+  }
+});
