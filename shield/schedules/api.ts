@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { settingsWithin } from "../admin/routing/admin_body.ts";
@@ -128,6 +129,7 @@ async function showAll(
 ): Promise<Response> {
   const schedules = [];
   for (const [, schedule_id = ""] of (await bucket.keys([tenant])).sort()) {
+    await slice(tenant);
     const entry = await bucket.get([tenant, schedule_id]);
     const schedule = entry && decodeSchedule(entry.value);
     if (schedule !== undefined) schedules.push(view(schedule_id, schedule, entry!.revision));

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { pace } from "../../shared/testing/pace.ts";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
@@ -13,6 +14,7 @@ import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
+import { schedulesKind } from "./schedules_kind.ts";
 import type { SchedulesOptions } from "./schedules.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
@@ -375,4 +377,32 @@ Deno.test("what was only beside it goes on: one that was left is tried alone", a
     });
   }
   await third.close();
+});
+
+Deno.test("many schedules of a tenant's state are checked, written and listed one by one, in turns with others", async () => {
+  await using engine = testSpine();
+  const kind = schedulesKind({
+    ...{ spine: engine.spine, log: keptLog().log, now: () => 1_000 },
+    limits: { headers: 10, header_bytes: 1_000, field_bytes: 100 },
+    running: {
+      bounds: { tenant_schedules: 300, schedules: 300 },
+      schedules: { count: () => 0 },
+    },
+  });
+  const when = { cron: "0 0 29 2 1#5", zone: "Pacific/Apia" };
+  const wanted = Array.from({ length: 300 }, (_, at) => ({
+    ...{ id: `s${at}`, room: "lobby", user: "schedule", message: { type: "tick" }, ...when },
+  }));
+  const checked = await turnsDuring(() => kind.check("acme", wanted));
+  assert.equal(checked.value.length, 300);
+  const writing = { tenant_id: "acme", by: "root", at_ms: 1_000 };
+  const isPending = () => Promise.resolve(true);
+  const written = await turnsDuring(() => kind.write({ ...writing, isPending }, checked.value));
+  const listed = await turnsDuring(() => kind.list("acme"));
+  assert.equal(listed.value.length, 300);
+  const turns = [checked, written, listed].map((one) => one.turns);
+  assert(turns.every((one) => one > 290), `${turns} turns`);
+  // Too many are refused before any is looked at.
+  const many = [...wanted, { ...wanted[0]!, id: "one" }];
+  await assert.rejects(kind.check("acme", many), { reason: "settings-conflict" });
 });
