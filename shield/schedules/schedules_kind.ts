@@ -43,9 +43,7 @@ async function* storedIn(bucket: KeyValue, tenant_id: string) {
     await slice(tenant_id);
     const entry = await bucket.get([tenant_id, id]);
     const schedule = entry && decodeSchedule(entry.value);
-    if (entry !== undefined && schedule !== undefined) {
-      yield { id, schedule, revision: entry.revision };
-    }
+    if (schedule !== undefined) yield { id, schedule };
   }
 }
 
@@ -114,10 +112,16 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     const { tenant_id, isPending } = writing;
     const bucket = await this.#bucket();
     const names = new Set(wanted.map(({ id }) => id));
-    for await (const { id, schedule, revision } of storedIn(bucket, tenant_id)) {
-      if (names.has(id) || this.#isOver(schedule) || !await isPending()) continue;
-      // Who is overtaken makes the step again.
-      await bucket.delete([tenant_id, id], revision);
+    for await (const { id } of storedIn(bucket, tenant_id)) {
+      if (names.has(id)) continue;
+      const key = [tenant_id, id];
+      // Another one may delete the same ones for the same apply.
+      await changeDocument(async (mayLose) => {
+        const entry = await bucket.get(key);
+        const schedule = entry && decodeSchedule(entry.value);
+        if (schedule === undefined || this.#isOver(schedule) || !await isPending()) return;
+        await mayLose(bucket.delete(key, entry!.revision));
+      });
     }
     for (const one of wanted) {
       const key = [tenant_id, one.id];

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { pace } from "../../shared/testing/pace.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
@@ -402,6 +403,11 @@ Deno.test("many schedules of a tenant's state are checked, written and listed on
   assert.equal(listed.value.length, 300);
   const turns = [checked, written, listed].map((one) => one.turns);
   assert(turns.every((one) => one > 290), `${turns} turns`);
+  // Two Shields finish the same apply, and each has read what the other deletes.
+  const isLater = () => turn().then(() => true);
+  const empty = () => kind.write({ ...writing, isPending: isLater }, []);
+  await Promise.all([empty(), empty()]);
+  assert.deepEqual(await kind.list("acme"), []);
   // Too many are refused before any is looked at.
   const many = [...wanted, { ...wanted[0]!, id: "one" }];
   await assert.rejects(kind.check("acme", many), { reason: "settings-conflict" });
