@@ -6,6 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
 import type { PresencePort } from "../../shared/presence/messages.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
 import { bump } from "../stats/stats.ts";
 import { createPosition } from "./position.ts";
 import type { PresenceStats } from "./stats.ts";
@@ -14,6 +15,8 @@ import type { TableChanges } from "./table.ts";
 
 /** The longest time between two batches, in ms, unless `announce_ms` is longer. */
 const WINDOW_MAX_MS = 1_000;
+/** Watchers that are told in one piece: each gets frames of up to 256 KiB. */
+const WATCHERS_A_PIECE = 16;
 /** For each so many watchers the time between batches is one ms longer. */
 const WATCHERS_PER_MS = 20;
 /** How long a client is told to wait when nobody knew the members, in ms. */
@@ -167,7 +170,7 @@ export class WatchedRoom {
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     this.#cancelTimeout?.();
-    for (const watch of waiting) this.#start(watch, watch.waiting?.callback);
+    void inPieces(this.tenant_id, this.#startAll(waiting), WATCHERS_A_PIECE);
     this.touch();
   }
 
@@ -225,6 +228,13 @@ export class WatchedRoom {
     if (this.#waiting.size === 1) this.#setTimeout();
   }
 
+  *#startAll(waiting: readonly Watch[]): Iterable<void> {
+    for (const watch of waiting) {
+      this.#start(watch, watch.waiting?.callback);
+      yield;
+    }
+  }
+
   #start(watch: Watch, callback: (() => void) | undefined): void {
     if (watch.closed) return;
     watch.waiting = undefined;
@@ -259,17 +269,30 @@ export class WatchedRoom {
     const untold = this.#untold;
     this.#untold = [];
     this.#flushing = true;
-    try {
-      if (changes !== undefined) this.#tell(changes);
-      for (const callback of untold) callback();
-    } finally {
+    const onEnd = () => {
       this.#flushing = false;
+      // A watcher that was called back may have changed something.
+      if (!this.closed) this.touch();
+    };
+    let rest: Promise<void> | undefined;
+    try {
+      // A room may have thousands of watchers: after the first, they are told in slices of the tenant.
+      rest = inPieces(this.tenant_id, this.#flushAll(changes, untold), WATCHERS_A_PIECE);
+    } finally {
+      if (rest === undefined) onEnd();
     }
-    // A watcher that was called back may have changed something.
-    if (!this.closed) this.touch();
+    void rest?.finally(onEnd);
   }
 
-  #tell({ updates, leaves }: TableChanges): void {
+  *#flushAll(changes: TableChanges | undefined, untold: readonly (() => void)[]): Iterable<void> {
+    if (changes !== undefined) yield* this.#tell(changes);
+    for (const callback of untold) {
+      callback();
+      yield;
+    }
+  }
+
+  *#tell({ updates, leaves }: TableChanges): Iterable<void> {
     const { tenant_id, room_id, table } = this;
     const { stats, port } = this.#options;
     const { size: connections } = table.shown;
@@ -279,9 +302,10 @@ export class WatchedRoom {
     if (leaves.length > 0) bump(stats.events, "PRESENCE_LEAVE");
     stats.told_members += updates.length + leaves.length;
     const changes: RoomChanges = { tenant_id, room_id, updates, leaves, connections, users };
-    // This is a copy, since a watcher that comes meanwhile has these changes in its snapshot.
-    for (const watch of [...this.#watches]) {
-      if (watch.started && !watch.closed) watch.watcher.onChanges(changes);
+    // This is a copy, since a watcher that starts meanwhile has these changes in its snapshot.
+    for (const watch of [...this.#watches].filter(({ started }) => started)) {
+      if (!watch.closed) watch.watcher.onChanges(changes);
+      yield;
     }
   }
 
