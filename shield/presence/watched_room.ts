@@ -116,7 +116,9 @@ export class WatchedRoom {
   #cancelFlush: (() => void) | undefined;
   #flushing = false;
   #flushed_ms = -Infinity;
+  /** The members as they are, and as watchers were told of them, which frames are made of once for all. */
   #view: RoomView | undefined;
+  #told_view: RoomView | undefined;
 
   constructor(
     readonly tenant_id: string,
@@ -165,6 +167,7 @@ export class WatchedRoom {
     if (this.#synced && !this.#doubted) return;
     // Watchers that come now begin with these members, so nobody has to be notified of them.
     if (!this.#synced) this.table.told.clear();
+    this.#told_view = undefined;
     this.#synced = true;
     this.#doubted = false;
     const waiting = [...this.#waiting];
@@ -176,8 +179,10 @@ export class WatchedRoom {
 
   /** Takes note that something may have changed, and tells it now or when the batch's time is over. */
   touch(): void {
-    if (this.table.told.size > 0) this.#view = undefined;
-    else if (this.#untold.length === 0) return;
+    if (this.table.told.size > 0) {
+      this.#told_view ??= this.#view;
+      this.#view = undefined;
+    } else if (this.#untold.length === 0) return;
     if (!this.#synced || this.#flushing || this.#cancelFlush !== undefined) return;
     const { port } = this.#options;
     const wait_ms = this.#flushed_ms + this.#window_ms() - port.now();
@@ -187,12 +192,13 @@ export class WatchedRoom {
 
   snapshot(): RoomView {
     const { tenant_id, room_id, table } = this;
-    if (table.told.size > 0) {
+    if (table.told.size === 0) return this.#view ??= this.view();
+    if (this.#told_view === undefined) {
       const members = toldMembers(table);
       const { length: connections } = members;
-      return { tenant_id, room_id, members, connections, users: countUsers(members) };
+      this.#told_view = { tenant_id, room_id, members, connections, users: countUsers(members) };
     }
-    return this.#view ??= this.view();
+    return this.#told_view;
   }
 
   /** The members as this Shield knows them now, told or not. */
@@ -264,7 +270,7 @@ export class WatchedRoom {
 
   #flush(): void {
     this.#cancelFlush = undefined;
-    this.#view = undefined;
+    this.#view = this.#told_view = undefined;
     const changes = takeChanges(this.table);
     const untold = this.#untold;
     this.#untold = [];

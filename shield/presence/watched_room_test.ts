@@ -121,6 +121,11 @@ Deno.test("who begins to watch within a window gets neither less nor the same tw
   const { watch: late, told } = watch();
   late.ready(() => {});
   assert.equal(members(late), "a b", "as all have been told");
+  // It is made once, whatever changes until it is told.
+  const view = late.snapshot();
+  join("d");
+  leave("d");
+  assert.equal(late.snapshot(), view);
   port.advance(50);
   assert.deepEqual(told.map(words), ["+c -b"]);
   assert.equal(members(late), "a c");
