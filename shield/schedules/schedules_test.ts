@@ -11,7 +11,7 @@ import { until } from "../../shared/testing/until.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
+import { decodeSchedule, encodeSchedule, paused, stateOf, withoutMissed } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
@@ -411,4 +411,20 @@ Deno.test("many schedules of a tenant's state are checked, written and listed on
   // Too many are refused before any is looked at.
   const many = [...wanted, { ...wanted[0]!, id: "one" }];
   await assert.rejects(kind.check("acme", many), { reason: "settings-conflict" });
+});
+
+Deno.test("times that nobody was there to publish are counted by their period, and few of a cron are sought", () => {
+  const passed = (more: Partial<Schedule>, oldest_ms: number) => {
+    const { missed, next_ms, last } = withoutMissed(scheduleOf(0, more), oldest_ms, oldest_ms);
+    return [missed, next_ms, last?.due_ms];
+  };
+  // Due at 1,000, 2,000 …
+  assert.deepEqual(passed({}, 1_000), [0, 1_000, undefined]);
+  assert.deepEqual(passed({}, 1_001), [1, 2_000, 1_000]);
+  assert.deepEqual(passed({}, 4_000), [3, 4_000, 3_000]);
+  assert.deepEqual(passed({ until_ms: 5_500 }, 60_000), [5, null, 5_000]);
+  assert.deepEqual(passed({}, DAY_MS), [10_000, DAY_MS, DAY_MS - 1_000]);
+  const cron = { every_ms: undefined, from_ms: undefined, cron: "* * * * * *" };
+  assert.deepEqual(passed(cron, 4_000), [3, 4_000, 3_000]);
+  assert.deepEqual(passed(cron, DAY_MS), [65, DAY_MS, 65_000]);
 });
