@@ -72,7 +72,7 @@ export class Pump {
 export interface OutboxOptions extends BacklogOptions {
   readonly socket: Pick<ClientSocket, "send" | "bufferedAmount">;
   readonly pump: Pump;
-  /** Whose turn it is when it gets more. */
+  /** The tenant in whose slices it gets more. */
   readonly tenant_id: string;
   readonly stats: ShieldStats;
   /** Called once, when a frame would exceed `unsent_bytes_max`; the frame is not sent. */

@@ -15,7 +15,7 @@ import type { TableChanges } from "./table.ts";
 
 /** The longest time between two batches, in ms, unless `announce_ms` is longer. */
 const WINDOW_MAX_MS = 1_000;
-/** Watchers that are told in one piece: each gets frames of up to 256 KiB. */
+/** Watchers that are notified in one piece: each gets frames of up to 256 KiB. */
 const WATCHERS_A_PIECE = 16;
 /** For each so many watchers the time between batches is one ms longer. */
 const WATCHERS_PER_MS = 20;
@@ -116,7 +116,7 @@ export class WatchedRoom {
   #cancelFlush: (() => void) | undefined;
   #flushing = false;
   #flushed_ms = -Infinity;
-  /** The members as they are, and as watchers were told of them, which frames are made of once for all. */
+  /** The members as they are, and as watchers know them, which frames are made of once for all. */
   #view: RoomView | undefined;
   #told_view: RoomView | undefined;
 
@@ -282,7 +282,7 @@ export class WatchedRoom {
     };
     let rest: Promise<void> | undefined;
     try {
-      // A room may have thousands of watchers: after the first, they are told in slices of the tenant.
+      // A room may have thousands of watchers: after the first, they are notified in slices of the tenant.
       rest = inPieces(this.tenant_id, this.#flushAll(changes, untold), WATCHERS_A_PIECE);
     } finally {
       if (rest === undefined) onEnd();
