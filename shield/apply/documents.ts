@@ -3,10 +3,10 @@
  * are deployed to classes of rooms. An apply carries a kind whole, and whoever finishes it writes its documents after
  * the decision: the same ones, whoever it is, and none once the apply is finished.
  */
+import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import type { PendingApply } from "../../shared/records/tenant_settings.ts";
-import { sha256Hex } from "../../shared/sha256.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { DOCUMENT_KINDS } from "../settings/document_kinds.ts";
 import type {
@@ -105,11 +105,21 @@ export class Documents {
 
 /** Tells one state of these kinds from another, but for schedules that end by themselves. */
 export async function documentsHash(
+  tenant_id: string,
   { hooks = [], schedules = [], reducers = [] }: DocumentLists,
 ): Promise<string> {
   const lasting = schedules.filter((one) => !endsItself(one));
-  const text = canonicalJson([hooks, lasting, reducers]);
-  return await sha256Hex(new TextEncoder().encode(text));
+  // That of the canonical JSON of all three lists, which may have many megabytes.
+  const hash = createHash("sha256");
+  for (const [at, list] of [hooks, lasting, reducers].entries()) {
+    hash.update(at === 0 ? "[[" : ",[");
+    for (const [place, one] of list.entries()) {
+      await slice(tenant_id);
+      hash.update(`${place === 0 ? "" : ","}${canonicalJson(one)}`);
+    }
+    hash.update("]");
+  }
+  return hash.update("]").digest("hex");
 }
 
 /** Secrets that were made for hooks that came without one, by the id of the hook. */
