@@ -19,6 +19,8 @@ export type DeltaForm = typeof DELTAS[number];
 /** One of `HTTP_CACHES`. */
 export type HttpCache = typeof HTTP_CACHES[number];
 
+const filter = z.string().min(1).max(4_096);
+
 const options = {
   room: roomPattern.describe("room id or prefix pattern; the longest that matches counts"),
   durable: z.boolean().default(false).describe(
@@ -47,7 +49,7 @@ const options = {
   http_cache: z.enum(HTTP_CACHES).default("none").describe(
     "caching of its stream over HTTP for a minute: none, the reader's own cache (private), or any proxy, which then serves anybody (public)",
   ),
-  filter: z.string().min(1).max(4_096).superRefine((text, context) => {
+  filter: filter.superRefine((text, context) => {
     const problem = classFilterProblem(text);
     if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
   }).optional().describe(
@@ -98,6 +100,13 @@ function refusePassing(
 export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstored, always);
 /** A class of rooms: `{room, durable, history_size, …}`; omitted options have their defaults. */
 export type TenantRoomClass = z.output<typeof TenantRoomClass>;
+
+/**
+ * One class as it is stored: whoever stored it has compiled its filter, which takes milliseconds. Every process reads it
+ * with each change of the tenant's settings.
+ */
+export const StoredRoomClass = z.strictObject({ ...options, filter: filter.optional() })
+  .superRefine(refuseUnstored, always);
 
 /** One entry of `[[rooms]]`. */
 export const RoomClassEntry = z.strictObject({

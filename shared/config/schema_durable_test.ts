@@ -84,6 +84,8 @@ Deno.test("a tenant's classes are read as they were written; bad ones make no se
     settings: ReturnType<typeof emptySettings>;
   };
   assert.deepEqual([settings.rooms[0]?.durable, settings.rooms[0]?.history_size], [true, 1_000]);
+  // Whoever stored it has compiled its filter.
+  assert.ok("settings" in decodeSettings("acme", encode({ room: "a", filter: "(" })));
   for (
     const [one, problem] of [
       [{ room: "a", cache_last: true }, /rooms\.0\.cache_last: cache_last without durable/],

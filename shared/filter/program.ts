@@ -22,6 +22,9 @@ export interface FilterLimits {
 const PARSE_STEPS = 8;
 /** The most patterns of one filter. */
 const PATTERNS_MAX = 16;
+/** What the parser reads once for each character of it: white space in a row. */
+const BLANKS_MAX = 64;
+const BLANKS = new RegExp(`\\s{${BLANKS_MAX + 1}}`);
 
 /** The limits of a room class's filter, which an operator writes. */
 const CLASS_LIMITS: FilterLimits = { filter_chars: 4_096, filter_steps: 10_000 };
@@ -60,6 +63,7 @@ export class FilterProgram {
     if (text.length > limits.filter_chars) {
       refuse(`${text.length} characters, at most ${limits.filter_chars}`);
     }
+    if (BLANKS.test(text)) refuse(`more than ${BLANKS_MAX} characters of white space in a row`);
     const expr = parsed(text);
     const found = inspect(expr, names, (name) => knows(name));
     const { problem, nodes, cost, claims } = found;

@@ -72,6 +72,9 @@ Deno.test("what is no filter is refused with what is wrong", () => {
     ['data.s.matches("(")', /missing closing/],
     ['data.s.matches(data.p + "1")', /a pattern that is written in the filter/],
     ["matches(data.s, claims.p)", /a pattern that is written in the filter/],
+    // The parser is quadratic in the first, and the planner in the second.
+    [`true${" ".repeat(900)}`, /more than 64 characters of white space in a row/],
+    [`data${".a".repeat(400)} == 1`, /more than 64 names in a row/],
     [`data.s.matches("${"[\\\\pL\\\\pN]{1000}".repeat(3)}")`, /repeats too much: some 300\d parts/],
     ['data.s.matches("((a{1,30}){1,30})b{100}")', /repeats too much/],
     [

@@ -9,6 +9,8 @@ type Comprehension = Extract<Expr["exprKind"], { case: "comprehensionExpr" }>["v
 
 /** The function that counts an iteration. No CEL text can name it. */
 export const TURN = "@turn";
+/** The most names in a row: the planner looks each of them up once for each in front of it. */
+const NAMES_MAX = 64;
 /** The iterations of a loop that the estimate assumes. */
 const TURNS_EXPECTED = 8;
 
@@ -59,17 +61,19 @@ class Inspector {
     this.#knows = knows;
   }
 
-  /** Inspects a node in a scope with these names, which runs so many times. */
-  look(expr: Expr | undefined, known: ReadonlySet<string>, times: number): void {
+  /** Inspects a node in a scope with these names, which runs so many times, with so many names directly behind it. */
+  look(expr: Expr | undefined, known: ReadonlySet<string>, times: number, behind = 0): void {
     if (expr === undefined) return;
     this.nodes++;
     this.cost += times;
     const { exprKind } = expr;
+    const names = exprKind.case === "selectExpr" ? behind + 1 : 0;
+    if (names > NAMES_MAX) this.problem ??= `more than ${NAMES_MAX} names in a row`;
     if (exprKind.case === "identExpr") this.#name(exprKind.value.name, known);
     if (exprKind.case === "callExpr") this.#call(exprKind.value);
     if (exprKind.case === "comprehensionExpr") this.#loop(exprKind.value, known, times);
     else if (exprKind.case !== "selectExpr" || !this.#claim(exprKind.value, known)) {
-      for (const child of childrenOf(expr)) this.look(child, known, times);
+      for (const child of childrenOf(expr)) this.look(child, known, times, names);
     }
   }
 

@@ -5,7 +5,7 @@
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
-import { TenantRoomClass } from "../config/schema_durable.ts";
+import { StoredRoomClass } from "../config/schema_durable.ts";
 import { SignatureRule } from "../config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
@@ -55,7 +55,7 @@ const Pending = z.looseObject({
   policies: z.array(z.unknown()),
   mirror: z.strictObject({ rules: z.array(MirrorRule).max(TENANT_RULES_MAX) }),
   mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX),
-  rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX),
+  rooms: z.array(StoredRoomClass).max(TENANT_RULES_MAX),
   /** Schema versions that come into force with the decision; absent: none. */
   schemas: z.array(StagedSchema).max(STAGED_SCHEMAS_MAX).optional(),
   ...Limits,
@@ -84,7 +84,7 @@ const Document = z.looseObject({
     rules: [],
   }),
   mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX).default([]),
-  rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX).default([]),
+  rooms: z.array(StoredRoomClass).max(TENANT_RULES_MAX).default([]),
   ...Limits,
   by: z.string().default(""),
   changed_ms: z.int().min(0).default(0),

@@ -3,7 +3,7 @@
  * the form; `decision.ts` has the steps.
  */
 import { z } from "zod";
-import { TenantRoomClass } from "../config/schema_durable.ts";
+import { StoredRoomClass } from "../config/schema_durable.ts";
 import { SignatureRule } from "../config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
@@ -65,7 +65,7 @@ const Document = z.looseObject({
   policies: z.array(z.looseObject({ name: z.string().max(64) })).max(64),
   mirror: z.strictObject({ rules: z.array(MirrorRule) }).optional(),
   mappings: z.array(SchemaMapping).optional(),
-  rooms: z.array(TenantRoomClass).optional(),
+  rooms: z.array(StoredRoomClass).optional(),
   quotas: z.array(OwnQuota).optional(),
   budgets: z.array(TenantBudget).optional(),
   require_signature: z.array(SignatureRule).optional(),

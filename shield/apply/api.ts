@@ -21,6 +21,7 @@ import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/staged_sc
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { settingsWithin } from "../admin/routing/admin_body.ts";
+import { listingAnswer } from "../admin/routing/listing_answer.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
@@ -171,7 +172,7 @@ async function view(
     basis: {
       settings: revision,
       policies: policies.revision,
-      documents: await documentsHash(lists),
+      documents: await documentsHash(tenant, lists),
     },
     policies: current.policies,
     mirror: settings.mirror.rules,
@@ -222,7 +223,8 @@ async function show(context: ApplyAdminContext, { tenant }: AdminCall): Promise<
     ...{ id: rollout.id, by: rollout.by, state: rollout.state },
     brings: broughtBy(rollout),
   };
-  return Response.json({ tenant, ...await view(context, tenant, stored), rollout: coming ?? null });
+  const now = await view(context, tenant, stored);
+  return listingAnswer(tenant, { tenant, ...now, rollout: coming ?? null });
 }
 
 async function apply(
@@ -253,7 +255,7 @@ async function apply(
   const in_force = reached.every(Boolean) && (here === undefined || here.state === "active");
   const secrets = madeSecrets(wanted.hooks, lists.hooks);
   const now = await view(context, tenant, stored);
-  return Response.json({ tenant, ...now, secrets, here: { node_id, in_force, policies } });
+  return listingAnswer(tenant, { tenant, ...now, secrets, here: { node_id, in_force, policies } });
 }
 
 /** Whether the tenant's budgets hold here by now: how much of them is used could be read in time. */

@@ -169,7 +169,7 @@ export class Applies {
     const { documents } = this.#options;
     if (documents === undefined) return;
     const is_same = basis.documents === undefined ||
-      await documentsHash(await documents.list(tenant_id)) === basis.documents;
+      await documentsHash(tenant_id, await documents.list(tenant_id)) === basis.documents;
     if (!is_same) throw stale("somebody else changed hooks, schedules or reducers");
     await documents.require(tenant_id, wanted);
   }

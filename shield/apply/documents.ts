@@ -3,11 +3,11 @@
  * are deployed to classes of rooms. An apply carries a kind whole, and whoever finishes it writes its documents after
  * the decision: the same ones, whoever it is, and none once the apply is finished.
  */
+import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
-import { z } from "zod";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import type { PendingApply } from "../../shared/records/tenant_settings.ts";
-import { sha256Hex } from "../../shared/sha256.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { DOCUMENT_KINDS } from "../settings/document_kinds.ts";
 import type {
   DocumentKind,
@@ -51,7 +51,7 @@ export class Documents {
 
   /** What is wanted of these kinds, as it is to be stored. Rejects as `DocumentKind.check`. */
   async check(tenant_id: string, wanted: Wanted): Promise<DocumentLists> {
-    return await this.#each(wanted, async (kind, things, name) => {
+    return await this.#each(tenant_id, wanted, async (kind, things, name) => {
       if (kind.off !== undefined) throw new ArqonError("invalid-settings", `${name}: ${kind.off}`);
       return await kind.check(tenant_id, things);
     });
@@ -59,7 +59,7 @@ export class Documents {
 
   /** Rejects when what was checked earlier can no longer be put in force. */
   async require(tenant_id: string, wanted: Wanted): Promise<void> {
-    await this.#each(wanted, async (kind, things) => {
+    await this.#each(tenant_id, wanted, async (kind, things) => {
       await kind.require?.(tenant_id, things);
       return [];
     });
@@ -67,13 +67,14 @@ export class Documents {
 
   /** Writes what an apply has, which is decided. Rejects as the stores do. */
   async write(writing: Writing, pending: PendingApply): Promise<void> {
-    await this.#each(pending, async (kind, things) => {
+    await this.#each(writing.tenant_id, pending, async (kind, things) => {
       await kind.write(writing, things);
       return [];
     });
   }
 
   async #each(
+    tenant_id: string,
     wanted: Wanted,
     act: <Thing>(
       kind: DocumentKind<Thing>,
@@ -90,7 +91,12 @@ export class Documents {
         throw new ArqonError("invalid-settings", `${name}: not on this Shield`);
       }
       // A list of another release may have what this one does not know: nothing of it is lost in silence.
-      done[name] = await act(kind, z.array(kind.entry).parse(list), name);
+      const things: DocumentThings[Name][] = [];
+      for (const one of list) {
+        await slice(tenant_id);
+        things.push(kind.entry.parse(one));
+      }
+      done[name] = await act(kind, things, name);
     };
     for (const name of DOCUMENT_KINDS) await one(name);
     return done as DocumentLists;
@@ -99,11 +105,21 @@ export class Documents {
 
 /** Tells one state of these kinds from another, but for schedules that end by themselves. */
 export async function documentsHash(
+  tenant_id: string,
   { hooks = [], schedules = [], reducers = [] }: DocumentLists,
 ): Promise<string> {
   const lasting = schedules.filter((one) => !endsItself(one));
-  const text = canonicalJson([hooks, lasting, reducers]);
-  return await sha256Hex(new TextEncoder().encode(text));
+  // That of the canonical JSON of all three lists, which may have many megabytes.
+  const hash = createHash("sha256");
+  for (const [at, list] of [hooks, lasting, reducers].entries()) {
+    hash.update(at === 0 ? "[[" : ",[");
+    for (const [place, one] of list.entries()) {
+      await slice(tenant_id);
+      hash.update(`${place === 0 ? "" : ","}${canonicalJson(one)}`);
+    }
+    hash.update("]");
+  }
+  return hash.update("]").digest("hex");
 }
 
 /** Secrets that were made for hooks that came without one, by the id of the hook. */

@@ -1,5 +1,8 @@
 /** Documents of an apply: a Shield dies before they are written, another one writes them, and none writes them late. */
 import assert from "node:assert/strict";
+import { canonicalJson } from "../../shared/canonical_json.ts";
+import { sha256Hex } from "../../shared/sha256.ts";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { ArqonError } from "@arqon/proto";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -104,7 +107,7 @@ Deno.test("a Shield that is late changes nothing any more, and a plan on other d
     },
   });
   const other = appliesWith(documents);
-  const before = await documentsHash(await documents.list("acme"));
+  const before = await documentsHash("acme", await documents.list("acme"));
   const wanted = await documents.check("acme", { hooks: [hook("a", 1), hook("b", 1)] });
   const applying = late.apply("acme", await basisOf(late, before), wanted, "root");
   await reached.promise;
@@ -122,4 +125,20 @@ Deno.test("a Shield that is late changes nothing any more, and a plan on other d
   const stale = other.apply("acme", await basisOf(other, before), { hooks: [] }, "root");
   await assert.rejects(stale, { message: /somebody else changed hooks, schedules or reducers/ });
   settings.close();
+});
+
+Deno.test("the hash is that of all lists as one canonical JSON, made in turns with others", async () => {
+  const one = { room: "r", user: "é", message: { type: "x", data: { b: 1, a: [2, "y"] } } };
+  const lasting = Array.from(
+    { length: 100 },
+    (_, at) => ({ id: `s${at}`, every_ms: 1_000, ...one }),
+  );
+  const ending = { id: "t", at_ms: 5, ...one };
+  const reducers = [{ class: "a-*", sha256: "0".repeat(64) }];
+  const { value, turns } = await turnsDuring(() =>
+    documentsHash("acme", { schedules: [ending, ...lasting], reducers })
+  );
+  const text = canonicalJson([[], lasting, reducers]);
+  assert.equal(value, await sha256Hex(new TextEncoder().encode(text)));
+  assert(turns >= 99, `${turns} turns`);
 });

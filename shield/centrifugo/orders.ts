@@ -4,12 +4,16 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { Forwarding } from "../http/forwarding.ts";
 import type { Parts } from "../parts.ts";
 import { CentrifugoSocket } from "./centrifugo_socket.ts";
 import { comesAgain } from "./codes.ts";
 import type { Resumed } from "./messages.ts";
 import type { ServerSide } from "./subscription.ts";
+
+/** Connections that an order is carried out for in one piece. */
+const A_PIECE = 16;
 
 /** What is done to the clients of a user, but for some; with `client` to that one alone. */
 export interface Order {
@@ -36,9 +40,11 @@ export interface OrderContext extends Pick<Parts, "node_id" | "connections" | "s
   readonly log: Pick<Logger, "info">;
 }
 
-function carryOut({ connections, signals, log }: OrderContext, order: Order): void {
+/** In slices: a user may have thousands. */
+async function carryOut({ connections, signals, log }: OrderContext, order: Order): Promise<void> {
   const { tenant_id, user_id, client, whitelist, disconnect, subscribe, unsubscribe } = order;
-  for (const connection of connections.ofUser(tenant_id, user_id)) {
+  for (const [at, connection] of connections.ofUser(tenant_id, user_id).entries()) {
+    if (at % A_PIECE === 0) await slice(tenant_id);
     const { id, socket } = connection;
     if (connection.ended || client !== "" && id !== client || whitelist.includes(id)) continue;
     const own = socket instanceof CentrifugoSocket ? socket : undefined;
@@ -60,14 +66,14 @@ function carryOut({ connections, signals, log }: OrderContext, order: Order): vo
 /** Begins to carry out orders. Rejects with `spine-unavailable`. */
 export async function startOrders(context: OrderContext): Promise<SendOrder> {
   const { node_id, forwarding } = context;
-  await forwarding.hear("centrifugo-order", (_, body) => {
-    carryOut(context, JSON.parse(new TextDecoder().decode(body)));
-    return Promise.resolve();
-  });
+  await forwarding.hear(
+    "centrifugo-order",
+    (_, body) => carryOut(context, JSON.parse(new TextDecoder().decode(body))),
+  );
   return async (nodes, order) => {
     const body = new TextEncoder().encode(JSON.stringify(order));
     await Promise.all(Array.from(nodes, async (node) => {
-      if (node === node_id) return carryOut(context, order);
+      if (node === node_id) return await carryOut(context, order);
       await forwarding.forward("centrifugo-order", node, {}, body).catch((error) => {
         // The Shield has ended meanwhile, and its clients are elsewhere.
         if (!(error instanceof ArqonError) || error.reason !== "not-found") throw error;

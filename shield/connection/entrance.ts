@@ -231,6 +231,10 @@ class Attachment implements SocketEvents, OutboxOptions {
     this.#connection = connection;
   }
 
+  get tenant_id(): string {
+    return this.#connection.identity.tenant_id;
+  }
+
   opened(): void {
     const context = this.#context;
     const connection = this.#connection;

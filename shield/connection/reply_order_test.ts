@@ -214,7 +214,15 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
     release() {},
   });
   const bounds = { unsent_bytes_max: 1_000_000, room_bytes_max: 1_000_000 };
-  const way_out = { socket, pump: new Pump(), stats, text: false, ...bounds, onOverflow() {} };
+  const way_out = {
+    socket,
+    pump: new Pump(),
+    tenant_id: "acme",
+    stats,
+    text: false,
+    ...bounds,
+    onOverflow() {},
+  };
   connection.open(new Outbox(way_out), WELCOME);
   replies.length = 0;
   for (; received < frames.length; received++) {

@@ -4,12 +4,15 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
 import type { Connection } from "./connection.ts";
 
 /** The interval of passes, in ms. */
 export const SWEEP_MS = 500;
 /** How long an upgraded socket may take to open, in ms; the peer may have vanished in between. */
 const OPEN_MS = 10_000;
+/** Connections that are ended or pinged in one piece. */
+const A_PIECE = 16;
 /** How many heartbeats a client has to answer a PING. */
 const PATIENCE = 2;
 /** The time between two passes that shows that the process stalled, in ms. */
@@ -38,37 +41,55 @@ export class Sweeper {
   }
 
   /**
-   * Checks each connection once. Time in which this process stalled is no client's fault: otherwise a process without
-   * CPU for a while would end thousands of healthy connections, just when it can bear that least.
+   * Checks each connection once; a tenant's due connections are ended or pinged in its slices, since all of them may have
+   * one token. Time in which this process stalled is no client's fault: otherwise a process without CPU for a while would
+   * end thousands of healthy connections, just when it can bear that least.
    */
   pass(now_ms: number): void {
     const held_up_ms = now_ms - this.#before_ms - HELD_UP_MS;
     const set_back_ms = this.#before_ms - now_ms;
-    for (const connection of [...this.#connections]) {
+    const due = new Map<string, Connection[]>();
+    for (const connection of this.#connections) {
       if (held_up_ms > 0) connection.liveness.excuse(held_up_ms);
       connection.noteSent(this.#before_ms);
       // Otherwise no client would be pinged, or found dead, until the clock has caught up.
       if (set_back_ms > 0 && !isNew(connection, now_ms)) connection.liveness.setBack(set_back_ms);
-      this.#look(connection, now_ms);
+      if (this.#dueOf(connection, now_ms) === undefined) continue;
+      const { tenant_id } = connection.identity;
+      const own = due.get(tenant_id);
+      if (own === undefined) due.set(tenant_id, [connection]);
+      else own.push(connection);
     }
     this.#before_ms = now_ms;
+    for (const [tenant_id, own] of due) void inPieces(tenant_id, this.#each(own, now_ms), A_PIECE);
   }
 
-  #look(connection: Connection, now_ms: number): void {
+  /** It may have answered, or ended, since it was found. */
+  *#each(connections: readonly Connection[], now_ms: number): Iterable<void> {
+    for (const connection of connections) {
+      this.#dueOf(connection, now_ms)?.();
+      yield;
+    }
+  }
+
+  /** What is to be done about a connection; undefined: nothing. */
+  #dueOf(connection: Connection, now_ms: number): (() => void) | undefined {
+    if (connection.ended) return undefined;
     const { heartbeat_ms } = this.#server;
     const { liveness } = connection;
     const overdue_ms = liveness.overdue_ms(now_ms);
     if (!connection.opened) {
-      if (now_ms - connection.created_ms > OPEN_MS) connection.end(1006);
-    } else if (now_ms >= connection.identity.expires_ms) {
-      connection.fail(new ArqonError("token-expired"));
-    } else if (overdue_ms >= PATIENCE * heartbeat_ms) {
-      connection.fail(new ArqonError("heartbeat-lost", `no answer to a PING for ${overdue_ms} ms`));
-    } else if (
-      now_ms - connection.sent_ms >= heartbeat_ms || liveness.isDue(now_ms, heartbeat_ms)
-    ) {
-      // The PING shows the client that this side lives; its answer shows the same of the client.
-      connection.ping();
+      return now_ms - connection.created_ms > OPEN_MS ? () => connection.end(1006) : undefined;
     }
+    if (now_ms >= connection.identity.expires_ms) {
+      return () => connection.fail(new ArqonError("token-expired"));
+    }
+    if (overdue_ms >= PATIENCE * heartbeat_ms) {
+      const detail = `no answer to a PING for ${overdue_ms} ms`;
+      return () => connection.fail(new ArqonError("heartbeat-lost", detail));
+    }
+    const is_quiet = now_ms - connection.sent_ms >= heartbeat_ms;
+    // The PING tells the client that this side lives; its answer tells the same of the client.
+    return is_quiet || liveness.isDue(now_ms, heartbeat_ms) ? () => connection.ping() : undefined;
   }
 }

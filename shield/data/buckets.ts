@@ -10,6 +10,7 @@ import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import {
   GROWING_BUCKET,
@@ -133,6 +134,7 @@ async function* entriesOf(
   const { holderOf } = kept;
   for (const key of await bucket.keys(holderOf === undefined ? [whose.tenant] : [])) {
     if (!isMeant(kept, key, whose)) continue;
+    await slice(whose.tenant);
     const entry = await bucket.get(key);
     if (entry === undefined || !hasMessage(kept, entry, whose)) continue;
     if (holderOf !== undefined && holderOf(entry).tenant_id !== whose.tenant) continue;

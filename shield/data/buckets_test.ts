@@ -11,6 +11,7 @@ import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { DurableLog, LogRead } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { until } from "../../shared/testing/until.ts";
 import { GROWING_BUCKET, SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
@@ -18,6 +19,8 @@ import { bucketStores, findBrain } from "./buckets.ts";
 import { dataStores } from "./stores.ts";
 
 const log = QUIET;
+const ANN = { tenant: "acme", user: "ann" };
+const STAMPS = { now: Date.now, random: (size: number) => new Uint8Array(size) };
 const BRAINS = [ROOMS_BUCKET, MEMBERS_BUCKET, REDUCERS_BUCKET];
 
 Deno.test("an erasure asks once which Brain erases, however many of a Brain's buckets it is about", async () => {
@@ -302,5 +305,29 @@ Deno.test("what a replica lags behind is found and erased all the same, or the s
   const brainOf = () => Promise.resolve(undefined);
   assert.equal(await messagesOf(lagging(durable, 3)).erase(whose, brainOf), 5);
   assert.equal(await messagesOf(durable).erase(whose, brainOf), 0);
+  await spine.drain();
+});
+
+Deno.test("what is kept of somebody is sought in turns with others", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const messages = Array.from({ length: 500 }, (_, at) => ({
+    ...{ offset: at + 1, time_ms: at, payload: systemEnvelope(STAMPS, { tenant_id: "acme" }) },
+  }));
+  const one = {
+    stream: "LOG",
+    rooms: () => Promise.resolve({ rooms: ["lobby"], more: false }),
+    read: () => Promise.resolve({ messages, more: false }),
+  } as unknown as DurableLog;
+  const logs = { has: () => true, of: () => Promise.resolve(one) };
+  const bucket = await spine.keyValue(SCHEDULES_BUCKET);
+  for (let at = 0; at < 100; at++) {
+    await bucket.put(["acme", `s${at}`], new TextEncoder().encode(`{"user":"ann"}`));
+  }
+  const stores = dataStores({ spine, logs, asker: undefined, blocks: [] });
+  const stockOf = (name: string) =>
+    turnsDuring(() => stores.find((store) => store.name === name)!.stock(ANN));
+  const [of_log, of_bucket] = [await stockOf("messages"), await stockOf("schedules")];
+  assert.deepEqual([of_log.value?.count, of_bucket.value?.count], [0, 100]);
+  assert(of_log.turns >= 30 && of_bucket.turns >= 99, `${of_log.turns}, ${of_bucket.turns} turns`);
   await spine.drain();
 });

@@ -15,6 +15,7 @@ import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
 import { reducedRoomOf, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import { legible } from "../../shared/spine/contract/legible_message.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { entryOfObject } from "../../shared/records/reducer_points.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 
@@ -111,6 +112,8 @@ const ROOMS_PAGE = 500;
 const DAY_MS = 86_400_000;
 /** How often a page is asked for again that ends early. */
 const LAGS = 5;
+/** Messages that are read in one piece. */
+const A_PIECE = 16;
 
 interface Found {
   readonly room_id: string;
@@ -149,17 +152,19 @@ function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
  * early, and the messages that it lacks would be neither found nor erased.
  */
 async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
-  const { user, offset } = whose;
+  const { tenant, user, offset } = whose;
   for await (const room_id of roomsOf(log, whose)) {
     const newest = async () => (await log.head(room_id)).last?.offset ?? 0;
     const end = Math.min(await newest(), offset ?? Infinity);
     let after = offset === undefined ? 0 : offset - 1;
     for (let [more, lags] = [true, 0]; more;) {
       const page = await log.read(room_id, { ...PAGE, after });
-      const messages = page.messages.filter((one) =>
-        (offset === undefined || one.offset === offset) &&
-        (user === undefined || isOf(one, room_id, user))
-      );
+      const messages: LogMessage[] = [];
+      for (const [at, one] of page.messages.entries()) {
+        if (at % A_PIECE === 0) await slice(tenant);
+        if (offset !== undefined && one.offset !== offset) continue;
+        if (user === undefined || isOf(one, room_id, user)) messages.push(one);
+      }
       if (messages.length > 0) yield { room_id, messages };
       after = page.messages.at(-1)?.offset ?? after;
       more = page.more && page.messages.length > 0 && (offset === undefined || after < offset);

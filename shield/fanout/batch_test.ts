@@ -40,7 +40,7 @@ async function connected(pump = new Pump()) {
   const socket = await upgraded;
   const stats = createStats();
   const onOverflow = () => assert.fail("an overflow");
-  const outbox = new Outbox({ socket, pump, stats, ...BOUNDS, onOverflow });
+  const outbox = new Outbox({ socket, pump, tenant_id: "acme", stats, ...BOUNDS, onOverflow });
   return {
     outbox,
     stats,

@@ -8,6 +8,7 @@ import type { Frame } from "./frame_bytes.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { encodeBatch, Opcode } from "@arqon/proto";
+import { inPieces } from "../../shared/turns/slices.ts";
 
 const NATIVE_BYTES = 65_536;
 const PUMP_MS = 5;
@@ -16,27 +17,53 @@ const HEAD_BYTES = 10;
 /** The most UTF-8 bytes of a string's unit. */
 const UNIT_BYTES = 3;
 
-/** Polls every outbox that has a backlog; while none has one, there is no timer. */
+/** Outboxes that get what their sockets have room for, up to 64 KiB each, in one piece. */
+const A_PIECE = 16;
+
+/** The outboxes of a tenant that have a backlog. */
+interface Waiting {
+  readonly outboxes: Set<Outbox>;
+  /** Whether a look at all of them is under way. */
+  is_pumped: boolean;
+}
+
+/** Polls every outbox that has a backlog, in slices of its tenant; while none has one, there is no timer. */
 export class Pump {
-  readonly #waiting = new Set<Outbox>();
+  readonly #waiting = new Map<string, Waiting>();
   /** The end of the current turn, for connections with batches. */
   readonly turn_end: TurnEnd = new TurnEnd();
   #timer: ReturnType<typeof setInterval> | undefined;
 
   add(outbox: Outbox): void {
-    this.#waiting.add(outbox);
+    const own = this.#waiting.get(outbox.tenant_id) ?? { outboxes: new Set(), is_pumped: false };
+    this.#waiting.set(outbox.tenant_id, own);
+    own.outboxes.add(outbox);
     this.#timer ??= setInterval(() => this.#turn(), PUMP_MS);
   }
 
   remove(outbox: Outbox): void {
-    this.#waiting.delete(outbox);
-    if (this.#waiting.size > 0 || this.#timer === undefined) return;
+    const own = this.#waiting.get(outbox.tenant_id);
+    if (own?.outboxes.delete(outbox) !== true || own.outboxes.size > 0) return;
+    this.#waiting.delete(outbox.tenant_id);
+    if (this.#waiting.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
   #turn(): void {
-    for (const outbox of this.#waiting) if (outbox.pump()) this.remove(outbox);
+    for (const [tenant_id, own] of this.#waiting) {
+      if (own.is_pumped) continue;
+      const rest = inPieces(tenant_id, this.#pumpAll([...own.outboxes]), A_PIECE);
+      own.is_pumped = rest !== undefined;
+      void rest?.finally(() => own.is_pumped = false);
+    }
+  }
+
+  *#pumpAll(outboxes: readonly Outbox[]): Iterable<void> {
+    for (const outbox of outboxes) {
+      if (outbox.pump()) this.remove(outbox);
+      yield;
+    }
   }
 }
 
@@ -44,6 +71,8 @@ export class Pump {
 export interface OutboxOptions extends BacklogOptions {
   readonly socket: Pick<ClientSocket, "send" | "bufferedAmount">;
   readonly pump: Pump;
+  /** The tenant in whose slices it gets more. */
+  readonly tenant_id: string;
   readonly stats: ShieldStats;
   /** Called once, when a frame would exceed `unsent_bytes_max`; the frame is not sent. */
   onOverflow(): void;
@@ -84,6 +113,10 @@ export class Outbox {
     this.#pump = options.pump;
     this.#stats = options.stats;
     this.#options = options;
+  }
+
+  get tenant_id(): string {
+    return this.#options.tenant_id;
   }
 
   /** Bytes that wait here, or that the kernel has not taken yet. */

@@ -3,6 +3,7 @@
  * connection that stops reading. `tests/limits_test.ts` tests the close of slow consumers.
  */
 import assert from "node:assert/strict";
+import { turn as laterTurn } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { Outbox, Pump } from "./outbox.ts";
 import type { Frame } from "./frame_bytes.ts";
@@ -51,7 +52,7 @@ function outboxOn(socket: WebSocket, unsent_bytes_max: number) {
   const overflows: number[] = [];
   const onOverflow = () => void overflows.push(stats.unsent_bytes);
   const bounds = { text: false, unsent_bytes_max, room_bytes_max: 20_000 };
-  const outbox = new Outbox({ socket, pump, stats, ...bounds, onOverflow });
+  const outbox = new Outbox({ socket, pump, tenant_id: "acme", stats, ...bounds, onOverflow });
   return { socket, outbox, pump, stats, overflows };
 }
 
@@ -225,4 +226,38 @@ Deno.test("an ended outbox asks for nothing more", async () => {
   assert.equal(asked, before);
   client.close();
   await closed;
+});
+
+Deno.test("many clients of a tenant that read again get their backlogs in turns with others", async () => {
+  const pump = new Pump();
+  const stats = createStats();
+  let [held_bytes, in_turn, most, sent] = [0, 0, 0, 0];
+  const socket = {
+    get bufferedAmount() {
+      return held_bytes;
+    },
+    send() {
+      sent++;
+      most = Math.max(most, ++in_turn);
+    },
+  };
+  const bounds = { text: false, unsent_bytes_max: 1e6, room_bytes_max: 20_000 };
+  const onOverflow = () => assert.fail("an overflow");
+  for (let client = 0; client < 400; client++) {
+    const outbox = new Outbox({ socket, pump, tenant_id: "acme", stats, ...bounds, onOverflow });
+    held_bytes = 0;
+    outbox.send(new Uint8Array(70_000));
+    held_bytes = 70_000;
+    outbox.send(new Uint8Array(70_000));
+  }
+  let turn = setImmediate(look);
+  function look() {
+    in_turn = 0;
+    turn = setImmediate(look);
+  }
+  await laterTurn();
+  [held_bytes, most, sent] = [0, 0, 0];
+  await until("all have got the rest", () => sent === 400);
+  clearImmediate(turn);
+  assert(most <= 32, `${most} in one turn`);
 });

@@ -68,15 +68,28 @@ export function withholding(
 
 const of_classes = new WeakMap<RoomClass, ClassFilter>();
 
-/** The filter of a room class; undefined: it has none. */
-export function classFilter(room_class: RoomClass | undefined): ClassFilter | undefined {
+/** The filter of a room class, which is compiled once, and what that took is paid; undefined: it has none. */
+export function classFilter(
+  room_class: RoomClass | undefined,
+  pay: (steps: number) => void,
+): ClassFilter | undefined {
   if (room_class?.filter === undefined) return undefined;
   let found = of_classes.get(room_class);
   if (found === undefined) {
     found = new ClassFilter(room_class.filter);
     of_classes.set(room_class, found);
+    pay(found.price);
   }
   return found;
+}
+
+/** The filter of a class as it is stored. One that only another version of ArqonBus can compile lets nothing through. */
+function storedProgram(text: string): FilterProgram {
+  try {
+    return classProgram(text);
+  } catch {
+    return NOTHING.program;
+  }
 }
 
 /** The filter of a room class. */
@@ -85,9 +98,13 @@ export class ClassFilter {
   readonly #holders = new WeakMap<Identity, Filter>();
   readonly #by_claims = new BoundedMap<string, Filter>(CLAIMS_KEPT);
 
-  /** Compiles it. Throws `invalid-filter`. */
   constructor(text: string) {
-    this.#program = classProgram(text);
+    this.#program = storedProgram(text);
+  }
+
+  /** What compiling it took, in steps. */
+  get price(): number {
+    return this.#program.price;
   }
 
   /** The filter for the holder of a token: one object for all with the same relevant claims. */

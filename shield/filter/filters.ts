@@ -89,7 +89,8 @@ export class Filters implements AskedFilters {
   }
 
   ofClass(room_class: RoomClass | undefined, identity: Identity): Filter | undefined {
-    return classFilter(room_class)?.of(identity);
+    const pay = (steps: number) => this.shares.spend(identity.tenant_id, steps);
+    return classFilter(room_class, pay)?.of(identity);
   }
 
   /** Decodes the data of a room's events; undefined: no schema is mapped. */

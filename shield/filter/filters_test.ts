@@ -3,6 +3,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { writeEnvelope } from "@arqon/proto";
 import { MessageView } from "../../shared/filter/message_view.ts";
+import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
+import type { Identity } from "../auth/identity.ts";
+import { classFilter } from "./filter.ts";
 import type { Filter } from "./filter.ts";
 import { Filters } from "./filters.ts";
 import { createStats } from "../stats/stats.ts";
@@ -79,4 +82,19 @@ Deno.test("rooms and tenants have at most their bounds, whoever comes and goes",
     for (const { room, filter } of held.values()) filters.release("t", room, filter);
     assert.equal(filters.size, 0);
   }));
+});
+
+Deno.test("the filter of a class is compiled once and paid; one that cannot be compiled lets nothing through", () => {
+  const paid: number[] = [];
+  const pay = (steps: number) => void paid.push(steps);
+  const one = { ...DEFAULT_CLASS, filter: 'type == "a"' };
+  const first = classFilter(one, pay);
+  assert.equal(classFilter(one, pay), first);
+  assert.deepEqual(paid, [8 * one.filter.length]);
+  // As a newer version of ArqonBus may have stored it.
+  const newer = classFilter({ ...DEFAULT_CLASS, filter: "true || newer(1)" }, pay)!;
+  const envelope = writeEnvelope({ room_id: "a", message_id: "m" });
+  const counts = { match: 0, no_match: 0, error: 0, cost: 0 };
+  const identity = { tenant_id: "t", claims: {} } as Identity;
+  assert.equal(newer.of(identity).lets(new MessageView(envelope, counts)), false);
 });

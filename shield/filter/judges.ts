@@ -80,7 +80,7 @@ export class SentMessage extends MessageView implements SentJudge {
     this.#options = options;
     this.#shares = shares;
     this.#channel = channel;
-    this.#of_class = classFilter(channel.room_class);
+    this.#of_class = classFilter(channel.room_class, (steps) => shares.spend(tenant_id, steps));
   }
 
   withholds(subscriber: Subscriber): boolean {
@@ -138,7 +138,8 @@ export class MissedMessages implements MissedJudge {
   withholds(reader: Filtered, room_class: RoomClass, envelope: Uint8Array): boolean {
     const { stats } = this.#options;
     const view = new MessageView(envelope, stats.filter_verdicts, undefined, this.#mapped);
-    const is_withheld = withholding(reader, view, classFilter(room_class)) !== undefined;
+    const pay = (steps: number) => this.#shares.spend(this.#tenant_id, steps);
+    const is_withheld = withholding(reader, view, classFilter(room_class, pay)) !== undefined;
     if (is_withheld) stats.filtered++;
     this.#shares.spend(this.#tenant_id, view.spent_steps);
     this.#steps += view.spent_steps;

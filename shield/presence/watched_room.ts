@@ -6,6 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
 import type { PresencePort } from "../../shared/presence/messages.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
 import { bump } from "../stats/stats.ts";
 import { createPosition } from "./position.ts";
 import type { PresenceStats } from "./stats.ts";
@@ -14,6 +15,8 @@ import type { TableChanges } from "./table.ts";
 
 /** The longest time between two batches, in ms, unless `announce_ms` is longer. */
 const WINDOW_MAX_MS = 1_000;
+/** Watchers that are notified in one piece: each gets frames of up to 256 KiB. */
+const WATCHERS_A_PIECE = 16;
 /** For each so many watchers the time between batches is one ms longer. */
 const WATCHERS_PER_MS = 20;
 /** The retry time of a client when the members are unknown, in ms. */
@@ -106,7 +109,9 @@ export class WatchedRoom {
   #cancelFlush: (() => void) | undefined;
   #flushing = false;
   #flushed_ms = -Infinity;
+  /** The members as they are, and as watchers know them, which frames are made of once for all. */
   #view: RoomView | undefined;
+  #told_view: RoomView | undefined;
 
   constructor(
     readonly tenant_id: string,
@@ -152,19 +157,22 @@ export class WatchedRoom {
     if (this.#synced && !this.#doubted) return;
     // Watchers that come now begin with these members, so nobody has to be notified of them.
     if (!this.#synced) this.table.told.clear();
+    this.#told_view = undefined;
     this.#synced = true;
     this.#doubted = false;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     this.#cancelTimeout?.();
-    for (const watch of waiting) this.#start(watch, watch.waiting?.callback);
+    void inPieces(this.tenant_id, this.#startAll(waiting), WATCHERS_A_PIECE);
     this.touch();
   }
 
   /** Something may have changed: notifies now or when the batch's time has passed. */
   touch(): void {
-    if (this.table.told.size > 0) this.#view = undefined;
-    else if (this.#untold.length === 0) return;
+    if (this.table.told.size > 0) {
+      this.#told_view ??= this.#view;
+      this.#view = undefined;
+    } else if (this.#untold.length === 0) return;
     if (!this.#synced || this.#flushing || this.#cancelFlush !== undefined) return;
     const { port } = this.#options;
     const wait_ms = this.#flushed_ms + this.#window_ms() - port.now();
@@ -174,12 +182,13 @@ export class WatchedRoom {
 
   snapshot(): RoomView {
     const { tenant_id, room_id, table } = this;
-    if (table.told.size > 0) {
+    if (table.told.size === 0) return this.#view ??= this.view();
+    if (this.#told_view === undefined) {
       const members = toldMembers(table);
       const { length: connections } = members;
-      return { tenant_id, room_id, members, connections, users: countUsers(members) };
+      this.#told_view = { tenant_id, room_id, members, connections, users: countUsers(members) };
     }
-    return this.#view ??= this.view();
+    return this.#told_view;
   }
 
   /** The members as this Shield knows them now, notified or not. */
@@ -215,6 +224,13 @@ export class WatchedRoom {
     if (this.#waiting.size === 1) this.#setTimeout();
   }
 
+  *#startAll(waiting: readonly Watch[]): Iterable<void> {
+    for (const watch of waiting) {
+      this.#start(watch, watch.waiting?.callback);
+      yield;
+    }
+  }
+
   #start(watch: Watch, callback: (() => void) | undefined): void {
     if (watch.closed) return;
     watch.waiting = undefined;
@@ -244,22 +260,35 @@ export class WatchedRoom {
 
   #flush(): void {
     this.#cancelFlush = undefined;
-    this.#view = undefined;
+    this.#view = this.#told_view = undefined;
     const changes = takeChanges(this.table);
     const untold = this.#untold;
     this.#untold = [];
     this.#flushing = true;
-    try {
-      if (changes !== undefined) this.#tell(changes);
-      for (const callback of untold) callback();
-    } finally {
+    const onEnd = () => {
       this.#flushing = false;
+      // A watcher that was called back may have changed something.
+      if (!this.closed) this.touch();
+    };
+    let rest: Promise<void> | undefined;
+    try {
+      // A room may have thousands of watchers: after the first, they are notified in slices of the tenant.
+      rest = inPieces(this.tenant_id, this.#flushAll(changes, untold), WATCHERS_A_PIECE);
+    } finally {
+      if (rest === undefined) onEnd();
     }
-    // A watcher that was called back may have changed something.
-    if (!this.closed) this.touch();
+    void rest?.finally(onEnd);
   }
 
-  #tell({ updates, leaves }: TableChanges): void {
+  *#flushAll(changes: TableChanges | undefined, untold: readonly (() => void)[]): Iterable<void> {
+    if (changes !== undefined) yield* this.#tell(changes);
+    for (const callback of untold) {
+      callback();
+      yield;
+    }
+  }
+
+  *#tell({ updates, leaves }: TableChanges): Iterable<void> {
     const { tenant_id, room_id, table } = this;
     const { stats, port } = this.#options;
     const { size: connections } = table.shown;
@@ -269,9 +298,10 @@ export class WatchedRoom {
     if (leaves.length > 0) bump(stats.events, "PRESENCE_LEAVE");
     stats.told_members += updates.length + leaves.length;
     const changes: RoomChanges = { tenant_id, room_id, updates, leaves, connections, users };
-    // This is a copy, since a watcher that comes meanwhile has these changes in its snapshot.
-    for (const watch of [...this.#watches]) {
-      if (watch.started && !watch.closed) watch.watcher.onChanges(changes);
+    // This is a copy, since a watcher that starts meanwhile has these changes in its snapshot.
+    for (const watch of [...this.#watches].filter(({ started }) => started)) {
+      if (!watch.closed) watch.watcher.onChanges(changes);
+      yield;
     }
   }
 

@@ -1,6 +1,8 @@
 /** When watchers of a room are notified, and what a new watcher gets. */
 import assert from "node:assert/strict";
 import type { ArqonError } from "@arqon/proto";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
+import { until } from "../../shared/testing/until.ts";
 import { createPresenceStats } from "./stats.ts";
 import { removeOwn, setOwn } from "./table.ts";
 import { entryOf, presenceConfig, TestPort } from "./testing/port.ts";
@@ -89,6 +91,25 @@ Deno.test("the window grows with the number of watchers, up to a second", () => 
   assert.equal(told.length, 3);
 });
 
+Deno.test("many watchers are answered and told in turns with others; who comes meanwhile is not told twice", async () => {
+  const { room, join, watch } = fixture();
+  const all = Array.from({ length: 400 }, watch);
+  let ready = 0;
+  for (const { watch: one } of all) one.ready(() => void ready++);
+  const answered = await turnsDuring(async () => {
+    room.onSynced();
+    await until("all are answered", () => ready === all.length);
+  });
+  const late = watch();
+  const told = await turnsDuring(async () => {
+    join("a");
+    late.watch.ready(() => {});
+    assert.equal(members(late.watch), "a");
+    await until("all are told", () => all.every(({ told }) => told.length === 1));
+  });
+  assert.deepEqual([late.told, answered.turns >= 20, told.turns >= 20], [[], true, true]);
+});
+
 Deno.test("who begins to watch within a window gets neither less nor the same twice", () => {
   const { port, room, join, leave, watch } = fixture();
   room.onSynced();
@@ -100,6 +121,11 @@ Deno.test("who begins to watch within a window gets neither less nor the same tw
   const { watch: late, told } = watch();
   late.ready(() => {});
   assert.equal(members(late), "a b", "as all have been told");
+  // It is made once, whatever changes until it is told.
+  const view = late.snapshot();
+  join("d");
+  leave("d");
+  assert.equal(late.snapshot(), view);
   port.advance(50);
   assert.deepEqual(told.map(words), ["+c -b"]);
   assert.equal(members(late), "a c");

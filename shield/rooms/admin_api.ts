@@ -14,6 +14,7 @@ import { parameterOf, readValue, settingsWithin } from "../admin/routing/admin_b
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass, RoomClass } from "../../shared/rooms/room_class.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
@@ -282,10 +283,13 @@ function prefixesOf(
     canonicalJson(known.get(room)) !== canonicalJson(wanted.get(room))
   );
   const prefixes = [...new Set(changed.map((room) => room.replace(/\*$/, "")))].sort();
-  // What begins with a shorter one is listed with it.
-  return prefixes.filter((one, at) =>
-    !prefixes.slice(0, at).some((first) => one.startsWith(first))
-  );
+  // What begins with a shorter one is listed with it, and comes behind it.
+  const shortest: string[] = [];
+  for (const one of prefixes) {
+    const last = shortest.at(-1);
+    if (last === undefined || !one.startsWith(last)) shortest.push(one);
+  }
+  return shortest;
 }
 
 type Classes = Pick<RoomClasses, "of">;
@@ -381,6 +385,7 @@ export async function unreachable(
   let looked = 0;
   for await (const room of roomsOf(log, prefixesOf(rooms.before, rooms.after))) {
     if (looked++ >= ROOMS_MAX) break;
+    await slice(change.tenant_id);
     const [now, then] = [change.before, change.after].map((one) => one.of(change.tenant_id, room));
     if (now === undefined || then === undefined || now === then || !now.durable) continue;
     const with_age = then.history_ttl_seconds < now.history_ttl_seconds;

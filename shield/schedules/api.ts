@@ -6,9 +6,11 @@ import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { settingsWithin } from "../admin/routing/admin_body.ts";
+import { listingAnswer } from "../admin/routing/listing_answer.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id } from "../admin/routing/query.ts";
@@ -128,11 +130,12 @@ async function showAll(
 ): Promise<Response> {
   const schedules = [];
   for (const [, schedule_id = ""] of (await bucket.keys([tenant])).sort()) {
+    await slice(tenant);
     const entry = await bucket.get([tenant, schedule_id]);
     const schedule = entry && decodeSchedule(entry.value);
     if (schedule !== undefined) schedules.push(view(schedule_id, schedule, entry!.revision));
   }
-  return Response.json({ tenant, schedules, node_id });
+  return listingAnswer(tenant, { tenant, schedules, node_id });
 }
 
 async function show(context: ScheduleAdminContext, call: AdminCall): Promise<Response> {

@@ -21,6 +21,7 @@ import {
   setAside,
   withoutMissed,
 } from "./schedule.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { createTurns, UNBOUNDED } from "../../shared/turns/tenant_turns.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
@@ -235,6 +236,8 @@ export class Schedules {
   async #turn(known: Known): Promise<void> {
     const { log, now, again_ms = AGAIN_MS } = this.#options;
     const { tenant_id, schedule_id, schedule } = known;
+    // Many are due together after an outage, and what each has missed is counted.
+    await slice(tenant_id);
     step(AT.schedule);
     if (this.#is_closed || this.#known.get(`${tenant_id}/${schedule_id}`) !== known) return;
     try {

@@ -2,6 +2,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
 import { canonicalJson } from "../../shared/canonical_json.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
@@ -39,11 +40,10 @@ function withFirst(one: StateSchedule, before: StateSchedule | undefined, now_ms
 
 async function* storedIn(bucket: KeyValue, tenant_id: string) {
   for (const [, id = ""] of (await bucket.keys([tenant_id])).sort()) {
+    await slice(tenant_id);
     const entry = await bucket.get([tenant_id, id]);
     const schedule = entry && decodeSchedule(entry.value);
-    if (entry !== undefined && schedule !== undefined) {
-      yield { id, schedule, revision: entry.revision };
-    }
+    if (schedule !== undefined) yield { id, schedule };
   }
 }
 
@@ -62,7 +62,9 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
 
   /** Whether it has no future time: it stays for a while with its outcome, and nobody has to keep it. */
   #isOver(schedule: Schedule): boolean {
-    return dueAfter(schedule, this.#options.now()) === undefined;
+    const now_ms = this.#options.now();
+    // What is stored says it without counting, as long as it is to come.
+    return (schedule.next_ms ?? 0) <= now_ms && dueAfter(schedule, now_ms) === undefined;
   }
 
   async tenants(): Promise<string[]> {
@@ -80,12 +82,21 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
   async check(tenant_id: string, wanted: readonly StateSchedule[]): Promise<StateSchedule[]> {
     const { limits, now, running: { bounds, schedules } } = this.#options;
     const before = new Map((await this.list(tenant_id)).map((one) => [one.id, one]));
-    const checked = wanted.map((one) => withFirst(one, before.get(one.id), now()));
-    const changed = checked.filter((one) => {
-      const known = before.get(one.id);
-      return known === undefined || textOf(known) !== textOf(one);
-    });
-    for (const one of changed) {
+    const added = wanted.filter(({ id }) => !before.has(id)).length;
+    const all = schedules.count() - before.size + wanted.length;
+    if (added > 0 && (wanted.length > bounds.tenant_schedules || all > bounds.schedules)) {
+      const most = Math.min(bounds.tenant_schedules, bounds.schedules);
+      const detail = `schedules: ${plural(wanted.length, "schedule")}, of ${most} at most`;
+      throw new ArqonError("settings-conflict", detail);
+    }
+    const checked: StateSchedule[] = [];
+    for (const given of wanted) {
+      // Finding out when the rarest is due takes milliseconds.
+      await slice(tenant_id);
+      const known = before.get(given.id);
+      const one = withFirst(given, known, now());
+      checked.push(one);
+      if (known !== undefined && textOf(known) === textOf(one)) continue;
       try {
         requireDue(one, { tenant_id, schedule_id: one.id, now_ms: now() }, limits);
       } catch (error) {
@@ -94,13 +105,6 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
         throw new ArqonError("invalid-settings", detail, { cause: error });
       }
     }
-    const added = changed.filter(({ id }) => !before.has(id)).length;
-    const all = schedules.count() - before.size + wanted.length;
-    if (added > 0 && (wanted.length > bounds.tenant_schedules || all > bounds.schedules)) {
-      const most = Math.min(bounds.tenant_schedules, bounds.schedules);
-      const detail = `schedules: ${plural(wanted.length, "schedule")}, of ${most} at most`;
-      throw new ArqonError("settings-conflict", detail);
-    }
     return checked;
   }
 
@@ -108,13 +112,20 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     const { tenant_id, isPending } = writing;
     const bucket = await this.#bucket();
     const names = new Set(wanted.map(({ id }) => id));
-    for await (const { id, schedule, revision } of storedIn(bucket, tenant_id)) {
-      if (names.has(id) || this.#isOver(schedule) || !await isPending()) continue;
-      // A conflict repeats the step.
-      await bucket.delete([tenant_id, id], revision);
+    for await (const { id } of storedIn(bucket, tenant_id)) {
+      if (names.has(id)) continue;
+      const key = [tenant_id, id];
+      // Another one may delete the same ones for the same apply.
+      await changeDocument(async (mayLose) => {
+        const entry = await bucket.get(key);
+        const schedule = entry && decodeSchedule(entry.value);
+        if (schedule === undefined || this.#isOver(schedule) || !await isPending()) return;
+        await mayLose(bucket.delete(key, entry!.revision));
+      });
     }
     for (const one of wanted) {
       const key = [tenant_id, one.id];
+      await slice(tenant_id);
       await changeDocument(async (mayLose) => {
         const entry = await bucket.get(key);
         const next = this.#next(writing, one, entry && decodeSchedule(entry.value));

@@ -5,14 +5,17 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { pace } from "../../shared/testing/pace.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
+import { decodeSchedule, encodeSchedule, paused, stateOf, withoutMissed } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
+import { schedulesKind } from "./schedules_kind.ts";
 import type { SchedulesOptions } from "./schedules.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
@@ -375,4 +378,53 @@ Deno.test("what was only beside it goes on: one that was left is tried alone", a
     });
   }
   await third.close();
+});
+
+Deno.test("many schedules of a tenant's state are checked, written and listed one by one, in turns with others", async () => {
+  await using engine = testSpine();
+  const kind = schedulesKind({
+    ...{ spine: engine.spine, log: keptLog().log, now: () => 1_000 },
+    limits: { headers: 10, header_bytes: 1_000, field_bytes: 100 },
+    running: {
+      bounds: { tenant_schedules: 300, schedules: 300 },
+      schedules: { count: () => 0 },
+    },
+  });
+  const when = { cron: "0 0 29 2 1#5", zone: "Pacific/Apia" };
+  const wanted = Array.from({ length: 300 }, (_, at) => ({
+    ...{ id: `s${at}`, room: "lobby", user: "schedule", message: { type: "tick" }, ...when },
+  }));
+  const checked = await turnsDuring(() => kind.check("acme", wanted));
+  assert.equal(checked.value.length, 300);
+  const writing = { tenant_id: "acme", by: "root", at_ms: 1_000 };
+  const isPending = () => Promise.resolve(true);
+  const written = await turnsDuring(() => kind.write({ ...writing, isPending }, checked.value));
+  const listed = await turnsDuring(() => kind.list("acme"));
+  assert.equal(listed.value.length, 300);
+  const turns = [checked, written, listed].map((one) => one.turns);
+  assert(turns.every((one) => one > 290), `${turns} turns`);
+  // Two Shields finish the same apply, and each has read what the other deletes.
+  const isLater = () => turn().then(() => true);
+  const empty = () => kind.write({ ...writing, isPending: isLater }, []);
+  await Promise.all([empty(), empty()]);
+  assert.deepEqual(await kind.list("acme"), []);
+  // Too many are refused before any is looked at.
+  const many = [...wanted, { ...wanted[0]!, id: "one" }];
+  await assert.rejects(kind.check("acme", many), { reason: "settings-conflict" });
+});
+
+Deno.test("times that nobody was there to publish are counted by their period, and few of a cron are sought", () => {
+  const passed = (more: Partial<Schedule>, oldest_ms: number) => {
+    const { missed, next_ms, last } = withoutMissed(scheduleOf(0, more), oldest_ms, oldest_ms);
+    return [missed, next_ms, last?.due_ms];
+  };
+  // Due at 1,000, 2,000 …
+  assert.deepEqual(passed({}, 1_000), [0, 1_000, undefined]);
+  assert.deepEqual(passed({}, 1_001), [1, 2_000, 1_000]);
+  assert.deepEqual(passed({}, 4_000), [3, 4_000, 3_000]);
+  assert.deepEqual(passed({ until_ms: 5_500 }, 60_000), [5, null, 5_000]);
+  assert.deepEqual(passed({}, DAY_MS), [10_000, DAY_MS, DAY_MS - 1_000]);
+  const cron = { every_ms: undefined, from_ms: undefined, cron: "* * * * * *" };
+  assert.deepEqual(passed(cron, 4_000), [3, 4_000, 3_000]);
+  assert.deepEqual(passed(cron, DAY_MS), [65, DAY_MS, 65_000]);
 });

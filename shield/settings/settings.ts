@@ -3,6 +3,7 @@
  * compare-and-set, and notifies waiters of a revision. `shared/records/tenant_settings.ts` has the form of a document;
  * `mirror/` and `schema/` apply rules and mappings.
  */
+import { Buffer } from "node:buffer";
 import { ArqonError, isId } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -33,6 +34,13 @@ export interface StoredSettings {
   readonly revision: number;
 }
 
+/** A decoded document with its bytes. */
+interface ReadSettings {
+  readonly tenant_id: string;
+  readonly value: Uint8Array;
+  readonly settings: TenantSettings;
+}
+
 /** Called when a tenant's settings have changed; its errors are logged. */
 export type SettingsListener = (tenant_id: string, settings: TenantSettings) => void;
 
@@ -56,6 +64,8 @@ export class Settings {
   readonly #listeners = new Set<SettingsListener>();
   readonly #waiters = new SettingsWaiters();
   readonly #watch: KvWatch;
+  /** The document that was read last: whoever writes what an apply brings asks for it before each thing. */
+  #last_read: ReadSettings | undefined;
   /** Resolves when everything stored is known; rejects with `spine-unavailable` if it ends before. */
   readonly ready: Promise<void>;
   #state: "starting" | "ready" | "closed" = "starting";
@@ -103,8 +113,16 @@ export class Settings {
     requireTenantId(tenant_id);
     const entry = await this.#bucket.get([tenant_id]);
     if (entry === undefined) return { settings: emptySettings(), revision: 0 };
-    const decoded = decodeSettings(tenant_id, entry.value);
-    if ("settings" in decoded) return { settings: decoded.settings, revision: entry.revision };
+    const { value, revision } = entry;
+    const before = this.#last_read;
+    if (before?.tenant_id === tenant_id && Buffer.compare(before.value, value) === 0) {
+      return { settings: before.settings, revision };
+    }
+    const decoded = decodeSettings(tenant_id, value);
+    if ("settings" in decoded) {
+      this.#last_read = { tenant_id, value, settings: decoded.settings };
+      return { settings: decoded.settings, revision };
+    }
     throw new ArqonError("settings-conflict", `what is stored cannot be read: ${decoded.problem}`);
   }
 

@@ -57,6 +57,21 @@ Deno.test("what is stored is in force when it is ready; a change is told, with i
   assert.match(settings.check().detail, /^1 tenant with settings$/);
 });
 
+Deno.test("a document that is read again is decoded once, for as long as nobody changes it", async () => {
+  await using engine = testSpine();
+  using test = await settingsOn(engine.spine);
+  const { settings } = test;
+  await settings.change("acme", "root", withRule(0.1));
+  const [first, again] = [await settings.read("acme"), await settings.read("acme")];
+  assert.equal(first.settings, again.settings);
+  await settings.change("acme", "root", withRule(0.2));
+  assert.equal((await settings.read("acme")).settings.mirror.rules[0]?.percent, 0.2);
+  // What is good for one tenant may name what is not another's.
+  const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
+  await bucket.put(["globex"], encodeSettings((await settings.read("acme")).settings));
+  await assert.rejects(settings.read("globex"), /does not begin with in\.t\.globex/);
+});
+
 Deno.test("a change that changes nothing writes nothing; one that throws neither", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);

@@ -14,6 +14,7 @@ import type { Revocation } from "../../shared/records/revocations.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { everyTenant } from "../../shared/subjects/subject.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { banRefusal } from "../auth/bans.ts";
@@ -28,6 +29,9 @@ import type { Order } from "./signal_order.ts";
 import type { SignalWrites } from "./signal_writes.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
+
+/** Connections that are looked at in one piece: each that is hit gets frames, and leaves its rooms or ends. */
+const A_PIECE = 16;
 
 /** The queue group of the Shields that share the writing: one of them takes each signal. */
 const QUEUE = "shield";
@@ -107,12 +111,11 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
       }
       const signal: PlainSignal = { kind: "BAN", target: user_id, reason, until_ms };
       const frame = framesOf(options, tenant_id, "", signal);
-      for (const connection of hit) {
-        if (connection.ended) continue;
+      forEach(options, tenant_id, hit, (connection) => {
         bump(stats.kicks, "ban");
         connection.send(frame(connection.text));
         connection.fail(banRefusal(room_id, ban));
-      }
+      });
     },
     disconnect(connection_id) {
       const connection = connections.get(connection_id);
@@ -122,10 +125,10 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
       return true;
     },
     onRevocations(find) {
-      for (const connection of [...connections]) {
-        const revocation = connection.ended ? undefined : find(connection.identity);
+      forEach(options, STRANGERS, [...connections], (connection) => {
+        const revocation = find(connection.identity);
         if (revocation !== undefined) endRevoked(options, connection, revocation);
-      }
+      });
     },
     async close() {
       await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
@@ -134,6 +137,27 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
       stopHearing();
     },
   };
+}
+
+/**
+ * Does this with each of the connections that has not ended: the first at once, and the others in slices of the tenant.
+ * A user may have thousands.
+ */
+function forEach<C extends Signalled>(
+  { log }: Pick<SignalsOptions, "log">,
+  tenant_id: string,
+  all: readonly C[],
+  act: (connection: C) => void,
+): void {
+  function* steps() {
+    for (const connection of all) {
+      if (!connection.ended) act(connection);
+      yield;
+    }
+  }
+  inPieces(tenant_id, steps(), A_PIECE)?.catch((error) => {
+    log.error("not all connections of a signal were reached", { tenant_id, error });
+  });
 }
 
 /**
@@ -181,11 +205,10 @@ function disconnectAll<C extends Signalled>(options: SignalsOptions<C>, order: O
     const signal: PlainSignal = { kind: "DISCONNECT", target: room_id, reason, until_ms: 0 };
     return putOut(options, [...hit], tenant_id, room_id, signal, "kick");
   }
-  for (const connection of hit) {
-    if (connection.ended) continue;
-    const detail = reason === "" ? "by a backend" : `by a backend: ${reason}`;
+  const detail = reason === "" ? "by a backend" : `by a backend: ${reason}`;
+  forEach(options, tenant_id, [...hit], (connection) => {
     endOne(options, connection, "signal", reason, new ArqonError("disconnected", detail));
-  }
+  });
 }
 
 function endOne<C extends Signalled>(
@@ -219,7 +242,10 @@ function endRevoked<C extends Signalled>(
   connection.fail(revokedRefusal(revocation));
 }
 
-/** Puts connections out of a room, and out of the rooms beside it. */
+/**
+ * Puts connections out of a room, and out of those beside it: what grows in the room, its values, and who comes and
+ * goes. Those that subscribe learn why.
+ */
 function putOut<C extends Signalled>(
   options: SignalsOptions<C>,
   hit: readonly C[],
@@ -228,29 +254,19 @@ function putOut<C extends Signalled>(
   signal: PlainSignal,
   cause: "kick" | "room-ban",
 ): void {
-  // What grows in the room, its values, and who comes and goes, are heard beside it.
-  for (const heard of [room_id, ...heardBeside(room_id)]) {
-    putOutOfOne(options, hit, tenant_id, heard, { ...signal, target: heard }, cause);
-  }
-}
-
-/** Puts connections out of a room; those that subscribe to the room learn why. */
-function putOutOfOne<C extends Signalled>(
-  options: SignalsOptions<C>,
-  hit: readonly C[],
-  tenant_id: string,
-  room_id: string,
-  signal: PlainSignal,
-  cause: "kick" | "room-ban",
-): void {
-  const frame = framesOf(options, tenant_id, room_id, signal);
-  for (const connection of hit) {
-    const { ended, subscriptions, patterns } = connection;
-    if (ended || !subscriptions.has(room_id) && patterns?.covers(room_id) !== true) continue;
-    bump(options.stats.kicks, cause);
-    connection.send(frame(connection.text));
-    options.leave(connection, room_id, cause);
-  }
+  const rooms = [room_id, ...heardBeside(room_id)].map((heard) => ({
+    heard,
+    frame: framesOf(options, tenant_id, heard, { ...signal, target: heard }),
+  }));
+  forEach(options, tenant_id, hit, (connection) => {
+    const { subscriptions, patterns } = connection;
+    for (const { heard, frame } of rooms) {
+      if (!subscriptions.has(heard) && patterns?.covers(heard) !== true) continue;
+      bump(options.stats.kicks, cause);
+      connection.send(frame(connection.text));
+      options.leave(connection, heard, cause);
+    }
+  });
 }
 
 /** The signal as a frame, encoded once for each form that is needed. */

@@ -11,6 +11,8 @@ import { roomSubject, tenantSubject } from "../../shared/subjects/subject.ts";
 import { exactSubject } from "../../shared/spine/testing/subjects.ts";
 import { ConnectionTable } from "../connection/connection_table.ts";
 import { readOrder } from "./signal_order.ts";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
+import { until } from "../../shared/testing/until.ts";
 import { Kept, signalled } from "./testing/signals.ts";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 
@@ -174,6 +176,32 @@ Deno.test("a revocation ends the connections whose token it hits, told why, and 
   }
   assert.deepEqual([bob.failed, bob.signals, gone.failed], [[], [], []]);
   assert.deepEqual(test.stats.kicks, { revoked: 2 });
+});
+
+Deno.test("many connections of one user are put out, banned or ended in turns with others", async () => {
+  const many = () => Array.from({ length: 400 }, (_, at) => new Kept(`c${at}`, "ann", ["lobby"]));
+  const until_ms = SPINE_NOW_MS + 1_000;
+  const banned = { tenant_id: "acme", user_id: "ann", reason: "spam", until_ms };
+  const revocation = { kind: "user", id: "ann", issued_before_ms: 1, until_ms: 9 } as const;
+  const rest = { reason: "lost phone", by: "root", created_ms: 1 };
+  type Test = Awaited<ReturnType<typeof testSignals>>;
+  const acts: Readonly<Record<string, (test: Test) => unknown>> = {
+    kick: (test) => test.say(kick("ann", "user")),
+    "room-ban": ({ signals }) => signals.onBan({ ...banned, room_id: "lobby" }),
+    ban: ({ signals }) => signals.onBan({ ...banned, room_id: EVERY_ROOM }),
+    revoked: ({ signals }) => signals.onRevocations(() => ({ ...revocation, ...rest })),
+    signal: (test) => test.say({ ...kick("ann", "user"), room_id: "" }),
+  };
+  for (const [cause, act] of Object.entries(acts)) {
+    const connections = many();
+    await using test = await testSignals(connections);
+    const { turns } = await turnsDuring(async () => {
+      await act(test);
+      await until(cause, () => test.stats.kicks[cause] === connections.length);
+    });
+    assert(turns >= 20, `${cause}: ${turns} turns`);
+    assert(connections.every(({ frames }) => frames.length === 1), cause);
+  }
 });
 
 Deno.test("after the end nothing is listened to", async () => {

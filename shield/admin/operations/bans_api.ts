@@ -23,10 +23,11 @@ import type { AdminCall } from "../routing/admin_routes.ts";
 import type { ArrivedBan } from "../../auth/ban_table.ts";
 import type { Bans } from "../../auth/bans.ts";
 import { Id, Limit, readQuery } from "../routing/query.ts";
+import { slice, STRANGERS } from "../../../shared/turns/slices.ts";
 import { topOf } from "../../../shared/containers/top.ts";
 
 /** How many bans are read from the bucket at a time. */
-const READS_AT_ONCE = 64;
+const READS_AT_ONCE = 16;
 
 /** What the admin API needs of the process. */
 export interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
@@ -126,6 +127,7 @@ async function listed(
   });
   const rows: ShownBan[] = [];
   for (let at = 0; at < items.length; at += READS_AT_ONCE) {
+    await slice(tenant ?? STRANGERS);
     const some = items.slice(at, at + READS_AT_ONCE).map((ban) => shown(context, ban));
     for (const ban of await Promise.all(some)) if (ban !== undefined) rows.push(ban);
   }

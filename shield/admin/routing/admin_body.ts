@@ -1,6 +1,6 @@
 /** Bodies and queries of the admin API, read within bounds and checked. */
 import { ArqonError, DecodeError, isId, isJson, jsonItems, jsonMembers } from "@arqon/proto";
-import type { z } from "zod";
+import { z } from "zod";
 import { concat } from "../../../shared/containers/concat.ts";
 import { parseStrictJson, parseStrictJsonBytes } from "../../../shared/strict_json.ts";
 import { problemText } from "../../../shared/problem.ts";
@@ -13,6 +13,8 @@ const MEMBERS_MAX = 64;
 const ENTRIES_MAX = 10_000;
 /** Bytes of one entry, or of one member that is no list: twice a schedule with its message. */
 const ENTRY_BYTES = 524_288;
+/** Wrong things that an answer names. */
+const PROBLEMS_MAX = 8;
 
 /** The media type of a request, without its parameters. */
 function mediaType(request: Request): string {
@@ -129,11 +131,71 @@ async function valueInSlices(bytes: Uint8Array, entry_bytes: number): Promise<un
  */
 export const settingsWithin =
   (max_bytes: number, entry_bytes?: number) =>
-  async <T extends z.ZodType>(request: Request, schema: T): Promise<z.output<T>> => {
-    const parsed = schema.safeParse(await readValue(request, max_bytes, entry_bytes));
-    if (parsed.success) return parsed.data;
-    throw new ArqonError("invalid-settings", problemText(parsed.error));
-  };
+  async <T extends z.ZodType>(request: Request, schema: T): Promise<z.output<T>> =>
+    await checkedInSlices(schema, await readValue(request, max_bytes, entry_bytes));
+
+/** An object's schema in two parts: those of the entries of its lists, and all else. */
+interface Outline {
+  readonly entries: ReadonlyMap<string, z.core.$ZodType>;
+  readonly rest: z.ZodObject;
+}
+
+const outlines = new WeakMap<z.ZodObject, Outline>();
+
+function outlineOf(schema: z.ZodObject): Outline {
+  const known = outlines.get(schema);
+  if (known !== undefined) return known;
+  const entries = new Map<string, z.core.$ZodType>();
+  const shape: Record<string, z.core.$ZodType> = { ...schema.shape };
+  for (const [name, member] of Object.entries(schema.shape)) {
+    const list = member instanceof z.ZodOptional ? member.unwrap() : member;
+    if (!(list instanceof z.ZodArray)) continue;
+    entries.set(name, list.element);
+    // Its own checks stay: how many there may be, and that none is there twice.
+    const bare = list.clone({ ...list.def, element: z.unknown() });
+    shape[name] = list === member ? bare : bare.optional();
+  }
+  const outline = { entries, rest: schema.clone({ ...schema.def, shape }) };
+  outlines.set(schema, outline);
+  return outline;
+}
+
+/**
+ * The value as the schema has it. The entries of an object's lists are checked in slices, one by one: a class of rooms
+ * has a filter that is compiled, and a schedule a time zone. Rejects with `invalid-settings`.
+ */
+async function checkedInSlices<T extends z.ZodType>(
+  schema: T,
+  value: unknown,
+): Promise<z.output<T>> {
+  const is_listing = schema instanceof z.ZodObject && isRecord(value);
+  const { entries, rest } = is_listing ? outlineOf(schema) : { entries: [], rest: schema };
+  const given: Record<string, unknown> = is_listing ? { ...value } : {};
+  const issues: z.core.$ZodIssue[] = [];
+  for (const [name, entry] of entries) {
+    const list = given[name];
+    if (!Array.isArray(list)) continue;
+    const read: unknown[] = given[name] = [];
+    for (const [index, one] of list.entries()) {
+      await slice(STRANGERS);
+      const parsed = z.safeParse(entry, one);
+      read.push(parsed.success ? parsed.data : one);
+      for (const { path, ...issue } of parsed.error?.issues ?? []) {
+        issues.push({ ...issue, path: [name, index, ...path] });
+      }
+      if (issues.length >= PROBLEMS_MAX) throw refusalOf(issues);
+    }
+  }
+  const parsed = rest.safeParse(is_listing ? given : value);
+  if (parsed.success && issues.length === 0) return parsed.data as z.output<T>;
+  throw refusalOf([...issues, ...parsed.error?.issues ?? []]);
+}
+
+const refusalOf = (issues: z.core.$ZodIssue[]): ArqonError =>
+  new ArqonError("invalid-settings", problemText(new z.ZodError(issues)));
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The JSON value of a body and its text, for handlers that pass on parts of the text unchanged. */
 export async function readValueAndText(

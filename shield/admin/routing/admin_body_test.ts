@@ -1,6 +1,8 @@
 /** Large bodies of the admin API: the same value as of one that is read at once, or refused before values are made. */
 import assert from "node:assert/strict";
-import { readValue } from "./admin_body.ts";
+import { z } from "zod";
+import { turnsDuring } from "../../../shared/testing/turns_during.ts";
+import { readValue, settingsWithin } from "./admin_body.ts";
 
 const BYTES_MAX = 2_097_152;
 const list = (count: number) =>
@@ -34,4 +36,45 @@ Deno.test("a large body that is too much for its reader is refused, and so is an
   for (const [detail, text] of Object.entries(refused)) {
     await assert.rejects(read(text), { reason: "invalid-settings", message: new RegExp(detail) });
   }
+});
+
+const Listing = z.strictObject({
+  names: z.array(z.strictObject({ id: z.string(), is_there: z.boolean().default(true) })).max(900)
+    .refine((all) => all.length !== 3, { error: "not three" }).optional(),
+  count: z.int().default(7),
+});
+
+function readListing(names: unknown, more: object = {}): Promise<z.output<typeof Listing>> {
+  const headers = { "content-type": "application/json" };
+  const body = JSON.stringify({ names, ...more });
+  return settingsWithin(BYTES_MAX)(
+    new Request("http://bus/", { method: "PUT", headers, body }),
+    Listing,
+  );
+}
+
+Deno.test("the entries of a list are checked one by one, and others have their turns between them", async () => {
+  const names = Array.from({ length: 900 }, (_, at) => ({ id: `${at}` }));
+  const { value, turns } = await turnsDuring(() => readListing(names));
+  assert.deepEqual(value, { names: names.map((one) => ({ ...one, is_there: true })), count: 7 });
+  assert(turns > 850, `${turns} turns`);
+});
+
+Deno.test("what is wrong in a list, with it and beside it is named together", async () => {
+  const refused: [names: unknown, more: object, detail: RegExp][] = [
+    [[{ id: 1 }], { count: "x" }, /names\[0\]\.id: .*string.*; count: .*number/],
+    [[{ id: "a" }, { id: "b" }, { id: "c" }], {}, /names: not three/],
+    [Array(901).fill({ id: "a" }), {}, /names: .*900/],
+    [{ id: "a" }, {}, /names: .*array/],
+    [[{ id: "a" }], { other: 1 }, /other/],
+    [[{ id: "a", x: 1 }], {}, /names\[0\]: .*"x"/],
+  ];
+  for (const [names, more, message] of refused) {
+    await assert.rejects(readListing(names, more), { reason: "invalid-settings", message });
+  }
+  await assert.rejects(readListing(Array(900).fill({ id: 1 })), (error) => {
+    assert.equal((error as Error).message.split("; ").length, 8);
+    return true;
+  });
+  assert.deepEqual(await readListing(undefined), { count: 7 });
 });
