@@ -120,6 +120,7 @@ function outboxes(batches: boolean): LeafRun {
     send: (frame: unknown) => void (kept.value = frame),
   };
   const outbox = new Outbox({
+    tenant_id: "acme",
     socket,
     pump: new Pump(),
     stats: createStats(),
