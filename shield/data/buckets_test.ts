@@ -316,6 +316,7 @@ Deno.test("what is kept of somebody is sought in turns with others", async () =>
   const one = {
     stream: "LOG",
     rooms: () => Promise.resolve({ rooms: ["lobby"], more: false }),
+    head: () => Promise.resolve({ last: messages.at(-1) }),
     read: () => Promise.resolve({ messages, more: false }),
   } as unknown as DurableLog;
   const logs = { has: () => true, of: () => Promise.resolve(one) };
