@@ -12,6 +12,7 @@ import type { DeadLetter, HookPosition } from "../../shared/records/hook_documen
 import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
 import type { Env } from "../../shared/env.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { eventCallOf, lostCallOf } from "./hook_event.ts";
@@ -195,7 +196,8 @@ export class RoomFeed {
   async #isThere(durable: DurableLog, offset: number): Promise<boolean> {
     const { room_id, monotonic_ms } = this.#options;
     if (monotonic_ms() - this.#read_ms < FRESH_MS) return true;
-    const { messages } = await durable.read(room_id, { after: offset - 1, limit: 1, max_bytes: 1 });
+    const one = { after: offset - 1, limit: 1, max_bytes: 1 };
+    const { messages } = await readPage(durable, room_id, one, offset);
     return messages[0]?.offset === offset;
   }
 

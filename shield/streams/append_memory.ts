@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { LOG_DEDUPLICATION_MS } from "../../shared/spine/contract/durable_log.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { readRouted } from "@arqon/proto";
 import type { ProducerState, ProducerTuple, StreamRecord } from "./record.ts";
 
@@ -51,7 +52,8 @@ export async function storedOf(
   let { after } = open;
   let is_whole = true;
   for (let more = wanted.size > 0; more && found.size < wanted.size;) {
-    const page = await log.read(room_id, { after, limit: PAGE_MESSAGES, max_bytes: PAGE_BYTES });
+    const limits = { after, limit: PAGE_MESSAGES, max_bytes: PAGE_BYTES };
+    const page = await readPage(log, room_id, limits);
     for (const { payload, offset } of page.messages) {
       after = offset;
       const index = wanted.get(messageId(payload));

@@ -7,6 +7,7 @@ import type { ReducerDeployment } from "../../../shared/records/reducer_deployme
 import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import { readPage } from "../../../shared/spine/contract/read_page.ts";
 import { listOnce } from "../../../shared/spine/contract/list_once.ts";
 import type { KeyValue, KvEntry, ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { moduleOf, programIn } from "../log/program.ts";
@@ -135,7 +136,7 @@ async function programsUpTo(
   const log_room_id = reducerRoomOf(room_id);
   if (log_room_id === undefined) return found;
   for (let after = 0;;) {
-    const page = await durable.read(log_room_id, { after, ...READ });
+    const page = await readPage(durable, log_room_id, { after, ...READ });
     for (const message of page.messages) {
       const batch = batchOf(message);
       if (batch.after >= to) return found;

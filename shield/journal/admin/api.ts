@@ -19,6 +19,7 @@ import type { JournalPlaceText, JournalQuery } from "./query.ts";
 import { type JournalEnd, readingOf, readJournal, readNewest } from "./read.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import { legible } from "../../../shared/spine/contract/legible_message.ts";
+import { readPage } from "../../../shared/spine/contract/read_page.ts";
 
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
@@ -205,7 +206,7 @@ const READ = { limit: 256, max_bytes: 4_194_304 };
 
 /** Opens the logs of a tenant. */
 interface LogsOf {
-  of(tenant_id: string): Promise<Pick<DurableLog, "read">>;
+  of(tenant_id: string): Promise<Pick<DurableLog, "head" | "read">>;
 }
 
 /**
@@ -256,7 +257,8 @@ async function readRoom(
   if (first === undefined) return;
   const log = await logs.of(first.tenant);
   for (let at = 0; at < records.length;) {
-    const { messages } = await log.read(first.room, { ...READ, after: records[at]!.offset - 1 });
+    const from = { ...READ, after: records[at]!.offset - 1 };
+    const { messages } = await readPage(log, first.room, from, records.at(-1)!.offset);
     const by_offset = new Map(messages.map(({ offset, payload }) => [offset, payload]));
     const read_to = messages.at(-1)?.offset ?? Infinity;
     for (; at < records.length && records[at]!.offset <= read_to; at++) {
