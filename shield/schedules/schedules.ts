@@ -88,6 +88,12 @@ interface Known {
   own_claim_ms: number | undefined;
 }
 
+/** A schedule whose time has come, as of the write that had it: the next write makes it wait again. */
+interface Due {
+  readonly known: Known;
+  readonly revision: number;
+}
+
 /** The schedules of all tenants. */
 export class Schedules {
   /** Resolves when everything stored is known; rejects with `spine-unavailable` if it ends before. */
@@ -95,9 +101,9 @@ export class Schedules {
   readonly #options: SchedulesOptions;
   readonly #known = new Map<string, Known>();
   readonly #watch: KvWatch;
-  readonly #due = createTurns<Known>(UNBOUNDED);
+  readonly #due = createTurns<Due>(UNBOUNDED);
   /** Those with a claim left by another process: they are tried one at a time, since one of them may kill this one. */
-  readonly #left: Known[] = [];
+  readonly #left: Due[] = [];
   readonly #steps: ClockSteps;
   /** The timer of the next of them; absent: none is tried. */
   #trying: ReturnType<typeof setTimeout> | undefined;
@@ -172,8 +178,9 @@ export class Schedules {
     known.timer = setTimeout(() => {
       if (wait_ms > most_ms) return this.#arm(known);
       const is_tried = this.#isLeft(known) && !this.#isLeftTwice(known);
-      if (is_tried) this.#left.push(known);
-      else this.#due.push(known.tenant_id, known, 0);
+      const due = { known, revision: known.revision };
+      if (is_tried) this.#left.push(due);
+      else this.#due.push(known.tenant_id, due, 0);
       this.#run();
     }, Math.min(wait_ms, most_ms));
   }
@@ -209,15 +216,15 @@ export class Schedules {
   #run(): void {
     while (this.#running.size < AT_A_TIME) {
       const left = this.#trying === undefined ? this.#left.shift() : undefined;
-      const known = left ?? this.#due.take((tenant_id) => this.#hasPlace(tenant_id));
-      if (known === undefined) return;
-      const turn = this.#turn(known);
+      const due = left ?? this.#due.take((tenant_id) => this.#hasPlace(tenant_id));
+      if (due === undefined) return;
+      const turn = this.#turn(due);
       if (left !== undefined) this.#try(turn);
       const running = turn.finally(() => {
         this.#running.delete(running);
         this.#run();
       });
-      this.#running.set(running, known);
+      this.#running.set(running, due.known);
     }
   }
 
@@ -232,14 +239,15 @@ export class Schedules {
     void turn.then(end);
   }
 
-  /** Handles a schedule now. Never rejects. */
-  async #turn(known: Known): Promise<void> {
+  /** Handles a schedule now, unless it was written since its time came: then it waits again. Never rejects. */
+  async #turn({ known, revision }: Due): Promise<void> {
     const { log, now, again_ms = AGAIN_MS } = this.#options;
     const { tenant_id, schedule_id, schedule } = known;
     // Many are due together after an outage, and what each has missed is counted.
     await slice(tenant_id);
     step(AT.schedule);
     if (this.#is_closed || this.#known.get(`${tenant_id}/${schedule_id}`) !== known) return;
+    if (known.revision !== revision) return;
     try {
       if (schedule.claim === null && schedule.next_ms === null) return await this.#forget(known);
       if (schedule.claim === null && (schedule.is_paused || schedule.next_ms! > now())) {

@@ -11,7 +11,14 @@ import { until } from "../../shared/testing/until.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { decodeSchedule, encodeSchedule, paused, stateOf, withoutMissed } from "./schedule.ts";
+import {
+  claimed,
+  decodeSchedule,
+  encodeSchedule,
+  paused,
+  stateOf,
+  withoutMissed,
+} from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
@@ -138,7 +145,7 @@ Deno.test("what is too late is missed, and told so; what was claimed long ago is
   const claim = { node_id: "gone", claimed_ms: last_ms };
   const at = { every_ms: undefined, from_ms: undefined };
   await bucket.update(
-    ["acme", "late"],
+    ["acme", "waits"],
     encodeSchedule(scheduleOf(now_ms, {
       ...{ every_ms: 1_000, from_ms: now_ms - 90_500, next_ms: now_ms - 90_500 },
     })),
@@ -212,6 +219,36 @@ Deno.test("a tenant whose messages cannot be published holds up no other tenant'
     hung.resolve();
     await schedules.close();
   }
+});
+
+Deno.test("what another Shield claims while it waits for its turn here is left to that one", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const published: string[] = [];
+  const held = Promise.withResolvers<void>();
+  const publish = ({ schedule_id }: { schedule_id: string }) => {
+    published.push(schedule_id);
+    return held.promise;
+  };
+  await using stack = new AsyncDisposableStack();
+  const due = () => scheduleOf(Date.now() - EVERY_MS, { next_ms: Date.now() - 1 });
+  // As many as a tenant may have under way, and two more.
+  const names = Array.from({ length: 16 }, (_, at) => `held-${at}`);
+  for (const name of names) await bucket.put(["acme", name], encodeSchedule(due()));
+  const revision = await bucket.put(["acme", "waits"], encodeSchedule(due()));
+  await bucket.put(["acme", "waits-too"], encodeSchedule(due()));
+  const one = new Schedules(optionsOf(bucket, { publish, random: () => 0, claim_ms: 60_000 }));
+  stack.defer(() => one.close());
+  await until("all places are taken", () => published.length === names.length);
+  const by = { node_id: "other", now_ms: Date.now(), is_left: false };
+  await bucket.update(["acme", "waits"], encodeSchedule(claimed(due(), by)), revision);
+  await until("it is known", () => [...one.all].some(({ claim }) => claim?.node_id === "other"));
+  held.resolve();
+  await until(
+    "what waited behind it has ended",
+    async () => (await read(bucket, ["acme", "waits-too"]))!.published > 0,
+  );
+  assert(!published.includes("waits"));
 });
 
 Deno.test("what a clock that is set forward makes due does not wait for its former time", async () => {
