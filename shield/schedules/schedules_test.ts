@@ -145,7 +145,7 @@ Deno.test("what is too late is missed, and told so; what was claimed long ago is
   const claim = { node_id: "gone", claimed_ms: last_ms };
   const at = { every_ms: undefined, from_ms: undefined };
   await bucket.update(
-    ["acme", "waits"],
+    ["acme", "late"],
     encodeSchedule(scheduleOf(now_ms, {
       ...{ every_ms: 1_000, from_ms: now_ms - 90_500, next_ms: now_ms - 90_500 },
     })),
