@@ -5,9 +5,10 @@
  */
 import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { makeVenv, must } from "../checkout/programs.ts";
-import { StreamedCommand } from "../checkout/streamed_command.ts";
 import { readVersion } from "../gen/gen_version.ts";
 import { ROOT } from "../checkout/source_files.ts";
+
+const START_MS = 60_000;
 
 /** The absolute path of a path, which may be below the checkout's root. */
 const below = (path: string) => /^([A-Za-z]:)?[\\/]/.test(path) ? path : `${ROOT}${path}`;
@@ -24,22 +25,34 @@ async function wheelIn(folder: string): Promise<string> {
 /** Starts a bus, which ends with the scope. */
 async function startBus(state_dir: string): Promise<AsyncDisposable & { ready: DevBusReady }> {
   const options = JSON.stringify({ state_dir, port: 0, ops_port: 0, admin_port: 0 });
-  const flags = ["-A", "--unstable-worker-options", "--unstable-net"];
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...flags, "tasks/dev/dev_bus.ts", options],
+    args: [
+      "run",
+      "-A",
+      "--unstable-worker-options",
+      "--unstable-net",
+      "tasks/dev/dev_bus.ts",
+      options,
+    ],
     cwd: ROOT,
     stdin: "piped",
     stdout: "piped",
-    stderr: "piped",
   }).spawn();
-  const bus = new StreamedCommand(child);
-  await bus.until('"admin_url"');
+  const timer = setTimeout(() => child.kill("SIGKILL"), START_MS);
+  let text = "";
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    if (text.includes("\n")) break;
+  }
+  clearTimeout(timer);
+  const [line = ""] = text.split("\n");
+  if (line === "") throw new Error(`the bus was not ready within ${START_MS / 1_000} s`);
   return {
-    ready: JSON.parse(/^\{.*\}$/m.exec(bus.text)?.[0] ?? ""),
+    ready: JSON.parse(line),
     // The bus ends when its stdin ends.
     [Symbol.asyncDispose]: async () => {
       await child.stdin.close();
-      await bus.ended;
+      await child.status;
     },
   };
 }

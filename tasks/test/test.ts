@@ -1,7 +1,6 @@
 /**
  * `deno task test [paths and options of deno test]`: the tests that start no process, and beside them pytest for the
- * Python SDK on a real bus. With paths, any tests there; `deno task test:external DIR` are those that need a folder with
- * data, of which they get the path, from the checkout. `tiers.ts` says what `test:cluster` and `test:all` run.
+ * Python SDK on a real bus. With paths, any tests there. `tiers.ts` says what `test:cluster` and `test:all` run.
  */
 import { finish, runTests, show } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";
@@ -27,9 +26,8 @@ async function runQuiet(): Promise<TestTotals> {
 
 if (import.meta.main) {
   finish(
-    Deno.args.length === 0 ? await runQuiet() : await runTests([
-      `--ignore=${OTHER_TASKS.filter((one) => !Deno.args.includes(one)).join(",")}`,
-      ...Deno.args,
-    ]),
+    Deno.args.length === 0
+      ? await runQuiet()
+      : await runTests([`--ignore=${OTHER_TASKS.join(",")}`, ...Deno.args]),
   );
 }
