@@ -9,7 +9,8 @@ import {
   nodeHash,
   rootOfInclusion,
 } from "./merkle.ts";
-import type { Hash, SubtreeReader } from "./merkle.ts";
+import type { Hash } from "./merkle.ts";
+import { rootOf } from "../testing/tree_root.ts";
 import {
   decodeBundle,
   Edge,
@@ -20,13 +21,6 @@ import {
   tilesOf,
 } from "./tiles.ts";
 import type { TileName } from "./tiles.ts";
-
-/** The root of a tree of that size, by the proof of its last entry. */
-async function rootOf(read: SubtreeReader, size: number): Promise<Hash> {
-  if (size === 0) return emptyRoot();
-  const proof = await inclusionProof(read, size - 1, size);
-  return rootOfInclusion(await read(0, size - 1), size - 1, size, proof)!;
-}
 
 /** The entries of the vectors that Certificate Transparency's implementations share. */
 const LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657"]

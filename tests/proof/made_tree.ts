@@ -1,15 +1,10 @@
 /** Trees of whatever entries and whatever key, as somebody makes them who has both. */
 import {
   Edge,
-  emptyRoot,
   encodeBundle,
   encodeCheckpoint,
-  type Hash,
-  inclusionProof,
-  rootOfInclusion,
   type Signer,
   signNote,
-  type SubtreeReader,
   TILE_WIDTH,
   tilePath,
   verifierOf,
@@ -45,11 +40,4 @@ export async function filesOf(entries: readonly Uint8Array[], signer: Signer): P
     new TextEncoder().encode(await signNote(encodeCheckpoint(tree), [signer])),
   );
   return files;
-}
-
-/** The root of a tree of that size, by the proof of its last entry. */
-export async function rootOf(read: SubtreeReader, size: number): Promise<Hash> {
-  if (size === 0) return emptyRoot();
-  const proof = await inclusionProof(read, size - 1, size);
-  return rootOfInclusion(await read(0, size - 1), size - 1, size, proof)!;
 }

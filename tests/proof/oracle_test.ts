@@ -12,7 +12,8 @@ import {
   signNote,
   type SubtreeReader,
 } from "@arqon/proto";
-import { rootOf, signerOf } from "./made_tree.ts";
+import { rootOf } from "../../proto/testing/tree_root.ts";
+import { signerOf } from "./made_tree.ts";
 import { proofTool } from "./go_tool.ts";
 
 const SIZE = 2_500;
