@@ -48,20 +48,18 @@ export class Sweeper {
   pass(now_ms: number): void {
     const held_up_ms = now_ms - this.#before_ms - HELD_UP_MS;
     const set_back_ms = this.#before_ms - now_ms;
-    const due = new Map<string, Connection[]>();
+    const due: Connection[] = [];
     for (const connection of this.#connections) {
       if (held_up_ms > 0) connection.liveness.excuse(held_up_ms);
       connection.noteSent(this.#before_ms);
       // Otherwise no client would be pinged, or found dead, until the clock has caught up.
       if (set_back_ms > 0 && !isNew(connection, now_ms)) connection.liveness.setBack(set_back_ms);
-      if (this.#dueOf(connection, now_ms) === undefined) continue;
-      const { tenant_id } = connection.identity;
-      const own = due.get(tenant_id);
-      if (own === undefined) due.set(tenant_id, [connection]);
-      else own.push(connection);
+      if (this.#dueOf(connection, now_ms) !== undefined) due.push(connection);
     }
     this.#before_ms = now_ms;
-    for (const [tenant_id, own] of due) void inPieces(tenant_id, this.#each(own, now_ms), A_PIECE);
+    for (const [tenant_id, own] of Map.groupBy(due, ({ identity }) => identity.tenant_id)) {
+      void inPieces(tenant_id, this.#each(own, now_ms), A_PIECE);
+    }
   }
 
   /** It may have answered, or ended, since it was found. */
