@@ -27,26 +27,25 @@ function* piecesOf(body: Readonly<Record<string, unknown>>): Generator<string> {
   yield before === "{" ? "{}" : "}";
 }
 
+/** The same, as the bytes of an answer, each chunk in a slice of the tenant. */
+async function* chunksOf(tenant_id: string, body: Readonly<Record<string, unknown>>) {
+  await slice(tenant_id);
+  let text = "";
+  for (const piece of piecesOf(body)) {
+    text += piece;
+    if (text.length < PIECE_CHARS) continue;
+    yield encoder.encode(text);
+    text = "";
+    await slice(tenant_id);
+  }
+  yield encoder.encode(text);
+}
+
 /** The same answer as `Response.json` gives. */
-export function listingAnswer(
+export const listingAnswer = (
   tenant_id: string,
   body: Readonly<Record<string, unknown>>,
-): Response {
-  const pieces = piecesOf(body);
-  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
-    async pull(controller) {
-      await slice(tenant_id);
-      let text = "";
-      while (text.length < PIECE_CHARS) {
-        const next = pieces.next();
-        if (next.done === true) {
-          controller.enqueue(encoder.encode(text));
-          return controller.close();
-        }
-        text += next.value;
-      }
-      controller.enqueue(encoder.encode(text));
-    },
+): Response =>
+  new Response(ReadableStream.from(chunksOf(tenant_id, body)), {
+    headers: { "content-type": "application/json" },
   });
-  return new Response(stream, { headers: { "content-type": "application/json" } });
-}
