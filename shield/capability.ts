@@ -22,7 +22,7 @@ import type { Claims } from "./auth/claims.ts";
 import type { Grant, Identity } from "./auth/identity.ts";
 import type { EntranceContext } from "./connection/entrance.ts";
 import type { FlushQueue } from "./connection/flush_queue.ts";
-import type { DurableRooms } from "./fanout/channel.ts";
+import type { DurableRooms } from "./fanout/hub.ts";
 import type { Deltas } from "./fanout/deltas.ts";
 import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
 import type { DeliveryNotes } from "./fanout/delivery_notes.ts";

@@ -17,7 +17,7 @@ import { createVcdiff } from "../vcdiff/encode.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { DeltaReceiver, DeltaRoom, Deltas, DeltaWish, Sized } from "../fanout/deltas.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
-import { frameOf, type Outgoing } from "../fanout/outgoing.ts";
+import { frameOf, type Outgoing } from "../fanout/room_message.ts";
 import { keyOf } from "../fanout/room_message.ts";
 
 /** The bounds of deltas, as in `[limits]`. */

@@ -1,44 +1,19 @@
-/** What the hub needs from the process, and its state of a room and a subscriber. Types only. */
+/** The hub's state of a room and of a subscriber, and what it reads from them. */
 import type { FewSet } from "../../shared/containers/few_set.ts";
-import type { Env } from "../../shared/env.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
-import type { Filtered, Filters } from "./filters.ts";
-import type { Flow } from "./flow.ts";
-import type { DurableRoom, RoomEvents } from "./entry.ts";
-import type { DeliveryNotes, NotedRoom, SubscriptionMark } from "./delivery_notes.ts";
-import type { RoomClasses } from "../../shared/rooms/classes.ts";
-import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { ShieldStats } from "../stats/stats.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
-import type { TenantTable, TenantTotals } from "../stats/tenant_stats.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
+import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { SeenMessages } from "./deduplicate.ts";
+import type { DeliveryNotes } from "./delivery_notes.ts";
+import type { DeltaReceiver, DeltaRoom } from "./deltas.ts";
+import type { DurableRoom } from "./entry.ts";
+import type { Filtered, FilteredRoom } from "./filters.ts";
+import type { Flow } from "./flow.ts";
 import type { Frame } from "./frame_bytes.ts";
-import type { PatternLimits } from "./pattern_rooms.ts";
-import type { DeltaReceiver, DeltaRoom, Deltas } from "./deltas.ts";
 import type { Reception } from "./reception.ts";
-
-/**
- * What fan-out needs from the process. `deduplication_entries` is for each tenant; without `PatternLimits` patterns
- * have no limit.
- */
-export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "random"> {
-  spine: Pick<Spine, "subscribe" | "onEvent">;
-  stats: ShieldStats;
-  tenants: Pick<TenantTable, "of">;
-  /** Milliseconds of a clock that only grows; `performance.now` if absent. */
-  monotonic?: () => number;
-  deduplication_entries: number;
-  /** The durable rooms; absent: no room is durable, and all have echo. */
-  durable?: DurableRooms | undefined;
-  /** Records what is sent; absent: not recorded. */
-  ledger?: DeliveryNotes | undefined;
-  /** Withholds messages from subscribers; absent: a subscriber with a filter gets nothing. */
-  filters?: Pick<Filters, "sent"> | undefined;
-  /** Makes diffs; absent: everybody gets whole messages. */
-  deltas?: Deltas | undefined;
-}
 
 /** One connection's subscription to one room. */
 export interface Subscriber extends Filtered, DeltaReceiver {
@@ -47,8 +22,6 @@ export interface Subscriber extends Filtered, DeltaReceiver {
   readonly no_echo: boolean;
   /** The subscriber's place in a durable room; undefined: it gets messages as they come. */
   readonly flow?: Flow | undefined;
-  /** The subscription in the ledger; absent: there is none. */
-  mark?: SubscriptionMark | undefined;
   /** The connection's number in the ledger, of a subscription that has no mark yet. */
   readonly number?: number;
   /** The object that counts what it gets; absent: not counted. */
@@ -59,19 +32,8 @@ export interface Subscriber extends Filtered, DeltaReceiver {
   overflow?(): void;
 }
 
-/** The durable rooms for the hub. */
-export interface DurableRooms {
-  readonly classes: Pick<RoomClasses, "of" | "onChange">;
-  /** Connects a room, whose Spine subscription exists already, with its log. */
-  room(tenant_id: string, room_id: string, events: RoomEvents): DurableRoom;
-  /** The most bytes that one subscriber may be behind. */
-  readonly lag_bytes_max: number;
-}
-
 /** A room with subscribers, or with a connection that is about to be one. */
-export interface Channel extends DeltaRoom {
-  readonly tenant_id: string;
-  readonly room_id: string;
+export interface Channel extends DeltaRoom, FilteredRoom {
   readonly seen: SeenMessages;
   /** The counts of the room's tenant: deliveries are counted there too. */
   readonly tenant: TenantTotals;
@@ -85,6 +47,40 @@ export interface Channel extends DeltaRoom {
   room_class: RoomClass | undefined;
   durable: DurableRoom | undefined;
   readonly reception: Reception;
-  /** The room in the ledger; absent: there is none. */
-  readonly noted: NotedRoom | undefined;
+}
+
+/** Counts deliveries to so many subscribers. */
+export function countSent(
+  stats: Pick<ShieldStats, "egress_messages" | "egress_events">,
+  { tenant }: Pick<Channel, "tenant">,
+  sent: number,
+  is_own: boolean | undefined,
+): void {
+  if (is_own === true) stats.egress_events += sent;
+  else {
+    stats.egress_messages += sent;
+    tenant.egress_messages += sent;
+  }
+}
+
+/** Whether some subscriber subscribes to the room without waiting for its log. */
+export function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
+  for (const { flow } of subscribers.members) if (flow?.is_live !== false) return true;
+  return false;
+}
+
+/** Whether a subscriber subscribes to the room without a place in its log: it has not entered it. */
+export const isPlaceless = ({ flow }: Subscriber): boolean => flow === undefined;
+
+/** Records that a subscriber skips its unread messages, up to an offset. */
+export function passOver(
+  ledger: DeliveryNotes | undefined,
+  { noted }: Pick<Channel, "noted">,
+  { flow, mark }: Pick<Subscriber, "flow" | "mark">,
+  to: number,
+): void {
+  if (noted === undefined || mark === undefined || flow === undefined) return;
+  const { after, last } = flow.episode;
+  const from = Math.max(after, last) + 1;
+  ledger?.passedOver(noted, mark, { from, to, why: "slow_reader" });
 }

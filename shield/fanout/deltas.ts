@@ -1,7 +1,7 @@
 /** Messages as diffs, for SUBs and fan-out; the deltas capability makes them (`deltas/`). */
 import type { AskedDeltas } from "@arqon/proto";
 import type { Frame } from "./frame_bytes.ts";
-import type { Outgoing } from "./outgoing.ts";
+import type { Outgoing } from "./room_message.ts";
 
 /** The data that a connection keeps of all its rooms; opaque to fan-out. */
 export type KeptData = object;

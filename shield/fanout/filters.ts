@@ -3,8 +3,8 @@ import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
-import type { Channel, Subscriber } from "./channel.ts";
-import type { Outgoing } from "./outgoing.ts";
+import type { NotedRoom, SubscriptionMark } from "./delivery_notes.ts";
+import type { Outgoing } from "./room_message.ts";
 
 /** The filter of a SUB, or that of a room's class for the holder of a token. */
 export interface Filter {
@@ -22,12 +22,23 @@ export interface Filtered {
   readonly filter?: Filter | undefined;
   /** The token's claims; undefined: a class with a filter lets nothing through. */
   readonly identity?: Identity | undefined;
+  /** The subscription in the ledger; absent: there is none. */
+  mark?: SubscriptionMark | undefined;
+}
+
+/** A room whose messages may be withheld. */
+export interface FilteredRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: RoomClass | undefined;
+  /** The room in the ledger; undefined: there is none. */
+  readonly noted: NotedRoom | undefined;
 }
 
 /** Judges one message for the subscribers of a room. */
 export interface SentJudge {
   /** Whether it is kept from a subscriber; if so, that is counted and noted. */
-  withholds(subscriber: Subscriber): boolean;
+  withholds(subscriber: Filtered): boolean;
   /** All receivers have it: the filters' steps are charged. */
   end(): void;
 }
@@ -61,7 +72,7 @@ export interface Filters {
   /** A subscriber no longer has it. */
   release(tenant_id: string, room_id: string, filter: Filter | undefined): void;
   /** Starts to judge a message. */
-  sent(channel: Channel, outgoing: Outgoing): SentJudge;
+  sent(room: FilteredRoom, outgoing: Outgoing): SentJudge;
   /** Starts to judge missed messages. */
   missed(tenant_id: string, room_id: string): MissedJudge;
 }

@@ -4,32 +4,70 @@
  */
 import { DecodeError } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
+import { FewSet } from "../../shared/containers/few_set.ts";
+import type { Env } from "../../shared/env.ts";
+import type { Counts } from "../../shared/records/counts.ts";
+import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { countDelivery } from "../../shared/records/user_use.ts";
+import type { UserUse } from "../../shared/records/user_use.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import { offsetOf } from "../../shared/spine/contract/durable_log.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject, type Subject } from "../../shared/subjects/subject.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
-import { messageKey, SeenMessages } from "./deduplicate.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 import { observeDelivery } from "../stats/delivery_latency.ts";
-import { offsetOf } from "../../shared/spine/contract/durable_log.ts";
-import type { DurableRoom, Entry, EntryPoint, Position } from "./entry.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
-import type { Channel, HubOptions, Subscriber } from "./channel.ts";
-import { FewSet } from "../../shared/containers/few_set.ts";
+import { countSent, hasLive, isPlaceless, passOver } from "./channel.ts";
+import type { Channel, Subscriber } from "./channel.ts";
+import { messageKey, SeenMessages } from "./deduplicate.ts";
+import type { DeliveryNotes } from "./delivery_notes.ts";
+import type { Deltas } from "./deltas.ts";
+import type { DurableRoom, Entry, EntryPoint, Position, RoomEvents } from "./entry.ts";
+import type { Filters, SentJudge } from "./filters.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
-import type { SentJudge } from "./filters.ts";
 import { copyFor } from "./message_copy.ts";
-import { countSent, frameOf, hasLive, isPlaceless, passOver } from "./outgoing.ts";
-import type { Outgoing } from "./outgoing.ts";
 import { PatternRooms, UNBOUNDED_PATTERNS } from "./pattern_rooms.ts";
+import type { PatternLimits } from "./pattern_rooms.ts";
 import { Reception } from "./reception.ts";
-import { droppable, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
-import type { Counts } from "../../shared/records/counts.ts";
-import { countDelivery } from "../../shared/records/user_use.ts";
-import type { UserUse } from "../../shared/records/user_use.ts";
-import { AT, step } from "../../shared/watchdog/steps.ts";
+import { droppable, frameOf, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
+import type { Outgoing } from "./room_message.ts";
 
-export type { Channel, DurableRooms, Subscriber } from "./channel.ts";
+export type { Channel, Subscriber } from "./channel.ts";
+
+/**
+ * What fan-out needs from the process. `deduplication_entries` is for each tenant; without `PatternLimits` patterns
+ * have no limit.
+ */
+export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "random"> {
+  spine: Pick<Spine, "subscribe" | "onEvent">;
+  stats: ShieldStats;
+  tenants: Pick<TenantTable, "of">;
+  /** Milliseconds of a clock that only grows; `performance.now` if absent. */
+  monotonic?: () => number;
+  deduplication_entries: number;
+  /** The durable rooms; absent: no room is durable, and all have echo. */
+  durable?: DurableRooms | undefined;
+  /** Records what is sent; absent: not recorded. */
+  ledger?: DeliveryNotes | undefined;
+  /** Withholds messages from subscribers; absent: a subscriber with a filter gets nothing. */
+  filters?: Pick<Filters, "sent"> | undefined;
+  /** Makes diffs; absent: everybody gets whole messages. */
+  deltas?: Deltas | undefined;
+}
+
+/** The durable rooms for the hub. */
+export interface DurableRooms {
+  readonly classes: Pick<RoomClasses, "of" | "onChange">;
+  /** Connects a room, whose Spine subscription exists already, with its log. */
+  room(tenant_id: string, room_id: string, events: RoomEvents): DurableRoom;
+  /** The most bytes that one subscriber may be behind. */
+  readonly lag_bytes_max: number;
+}
 
 /** Which of this process's connections receive which rooms; one for the whole process. */
 export class Hub {

@@ -1,13 +1,23 @@
 /**
- * A message of a room: its owner, the key by which a newer one replaces it for a slow reader, and the GAP in its place.
- * The key is computed on first use, once for all receivers: without slow readers, never.
+ * A message of a room: its frames, its owner, the key by which a newer one replaces it for a slow reader, and the GAP in
+ * its place. The key is computed on first use, once for all receivers: without slow readers, never.
  */
-import { DecodeError, encodeMsg, encodeTextMessage, gapSignal, readEnvelope } from "@arqon/proto";
+import {
+  DecodeError,
+  encodeMsg,
+  encodeMsgAt,
+  encodeTextMessage,
+  gapSignal,
+  readEnvelope,
+  readRouted,
+} from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { StampSource } from "../../shared/records/system_envelope.ts";
 import { isReservedType } from "../auth/authorize.ts";
 import type { RoomMessage } from "./backlog.ts";
+import type { Entry } from "./entry.ts";
+import { entryFrame } from "./flow.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 
@@ -27,6 +37,23 @@ export interface Envelope {
   /** The message's offset; 0 in rooms that are not durable. */
   readonly offset: number;
   readonly plain?: PlainEnvelope | undefined;
+}
+
+/** A message on its way to subscribers. */
+export interface Outgoing extends Envelope {
+  readonly origin: string | undefined;
+  /** Whether the bus itself is the sender; absent: it is not. */
+  readonly is_own?: boolean | undefined;
+  /** Its entry in the room's log, which caches its frames; absent: it is not from there. */
+  readonly entry?: Entry;
+}
+
+/** The frame of a message in one of its two forms. */
+export function frameOf({ entry, envelope, offset, plain }: Outgoing, is_text: boolean): Frame {
+  if (entry !== undefined) return entryFrame(entry, is_text);
+  if (!is_text) return encodeMsgAt(envelope, offset);
+  const shown = plain ?? readRouted(envelope);
+  return encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
 }
 
 /** The bytes of a GAP signal of a room, with why messages are missing. */

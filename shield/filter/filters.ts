@@ -6,9 +6,8 @@ import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { Channel } from "../fanout/channel.ts";
-import type { Filters as AskedFilters } from "../fanout/filters.ts";
-import type { Outgoing } from "../fanout/outgoing.ts";
+import type { FilteredRoom, Filters as AskedFilters } from "../fanout/filters.ts";
+import type { Outgoing } from "../fanout/room_message.ts";
 import { fieldProblem } from "../schema/validation/typed_fields.ts";
 import { classFilter, Filter } from "./filter.ts";
 import { type JudgeOptions, mappedReader, MissedMessages, SentMessage } from "./judges.ts";
@@ -98,8 +97,8 @@ export class Filters implements AskedFilters {
     return mappedReader(this.#options, tenant_id, room_id);
   }
 
-  sent(channel: Channel, outgoing: Outgoing): SentMessage {
-    return new SentMessage(this.#options, this.shares, channel, outgoing);
+  sent(room: FilteredRoom, outgoing: Outgoing): SentMessage {
+    return new SentMessage(this.#options, this.shares, room, outgoing);
   }
 
   missed(tenant_id: string, room_id: string): MissedMessages {

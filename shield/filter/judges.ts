@@ -7,15 +7,14 @@ import type { ReadMapped } from "../../shared/filter/message_view.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
-import type { Channel, Subscriber } from "../fanout/channel.ts";
-import type { Filter, Filtered, MissedJudge, SentJudge } from "../fanout/filters.ts";
+import type { Filter, Filtered, FilteredRoom, MissedJudge, SentJudge } from "../fanout/filters.ts";
 import type {
   DeliveryNotes,
   LeftOutRun,
   NotedRoom,
   SubscriptionMark,
 } from "../fanout/delivery_notes.ts";
-import type { Outgoing } from "../fanout/outgoing.ts";
+import type { Outgoing } from "../fanout/room_message.ts";
 import type { SchemaGate } from "../schema/gate.ts";
 import { type ClassFilter, classFilter, withholding } from "./filter.ts";
 import type { FilterShares } from "./shares.ts";
@@ -52,11 +51,11 @@ interface Kept {
 }
 
 /** What filters withhold in rooms with subscribers. */
-const kept_in = new WeakMap<Channel, WeakMap<Filter, Kept>>();
+const kept_in = new WeakMap<FilteredRoom, WeakMap<Filter, Kept>>();
 
-function keptIn(channel: Channel): WeakMap<Filter, Kept> {
-  let all = kept_in.get(channel);
-  if (all === undefined) kept_in.set(channel, all = new WeakMap());
+function keptIn(room: FilteredRoom): WeakMap<Filter, Kept> {
+  let all = kept_in.get(room);
+  if (all === undefined) kept_in.set(room, all = new WeakMap());
   return all;
 }
 
@@ -64,30 +63,30 @@ function keptIn(channel: Channel): WeakMap<Filter, Kept> {
 export class SentMessage extends MessageView implements SentJudge {
   readonly #options: JudgeOptions;
   readonly #shares: FilterShares;
-  readonly #channel: Channel;
+  readonly #room: FilteredRoom;
   readonly #of_class: ClassFilter | undefined;
   #kept: WeakMap<Filter, Kept> | undefined;
 
   constructor(
     options: JudgeOptions,
     shares: FilterShares,
-    channel: Channel,
+    room: FilteredRoom,
     { envelope, plain }: Outgoing,
   ) {
-    const { tenant_id, room_id } = channel;
+    const { tenant_id, room_id } = room;
     const mapped = mappedReader(options, tenant_id, room_id);
     super(envelope, options.stats.filter_verdicts, plain, mapped, shares.of(tenant_id));
     this.#options = options;
     this.#shares = shares;
-    this.#channel = channel;
-    this.#of_class = classFilter(channel.room_class, (steps) => shares.spend(tenant_id, steps));
+    this.#room = room;
+    this.#of_class = classFilter(room.room_class, (steps) => shares.spend(tenant_id, steps));
   }
 
-  withholds(subscriber: Subscriber): boolean {
+  withholds(subscriber: Filtered): boolean {
     const filter = withholding(subscriber, this, this.#of_class);
     if (filter === undefined) return false;
     const { stats, ledger } = this.#options;
-    const { noted } = this.#channel;
+    const { noted } = this.#room;
     stats.filtered++;
     if (ledger !== undefined && noted !== undefined && subscriber.mark !== undefined) {
       this.#note(ledger, noted, filter, subscriber.mark);
@@ -96,7 +95,7 @@ export class SentMessage extends MessageView implements SentJudge {
   }
 
   end(): void {
-    this.#shares.spend(this.#channel.tenant_id, this.spent_steps);
+    this.#shares.spend(this.#room.tenant_id, this.spent_steps);
   }
 
   #note(
@@ -106,7 +105,7 @@ export class SentMessage extends MessageView implements SentJudge {
     mark: SubscriptionMark,
   ): void {
     const position = ledger.current;
-    const all = this.#kept ??= keptIn(this.#channel);
+    const all = this.#kept ??= keptIn(this.#room);
     let kept = all.get(filter);
     if (kept === undefined) all.set(filter, kept = { position: 0, row: undefined });
     if (kept.position !== position) {
