@@ -16,7 +16,7 @@ import type {
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
-import { NO_PRESENCE, type Presence } from "./connection/attendance.ts";
+import { NO_PRESENCE, type Presence } from "./connection/presence.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { Claims } from "./auth/claims.ts";
 import type { Grant, Identity } from "./auth/identity.ts";

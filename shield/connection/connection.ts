@@ -17,7 +17,7 @@ import { withGrants } from "../auth/authorize.ts";
 import type { Grant, Identity } from "../auth/identity.ts";
 import type { RoomMessage } from "../fanout/backlog.ts";
 import { Fifo } from "./fifo.ts";
-import type { Queued } from "./fifo.ts";
+import type { OperationSteps } from "./fifo.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
@@ -26,9 +26,9 @@ import type { SubscribedPatterns } from "./subscribed_patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
-import type { Attendance } from "./attendance.ts";
-import type { Rates } from "../rates/rates.ts";
-import type { ConnectionOptions, ConnectionProcess } from "./connection_parts.ts";
+import type { Attendance } from "./presence_request.ts";
+import type { EndSaid, Observer } from "../message/observers.ts";
+import type { Rates, RateTable } from "../rates/rates.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
 import type { ErrSaid } from "./reply_frames.ts";
 import { ReplyOrder } from "./reply_order.ts";
@@ -36,13 +36,62 @@ import { EMPTY_ACK, NO_REQUEST, placeOf, requestOf } from "../message/request_re
 import type { RequestRef } from "../message/request_ref.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump, countClose } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
-import type { Config } from "../../shared/config/schema.ts";
+import type { Limits } from "../../shared/config/schema.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
 
 const EMPTY_BODY = new Uint8Array(0);
+
+/**
+ * What all connections of a process share: one object, since there may be thousands of connections.
+ */
+export interface ConnectionProcess {
+  readonly limits: Limits;
+  /** The rate limits of users, tenants and the process. */
+  readonly rates: Pick<RateTable, "open">;
+  readonly stats: ShieldStats;
+  readonly now: () => number;
+  /** The operations, run in turn by the FIFO. */
+  readonly operations: OperationSteps<Queued>;
+  /** Ends one subscription at once. */
+  readonly leave: (connection: Connection, room_id: string) => void;
+  /** Called once, after the connection has ended for whatever reason. */
+  readonly onEnd: (connection: Connection, end: EndSaid) => void;
+  /** Called with each refusal that a client receives, as `Observer.denied` is. */
+  readonly onDenied?: NonNullable<Observer["denied"]>;
+  /** Called for an error that is a bug, not a refusal. */
+  readonly onBug: (connection: Connection, error: unknown) => void;
+}
+
+/** One client's identity and socket. */
+export interface ConnectionOptions {
+  /** The connection's number in the ledger; absent: there is none. */
+  readonly number?: number | undefined;
+  /** When it began by the ledger's clock, Unix ms. */
+  readonly noted_ms?: number | undefined;
+  readonly text: boolean;
+  /** The caller: the client's identity, with the headers of its upgrade request. */
+  readonly caller: Caller;
+  readonly socket: ClientSocket;
+  /** The counts of the client's tenant. */
+  readonly tenant: TenantTotals;
+  /** The object that counts its user's usage; absent: not counted. */
+  readonly use?: UserUse | undefined;
+  /** Releases the connection's count. */
+  readonly release: () => void;
+}
+
+/** An operation of a connection, on its way through the FIFO. */
+export interface Queued {
+  readonly connection: Connection;
+  readonly operation: ClientOperation;
+  readonly size_bytes: number;
+  /** The position of its frame in the connection. */
+  readonly place: number;
+}
 
 /** The state of one client. Made at the upgrade, opened by WELCOME, ended once; then it frees everything. */
 export class Connection {
@@ -78,7 +127,7 @@ export class Connection {
   // Made on demand: most connections need none, and an empty Map takes 220 bytes.
   #attendances: Map<string, Attendance> | undefined;
   #commands: Map<string, Promise<void>> | undefined;
-  #fifo: Fifo | undefined;
+  #fifo: Fifo<Queued> | undefined;
   #order: ReplyOrder<Frame> | undefined;
   /** How many frames have been received. */
   #places = 0;
@@ -411,7 +460,7 @@ function causeOf({ reason, cause }: ArqonError): Uint8Array {
 export function decodeOperation(
   data: string | Uint8Array,
   text: boolean,
-  limits: Config["limits"],
+  limits: Limits,
 ): ClientOperation {
   if (typeof data !== "string") {
     // A message is only read in place; parts of other frames may be kept.

@@ -6,11 +6,12 @@ import { ArqonError, type Welcome } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { connectionId } from "../../shared/ids.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionProcess } from "./connection_parts.ts";
+import type { ConnectionProcess, Queued } from "./connection.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
+import type { Claim, Presence } from "./presence.ts";
 import type { DeliveryNotes, LeftOutRun } from "../fanout/delivery_notes.ts";
 import type { LeftOut, RoomMessage } from "../fanout/backlog.ts";
 import { Outbox, type OutboxOptions, type Pump } from "../fanout/outbox.ts";
@@ -40,7 +41,7 @@ export interface EntranceContext
   readonly stats: ShieldStats;
   readonly tenants: Pick<TenantTable, "of">;
   /** The operations of every connection. */
-  readonly operations: OperationSteps;
+  readonly operations: OperationSteps<Queued>;
   /** Throws if the user is banned from the tenant, or that is unknown. */
   readonly requireNotBanned: (identity: Identity) => void;
   /** True once the process has told its connections to leave; a late connection is notified at once. */
@@ -50,9 +51,7 @@ export interface EntranceContext
   /** Ends the subscriptions of a connection that has ended with this close code. */
   readonly leaveAll: (connection: Connection, code: number) => void;
   /** Connections that may move here from a stopping Shield. */
-  readonly presence: {
-    readonly moving: { keep(connection_id: string, identity: Identity): Claim | undefined };
-  };
+  readonly presence: { readonly moving: Pick<Presence["moving"], "keep"> };
   /** Called when the client's socket has closed. */
   readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
   readonly observers: Observers;
@@ -62,13 +61,6 @@ export interface EntranceContext
   readonly journal?: Notes | undefined;
   /** Finds the object that counts a user's usage; absent: not counted. */
   readonly usage?: { of(identity: Identity): UserUse } | undefined;
-}
-
-/** A connection that its client had on another Shield. */
-export interface Claim {
-  readonly connection_id: string;
-  /** Whether its client has not reconnected since. */
-  is_last(): boolean;
 }
 
 /** What all connections share. */

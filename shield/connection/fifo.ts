@@ -5,20 +5,8 @@
  * `operations.ts` runs and refuses operations.
  */
 
-import type { ClientOperation } from "@arqon/proto";
 import type { Later, LaterWaiter } from "../../shared/turns/later.ts";
 import type { HeaderPair } from "../message/caller.ts";
-import type { Connection } from "./connection.ts";
-import type { Operations } from "./operations.ts";
-
-/** An operation in its connection's FIFO. */
-export interface Queued {
-  readonly connection: Connection;
-  readonly operation: ClientOperation;
-  readonly size_bytes: number;
-  /** The position of its frame in the connection. */
-  readonly place: number;
-}
 
 /** The result of a preparation: the headers that policies add to a message. */
 export type Prepared = readonly HeaderPair[];
@@ -26,19 +14,33 @@ export type Prepared = readonly HeaderPair[];
 /** The same, if it is pending. */
 export type PreparedLater = Promise<Prepared> | Later<Prepared>;
 
-/** The parts of `Operations` that the FIFO needs. */
-export type OperationSteps = Pick<Operations, keyof Operations>;
+/** The steps of operations; `Item` is one of them, in its connection's FIFO. */
+export interface OperationSteps<Item> {
+  /** How many operations of one connection are prepared side by side. */
+  readonly window: number;
+  /** Whether an operation may be prepared beside others. */
+  isPipelined(item: Item): boolean;
+  /** Runs every check that can refuse an operation. Throws or rejects with the refusal. */
+  prepare(item: Item): Prepared | PreparedLater;
+  /** Makes it take effect; a promise blocks everything behind it. Throws or rejects with the refusal. */
+  commit(item: Item, added: Prepared): Promise<void> | undefined;
+  /** Answers a refusal, in the operation's turn. */
+  refuse(item: Item, error: unknown): void;
+  /** It has to wait for its turn or for its commit, until `left`. */
+  queued(item: Item): void;
+  left(item: Item): void;
+}
 
 /** An operation that waits for its preparation, or its turn. */
-class Entry implements LaterWaiter<Prepared> {
-  readonly item: Queued;
-  readonly #fifo: Fifo;
+class Entry<Item> implements LaterWaiter<Prepared> {
+  readonly item: Item;
+  readonly #fifo: Fifo<Item>;
   /** Whether its preparation has ended: with `prepared`, or an `error`. */
   is_over = false;
   prepared: Prepared | undefined;
   error: unknown;
 
-  constructor(item: Queued, fifo: Fifo) {
+  constructor(item: Item, fifo: Fifo<Item>) {
     this.item = item;
     this.#fifo = fifo;
   }
@@ -67,21 +69,21 @@ const isPrepared = (prepared: Prepared | PreparedLater): prepared is Prepared =>
   Array.isArray(prepared);
 
 /** The queue of one connection. */
-export class Fifo {
-  readonly #operations: OperationSteps;
+export class Fifo<Item> {
+  readonly #operations: OperationSteps<Item>;
   /** The operations; started ones come first. */
-  #entries: Entry[] = [];
+  #entries: Entry<Item>[] = [];
   #started = 0;
   /** True while the commit of a dequeued item runs. */
   #committing = false;
   #ended = false;
 
-  constructor(operations: OperationSteps) {
+  constructor(operations: OperationSteps<Item>) {
     this.#operations = operations;
   }
 
   /** Adds an operation. It takes effect before this returns if nothing is queued and nothing must be waited for. */
-  push(item: Queued): void {
+  push(item: Item): void {
     if (this.#ended) return;
     if (this.#entries.length > 0 || this.#committing) {
       this.#wait(item);
@@ -105,7 +107,7 @@ export class Fifo {
     this.#entries = [];
   }
 
-  #wait(item: Queued): Entry {
+  #wait(item: Item): Entry<Item> {
     const entry = new Entry(item, this);
     this.#entries.push(entry);
     this.#operations.queued(item);
@@ -113,12 +115,12 @@ export class Fifo {
   }
 
   /** For an entry whose preparation has ended. */
-  onPrepared(entry: Entry): void {
+  onPrepared(entry: Entry<Item>): void {
     if (this.#entries[0] === entry) this.#advance();
   }
 
   /** Starts to prepare an entry. Never throws: a refusal is for its turn. */
-  #prepare(entry: Entry): void {
+  #prepare(entry: Entry<Item>): void {
     try {
       const prepared = this.#operations.prepare(entry.item);
       if (!isPrepared(prepared)) return entry.await(prepared);
@@ -142,7 +144,7 @@ export class Fifo {
     }
   }
 
-  #mayRunBeside(before: Queued, item: Queued): boolean {
+  #mayRunBeside(before: Item, item: Item): boolean {
     const operations = this.#operations;
     return operations.isPipelined(before) && operations.isPipelined(item);
   }
@@ -166,7 +168,7 @@ export class Fifo {
   }
 
   /** Commits an operation; `queued`: it had to wait. */
-  #commit(item: Queued, prepared: Prepared, queued: boolean): void {
+  #commit(item: Item, prepared: Prepared, queued: boolean): void {
     const operations = this.#operations;
     let pending: Promise<void> | undefined;
     try {

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Fifo } from "./fifo.ts";
-import type { Prepared, Queued } from "./fifo.ts";
-import type { Operations } from "./operations.ts";
+import type { Prepared } from "./fifo.ts";
 
 /** `prepare` and `commit`: 0 is at once, n is after n turns. */
 interface Item {
@@ -18,13 +17,7 @@ async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await Promise.resolve();
 }
 
-/** What the FIFO takes; it reads nothing of it, and the position identifies the items. */
-const queuedAt = (place: number) => ({ place }) as Queued;
-
 const prepared = (id: number): Prepared => [["id", `${id}`]];
-
-/** The rest of `Operations`, which a FIFO does not call. */
-const UNUSED = { context: {} as Operations["context"], halt() {} };
 
 /** Pushes all items, in groups with turns in between; returns what happened in order. */
 async function run(items: readonly Item[], window: number, group: number) {
@@ -34,9 +27,8 @@ async function run(items: readonly Item[], window: number, group: number) {
   const finish = (text: string) => {
     if (effects.push(text) === items.length) done.resolve();
   };
-  const itemOf = ({ place }: Queued) => items[place] as Item;
-  const fifo = new Fifo({
-    ...UNUSED,
+  const itemOf = (place: number) => items[place] as Item;
+  const fifo = new Fifo<number>({
     window,
     isPipelined: (queued) => itemOf(queued).pipelined,
     prepare(queued) {
@@ -64,12 +56,12 @@ async function run(items: readonly Item[], window: number, group: number) {
         finish(`${item.id}`);
       });
     },
-    refuse: ({ place }) => finish(`${place} refused`),
+    refuse: (place) => finish(`${place} refused`),
     queued: () => void queued++,
     left: () => void queued--,
   });
   for (const index of items.keys()) {
-    fifo.push(queuedAt(index));
+    fifo.push(index);
     if (index % group === group - 1) await turns(2);
   }
   await done.promise;
@@ -117,8 +109,7 @@ Deno.test("preparations of neighbours run side by side up to the window", async 
 
 Deno.test("after the end nothing takes effect and nothing is counted as waiting", async () => {
   let [queued, effects] = [0, 0];
-  const fifo = new Fifo({
-    ...UNUSED,
+  const fifo = new Fifo<number>({
     window: 4,
     isPipelined: () => true,
     prepare: () => turns(3).then(() => prepared(0)),
@@ -130,7 +121,7 @@ Deno.test("after the end nothing takes effect and nothing is counted as waiting"
     queued: () => void queued++,
     left: () => void queued--,
   });
-  for (let index = 0; index < 10; index++) fifo.push(queuedAt(index));
+  for (let index = 0; index < 10; index++) fifo.push(index);
   assert.equal(queued, 10);
   fifo.end();
   await turns(20);

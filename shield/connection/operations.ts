@@ -9,8 +9,8 @@ import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, canActInAll, notGranted, requireSameUser, withGrants } from "../auth/authorize.ts";
 import { command } from "../message/command.ts";
 import type { OwnCommands } from "../message/command.ts";
-import type { Connection } from "./connection.ts";
-import type { Prepared, PreparedLater, Queued } from "./fifo.ts";
+import type { Connection, Queued } from "./connection.ts";
+import type { OperationSteps, Prepared, PreparedLater } from "./fifo.ts";
 import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -38,7 +38,7 @@ export interface OperationContext extends SubscribeContext {
  * an operation, `commit` makes it take effect. One object serves all connections, since functions for each would take
  * memory of every one.
  */
-export class Operations {
+export class Operations implements OperationSteps<Queued> {
   readonly context: OperationContext;
   /** How many publishes of one connection are prepared (signature, policies) side by side. */
   readonly window: number;

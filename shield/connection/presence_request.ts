@@ -1,7 +1,13 @@
-/** The checked presence options of a SUB: a member with metadata, or an observer. `authorize.ts` checks the token. */
+/**
+ * What a SUB with presence requests, a member with metadata or an observer, and the presence that it gets.
+ * `authorize.ts` checks the token.
+ */
 import { ArqonError, JSON_DEPTH_MAX, nestsTooDeep } from "@arqon/proto";
 import type { Subscribe } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
+import type { Subscriber } from "../fanout/channel.ts";
+import type { RequestRef } from "../message/request_ref.ts";
 
 /** The presence options of a SUB. */
 export interface PresenceRequest {
@@ -49,4 +55,36 @@ export function presenceRequest(
     throw new ArqonError("message-too-large", detail);
   }
   return { is_member: !observer, meta: has_meta ? jsonText(member_meta) : "" };
+}
+
+/** The connection's position in the log of a durable room. */
+export interface LogPlace {
+  /** The connection's position: its offset, and the members of a JSON object for the answer. */
+  position(): { readonly offset: number; readonly members: string };
+  /** Called when the answer has been sent: missed messages follow. */
+  begin(): void;
+}
+
+/** A SUB with presence that has not been answered yet. */
+export interface AttendanceRequest {
+  readonly request: RequestRef;
+  readonly presence_request: PresenceRequest;
+  /** The subscriber that the SUB made. */
+  readonly subscriber: Subscriber;
+  /** The subscriber before the SUB, if there was one. */
+  readonly before: Subscriber | undefined;
+  /** Restores another subscription (undefined: none), unless a later SUB has replaced this one's. */
+  readonly restore: (subscriber: Subscriber | undefined) => void;
+  /** Ends the subscription, and this attendance with it, unless a later SUB has replaced it. */
+  readonly leave: () => void;
+  /** The place in the log, in a durable room. */
+  readonly log?: LogPlace;
+}
+
+/** The presence of a connection in a room; in its `attendances` until it ends. */
+export interface Attendance {
+  /** Starts a SUB with presence, which is answered later in any case. */
+  ask(request: AttendanceRequest): void;
+  /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
+  end(deliberate: boolean, reason?: LeaveReason): void;
 }

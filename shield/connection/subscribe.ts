@@ -8,53 +8,47 @@ import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
 import type { Deltas } from "../fanout/deltas.ts";
-import type { Filter, Filters } from "../fanout/filters.ts";
+import type { Filter } from "../fanout/filters.ts";
 import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import type { DeliveryNotes } from "../fanout/delivery_notes.ts";
 import type { Lives } from "../../shared/spine/contract/lives.ts";
 import { Flow } from "../fanout/flow.ts";
 import type { EntryPoint, Position } from "../fanout/entry.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import type { Note, Policies } from "../message/gates.ts";
-import type { Hub, Subscriber } from "../fanout/hub.ts";
+import type { Note } from "../message/gates.ts";
+import type { Subscriber } from "../fanout/hub.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import type { ShieldStats } from "../stats/stats.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { MissedContext } from "./send_missed.ts";
-import type { Attend, LogPlace } from "./attendance.ts";
+import type { Attend } from "./presence.ts";
 import { presenceRequest } from "./presence_request.ts";
-import type { PresenceRequest } from "./presence_request.ts";
+import type { LogPlace, PresenceRequest } from "./presence_request.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import { ROOMS_A_PIECE } from "./subscribed_patterns.ts";
+import type { PatternContext } from "./subscribed_patterns.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 
 /** Close codes of a client that closed the connection, or was banned: it will not return. */
 const DELIBERATE_CLOSES = [1000, 4403];
 
-/** The dependencies of the functions in this file. */
-export interface SubscribeContext {
+/** What SUBs of rooms and patterns need. */
+export interface SubscribeContext extends PatternContext {
   readonly path: MessagePath;
-  readonly hub: Hub;
   readonly flushes: FlushQueue;
-  readonly overseer: Pick<Policies, "onSubscribe">;
   readonly attend: Attend;
   readonly limits: Limits;
-  readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
-  readonly filters: Filters;
+  readonly stats: MissedContext["stats"] & PatternContext["stats"];
   /** Makes diffs; absent: none. */
   readonly deltas?: Pick<Deltas, "wish"> | undefined;
   /** The known incarnations of tenants' logs; absent: none. */
   readonly logs?: { livesOf(tenant_id: string): Promise<Lives> };
-  /** Records subscriptions; absent: not recorded. */
-  readonly ledger?: DeliveryNotes | undefined;
 }
 
 /** What ending a subscription needs. */

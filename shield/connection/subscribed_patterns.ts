@@ -5,16 +5,21 @@
  */
 import { isOnlyNamed } from "../fanout/pattern_index.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
-import type { Channel, Subscriber } from "../fanout/hub.ts";
+import type { Channel, Hub, Subscriber } from "../fanout/hub.ts";
+import type { DeliveryNotes, LivingConnection } from "../fanout/delivery_notes.ts";
+import type { Filters } from "../fanout/filters.ts";
 import type { Flow } from "../fanout/flow.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
+import type { Recipient } from "../fanout/room_subscriber.ts";
 import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
+import type { Caller } from "../message/caller.ts";
 import { followed } from "../message/gates.ts";
+import type { Policies } from "../message/gates.ts";
+import type { MessagePath } from "../message/pipeline.ts";
 import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
-import type { Connection } from "./connection.ts";
-import type { SubscribeContext } from "./subscribe.ts";
 import { isAsked, SubscribedPattern } from "./subscribed_pattern.ts";
 import type { PatternWish } from "./subscribed_pattern.ts";
 import { markOf, noteLeft } from "./subscription_marks.ts";
@@ -28,6 +33,25 @@ const PUT_OUT_MAX = 1_024;
 /** Rooms entered or left in one slice: at most half a millisecond. */
 export const ROOMS_A_PIECE = 64;
 
+/** What the patterns of a connection need. */
+export interface PatternContext {
+  readonly path: Pick<MessagePath, "now" | "random" | "classes" | "bans" | "journal">;
+  readonly hub: Hub;
+  readonly overseer: Pick<Policies, "onSubscribe">;
+  readonly stats: Pick<ShieldStats, "rejects">;
+  readonly filters: Filters;
+  /** Records subscriptions; absent: not recorded. */
+  readonly ledger?: DeliveryNotes | undefined;
+}
+
+/** The connection of the patterns. */
+type Receiver = Recipient & LivingConnection & {
+  readonly caller: Caller;
+  send(frame: Frame): void;
+  /** Answers a refusal that belongs to no request. */
+  fail(error: unknown): void;
+};
+
 /** A room that is received by a pattern. */
 interface HeardRoom {
   pattern: SubscribedPattern;
@@ -36,8 +60,8 @@ interface HeardRoom {
 
 /** The patterns of one connection; made with its first one. */
 export class SubscribedPatterns {
-  readonly #context: SubscribeContext;
-  readonly #connection: Connection;
+  readonly #context: PatternContext;
+  readonly #connection: Receiver;
   readonly #patterns = new Map<string, SubscribedPattern>();
   readonly #rooms = new Map<string, HeardRoom>();
   /** Rooms that policies have refused, and rooms that the connection was kicked from. */
@@ -46,7 +70,7 @@ export class SubscribedPatterns {
   /** Rooms to be entered at a position: until then nothing of them is received. */
   readonly #awaited = new Set<string>();
 
-  constructor(context: SubscribeContext, connection: Connection) {
+  constructor(context: PatternContext, connection: Receiver) {
     this.#context = context;
     this.#connection = connection;
   }

@@ -4,8 +4,8 @@ import type { Flow } from "../fanout/flow.ts";
 import type { Filter, Filters } from "../fanout/filters.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
-import type { DeliveryNotes, SubscriptionMark } from "../fanout/delivery_notes.ts";
-import type { Connection } from "./connection.ts";
+import type { DeliveryNotes, LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
+import type { Recipient } from "../fanout/room_subscriber.ts";
 
 /** Why a subscription ends, for the ledger: a word, or the reason of a refusal. */
 export type LeaveWhy =
@@ -17,7 +17,7 @@ export type LeaveWhy =
   | "idle"
   | string;
 
-/** The dependencies of the functions in this file. */
+/** What marks are made of. */
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
   readonly ledger?: DeliveryNotes | undefined;
@@ -36,7 +36,7 @@ interface Begun {
 /** The subscription that begins now, for the ledger. */
 export function markOf(
   { ledger, filters }: MarkContext,
-  connection: Connection,
+  connection: LivingConnection & Pick<Recipient, "identity">,
   { flow, filter, room_class, began }: Begun,
 ): SubscriptionMark | undefined {
   if (ledger === undefined) return undefined;
@@ -58,7 +58,7 @@ export function markOf(
 /** Records the end of a subscription. */
 export function noteLeft(
   { hub, ledger }: Pick<MarkContext, "hub" | "ledger">,
-  { identity, outbox }: Connection,
+  { identity, outbox }: Pick<LivingConnection, "identity" | "outbox">,
   room_id: string,
   before: Subscriber,
   why: LeaveWhy,

@@ -14,8 +14,7 @@ import type { PolicyBinding, PolicyOutcome, PolicySeen, Verdict } from "../messa
 import { givenTraceId, shareKey } from "../../shared/telemetry/trace_parent.ts";
 import { isShared, type JournalRule, type JournalRules } from "./rules.ts";
 import type { Env } from "../../shared/env.ts";
-import type { Connection } from "../connection/connection.ts";
-import type { Observer, Passed } from "../message/observers.ts";
+import type { Observed, Observer, Passed } from "../message/observers.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { JournalQueue } from "./queue.ts";
@@ -350,7 +349,7 @@ export class Journal implements Observer, Notes {
    * "" without a room.
    */
   denied(
-    { caller }: Pick<Connection, "caller">,
+    { caller }: Pick<Observed, "caller">,
     room_id: string,
     _refusal: ArqonError,
     error: unknown,

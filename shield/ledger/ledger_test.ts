@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
-import type { Connection } from "../connection/connection.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import { accountsOf } from "./explain.ts";
 import { findMessages } from "./find_messages.ts";
 import { HandshakeNotes } from "./handshakes.ts";
 import { noting } from "./start.ts";
+import type { Observed } from "../message/observers.ts";
 import { gather } from "./history.ts";
 import { scan } from "./scan.ts";
 import { Ledger } from "./ledger.ts";
@@ -350,7 +350,7 @@ Deno.test("a connection that is refused for ever other things gets few rows", ()
   const refuse = (room_id: string, now_ms: number) => {
     const refusal = new ArqonError("not-granted", room_id);
     at_ms = now_ms;
-    denied?.(connection as Connection, room_id, refusal, refusal);
+    denied?.(connection as Observed, room_id, refusal, refusal);
   };
   for (let count = 0; count < 10_000; count++) refuse(`room-${count}`, 1_000);
   assert.equal(ledger.counts.rows, 8);
@@ -367,7 +367,7 @@ Deno.test("what is refused for another action in the same room is told in its ow
   const { denied } = noting(ledger, { greeted() {} }, () => 1_000);
   const refuse = (detail: string) => {
     const refusal = new ArqonError("not-granted", detail);
-    denied?.(connection as Connection, "hall", refusal, refusal);
+    denied?.(connection as Observed, "hall", refusal, refusal);
   };
   for (let count = 0; count < 10; count++) refuse(`subscribe; retry after ${count} ms`);
   for (let count = 0; count < 3; count++) refuse("publish");

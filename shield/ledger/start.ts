@@ -8,13 +8,12 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { accountsOf, readsOf } from "./explain.ts";
 import { findMessages, roomMessages } from "./find_messages.ts";
 import { gather, type OpenConnection } from "./history.ts";
-import type { Observer } from "../message/observers.ts";
+import type { Observed, Observer } from "../message/observers.ts";
 import { piecesOf } from "./scan.ts";
 import { HandshakeNotes } from "./handshakes.ts";
 import { Ledger } from "./ledger.ts";
 import { type LedgerStore, startStore, type StoreStart } from "./store.ts";
 import type { ArqonError } from "@arqon/proto";
-import type { Connection } from "../connection/connection.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
 
@@ -141,7 +140,7 @@ export function noting(
   handshakes: Pick<HandshakeNotes, "greeted">,
   now: () => number,
 ): Observer {
-  const refusals = new WeakMap<Connection, NotedRefusals>();
+  const refusals = new WeakMap<Observed, NotedRefusals>();
   return {
     // Fan-out does not know it, and a query may have its ids.
     passed({ caller, envelope: { room_id }, routed, stored, is_heard }) {
@@ -176,7 +175,7 @@ export function noting(
  */
 function noteRefused(
   ledger: Ledger,
-  { id, number, identity, caller }: Connection,
+  { id, number, identity, caller }: Observed,
   room_id: string,
   refusal: ArqonError,
   noted: NotedRefusals,

@@ -4,13 +4,12 @@
  * keeps no bytes, never waits and never throws.
  */
 import type { Ack, ArqonError, ScannedEnvelope } from "@arqon/proto";
+import type { UserUse } from "../../shared/records/user_use.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { Connection } from "../connection/connection.ts";
-import type { EndSaid } from "../connection/connection_parts.ts";
 import type { Caller, Client } from "./caller.ts";
 
 /** A published message: one object for all of them, valid during the call. */
@@ -36,6 +35,31 @@ export interface Asked {
   readonly who: Pick<Identity, "tenant_id" | "user_id"> | undefined;
   /** The client's previous connection, or "". */
   readonly former: string;
+}
+
+/** A connection, for observers. */
+export interface Observed {
+  readonly id: string;
+  /** Its number in the ledger; 0: there is none. */
+  readonly number: number;
+  /** When it began by the ledger's clock, Unix ms; 0: there is none. */
+  readonly noted_ms: number;
+  /** The current identity and caller: REFRESH makes others. */
+  readonly identity: Identity;
+  readonly caller: Caller;
+  /** The object that counts its usage; undefined: not counted. */
+  readonly use: UserUse | undefined;
+}
+
+/** The end of a connection. */
+export interface EndSaid {
+  readonly code: number;
+  /** The reason that the client received; "": it closed the connection itself, or was lost. */
+  readonly reason: string;
+  /** Bytes that its socket had not sent. */
+  readonly unsent_bytes: number;
+  /** The ledger's position of the oldest frame never given to the socket; 0: all were. */
+  readonly queued_from: number;
 }
 
 /** The events of an observer. */
@@ -67,10 +91,10 @@ export interface Observer {
   /** A known user is banned, whatever it requested. */
   banned?(client: Client, error: unknown): void;
   /** A connection has opened, or ended. */
-  entered?(connection: Connection): void;
-  ended?(connection: Connection, end: EndSaid): void;
+  entered?(connection: Observed): void;
+  ended?(connection: Observed, end: EndSaid): void;
   /** A client receives a refusal, caused by `error`; `room_id` is "" without a room. */
-  denied?(connection: Connection, room_id: string, refusal: ArqonError, error: unknown): void;
+  denied?(connection: Observed, room_id: string, refusal: ArqonError, error: unknown): void;
 }
 
 /** The observers of each event. */

@@ -12,11 +12,7 @@ import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subje
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Moving } from "./moving.ts";
-import type {
-  Attend,
-  Attendance as AskedAttendance,
-  AttendanceRequest,
-} from "../connection/attendance.ts";
+import type { Attend } from "../connection/presence.ts";
 import { PresenceFrames, type SizedFrame } from "./frames.ts";
 import { type PresenceWatch, type RoomChanges, ShieldPresence } from "./presence.ts";
 import { createPresenceStats, type PresenceStats, refuse, registerPresenceStats } from "./stats.ts";
@@ -28,7 +24,11 @@ import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { PresenceRequest } from "../connection/presence_request.ts";
+import type {
+  Attendance as AskedAttendance,
+  AttendanceRequest,
+  PresenceRequest,
+} from "../connection/presence_request.ts";
 
 /** The dependencies and settings of the functions in this file. */
 export interface PresenceServiceOptions

@@ -1,50 +1,21 @@
-/** A connection's presence in a room, requested by its SUBs; the presence capability implements it (`presence/`). */
+/** Presence for a Shield; the presence capability implements it (`presence/`). */
 import { ArqonError } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
-import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { RequestRef } from "../message/request_ref.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type { Subscriber } from "../fanout/hub.ts";
 import type { Connection } from "./connection.ts";
-import type { Claim } from "./entrance.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import type { PresenceRequest } from "./presence_request.ts";
-
-/** The connection's position in the log of a durable room. */
-export interface LogPlace {
-  /** The connection's position: its offset, and the members of a JSON object for the answer. */
-  position(): { readonly offset: number; readonly members: string };
-  /** Called when the answer has been sent: missed messages follow. */
-  begin(): void;
-}
-
-/** A SUB with presence that has not been answered yet. */
-export interface AttendanceRequest {
-  readonly request: RequestRef;
-  readonly presence_request: PresenceRequest;
-  /** The subscriber that the SUB made. */
-  readonly subscriber: Subscriber;
-  /** The subscriber before the SUB, if there was one. */
-  readonly before: Subscriber | undefined;
-  /** Restores another subscription (undefined: none), unless a later SUB has replaced this one's. */
-  readonly restore: (subscriber: Subscriber | undefined) => void;
-  /** Ends the subscription, and this attendance with it, unless a later SUB has replaced it. */
-  readonly leave: () => void;
-  /** The place in the log, in a durable room. */
-  readonly log?: LogPlace;
-}
-
-/** The presence of a connection in a room; in its `attendances` until it ends. */
-export interface Attendance {
-  /** Starts a SUB with presence, which is answered later in any case. */
-  ask(request: AttendanceRequest): void;
-  /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
-  end(deliberate: boolean, reason?: LeaveReason): void;
-}
+import type { Attendance } from "./presence_request.ts";
 
 /** Starts the presence of a connection in a room where it has none. Throws as the list of members does. */
 export type Attend = (connection: Connection, room_id: string) => Attendance;
+
+/** A connection that its client had on another Shield. */
+export interface Claim {
+  readonly connection_id: string;
+  /** Whether its client has not reconnected since. */
+  is_last(): boolean;
+}
 
 /** Presence in rooms, and the known Brains, for a Shield. */
 export interface Presence {
