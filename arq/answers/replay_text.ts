@@ -1,22 +1,20 @@
 /**
- * Text for people of what was decided again: `arq policy replay`, `check` and `test`, recorded cases, and `arq
- * schema check --traffic`. Pure.
+ * The answers about what is decided again, and their text for people: `arq policy replay`, `check` and `test`, recorded
+ * cases, and `arq schema check --traffic`. Pure.
  */
-import type { ReplayAnswer } from "../commands/policy/policy_replay.ts";
-import type { Counts, FuelFigures, Sample } from "../replay/tally.ts";
 import { plural } from "../../shared/plural.ts";
+import type { Hook } from "../../shield/message/verdict.ts";
+import type { StateSlot } from "../../shield/policy/state/declaration.ts";
+import type { Bounded, ModuleFacts } from "../policies/module_facts.ts";
+import type { MessageSizes, TrialOutcome } from "../policies/policy_trial.ts";
+import type { Case, CaseOutcome } from "../replay/case_file.ts";
+import type { Decision, Difference } from "../replay/recorded_call.ts";
+import type { ReplayModule } from "../replay/repeater.ts";
+import { fuelFigures } from "../replay/tally.ts";
+import type { Counts, FuelFigures, Sample, Tally } from "../replay/tally.ts";
 import { printable } from "../terminal/exit.ts";
-import type { TrafficAnswer } from "../commands/schema/schema_traffic.ts";
-import type { CaseReport, CasesAnswer } from "../commands/policy/policy_cases.ts";
-import type { Decision } from "../replay/recorded_call.ts";
-import type {
-  Bounded,
-  CheckAnswer,
-  EventReport,
-  ModuleFacts,
-  TestAnswer,
-} from "../commands/policy/policy_check.ts";
-import type { MessageSizes } from "../policies/policy_trial.ts";
+import type { RefusedEvent, TrafficTally } from "../traffic/schema_checker.ts";
+import type { JournalCounts } from "../traffic/schema_thread.ts";
 
 /** A number with separators: `12,345`. */
 const count = (number: number) => number.toLocaleString("en-US");
@@ -41,6 +39,30 @@ function countsText(counts: Counts): string {
 
 /** The text of a number above 0; "" for 0. */
 const above = (number: number, text: string): string => number === 0 ? "" : text;
+
+/** Makes the answer of `arq policy replay`; `problem`: why its exit code is not 0. */
+export function replayAnswer(
+  policy: string,
+  module: Pick<ReplayModule, "sha256" | "is_stateful"> & { readonly source: string },
+  { recorded, candidate, missing, other_policies: _, ...read }: Tally,
+  problem: string | null,
+  interrupted: boolean,
+) {
+  const { to_refused, to_allowed, recorded_fuel, fuel, ...rest } = candidate;
+  const finite = (at_ms: number) => Number.isFinite(at_ms) ? at_ms : null;
+  const window = { first_ms: finite(read.first_ms), last_ms: finite(read.last_ms) };
+  const figures = { recorded_fuel: fuelFigures(recorded_fuel), fuel: fuelFigures(fuel) };
+  const flips = { allow_to_refuse: to_refused, refuse_to_allow: to_allowed };
+  return {
+    ...{ policy, module, recorded, interrupted },
+    journal: { ...read, ...window, missing_records: missing },
+    candidate: { ...rest, ...flips, ...figures },
+    /** Why the exit code is not 0; null: it is. */
+    problem: interrupted ? null : problem,
+  };
+}
+
+type ReplayAnswer = ReturnType<typeof replayAnswer>;
 
 function gapRows({ journal }: ReplayAnswer): readonly Row[] {
   const { holes, missing_records, unknown_holes, hole_reasons, bad_lines, first_bad } = journal;
@@ -173,6 +195,18 @@ function countLines(title: string, counts: Counts): string {
   return `${title}\n${lines.map((line) => `${printable(line)}\n`).join("")}`;
 }
 
+/** The result of a check of traffic. */
+export interface TrafficAnswer extends TrafficTally {
+  readonly source: string;
+  readonly against: string;
+  readonly traffic: string;
+  /** Durable rooms that were read. */
+  readonly rooms: readonly string[];
+  readonly journal: JournalCounts;
+  readonly interrupted: boolean;
+  readonly events: RefusedEvent[];
+}
+
 function eventLines({ events, refused }: TrafficAnswer): string {
   if (events.length === 0) return "";
   const shown = events.slice(0, SHOWN);
@@ -215,6 +249,34 @@ export function trafficText(answer: TrafficAnswer): string {
     countLines("by room", answer.by_room),
     eventLines(answer),
   ].join("");
+}
+
+/** One case that the module does not decide as it was decided. */
+export interface CaseReport extends Pick<Case, "id" | "room" | "payload"> {
+  readonly file: string;
+  readonly kind: "unknown" | "flip" | "changed";
+  readonly differs: readonly Difference[];
+  readonly unknown: readonly string[];
+  readonly recorded: Decision;
+  readonly now: Decision;
+  readonly recorded_headers: Case["verdict"]["headers"];
+  readonly headers: CaseOutcome["headers"];
+  readonly recorded_new_payload: Case["verdict"]["payload"];
+  readonly new_payload: Case["payload"] | null;
+  /** The smallest message of which both modules still differ, or why none was looked for. */
+  readonly smallest?: Case["payload"];
+  readonly not_shrunk?: string;
+}
+
+/** The result of `arq policy test --cases`. */
+export interface CasesAnswer {
+  readonly module: string;
+  readonly cases: number;
+  readonly same: number;
+  readonly flips: number;
+  readonly changed: number;
+  readonly unknown: number;
+  readonly reports: readonly CaseReport[];
 }
 
 const SHOWN_CHARACTERS = 400;
@@ -262,6 +324,41 @@ export function casesText({ cases, same, flips, changed, unknown, reports }: Cas
   if (changed > 0) parts.push(`${changed} with other words or data`);
   if (unknown > 0) parts.push(`${unknown} unknown`);
   return `${reports.map(caseText).join("")}${parts.join(", ")}\n`;
+}
+
+/** What a module that is accepted does between calls. */
+interface StateFacts {
+  /** The version of the ABI that the module is for. */
+  readonly abi: 1 | 2;
+  /** How a call begins with the first state; null: the memory lives from call to call (version 1). */
+  readonly renewed_by: "restore" | "instance" | null;
+  /** Fuel for putting the first state back, as each call but the first of an instance pays it; 0: never done. */
+  readonly restore_fuel: number;
+}
+
+/** The result of the check. */
+export interface CheckAnswer {
+  readonly file: string;
+  readonly accepted: boolean;
+  readonly sha256: string;
+  readonly size_bytes: Bounded;
+  readonly memory_limit_pages: number;
+  /** Why the module is refused; absent when it is accepted. */
+  readonly reason?: string;
+  readonly sentence?: string;
+  /** Name of the feature for which the module is refused, if it is one. */
+  readonly feature?: string;
+  readonly facts?: ModuleFacts;
+  /** Absent when the module is refused. */
+  readonly between_calls?: StateFacts;
+  /** Length of the metered module. */
+  readonly metered_bytes?: number;
+  /** Time of the trial compilation with both compilers. */
+  readonly compile_ms?: number;
+  /** The keys under which it keeps state; absent when it keeps none. */
+  readonly state?: readonly (Pick<StateSlot, "key" | "value_bytes"> & { readonly ttl_seconds: number })[];
+  /** Which messages it decides about; absent when it is refused, or asked about none. */
+  readonly message_sizes?: MessageSizes;
 }
 
 const LEVELS = ["debug", "info", "warn", "error"];
@@ -370,6 +467,42 @@ export function checkText(answer: CheckAnswer): string {
   ]);
   const head = `${accepted ? "accepted" : "refused"}  ${printable(file)}\n`;
   return accepted ? head + body : `${head}${printable(sentence)}\n${body}`;
+}
+
+/** Makes an event's outcome from those of its runs, of which there is one at least. */
+export function eventReport(
+  { file }: { readonly file: string | null },
+  outcomes: readonly TrialOutcome[],
+) {
+  const found = outcomes.findIndex(({ verdict }) => verdict !== "allowed");
+  const at = Math.max(0, found);
+  const shown = outcomes[at];
+  if (shown === undefined) throw new TypeError("an event was not tried");
+  const times = outcomes.map(({ time_ms }) => time_ms).sort((one, other) => one - other);
+  return {
+    ...shown,
+    file,
+    run: at + 1,
+    runs: outcomes.length,
+    allowed_runs: outcomes.filter(({ verdict }) => verdict === "allowed").length,
+    fuel_max: outcomes.reduce((most, { fuel }) => Math.max(most, fuel), 0),
+    time_ms: times[Math.floor((times.length - 1) / 2)] ?? 0,
+    time_max_ms: times.at(-1) ?? 0,
+  };
+}
+
+/** An event's outcome: of the first run that was not allowed, else of the first; `time_ms` is a median. */
+export type EventReport = ReturnType<typeof eventReport>;
+
+/** The result of `arq policy test`. */
+export interface TestAnswer {
+  readonly file: string;
+  readonly hook: Hook;
+  readonly fuel_limit: number;
+  readonly memory_limit_pages: number;
+  /** Whether every event was allowed in every run. */
+  readonly allowed: boolean;
+  readonly events: readonly EventReport[];
 }
 
 /** A number with three significant digits. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import wabt from "wabt";
 import { decodeModule } from "../../wasm/module/decode.ts";
 import { POLICY_LIMITS } from "../../wasm/module/module.ts";
-import { usedFeatures } from "../commands/policy/policy_check.ts";
+import { usedFeatures } from "./module_facts.ts";
 
 const { parseWat } = await wabt();
 

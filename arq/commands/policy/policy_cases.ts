@@ -25,6 +25,7 @@ import { cannotWrite, CommandError, EXIT, failed, printable } from "../../termin
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { casesText } from "../../answers/replay_text.ts";
+import type { CaseReport, CasesAnswer } from "../../answers/replay_text.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
 import { readInput } from "../../terminal/input.ts";
 import { selectionOf } from "./policy_replay.ts";
@@ -221,20 +222,6 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
   return { told: answer, text: `${printable(text)}\n` };
 }
 
-/** One case that the module does not decide as it was decided. */
-export type CaseReport = NonNullable<Awaited<ReturnType<typeof test>>>;
-
-/** The result of `arq policy test --cases`. */
-export interface CasesAnswer {
-  readonly module: string;
-  readonly cases: number;
-  readonly same: number;
-  readonly flips: number;
-  readonly changed: number;
-  readonly unknown: number;
-  readonly reports: readonly CaseReport[];
-}
-
 async function ready(io: Io, file: string, pages: number): Promise<ReplayModule> {
   const bytes = await readModuleFile(io, file);
   return await unlessRefused(file, () => readyModule(bytes, pages));
@@ -256,17 +243,11 @@ interface Testing {
   readonly shrink: boolean;
 }
 
-/** The smallest message of which both modules still differ, or why none was looked for. */
-interface Small {
-  readonly smallest?: Case["payload"];
-  readonly not_shrunk?: string;
-}
-
 /** The smallest flip, where the folder has the module that decided then. */
 async function smallest(
   { io, module, pages, folder, names }: Testing,
   one: Case,
-): Promise<Small> {
+): Promise<Pick<CaseReport, "smallest" | "not_shrunk">> {
   const name = `${one.module}.wasm`;
   if (!names.has(name)) {
     return { not_shrunk: `${folder} has no ${name}: arq policy record --module writes it` };
@@ -277,7 +258,8 @@ async function smallest(
     : { smallest: readablePayload(found) };
 }
 
-async function test(testing: Testing, file: string) {
+/** Tests one case; undefined: the module decides as it was decided. */
+async function test(testing: Testing, file: string): Promise<CaseReport | undefined> {
   const { io, module, folder, shrink } = testing;
   const one = await readCase(io, `${folder}/${file}`);
   if (!module.hooks.includes(one.hook)) {
@@ -287,7 +269,7 @@ async function test(testing: Testing, file: string) {
   const { differs, unknown } = ran;
   if (differs.length + unknown.length === 0) return undefined;
   const kind = unknown.length > 0 ? "unknown" : differs.includes("verdict") ? "flip" : "changed";
-  const small: Small = shrink && kind === "flip" ? await smallest(testing, one) : {};
+  const small = shrink && kind === "flip" ? await smallest(testing, one) : {};
   return {
     file,
     id: one.id,

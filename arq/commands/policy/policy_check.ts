@@ -2,186 +2,32 @@
  * `arq policy check` and `test`: a gateway's verdict on a module without a gateway, and the module's verdicts on events
  * from files. The checks are those of the admin API in the same order.
  */
-import { createTrial, messageSizes } from "../../policies/policy_trial.ts";
-import type {
-  MessageSizes,
-  Trial,
-  TrialOperation,
-  TrialOutcome,
-} from "../../policies/policy_trial.ts";
+import { ArqonError } from "@arqon/sdk";
 import { configFrom } from "../../../shared/config/load.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
 import { type MeteredPolicy, meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import { instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
 import { createCompiler } from "../../../shield/policy/modules/compile.ts";
-import { INSTANCE_FUEL_MAX, instanceCost } from "../../../wasm/metering/instance_cost.ts";
-import { decodePolicy } from "../../../wasm/metering/meter.ts";
-import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { blockCharges } from "../../../wasm/metering/meter_blocks.ts";
-import {
-  compileCost,
-  FUNCTION_COMPILE_COST,
-  MODULE_COMPILE_COST,
-} from "../../../wasm/metering/meter_limits.ts";
-import { type Hook, HOOKS } from "../../../shield/message/verdict.ts";
 import { parseStateKeys, type StateSlot } from "../../../shield/policy/state/declaration.ts";
-import { sha256Hex } from "../../../shared/sha256.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
-import { POLICY_LIMITS, ValueType, type WasmModule } from "../../../wasm/module/module.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import type { Ended, Io } from "../../terminal/io.ts";
+import { POLICY_LIMITS } from "../../../wasm/module/module.ts";
+import { checkText, eventReport, testText } from "../../answers/replay_text.ts";
+import type { CheckAnswer, EventReport, TestAnswer } from "../../answers/replay_text.ts";
+import { knownFacts } from "../../policies/module_facts.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
-import { checkText, testText } from "../../answers/replay_text.ts";
+import { createTrial, messageSizes } from "../../policies/policy_trial.ts";
+import type { Trial, TrialOperation, TrialOutcome } from "../../policies/policy_trial.ts";
 import type { Flags } from "../../program/flags.ts";
-import { Op } from "../../../wasm/module/opcodes.ts";
-import { ArqonError } from "@arqon/sdk";
-import type { Config } from "../../../shared/config/schema.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-
-/** A feature beyond WebAssembly 1.0 that policies may use. */
-type Feature =
-  | "sign extension"
-  | "non-trapping conversions"
-  | "multi-value"
-  | "bulk memory"
-  | "reference types"
-  | "mutable globals";
-
-/** Opcodes by feature, as ranges with first and last opcode. */
-const RANGES: readonly (readonly [first: number, last: number, feature: Feature])[] = [
-  [0xc0, 0xc4, "sign extension"],
-  [0xfc00, 0xfc07, "non-trapping conversions"],
-  [Op.MEMORY_INIT, Op.TABLE_COPY, "bulk memory"],
-  [Op.TABLE_GROW, Op.TABLE_FILL, "reference types"],
-  [Op.REF_NULL, Op.REF_FUNC, "reference types"],
-  [Op.TABLE_GET, Op.TABLE_SET, "reference types"],
-  [Op.SELECT_TYPED, Op.SELECT_TYPED, "reference types"],
-];
-
-function* codeFeatures(module: WasmModule): Iterable<Feature> {
-  for (const { code } of module.functions) {
-    for (const { op, a } of code) {
-      const feature = RANGES.find(([first, last]) => op >= first && op <= last)?.[2];
-      if (feature !== undefined) yield feature;
-      // The block type is an index, so the block takes values or gives several.
-      if (op >= Op.BLOCK && op <= Op.IF && a >= 0) yield "multi-value";
-    }
-  }
-}
-
-function* declaredFeatures(module: WasmModule): Iterable<Feature> {
-  const { types, tables, imports, elements, data, globals, exports } = module;
-  if (types.some(({ results }) => results.length > 1)) yield "multi-value";
-  if (module.has_data_count || data.some(({ mode }) => mode === "passive")) yield "bulk memory";
-  if (elements.some(({ mode }) => mode !== "active")) yield "bulk memory";
-  const values = types.flatMap(({ parameters, results }) => [...parameters, ...results]);
-  const references = [...values, ...globals.map(({ type }) => type)];
-  if (references.some((type) => type === ValueType.FUNCREF || type === ValueType.EXTERNREF)) {
-    yield "reference types";
-  }
-  if (tables.length > 1 || tables.some(({ type }) => type === ValueType.EXTERNREF)) {
-    yield "reference types";
-  }
-  const imported = imports.flatMap(({ description }) =>
-    description.kind === "global" ? [description.global] : []
-  );
-  const all = [...imported, ...globals];
-  const is_mutable_export = exports.some(({ kind, index }) =>
-    kind === "global" && all[index]?.mutable === true
-  );
-  if (is_mutable_export || imported.some(({ mutable }) => mutable)) yield "mutable globals";
-}
-
-/** The features that a module uses, sorted, each once. */
-export function usedFeatures(module: WasmModule): readonly Feature[] {
-  return [...new Set([...codeFeatures(module), ...declaredFeatures(module)])].sort();
-}
-
-/** A figure and its upper bound. */
-export interface Bounded {
-  readonly is: number;
-  readonly limit: number;
-}
-
-/** The facts of a module that could be decoded. */
-export type ModuleFacts = ReturnType<typeof factsOf>;
-
-/** What a module that is accepted does between calls. */
-interface StateFacts {
-  /** The version of the ABI that the module is for. */
-  readonly abi: 1 | 2;
-  /** How a call begins with the first state; null: the memory lives from call to call (version 1). */
-  readonly renewed_by: "restore" | "instance" | null;
-  /** Fuel for putting the first state back, as each call but the first of an instance pays it; 0: never done. */
-  readonly restore_fuel: number;
-}
-
-/** The result of the check. */
-export interface CheckAnswer {
-  readonly file: string;
-  readonly accepted: boolean;
-  readonly sha256: string;
-  readonly size_bytes: Bounded;
-  readonly memory_limit_pages: number;
-  /** Why the module is refused; absent when it is accepted. */
-  readonly reason?: string;
-  readonly sentence?: string;
-  /** Name of the feature for which the module is refused, if it is one. */
-  readonly feature?: string;
-  readonly facts?: ModuleFacts;
-  /** Absent when the module is refused. */
-  readonly between_calls?: StateFacts;
-  /** Length of the metered module. */
-  readonly metered_bytes?: number;
-  /** Time of the trial compilation with both compilers. */
-  readonly compile_ms?: number;
-  /** The keys under which it keeps state; absent when it keeps none. */
-  readonly state?: readonly ReturnType<typeof stateFacts>[];
-  /** Which messages it decides about; absent when it is refused, or asked about none. */
-  readonly message_sizes?: MessageSizes;
-}
+import type { Ended, Io } from "../../terminal/io.ts";
 
 /** One slot of state, as the module declares it. */
 const stateFacts = ({ key, ttl_ms, value_bytes }: StateSlot) => ({
   ...{ key, ttl_seconds: ttl_ms / 1_000, value_bytes },
 });
-
-function factsOf(module: WasmModule) {
-  const costs = module.functions.map((body) =>
-    compileCost(module, body, blockCharges(module, body))
-  );
-  const exported = new Set(module.exports.map(({ name }) => name));
-  const [memory] = module.memories;
-  const { fuel, fuel_without_memory } = instanceCost(module);
-  const entries = module.tables.reduce((sum, { limits }) => sum + limits.minimum, 0);
-  return {
-    hooks: HOOKS.filter((hook) => exported.has(`arqon_${hook}`)),
-    imports: module.imports.map((entry) => `${entry.module}.${entry.name}`),
-    features: usedFeatures(module),
-    functions: { is: module.functions.length, limit: POLICY_LIMITS.functions },
-    memory_pages: memory === undefined
-      ? null
-      : { initial: memory.limits.minimum, maximum: memory.limits.maximum ?? null },
-    table_entries: { is: entries, limit: POLICY_LIMITS.table_entries },
-    start_function: module.start !== undefined,
-    compile_cost: { is: costs.reduce((sum, one) => sum + one, 0), limit: MODULE_COMPILE_COST },
-    function_compile_cost: {
-      is: costs.reduce((most, one) => Math.max(most, one), 0),
-      limit: FUNCTION_COMPILE_COST,
-    },
-    instance_fuel: { is: fuel_without_memory, limit: INSTANCE_FUEL_MAX },
-    instance_fuel_with_memory: fuel,
-  };
-}
-
-/** The facts of a module; undefined when it cannot be decoded, for which `meterPolicy` gives the reason. */
-function knownFacts(bytes: Uint8Array): ModuleFacts | undefined {
-  try {
-    return factsOf(decodePolicy(bytes));
-  } catch (error) {
-    if (error instanceof PolicyModuleError) return undefined;
-    throw error;
-  }
-}
 
 function refusal({ reason, message, cause }: PolicyModuleError) {
   const feature = cause instanceof WasmError ? cause.feature : undefined;
@@ -253,20 +99,6 @@ export async function policyCheck(io: Io, file: string, flags: Flags): Promise<E
   const pages = flags.memoryLimitPages ?? overseer.memory_limit_pages;
   const answer = await check(io, file, bytes, pages);
   return { told: answer, text: checkText(answer), code: answer.accepted ? EXIT.ok : EXIT.failure };
-}
-
-/** An event's outcome: of the first run that was not allowed, else of the first; `time_ms` is a median. */
-export type EventReport = ReturnType<typeof reportOf>;
-
-/** The result of `arq policy test`. */
-export interface TestAnswer {
-  readonly file: string;
-  readonly hook: Hook;
-  readonly fuel_limit: number;
-  readonly memory_limit_pages: number;
-  /** Whether every event was allowed in every run. */
-  readonly allowed: boolean;
-  readonly events: readonly EventReport[];
 }
 
 type TryFlags = Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">;
@@ -346,24 +178,6 @@ async function tryOnce(trial: Trial, { operation }: Prepared): Promise<TrialOutc
   }
 }
 
-function reportOf({ file }: Prepared, outcomes: readonly TrialOutcome[]) {
-  const found = outcomes.findIndex(({ verdict }) => verdict !== "allowed");
-  const at = Math.max(0, found);
-  const shown = outcomes[at];
-  if (shown === undefined) throw new TypeError("an event was not tried");
-  const times = outcomes.map(({ time_ms }) => time_ms).sort((one, other) => one - other);
-  return {
-    ...shown,
-    file,
-    run: at + 1,
-    runs: outcomes.length,
-    allowed_runs: outcomes.filter(({ verdict }) => verdict === "allowed").length,
-    fuel_max: outcomes.reduce((most, { fuel }) => Math.max(most, fuel), 0),
-    time_ms: times[Math.floor((times.length - 1) / 2)] ?? 0,
-    time_max_ms: times.at(-1) ?? 0,
-  };
-}
-
 /** Tries all events in order, the whole list so many times, on one instance. */
 async function tryAll(
   io: Io,
@@ -381,7 +195,7 @@ async function tryAll(
       io.signal.throwIfAborted();
     }
   }
-  return prepared.map((one, at) => reportOf(one, outcomes[at] ?? []));
+  return prepared.map((one, at) => eventReport(one, outcomes[at] ?? []));
 }
 
 /** Prints the outcome of every event. Returns 1 when one was refused or the policy failed. */

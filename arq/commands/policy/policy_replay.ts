@@ -5,9 +5,9 @@
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { replayText } from "../../answers/replay_text.ts";
+import { replayAnswer, replayText } from "../../answers/replay_text.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
-import { fuelFigures, sumOf } from "../../replay/tally.ts";
+import { sumOf } from "../../replay/tally.ts";
 import type { CallBound, Tally } from "../../replay/tally.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import {
@@ -31,9 +31,6 @@ import type { ReplayModule } from "../../replay/repeater.ts";
 
 /** The options of `arq policy replay`. */
 export type ReplayFlags = Omit<Flags, "maxUnknown"> & { readonly maxUnknown?: CallBound };
-
-/** The result of `arq policy replay`. */
-export type ReplayAnswer = ReturnType<typeof answerOf>;
 
 /** Most threads; the machine is somebody's. */
 const THREADS = 2;
@@ -136,27 +133,6 @@ function endOf(tally: Tally, flags: ReplayFlags): readonly [code: number, proble
   return [EXIT.ok, null];
 }
 
-function answerOf(
-  policy: string,
-  module: Pick<ReplayModule, "sha256" | "is_stateful"> & { readonly source: string },
-  { recorded, candidate, missing, other_policies: _, ...read }: Tally,
-  problem: string | null,
-  interrupted: boolean,
-) {
-  const { to_refused, to_allowed, recorded_fuel, fuel, ...rest } = candidate;
-  const finite = (at_ms: number) => Number.isFinite(at_ms) ? at_ms : null;
-  const window = { first_ms: finite(read.first_ms), last_ms: finite(read.last_ms) };
-  const figures = { recorded_fuel: fuelFigures(recorded_fuel), fuel: fuelFigures(fuel) };
-  const flips = { allow_to_refuse: to_refused, refuse_to_allow: to_allowed };
-  return {
-    ...{ policy, module, recorded, interrupted },
-    journal: { ...read, ...window, missing_records: missing },
-    candidate: { ...rest, ...flips, ...figures },
-    /** Why the exit code is not 0; null: it is. */
-    problem: interrupted ? null : problem,
-  };
-}
-
 /** Throws the error for a journal that has no call of the policy. */
 function requireDecisions(tally: Tally, policy: string): void {
   if (tally.decisions > 0) return;
@@ -224,7 +200,7 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
   const [code, problem] = endOf(tally, flags);
   const { sha256, is_stateful } = candidate;
   const module = { source: file, sha256, is_stateful };
-  const answer = answerOf(policy, module, tally, problem, interrupted);
+  const answer = replayAnswer(policy, module, tally, problem, interrupted);
   await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : replayText(answer));
   io.signal.throwIfAborted();
   return code;

@@ -6,16 +6,15 @@ import { plural } from "../../../shared/plural.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
 import type { Connection, Message } from "@arqon/sdk";
-import { trafficText } from "../../answers/replay_text.ts";
+import { type TrafficAnswer, trafficText } from "../../answers/replay_text.ts";
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { openConnection } from "../../bus/target.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
-import type { RefusedEvent, TrafficEvent, TrafficTally } from "../../traffic/schema_checker.ts";
+import type { TrafficEvent } from "../../traffic/schema_checker.ts";
 import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
-import type { JournalCounts } from "../../traffic/schema_thread.ts";
 import type { Flags } from "../../program/flags.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { listOf } from "../../answers/policy_text.ts";
@@ -83,18 +82,6 @@ async function* storedEvents(
     if (Number(page.messages.at(-1)?.offset ?? last) >= last) return;
     io.signal.throwIfAborted();
   }
-}
-
-/** The result of a check of traffic. */
-export interface TrafficAnswer extends TrafficTally {
-  readonly source: string;
-  readonly against: string;
-  readonly traffic: string;
-  /** Durable rooms that were read. */
-  readonly rooms: readonly string[];
-  readonly journal: JournalCounts;
-  readonly interrupted: boolean;
-  readonly events: RefusedEvent[];
 }
 
 /** Most rooms that a pattern may name. */
