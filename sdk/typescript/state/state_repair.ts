@@ -5,8 +5,7 @@ import type { Json } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState, RoomValue } from "./room_state.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
 import { gapMessage, Message } from "../message/message.ts";
-import type { RoomEntry } from "../subscription/room_entry.ts";
-import type { SubscriptionsOptions } from "../subscription/subscription.ts";
+import type { MessageBuffer } from "../message/message_buffer.ts";
 import { ask, type CommandRoom } from "../request/room_request.ts";
 
 /** The event type of a change. */
@@ -143,8 +142,17 @@ export class RoomChanges {
   }
 }
 
-type RepairedEntry = Pick<RoomEntry, "over" | "readers">;
-type RepairOptions = Pick<SubscriptionsOptions, "now" | "random">;
+/** A room with loops, whose missed changes are fetched until `over` is aborted. */
+interface RepairedRoom {
+  readonly over: AbortController;
+  readonly readers: Iterable<{ readonly buffer: Pick<MessageBuffer<Message>, "push"> }>;
+}
+
+/** The clock in Unix ms, and random numbers. */
+export interface RepairOptions {
+  readonly now: () => number;
+  readonly random: () => number;
+}
 
 /** A key that no room has: the request needs only the events, not a state of up to 262,144 bytes. */
 const NO_KEY = "no-such-key";
@@ -154,7 +162,7 @@ const WAITS = { base_ms: 1_000, max_ms: 15_000 };
 /** Repairs the state of one room while the program receives it. */
 export class StateRepair {
   readonly #room: CommandRoom;
-  readonly #entry: RepairedEntry;
+  readonly #entry: RepairedRoom;
   readonly #options: RepairOptions;
   readonly #changes: RoomChanges;
   /** True if changes may be missing that were not requested yet. */
@@ -167,7 +175,7 @@ export class StateRepair {
   /** True if the client may not request changes; until the next session. */
   #is_refused = false;
 
-  constructor(room: CommandRoom, entry: RepairedEntry, options: RepairOptions) {
+  constructor(room: CommandRoom, entry: RepairedRoom, options: RepairOptions) {
     this.#room = room;
     this.#entry = entry;
     this.#options = options;

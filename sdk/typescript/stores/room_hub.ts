@@ -6,7 +6,8 @@ import { gapMessage, type Message } from "../message/message.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { JsonInput } from "../wire/json.ts";
-import type { BusClient } from "./client.ts";
+import type { Status } from "../options/options.ts";
+import type { Store } from "./store.ts";
 
 /** A store that listens to its room. */
 export interface RoomListener {
@@ -19,6 +20,14 @@ export interface RoomListener {
   ended(error: ArqonError | undefined): void;
 }
 
+/** The bus client of the stores. */
+interface HubClient {
+  /** The status of the connection, which is kept open by a subscriber. */
+  readonly connection: Store<Status>;
+  /** Runs `work` with the open connection. */
+  use<Result>(work: (bus: Connection) => Result | Promise<Result>): Promise<Result>;
+}
+
 interface OpenRoom {
   readonly loop: Subscription;
   readonly bus: Connection;
@@ -28,7 +37,7 @@ interface OpenRoom {
 /** The subscription of a room's stores. */
 export class RoomHub {
   readonly id: string;
-  readonly client: BusClient;
+  readonly client: HubClient;
   /** This member's metadata. */
   meta: JsonInput | undefined;
   /** The metadata that the present subscription began with. */
@@ -41,7 +50,7 @@ export class RoomHub {
   #leave: (() => void) | undefined;
   #is_planned = false;
 
-  constructor(id: string, client: BusClient) {
+  constructor(id: string, client: HubClient) {
     this.id = id;
     this.client = client;
   }

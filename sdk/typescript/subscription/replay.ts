@@ -3,12 +3,12 @@ import { POLL_MS } from "../wire/bounds.ts";
 import type { Uint64 } from "@arqon/proto";
 import { atLeastOne } from "../options/options.ts";
 import { checkPosition, type Place } from "../durable/position.ts";
-import { type RoomEntry, tellReady } from "./room_entry.ts";
+import { tellReady } from "./room_entry.ts";
 import { history, type HistoryOptions, type RoomHistory } from "../request/history.ts";
 import type { Message } from "../message/message.ts";
 import type { CommandRoom } from "../request/room_request.ts";
 import { sleep } from "../time/clock.ts";
-import type { Beginning } from "./subscription.ts";
+import type { Beginning, ReplayedRoom } from "./subscription.ts";
 
 /** Where a loop begins: exactly one of the three. */
 export interface ReplayOptions {
@@ -141,7 +141,7 @@ export class Reading {
  * because a SUB delivers the rest at once. Rejects with the refusal of the history.
  */
 async function giveStored(
-  entry: RoomEntry,
+  entry: ReplayedRoom,
   room: CommandRoom,
   start: Start,
   now_ms: number,

@@ -1,23 +1,15 @@
 /** The state of one room in `Subscriptions`, and the delivery to its loops. */
 import { checkPosition, Place, type Position } from "../durable/position.ts";
 import { assertWord, atLeastOne } from "../options/options.ts";
-import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
+import type { Reader, ReplayedRoom, SubscribeOptions, SubTerms } from "./subscription.ts";
 import { ArqonError, type PlainEnvelope, type PlainEvent } from "@arqon/proto";
 import { onAbort } from "../time/clock.ts";
 import { MemberTable, Presence } from "../presence/presence.ts";
 import { gapMessage, type Message } from "../message/message.ts";
 import { MessageBuffer } from "../message/message_buffer.ts";
 import type { Overlap } from "../message/overlap.ts";
-import type { StateRepair } from "../state/state_repair.ts";
+import type { RepairOptions, StateRepair } from "../state/state_repair.ts";
 import { UPDATES_MAX } from "../wire/bounds.ts";
-
-/** The options of a SUB, which must be the same for all loops on a room. */
-interface SubTerms {
-  readonly no_echo: boolean;
-  readonly presence: boolean;
-  readonly observer: boolean;
-  readonly filter: string;
-}
 
 /** The SUB options of a loop. Throws TypeError for invalid or conflicting options. */
 export function subTermsOf(room: string, options: SubscribeOptions): SubTerms {
@@ -77,13 +69,8 @@ interface Move {
 }
 
 /** One room that this connection receives. */
-export interface RoomEntry {
+export interface RoomEntry extends ReplayedRoom {
   readonly room: string;
-  readonly terms: SubTerms;
-  readonly readers: Set<Reader>;
-  /** The members; with `presence` only. */
-  readonly table: MemberTable | undefined;
-  readonly place: Place;
   /** The last metadata that a Shield accepted, or the initial one, as JSON; empty: none. */
   meta: Uint8Array;
   /**
@@ -92,12 +79,8 @@ export interface RoomEntry {
    */
   standing?: Uint8Array;
   updates: MetaUpdate[];
-  /** True after an ACK on the present session. */
-  active: boolean;
   /** Retry timers of the SUB by session: during a move both sessions may have refused it. */
   readonly retries: Map<object, ReturnType<typeof setTimeout>>;
-  /** Aborted when the room has no more loops. */
-  readonly over: AbortController;
   /** Set until both sessions have delivered the same messages. */
   move?: Move | undefined;
   /** Fetches missed changes of the room's state, if the program has asked for a state. */
@@ -105,10 +88,7 @@ export interface RoomEntry {
 }
 
 /** Creates the repair of a room's state; `@arqon/sdk/state` provides it. */
-export type Mend = (
-  entry: RoomEntry,
-  options: Pick<SubscriptionsOptions, "now" | "random">,
-) => StateRepair;
+export type Mend = (entry: RoomEntry, options: RepairOptions) => StateRepair;
 
 /** A room without loops, for which no SUB was sent. `meta` is JSON, empty for none. */
 export function newEntry(
@@ -196,7 +176,7 @@ export function tellGap(entry: RoomEntry, reason: string, now_ms: number): void 
 }
 
 /** Resolves `ready` of the loops: SUB, members and the first page of the history are complete. */
-export function tellReady(entry: RoomEntry): void {
+export function tellReady(entry: ReplayedRoom): void {
   const { active, place: { reading, position }, table } = entry;
   if (!active || (reading && !position) || table?.complete === false) return;
   for (const reader of entry.readers) reader.ready.resolve();

@@ -5,12 +5,12 @@ import type { JsonInput } from "../wire/json.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
 import type { Place, Position } from "../durable/position.ts";
-import type { Presence } from "../presence/presence.ts";
+import type { MemberTable, Presence } from "../presence/presence.ts";
 import type { CommandRoom } from "../request/room_request.ts";
-import type { RoomEntry } from "./room_entry.ts";
+import type { RepairOptions } from "../state/state_repair.ts";
 
 /** Delivers a room's stored messages to the loops, up to the position of the next SUB: see `replay`. */
-export type Beginning = (entry: RoomEntry, room: CommandRoom, now_ms: number) => Promise<void>;
+export type Beginning = (entry: ReplayedRoom, room: CommandRoom, now_ms: number) => Promise<void>;
 
 /** Options of `Room.subscribe`. Except for the buffer, all loops on one room must have the same. */
 export interface SubscribeOptions {
@@ -92,11 +92,27 @@ export interface Reader {
   readonly presence: Presence | undefined;
 }
 
+/** The options of a SUB, which must be the same for all loops on a room. */
+export type SubTerms = Required<
+  Pick<SubscribeOptions, "no_echo" | "presence" | "observer" | "filter">
+>;
+
+/** A room with loops, as far as `Beginning` goes. */
+export interface ReplayedRoom {
+  readonly terms: SubTerms;
+  readonly readers: Set<Reader>;
+  /** The members; with `presence` only. */
+  readonly table: MemberTable | undefined;
+  readonly place: Place;
+  /** True after an ACK on the present session. */
+  active: boolean;
+  /** Aborted when the room has no more loops. */
+  readonly over: AbortController;
+}
+
 /** The connection's parts that it needs: request ids, the clock in Unix ms, the back-off of refused SUBs. */
-export interface SubscriptionsOptions {
+export interface SubscriptionsOptions extends RepairOptions {
   nextId(): number;
-  readonly now: () => number;
-  readonly random: () => number;
   readonly backoff: Backoff;
 }
 
