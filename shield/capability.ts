@@ -1,50 +1,147 @@
 /**
- * What a capability brings to a Shield: what it declares, read once at start, what it puts into the way of messages,
- * and what it starts. Its folder says it in `capability.ts`; which of them a Shield has is a list (`capabilities.ts`),
+ * What a capability gets of a Shield, and what it brings: what it declares, read once at start, what it puts into the
+ * way of messages, and what it starts. Its folder says it in `capability.ts`; which of them a Shield has is a list (`capabilities.ts`),
  * and the kernel knows no other name.
  */
-import type { LiveKey } from "../shared/config/keys/live_keys.ts";
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
+import type { LiveKey } from "../shared/config/keys/live_keys.ts";
+import type { ConfigReloading } from "../shared/config/live/reload.ts";
+import type { Env } from "../shared/env.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { OwnLife } from "../shared/lives/own_life.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import type { Logging } from "../shared/logs/logging.ts";
 import type { BlockLeaf } from "../shared/proof/entry.ts";
 import type {
   BlockStore,
   BlockStoreName,
   StoredBlock,
 } from "../shared/spine/contract/block_store.ts";
-import type { Spine } from "../shared/spine/contract/spine.ts";
-import type { AuditTrail } from "./admin/routing/audited.ts";
+import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
+import type { AdminFile } from "./admin/admin.ts";
+import type { RoomCard } from "./admin/admin_status.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
-import { NO_PRESENCE, type Presence } from "./connection/presence.ts";
-import type { Connection } from "./connection/connection.ts";
+import type { AuditTrail } from "./admin/routing/audited.ts";
+import type { Authenticator } from "./auth/authenticate.ts";
+import type { Bans } from "./auth/bans.ts";
 import type { Claims } from "./auth/claims.ts";
 import type { Grant, Identity } from "./auth/identity.ts";
+import type { StartedRevocations } from "./auth/revocations_start.ts";
+import type { Cluster } from "./cluster.ts";
+import type { Connection } from "./connection/connection.ts";
+import type { ConnectionTable } from "./connection/connection_table.ts";
 import type { EntranceContext } from "./connection/entrance.ts";
 import type { FlushQueue } from "./connection/flush_queue.ts";
-import type { DurableRooms } from "./fanout/hub.ts";
+import type { ConnectionCounters } from "./connection/limits.ts";
+import type { Operations } from "./connection/operations.ts";
+import { NO_PRESENCE, type Presence } from "./connection/presence.ts";
+import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
 import type { Deltas } from "./fanout/deltas.ts";
 import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
-import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
-import type { Ground, ShieldOptions } from "./foundation.ts";
+import type { DurableRooms, Hub } from "./fanout/hub.ts";
+import type { Forwarding } from "./http/forwarding.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import type { ClientRoute, DescribedRoute } from "./http/route.ts";
 import type { OwnCommands } from "./message/command.ts";
 import { NO_CANDIDATES, NO_POLICIES, NO_SCHEMAS } from "./message/gates.ts";
 import type { CandidateVerdicts, Notes, Policies, Quota, Schemas } from "./message/gates.ts";
 import { type Logs, NO_LOGS } from "./message/logs.ts";
-import type { Observer } from "./message/observers.ts";
+import type { Observer, Observers } from "./message/observers.ts";
 import type { MessagePath } from "./message/pipeline.ts";
 import type { NoteRead, ReadMeter } from "./message/reads.ts";
+import type { SignatureDemands } from "./message/signature.ts";
 import type { Traced } from "./message/stamp.ts";
 import type { PolicyOutcome, Verdict } from "./message/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
-import type { Parts } from "./parts.ts";
+import type { RateTable } from "./rates/rates.ts";
+import type { StartedRoomClasses } from "./rooms/start.ts";
 import type { DocumentKinds } from "./settings/document_kinds.ts";
-import type { ClientSocket } from "./socket/client_socket.ts";
+import type { Settings } from "./settings/settings.ts";
+import type { Signals } from "./signals/signals.ts";
+import type { ClientSocket, SocketServer } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats/stats.ts";
-import type { AdminFile } from "./admin/admin.ts";
-import type { RoomCard } from "./admin/admin_status.ts";
+import type { TenantTable } from "./stats/tenant_stats.ts";
+
+/** What a Shield needs from its process. */
+export interface ShieldOptions
+  extends Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "monotonic_ms" | "random"> {
+  /** What it has beside its kernel, in the order in which they start. */
+  readonly capabilities: readonly Capability[];
+  readonly version: string;
+  /** Logger of component `overseer`. */
+  readonly overseer_log: Logger;
+  /** Logger of component `registry`. */
+  readonly registry_log: Logger;
+  /** Cores of the machine. */
+  readonly cores: number;
+  /** The process cannot go on: drain it and exit non-zero. */
+  readonly onFatal: (detail: string) => void;
+  /**
+   * The process has no memory left: drain it in a hurry and start it anew; `at_once`: end it at once.
+   */
+  readonly onExhausted: (detail: string, at_once: boolean) => void;
+  /** The logs of the process, whose levels an operator may change; absent: they stay. */
+  readonly logging?: Pick<Logging, "levels" | "setLevel">;
+  /** Reads the configuration again; absent: it stays as it is. */
+  readonly reloading?: ConfigReloading | undefined;
+  /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
+  readonly onDrain?: (by: string) => void;
+  /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
+  readonly storage?: () => HealthCheck;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+  /** Reads key files, at start only. */
+  readonly readTextFile: (path: string) => string;
+  readonly fetch: typeof fetch;
+}
+
+/** What there is before the way of messages is put together. */
+export interface Ground {
+  readonly node_id: string;
+  readonly forwarding: Forwarding;
+  readonly settings: Settings;
+  readonly stats: ShieldStats;
+  /** What each tenant has done. */
+  readonly tenants: TenantTable;
+  readonly flushes: FlushQueue;
+  readonly rooms: StartedRoomClasses;
+  readonly revocations: StartedRevocations;
+  readonly signatures: SignatureDemands;
+  /** Says of this Shield that it lives. */
+  readonly life: OwnLife;
+  /** What the Shield has beside its kernel. */
+  readonly running: RunningCapabilities;
+}
+
+/** Everything that one Shield consists of, once `server.ts` has put it together. */
+export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "policies"> {
+  readonly authenticator: Authenticator;
+  readonly counters: ConnectionCounters;
+  readonly rates: RateTable;
+  readonly cluster: Cluster;
+  readonly hub: Hub;
+  readonly observers: Observers;
+  readonly bans: Bans;
+  /** The bucket `ARQON_BANS`. */
+  readonly bans_bucket: KeyValue;
+  /** What readiness asks. */
+  readonly checks: () => Record<string, HealthCheck>;
+  readonly signals: Signals;
+  readonly operations: Operations;
+  readonly connections: ConnectionTable;
+  /** Sockets that are not closed yet, also those whose connection has ended. */
+  readonly sockets: Map<ClientSocket, Connection>;
+  readonly socket_server: SocketServer;
+  readonly started_ms: number;
+  /** 0 until the drain begins. */
+  draining_ms: number;
+  /** The drain waits for nothing but close frames. */
+  hurried: boolean;
+  /** Whether the client port answers; absent before it is open. */
+  listener?: () => HealthCheck;
+}
 
 /** What the description of an admin API needs to know of a capability, also where a Shield has it switched off. */
 export interface AdminSide {

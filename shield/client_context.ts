@@ -13,8 +13,7 @@ import { PendingRequests } from "./http/pending.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { Pump } from "./fanout/outbox.ts";
 import { leave, leaveAll } from "./connection/subscribe.ts";
-import type { Parts } from "./parts.ts";
-import type { ShieldOptions } from "./foundation.ts";
+import type { Parts, ShieldOptions } from "./capability.ts";
 import type { Identity } from "./auth/identity.ts";
 
 function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {

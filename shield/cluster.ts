@@ -5,11 +5,12 @@
 import { Answerer } from "../shared/cluster/cluster_answerer.ts";
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../shared/cluster/cluster_asker.ts";
+import type { Env } from "../shared/env.ts";
+import type { OwnLife } from "../shared/lives/own_life.ts";
 import { readRegistered } from "../shared/lives/registered.ts";
 import { scrapedGauge } from "../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../shared/metrics/metrics_plain.ts";
-import type { Given } from "./capability.ts";
-import type { Ground, ShieldOptions } from "./foundation.ts";
+import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
 
 /** The questions of one Shield; nobody asks any before they are started. */
 export class Cluster {
@@ -19,7 +20,11 @@ export class Cluster {
   #stopEvents!: () => void;
 
   /** Subscribes for answers, with effect from the next flush. Throws `spine-unavailable`. */
-  constructor(options: ShieldOptions, { node_id, life }: Ground, ledger: Given["ledger"]) {
+  constructor(
+    options: Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "random">,
+    { node_id, life }: { readonly node_id: string; readonly life: OwnLife },
+    ledger: Pick<DeliveryNotes, "now_ms"> | undefined,
+  ) {
     const { config, spine, registry, random, now } = options;
     const log = options.log.child({ part: "admin" });
     const common = { spine, node_id, kind: "shield" as const, log };
@@ -65,7 +70,7 @@ export class Cluster {
 }
 
 function registerQuestions(
-  registry: ShieldOptions["registry"],
+  registry: Env["registry"],
   asker: ClusterAsker,
   answerer: Answerer,
 ): void {

@@ -11,7 +11,7 @@ import type { Spine } from "../shared/spine/contract/spine.ts";
 import { randomFraction } from "../shared/ids.ts";
 import { systemEnvelope } from "../shared/records/system_envelope.ts";
 import type { Frame } from "./fanout/frame_bytes.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./capability.ts";
 
 /** Clients that do not move themselves are closed in this part of the window. */
 const SENT_AWAY_PART = 0.8;

@@ -15,53 +15,11 @@ import { startRoomClasses } from "./rooms/start.ts";
 import { openSettings } from "./settings/settings.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
 import { TenantTable } from "./stats/tenant_stats.ts";
-import type { ConfigReloading } from "../shared/config/live/reload.ts";
-import type { Env } from "../shared/env.ts";
-import type { Logger } from "../shared/logs/log.ts";
-import type { Logging } from "../shared/logs/logging.ts";
-import type { HealthCheck } from "../shared/listeners/ops.ts";
-import type { Capability } from "./capability.ts";
-import type { Tracing } from "../shared/telemetry/tracing.ts";
-
-/** What a Shield needs from its process. */
-export interface ShieldOptions
-  extends Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "monotonic_ms" | "random"> {
-  /** What it has beside its kernel, in the order in which they start. */
-  readonly capabilities: readonly Capability[];
-  readonly version: string;
-  /** Logger of component `overseer`. */
-  readonly overseer_log: Logger;
-  /** Logger of component `registry`. */
-  readonly registry_log: Logger;
-  /** Cores of the machine. */
-  readonly cores: number;
-  /** The process cannot go on: drain it and exit non-zero. */
-  readonly onFatal: (detail: string) => void;
-  /**
-   * The process has no memory left: drain it in a hurry and start it anew; `at_once`: end it at once.
-   */
-  readonly onExhausted: (detail: string, at_once: boolean) => void;
-  /** The logs of the process, whose levels an operator may change; absent: they stay. */
-  readonly logging?: Pick<Logging, "levels" | "setLevel">;
-  /** Reads the configuration again; absent: it stays as it is. */
-  readonly reloading?: ConfigReloading | undefined;
-  /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
-  readonly onDrain?: (by: string) => void;
-  /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
-  readonly storage?: () => HealthCheck;
-  /** Absent: nothing is traced. */
-  readonly tracing?: Tracing | undefined;
-  /** Reads key files, at start only. */
-  readonly readTextFile: (path: string) => string;
-  readonly fetch: typeof fetch;
-}
+import type { Ground, ShieldOptions } from "./capability.ts";
 
 const DAY_MS = 86_400_000;
 
-/** What there is before the way of messages is put together. */
-export type Ground = Awaited<ReturnType<typeof layGround>>;
-
-async function layGround(options: ShieldOptions) {
+async function layGround(options: ShieldOptions): Promise<Ground> {
   const { config, random, spine } = options;
   const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
   const settings = await openSettings(options);
@@ -74,15 +32,12 @@ async function layGround(options: ShieldOptions) {
     forwarding: new Forwarding(spine, node_id),
     settings,
     stats,
-    /** What each tenant has done. */
     tenants: new TenantTable(),
     flushes: new FlushQueue(spine),
     rooms: startRoomClasses({ ...options, settings, node_id }),
     revocations: await startRevocations(options),
     signatures: signatureDemands(config.auth, settings),
-    /** Says of this Shield that it lives. */
     life: new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) }),
-    /** What the Shield has beside its kernel. */
     running: new RunningCapabilities(),
   };
 }

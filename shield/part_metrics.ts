@@ -5,7 +5,7 @@
 import type { Config } from "../shared/config/schema.ts";
 import { Gauge, scrapedGauge } from "../shared/metrics/metrics.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./capability.ts";
 import { registerTenantSeries } from "./stats/tenant_series.ts";
 
 /** Publishes connections by state: all sockets are looked at when somebody scrapes. */

@@ -4,7 +4,7 @@ import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { plural } from "../shared/plural.ts";
 import type { ShieldStatus } from "./admin/admin_status.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./capability.ts";
 
 /** What a report needs besides the parts. */
 export interface ReportOptions extends Pick<Env, "now"> {

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
-import type { Capability } from "../shield/capability.ts";
-import type { Parts } from "../shield/parts.ts";
+import type { Capability, Parts } from "../shield/capability.ts";
 import { startWith, tokenOf, TOKENS } from "../shield/testing/lone_shield.ts";
 import { roomSubject } from "../shared/subjects/subject.ts";
 import { until } from "../shared/testing/until.ts";

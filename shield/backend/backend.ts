@@ -9,7 +9,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import { storedBack } from "../../shared/spine/contract/stored_back.ts";
 import { tokenlessCaller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
-import type { Parts } from "../parts.ts";
+import type { Parts } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { takeIngress } from "../rates/ingress.ts";
 

@@ -1,9 +1,8 @@
 /** What Centrifugo's protocol brings to a Shield. */
 import { INSPECT } from "../admin/inspect/capability.ts";
 import { endMs } from "../auth/claims.ts";
-import type { Capability } from "../capability.ts";
+import type { Capability, Parts } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";
-import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { createApi } from "./api.ts";
 import { readApiKeys } from "./api_keys.ts";

@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Forwarding } from "../http/forwarding.ts";
-import type { Parts } from "../parts.ts";
+import type { Parts } from "../capability.ts";
 import { CentrifugoSocket } from "./centrifugo_socket.ts";
 import { comesAgain } from "./codes.ts";
 import type { Resumed } from "./messages.ts";

@@ -1,9 +1,7 @@
 /** The hooks capability of a Shield. */
-import type { Capability, Running } from "../capability.ts";
+import type { Capability, Parts, Running, ShieldOptions } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { HOOK_ROUTES, NO_LOG } from "./api.ts";
-import type { Parts } from "../parts.ts";
-import type { ShieldOptions } from "../foundation.ts";
 import { USAGE } from "../usage/capability.ts";
 import { askingHooks } from "./gate.ts";
 import { HookStore } from "./hook_store.ts";

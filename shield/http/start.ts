@@ -4,7 +4,7 @@ import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
-import type { Parts } from "../parts.ts";
+import type { Parts } from "../capability.ts";
 import { batchRoute } from "./batch.ts";
 import { commandRoutes } from "./command_call.ts";
 import { startTickets } from "./ticket_store.ts";

@@ -1,9 +1,8 @@
 /** The ledger capability of a Shield, the source of "why" answers. */
 import { steadyMs } from "../../shared/spine/contract/log_clock.ts";
-import type { Capability, KeptBlocks, Opened } from "../capability.ts";
+import type { Capability, KeptBlocks, Opened, ShieldOptions } from "../capability.ts";
 import { readingOf } from "../journal/admin/read.ts";
 import { JOURNAL } from "../journal/capability.ts";
-import type { ShieldOptions } from "../foundation.ts";
 import { openOf, WHY_ROUTES } from "./admin/why.ts";
 import { ledgerAnswers, startLedger } from "./start.ts";
 

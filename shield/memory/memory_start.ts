@@ -6,7 +6,7 @@ import type { Env } from "../../shared/env.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { watchMemory } from "./memory_watch.ts";
 import type { MemoryWatch } from "./memory_watch.ts";
-import type { Parts } from "../parts.ts";
+import type { Parts } from "../capability.ts";
 
 /** How many buffers make the engine collect garbage, how far apart in ms, and how large each is. */
 const COLLECT_TURNS = 16;

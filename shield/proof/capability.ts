@@ -1,10 +1,8 @@
 /** What transparency logs bring to a Shield. */
 import { operatorTenants } from "../../shared/config/operators.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
-import type { Capability, Given, Running } from "../capability.ts";
-import type { Parts } from "../parts.ts";
+import type { Capability, Given, Parts, Running, ShieldOptions } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
-import type { ShieldOptions } from "../foundation.ts";
 import { PROOF_ADMIN_ROUTES } from "./admin.ts";
 import { PROOF_ROUTES, type ProofHttpContext, proofRoutes, publicProofs } from "./http.ts";
 import { ProofKeys, readProofKey } from "./keys.ts";

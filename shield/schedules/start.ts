@@ -4,7 +4,7 @@ import type { Env } from "../../shared/env.ts";
 import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
-import type { Parts } from "../parts.ts";
+import type { Parts } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { ScheduleAdminContext } from "./api.ts";
 import { isInLog, publishDue } from "./publishing.ts";

@@ -5,7 +5,7 @@ import { DURABLE } from "../durable/capability.ts";
 import { TrimMemory } from "../durable/history/history_window.ts";
 import { PendingRequests } from "../http/pending.ts";
 import type { ClientRoute } from "../http/route.ts";
-import type { Parts } from "../parts.ts";
+import type { Parts } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { AppendMemory } from "./append_memory.ts";
 import { Population } from "./population.ts";

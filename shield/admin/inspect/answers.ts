@@ -7,7 +7,7 @@ import { z } from "zod";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import type { Connection } from "../../connection/connection.ts";
 import type { Channel } from "../../fanout/hub.ts";
-import type { Parts } from "../../parts.ts";
+import type { Parts } from "../../capability.ts";
 import { OTHER_TENANTS } from "../../stats/tenant_stats.ts";
 import type { TenantTotals } from "../../stats/tenant_stats.ts";
 import { ROWS_MAX } from "../routing/query.ts";

@@ -11,7 +11,7 @@ import type { Logging } from "../../../shared/logs/logging.ts";
 import { z } from "zod";
 import { HttpRates } from "../../rates/http_rates.ts";
 import { DURABLE } from "../../durable/capability.ts";
-import type { Parts } from "../../parts.ts";
+import type { Parts } from "../../capability.ts";
 import { shieldAnswers } from "./answers.ts";
 import type { InspectContext } from "./rooms_api.ts";
 import { Id } from "../routing/query.ts";

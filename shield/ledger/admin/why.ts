@@ -38,7 +38,7 @@ import type { JournalReading } from "../../journal/admin/read.ts";
 import { WayIn, wayIn } from "../../journal/admin/way_in.ts";
 import type { FormerReading } from "../former_ledgers.ts";
 import type { OpenConnection } from "../history.ts";
-import type { Parts } from "../../parts.ts";
+import type { Parts } from "../../capability.ts";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { bothOf, firstOf, type Heard, WhyQuestions } from "./why_ask.ts";
