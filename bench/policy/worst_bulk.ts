@@ -3,7 +3,29 @@
  * sizes, across pages and lines, onto themselves). `worst_kernels.ts` collects all kernels.
  */
 import { OPCODES } from "../../wasm/module/opcodes.ts";
-import type { WorstKernel } from "./worst_kernels.ts";
+
+/** One kernel, for one or more instructions. */
+export interface WorstKernel {
+  readonly name: string;
+  /** Opcodes of the instructions that the kernel is for. */
+  readonly ops: readonly number[];
+  /** The text that is repeated. */
+  readonly body: string;
+  /** The text before the loop, which each run begins with. */
+  readonly before?: string;
+  /** The text that runs once, before all: what it leaves in memory and tables is there for the loop. */
+  readonly prepare?: string;
+  /** More fields of the module. */
+  readonly fields?: string;
+  /** How often the loop has the body; 32 when absent. */
+  readonly repeats?: number;
+  /** The memory's least and most pages; 64 both when absent. */
+  readonly memory?: string;
+  /** Whether the `$i` of a run is that which the last one ended with: the same addresses would be in the caches. */
+  readonly goes_on?: true;
+  /** Whether each turn needs an instance of its own, whose making is not counted. */
+  readonly fresh?: true;
+}
 
 /** Size of a page of the machine, in bytes. */
 export const PAGE = 4_096;

@@ -6,29 +6,7 @@ import { ANYWHERE, at, NEAR_PAGE_END, PAGE, STEP, textKernels } from "./worst_bu
 import { growingKernels, largeKernels, pointers } from "./worst_large.ts";
 import { numericKernels } from "./worst_numeric.ts";
 import { Op } from "../../wasm/module/opcodes.ts";
-
-/** One kernel, for one or more instructions. */
-export interface WorstKernel {
-  readonly name: string;
-  /** Opcodes of the instructions that the kernel is for. */
-  readonly ops: readonly number[];
-  /** The text that is repeated. */
-  readonly body: string;
-  /** The text before the loop, which each run begins with. */
-  readonly before?: string;
-  /** The text that runs once, before all: what it leaves in memory and tables is there for the loop. */
-  readonly prepare?: string;
-  /** More fields of the module. */
-  readonly fields?: string;
-  /** How often the loop has the body; 32 when absent. */
-  readonly repeats?: number;
-  /** The memory's least and most pages; 64 both when absent. */
-  readonly memory?: string;
-  /** Whether the `$i` of a run is that which the last one ended with: the same addresses would be in the caches. */
-  readonly goes_on?: true;
-  /** Whether each turn needs an instance of its own, whose making is not counted. */
-  readonly fresh?: true;
-}
+import type { WorstKernel } from "./worst_bulk.ts";
 
 const LOADS = ["i32.load", "i64.load", "f32.load", "f64.load"].concat(
   ["8_s", "8_u", "16_s", "16_u"].map((size) => `i32.load${size}`),

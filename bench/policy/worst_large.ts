@@ -4,7 +4,7 @@
  */
 import { Op } from "../../wasm/module/opcodes.ts";
 import { at, kernels, PAGE, STEP } from "./worst_bulk.ts";
-import type { WorstKernel } from "./worst_kernels.ts";
+import type { WorstKernel } from "./worst_bulk.ts";
 
 const PAGE_BYTES = 65_536;
 const LINE = 64;

@@ -5,7 +5,7 @@
  */
 import { OPCODES } from "../../wasm/module/opcodes.ts";
 import { ValueType } from "../../wasm/module/module.ts";
-import type { WorstKernel } from "./worst_kernels.ts";
+import type { WorstKernel } from "./worst_bulk.ts";
 
 const { I32, I64, F32, F64 } = ValueType;
 

@@ -4,9 +4,17 @@
  * handles the connections.
  */
 import { turn } from "../turns/next_turn.ts";
-import type { DoorOptions, DoorStats } from "./door.ts";
+import type { Logger } from "../logs/log.ts";
 import { isOutOfFiles, NO_ROOM } from "./file_reserve.ts";
 import type { FileRoom } from "./file_reserve.ts";
+
+/** Counters for metrics. */
+export interface DoorStats {
+  /** Accept failures that were retried, as far as the runtime reports them. */
+  readonly accept_failures: number;
+  /** How often the port was reopened because it did not answer. */
+  readonly reopened: number;
+}
 
 /** The used part of the runtime's listeners, with TLS and without. */
 export interface RawListener {
@@ -16,14 +24,27 @@ export interface RawListener {
 }
 
 /** The dependencies and settings of `Acceptor`. */
-export interface AcceptorOptions extends
-  Pick<
-    DoorOptions,
-    "name" | "onFilesOut" | "holdsFiles" | "onGone" | "gone_ms" | "now" | "log"
-  > {
-  /** Without room, no connection is accepted; absent: there is always room. */
-  readonly rooms?: DoorOptions["rooms"];
-  readonly makeRoom?: DoorOptions["makeRoom"];
+export interface AcceptorOptions {
+  /** The listener's name for messages: "client", "ops", "admin". */
+  readonly name: string;
+  /**
+   * The free descriptors for each of the connections just accepted, oldest first. Without room, no connection is
+   * accepted; absent: there is always room.
+   */
+  readonly rooms?: (count: number) => readonly FileRoom[];
+  /** Closes a connection for another one; false if there is none to close. */
+  readonly makeRoom?: () => boolean;
+  /** Called before anything else when there was no descriptor for another connection. */
+  readonly onFilesOut: () => void;
+  /** Whether accepted connections have descriptors. */
+  readonly holdsFiles: () => boolean;
+  /** Called when accepting has ended for good. */
+  readonly onGone: (error: Error) => void;
+  /** How long accepting or reopening the port may fail until it is given up, in ms. */
+  readonly gone_ms: number;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  readonly log?: Logger | undefined;
   /** Opens the port; later calls get its earlier number. Throws the runtime's own error. */
   readonly bind: (port: number | undefined) => RawListener;
   readonly onConnection: (conn: Deno.TcpConn | Deno.TlsConn, room: FileRoom) => void;

@@ -2,8 +2,8 @@
  * Accepts connections, one by one, on the runtime's listeners; `acceptor.ts` keeps them open. Our own TLS has
  * `tls_door.ts`; `listener.ts` decides which connections stay.
  */
-import type { Logger } from "../logs/log.ts";
 import { Acceptor } from "./acceptor.ts";
+import type { AcceptorOptions, DoorStats } from "./acceptor.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import type { FileRoom } from "./file_reserve.ts";
 
@@ -28,42 +28,19 @@ export interface Visitor {
 }
 
 /** The address of a door, and its callbacks. */
-export interface DoorOptions {
-  /** The listener's name for messages: "client", "ops", "admin". */
-  readonly name: string;
+export interface DoorOptions extends Omit<AcceptorOptions, "bind" | "onConnection"> {
   readonly host: string;
   /** The port; 0 picks a free one. */
   readonly port: number;
   /** True if other processes serve the same port. */
   readonly reuse_port: boolean;
   readonly onVisitor: (visitor: Visitor) => void;
-  /** The free descriptors for each of the connections just accepted, oldest first. */
-  readonly rooms: (count: number) => readonly FileRoom[];
-  /** Closes a connection for another one; false if there is none to close. */
-  readonly makeRoom: () => boolean;
+  readonly rooms: NonNullable<AcceptorOptions["rooms"]>;
+  readonly makeRoom: NonNullable<AcceptorOptions["makeRoom"]>;
   /** Called for each connection that was closed at once. */
   readonly onRefused: () => void;
   /** Whether a client may keep a descriptor of this number. */
   readonly mayKeep: (number: number) => boolean;
-  /** Called before anything else when there was no descriptor for another connection. */
-  readonly onFilesOut: () => void;
-  /** Whether accepted connections have descriptors. */
-  readonly holdsFiles: () => boolean;
-  /** Called when accepting has ended for good. */
-  readonly onGone: (error: Error) => void;
-  /** How long accepting or reopening the port may fail until it is given up, in ms. */
-  readonly gone_ms: number;
-  /** Monotonic ms. */
-  readonly now: () => number;
-  readonly log?: Logger | undefined;
-}
-
-/** Counters for metrics. */
-export interface DoorStats {
-  /** Accept failures that were retried, as far as the runtime reports them. */
-  readonly accept_failures: number;
-  /** How often the port was reopened because it did not answer. */
-  readonly reopened: number;
 }
 
 /** A listening port. */

@@ -8,17 +8,11 @@ import { Arrival, Arrivals } from "./arrivals.ts";
 import type { ArrivalLimits, ArrivalStats } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
 import { openPlainDoor, openRuntimeTlsDoor } from "./door.ts";
-import type { Door, DoorOptions, DoorStats, TlsPair, Visitor } from "./door.ts";
+import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
+import type { DoorStats } from "./acceptor.ts";
 import { serveConnection } from "./exchange.ts";
-import type {
-  ClientOf,
-  ExchangeConnection,
-  ExchangeContext,
-  TakenConnection,
-  TurnAway,
-} from "./exchange.ts";
+import type { ClientOf, ExchangeConnection, ExchangeContext, Handler, TakenConnection, TurnAway } from "./exchange.ts";
 import type { FileReserve, FileRoom } from "./file_reserve.ts";
-import type { Handler } from "./exchange.ts";
 import { NOTHING } from "./inbound.ts";
 import { lookAtSockets } from "../turns/next_turn.ts";
 import { readProxyHeader } from "./proxy.ts";

@@ -5,7 +5,8 @@
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
 import { PIECE_MS, slice, STRANGERS } from "../turns/slices.ts";
-import type { Door, DoorOptions, DoorStats, TlsPair, Visitor } from "./door.ts";
+import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
+import type { DoorStats } from "./acceptor.ts";
 import type { FileRoom } from "./file_reserve.ts";
 import { acceptHandles, handleOf, moved } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";

@@ -21,15 +21,27 @@ import type {
   RoomsPage,
   RoomsRead,
 } from "../contract/durable_log.ts";
-import type { EmbeddedLogs } from "./embedded_log.ts";
-import type { LogRow, RoomRow } from "./embedded_log_rows.ts";
+import type { LogFile } from "./embedded_log_file.ts";
+import type { LogRow, LogRows, RoomRow } from "./embedded_log_rows.ts";
 import { eraseFrom, page, trimRoom } from "./embedded_log_write.ts";
+import type { Append } from "./embedded_log_write.ts";
 import type { Lives } from "../contract/lives.ts";
 
 /** Messages that `trim` and `erase` remove in one transaction. */
 const TRIM_MESSAGES = 5_000;
 /** Rooms that are forgotten in one. */
 const FORGET_ROOMS = 500;
+
+/** What the logs of all tenants share. */
+interface AllLogs {
+  readonly options: { readonly file: LogFile; readonly assertOpen: () => void };
+  readonly rows: LogRows;
+  readonly clock: { now(): number };
+  /** Adds an append to the next transaction. Throws, or resolves once it is stored. */
+  append(log: EmbeddedLog, append: Append): Promise<Appended>;
+  /** Stores every queued append now. */
+  flush(): void;
+}
 
 /** The log of one tenant. */
 export class EmbeddedLog implements DurableLog {
@@ -41,9 +53,9 @@ export class EmbeddedLog implements DurableLog {
   readonly lives: Lives;
   /** Always true: no other process writes to the file while this one locks it. */
   readonly is_proven = true;
-  readonly #logs: EmbeddedLogs;
+  readonly #logs: AllLogs;
 
-  constructor(tenant_id: string, row: LogRow, lives: Lives, logs: EmbeddedLogs) {
+  constructor(tenant_id: string, row: LogRow, lives: Lives, logs: AllLogs) {
     this.tenant_id = tenant_id;
     this.row = row;
     this.lives = lives;
