@@ -4,7 +4,6 @@
  */
 import { isReason, ruleOf } from "@arqon/proto";
 import type { ArqonError, Reason } from "@arqon/proto";
-import type { Answer } from "./answers.ts";
 
 /** Errors of replies. */
 export const ERROR = {
@@ -58,7 +57,11 @@ export interface SaidError {
 
 /** A refusal as a client gets it. */
 export function saidError(
-  { code, reason, message }: Pick<Answer, "code" | "reason" | "message">,
+  { code, reason, message }: {
+    readonly code: number;
+    readonly reason?: string;
+    readonly message?: string;
+  },
 ): SaidError {
   const known = reason !== undefined && isReason(reason) ? reason : undefined;
   const number = (known && ERROR_OF[known]) ?? ERROR_OF_CODE[code] ?? ERROR.internal;

@@ -12,10 +12,11 @@ import { readValue } from "../admin/routing/admin_body.ts";
 import { AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../admin/routing/query.ts";
-import { isTenant } from "./blocks.ts";
 import { findBrain } from "./buckets.ts";
+import { isTenant } from "./store.ts";
+import type { DataStore, Whose } from "./store.ts";
 import { keptBeside } from "./stores.ts";
-import type { DataStore, StoresContext, Whose } from "./stores.ts";
+import type { StoresContext } from "./stores.ts";
 
 const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
 const WHOSE = [

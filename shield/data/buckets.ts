@@ -21,7 +21,7 @@ import {
   TICKETS_BUCKET,
 } from "../../shared/records/buckets.ts";
 import { calledAbout, namesUser } from "./named.ts";
-import type { BrainOf, DataStore, Stock, Whose } from "./stores.ts";
+import type { BrainOf, DataStore, Stock, Whose } from "./store.ts";
 
 interface Kept {
   readonly name: string;

@@ -8,7 +8,8 @@ import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { hasCallsOf, namesUser } from "./named.ts";
 import { bucketStores } from "./buckets.ts";
-import { blockStore, isTenant } from "./blocks.ts";
+import { blockStore, isTenant } from "./store.ts";
+import type { DataStore, Stock, Whose } from "./store.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
@@ -19,42 +20,6 @@ import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { entryOfObject } from "../../shared/records/reducer_points.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
-
-/** The owner of the data, and which part of it; all of a tenant without user and room. */
-export interface Whose {
-  readonly tenant: string;
-  readonly user?: string | undefined;
-  readonly room?: string | undefined;
-  /** One message of the room. */
-  readonly offset?: number | undefined;
-  /** Where a log removes no single messages, everything of the room up to them goes. */
-  readonly through?: boolean | undefined;
-}
-
-/** The amount of data in a store. */
-export interface Stock {
-  /** The stream or the file, as an operator finds it. */
-  readonly where: string;
-  /** Messages, entries or blocks. */
-  readonly count: number;
-  readonly bytes: number;
-  /** What of it stays when it is erased, and why; absent: nothing. */
-  readonly stays?: string;
-}
-
-/** One store of the bus. */
-export interface DataStore {
-  readonly name: string;
-  /** Undefined: it has no personal data; rejects as the Spine does. */
-  stock(whose: Whose): Promise<Stock | undefined>;
-  /** Lines of NDJSON without the newline. */
-  lines(whose: Whose): AsyncIterable<string>;
-  /** Erases it, and returns the amount. */
-  erase(whose: Whose, brainOf: BrainOf): Promise<number>;
-}
-
-/** The id of a Brain that erases what only Brains may write; undefined: none answers. */
-export type BrainOf = () => Promise<string | undefined>;
 
 /** What finds the stores. */
 export interface StoresContext extends Pick<Env, "spine"> {

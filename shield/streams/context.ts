@@ -2,37 +2,30 @@
 import type { IngressContext } from "../rates/ingress.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { TrimMemory } from "../durable/history/history_window.ts";
-import type { DurableStats } from "../durable/log/stats.ts";
 import type { NoteRead } from "../message/reads.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { ReadMeter } from "../message/reads.ts";
 import type { AppendMemory } from "./append_memory.ts";
+import type { Ends } from "./lifecycle.ts";
 import type { Population } from "./population.ts";
-import type { Records } from "./records.ts";
+import type { Reads } from "./read.ts";
 import type { StreamTurns } from "./stream_turns.ts";
 import type { StreamWakes } from "./wakes.ts";
 import type { Policies } from "../message/gates.ts";
 
 /** The process as streams see it; there is one for each process. */
-export interface StreamContext extends IngressContext, Pick<Env, "now"> {
-  readonly records: Records;
+export interface StreamContext
+  extends IngressContext, Reads, Ends, Pick<Env, "now" | "monotonic_ms" | "random"> {
   readonly turns: StreamTurns;
   readonly wakes: StreamWakes;
   readonly appends: AppendMemory;
   readonly population: Population;
-  readonly trims: TrimMemory;
-  readonly logs: { of(tenant_id: string): Promise<DurableLog> };
-  readonly classes: Pick<RoomClasses, "of">;
   readonly path: MessagePath;
   readonly overseer: Pick<Policies, "onSubscribe">;
   readonly bans: BanCheck;
   readonly limits: Config["limits"];
-  readonly durable_stats: Pick<DurableStats, "read">;
   /** How long a long-poll waits, in ms; an event stream is notified as often that it is still open. */
   readonly long_poll_ms: number;
   /** How long an event stream lasts, in ms. */
@@ -46,13 +39,4 @@ export interface StreamContext extends IngressContext, Pick<Env, "now"> {
   readonly noteRead?: NoteRead | undefined;
   /** Counts what they read, and may refuse; absent: not counted. */
   readonly reads?: ReadMeter | undefined;
-  /** Ms that only grow: how long something lasts. */
-  readonly monotonic_ms: () => number;
-  /**
-   * The time of the tenant's log, Unix ms: the same for all Shields, and it does not jump with a wall clock. Expiry
-   * uses it. Rejects as `logs.of`.
-   */
-  readonly logTime: (tenant_id: string) => Promise<number>;
-  /** In [0, 1). */
-  readonly random: () => number;
 }

@@ -2,19 +2,26 @@
  * The existence and the end of a stream: expiry, closing, deletion with what forks still need. `records.ts` has
  * records; reading and appending are elsewhere.
  */
-import type { StreamContext } from "./context.ts";
 import { isExpired } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";
 import type { Found, StreamKey } from "./records.ts";
 import { ownTail } from "./read.ts";
+import type { Reads } from "./read.ts";
 
 /** A creation or removal that takes longer, in ms, was cut off. */
 const UNDER_WAY_MS = 30_000;
 /** A read extends a stream's life if this part of it has passed since the last one. */
 const TOUCH_PART = 100;
 
-type Ends = Pick<StreamContext, "records" | "logs" | "logTime">;
+/** What the end of a stream needs. */
+export interface Ends extends Pick<Reads, "records" | "logs"> {
+  /**
+   * The time of the tenant's log, Unix ms: the same for all Shields, and it does not jump with a wall clock. Expiry
+   * uses it. Rejects as `logs.of`.
+   */
+  readonly logTime: (tenant_id: string) => Promise<number>;
+}
 
 /** The stream of a room. Throws 404 when there is none, 410 when only its forks show it. */
 export async function findStream(context: Ends, key: StreamKey): Promise<Found> {

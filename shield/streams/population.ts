@@ -3,8 +3,9 @@
  * minute and tenant. Idle tenants cost nothing.
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import type { StreamContext } from "./context.ts";
+import type { Env } from "../../shared/env.ts";
 import { lookUp } from "./lifecycle.ts";
+import type { Ends } from "./lifecycle.ts";
 import { StreamRefusal } from "./refusal.ts";
 
 /** How long a count is good, in ms. */
@@ -20,7 +21,7 @@ interface Counted {
   count: number;
 }
 
-type Counts = Pick<StreamContext, "records" | "logs" | "monotonic_ms" | "logTime">;
+type Counts = Ends & Pick<Env, "monotonic_ms">;
 
 /** The streams of all tenants, as this process has counted them. */
 export class Population {

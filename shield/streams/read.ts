@@ -5,12 +5,14 @@
 import { readEnvelope } from "@arqon/proto";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { readHistory } from "../durable/history/history_window.ts";
+import type { TrimMemory } from "../durable/history/history_window.ts";
+import type { DurableStats } from "../durable/log/stats.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { legible } from "../../shared/spine/contract/legible_message.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import type { StreamContext } from "./context.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";
-import type { StreamKey } from "./records.ts";
+import type { Records, StreamKey } from "./records.ts";
 
 /** Messages and bytes of one answer, roughly. */
 const PAGE_MESSAGES = 1_000;
@@ -20,7 +22,14 @@ export const MESSAGES_A_PIECE = 32;
 /** How long a chain of forks may be. */
 export const CHAIN_MAX = 64;
 
-type Reads = Pick<StreamContext, "records" | "logs" | "classes" | "trims" | "durable_stats">;
+/** What reading a stream needs. */
+export interface Reads {
+  readonly records: Records;
+  readonly logs: { of(tenant_id: string): Promise<DurableLog> };
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly trims: TrimMemory;
+  readonly durable_stats: Pick<DurableStats, "read">;
+}
 
 /** One room's part of a stream: its messages above `from`, up to `to`. */
 interface Segment {

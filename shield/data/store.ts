@@ -1,10 +1,45 @@
 /**
- * Blocks of the journal, of usage and of deliveries. A tenant's are deleted whole; for a user, who shares blocks with
+ * What a store is, and those of blocks: of the journal, of usage and of deliveries. A tenant's are deleted whole; for a user, who shares blocks with
  * others, the journal deletes the keys, so that nobody can read the user's sections.
  */
 import { BLOCK_STREAMS } from "../../shared/spine/contract/block_store.ts";
 import type { KeptBlocks } from "../capability.ts";
-import type { DataStore, Whose } from "./stores.ts";
+
+/** The owner of the data, and which part of it; all of a tenant without user and room. */
+export interface Whose {
+  readonly tenant: string;
+  readonly user?: string | undefined;
+  readonly room?: string | undefined;
+  /** One message of the room. */
+  readonly offset?: number | undefined;
+  /** Where a log removes no single messages, everything of the room up to them goes. */
+  readonly through?: boolean | undefined;
+}
+
+/** The amount of data in a store. */
+export interface Stock {
+  /** The stream or the file, as an operator finds it. */
+  readonly where: string;
+  /** Messages, entries or blocks. */
+  readonly count: number;
+  readonly bytes: number;
+  /** What of it stays when it is erased, and why; absent: nothing. */
+  readonly stays?: string;
+}
+
+/** One store of the bus. */
+export interface DataStore {
+  readonly name: string;
+  /** Undefined: it has no personal data; rejects as the Spine does. */
+  stock(whose: Whose): Promise<Stock | undefined>;
+  /** Lines of NDJSON without the newline. */
+  lines(whose: Whose): AsyncIterable<string>;
+  /** Erases it, and returns the amount. */
+  erase(whose: Whose, brainOf: BrainOf): Promise<number>;
+}
+
+/** The id of a Brain that erases what only Brains may write; undefined: none answers. */
+export type BrainOf = () => Promise<string | undefined>;
 
 /** Exports nothing: an erased user's part is unreadable, and the rest has commands of its own. */
 async function* nothing(): AsyncGenerator<string> {}
