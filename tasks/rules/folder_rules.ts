@@ -43,7 +43,8 @@ bench: measure load/wires load/targets load/plans load/crowd load policy journal
 
 /**
  * The folders with product files of each package, lowest first. A module may import values from its own
- * folder and from those before it. It may import types from anywhere, since types do not run. An entry
+ * folder and from those before it. It may import types from anywhere, since types do not run, as long as no two files
+ * need each other: whoever reads one would have to read all. An entry
  * `mod.ts`, which only exports what others declare, belongs to no floor. Neither does a `capability.ts`, which
  * says what its folder and those below it bring: routes are on a high floor, what a message passes on a low one.
  */
@@ -95,12 +96,11 @@ export function checkFolders(
   return [...violations, ...circular(modules), ...crowded(modules)];
 }
 
-/** Every module that is part of a cycle of value imports, or between two of them. */
+/** Every module that is part of a cycle of imports, of values or types, or between two cycles. */
 function circular(modules: readonly Module[]): Violation[] {
-  const rest = new Map(modules.map(({ path, imports }) => [
-    path,
-    new Set(imports.filter(({ is_type }) => is_type !== true).map(({ target }) => target)),
-  ]));
+  const rest = new Map(
+    modules.map(({ path, imports }) => [path, new Set(imports.map(({ target }) => target))]),
+  );
   for (let before = -1; before !== rest.size;) {
     before = rest.size;
     const needed = new Set([...rest.values()].flatMap((targets) => [...targets]));
@@ -111,7 +111,8 @@ function circular(modules: readonly Module[]): Violation[] {
   }
   return [...rest].map(([path, targets]) => {
     const next = [...targets].filter((target) => rest.has(target)).join(", ");
-    return { path, line: 0, message: `needs itself by way of ${next}` };
+    const message = `needs itself by way of ${next}; move what both need, or name less of it`;
+    return { path, line: 0, message };
   });
 }
 

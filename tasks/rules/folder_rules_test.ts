@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { checkFolders, FOLDER_FILES, FOLDERS } from "./folder_rules.ts";
 import type { Import, Module } from "./layer_rules.ts";
 
+const WAY_OUT = "; move what both need, or name less of it";
 const PACKAGES = [["a/low", "a/high", "a"], ["b"]];
 
 function check(path: string, target: string, more: Partial<Import> = {}): string[] {
@@ -32,7 +33,7 @@ Deno.test("tests and entries are on no floor, a new folder needs a place", () =>
   assert.match(check("a/new/x.ts", "a/low/y.ts").join(), /a\/new\/ has no place in FOLDERS/);
 });
 
-Deno.test("files that need each other are reported, of types and of what stands beside them nothing is", () => {
+Deno.test("files that need each other are reported, also for types; what is beside them is not", () => {
   const module = (path: string, ...targets: string[]): Module => ({
     path,
     imports: targets.map((target) => ({ specifier: target, target, line: 1 })),
@@ -43,12 +44,12 @@ Deno.test("files that need each other are reported, of types and of what stands 
     checkFolders(modules, PACKAGES).map(({ path, message }) => `${path} ${message}`);
   assert.deepEqual(messages([...cycle, module("b/z.ts"), user]), []);
   assert.deepEqual(messages([...cycle, module("b/z.ts", "b/x.ts"), module("b/leaf.ts"), user]), [
-    "b/x.ts needs itself by way of b/y.ts",
-    "b/y.ts needs itself by way of b/z.ts",
-    "b/z.ts needs itself by way of b/x.ts",
+    `b/x.ts needs itself by way of b/y.ts${WAY_OUT}`,
+    `b/y.ts needs itself by way of b/z.ts${WAY_OUT}`,
+    `b/z.ts needs itself by way of b/x.ts${WAY_OUT}`,
   ]);
   const type = { specifier: "b/x.ts", target: "b/x.ts", line: 1, is_type: true };
-  assert.deepEqual(messages([...cycle, { path: "b/z.ts", imports: [type] }]), []);
+  assert.equal(messages([...cycle, { path: "b/z.ts", imports: [type] }]).length, 3);
 });
 
 Deno.test("a crowded folder is reported", () => {
