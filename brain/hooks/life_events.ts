@@ -11,7 +11,7 @@ import type { HookServiceOptions } from "./service.ts";
 import { storeTenantEvent } from "./store_event.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
-/** The dependencies. */
+/** What events of lives need of the service of hooks. */
 export type HookLifeEventsOptions = Pick<
   HookServiceOptions,
   "config" | "spine" | "openClasses" | "now" | "random" | "changes"

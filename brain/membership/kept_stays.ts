@@ -22,7 +22,7 @@ const KEPT_MAX = 10_000;
 /** How long a stay of a Shield that is up is kept: that Shield keeps it, too, and repeats its report. */
 const UP_MS = 60_000;
 
-/** The dependencies. */
+/** Where stays are read and kept. */
 export interface KeptStaysOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly view: ClusterView & StaysView;
   /** Absent: `KEPT_MAX`. */

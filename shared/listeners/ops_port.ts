@@ -15,7 +15,7 @@ import type { OpsToken } from "./ops_token.ts";
 import type { ReadFile } from "../process/secret_file.ts";
 import { Starting } from "./starting.ts";
 
-/** The dependencies and settings of the functions in this file. */
+/** What the port of operators is opened with. */
 export interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin" | "limits">;
   readonly read: ReadFile;

@@ -10,7 +10,7 @@ import type { Env } from "../env.ts";
 import { Counter, Gauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 
-/** The dependencies and settings of the functions in this file. */
+/** The pair of a listener, where another one is read, and how it is applied. */
 export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> {
   /** For messages and the metric; absent: "client". */
   readonly listener?: "client" | "ops" | "admin";

@@ -55,7 +55,7 @@ const ENTRY = object({
 
 const NEWLINE = new Uint8Array([0x0a]);
 
-/** The dependencies of the functions in this file. */
+/** What the routes of the audit log read. */
 export interface AuditAdminContext extends Pick<Env, "log" | "node_id"> {
   /** Opens the ledger; rejects while it cannot be opened. */
   readonly ledger: () => Promise<Ledger>;

@@ -15,7 +15,7 @@ const NAME_UNITS = 256;
 /** How long an answer waits for the entry of its outcome, in ms; the entry is written in any case. */
 const OUTCOME_MS = 1_000;
 
-/** The dependencies and settings of the functions in this file. */
+/** Where entries are written, and whether a change waits for that. */
 export interface TrailOptions extends Pick<Env, "log"> {
   readonly writer: Pick<AuditWriter, "append">;
   readonly on_failure: Config["audit"]["on_failure"];

@@ -18,7 +18,7 @@ import type { Revocations } from "./revocations.ts";
 /** With n writers at once the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 16;
 
-/** The dependencies of the functions in this file. */
+/** Where a revocation is stored and applied. */
 export interface RevokeContext {
   readonly revocations: Pick<Revocations, "hasRoom" | "take">;
   /** `ARQON_REVOCATIONS`. */

@@ -15,7 +15,7 @@ import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 
-/** The dependencies of the functions in this file. */
+/** What a backup is made of. */
 export interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "backup">;
   readonly version: string;

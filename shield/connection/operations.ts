@@ -24,7 +24,7 @@ import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 import { isPattern, runSubscribePattern, runUnsubscribePattern } from "./subscribe_pattern.ts";
 
-/** The dependencies of the functions in this file. */
+/** What the operations of all connections share. */
 export interface OperationContext extends SubscribeContext {
   readonly authenticator: Authenticator;
   /** The commands that the Shield answers itself. */

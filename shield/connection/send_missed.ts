@@ -17,7 +17,7 @@ import type { Connection } from "./connection.ts";
 /** How many messages are skipped in one turn. */
 const PASSED_A_TURN = 1_000;
 
-/** The dependencies of the functions in this file. */
+/** What selects and counts missed messages. */
 export interface MissedContext {
   readonly path: Pick<MessagePath, "classes">;
   readonly hub: Hub;

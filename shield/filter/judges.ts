@@ -19,7 +19,7 @@ import type { SchemaGate } from "../schema/gate.ts";
 import { type ClassFilter, classFilter, withholding } from "./filter.ts";
 import type { FilterShares } from "./shares.ts";
 
-/** The dependencies and settings of the functions in this file. */
+/** What a verdict needs and where it is counted. */
 export interface JudgeOptions {
   readonly stats: { filtered: number; readonly filter_verdicts: FilterCounts };
   /** The schemas of published events; absent: none. */

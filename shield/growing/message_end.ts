@@ -35,7 +35,7 @@ const SKEW_MS = 60_000;
 /** The prefix of the connection id when the bus itself ends a message. */
 const CONNECTION = "growing";
 
-/** The dependencies of the functions in this file. */
+/** What the end of a growing message needs: the way into the log of its room, and its record. */
 export interface SettlingContext {
   readonly path: MessagePath;
   readonly limits: ScanLimits;

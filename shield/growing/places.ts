@@ -11,7 +11,7 @@ import type { GrowingBounds } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 import type { SettlingContext } from "./message_end.ts";
 
-/** The dependencies of the functions in this file. */
+/** What the commands of growing messages need, with the limits at this moment. */
 export interface GrowingContext extends SettlingContext {
   /** Judges the text before readers receive it. */
   readonly overseer: JudgingContext["overseer"];

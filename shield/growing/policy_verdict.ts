@@ -11,7 +11,7 @@ import type { GrowingKey } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
 import type { Policies } from "../message/gates.ts";
 
-/** The dependencies of the functions in this file. */
+/** Who judges growing text, and how much of it may be held back. */
 export interface JudgingContext {
   readonly overseer: Pick<Policies, "onAppend">;
   readonly stats: Pick<GrowingStats, "held" | "bound">;

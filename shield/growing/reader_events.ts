@@ -22,7 +22,7 @@ export interface Stored {
   readonly is_changed: boolean;
 }
 
-/** The dependencies of the functions in this file. */
+/** The way of the bus's own events about growing messages. */
 export type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
 
 /** The public part of a message for subscribers of its room, without its text. */

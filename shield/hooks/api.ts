@@ -26,7 +26,7 @@ const BODY_BYTES = 16_384;
 /** The most dead letters, and rooms, in one answer. */
 const SHOWN = 100;
 
-/** The dependencies of the functions in this file. */
+/** What the routes of hooks act on. */
 export interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly store: HookStore;
   readonly webhooks: Webhooks;

@@ -32,7 +32,7 @@ const Answer = z.looseObject({
   reason: z.string().max(256).default(""),
 });
 
-/** The dependencies and settings of the functions in this file. */
+/** The hooks of the configuration, which may change while the process runs. */
 export interface HookGateOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
   /** Changes of the configuration; absent: there are none. */

@@ -23,7 +23,7 @@ import { plural } from "../../shared/plural.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 
-/** The dependencies of the functions in this file. */
+/** The path of messages over HTTP, with the limits of one request. */
 export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "limits"> {
   readonly limits: CommandContext["limits"] & {
     readonly batch_messages: number;

@@ -26,7 +26,7 @@ import type { CommandMember, GivenMembers } from "./members.ts";
 import { httpCaller } from "./route.ts";
 import type { ClientCall, ClientHandler, ClientRoute } from "./route.ts";
 
-/** The dependencies of the functions in this file. */
+/** The path of commands over HTTP. */
 export interface CommandContext extends IngressContext {
   readonly path: MessagePath;
   readonly limits: Limits;

@@ -34,7 +34,7 @@ export type ForeignEntry = (
   remote_ip: string,
 ) => Promise<Response> | undefined;
 
-/** The dependencies of the functions in this file. */
+/** What a request of the client listener can reach. */
 export interface HttpContext extends Pick<Env, "log"> {
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly origins: { readonly allowed_origins: readonly string[] };

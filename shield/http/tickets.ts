@@ -17,7 +17,7 @@ import type { TicketStore } from "./ticket_store.ts";
 const EVENT_PATHS = /^\/v1\/(?:rooms\/[^/]+\/)?events$/;
 const BODY_BYTES_MAX = 131_072;
 
-/** The dependencies of the functions in this file. */
+/** What issues a ticket, and the rates that it takes from. */
 export interface TicketsContext {
   readonly tickets: Pick<TicketStore, "issue">;
   readonly rates: Pick<HttpRates, "take">;

@@ -33,7 +33,7 @@ const LOG_MS = 10_000;
 /** The most remembered series, least recently used dropped first. */
 const SERIES_MAX = 16_384;
 
-/** The dependencies and settings of the functions in this file. */
+/** Where blocks of decisions go, and how long they may wait. */
 export interface QueueOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly owner: Omit<BlockOwner, "tenant">;
   /** The store and the users' keys; asked for again after a failure. */

@@ -28,7 +28,7 @@ const REASON = "unfinished messages took the memory of the process";
 
 type Sockets = ReadonlyMap<ClientSocket, Connection>;
 
-/** The dependencies and settings of the functions in this file. */
+/** What the guard watches, and by what it acts. */
 export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "limits" | "server">;
   /** The bucket `ARQON_BANS`. */

@@ -26,7 +26,7 @@ const IN_FORCE_MS = 5_000;
 /** The most rules in one listing. */
 const RULES_SHOWN = 2_000;
 
-/** The dependencies of the functions in this file. */
+/** What the routes of the mirror act on. */
 export interface MirrorAdminContext extends Pick<Env, "log"> {
   readonly rules: MirrorRules;
   readonly settings: Settings;

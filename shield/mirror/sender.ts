@@ -44,7 +44,7 @@ export interface ShadowCopy {
   readonly headers: SpineHeaders | undefined;
 }
 
-/** The dependencies and settings of the functions in this file. */
+/** The Spine of the copies, and how many may wait. */
 export interface SenderOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
   readonly buffer_messages: number;

@@ -30,7 +30,7 @@ import type {
   PresenceRequest,
 } from "../connection/presence_request.ts";
 
-/** The dependencies and settings of the functions in this file. */
+/** What presence of a process is started with. */
 export interface PresenceServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "presence" | "server" | "nats">;

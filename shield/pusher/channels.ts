@@ -16,7 +16,7 @@ import { PresenceRoll } from "./presence_roll.ts";
 const PAGE = 1_000;
 const ATTRIBUTES = ["user_count", "subscription_count"] as const;
 
-/** The dependencies of the functions in this file. */
+/** What answers questions about channels: all Shields are asked, as for an operator. */
 export interface ChannelsContext extends Pick<CommandContext, "path" | "limits" | "own"> {
   /** What asks all Shields; undefined: not yet. */
   readonly lists: () => ListContext | undefined;

@@ -37,7 +37,7 @@ const UNKNOWN_APP = 4001;
 const UNKNOWN_VERSION = 4007;
 const NO_VERSION = 4008;
 
-/** The dependencies of the functions in this file. */
+/** What both ways into the endpoint need: an app's clients and its backends. */
 export interface PusherContext
   extends HttpPublishContext, Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "pusher" | "server">;

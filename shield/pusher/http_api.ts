@@ -25,7 +25,7 @@ import { requestProblem } from "./signature.ts";
 const CHANNELS_MAX = 100;
 const BATCH_MAX = 10;
 
-/** The dependencies of the functions in this file. */
+/** What answers an app's backend, beside the path of messages over HTTP. */
 export interface PusherApiContext
   extends HttpPublishContext, Pick<ChannelsContext, "lists" | "own"> {
   readonly apps: Apps;

@@ -35,7 +35,7 @@ const DETAILS: Record<Closed, string> = {
   strangers: "too many connections without a token are open",
 };
 
-/** The dependencies and settings of the functions in this file. */
+/** What admission is decided by. */
 export interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
   readonly limits: AdmissionLimits;
   /** Resident memory of the process. */

@@ -8,7 +8,7 @@ import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { HttpRates } from "./http_rates.ts";
 
-/** The dependencies of the functions in this file. */
+/** What counts a message without a socket, and the rates that it takes from. */
 export interface IngressContext {
   readonly stats: Pick<ShieldStats, "ingress_ops" | "ingress_bytes">;
   readonly tenants: Pick<TenantTable, "of">;

@@ -33,7 +33,7 @@ const IN_FORCE_MS = 5_000;
 /** The most classes in one listing. */
 const CLASSES_SHOWN = 2_000;
 
-/** The dependencies of the functions in this file. */
+/** What the routes of room classes act on. */
 export interface RoomsAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly classes: RoomClasses;
   readonly settings: Settings;

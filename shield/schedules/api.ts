@@ -24,7 +24,7 @@ import type { Schedules } from "./schedules.ts";
 /** Bytes of a body beside its message. */
 const BODY_BYTES = 4_096;
 
-/** The dependencies of the functions in this file. */
+/** What the routes of schedules act on: the bucket is the truth, `schedules` only counts. */
 export interface ScheduleAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
   readonly schedules: Pick<Schedules, "count">;

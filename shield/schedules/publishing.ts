@@ -25,7 +25,7 @@ const OWN = [
   ...["op", "id", "ack", "room", "trace_id", "tenant_id", "message_id", "signature", "signal"],
 ] as const;
 
-/** The dependencies of the functions in this file. */
+/** How a due message is published, and how its room's log is asked whether it has it already. */
 export interface PublishingContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;

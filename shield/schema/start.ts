@@ -28,7 +28,7 @@ import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./registry/working_set.ts";
 import { NO_SCHEMAS } from "../message/gates.ts";
 
-/** The dependencies of the functions in this file. */
+/** What the schema check of a process is started with. */
 export interface SchemaStart extends Pick<Env, "spine" | "registry" | "now" | "random"> {
   readonly config: Pick<Config, "platform">;
   /** The settings, which must be ready: tenants' mappings are known. */

@@ -21,7 +21,7 @@ interface Watched {
   readonly waiting: Map<() => void, () => boolean>;
 }
 
-/** The dependencies and settings of the functions in this file. */
+/** What tells that a stream may have changed. */
 export interface WakesOptions {
   readonly spine: Pick<Spine, "subscribe" | "flush" | "onEvent">;
   readonly records: Pick<Records, "watch">;

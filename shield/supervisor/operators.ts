@@ -13,7 +13,7 @@ import { type AdminNames, requireOwnName } from "../admin/routing/admin_host.ts"
 import { requireOwnSite, withSafety } from "../admin/routing/admin_safety.ts";
 import type { Slot } from "./slot.ts";
 
-/** The dependencies and settings of the functions in this file. */
+/** The Shields that operators see as one, and how they are asked. */
 export interface OperatorOptions extends Pick<Env, "log" | "now"> {
   readonly slots: readonly Pick<
     Slot,

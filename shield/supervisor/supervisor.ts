@@ -17,7 +17,7 @@ const PROCESSES_MAX = 64;
 /** After `drain_timeout_ms`: how long a Shield may take to end before it is killed. */
 const KILL_MS = 5_000;
 
-/** The dependencies and settings of the functions in this file. */
+/** How many Shields run, and how one is started. */
 export interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
   readonly processes: number;
   /** The id of the node; the Shields add `-0`, `-1`, … */

@@ -16,7 +16,7 @@ export interface Heard {
   readonly offset: number;
 }
 
-/** The dependencies and settings of the functions in this file. */
+/** How a durable room is followed, and who is told what. */
 export interface FollowerOptions {
   readonly calls: LogCalls;
   readonly stats: Pick<DurableStats, "dropped" | "gapFill">;

@@ -29,7 +29,7 @@ const LINES_MAX = 10_000;
 const TIME: Schema = { type: "integer", minimum: 0 };
 const TIME_OR_NULL: Schema = { type: ["number", "null"] };
 
-/** The dependencies of the functions in this file. */
+/** What the routes of the journal act on; `logs` has the payloads of durable rooms. */
 export interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly place: JournalPlace;
   readonly logs: LogsOf;

@@ -23,7 +23,7 @@ import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
-/** The dependencies of the functions in this file. */
+/** What a stream of events needs to admit its reader. */
 export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly enter: Entrance;
   readonly readers: EventReaders;

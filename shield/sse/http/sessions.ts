@@ -25,7 +25,7 @@ const POLL_MS = 8_000;
 /** Bytes of a batch beside its frames: their lengths. */
 const LENGTHS_BYTES = 8_192;
 
-/** The dependencies of the functions in this file. */
+/** What connections over HTTP need: that of streams of events, and the way to the Shield that has the stream. */
 export interface SessionsContext
   extends
     Pick<EventsContext, "enter" | "readers" | "rates" | "stats" | "allowed_origins" | "packer">,

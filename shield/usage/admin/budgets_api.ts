@@ -34,7 +34,7 @@ const BODY_BYTES = 4_096;
 const IN_FORCE_MS = 5_000;
 const NO_STORE = { "cache-control": "no-store" };
 
-/** The dependencies of the functions in this file. */
+/** What the routes of budgets act on. */
 export interface BudgetsAdminContext extends UsageAdminContext {
   readonly budgets: Budgets;
   readonly settings: Settings;
