@@ -48,11 +48,13 @@ Deno.test("a list names capabilities by their capability.ts; programs and tests 
   assert.match(lists("shield/server.ts", list), /is handed to the kernel/);
 });
 
-Deno.test("docs/architecture.md links every folder of the Shield", async () => {
+Deno.test("docs/architecture.md links every folder of the servers", async () => {
   const page = await Deno.readTextFile(`${ROOT}docs/architecture.md`);
-  const folders = (await Array.fromAsync(Deno.readDir(`${ROOT}shield`))).filter((one) =>
-    one.isDirectory && one.name !== "testing"
-  );
-  const missing = folders.filter(({ name }) => !page.includes(`(../shield/${name}/)`));
-  assert.deepEqual(missing.map(({ name }) => name), []);
+  for (const root of ["shared", "shield", "brain"]) {
+    const folders = (await Array.fromAsync(Deno.readDir(`${ROOT}${root}`))).filter((one) =>
+      one.isDirectory && one.name !== "testing"
+    );
+    const missing = folders.filter(({ name }) => !page.includes(`(../${root}/${name}/)`));
+    assert.deepEqual(missing.map(({ name }) => name), [], `folders of ${root}/`);
+  }
 });
