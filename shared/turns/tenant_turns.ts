@@ -23,7 +23,7 @@ export const UNBOUNDED: TurnLimits = {
 };
 
 /** The queued items. */
-export interface Turns<T> {
+export interface TenantTurns<T> {
   /**
    * Adds an item. Returns the items that were dropped for it, mostly none: above the limits, the newest of the tenant
    * with the longest queue, or the new item itself if that is its own tenant.
@@ -190,7 +190,7 @@ function nextOf<T>(
 }
 
 /** Makes an empty queue. */
-export function createTurns<T>(limits: TurnLimits): Turns<T> {
+export function createTurns<T>(limits: TurnLimits): TenantTurns<T> {
   const waiting: Waiting<T> = {
     lanes: new Map(),
     heap: new TurnHeap(),

@@ -3,7 +3,7 @@ import { OwnBuffers, stampRouted } from "@arqon/proto";
 import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
 import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
-import type { Env } from "../../shared/env.ts";
+import type { StampSource } from "../../shared/records/system_envelope.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
@@ -22,7 +22,7 @@ export interface Traced {
 }
 
 /** What a stamp needs of the process. */
-export interface StampSource extends Pick<Env, "now" | "random"> {
+export interface TracedStamps extends StampSource {
   readonly traces?: Traced | undefined;
 }
 
@@ -52,7 +52,7 @@ export const kept = new HeadedSpace(new OwnBuffers());
  * valid only until it has been sent. `now_ms` is Unix ms.
  */
 export function stamp(
-  path: StampSource,
+  path: TracedStamps,
   identity: Pick<Identity, "tenant_id" | "user_id">,
   envelope: ScannedEnvelope,
   added_headers: readonly HeaderPair[] = NONE_ADDED,
@@ -72,7 +72,7 @@ export function stamp(
 /**
  * The client's trace id, by field or by `traceparent`; else that of the recorded trace; else a new one.
  */
-function traceIdOf(path: StampSource, envelope: ScannedEnvelope): string | Uint8Array {
+function traceIdOf(path: TracedStamps, envelope: ScannedEnvelope): string | Uint8Array {
   if (envelope.trace_id !== "") return envelope.trace_id;
   const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);
   if (known !== undefined) return known;
@@ -82,7 +82,7 @@ function traceIdOf(path: StampSource, envelope: ScannedEnvelope): string | Uint8
 
 /** The headers of a message beside its envelope; undefined: none. */
 export function spineHeaders(
-  { traces }: Pick<StampSource, "traces">,
+  { traces }: Pick<TracedStamps, "traces">,
   envelope: ScannedEnvelope,
   origin: string | undefined,
 ): SpineHeaders | undefined {

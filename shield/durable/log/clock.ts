@@ -4,7 +4,7 @@
  */
 
 /** The time source of waits and retries. */
-export interface LogClock {
+export interface RetryClock {
   /** Monotonic ms. */
   now(): number;
   /** Calls `run` once after `delay_ms`, unless the returned function is called before then. */
@@ -14,7 +14,7 @@ export interface LogClock {
 }
 
 /** The clock of this process. */
-export const SYSTEM_CLOCK: LogClock = {
+export const SYSTEM_CLOCK: RetryClock = {
   now: () => performance.now(),
   after(delay_ms, run) {
     const timer = setTimeout(run, delay_ms);

@@ -9,7 +9,7 @@ import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { backfill } from "./backfill.ts";
 import type { Backfill, BackfilledRoom } from "./backfill.ts";
-import type { LogClock } from "../log/clock.ts";
+import type { RetryClock } from "../log/clock.ts";
 import { LiveEntryPoint } from "./entry_point.ts";
 import type { EntryPointRoom } from "./entry_point.ts";
 import { floorWith, judgeMissed, judgePosition, nextTarget } from "./recovery.ts";
@@ -44,7 +44,7 @@ export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
 export interface RecoveriesOptions {
   readonly room: RecoverableRoom;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
-  readonly clock: LogClock;
+  readonly clock: RetryClock;
   readonly stats: Pick<DurableStats, "recovered">;
   readonly logger: Logger;
   /** Called when a subscriber returned: others may need the messages read for it. */

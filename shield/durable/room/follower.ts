@@ -26,7 +26,7 @@ export class Follower {
   readonly #options: FollowerOptions;
   readonly #buffer = new LiveBuffer(BUFFER);
   readonly #freshness: Freshness;
-  readonly #arrivals = new Arrivals();
+  readonly #waits = new OffsetWaits();
   #phase: "waiting" | "following" | "closed" = "waiting";
   #stream = "";
   #timeline = new Timeline(0);
@@ -144,7 +144,7 @@ export class Follower {
   /** Resolves when everything up to `offset` has come out or is lost, or this is closed. */
   arrival(offset: number): Promise<void> {
     if (this.#phase !== "following" || !this.#is_filling) return Promise.resolve();
-    return this.#arrivals.wait(offset, this.#timeline);
+    return this.#waits.wait(offset, this.#timeline);
   }
 
   close(): void {
@@ -391,24 +391,24 @@ export class Follower {
   /** Notifies the waiters of the list's progress. */
   #announce(): void {
     const is_on = this.#phase === "following" && this.#is_filling;
-    this.#arrivals.announce(is_on ? this.#timeline : undefined);
+    this.#waits.announce(is_on ? this.#timeline : undefined);
   }
 }
 
-interface Arrival {
+interface OffsetWait {
   readonly offset: number;
   readonly list: Timeline;
   readonly resolve: () => void;
 }
 
 /** The waits for one room. */
-class Arrivals {
-  #arrivals: Arrival[] = [];
+class OffsetWaits {
+  #waits: OffsetWait[] = [];
 
   /** Resolves when the list has reached `offset`, or is replaced. */
   wait(offset: number, list: Timeline): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#arrivals.push({ offset, list, resolve });
+    this.#waits.push({ offset, list, resolve });
     return promise;
   }
 
@@ -417,10 +417,10 @@ class Arrivals {
    * wait.
    */
   announce(list: Timeline | undefined): void {
-    if (this.#arrivals.length === 0) return;
-    this.#arrivals = this.#arrivals.filter((arrival) => {
-      if (arrival.list === list && list.last < arrival.offset) return true;
-      arrival.resolve();
+    if (this.#waits.length === 0) return;
+    this.#waits = this.#waits.filter((wait) => {
+      if (wait.list === list && list.last < wait.offset) return true;
+      wait.resolve();
       return false;
     });
   }

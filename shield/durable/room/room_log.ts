@@ -8,7 +8,7 @@ import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
-import type { LogClock } from "../log/clock.ts";
+import type { RetryClock } from "../log/clock.ts";
 import type { EntryPoint, Position } from "../../fanout/entry.ts";
 import { lastOfEpoch, roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { Follower } from "./follower.ts";
@@ -39,7 +39,7 @@ export interface RoomLogOptions {
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
   readonly cache: TailCache;
   readonly stats: DurableStats;
-  readonly clock: LogClock;
+  readonly clock: RetryClock;
   readonly logger: Logger;
   /** Called with the next message in order, for subscribers that are not behind. May close the room log. */
   onEntry(entry: Entry): void;

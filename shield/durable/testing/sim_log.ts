@@ -25,10 +25,10 @@ import type {
 import { appendInTurn } from "../../../shared/spine/contract/append_in_turn.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
-import type { LogClock } from "../log/clock.ts";
+import type { RetryClock } from "../log/clock.ts";
 
 /** Virtual time: only due events happen, and then everything that follows from them. */
-export class SimClock implements LogClock {
+export class SimClock implements RetryClock {
   now_ms = 0;
   readonly random: () => number;
   readonly #timers = new Map<number, { readonly due_ms: number; readonly run: () => void }>();

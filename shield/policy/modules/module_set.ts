@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
-import { createTurns, type Turns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
+import { createTurns, type TenantTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 
 /** Loads modules: the pool, by way of the metering transform. */
 export interface ModuleLoader {
@@ -184,7 +184,7 @@ interface Waiting {
 interface Track {
   readonly at_once: number;
   running: number;
-  readonly waiting: Turns<Waiting>;
+  readonly waiting: TenantTurns<Waiting>;
 }
 
 const track = (at_once: number): Track => ({

@@ -6,7 +6,7 @@
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyOutcome, Verdict } from "../../message/verdict.ts";
 import { LONG_FUEL } from "../../../shared/rates/pace.ts";
-import { createTurns, type Turns } from "../../../shared/turns/tenant_turns.ts";
+import { createTurns, type TenantTurns } from "../../../shared/turns/tenant_turns.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { type ChainEntry, encodeRequest } from "../ring/ring_message.ts";
@@ -135,7 +135,7 @@ function createStuckCheck() {
 interface State {
   readonly options: LaneOptions;
   readonly modules: ReadonlyMap<number, RunnableModule>;
-  readonly turns: Turns<Job>;
+  readonly turns: TenantTurns<Job>;
   readonly under_way: Window<Job>;
   readonly mayTake: (tenant_id: string, job: Job) => boolean;
   readonly holds: LaneHolds;

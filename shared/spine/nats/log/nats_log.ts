@@ -17,7 +17,7 @@ import type { Link } from "../connection/nats_link.ts";
 import { insist, logError, StreamLost } from "./nats_log_api.ts";
 import type { LogApi, StreamInfo } from "./nats_log_api.ts";
 import type { Append, AppendLane, AppendLog, Missed } from "./nats_log_append.ts";
-import { LogClock, Samples } from "./nats_log_clock.ts";
+import { ServerClock, Samples } from "./nats_log_clock.ts";
 import { largerRetention, retentionOf } from "./nats_log_config.ts";
 import type { StreamWish } from "./nats_log_config.ts";
 import { takesBatches } from "./nats_log_batch.ts";
@@ -57,7 +57,7 @@ const RECENT_MS = 1_000;
 export class StreamLog implements AppendLog {
   readonly place: LogPlace;
   readonly #tools: LogTools;
-  readonly #clock: LogClock;
+  readonly #clock: ServerClock;
   /** The largest retention requested here. */
   #retention: Retention;
   /** Whether the stream is still the known one. */
@@ -87,7 +87,7 @@ export class StreamLog implements AppendLog {
     this.#tools = tools;
     this.place = place;
     this.#retention = retention;
-    this.#clock = new LogClock(tools.link.monotonic);
+    this.#clock = new ServerClock(tools.link.monotonic);
     this.#lives = new StreamLives(tools);
     this.#bound = new StreamBound(tools, place);
   }

@@ -8,7 +8,7 @@
 const JITTER_MS = 5_000;
 
 /** Unix ms of the server. */
-export class LogClock {
+export class ServerClock {
   readonly #monotonic: () => number;
   /** Server time minus the monotonic clock. */
   #ahead_ms = 0;

@@ -5,7 +5,7 @@ import { anyCharacter } from "../../../testing/any_character.ts";
 import type { LogMessage } from "../../contract/durable_log.ts";
 import { newestBelow } from "./nats_log_back.ts";
 import type { StreamConfig } from "./nats_log_api.ts";
-import { LogClock } from "./nats_log_clock.ts";
+import { ServerClock } from "./nats_log_clock.ts";
 import {
   changedConfig,
   newConfig,
@@ -180,7 +180,7 @@ Deno.test("the mark of removals is kept in the stream's metadata", () => {
 
 Deno.test("the log's clock follows the server, goes on without it, and back only with it", () => {
   let here_ms = 1_000;
-  const clock = new LogClock(() => here_ms);
+  const clock = new ServerClock(() => here_ms);
   clock.hear("2026-01-01T00:00:10.000000001Z", 1_000);
   const start_ms = Date.parse("2026-01-01T00:00:10Z");
   assert.equal(clock.now(), start_ms);

@@ -25,7 +25,7 @@ import { headers, nanos } from "@nats-io/transport-deno";
 import type { MsgHdrs } from "@nats-io/transport-deno";
 import { ENCODED_KEYS, PLAIN_KEYS } from "../../contract/kv_key.ts";
 import type { KeyForm } from "../../contract/kv_key.ts";
-import { LogClock } from "../log/nats_log_clock.ts";
+import { ServerClock } from "../log/nats_log_clock.ts";
 import { boundStream, makeBounded } from "./nats_bound.ts";
 import type { Link } from "../connection/nats_link.ts";
 import {
@@ -121,12 +121,12 @@ export class Bucket {
   readonly #js: JetStreamClient;
   readonly #manager: Promise<JetStreamManager>;
   /** The server's clock, which it stamps writes with. */
-  readonly #clock: LogClock;
+  readonly #clock: ServerClock;
 
   constructor(link: Link, name: string, options: BucketOptions) {
     const { plain, storage, leaves_stream, unwatched = false } = options;
     this.link = link;
-    this.#clock = new LogClock(() => link.monotonic());
+    this.#clock = new ServerClock(() => link.monotonic());
     this.#marker_ttl = unwatched ? UNWATCHED_TTL : MARKER_TTL;
     this.#storage = storage;
     this.#leaves_stream = leaves_stream;
