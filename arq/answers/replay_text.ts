@@ -10,7 +10,6 @@ import type { MessageSizes, TrialOutcome } from "../policies/policy_trial.ts";
 import type { Case, CaseOutcome } from "../replay/case_file.ts";
 import type { Decision, Difference } from "../replay/recorded_call.ts";
 import type { ReplayModule } from "../replay/repeater.ts";
-import { fuelFigures } from "../replay/tally.ts";
 import type { Counts, FuelFigures, Sample, Tally } from "../replay/tally.ts";
 import { printable } from "../terminal/exit.ts";
 import type { RefusedEvent, TrafficTally } from "../traffic/schema_checker.ts";
@@ -42,16 +41,18 @@ const above = (number: number, text: string): string => number === 0 ? "" : text
 
 /** Makes the answer of `arq policy replay`; `problem`: why its exit code is not 0. */
 export function replayAnswer(
-  policy: string,
-  module: Pick<ReplayModule, "sha256" | "is_stateful"> & { readonly source: string },
+  { policy, module, problem, interrupted }: {
+    readonly policy: string;
+    readonly module: Pick<ReplayModule, "sha256" | "is_stateful"> & { readonly source: string };
+    readonly problem: string | null;
+    readonly interrupted: boolean;
+  },
   { recorded, candidate, missing, other_policies: _, ...read }: Tally,
-  problem: string | null,
-  interrupted: boolean,
+  figures: { readonly recorded_fuel: FuelFigures; readonly fuel: FuelFigures },
 ) {
-  const { to_refused, to_allowed, recorded_fuel, fuel, ...rest } = candidate;
+  const { to_refused, to_allowed, recorded_fuel: _recorded_fuel, fuel: _fuel, ...rest } = candidate;
   const finite = (at_ms: number) => Number.isFinite(at_ms) ? at_ms : null;
   const window = { first_ms: finite(read.first_ms), last_ms: finite(read.last_ms) };
-  const figures = { recorded_fuel: fuelFigures(recorded_fuel), fuel: fuelFigures(fuel) };
   const flips = { allow_to_refuse: to_refused, refuse_to_allow: to_allowed };
   return {
     ...{ policy, module, recorded, interrupted },
@@ -356,7 +357,8 @@ export interface CheckAnswer {
   /** Time of the trial compilation with both compilers. */
   readonly compile_ms?: number;
   /** The keys under which it keeps state; absent when it keeps none. */
-  readonly state?: readonly (Pick<StateSlot, "key" | "value_bytes"> & { readonly ttl_seconds: number })[];
+  readonly state?:
+    readonly (Pick<StateSlot, "key" | "value_bytes"> & { readonly ttl_seconds: number })[];
   /** Which messages it decides about; absent when it is refused, or asked about none. */
   readonly message_sizes?: MessageSizes;
 }

@@ -11,7 +11,14 @@ import { openPlainDoor, openRuntimeTlsDoor } from "./door.ts";
 import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
 import type { DoorStats } from "./acceptor.ts";
 import { serveConnection } from "./exchange.ts";
-import type { ClientOf, ExchangeConnection, ExchangeContext, Handler, TakenConnection, TurnAway } from "./exchange.ts";
+import type {
+  ClientOf,
+  ExchangeConnection,
+  ExchangeContext,
+  Handler,
+  TakenConnection,
+  TurnAway,
+} from "./exchange.ts";
 import type { FileReserve, FileRoom } from "./file_reserve.ts";
 import { NOTHING } from "./inbound.ts";
 import { lookAtSockets } from "../turns/next_turn.ts";

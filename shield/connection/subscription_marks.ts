@@ -4,7 +4,11 @@ import type { Flow } from "../fanout/flow.ts";
 import type { Filter, Filters } from "../fanout/filters.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
-import type { DeliveryNotes, LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
+import type {
+  DeliveryNotes,
+  LivingConnection,
+  SubscriptionMark,
+} from "../fanout/delivery_notes.ts";
 import type { Recipient } from "../fanout/room_subscriber.ts";
 
 /** Why a subscription ends, for the ledger: a word, or the reason of a refusal. */

@@ -17,7 +17,7 @@ import type { Policies } from "../message/gates.ts";
 
 /** The process as streams see it; there is one for each process. */
 export interface StreamContext
-  extends IngressContext, Reads, Ends, Pick<Env, "now" | "monotonic_ms" | "random"> {
+  extends IngressContext, Reads, Ends, Pick<Env, "now" | "monotonic_ms"> {
   readonly turns: StreamTurns;
   readonly wakes: StreamWakes;
   readonly appends: AppendMemory;
@@ -35,6 +35,8 @@ export interface StreamContext
   /** Counts an event stream until it is disposed of. Throws when the user has too many. */
   readonly enterLive: (identity: Identity) => Disposable;
   readonly isDraining: () => boolean;
+  /** In [0, 1). */
+  readonly random: () => number;
   /** Records what users read; absent: not recorded. */
   readonly noteRead?: NoteRead | undefined;
   /** Counts what they read, and may refuse; absent: not counted. */

@@ -7,7 +7,7 @@ import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { replayAnswer, replayText } from "../../answers/replay_text.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
-import { sumOf } from "../../replay/tally.ts";
+import { fuelFigures, sumOf } from "../../replay/tally.ts";
 import type { CallBound, Tally } from "../../replay/tally.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import {
@@ -27,7 +27,6 @@ import { createProgress } from "../../terminal/progress.ts";
 import { policyName } from "./policy_deploy.ts";
 import type { Flags } from "../../program/flags.ts";
 import { newFile } from "../../terminal/input.ts";
-import type { ReplayModule } from "../../replay/repeater.ts";
 
 /** The options of `arq policy replay`. */
 export type ReplayFlags = Omit<Flags, "maxUnknown"> & { readonly maxUnknown?: CallBound };
@@ -200,7 +199,9 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
   const [code, problem] = endOf(tally, flags);
   const { sha256, is_stateful } = candidate;
   const module = { source: file, sha256, is_stateful };
-  const answer = replayAnswer(policy, module, tally, problem, interrupted);
+  const { recorded_fuel, fuel } = tally.candidate;
+  const figures = { recorded_fuel: fuelFigures(recorded_fuel), fuel: fuelFigures(fuel) };
+  const answer = replayAnswer({ policy, module, problem, interrupted }, tally, figures);
   await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : replayText(answer));
   io.signal.throwIfAborted();
   return code;

@@ -4,7 +4,7 @@
  */
 import type { DurableLog, LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import type { LogClock } from "./clock.ts";
+import type { RetryClock } from "./clock.ts";
 import type { DurableStats, ReadPurpose } from "./stats.ts";
 
 /** The limits of any page that a room reads. */
@@ -16,7 +16,7 @@ const BACKOFF_MAX_MS = 2_000;
 export interface LogCallsOptions {
   readonly room_id: string;
   readonly log: DurableLog;
-  readonly clock: LogClock;
+  readonly clock: RetryClock;
   readonly stats: Pick<DurableStats, "read" | "failed">;
   readonly logger: Logger;
   /** Called when a question has failed, and will be repeated. */

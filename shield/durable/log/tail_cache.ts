@@ -4,7 +4,7 @@
  * Messages held by slow readers are not counted here: their lag is limited where they read.
  */
 import type { Config } from "../../../shared/config/schema.ts";
-import type { LogClock } from "./clock.ts";
+import type { RetryClock } from "./clock.ts";
 import type { DurableStats } from "./stats.ts";
 
 /** The most messages of a room without returning subscribers. */
@@ -32,7 +32,7 @@ export interface TailCacheOptions {
     Config["limits"],
     "log_cache_bytes" | "recovery_messages" | "recovery_bytes"
   >;
-  readonly clock: LogClock;
+  readonly clock: RetryClock;
   readonly stats: Pick<DurableStats, "cache_bytes" | "open_rooms">;
 }
 

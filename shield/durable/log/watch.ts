@@ -6,7 +6,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { DurableLog, LogStatus } from "../../../shared/spine/contract/durable_log.ts";
 import type { Spine, SpineEvent } from "../../../shared/spine/contract/spine.ts";
 import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
-import type { LogClock } from "./clock.ts";
+import type { RetryClock } from "./clock.ts";
 import type { DurableStats } from "./stats.ts";
 
 /** The most rooms in one question to the log. */
@@ -33,7 +33,7 @@ export interface WatchedRoom {
 /** The dependencies and settings of `LogWatch`. */
 export interface LogWatchOptions {
   readonly spine: Pick<Spine, "onEvent">;
-  readonly clock: LogClock;
+  readonly clock: RetryClock;
   readonly verify_ms: number;
   readonly stats: Pick<DurableStats, "read" | "failed">;
   readonly logger: Logger;

@@ -16,7 +16,7 @@ export interface Heard {
   readonly offset: number;
 }
 
-/** How a durable room is followed, and who is told what. */
+/** How a durable room is followed, and what follows from what is found. */
 export interface FollowerOptions {
   readonly calls: LogCalls;
   readonly stats: Pick<DurableStats, "dropped" | "gapFill">;

@@ -17,7 +17,7 @@ import type { Link } from "../connection/nats_link.ts";
 import { insist, logError, StreamLost } from "./nats_log_api.ts";
 import type { LogApi, StreamInfo } from "./nats_log_api.ts";
 import type { Append, AppendLane, AppendLog, Missed } from "./nats_log_append.ts";
-import { ServerClock, Samples } from "./nats_log_clock.ts";
+import { Samples, ServerClock } from "./nats_log_clock.ts";
 import { largerRetention, retentionOf } from "./nats_log_config.ts";
 import type { StreamWish } from "./nats_log_config.ts";
 import { takesBatches } from "./nats_log_batch.ts";
