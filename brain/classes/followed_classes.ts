@@ -9,7 +9,7 @@ import type { Env } from "../../shared/env.ts";
 import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
-import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/members_room.ts";
+import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { opened } from "../../shared/turns/opened.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";

@@ -7,8 +7,7 @@
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { TENANT_EVENT_TYPES } from "../../shared/config/automation/hooks.ts";
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
-import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/members_room.ts";
+import { EVENTS_ROOM, membersRoomOf, recordedRoomOf } from "../../shared/rooms/reserved.ts";
 import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";

@@ -4,8 +4,7 @@ import type { AfterHook, HookEvent } from "../../shared/config/automation/hooks.
 import { readStored } from "../../shared/membership/entry.ts";
 import type { MembershipChange } from "../../shared/membership/entry.ts";
 import { EVENTS_LOST, readTenantEvent } from "../../shared/hooks/tenant_event.ts";
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
-import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
+import { EVENTS_ROOM, recordedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 
 /** One call to make. */

@@ -22,7 +22,7 @@ import { GONE, isTaken, pauseAfter, RETRY_AFTER_MAX_MS } from "../../shared/hook
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Env } from "../../shared/env.ts";
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { FailedTime } from "./failed_time.ts";

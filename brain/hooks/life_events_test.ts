@@ -7,7 +7,7 @@ import { TenantHook } from "../../shared/config/automation/hooks.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { readTenantEvent } from "../../shared/hooks/tenant_event.ts";
 import { hookBytes, hookKey, HOOKS_BUCKET, NEW_HOOK } from "../../shared/records/hook_document.ts";
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";

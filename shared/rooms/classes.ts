@@ -5,10 +5,8 @@
  */
 import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
 import type { Retention } from "../spine/contract/durable_log.ts";
-import { grownRoomOf } from "./growing_room.ts";
-import { recordedRoomOf } from "./members_room.ts";
+import { grownRoomOf, recordedRoomOf, valuedRoomOf } from "./reserved.ts";
 import { reducedRoomOf } from "./reducer_room.ts";
-import { valuedRoomOf } from "./values_room.ts";
 import {
   compileClass,
   DEFAULT_CLASS,

@@ -2,8 +2,13 @@
 import assert from "node:assert/strict";
 import { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
 import { RoomClasses } from "./classes.ts";
-import { valuedRoomOf, valuesRoomOf } from "./values_room.ts";
-import { membersRoomOf, RECORDED_UNITS_MAX, recordedRoomOf } from "./members_room.ts";
+import {
+  membersRoomOf,
+  RECORDED_UNITS_MAX,
+  recordedRoomOf,
+  valuedRoomOf,
+  valuesRoomOf,
+} from "./reserved.ts";
 
 const classes = (...all: Record<string, unknown>[]) => {
   const made = new RoomClasses([]);

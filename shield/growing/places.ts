@@ -3,7 +3,7 @@
  * `growing.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
+import { growingRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Identity } from "../auth/identity.ts";
 import { isSignatureRequired } from "../message/signature.ts";
 import type { JudgingContext } from "./policy_verdict.ts";

@@ -3,7 +3,7 @@
  * a gap by the numbers, and requests the message. The SDKs have the readers.
  */
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { growingRoomOf } from "../../shared/rooms/growing_room.ts";
+import { growingRoomOf } from "../../shared/rooms/reserved.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { give } from "../message/room_order.ts";
 import type { MessagePath } from "../message/pipeline.ts";

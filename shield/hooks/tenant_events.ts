@@ -13,7 +13,7 @@ import type { Env } from "../../shared/env.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";

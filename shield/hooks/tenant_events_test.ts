@@ -7,7 +7,7 @@ import { readTenantEvent } from "../../shared/hooks/tenant_event.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { hookBytes, hookKey, NEW_HOOK } from "../../shared/records/hook_document.ts";
-import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
 import { TenantEvents } from "./tenant_events.ts";

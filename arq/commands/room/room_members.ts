@@ -10,7 +10,7 @@ import { countText, memberLine } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { BookReader } from "../../../shared/membership/book.ts";
 import { readEntry } from "../../../shared/membership/entry.ts";
-import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/members_room.ts";
+import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/reserved.ts";
 import { openConnection } from "../../bus/target.ts";
 import { historyPages, isKnownPlace, patient, storedIn } from "../../rooms/history.ts";
 

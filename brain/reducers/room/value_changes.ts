@@ -3,7 +3,7 @@
  * former owner is refused. A header has the entry up to which everything is published: a new owner continues there.
  * Does nothing for classes without visible values.
  */
-import { valuesRoomOf } from "../../../shared/rooms/values_room.ts";
+import { valuesRoomOf } from "../../../shared/rooms/reserved.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { LoadedRoom, PublishedValues, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { scopeIn, type Shown } from "../visible/shown.ts";

@@ -6,7 +6,7 @@ import type { IngressContext } from "../../rates/ingress.ts";
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
-import { growingRoomOf } from "../../../shared/rooms/growing_room.ts";
+import { growingRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Subscription } from "../../../shared/spine/contract/spine_message.ts";
 import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts";
