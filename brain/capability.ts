@@ -3,7 +3,6 @@ import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { OpenClasses } from "./classes/followed_classes.ts";
 import { type ClusterView, loneView } from "./cluster_view.ts";
 import type { ReducerCalls } from "./rooms/desk/commands.ts";
-import { NO_REDUCERS } from "./rooms/desk/no_reducers.ts";
 import type { LifeEvents } from "./rooms/lives/announced_rooms.ts";
 import type { ConfigChanges } from "../shared/config/live/live_config.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
@@ -12,6 +11,7 @@ import type { Logger } from "../shared/logs/log.ts";
 import type { Logging } from "../shared/logs/logging.ts";
 import type { Env } from "../shared/env.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
+import { noModule, noReducer, nothingShown } from "../shared/rooms/reducer_room.ts";
 
 /** What a Brain needs from its process. */
 export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
@@ -94,6 +94,15 @@ export interface BrainCapability {
   /** Starts it, once rooms accept commands. Rejects with `spine-unavailable`. */
   start?(env: BrainEnv): Promise<BrainPart>;
 }
+
+/** Refuses every call: the room has no reducer. */
+export const NO_REDUCERS: ReducerCalls = {
+  call: ({ room_id }, { answer }) => answer(noReducer(`${room_id} has no reducer`)),
+  values: ({ room_id }, { answer }) => answer(nothingShown(room_id)),
+  module: ({ room_id }) => Promise.reject(noModule(room_id)),
+  past: ({ room_id }) => Promise.reject(noReducer(`${room_id} has no reducer`)),
+  cutOff: () => ({ rooms: [], total: 0 }),
+};
 
 /** The services of a Brain without capabilities, which owns every room and has no members. */
 export const givenAlone = (brain_id: string): BrainGiven => ({

@@ -17,7 +17,7 @@ import { accepted, commandEnvelope, sendCommand } from "./rooms/testing/command_
 import { faulty, ProbeCluster } from "./rooms/testing/room_test_bed.ts";
 import { startRooms } from "./rooms/service.ts";
 import { openClient, startNode } from "./testing/node.ts";
-import { NO_REDUCERS } from "./rooms/desk/no_reducers.ts";
+import { NO_REDUCERS } from "./capability.ts";
 
 /** Only what never happens takes this long. */
 const PATIENCE_MS = 60_000;

@@ -28,7 +28,7 @@ import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
 import type { Claims } from "./auth/claims.ts";
 import type { Grant, Identity } from "./auth/identity.ts";
-import type { StartedRevocations } from "./auth/revocations_start.ts";
+import type { StartedRevocations } from "./auth/revoke.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { ConnectionTable } from "./connection/connection_table.ts";

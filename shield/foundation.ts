@@ -7,7 +7,7 @@ import { connectionId } from "../shared/ids.ts";
 import { Forwarding } from "./http/forwarding.ts";
 import { Lives } from "../shared/lives/lives.ts";
 import { OwnLife } from "../shared/lives/own_life.ts";
-import { startRevocations } from "./auth/revocations_start.ts";
+import { startRevocations } from "./auth/revoke.ts";
 import { RunningCapabilities } from "./capability.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { signatureDemands } from "./message/signature.ts";

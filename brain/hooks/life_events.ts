@@ -3,19 +3,28 @@
  * `brain/rooms/lives/announced_rooms.ts` reports the events.
  */
 import type { HookEvent } from "../../shared/config/automation/hooks.ts";
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Env } from "../../shared/env.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import type { KvWatch } from "../../shared/spine/contract/spine.ts";
-import type { FollowedClasses } from "../classes/followed_classes.ts";
+import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
 import type { Birth, LifeEvents } from "../rooms/lives/announced_rooms.ts";
-import type { HookServiceOptions } from "./service.ts";
-import { storeTenantEvent } from "./store_event.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
+import { bytesFrom } from "../../shared/ids.ts";
+import type { TenantEvent } from "../../shared/hooks/tenant_event.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 
-/** What events of lives need of the service of hooks. */
-export type HookLifeEventsOptions = Pick<
-  HookServiceOptions,
-  "config" | "spine" | "openClasses" | "now" | "random" | "changes"
->;
+/** Where hooks are set, and where their events are stored. */
+export interface HookLifeEventsOptions extends Pick<Env, "spine" | "now"> {
+  readonly config: Pick<Config, "hooks">;
+  readonly openClasses: OpenClasses;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** Notifies of configuration changes; absent: there are none. */
+  readonly changes?: ConfigChanges | undefined;
+}
 
 const hasLives = (events: readonly HookEvent[]) =>
   events.includes("room.created") || events.includes("room.ended");
@@ -88,4 +97,30 @@ export class HookLifeEvents implements LifeEvents {
     this.tenants = new Set([...this.#config, ...this.#own.values()]);
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** The clock in Unix ms, and random numbers in [0, 1). */
+export interface EventSource {
+  readonly now: () => number;
+  readonly random: () => number;
+}
+
+/**
+ * Stores an event; events with the same key within two minutes are stored once. Does nothing for a tenant without a
+ * durable class, which has no log. Rejects as the log does.
+ */
+export async function storeTenantEvent(
+  followed: FollowedClasses,
+  { now, random }: EventSource,
+  tenant_id: string,
+  { type, data }: TenantEvent,
+  key: string,
+): Promise<void> {
+  if (followed.classes.logRetentionOf(tenant_id) === undefined) return;
+  const log = await followed.openLog(tenant_id);
+  const bytes = new TextEncoder().encode(JSON.stringify(data));
+  const event = { type, data: bytes, content_type: "application/json" };
+  const source = { now, random: bytesFrom(random) };
+  const stored = systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, event });
+  await log.append(EVENTS_ROOM, stored, { key });
 }

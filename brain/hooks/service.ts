@@ -3,7 +3,6 @@
  * Hooks come from the configuration, and from tenants at run time. A hook's start position is stored before its first
  * call, so that no event is skipped. `hook_runner.ts` runs one hook.
  */
-import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import {
@@ -21,26 +20,22 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
+import type { FollowedClasses } from "../classes/followed_classes.ts";
 import { HookFeeds } from "./feeds.ts";
 import { HookRunner } from "./hook_runner.ts";
-import { storeTenantEvent } from "./store_event.ts";
+import { storeTenantEvent } from "./life_events.ts";
+import type { HookLifeEventsOptions } from "./life_events.ts";
 import { createHookMetrics } from "./metrics.ts";
 import type { HookMetrics } from "./metrics.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** The Brain's parts that hooks need. */
 export interface HookServiceOptions
-  extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
+  extends HookLifeEventsOptions, Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly config: Pick<Config, "hooks" | "webhooks">;
   readonly view: ClusterView;
-  readonly openClasses: OpenClasses;
-  /** Numbers in [0, 1). */
-  readonly random: () => number;
   /** Reads a file as text; throws on failure. */
   readonly readTextFile: (path: string) => string;
-  /** Notifies of configuration changes; absent: there are none. */
-  readonly changes?: ConfigChanges | undefined;
   /** As in `HookRunnerOptions`; absent: 1,000. */
   readonly rooms_kept?: number;
 }

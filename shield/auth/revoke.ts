@@ -1,6 +1,6 @@
 /**
- * Revokes tokens: stores the revocation merged with an earlier one, and applies it here. `revocations_api.ts` and
- * `signal_writes.ts` authorize callers.
+ * Revokes tokens: stores the revocation merged with an earlier one, and applies it here. Also starts the revocations of
+ * a process. `revocations_api.ts` and `signal_writes.ts` authorize callers.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -8,12 +8,14 @@ import {
   decodeRevocation,
   encodeRevocation,
   revocationKey,
+  REVOCATIONS_BUCKET,
   widest,
 } from "../../shared/records/revocations.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvEntry } from "../../shared/spine/contract/spine.ts";
-import type { Revocations } from "./revocations.ts";
+import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine.ts";
+import { Revocations } from "./revocations.ts";
+import type { Env } from "../../shared/env.ts";
 
 /** With n writers at once the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 16;
@@ -68,4 +70,29 @@ function merged({ value }: KvEntry, wanted: Revocation): Revocation {
   } catch {
     return wanted;
   }
+}
+
+/** The dependencies of `startRevocations`. */
+export interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+  readonly config: Pick<Config, "limits">;
+  readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;
+}
+
+/** The revocations of one process. */
+export interface StartedRevocations {
+  /** Not started yet: an observer of changes comes first. */
+  readonly held: Revocations;
+  readonly bucket: KeyValue;
+  /** Rejects as `revokeTokens` does. */
+  readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<Revocation>;
+}
+
+/** Assembles the revocations of one process. Rejects with `spine-unavailable`. */
+export async function startRevocations(start: RevocationsStart): Promise<StartedRevocations> {
+  const { config: { limits }, spine } = start;
+  const bucket = await spine.keyValue(REVOCATIONS_BUCKET);
+  const log = start.log.child({ part: "revocations" });
+  const held = new Revocations({ ...start, bucket, log, revocations_max: limits.revocations });
+  const revoking = { revocations: held, bucket, limits };
+  return { held, bucket, revoke: (tenant_id, wanted) => revokeTokens(revoking, tenant_id, wanted) };
 }

@@ -16,7 +16,28 @@ import {
   wordAt,
 } from "./frame_head.ts";
 import { passing_messages, PIECE_BYTES } from "../../shared/containers/byte_arena.ts";
-import type { FrameSink } from "./frame_sink.ts";
+
+/** The content of frames. Functions must not throw. */
+export interface FrameSink {
+  /**
+   * A complete message; its bytes are the sink's own, but may lie in a buffer with others (`owned`).
+   * `compressed`: as RFC 7692 has it.
+   */
+  message(
+    opcode: typeof TEXT | typeof BINARY,
+    body: Uint8Array<ArrayBuffer>,
+    compressed: boolean,
+  ): void;
+  /** A ping; the body is the sink's own. */
+  ping(body: Uint8Array<ArrayBuffer>): void;
+  pong(): void;
+  /** The peer's close frame; 1005 when it names no code. Nothing comes after it. */
+  closed(code: number): void;
+  /** The peer violated the protocol: the close code for it. Nothing follows. */
+  failed(code: number, problem: string): void;
+  /** Asked after each frame: whether the rest has to wait for the next call of `read`. */
+  readonly pauses: boolean;
+}
 
 const PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, TOO_BIG = 1009;
 /** The close code when a close frame has none. */

@@ -9,7 +9,7 @@ import type { ClientSocket, SocketEvents, SocketOptions } from "./client_socket.
 import { inflate } from "./deflate.ts";
 import { BINARY, CLOSE, encodeClose, encodeFrame, PING, PONG } from "./frame_head.ts";
 import { decodeText, FrameReader } from "./frame_reader.ts";
-import type { FrameSink } from "./frame_sink.ts";
+import type { FrameSink } from "./frame_reader.ts";
 import {
   SHARE_MS,
   SMALL_TURN_FRAMES,

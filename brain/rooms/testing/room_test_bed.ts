@@ -16,7 +16,7 @@ import { createBrainMetrics } from "../../telemetry/metrics.ts";
 import type { LifeEvents } from "../lives/announced_rooms.ts";
 import { startRooms } from "../service.ts";
 import type { RoomService, RoomServiceOptions } from "../service.ts";
-import { NO_REDUCERS } from "../desk/no_reducers.ts";
+import { NO_REDUCERS } from "../../capability.ts";
 
 /** A member as a Shield would announce it. */
 export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {

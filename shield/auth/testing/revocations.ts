@@ -5,11 +5,10 @@ import { encodeRevocation, revocationKey } from "../../../shared/records/revocat
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
-import type { Holder } from "../revocations.ts";
-import type { Revocations } from "../revocations.ts";
+import type { Holder, Revocations } from "../revocations.ts";
 import { REVOCATION_ROUTES } from "../../admin/operations/revocations_api.ts";
-import { startRevocations } from "../revocations_start.ts";
-import type { StartedRevocations } from "../revocations_start.ts";
+import { startRevocations } from "../revoke.ts";
+import type { StartedRevocations } from "../revoke.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 

@@ -3,15 +3,43 @@
  * reads missing messages before it continues. Every message comes out exactly once and in order, or its loss is
  * reported first. `room_log.ts` handles returning subscribers and decides when to check for silent losses.
  */
+import type { Lost } from "../../fanout/entry.ts";
 import type { LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
 import { LAG_TRIES, lagPauseMs } from "../recovery/backfill.ts";
 import { LiveBuffer } from "../messages/live_buffer.ts";
-import type { FollowerOptions, Gap, Heard } from "./following.ts";
 import { fromLog } from "../messages/message.ts";
 import type { LiveMessage } from "../messages/message.ts";
 import { Timeline } from "../messages/timeline.ts";
 import type { Entry, StoredMessage } from "../messages/timeline.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { LogCalls } from "../log/log_calls.ts";
+import type { DurableStats } from "../log/stats.ts";
+
+/** How a durable room is followed, and what follows from what is found. */
+export interface FollowerOptions {
+  readonly calls: LogCalls;
+  readonly stats: Pick<DurableStats, "dropped" | "gapFill">;
+  readonly logger: Logger;
+  readonly class_of: () => Pick<RoomClass, "history_ttl_seconds">;
+  /** The log's clock. */
+  now(): number;
+  /** Called with the next message in order. May close the follower. */
+  onEntry(entry: Entry): void;
+  /** Called before the first entry after a hole. May close the follower. */
+  onGap(reason: Lost): void;
+  /** Called when the list has grown or was replaced. */
+  onChange(): void;
+  /** Called when nothing can be read for now, though the log answers. */
+  onLag(): void;
+}
+
+/** What subscribers have received of a room before its log started; offset 0: nothing. */
+export interface Heard {
+  /** The incarnation of the log that assigned the offset. */
+  readonly stream: string;
+  readonly offset: number;
+}
 
 /** Limits of the messages that wait for older ones; messages beyond them are read from the log. */
 const BUFFER = { messages: 4_096, bytes: 8_388_608 };
@@ -31,7 +59,7 @@ export class Follower {
   #stream = "";
   #timeline = new Timeline(0);
   #gaps = 0;
-  #last_gap: Gap = "history-trimmed";
+  #last_gap: Lost = "history-trimmed";
   #log_offset = 0;
   /** The highest offset of the room that the log is known to have. */
   #goal = 0;
@@ -61,7 +89,7 @@ export class Follower {
   get gaps(): number {
     return this.#gaps;
   }
-  get last_gap(): Gap {
+  get last_gap(): Lost {
     return this.#last_gap;
   }
 
@@ -321,7 +349,7 @@ export class Follower {
     this.#tell("erased");
   }
 
-  #tell(reason: Gap): void {
+  #tell(reason: Lost): void {
     const { stats, onGap, onChange } = this.#options;
     this.#gaps++;
     this.#last_gap = reason;

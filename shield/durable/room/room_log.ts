@@ -9,10 +9,10 @@ import type { SpineMessage } from "../../../shared/spine/contract/spine_message.
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { RetryClock } from "../log/clock.ts";
-import type { EntryPoint, Position } from "../../fanout/entry.ts";
+import type { EntryPoint, Lost, Position } from "../../fanout/entry.ts";
 import { lastOfEpoch, roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { Follower } from "./follower.ts";
-import type { Gap, Heard } from "./following.ts";
+import type { Heard } from "./follower.ts";
 import { LogCalls } from "../log/log_calls.ts";
 import { readLive } from "../messages/message.ts";
 import { Recoveries } from "../recovery/recoveries.ts";
@@ -20,8 +20,6 @@ import type { RecoverableRoom } from "../recovery/recoveries.ts";
 import type { DurableStats } from "../log/stats.ts";
 import type { CachedTail, TailCache } from "../log/tail_cache.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";
-
-export type { Gap } from "./following.ts";
 
 /**
  * How long the list is served without asking whether the log still has it, in ms: a reconnect storm costs one request.
@@ -47,7 +45,7 @@ export interface RoomLogOptions {
    * Called when messages are lost for good, before the first entry after them. May close the room
    * log.
    */
-  onGap(reason: Gap): void;
+  onGap(reason: Lost): void;
 }
 
 /** The log of one room; it lives as long as the room has subscribers. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { EntryPoint, Position } from "../../fanout/entry.ts";
-import type { Heard } from "./following.ts";
+import type { Heard } from "./follower.ts";
 import { NO_FAULTS, settled } from "../testing/sim_log.ts";
 import { SimRoom, SimSubscriber } from "../testing/sim_room.ts";
 import type { SimOptions } from "../testing/sim_room.ts";

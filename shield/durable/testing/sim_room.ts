@@ -10,7 +10,7 @@ import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { RoomLog } from "../room/room_log.ts";
 import type { Entry } from "../messages/timeline.ts";
-import type { Gap } from "../room/room_log.ts";
+import type { Lost } from "../../fanout/entry.ts";
 import { createDurableStats } from "../log/stats.ts";
 import { TailCache } from "../log/tail_cache.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
@@ -19,7 +19,7 @@ import { SimClock, SimLog } from "./sim_log.ts";
 /** What a subscriber received, in order. */
 export type Told =
   | { readonly kind: "entry"; readonly stream: string; readonly offset: number }
-  | { readonly kind: "gap"; readonly reason: Gap };
+  | { readonly kind: "gap"; readonly reason: Lost };
 
 /** Options of a simulated room; its limits are small, so that they are reached. */
 export interface SimOptions {

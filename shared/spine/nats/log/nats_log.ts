@@ -23,7 +23,7 @@ import type { StreamWish } from "./nats_log_config.ts";
 import { takesBatches } from "./nats_log_batch.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import { type BoundTools, StreamBound } from "./nats_log_bound.ts";
-import { HeldAppends } from "./nats_log_held.ts";
+import { HeldAppends } from "./nats_log_append.ts";
 import { StreamLives } from "./nats_log_lives.ts";
 import type { StreamLivesTools } from "./nats_log_lives.ts";
 import type { Tail } from "./nats_log_witness.ts";

@@ -27,7 +27,7 @@ import type { AppendInput } from "./nats_log_batch.ts";
 import { BATCH_HEADER_BYTES, BatchRefused, inBatches } from "./nats_log_batch.ts";
 import { erasedThrough, eraseSome, forgetNames, inParts } from "./nats_log_erasures.ts";
 import type { ErasedRooms } from "./nats_log_erasures.ts";
-import { HeldAppends } from "./nats_log_held.ts";
+import { HeldAppends } from "./nats_log_append.ts";
 import type { TenantPlace } from "./nats_log_place.ts";
 import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
 import type { Reading } from "./nats_log_read.ts";
