@@ -5,13 +5,12 @@
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals, Away } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
-import { onGoneAsked } from "./client_gone.ts";
+import { onGoneAsked, onTokenShown } from "./handled_request.ts";
 import { closeQuietly, isLive, writeAll } from "./byte_stream.ts";
 import type { ByteStream, LiveStream } from "./byte_stream.ts";
 import { Inbound } from "./inbound.ts";
 import { endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
 import type { RequestHead } from "./head.ts";
-import { onTokenShown } from "./shown_token.ts";
 import { NO_TURN } from "../turns/turns.ts";
 import type { Turns } from "../turns/turns.ts";
 

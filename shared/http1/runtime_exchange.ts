@@ -9,8 +9,7 @@ import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { answerTo, awaitTurn } from "./exchange.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
-import { onGoneAsked } from "./client_gone.ts";
-import { onTokenShown } from "./shown_token.ts";
+import { onGoneAsked, onTokenShown } from "./handled_request.ts";
 import { NO_TURN } from "../turns/turns.ts";
 
 /** One request of `Deno.serveHttp`. */

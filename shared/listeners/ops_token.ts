@@ -5,7 +5,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../config/schema.ts";
-import { showsToken } from "../http1/shown_token.ts";
+import { showsToken } from "../http1/handled_request.ts";
 import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
 import { readSecret, RenewedSecret, tokenIn } from "../process/secret_file.ts";

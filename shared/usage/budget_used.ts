@@ -6,9 +6,8 @@
 import type { BlockStore } from "../spine/contract/block_store.ts";
 import { readBlocks } from "../blocks/read_blocks.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
-import { readStoredUse, toldIn } from "./stored_use.ts";
+import { CLOCKS_MS, readRunning, readStoredUse, toldIn } from "./stored_use.ts";
 import type { UsageStores } from "./usage_stores.ts";
-import { CLOCKS_MS, readRunning } from "./running_usage.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";
 

@@ -1,7 +1,7 @@
 /**
  * Reads a tenant's stored usage, each minute once: days, hours not folded into a day, and minutes not folded into an
  * hour. Any Shield may fold and remove blocks meanwhile: then it is read again. Works in pages, so that the thread is
- * free between them.
+ * free between them. Running minutes are in a bucket until they end.
  */
 import { ArqonError } from "@arqon/proto";
 import { readBlocks } from "../blocks/read_blocks.ts";
@@ -10,6 +10,14 @@ import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
 import { decodeMinute, type UsageMinute } from "./minute.ts";
 import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";
 import type { FoldLives } from "./fold_lives.ts";
+import type { KeyValue } from "../spine/contract/spine.ts";
+import { runningKey } from "./usage_stores.ts";
+
+/**
+ * How much earlier than the requested time blocks are read, too: their store times are by the store's clock, and clocks
+ * differ and are set.
+ */
+export const CLOCKS_MS = 86_400_000;
 
 /** Blocks of a page, and of a slice before others run. */
 const PAGES = { limit: 512, slice: 128 };
@@ -178,4 +186,18 @@ export async function wholeBehind(
 ): Promise<number> {
   const { blocks: [oldest] } = await store.read({ tenant_id, after: next - 1, limit: 1 });
   return oldest?.cursor === next ? whole_ms : Math.max(whole_ms, time_ms + 1);
+}
+
+/** The running minutes of a tenant, and those left by killed Shields. Rejects with errors of the bucket. */
+export async function readRunning(
+  { running }: { readonly running: Pick<KeyValue, "keys" | "get"> },
+  tenant_id: string,
+): Promise<Told[]> {
+  const told: Told[] = [];
+  for (const key of await running.keys(runningKey(tenant_id))) {
+    const entry = await running.get(key);
+    const minute = entry === undefined ? undefined : decodeMinute(entry.value);
+    if (minute !== undefined) told.push({ ...minute, node_id: key[2] ?? "" });
+  }
+  return told;
 }

@@ -11,7 +11,7 @@ import { requireOwnName } from "./routing/admin_host.ts";
 import type { AdminNames } from "./routing/admin_host.ts";
 import { requireOwnSite, withSafety } from "./routing/admin_safety.ts";
 import type { AdminRates } from "./admin_rates.ts";
-import { showsToken } from "../../shared/http1/shown_token.ts";
+import { showsToken } from "../../shared/http1/handled_request.ts";
 import { adminOf } from "./routing/admin_scope.ts";
 import type { Admin } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "./routing/check_queue.ts";

@@ -13,7 +13,7 @@ import { takeIngress } from "../rates/ingress.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { PendingRequests } from "../http/pending.ts";
-import { showsToken } from "../../shared/http1/shown_token.ts";
+import { showsToken } from "../../shared/http1/handled_request.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Logger } from "../../shared/logs/log.ts";

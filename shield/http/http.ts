@@ -3,9 +3,8 @@
  * bodies. Opening sockets is `shared/listeners/listen.ts`, upgraded ones are `upgrade.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { clientGone } from "../../shared/http1/client_gone.ts";
+import { clientGone, showsToken } from "../../shared/http1/handled_request.ts";
 import type { Env } from "../../shared/env.ts";
-import { showsToken } from "../../shared/http1/shown_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Admission } from "../rates/admission_gate.ts";
 import type { Authenticator } from "../auth/authenticate.ts";

@@ -4,16 +4,15 @@
  */
 import { COUNT, ID, inQuery, list, object, ref, TENANT, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
-import { ArqonError } from "@arqon/proto";
-import type { z } from "zod";
+import { ArqonError, isId } from "@arqon/proto";
+import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, inBody, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
 import { flagOf, readBytes, readJson, requireType, tenantOf } from "../admin/routing/admin_body.ts";
-import { Deployment, Reset, Rollback } from "./chain/deployment.ts";
-import { rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";
+import { Binding, rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";
 import type { PolicyVersion } from "./chain/chain.ts";
 import type { LogFollowers } from "./logs/log_followers.ts";
 import type { LogMemory } from "./logs/log_memory.ts";
@@ -24,6 +23,32 @@ import type { StoredDocument } from "./chain/store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
 const OBJECT: Schema = { type: "object" };
+
+const id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
+  .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
+
+/** The body of `POST /v1/policies/deploy`. */
+const Deployment = z.strictObject({
+  tenant: id,
+  name: Binding.shape.name,
+  sha256: Binding.shape.sha256,
+  room: Binding.shape.room.default("*"),
+  /** The hooks to bind; absent: every hook that the module has. */
+  hooks: Binding.shape.hooks.optional(),
+  order: Binding.shape.order.default(0),
+  mode: Binding.shape.mode.default("enforce"),
+  percent: Binding.shape.percent.default(1),
+});
+
+/** The body of `POST /v1/policies/rollback`. */
+const Rollback = z.strictObject({
+  tenant: id,
+  /** The version to roll back to; absent: the one before the current. */
+  version: z.int().min(0).optional(),
+});
+
+/** The body of `POST /v1/policies/reset`. */
+const Reset = z.strictObject({ tenant: id });
 
 /** What makes a new version of a tenant's policies. */
 const change = (summary: string) => ({

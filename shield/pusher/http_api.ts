@@ -6,7 +6,7 @@
 import { ArqonError, decodeClientText, isJson } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
-import { showsToken } from "../../shared/http1/shown_token.ts";
+import { showsToken } from "../../shared/http1/handled_request.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import { readBody } from "../http/http_body.ts";

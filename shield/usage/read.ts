@@ -6,10 +6,15 @@ import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "../../shared/usage/fold.ts";
 import type { FoldLives } from "../../shared/usage/fold_lives.ts";
-import { readStoredUse, type Told, type UseSink } from "../../shared/usage/stored_use.ts";
+import {
+  CLOCKS_MS,
+  readRunning,
+  readStoredUse,
+  type Told,
+  type UseSink,
+} from "../../shared/usage/stored_use.ts";
 import type { UsageKey, UsageRow } from "../../shared/records/counts.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
-import { CLOCKS_MS, readRunning } from "../../shared/usage/running_usage.ts";
 import { type PriceBook, pricesAt } from "../../shared/usage/price_book.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts";
 import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shared/usage/units.ts";

@@ -3,7 +3,7 @@
  * stream. `shield/sse/` has the events.
  */
 import { ArqonError } from "@arqon/proto";
-import { clientGone } from "../../../shared/http1/client_gone.ts";
+import { clientGone } from "../../../shared/http1/handled_request.ts";
 import { takeBareUpgrade } from "../../../shared/http1/exchange.ts";
 import { NOTHING } from "../../../shared/http1/inbound.ts";
 import { isOriginAllowed } from "../../auth/origin.ts";

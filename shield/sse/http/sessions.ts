@@ -7,7 +7,7 @@
 import type { EventsContext } from "./events.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
-import { clientGone } from "../../../shared/http1/client_gone.ts";
+import { clientGone } from "../../../shared/http1/handled_request.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { GzipStream } from "../../http/gzip.ts";
 import { PolledStream } from "../polled_stream.ts";
