@@ -12,6 +12,7 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
+import type { Claim } from "../connection/presence.ts";
 
 /** Connections in one message; each takes some 100 bytes. */
 const CONNECTIONS_PER_MESSAGE = 1_000;
@@ -49,13 +50,6 @@ export interface MovingOptions
   readonly patience_ms: number;
   /** How long a stopping Shield waits for the others, in ms. */
   readonly heard_ms: number;
-}
-
-/** A client's proof that it comes from a stopping Shield. */
-export interface Claim {
-  readonly connection_id: string;
-  /** False when the client has come again since: that connection has the id. */
-  readonly is_last: () => boolean;
 }
 
 interface Awaited {

@@ -34,7 +34,7 @@ export interface ValueAnswer extends Read {
 }
 
 /** The answer with the whole state. */
-export interface StateAnswer extends Read {
+export interface WholeAnswer extends Read {
   readonly kind: "state";
   /** The state, as a JSON object. */
   readonly state: string;
@@ -43,7 +43,7 @@ export interface StateAnswer extends Read {
 }
 
 /** The result of a command, at `version`. */
-export type RoomAnswer = WrittenAnswer | ValueAnswer | StateAnswer;
+export type CommandAnswer = WrittenAnswer | ValueAnswer | WholeAnswer;
 
 function eventsMember({ events }: Read, mark: WriteMark): string {
   if (events === undefined) return "";
@@ -59,7 +59,7 @@ function lockMember(lock: Lock | undefined, mark: WriteMark): string {
 }
 
 /** The JSON of an answer. `mark` has the epoch and the fence: of the answer's write, or of the stored document. */
-export function answerJson(answer: RoomAnswer, mark: WriteMark): string {
+export function answerJson(answer: CommandAnswer, mark: WriteMark): string {
   const epoch = JSON.stringify(answer.epoch ?? mark.epoch);
   const position = `"version":${answer.version},"epoch":${epoch}`;
   switch (answer.kind) {

@@ -1,7 +1,7 @@
 /** Applies commands to a room document. Pure: no Spine, no clock, no queue; `room.ts` has those. */
 import { plural } from "../../../shared/plural.ts";
 import { ArqonError, utf8Size } from "@arqon/proto";
-import type { RoomAnswer, WrittenAnswer } from "./answer.ts";
+import type { CommandAnswer, WrittenAnswer } from "./answer.ts";
 import type {
   DeleteCommand,
   EffectCommand,
@@ -48,7 +48,7 @@ export interface ApplyContext {
 /**
  * The outcome of a command: an answer, a refusal, or "later" if the room has not reached the command's `after_version`.
  */
-export type Outcome = RoomAnswer | ArqonError | "later";
+export type Outcome = CommandAnswer | ArqonError | "later";
 
 /** The outcomes of a list of commands. */
 export interface Applied {
@@ -236,7 +236,7 @@ function applyRelease(draft: Draft, command: ReleaseCommand, { now_ms }: ApplyCo
   return remember(draft, command);
 }
 
-function applyGet(draft: Draft, command: GetCommand, { now_ms }: ApplyContext): RoomAnswer {
+function applyGet(draft: Draft, command: GetCommand, { now_ms }: ApplyContext): CommandAnswer {
   const { version } = draft;
   const { key, events_after } = command;
   const events = events_after === undefined
@@ -253,7 +253,7 @@ function applyWrite(
   draft: Draft,
   command: Exclude<WriteCommand, ReleaseCommand>,
   context: ApplyContext,
-): RoomAnswer | "cut" {
+): CommandAnswer | "cut" {
   const { now_ms, birth_refusal } = context;
   if (birth_refusal !== undefined && !exists(draft)) throw birth_refusal;
   const lock = liveLock(draft.lock, now_ms);
