@@ -475,7 +475,7 @@ export class RoomWalk implements AsyncDisposable {
       isDue: (place) => isThere(place) && (kind !== "filter" || isLetThrough(place)),
       // docs/protocol.md, "Requests and their answers": "What another Shield took just before may still come".
       isOnItsWay: (place) =>
-        row.log === "plain" && this.#sides.length > 1 && !isThere(place) &&
+        after === undefined && this.#sides.length > 1 && !isThere(place) &&
         this.#facts[place]!.step === first_step && (kind !== "filter" || isLetThrough(place)),
       isHole: (place, item) => mayMiss(row, harmAt(place)) || isConflated(row, item),
       timesOf: (place, tries) =>
