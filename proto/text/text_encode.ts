@@ -41,8 +41,15 @@ function optionalNumber(name: string, value: Uint64 | undefined): string {
   return value === undefined || value === 0 || value === 0n ? "" : `,"${name}":${number(value)}`;
 }
 
+/** What JSON begins with: white space, or the first character of a value. */
+const JSON_START = /* @__PURE__ */ new Set(
+  [...'\t\n\r "-0123456789[fnt{'].map((one) => one.charCodeAt(0)),
+);
+
 /** The bytes' own text when they are JSON, else `undefined`. */
-function jsonText(bytes: Uint8Array): string | undefined {
+export function jsonText(bytes: Uint8Array): string | undefined {
+  // To refuse bytes that are no UTF-8 takes an exception.
+  if (!JSON_START.has(bytes[0] ?? 0)) return undefined;
   const text = utf8OrUndefined(bytes);
   return text !== undefined && isJson(text) ? text : undefined;
 }
@@ -51,20 +58,33 @@ function base64(bytes: Uint8Array): string {
   return `{"base64":"${encodeBase64(bytes)}"}`;
 }
 
-/** The members `data` and `content_type`, each after a comma. No data and no text: no member. */
-function dataMembers(data: Uint8Array, content_type: string): string {
+/** Data as JSON, and the content type that it has where none is named; undefined: there is none. */
+interface DataText {
+  readonly json: string;
+  readonly untyped?: string;
+}
+
+/** Data as it is in text frames: JSON in place, text as a string, and base64. */
+export function dataText(data: Uint8Array, content_type: string): DataText | undefined {
   const form = dataForm(content_type);
-  const typed = optionalText("content_type", content_type);
   if (form === "text") {
     const text = utf8OrUndefined(data);
-    if (text === undefined) return `,"data":${base64(data)}${typed}`;
-    return `,"data":${quote(text)}${content_type === "text/plain" ? "" : typed}`;
+    return text === undefined
+      ? { json: base64(data) }
+      : { json: quote(text), untyped: "text/plain" };
   }
-  if (data.length === 0) return typed;
+  if (data.length === 0) return undefined;
   const json = form === "json" ? jsonText(data) : undefined;
   // Nested so deep it would cost readers in many languages the frame, and with it the connection.
-  if (json === undefined || nestsTooDeep(json)) return `,"data":${base64(data)}${typed}`;
-  return `,"data":${json}${content_type === "application/json" ? "" : typed}`;
+  if (json === undefined || nestsTooDeep(json)) return { json: base64(data) };
+  return { json, untyped: "application/json" };
+}
+
+/** The members `data` and `content_type`, each after a comma. No data and no text: no member. */
+function dataMembers(data: Uint8Array, content_type: string): string {
+  const text = dataText(data, content_type);
+  const typed = text?.untyped === content_type ? "" : optionalText("content_type", content_type);
+  return text === undefined ? typed : `,"data":${text.json}${typed}`;
 }
 
 /** All members, also those at 0 or "": people read this one. `connection` is `connection_id`. */

@@ -1,8 +1,12 @@
-/** What is read of the Shield's text frames, and what becomes of it in Centrifugo's protocol. Pure. */
+/** What is read of the Shield's answers, and what becomes of it in Centrifugo's protocol. Pure. */
+import { readPresenceLeave, readPresenceUpdate, strictText, writeHistoryQuery } from "@arqon/proto";
+import type { Ack, Welcome } from "@arqon/proto";
+import { objectText } from "../http/members.ts";
 import { ERROR } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
-import type { Asked, ClientInfo, Reply, Subscribed } from "./messages.ts";
-import { memberTexts, readPage } from "./publications.ts";
+import { JSON_TYPE, jsonData, offsetOf } from "./messages.ts";
+import type { Asked, ClientInfo, Data, Reply, Subscribed } from "./messages.ts";
+import { readPage } from "./publications.ts";
 
 /** A client asks for another token so long before its own ends, in s, or a tenth of its time. */
 const REFRESH_SECONDS = 25;
@@ -12,7 +16,7 @@ const TTL_MAX = 2 ** 31 - 1;
 export function infoOf({ user_id, connection_id, meta }: Member): ClientInfo {
   const conn_info = meta === undefined || meta === null
     ? {}
-    : { conn_info: { json: JSON.stringify(meta), content_type: "" } };
+    : { conn_info: jsonData(JSON.stringify(meta)) };
   return { user: user_id, client: connection_id, ...conn_info };
 }
 
@@ -22,11 +26,17 @@ const JOINS: Readonly<Record<string, "join" | "leave">> = {
 };
 
 /** Pushes of members that come and go, of what the bus itself says of a room. */
-export function joinsOf(type: string, json = "{}"): NonNullable<Reply["push"]>[] {
+export function joinsOf(type: string, { bytes }: Data): NonNullable<Reply["push"]>[] {
   const event = JOINS[type];
   if (event === undefined) return [];
-  const { members = [], snapshot }: Result = JSON.parse(json);
-  return snapshot === true ? [] : members.map((one) => ({ [event]: { info: infoOf(one) } }));
+  const { members, snapshot } = event === "join"
+    ? readPresenceUpdate(bytes)
+    : readPresenceLeave(bytes);
+  if (snapshot === true) return [];
+  return members.map((one) => {
+    const info = infoOf({ ...one, meta: JSON.parse(one.meta || "null") });
+    return { [event]: { info } };
+  });
 }
 
 /** When a client has to bring another token. */
@@ -47,9 +57,13 @@ interface HistoryAsked {
 function historyAsked(
   { limit = 0, since, reverse = false }: HistoryAsked,
   most: number,
-): object {
-  const from = since === undefined ? {} : { [reverse ? "before" : "after"]: since.offset ?? 0 };
-  return { limit: limit < 0 ? most : Math.min(Math.max(1, limit), most), ...from, reverse };
+): Data {
+  const from = since === undefined
+    ? {}
+    : { [reverse ? "before" : "after"]: offsetOf(since.offset) };
+  const asked = limit < 0 ? most : Math.min(Math.max(1, limit), most);
+  const bytes = writeHistoryQuery({ limit: asked, ...from, reverse });
+  return { bytes, content_type: "application/protobuf" };
 }
 
 /** A member of a room. */
@@ -73,43 +87,19 @@ export interface Result {
   readonly token_expires_ms?: number;
 }
 
-/** What is read of ACK and ERR. */
-export interface Answer {
-  readonly code: number;
-  readonly reason?: string;
-  readonly message?: string;
-  readonly room?: string;
-  readonly action?: string;
-  readonly retry_after_ms?: number;
-  /** Read only where it is asked for: the values of a history take ten times as long to make as it is passed on. */
-  readonly result?: Result;
-  /** The result as it came. */
-  readonly raw?: string | undefined;
+/** What is read of an ACK. */
+export interface Answer
+  extends Pick<Ack, "code">, Partial<Pick<Ack, "reason" | "message" | "retry_after_ms">> {
+  readonly result?: Uint8Array;
 }
 
-/** An ACK, by the texts of its members. */
-export function ackOf(raw: (name: string) => string | undefined): Answer {
-  const read = (name: string) => JSON.parse(raw(name) ?? "null") ?? undefined;
-  const [code = 0, reason, message] = ["code", "reason", "message"].map(read);
-  return {
-    ...{ code, reason, message, retry_after_ms: read("retry_after_ms"), raw: raw("result") },
-    get result() {
-      return read("result");
-    },
-  };
-}
-
-/** What is read of WELCOME. */
-export interface Welcome {
-  readonly connection: string;
-  readonly heartbeat_ms: number;
-  readonly token_expires_ms: number;
-  readonly node_id: string;
-}
+/** A result of the bus's own, which is JSON. */
+export const resultOf = ({ result }: Answer): Result =>
+  result === undefined || result.length === 0 ? {} : JSON.parse(strictText(result));
 
 /** The result of `connect`, with the subscriptions that the server has made. */
 export function connectedOf(
-  { connection, heartbeat_ms, token_expires_ms, node_id }: Welcome,
+  { connection_id, heartbeat_ms, token_expires_ms, node_id }: Welcome,
   { version, session, now }: {
     readonly version: string;
     readonly session?: string;
@@ -118,7 +108,7 @@ export function connectedOf(
   subs: Readonly<Record<string, Subscribed>>,
 ): NonNullable<Reply["connect"]> {
   return {
-    client: connection,
+    client: connection_id,
     version,
     ...ttlOf(token_expires_ms, now()),
     ...(Object.keys(subs).length === 0 ? {} : { subs }),
@@ -135,7 +125,7 @@ export interface Read {
   readonly channel: string | undefined;
   /** The room's command, and its parameters. */
   readonly name: string;
-  readonly data: object;
+  readonly data: Data;
   readonly said: (
     answer: Answer,
   ) => Pick<Reply, "error" | "presence" | "presence_stats" | "history">;
@@ -167,19 +157,22 @@ export function readOf(
   if (presence !== undefined) {
     const { channel } = presence;
     return {
-      ...{ channel, name: "presence.list", data: { limit: PRESENCE_PAGE } },
-      said: ({ result: { members = [], next } = {} }) =>
-        next === undefined
+      ...{ channel, name: "presence.list", data: jsonData(`{"limit":${PRESENCE_PAGE}}`) },
+      said(answer) {
+        const { members = [], next } = resultOf(answer);
+        return next === undefined
           ? { presence: { presence: Object.fromEntries(members.map(memberOf)) } }
-          : failed(ERROR.limit_exceeded, `more than ${PRESENCE_PAGE} clients are in ${channel}`),
+          : failed(ERROR.limit_exceeded, `more than ${PRESENCE_PAGE} clients are in ${channel}`);
+      },
     };
   }
   if (presence_stats !== undefined) {
     return {
-      ...{ channel: presence_stats.channel, name: "presence.count", data: {} },
-      said: ({ result: { connections = 0, users = 0 } = {} }) => ({
-        presence_stats: { num_clients: connections, num_users: users },
-      }),
+      ...{ channel: presence_stats.channel, name: "presence.count", data: jsonData("{}") },
+      said(answer) {
+        const { connections = 0, users = 0 } = resultOf(answer);
+        return { presence_stats: { num_clients: connections, num_users: users } };
+      },
     };
   }
   if (history === undefined) return undefined;
@@ -187,8 +180,8 @@ export function readOf(
   const { limit = 0, since: { epoch = "" } = {} } = asked;
   return {
     ...{ channel, name: "history.get", data: historyAsked(asked, most) },
-    said({ raw = "{}" }) {
-      const page = readPage(raw);
+    said({ result = new Uint8Array() }) {
+      const page = readPage(result);
       if (epoch !== "" && epoch !== page.epoch) {
         return failed(ERROR.unrecoverable_position, `the room's epoch is ${page.epoch}`);
       }
@@ -199,10 +192,11 @@ export function readOf(
 
 /** `{"method":"CHANNEL/COMMAND","data":…}` as a command whose answer nobody waits for; undefined: other data. */
 export function calledBy({ data }: Asked<"send">): Asked<"rpc"> | undefined {
-  const is_json = data?.content_type === "" && data.json.trimStart().startsWith("{");
-  const raw = memberTexts(is_json ? data.json : "{}");
-  const method: unknown = JSON.parse(raw("method") ?? "null");
+  const text = data?.content_type === JSON_TYPE ? strictText(data.bytes) : "";
+  if (!text.trimStart().startsWith("{")) return undefined;
+  const members = objectText(text);
+  const method: unknown = JSON.parse(members.get("method") ?? "null");
   if (typeof method !== "string") return undefined;
-  const json = raw("data");
-  return json === undefined ? { method } : { method, data: { json, content_type: "" } };
+  const json = members.get("data");
+  return json === undefined ? { method } : { method, data: jsonData(json) };
 }

@@ -2,8 +2,8 @@
  * The methods of Centrifugo's server API by what the bus has: messages and commands of a service over HTTP, and what
  * operators ask of the cluster, about the key's tenant only.
  */
-import { ArqonError, decodeClientText, encodeUtf8 } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, encodeUtf8, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { connections, type ListContext, rooms, tenants } from "../admin/inspect/lists.ts";
@@ -13,10 +13,11 @@ import type { GivenMembers } from "../http/members.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
-import { ackOf, type ReadAsked, readOf } from "./answers.ts";
+import { type ReadAsked, readOf } from "./answers.ts";
 import { channelOf, roomOf } from "./channel.ts";
 import { ERROR, Refusal, saidError } from "./codes.ts";
 import { dataOf } from "./forms.ts";
+import { jsonData } from "./messages.ts";
 import type { Data } from "./messages.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Order, SendOrder } from "./orders.ts";
@@ -117,11 +118,11 @@ const Publishing = z.object({
 });
 const Broadcast = Publishing.extend({ channels: z.array(z.string()) });
 
-/** `b64data`, or `data` as it was written; undefined: there is none. */
+/** `b64data`, or `data` as it was written; undefined: there is none, or null. */
 function dataIn(params: GivenMembers, b64data: string): Data | undefined {
   if (b64data !== "") return dataOf(Uint8Array.fromBase64(b64data));
-  const json = params.get("data");
-  return json === undefined ? undefined : { json, content_type: "" };
+  const json = params.get("data") ?? "null";
+  return json === "null" ? undefined : jsonData(json);
 }
 
 /** A publication without its room; data goes out as it was written. */
@@ -131,15 +132,10 @@ function messageOf(
   { b64data, tags, idempotency_key: message_id, version }: z.output<typeof Publishing>,
 ): ScannedEnvelope {
   if (version !== 0) throw unavailable("version");
-  const { json = "null", content_type = "" } = dataIn(params, b64data) ?? {};
-  if (json === "null") throw new ArqonError("invalid-field", "expected data or b64data");
-  const frame = JSON.stringify({
-    ...{ op: "pub", type: EVENT_TYPE, headers: tags, message_id },
-    ...(content_type === "" ? {} : { content_type }),
-  });
-  const operation = decodeClientText(`${frame.slice(0, -1)},"data":${json}}`, limits);
-  if (operation.kind === "publish") return operation.envelope;
-  throw new ArqonError("internal");
+  const data = dataIn(params, b64data);
+  if (data === undefined) throw new ArqonError("invalid-field", "expected data or b64data");
+  const event = { type: EVENT_TYPE, data: data.bytes, content_type: data.content_type };
+  return scanEnvelope(writeEnvelope({ headers: tags, message_id, event }), limits);
 }
 
 /** The room of a channel that there is. */
@@ -210,24 +206,22 @@ export function answerOf({ result }: Passed, { refused }: MethodCall) {
   return { answer: Promise.resolve(result).then((result) => ({ result }), refused) };
 }
 
-/** Runs a command in a channel's room, and gives its result as text. Rejects with its refusal. */
+/** Runs a command in a channel's room, and gives its ACK. Rejects with its refusal. */
 async function command(
   context: MethodContext,
   call: MethodCall,
   channel: string,
   name: string,
-  data: object = {},
-): Promise<string> {
-  const room = roomIn(context, call, channel);
-  const frame = JSON.stringify({ op: "cmd", room, name, data });
-  const operation = decodeClientText(frame, context.limits);
-  if (operation.kind !== "publish") throw new ArqonError("internal");
-  const ack = await runCommand(context, call.caller, operation.envelope);
+  { bytes: data, content_type }: Data,
+): Promise<Ack> {
+  const command = { name, data, content_type };
+  const envelope = writeEnvelope({ room_id: roomIn(context, call, channel), command });
+  const ack = await runCommand(context, call.caller, scanEnvelope(envelope, context.limits));
   if (ack.code !== 0) {
     const { code, message } = saidError(ack);
     throw new Refusal(code, message);
   }
-  return new TextDecoder().decode(ack.result);
+  return ack;
 }
 
 /** What is read of a channel. Rejects with its refusal. */
@@ -237,9 +231,9 @@ async function read(
   asked: ReadAsked,
 ): Promise<object> {
   const { channel = "", name, data, said } = readOf(asked, context.limits.history_messages)!;
-  const raw = await command(context, call, channel, name, data);
+  const ack = await command(context, call, channel, name, data);
   await slice(call.caller.identity.tenant_id);
-  const { error, ...result } = said(ackOf((name) => name === "result" ? raw : undefined));
+  const { error, ...result } = said(ack);
   if (error !== undefined) throw new Refusal(error.code ?? 0, error.message ?? "");
   const [read = {}] = Object.values(result);
   return read;
@@ -406,7 +400,7 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
       // Nobody can be kicked from what is still under way.
       await order(context, call, { ...given, unsubscribe: channel });
       const whom = connection_id === "" ? { user_id } : { connection_id };
-      await command(context, call, channel, "room.kick", whom);
+      await command(context, call, channel, "room.kick", jsonData(JSON.stringify(whom)));
       return {};
     }),
   ],

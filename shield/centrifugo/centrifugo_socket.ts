@@ -1,15 +1,23 @@
 /**
- * A client of Centrifugo's protocol as a client's socket: its commands become JSON frames of `arqon.v1.json`, and
+ * A client of Centrifugo's protocol as a client's socket: its commands become frames of `arqon.v1`, and
  * frames become replies and pushes. All that holds for a connection holds for it; what is answered here counts
  * towards its rates all the same. How it is let in is `entry.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import { frameBytes } from "../fanout/frame_bytes.ts";
+import {
+  ArqonError,
+  decodeServerFrame,
+  encodePong,
+  encodePub,
+  encodeRefresh,
+  Opcode,
+  writeEnvelope,
+} from "@arqon/proto";
+import type { EnvelopeInput, Refusal as BusRefusal, Welcome } from "@arqon/proto";
 import { STRANGERS } from "../../shared/turns/slices.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { WaitingWork } from "../socket/waiting_work.ts";
-import { ackOf, calledBy, connectedOf, joinsOf, readOf, ttlOf } from "./answers.ts";
-import type { Answer, Member, Read, Welcome } from "./answers.ts";
+import { calledBy, connectedOf, joinsOf, readOf, resultOf, ttlOf } from "./answers.ts";
+import type { Answer, Member, Read } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
   DISCONNECT,
@@ -22,15 +30,16 @@ import {
   UNSUBSCRIBE,
 } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
+import { dataOf } from "./forms.ts";
 import type { Form } from "./forms.ts";
-import type { Asked, Command, Data, Publication, Reply, Resumed } from "./messages.ts";
+import { jsonData } from "./messages.ts";
+import type { Asked, Command, Publication, Reply, Resumed } from "./messages.ts";
 import { Opening, pushesOf } from "./opening.ts";
-import { memberTexts } from "./publications.ts";
 import type { DeltaBases, RoomMessage, RoomMessages, Signal } from "./publications.ts";
 import { ChannelTokens } from "./channel_tokens.ts";
 import type { ChannelTokenOptions, GrantedConnection } from "./channel_tokens.ts";
-import { channelOf, LEFT_OUT, placeOf, subOf } from "./subscription.ts";
-import type { Channel, ChannelClasses, ServerSide } from "./subscription.ts";
+import { channelOf, LEFT_OUT, placeOf, subOf, unsubOf } from "./subscription.ts";
+import type { Channel, ChannelClasses, Request, ServerSide } from "./subscription.ts";
 import { EVENT_TYPE } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
@@ -144,15 +153,13 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   send(frame: string | Uint8Array<ArrayBuffer>): void {
-    if (typeof frame !== "string") return;
-    if (frame.startsWith('{"op":"msg"')) return this.#onMessage(this.#options.messages.of(frame));
-    const raw = memberTexts(frame);
-    const read = (name: string) => JSON.parse(raw(name) ?? "null");
-    const op: string = read("op");
-    if (op === "ack") return this.#onAck(read("id"), ackOf(raw));
-    if (op === "ping") return this.#reply({});
-    if (op === "welcome") return this.#onWelcome(JSON.parse(frame));
-    if (op === "err") this.#onRefused(JSON.parse(frame));
+    if (typeof frame === "string") return;
+    if (frame[0] === Opcode.MSG) return this.#onMessage(this.#options.messages.of(frame));
+    const said = decodeServerFrame(frame);
+    if (said.kind === "ack") return this.#onAck(Number(said.ack.request_id), said.ack);
+    if (said.kind === "ping") return this.#reply({});
+    if (said.kind === "welcome") return this.#onWelcome(said.welcome);
+    if (said.kind === "err") this.#onRefused(said);
   }
 
   close(code: number, reason: string): void {
@@ -257,7 +264,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #onWelcome(welcome: Welcome): void {
-    this.#client = welcome.connection;
+    this.#client = welcome.connection_id;
     this.#welcome = welcome;
     const asked = this.#server_side.flatMap((one) => this.#served(one) ?? []);
     this.#opening = new Opening(asked);
@@ -290,7 +297,7 @@ export class CentrifugoSocket implements ClientSocket {
 
   /** Counts what is answered here as an operation of the client. */
   #count(): void {
-    this.#events?.message('{"op":"pong"}');
+    this.#events?.message(encodePong(new Uint8Array()));
   }
 
   #runAsked(id: number, command: Command): void {
@@ -325,29 +332,28 @@ export class CentrifugoSocket implements ClientSocket {
     return room_id;
   }
 
-  /** Sends a frame to the bus, whose members are JSON text; `then` takes what answers it. */
-  #ask(frame: Record<string, unknown>, then: Answered, data?: Data): void {
+  /** Sends the frame of a request to the bus; `then` takes what answers it. */
+  #ask(encode: Request, then: Answered): void {
     const id = ++this.#requests;
-    const start = JSON.stringify({ ...frame, id });
-    const typed = data?.content_type === "" ? "" : `,"content_type":"${data?.content_type}"`;
-    const text = data === undefined ? start : `${start.slice(0, -1)},"data":${data.json}${typed}}`;
+    const frame = encode(id);
     const { max_frame_bytes } = this.#options;
-    if (text.length * 3 > max_frame_bytes && frameBytes(text) > max_frame_bytes) {
+    if (frame.length > max_frame_bytes) {
       // The bus reads no id in it, and would refuse it without.
       this.#count();
       const message = `with what the bus adds, more than ${max_frame_bytes} bytes`;
       return then({ code: 413, reason: "too-large", message });
     }
     this.#asked.set(id, then);
-    this.#events?.message(text);
+    this.#events?.message(frame);
   }
 
-  /** The same, for a command of a client, which receives a refusal here. */
-  #askFor(id: number, frame: Record<string, unknown>, then: Answered, data?: Data): void {
-    this.#ask(frame, (answer) => {
+  /** Sends an event or a command of a client to the bus, which receives a refusal here. */
+  #askFor(id: number, envelope: EnvelopeInput, then: Answered): void {
+    const encode: Request = (request_id) => encodePub(writeEnvelope({ ...envelope, request_id }));
+    this.#ask(encode, (answer) => {
       if (answer.code === 0) then(answer);
       else this.#fail(id, saidError(answer));
-    }, data);
+    });
   }
 
   #subscribe(id: number, asked: Asked<"subscribe">): void {
@@ -378,7 +384,7 @@ export class CentrifugoSocket implements ClientSocket {
     const { claims = {}, user_id = "" } = this.#connection?.identity ?? {};
     const info = channel.server?.info ?? this.#tokens.of(room_id)?.meta ?? memberMetaOf(claims);
     const member = { user_id, connection_id: this.#client, meta: info };
-    this.#ask({ op: "sub", room: room_id, ...subOf(channel, info) }, (answer) => {
+    this.#ask(subOf(channel, info), (answer) => {
       const is_wanted = this.#channels.get(room_id) === channel;
       const left_out = LEFT_OUT[answer.reason ?? ""];
       if (is_wanted && left_out !== undefined && !without.has(left_out)) {
@@ -386,7 +392,7 @@ export class CentrifugoSocket implements ClientSocket {
         return this.#askSubscribe(id, channel);
       }
       if (is_wanted && channel.server !== undefined && saidError(answer).temporary) {
-        const wait_ms = (answer.retry_after_ms ?? LATER_MS) * (1 + this.#options.random());
+        const wait_ms = (answer.retry_after_ms || LATER_MS) * (1 + this.#options.random());
         channel.timer = setTimeout(() => this.#askSubscribe(id, channel), wait_ms);
         this.#opening?.hurry();
         return this.#open();
@@ -418,7 +424,7 @@ export class CentrifugoSocket implements ClientSocket {
 
   #onServed(channel: Channel, answer: Answer, is_wanted: boolean, member: Member): void {
     const is_made = channel.is_in = answer.code === 0 && is_wanted;
-    const subscribed = is_made ? placeOf(channel, answer.result ?? {}) : undefined;
+    const subscribed = is_made ? placeOf(channel, resultOf(answer)) : undefined;
     this.#opening?.end(channel, subscribed);
     const is_answered = this.#opening === undefined;
     for (const push of pushesOf(channel, subscribed, { member, is_answered })) {
@@ -427,8 +433,9 @@ export class CentrifugoSocket implements ClientSocket {
     this.#open();
   }
 
-  #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
+  #onSubscribed(id: number, channel: Channel, answer: Answer): void {
     const { position, room_id } = channel;
+    const result = resultOf(answer);
     if (channel.is_strict && position !== undefined && result.recovered !== true) {
       this.#forget(room_id);
       this.#connection?.leave(room_id);
@@ -444,24 +451,24 @@ export class CentrifugoSocket implements ClientSocket {
   #unsubscribe(id: number, { channel = "" }: Asked<"unsubscribe">): void {
     const room_id = roomOf(channel, this.#options.room_prefix);
     const done = () => this.#reply({ id, unsubscribe: {} });
-    if (this.#forget(room_id)) return this.#ask({ op: "unsub", room: room_id }, done);
+    if (this.#forget(room_id)) return this.#ask(unsubOf(room_id), done);
     done();
     this.#count();
   }
 
   #publish(id: number, { channel, data, type = 0 }: Asked<"publish">): void {
-    const room = this.#room(channel);
+    const room_id = this.#room(channel);
     if (type !== 0 || data === undefined) {
       throw new ArqonError("invalid-field", "expected data, and no map");
     }
-    const frame = { op: "pub", room, type: EVENT_TYPE };
-    this.#askFor(id, frame, () => this.#reply({ id, publish: {} }), data);
+    const event = { type: EVENT_TYPE, data: data.bytes, content_type: data.content_type };
+    this.#askFor(id, { room_id, event }, () => this.#reply({ id, publish: {} }));
   }
 
   #read(id: number, { channel, name, data, said }: Read): void {
-    const frame = { op: "cmd", room: this.#room(channel), name };
-    const json = { json: JSON.stringify(data), content_type: "" };
-    this.#askFor(id, frame, (answer) => this.#reply({ id, ...said(answer) }), json);
+    const command = { name, data: data.bytes, content_type: data.content_type };
+    const room_id = this.#room(channel);
+    this.#askFor(id, { room_id, command }, (answer) => this.#reply({ id, ...said(answer) }));
   }
 
   /** Takes the token of a channel, after which `then` goes on. */
@@ -496,8 +503,8 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #refresh(id: number, { token = "" }: Asked<"refresh">): void {
-    this.#ask({ op: "refresh", token }, (answer) => {
-      const { token_expires_ms = 0, reason } = answer.result ?? {};
+    this.#ask((request_id) => encodeRefresh({ token, request_id }), (answer) => {
+      const { token_expires_ms = 0, reason } = resultOf(answer);
       // What comes next is the end, after which its client gets another token and comes again.
       if (reason === "token-expired") return this.endAs(DISCONNECT.expired, "expired");
       if (answer.code !== 0) return this.#fail(id, saidError(answer));
@@ -511,11 +518,12 @@ export class CentrifugoSocket implements ClientSocket {
   #rpc(id: number, { method = "", data }: Asked<"rpc">): void {
     const at = method.lastIndexOf("/");
     if (at <= 0) throw new Refusal(ERROR.not_available, "expected CHANNEL/COMMAND as the method");
-    const room = this.#room(method.slice(0, at));
-    const frame = { op: "cmd", room, name: method.slice(at + 1) };
-    this.#askFor(id, frame, ({ raw = "null" }) => {
-      this.#reply({ id, rpc: { data: { json: raw, content_type: "" } } });
-    }, data);
+    const room_id = this.#room(method.slice(0, at));
+    const { bytes, content_type } = data ?? {};
+    const command = { name: method.slice(at + 1), data: bytes, content_type };
+    this.#askFor(id, { room_id, command }, ({ result }) => {
+      this.#reply({ id, rpc: { data: result?.length ? dataOf(result) : jsonData("null") } });
+    });
   }
 
   #onAck(request: number, answer: Answer): void {
@@ -529,7 +537,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #onMessage(message: RoomMessage): void {
-    const { room_id, signal, publication, type, sender } = message;
+    const { room_id, signal, publication, type, sender, data } = message;
     // What a backend says as if it were the bus's own is a message to the room, and changes nothing here.
     if (publication === undefined && sender !== "") return;
     if (signal !== undefined) return this.#onSignal(room_id, signal);
@@ -537,7 +545,7 @@ export class CentrifugoSocket implements ClientSocket {
     if (channel === undefined || !channel.is_in) return;
     if (publication !== undefined) return this.#onPublication(channel, message, publication);
     if (!channel.joins) return;
-    for (const push of joinsOf(type, message.json)) this.#push(channel.name, push);
+    for (const push of joinsOf(type, data)) this.#push(channel.name, push);
   }
 
   #onPublication(channel: Channel, message: RoomMessage, publication: Publication): void {
@@ -581,12 +589,12 @@ export class CentrifugoSocket implements ClientSocket {
     const is_in = this.#channels.get(room_id)?.is_in === true;
     this.#leave(room_id, code, reason);
     if (is_in) this.#connection?.leave(room_id);
-    else this.#ask({ op: "unsub", room: room_id }, () => {});
+    else this.#ask(unsubOf(room_id), () => {});
   }
 
   /** A refusal that answers no request: the client lost a room, or the connection is about to end. */
-  #onRefused({ room, action, reason }: Answer): void {
-    if (room === undefined || action !== "subscribe") return;
-    this.#leave(room, UNSUBSCRIBE.server, reason ?? "");
+  #onRefused({ room_id, action, reason }: BusRefusal): void {
+    if (room_id === "" || action !== "subscribe") return;
+    this.#leave(room_id, UNSUBSCRIBE.server, reason);
   }
 }

@@ -67,7 +67,7 @@ export function saidError(
   const number = (known && ERROR_OF[known]) ?? ERROR_OF_CODE[code] ?? ERROR.internal;
   const client = known === undefined ? "never-retry" : ruleOf(known).client;
   const temporary = client === "back-off" || client === "other-node" ? { temporary: true } : {};
-  return { code: number, message: message ?? reason ?? "", ...temporary };
+  return { code: number, message: message || reason || "", ...temporary };
 }
 
 /** A refusal in Centrifugo's own words. */

@@ -232,7 +232,7 @@ async function letIn(
     );
     const opening = { socket, listen: socket.listen.bind(socket) };
     const client = { identity, remote_ip };
-    const { connection } = await endpoint.enter(request, client, () => opening, "text");
+    const { connection } = await endpoint.enter(request, client, () => opening, "binary");
     if (endpoint.waiting.delete(socket)) endpoint.open.connections++;
     socket.begin(connection, server_side);
   } catch (error) {

@@ -3,16 +3,18 @@
  * of Protobuf, each after its length. Pure: both go by the tables of `messages.ts`. Reading throws `DecodeError`.
  */
 import {
-  dataForm,
+  dataText,
   DecodeError,
   encodeUtf8,
   isJson,
   jsonItems,
   jsonMembers,
+  jsonText,
+  strictText,
   WireReader,
   WireWriter,
 } from "@arqon/proto";
-import { COMMAND, EMULATION, EMULATION_BYTES, REPLY } from "./messages.ts";
+import { COMMAND, EMULATION, EMULATION_BYTES, JSON_TYPE, jsonData, REPLY } from "./messages.ts";
 import type { Command, Data, Emulation, Kind, MapOf, Reply, Table } from "./messages.ts";
 
 /** How one client and the Shield write. */
@@ -35,36 +37,18 @@ const COMMANDS_MAX = 1_024;
 const MEMBERS_MAX = 64;
 /** Entries of a map: as many channels as a client may be in by default. */
 const ENTRIES_MAX = 1_024;
-const JSON_TYPE = "application/json";
 const wrong = (detail: string) => new DecodeError("malformed-frame", detail);
 const tooMany = () => wrong(`more than ${MEMBERS_MAX} members`);
 const tooManyEntries = () => wrong(`more than ${ENTRIES_MAX} channels`);
-const FATAL = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Bytes of a publisher: JSON if they are, so that readers of JSON see what was meant. */
 export function dataOf(bytes: Uint8Array): Data {
-  try {
-    const json = FATAL.decode(bytes);
-    if (isJson(json)) return { json, content_type: "" };
-  } catch {
-    // It is no text, and so no JSON.
-  }
-  const json = JSON.stringify({ base64: bytes.toBase64() });
-  return { json, content_type: "application/octet-stream" };
+  const content_type = jsonText(bytes) === undefined ? "application/octet-stream" : JSON_TYPE;
+  return { bytes, content_type };
 }
 
-/** The bytes that data stands for. */
-export function bytesOf({ json, content_type, bytes }: Data): Uint8Array {
-  if (bytes !== undefined) return bytes;
-  // A Shield names this type only where the bytes are no JSON, or JSON that nests too deep.
-  if (content_type === "" || content_type !== JSON_TYPE && dataForm(content_type) === "json") {
-    return encodeUtf8(json);
-  }
-  const value: unknown = JSON.parse(json);
-  if (typeof value === "string") return encodeUtf8(value);
-  const { base64 } = value as { base64?: unknown };
-  return typeof base64 === "string" ? Uint8Array.fromBase64(base64) : encodeUtf8(json);
-}
+/** Data as the JSON form has it. */
+const textOf = ({ bytes, content_type }: Data) => dataText(bytes, content_type)?.json ?? "null";
 
 function readJson(fields: Table, text: string, start: number): Fields {
   const message: Fields = {};
@@ -83,7 +67,7 @@ function readJsonValue(
   end: number,
   name: string,
 ): unknown {
-  if (kind === "data") return { json: text.slice(start, end), content_type: "" };
+  if (kind === "data") return jsonData(text.slice(start, end));
   if (typeof kind === "string") {
     const value: unknown = JSON.parse(text.slice(start, end));
     const type: string = typeof value;
@@ -129,14 +113,14 @@ const WITH_DATA: readonly string[] = ["data", "conn_info", "chan_info"];
 function memberOf(name: string, value: unknown): string {
   // A line of this form is one reply; a publisher's JSON may have line ends between its tokens.
   return WITH_DATA.includes(name) && isData(value)
-    ? value.json.replace(/[\r\n]+/g, " ")
+    ? textOf(value).replace(/[\r\n]+/g, " ")
     : jsonOf(value);
 }
 
 const isMap = (kind: Kind): kind is MapOf => typeof kind === "object" && "map" in kind;
 
 function isData(value: unknown): value is Data {
-  return typeof value === "object" && value !== null && "json" in value && "content_type" in value;
+  return typeof value === "object" && value !== null && "bytes" in value && "content_type" in value;
 }
 
 /** Lines of JSON. */
@@ -148,10 +132,10 @@ export const JSON_FORM: Form = {
     return lines.map((line) => readLine(line, COMMAND));
   },
   encode: jsonOf,
-  deltaBytes: ({ json }) => encodeUtf8(json),
+  deltaBytes: (data) => encodeUtf8(textOf(data)),
   deltaData(bytes) {
     try {
-      return { json: JSON.stringify(FATAL.decode(bytes)), content_type: "" };
+      return jsonData(JSON.stringify(strictText(bytes)));
     } catch {
       return undefined;
     }
@@ -215,7 +199,7 @@ function writeField(writer: WireWriter, no: number, kind: Kind, value: unknown):
   if (kind === "number") return writer.int64(no, value as number);
   if (kind === "bool") return writer.bool(no, value as boolean);
   if (kind === "string") return writer.text(no, value as string);
-  if (kind === "data") return writer.bytes(no, bytesOf(value as Data));
+  if (kind === "data") return writer.bytes(no, (value as Data).bytes);
   if (kind === "bytes") return writer.bytes(no, value as Uint8Array);
   if ("list" in kind) {
     for (const one of value as unknown[]) writeField(writer, no, kind.list as Kind, one);
@@ -252,7 +236,8 @@ export const PROTOBUF_FORM: Form = {
     // Without the byte of the field it begins with its length.
     return writer.finish().subarray(1);
   },
-  deltaBytes: bytesOf,
-  deltaData: (bytes) => ({ json: "", content_type: "", bytes }),
+  // What lies in a frame would keep all of it in memory.
+  deltaBytes: ({ bytes }) => bytes.slice(),
+  deltaData: (bytes) => ({ bytes, content_type: "" }),
   emulation: (body) => readWire(new WireReader(body), EMULATION_BYTES),
 };

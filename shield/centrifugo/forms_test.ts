@@ -1,8 +1,9 @@
 /** The two forms of Centrifugo's protocol: what is read, what is refused, and how data comes through. */
 import assert from "node:assert/strict";
-import { DecodeError, WireWriter } from "@arqon/proto";
-import { bytesOf, dataOf, JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
-import type { Reply } from "./messages.ts";
+import { DecodeError, encodeUtf8, WireWriter } from "@arqon/proto";
+import { dataOf, JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
+import { jsonData } from "./messages.ts";
+import type { Data, Reply } from "./messages.ts";
 
 Deno.test("lines of JSON are commands, whose data stands as it was written", () => {
   const [first, second, pong] = JSON_FORM.decode(
@@ -11,7 +12,7 @@ Deno.test("lines of JSON are commands, whose data stands as it was written", () 
   );
   assert.deepEqual(first?.publish, {
     channel: "a",
-    data: { json: '{"n": 12345678901234567890}', content_type: "" },
+    data: jsonData('{"n": 12345678901234567890}'),
   });
   assert.deepEqual(second?.history, {
     channel: "a",
@@ -36,31 +37,33 @@ Deno.test("what is no command is refused, in both forms", () => {
   assert.deepEqual(PROTOBUF_FORM.decode(new Uint8Array([0, 2, 8, 7])), [{}, { id: 7 }]);
 });
 
+/** What a client of a form receives as data. */
+const received = (data: Data) =>
+  JSON.parse(String(JSON_FORM.encode({ push: { pub: { data } } }))).push.pub.data;
+
 Deno.test("what a publisher of bytes means comes through: JSON as JSON, all else as bytes", () => {
-  const text = new TextEncoder();
-  for (const json of ['{"a":1}', '"x"', "1", "null"]) {
-    const data = dataOf(text.encode(json));
-    assert.deepEqual(data, { json, content_type: "" });
-    assert.deepEqual(bytesOf(data), text.encode(json));
+  for (const json of ['{"a":1}', '"x"', " 1", "null", "-0", "\t[]"]) {
+    assert.deepEqual(dataOf(encodeUtf8(json)), jsonData(json));
+    assert.deepEqual(received(jsonData(json)), JSON.parse(json));
   }
-  for (const bytes of [new Uint8Array([0xff, 0]), text.encode("no JSON"), new Uint8Array()]) {
+  for (const bytes of [new Uint8Array([0xff, 0]), new Uint8Array([0x7b, 0xff]), encodeUtf8("no")]) {
     const data = dataOf(bytes);
-    assert.equal(data.content_type, "application/octet-stream");
-    assert.deepEqual(bytesOf(data), bytes);
+    assert.deepEqual(data, { bytes, content_type: "application/octet-stream" });
+    assert.deepEqual(received(data), { base64: bytes.toBase64() });
   }
-  assert.deepEqual(bytesOf({ json: '"hi"', content_type: "text/csv" }), text.encode("hi"));
-  const wrapped = '{"base64":"W1s="}';
-  for (const content_type of ["application/json", "application/json-seq", "text/csv"]) {
-    assert.deepEqual(bytesOf({ json: wrapped, content_type }), text.encode("[["), content_type);
-  }
-  for (const content_type of ["", "application/vnd.a+json", "Application/JSON"]) {
-    assert.deepEqual(bytesOf({ json: '"x"', content_type }), text.encode('"x"'), content_type);
+  const text = (content_type: string) => received({ bytes: encodeUtf8('"x"'), content_type });
+  assert.equal(text("text/csv"), '"x"');
+  assert.equal(text("application/vnd.a+json"), "x");
+  assert.deepEqual(text("application/json-seq"), { base64: "Ingi" });
+  // Nothing at all is no JSON, and would end a reader of lines.
+  for (const content_type of ["", "application/json", "application/octet-stream"]) {
+    assert.equal(received({ bytes: new Uint8Array(), content_type }), null);
   }
 });
 
 Deno.test("names of tags and channels are anyone's: none of them makes data", () => {
-  const said = { json: "}}", content_type: "" };
-  const subs = Object.fromEntries(["json", "content_type", "data"].map((name) => [name, {}]));
+  const said = { bytes: "}}", content_type: "" };
+  const subs = Object.fromEntries(["bytes", "content_type", "data"].map((name) => [name, {}]));
   const reply: Reply = { push: { channel: "a", pub: { tags: said } }, connect: { subs } };
   assert.deepEqual(JSON.parse(String(JSON_FORM.encode(reply))), reply);
 });

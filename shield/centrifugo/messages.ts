@@ -3,6 +3,7 @@
  * memory. Pure. How they lie in JSON and in Protobuf is `forms.ts`. Source:
  * https://github.com/centrifugal/protocol/blob/master/definitions/client.proto
  */
+import { ArqonError, encodeUtf8 } from "@arqon/proto";
 
 /** What a field holds; `data` is JSON in place in the JSON form, and bytes in Protobuf; `bytes` is read there alone. */
 export type Kind = "string" | "number" | "bool" | "data" | "bytes" | Table | MapOf | ListOf;
@@ -21,13 +22,19 @@ export interface ListOf {
   readonly list: Table | "string";
 }
 
-/** Data as the bus's text frames have it: JSON text, and its type; "" is JSON. */
+/** Data as an event has it. */
 export interface Data {
-  readonly json: string;
+  readonly bytes: Uint8Array;
   readonly content_type: string;
-  /** In place of both, where only Protobuf is spoken. */
-  readonly bytes?: Uint8Array;
 }
+
+/** The content type of JSON. */
+export const JSON_TYPE = "application/json";
+/** JSON text as data. */
+export const jsonData = (json: string): Data => ({
+  bytes: encodeUtf8(json),
+  content_type: JSON_TYPE,
+});
 
 type ValueOf<K> = K extends "string" ? string
   : K extends "number" ? number
@@ -84,6 +91,12 @@ const filterAt = (depth: number): Table => ({
   vals: [5, { list: "string" }],
   ...(depth > 1 ? { nodes: [6, { list: filterAt(depth - 1) }] } : {}),
 });
+
+/** A room's offset, as a client names it. Throws `invalid-field`. */
+export function offsetOf(offset = 0): number {
+  if (offset >= 0) return offset;
+  throw new ArqonError("invalid-field", `offset: ${offset}; expected 0 or more`);
+}
 
 /** From where a client goes on. */
 const RESUMED = table({ recover: [3, "bool"], epoch: [6, "string"], offset: [7, "number"] });

@@ -1,33 +1,22 @@
 /**
- * Messages of rooms, as a Shield's text frames have them, as publications. Pure. The same frame for several clients of
- * a process is read and written once.
+ * Messages of rooms, as a Shield's frames have them, as publications. Pure. The same frame for several clients of a
+ * process is read and written once.
  */
-import { DecodeError, jsonItems, jsonMembers } from "@arqon/proto";
+import { dataForm, readHistory, readRouted } from "@arqon/proto";
+import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
 import { createFossil } from "../fossil/encode.ts";
 import type { Form } from "./forms.ts";
-import type { Publication, Reply } from "./messages.ts";
+import { jsonData } from "./messages.ts";
+import type { Data, Publication, Reply } from "./messages.ts";
 import { tagsOf } from "./tags.ts";
 
 /** The user that a backend with an API key is: no client, whose info its publications would have. */
 export const API_USER = "centrifugo:api";
 /** Types of what the bus itself reports of a room. */
 const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
-const MEMBERS_MAX = 32;
-/** No page of a history is longer. */
-const PAGE_MAX = 10_000;
 
-const NULL = { json: "null", content_type: "" };
-
-const tooMany = () => new DecodeError("malformed-frame", "more of it than a Shield sends");
-
-/** The value of a member of JSON, as text; undefined: there is no such member. */
-export function memberTexts(text: string, start = 0): (name: string) => string | undefined {
-  const members = jsonMembers(text, start, MEMBERS_MAX, tooMany);
-  return (name) => {
-    const member = members.get(name);
-    return member === undefined ? undefined : text.slice(member.start, member.end);
-  };
-}
+/** What a publication has that has no data. */
+const NULL: Data = jsonData("null");
 
 /** A signal of a room, or of the Shield where the room is "". */
 export interface Signal {
@@ -45,45 +34,40 @@ export interface RoomMessage {
   readonly signal: Signal | undefined;
   /** Undefined: it is none, but a signal or what the bus reports of the room. */
   readonly publication: Publication | undefined;
-  /** Its data as JSON text. */
-  readonly json: string | undefined;
+  readonly data: Data;
 }
 
-/** Reads a frame `{"op":"msg",…}` of a Shield, or a message of a history. */
-function readRoomMessage(frame: string): RoomMessage {
-  const raw = memberTexts(frame);
-  const text = (name: string): string => JSON.parse(raw(name) ?? '""');
-  const signal = raw("signal");
-  const json = raw("data");
-  const type = text("type");
-  const sender = text("sender");
-  const about = { room_id: text("room"), type, sender, json };
-  if (signal !== undefined) return { ...about, signal: JSON.parse(signal), publication: undefined };
-  if (OF_THE_BUS.test(type)) return { ...about, signal: undefined, publication: undefined };
-  // Plain text has no content type in a text frame, and is a string of JSON there.
-  const content_type = text("content_type");
-  const offset = raw("offset");
-  const tags = tagsOf(JSON.parse(raw("headers") ?? "{}"), type);
+/** The data of an event; JSON without any text is null. */
+function dataOf({ data, content_type }: PlainEvent): Data {
+  const is_null = data.length === 0 && (content_type === "" || dataForm(content_type) === "json");
+  return is_null ? NULL : { bytes: data, content_type };
+}
+
+/** Reads a message of a room, as it is routed to a client or read from a history. */
+function readRoomMessage(envelope: PlainEnvelope): RoomMessage {
+  const { room_id, sender_id: sender, event, signal, offset } = envelope;
+  const { type = "" } = event ?? {};
+  const data = event === undefined ? NULL : dataOf(event);
+  const about = { room_id, type, sender, data, signal };
+  if (signal !== undefined || OF_THE_BUS.test(type)) return { ...about, publication: undefined };
+  const tags = tagsOf(envelope.headers, type);
   const publication: Publication = {
-    data: { json: json ?? NULL.json, content_type },
+    data,
     ...(sender === "" || sender === API_USER ? {} : { info: { user: sender, client: "" } }),
-    ...(offset === undefined ? {} : { offset: JSON.parse(offset) }),
+    ...(offset === 0 ? {} : { offset: Number(offset) }),
     ...(tags === undefined ? {} : { tags }),
-    time: JSON.parse(raw("ts") ?? "0"),
+    time: envelope.timestamp_ms,
   };
-  return { ...about, signal: undefined, publication };
+  return { ...about, publication };
 }
 
-/** The publications of a history's result, in its order; what cannot be read is left out. */
-export function readPage(result: string) {
-  const raw = memberTexts(result);
-  const messages = raw("messages") ?? "[]";
-  const publications = jsonItems(messages, 0, PAGE_MAX, tooMany).flatMap(({ start, end }) =>
-    readRoomMessage(messages.slice(start, end)).publication ?? []
+/** The publications of a history, in its order; what cannot be read is left out. */
+export function readPage(result: Uint8Array) {
+  const { messages, epoch, offset } = readHistory(result);
+  const publications = messages.flatMap((message) =>
+    readRoomMessage(readRouted(message)).publication ?? []
   );
-  const epoch: string = JSON.parse(raw("epoch") ?? '""');
-  const offset: number = JSON.parse(raw("offset") ?? "0");
-  return { publications, epoch, offset };
+  return { publications, epoch, offset: Number(offset) };
 }
 
 /** Diffs of one message, by what their receivers have; further receivers get it whole. */
@@ -98,7 +82,7 @@ interface Folded {
 /** Remembers the frame that came last, and what was written of it. */
 export class RoomMessages {
   readonly #bases: DeltaBases;
-  #frame: string | undefined;
+  #frame: Uint8Array | undefined;
   #message: RoomMessage | undefined;
   readonly #written = new Map<Form, string | Uint8Array<ArrayBuffer>>();
   /** What was written as deltas, by the data that receivers have, and for those without any by their form. */
@@ -108,12 +92,13 @@ export class RoomMessages {
     this.#bases = bases;
   }
 
-  of(frame: string): RoomMessage {
+  /** A frame MSG. */
+  of(frame: Uint8Array): RoomMessage {
     if (this.#message !== undefined && this.#frame === frame) return this.#message;
     this.#frame = frame;
     this.#written.clear();
     this.#folded.clear();
-    return this.#message = readRoomMessage(frame);
+    return this.#message = readRoomMessage(readRouted(frame.subarray(1)));
   }
 
   /** What a form makes of `reply`, which is the same for every client that receives this message. */

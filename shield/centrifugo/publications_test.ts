@@ -1,21 +1,22 @@
 /** Publications as deltas: what each of several clients of a room receives, and what is kept for them. */
 import assert from "node:assert/strict";
+import { encodeMsg, encodeUtf8, strictText, writeEnvelope } from "@arqon/proto";
 import { createFossil } from "../fossil/encode.ts";
 import { JSON_FORM } from "./forms.ts";
-import type { Form } from "./forms.ts";
 import type { Publication } from "./messages.ts";
 import { DeltaBases, RoomMessages } from "./publications.ts";
 import type { DeltaBase } from "./publications.ts";
 
 const BOUNDS = { delta_bytes: 10_000, delta_message_bytes: 4_000 };
-/** Deltas as they are, in place of a form's bytes. */
-const PLAIN: Form = { ...JSON_FORM, encode: (reply) => JSON.stringify(reply.push?.pub) };
+/** By its text, since all clients receive the same one. */
+const frames = new Map<string, Uint8Array>();
 
-/** The text form's frame of an event with this JSON as data. */
-const frameOf = (json: string) => `{"op":"msg","room":"r","type":"publication","data":${json}}`;
+/** The frame of an event with this JSON as data. */
+function frameOf(json: string): Uint8Array {
+  const event = { type: "publication", data: encodeUtf8(json), content_type: "application/json" };
+  return frames.getOrInsertComputed(json, () => encodeMsg(writeEnvelope({ room_id: "r", event })));
+}
 const json = (text: string, at = 0) => `{"n":${at},"text":"${text.repeat(100)}"}`;
-
-const bytesOf = (text: string) => new TextEncoder().encode(text);
 
 /** A client that reads deltas: one is from what it has received before. */
 class Client {
@@ -27,11 +28,11 @@ class Client {
   receive(messages: RoomMessages, bases: DeltaBases, sent: string): void {
     const publication = messages.of(frameOf(sent)).publication!;
     const reply = (pub: Publication) => ({ push: { channel: "r", pub } });
-    const { written, base } = messages.folded(PLAIN, publication, this.base, reply);
+    const { written, base } = messages.folded(JSON_FORM, publication, this.base, reply);
     this.base = bases.replace(this.base, base);
-    const { delta = false, data } = JSON.parse(written as string);
-    const wanted = delta ? createFossil(bytesOf(this.#has), bytesOf(sent)) : bytesOf(sent);
-    assert.deepEqual(bytesOf(JSON.parse(data.json)), wanted);
+    const { delta = false, data } = JSON.parse(written as string).push.pub;
+    const wanted = delta ? createFossil(encodeUtf8(this.#has), encodeUtf8(sent)) : encodeUtf8(sent);
+    assert.deepEqual(encodeUtf8(data), wanted);
     this.forms.push(delta ? "delta" : "whole");
     this.#has = sent;
   }
@@ -84,4 +85,17 @@ Deno.test("of one message so many diffs are made, whatever its receivers have", 
   }
   for (const client of clients) client.receive(messages, bases, json("ab ", 99));
   assert.equal(clients.filter(({ forms }) => forms.at(-1) === "delta").length, 16);
+});
+
+Deno.test("an event without data is null to readers of JSON, and no bytes to those of bytes", () => {
+  const { messages } = world();
+  const sent = ["", "application/json", "text/plain", "application/octet-stream"].map(
+    (content_type) => {
+      const event = { type: "publication", data: new Uint8Array(), content_type };
+      const { publication } = messages.of(encodeMsg(writeEnvelope({ room_id: "r", event })));
+      const json = JSON.parse(String(JSON_FORM.encode({ push: { pub: publication! } })));
+      return [json.push.pub.data, strictText(publication!.data!.bytes)];
+    },
+  );
+  assert.deepEqual(sent, [[null, "null"], [null, "null"], ["", ""], [null, ""]]);
 });

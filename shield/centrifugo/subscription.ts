@@ -1,8 +1,10 @@
 /** A client's subscription to a channel: what it asks for, as the bus is asked for it. */
+import { encodeSub, encodeUnsub, encodeUtf8 } from "@arqon/proto";
 import { canAct } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { DeltaBase } from "./publications.ts";
 import type { Result } from "./answers.ts";
+import { offsetOf } from "./messages.ts";
 import type { Asked, Data, Subscribed } from "./messages.ts";
 import { ERROR, Refusal } from "./codes.ts";
 import { filterOf } from "./tags.ts";
@@ -76,7 +78,7 @@ function requireSupported({ type = 0, delta = "" }: Asked<"subscribe">): void {
   if (delta !== "" && delta !== "fossil") throw refuse("of deltas only fossil is available");
 }
 
-/** The channel that a client asks for. Throws `invalid-filter`, and a `Refusal`. */
+/** The channel that a client asks for. Throws `invalid-filter`, `invalid-field`, and a `Refusal`. */
 export function channelOf(
   asked: Asked<"subscribe">,
   room_id: string,
@@ -85,7 +87,8 @@ export function channelOf(
   server?: ServerSide,
 ): Channel {
   requireSupported(asked);
-  const { channel = "", recover, epoch = "", offset = 0, join_leave, flag = 0, tf, delta } = asked;
+  const { channel = "", recover, epoch = "", join_leave, flag = 0, tf, delta } = asked;
+  const offset = offsetOf(asked.offset);
   const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
   const joins = join_leave === true || hasJoins(room_id);
   const is_member = (joins || hasMembers(room_id)) && identity !== undefined &&
@@ -124,16 +127,18 @@ export function placeOf(
   return { recoverable: true, positioned: true, epoch, offset: from, ...more };
 }
 
-/** The members of the SUB by which the bus is asked, but for `op` and `room`. `info` is the member's. */
-export function subOf(
-  { position, without, filter }: Channel,
-  info: unknown,
-): Record<string, unknown> {
-  const member = without.has("presence")
-    ? {}
-    : { presence: true, ...(info === undefined ? {} : { member_meta: info }) };
-  const place = position === undefined || without.has("position")
-    ? {}
-    : { after_offset: position.offset, epoch: position.epoch };
-  return { ...member, ...place, ...(filter === "" ? {} : { filter }) };
+/** The frame of a request, by its number. */
+export type Request = (request_id: number) => Uint8Array<ArrayBuffer>;
+
+/** The SUB by which the bus is asked. `info` is the member's. */
+export function subOf({ room_id, position, without, filter }: Channel, info: unknown): Request {
+  const presence = !without.has("presence");
+  const member_meta = presence && info !== undefined ? encodeUtf8(JSON.stringify(info)) : undefined;
+  const { offset, epoch } = without.has("position") ? {} : position ?? {};
+  const asked = { room_id, presence, member_meta, after_offset: offset, epoch, filter };
+  return (request_id) => encodeSub({ ...asked, request_id });
 }
+
+/** The UNSUB of a room. */
+export const unsubOf = (room_id: string): Request => (request_id) =>
+  encodeUnsub({ room_id, request_id });

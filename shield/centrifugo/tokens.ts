@@ -3,6 +3,7 @@ import { ArqonError, isRoomPattern } from "@arqon/proto";
 import type { Claims } from "../auth/claims.ts";
 import type { Action, Grant } from "../auth/identity.ts";
 import { roomOf } from "./channel.ts";
+import { jsonData } from "./messages.ts";
 import type { ServerSide } from "./subscription.ts";
 
 /** As many as a token may have of our own. */
@@ -97,7 +98,7 @@ export function serverSideOf(
     named.set(channel, {
       channel,
       info: memberMetaOf(options),
-      ...(data === undefined ? {} : { data: { json: JSON.stringify(data), content_type: "" } }),
+      ...(data === undefined ? {} : { data: jsonData(JSON.stringify(data)) }),
     });
   }
   const allowed = [...named.values()].filter(({ channel }) => isServerSide(channel));

@@ -134,19 +134,32 @@ export async function ban({ backend, room }: Stage): Promise<void> {
   await backend.done("POST", `rooms/${room}/bans`, { user_id: PUBLISHER, reason: "a test" });
 }
 
+/** Lets the publisher in again, and waits until each Shield has followed. */
+export async function unban(stage: Stage): Promise<void> {
+  const { backend, room } = stage;
+  const command = { name: "room.unban", data: { user_id: PUBLISHER, scope: "room" } };
+  await backend.done("POST", `rooms/${room}/commands`, command);
+  await bansAre(stage, 0);
+}
+
+/** Waits until each Shield knows so many bans of the tenant. */
+async function bansAre(stage: Stage, count: number): Promise<void> {
+  await onEach(stage, async (bus) => {
+    const admin = await adminOf(bus);
+    await until(`${count} bans are in force`, async () => {
+      const { bans } = await admin.read(`/v1/bans?tenant=${stage.tenant}`);
+      return bans.length === count;
+    });
+  });
+}
+
 /** Does the same by a message on NATS, which has no answer: docs/operations.md, "Signals of backends". */
 async function banBySignal(stage: Stage): Promise<void> {
   const { nats, tenant, room } = stage;
   if (nats === undefined) throw new TypeError("the bus is not on NATS");
   const signal = { kind: "BAN", target: PUBLISHER, reason: "a test" };
   nats.publish(`sys.t.${tenant}.signals`, JSON.stringify({ room, signal }));
-  await onEach(stage, async (bus) => {
-    const admin = await adminOf(bus);
-    await until("the ban is in force", async () => {
-      const { bans } = await admin.read(`/v1/bans?tenant=${tenant}`);
-      return bans.length === 1;
-    });
-  });
+  await bansAre(stage, 1);
 }
 
 /** Bans while the publisher is subscribed, too, and waits until that is told: what came before it is forgotten. */

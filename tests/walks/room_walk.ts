@@ -25,7 +25,7 @@ import type { Seat } from "../model/readers.ts";
 import { appOf } from "../model/run.ts";
 import type { Ground } from "../model/stage.ts";
 import { openText } from "../peers/raw_client.ts";
-import { ban, setClass, type Stage, stageOf } from "../model/stage.ts";
+import { ban, setClass, type Stage, stageOf, unban } from "../model/stage.ts";
 import { eventSource, pusherJs } from "./foreign_readers.ts";
 import { Growing } from "./growing.ts";
 import { judgeFuel, judgeUse, type Kill, UseBook } from "./usage.ts";
@@ -402,9 +402,7 @@ export class RoomWalk implements AsyncDisposable {
 
   async #unban(): Promise<void> {
     if (!this.#is_banned) return;
-    const { backend, room } = this.#stage;
-    const command = { name: "room.unban", data: { user_id: "publisher", scope: "room" } };
-    await backend.done("POST", `rooms/${room}/commands`, command);
+    await unban(this.#stage);
     this.#is_banned = false;
   }
 
@@ -477,7 +475,7 @@ export class RoomWalk implements AsyncDisposable {
       isDue: (place) => isThere(place) && (kind !== "filter" || isLetThrough(place)),
       // docs/protocol.md, "Requests and their answers": "What another Shield took just before may still come".
       isOnItsWay: (place) =>
-        row.log === "plain" && this.#sides.length > 1 && !isThere(place) &&
+        after === undefined && this.#sides.length > 1 && !isThere(place) &&
         this.#facts[place]!.step === first_step && (kind !== "filter" || isLetThrough(place)),
       isHole: (place, item) => mayMiss(row, harmAt(place)) || isConflated(row, item),
       timesOf: (place, tries) =>
