@@ -45,7 +45,7 @@ interface ServedLog {
   readonly refusals?: number;
 }
 
-/** A case as it is written by hand. Messages are told one after another; the first log is there with the first of them. */
+/** A case as it is written by hand. The first log is there with the first message. */
 export interface ProofCase {
   readonly name: string;
   readonly logs: readonly Log[];

@@ -93,7 +93,7 @@ class Edge:
         return cls(size, tiles)
 
     def copy(self) -> Edge:
-        """Another one, which grows by itself."""
+        """An independent copy."""
         return Edge(self.size, self._tiles)
 
     def append(self, entries: Iterable[bytes]) -> None:
