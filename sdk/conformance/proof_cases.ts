@@ -140,14 +140,16 @@ function toldBy(text: string): readonly Told[] {
     const event = { ...EVENT, data: encodeUtf8(`${other}`.length.toString()) };
     return [{ bytes: write({ sender_id: "ann", offset: Number(offset), event }), epoch }];
   }
-  const [kind = "", sender_id = ""] = text.split(" ");
+  // "GAP ann": a signal of hers; "GAP 7": what an SDK puts in place of that message.
+  const [kind = "", by = ""] = text.split(" ");
+  const place = /^\d+$/.test(by) ? { sender_id: "ann", offset: Number(by) } : { sender_id: by };
   const signal = { ...gapSignal("bets", "erased"), kind: kind as "GAP" };
   const is_signal = kind === "GAP" || kind === "UNBAN";
   const bytes = write({
-    sender_id,
+    ...place,
     ...is_signal ? { signal } : { event: { ...EVENT, type: kind } },
   });
-  return [{ bytes, epoch: "" }];
+  return [{ bytes, epoch: "offset" in place ? "e" : "" }];
 }
 
 /** The entries of messages; "gap 5@b": the record breaks. */

@@ -331,11 +331,13 @@ export class VerifiedLog {
     const [, tenant_id = "", own] = /([^/.]+)\.([^/.]*)$/.exec(origin) ?? [];
     if (room !== own) throw new Error(`a message of ${room} is not in the log ${origin}`);
     const hash = this.#hashOf(message, tenant_id);
+    // The SDK has put a GAP in place of what it cannot read, or make of a diff; or the text of that GAP is in the log.
+    const is_lost = message.signal?.kind === "GAP";
     // The bus reports the present epoch, also for messages stored in an earlier one.
     const find = () =>
       this.#entries.findIndex((one) =>
         one.sha256 !== undefined && one.offset === offset &&
-        (one.epoch === epoch || !one.is_over && (epoch === "" || one.sha256 === hash))
+        (one.epoch === epoch || !one.is_over && (epoch === "" || is_lost || one.sha256 === hash))
       );
     while (find() < 0) {
       const next = await this.#advance();
@@ -349,7 +351,7 @@ export class VerifiedLog {
     }
     const before = this.#entries.splice(0, find());
     const { text: entry, sha256 } = this.#entries.shift()!;
-    if (sha256 !== hash) {
+    if (sha256 !== hash && !is_lost) {
       const found = { message, sha256: hash, entry };
       this.#accuse("changed", "the log has another message in place of", found);
     }
