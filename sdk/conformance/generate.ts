@@ -6,6 +6,7 @@ import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
 import { connectionCases, type DeltaCases, diffCases } from "./delta_cases.ts";
 import { encodeClient, encodeServer } from "./encode.ts";
 import { type Plain, toHex } from "./plain.ts";
+import { type ProofCase, proofCases } from "./proof_cases.ts";
 
 const FOLDER = new URL("./vectors/", import.meta.url);
 const REGISTRY = new URL("../../proto/errors.json", import.meta.url);
@@ -163,6 +164,14 @@ function reactionOf(client: string): unknown {
   return { client, reconnect: client !== "never-retry", fresh_token: client === "refresh-token" };
 }
 
+function proofs(): unknown {
+  return {
+    about:
+      "Messages of room bets of tenant acme beside its transparency log, at one time after another: logs[n] is served when the message n is handed to the verifier, the last one from then on.",
+    cases: proofCases(casesOf<ProofCase[]>("proofs.json")),
+  };
+}
+
 function errors(registry: Registry): unknown {
   const rows = registry.errors.map(({ number, code, name, client }) => (
     { name, kind: "reason", number, code, expect: reactionOf(client) }
@@ -189,6 +198,7 @@ export function vectorsText(): string {
     "errors.json": errors(registry),
     "frames.json": frames(),
     "presence.json": presence(),
+    "proofs.json": proofs(),
   };
   for (const { name } of Deno.readDirSync(FOLDER)) {
     files[name] = JSON.parse(Deno.readTextFileSync(new URL(name, FOLDER)));

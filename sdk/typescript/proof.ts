@@ -4,13 +4,18 @@
  *
  * ```ts
  * import { connect } from "@arqon/sdk";
- * import { VerifiedLog } from "@arqon/sdk/proof";
+ * import { proof, ProofError } from "@arqon/sdk/proof";
  *
- * const log = new VerifiedLog({ url: "https://bus.example.com/v1/proof/acme.bets", vkeys: ["…"] });
- * await using bus = await connect({ url: "bus.example.com", token: "…" });
- * for await (const message of log.verify(bus.room("bets").subscribe())) console.log(message.text());
+ * const given = { url: "bus.example.com", token: "…" };
+ * await using bus = await connect({ ...given, proof: proof({ vkeys: ["…"] }) });
+ * try {
+ *   for await (const message of bus.room("bets").subscribe({ verify: true })) console.log(message.text());
+ * } catch (error) {
+ *   if (error instanceof ProofError) console.error(error.kind, error.evidence);
+ * }
  * ```
  */
+export { proof, type Prove } from "./proof/proof.ts";
 export { ProofError, VerifiedLog } from "./proof/verified_log.ts";
-export type { ProofEvidence, VerifiedLogOptions } from "./proof/verified_log.ts";
+export type { ProofEvidence, ProofOptions, VerifiedLogOptions } from "./proof/verified_log.ts";
 export { receiptIn, WITH_RECEIPT } from "./proof/receipt.ts";

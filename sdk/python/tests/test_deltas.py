@@ -25,8 +25,8 @@ class Heard:
         self.sizes: list[int] = []
         self.losing = 0
 
-    def decode(self, data: bytes) -> frames.ServerFrame:
-        frame = frames.decode_server_frame(data)
+    def decode(self, data: bytes, ordered: bool) -> frames.ServerFrame:
+        frame = frames.decode_server_frame(data, ordered)
         if isinstance(frame, list):
             self.sizes.append(len(data))
             if self.losing > 0:

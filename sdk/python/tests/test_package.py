@@ -18,6 +18,7 @@ FLOORS = [
     "_time",
     "_wire",
     "_session",
+    "_proof",
     "_request",
     "_state",
     "_subscription",

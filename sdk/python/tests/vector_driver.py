@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import subprocess
@@ -17,6 +18,9 @@ from google.protobuf.message import Message
 import arqon
 from arqon import MalformedFrame
 from arqon._gen import Ack, Command, Envelope, Event, Subscribe, SystemSignal, Welcome
+from arqon._proof.notes import Key, key_of
+from arqon._proof.room_log import LogFiles
+from arqon._proof.verified_log import Terms, VerifiedLog
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._session.delta_bases import DeltaBases
 from arqon._subscription.position import Place
@@ -29,6 +33,7 @@ from arqon.errors import error_from_wire, error_of
 from arqon.errors_gen import ERRORS
 from arqon.message import decode_data, message_of
 from arqon.presence import MemberTable
+from arqon.proof import LogError, ProofError
 
 Case: TypeAlias = dict[str, Any]
 _MADE: Final = subprocess.run(
@@ -298,6 +303,97 @@ def run_delta(case: Case) -> None:
             assert plain_frame(bytes.fromhex(step["hex"]), deltas) == step["expect"]
 
 
+class LogServer:
+    """Serves a log over HTTP, as it is at present."""
+
+    log: Case
+
+    async def __aenter__(self) -> LogServer:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/log"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await asyncio.gather(*self._tasks)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        try:
+            await self._answer_all(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (asked := (await reader.readline()).decode()) != "":
+            while await reader.readline() != b"\r\n":
+                pass
+            status, body = 404, b"none"
+            if self.log["refusals"] > 0:
+                self.log["refusals"] -= 1
+                status, body = 503, b'{"retry_after_ms":1}'
+            elif (found := self.log["files"].get(asked.split(" ")[1][len("/log/") :])) is not None:
+                status, body = 200, bytes.fromhex(found)
+            head = f"HTTP/1.1 {status} .\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+
+
+def run_proof(case: Case) -> None:
+    asyncio.run(_run_proof(case))
+
+
+async def _run_proof(case: Case) -> None:
+    options, logs, expect = case["options"], case["logs"], case["expect"]
+    keys = [key_of(text) for text in options["vkeys"]]
+    witnesses = list(dict.fromkeys(key_of(text, True) for text in options["witnesses"]))
+    terms = Terms(
+        cast("list[Key]", keys),
+        cast("list[Key]", witnesses),
+        len(witnesses) if options["quorum"] is None else options["quorum"],
+        options["wait_ms"] / 1_000,
+        options["complete"],
+        options["checkpoint"],
+    )
+    offsets: list[int] = []
+    wrong: Exception | None = None
+    message: arqon.Message | None = None
+    async with LogServer() as server:
+        files = LogFiles(server.url, _no_token, terms.wait_seconds)
+        verified = VerifiedLog(files.read, terms)
+        for at, told in enumerate(case["messages"]):
+            if at < len(logs):
+                server.log = {**logs[at]}
+            frame = decode_server_frame(b"\x04" + bytes.fromhex(told["hex"]), True)
+            assert isinstance(frame, list)
+            message = message_of(frame[0], told["epoch"], True)
+            try:
+                await verified.hold(message)
+            except (LogError, ProofError) as error:
+                wrong = error
+                break
+            offsets.append(message.offset)
+        files.close()
+    assert offsets == expect["offsets"], wrong
+    proven = wrong if isinstance(wrong, ProofError) else None
+    assert (proven and proven.kind) == expect.get("kind"), wrong
+    assert expect.get("error", "") in str(wrong)
+    assert (wrong is None) == ("kind" not in expect and "error" not in expect), wrong
+    if proven is not None:
+        is_of_one = proven.kind in ("changed", "gap", "missing")
+        assert proven.evidence.message is (message if is_of_one else None)
+    if proven is not None and "entry" in expect:
+        assert proven.evidence.entry == expect["entry"]
+    if proven is not None and "checkpoints" in expect:
+        assert len(proven.evidence.checkpoints) == expect["checkpoints"]
+
+
+async def _no_token() -> str:
+    return "none"
+
+
 VECTOR_RUNNERS: Final[dict[str, Callable[[Case], None]]] = {
     "backoff.json": run_backoff,
     "close_codes.json": run_close,
@@ -307,4 +403,5 @@ VECTOR_RUNNERS: Final[dict[str, Callable[[Case], None]]] = {
     "frames.json": run_frame,
     "positions.json": run_position,
     "presence.json": run_presence,
+    "proofs.json": run_proof,
 }

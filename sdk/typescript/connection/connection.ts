@@ -67,10 +67,9 @@ export class Connection {
 
   /** Use `connect`. */
   constructor(settings: Settings, signal: AbortSignal | undefined) {
-    const { elapsed, random, traceparent } = settings;
     const nextId = () => ++this.#request_id;
     this.#settings = settings;
-    this.#clock = new ServerClock(settings.now, elapsed);
+    this.#clock = new ServerClock(settings.now, settings.elapsed);
     const lent = { ...settings, nextId, now: this.#clock.now };
     this.#tokens = new TokenKeeper({
       ...lent,
@@ -82,6 +81,7 @@ export class Connection {
     this.#requests = new Requests(settings, nextId);
     this.#subscriptions = new Subscriptions(lent);
     this.#port = {
+      ...settings,
       request: (request) => this.#request(request),
       subscribe: (...asked) => {
         if (this.#over) throw this.#closedError();
@@ -90,8 +90,10 @@ export class Connection {
       mend: (mend) => this.#subscriptions.mend(mend),
       published: (room, offset) => this.#subscriptions.published(room, offset),
       report: (error) => this.#fail(error),
-      keeping: { elapsed, random, signal: this.#life.signal, renewals: this.#renewals },
-      traceparent,
+      signal: this.#life.signal,
+      renewals: this.#renewals,
+      tokens: this.#tokens,
+      bus: this,
     };
     const end = (error?: ArqonError) => this.#end(error);
     this.closed.then(onAbort(signal, () => end()));

@@ -2,6 +2,7 @@
 import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
 import type { ArqonError, Welcome } from "@arqon/proto";
+import type { Prove } from "../proof/proof.ts";
 import type { Signer } from "../request/signing.ts";
 import { assertToken } from "../token/jwt.ts";
 
@@ -60,7 +61,16 @@ const ELSEWHERE = {
   on_status: "onStatus",
   on_error: "onError",
 };
-const FUNCTIONS = ["getToken", "onStatus", "onError", "traceparent", "now", "random", "webSocket"];
+const FUNCTIONS = [
+  "getToken",
+  "onStatus",
+  "onError",
+  "traceparent",
+  "now",
+  "random",
+  "webSocket",
+  "proof",
+];
 
 function assertBackoff(backoff: unknown): void {
   const bounds = ["base_ms", "max_ms"];
@@ -217,6 +227,8 @@ export interface ConnectOptions {
   readonly offline?: "queue" | "refuse";
   /** Signs every publish and command. Default: none. */
   readonly signer?: Signer;
+  /** For `verify` of subscribe: `proof({ vkeys: [VKEY] })` of `@arqon/sdk/proof`. */
+  readonly proof?: Prove;
   /**
    * Use the browser's network and visibility events: a new network ends a wait, without a network there are no attempts
    * for up to 30 s, and after sleep the Shield is pinged at once. Default true; false turns it off.
@@ -256,6 +268,7 @@ type Given = Pick<
   | "getToken"
   | "offline"
   | "signer"
+  | "proof"
   | "onStatus"
   | "onError"
   | "traceparent"

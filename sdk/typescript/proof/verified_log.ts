@@ -24,24 +24,24 @@ import {
   widthOf,
 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
+import { sleep } from "../time/clock.ts";
 import { hex } from "../wire/hex.ts";
-import { askPatiently } from "./patient.ts";
+import { textOf } from "../wire/wire_error.ts";
+import { type Answered, askPatiently } from "./patient.ts";
 
 const WAIT_MS = 60_000;
 const POLL_MS = 1_000;
+/** For how long a Shield may not know of a log that another one begins, in ms. */
+const NEW_MS = 10_000;
 const BUS_TYPE = /^(ROOM|PRESENCE|SYSTEM)_/;
-const pause = (delay_ms = POLL_MS) => new Promise<void>((resolve) => setTimeout(resolve, delay_ms));
 
-/** Options of a verified log. */
-export interface VerifiedLogOptions {
-  /** Its URL: `https://bus.example.com/v1/proof/acme.bets`. */
-  readonly url: string;
-  /** The keys that may have signed it, as `arq proof key` prints them. */
+/** How a program verifies: the option `proof` of `connect`, and part of those of a verified log. */
+export interface ProofOptions {
+  /**
+   * The keys that may have signed a log, as `arq proof key` prints them. For `connect`: one of each key of the tenant is
+   * enough, since it signs the logs of all rooms.
+   */
   readonly vkeys: readonly string[];
-  /** Token for a log that is not public. */
-  readonly token?: string | (() => string | Promise<string>);
-  /** A saved checkpoint: the log must extend it. */
-  readonly checkpoint?: string;
   /** The keys of witnesses, as `arq proof witness` prints them: each newest checkpoint must have their cosignatures. */
   readonly witnesses?: readonly string[];
   /**
@@ -49,8 +49,8 @@ export interface VerifiedLogOptions {
    */
   readonly quorum?: number;
   /**
-   * How long to wait for a message's entry, a checkpoint's cosignatures, and a file that the log has announced, in ms;
-   * default one minute, as in a receipt.
+   * How long to wait for a message's entry, a checkpoint's cosignatures, and a log that does not answer, in ms; default
+   * one minute, as in a receipt.
    */
   readonly wait_ms?: number;
   /**
@@ -58,6 +58,18 @@ export interface VerifiedLogOptions {
    * crosses erased messages.
    */
   readonly complete?: boolean;
+}
+
+/** Options of a verified log. */
+export interface VerifiedLogOptions extends ProofOptions {
+  /** Its URL: `https://bus.example.com/v1/proof/acme.bets`. */
+  readonly url: string;
+  /** Token for a log that is not public. */
+  readonly token?: string | (() => string | Promise<string>);
+  /** A saved checkpoint: the log must extend it. */
+  readonly checkpoint?: string;
+  /** Aborting ends every wait: `verify` rejects with the reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** Evidence of a violation, for anybody with the keys. */
@@ -112,7 +124,7 @@ const keysOf = (option: string, vkeys: readonly string[], decode: typeof decodeV
     throw new TypeError(`${option} has ${JSON.stringify(vkey)}: expected NAME+ID+KEY`);
   });
 
-/** Verifies the messages of one room against its log. */
+/** Verifies the messages of one room against its log. `verify` of `Room.subscribe` makes one for each loop. */
 export class VerifiedLog {
   readonly #options: VerifiedLogOptions;
   readonly #keys: readonly Verifier[];
@@ -157,13 +169,15 @@ export class VerifiedLog {
     const until_ms = performance.now() + wait_ms;
     for (;;) {
       const note = text(await this.#files("checkpoint"));
-      const { checkpoint, by } = await openCosigned(note, this.#keys, this.#witnesses);
+      const { checkpoint, by } = await openCosigned(note, this.#keys, this.#witnesses).catch(
+        (error) => Promise.reject(new Error(`${this.#options.url}/checkpoint: ${textOf(error)}`)),
+      );
       if (by.length >= this.#quorum) return { ...checkpoint, note };
       if (performance.now() >= until_ms) {
         const { length } = this.#witnesses;
         throw new Error(`${by.length} of ${length} witnesses have cosigned the checkpoint`);
       }
-      await pause();
+      await this.#pause();
     }
   }
 
@@ -176,7 +190,7 @@ export class VerifiedLog {
       : { ...(await openCosigned(note, this.#keys, [])).checkpoint, note };
     // A cache may still serve an older checkpoint: it is a fork only if it stays.
     while (kept.size > next.size && performance.now() < until_ms) {
-      await pause();
+      await this.#pause();
       next = await this.#newest();
     }
     if (kept.size > next.size || kept.origin !== next.origin) this.#fork(kept, next);
@@ -244,16 +258,41 @@ export class VerifiedLog {
     throw new ProofError("damaged", what, { checkpoints: [next.note] });
   }
 
+  readonly #pause = async (delay_ms = POLL_MS): Promise<void> => {
+    const { signal } = this.#options;
+    await sleep(delay_ms, ...signal === undefined ? [] : [signal]);
+    signal?.throwIfAborted();
+  };
+
+  /** A file of the log. A bus that restarts is waited for, as is one that says when to come again. */
   readonly #files = async (path: string): Promise<Uint8Array> => {
-    const { url, token, wait_ms = WAIT_MS } = this.#options;
+    const { url, token, signal: stop, wait_ms = WAIT_MS } = this.#options;
     const ask = async (signal: AbortSignal) => {
       const given = typeof token === "function" ? await token() : token;
       const headers = given === undefined ? {} : { authorization: `Bearer ${given}` };
       return await fetch(`${url}/${path}`, { headers, signal });
     };
-    const { answer, bytes, waited } = await askPatiently(ask, wait_ms, pause);
-    if (answer.ok) return bytes;
-    throw new Error(`${path}: HTTP ${answer.status} ${text(bytes).slice(0, 1_000)}${waited}`);
+    for (const until_ms = performance.now() + wait_ms;;) {
+      const left_ms = until_ms - performance.now();
+      const answered: Answered | Error = await askPatiently(ask, left_ms, this.#pause, stop)
+        // That is how `fetch` says that nobody has answered, or not in time.
+        .catch((error) =>
+          error instanceof TypeError || error.name === "TimeoutError"
+            ? error
+            : Promise.reject(error)
+        );
+      let what = textOf(answered);
+      let is_passing = left_ms > 0;
+      if (!(answered instanceof Error)) {
+        const { answer: { ok, status }, bytes, waited } = answered;
+        if (ok) return bytes;
+        what = `HTTP ${status} ${text(bytes).slice(0, 1_000)}${waited}`;
+        const is_new = status === 404 && left_ms > wait_ms - NEW_MS;
+        is_passing &&= (status >= 500 || is_new) && waited === "";
+      }
+      if (!is_passing) throw new Error(`${url}/${path}: ${what}`);
+      await this.#pause();
+    }
   };
 
   /** The hash of a message's text form, as in its entry. */
@@ -292,17 +331,19 @@ export class VerifiedLog {
     const [, tenant_id = "", own] = /([^/.]+)\.([^/.]*)$/.exec(origin) ?? [];
     if (room !== own) throw new Error(`a message of ${room} is not in the log ${origin}`);
     const hash = this.#hashOf(message, tenant_id);
+    // The SDK has put a GAP in place of what it cannot read, or make of a diff; or the text of that GAP is in the log.
+    const is_lost = message.signal?.kind === "GAP";
     // The bus reports the present epoch, also for messages stored in an earlier one.
     const find = () =>
       this.#entries.findIndex((one) =>
         one.sha256 !== undefined && one.offset === offset &&
-        (one.epoch === epoch || !one.is_over && (epoch === "" || one.sha256 === hash))
+        (one.epoch === epoch || !one.is_over && (epoch === "" || is_lost || one.sha256 === hash))
       );
     while (find() < 0) {
       const next = await this.#advance();
       if (find() >= 0) break;
       if (performance.now() < until_ms) {
-        await pause();
+        await this.#pause();
         continue;
       }
       if (next.size < this.#checkpoint!.size) this.#fork(this.#checkpoint!, next);
@@ -310,7 +351,7 @@ export class VerifiedLog {
     }
     const before = this.#entries.splice(0, find());
     const { text: entry, sha256 } = this.#entries.shift()!;
-    if (sha256 !== hash) {
+    if (sha256 !== hash && !is_lost) {
       const found = { message, sha256: hash, entry };
       this.#accuse("changed", "the log has another message in place of", found);
     }

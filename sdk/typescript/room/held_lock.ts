@@ -64,7 +64,7 @@ function isPassing(error: unknown): boolean {
 
 /** Locks and renews until `release` or loss. Rejects with `locked` after `wait_ms`. */
 export function holdLock(room: Room, options: HoldLockOptions = {}): Promise<HeldLock> {
-  return keepLock(room, options, portOf(room).keeping);
+  return keepLock(room, options, portOf(room));
 }
 
 /**

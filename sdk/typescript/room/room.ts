@@ -1,6 +1,7 @@
 /** The API of one room. State and history are separate entry points. */
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
+import type { Prove, ProvingBus } from "../proof/proof.ts";
 import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
 import type {
   PresenceSubscription,
@@ -8,12 +9,12 @@ import type {
   Subscription,
 } from "../subscription/subscription.ts";
 import type { Json } from "../wire/json.ts";
+import { asArqonError } from "../wire/wire_error.ts";
 import type { Mend } from "../subscription/room_entry.ts";
 import { ask, sendCommand, sendEvent } from "../request/room_request.ts";
 import type {
   CommandOptions,
   CommandResult,
-  CommandRoom,
   Data,
   Handed,
   Published,
@@ -62,6 +63,7 @@ function listenTo(
   subscription: Subscription,
   handler: MessageHandler,
   report: (error: ArqonError) => void,
+  { signal }: SubscribeOptions,
 ): Listener {
   const run = async () => {
     try {
@@ -73,7 +75,7 @@ function listenTo(
         }
       }
     } catch (error) {
-      if (error instanceof ArqonError) report(error);
+      if (error !== signal?.reason) report(asArqonError(error));
       throw error;
     }
   };
@@ -85,15 +87,15 @@ function listenTo(
 }
 
 /** The connection's parts that a room needs. */
-export interface RoomPort extends RequestPort {
-  subscribe(room: CommandRoom, options: SubscribeOptions): Subscription;
+export interface RoomPort extends RequestPort, LockKeeping, ProvingBus {
   /** From now on the loops of all rooms get each change of state once and in order. Returns the repair of a room. */
   mend(mend: Mend): (room: string) => ReturnType<Mend> | undefined;
   /** Records that a publish was stored at this offset; 0 if the room is not durable. */
   published(room: string, offset: Uint64 | undefined): void;
   /** Reports an error that no promise reports: `ConnectOptions.onError`. */
   report(error: ArqonError): void;
-  readonly keeping: LockKeeping;
+  /** `ConnectOptions.proof`. */
+  readonly proof?: Prove;
 }
 
 /** The port of a room, for functions outside the class, so that bundles contain only the used ones. */
@@ -156,7 +158,10 @@ export class Room {
   subscribe(options?: SubscribeOptions): Subscription;
   subscribe(options: SubscribeOptions = {}): Subscription {
     options.signal?.throwIfAborted();
-    return this.#port.subscribe(this, options);
+    const port = this.#port;
+    if (!options.verify) return port.subscribe(this, options);
+    if (!port.proof) throw new TypeError("no `proof`");
+    return port.proof(this, options, port);
   }
 
   /**
@@ -176,7 +181,7 @@ export class Room {
    * ```
    */
   listen(handler: MessageHandler, options: SubscribeOptions = {}): Listener {
-    return listenTo(this.subscribe(options), handler, this.#port.report);
+    return listenTo(this.subscribe(options), handler, this.#port.report, options);
   }
 
   /**

@@ -40,6 +40,12 @@ export interface SubscribeOptions {
    * `@arqon/sdk/history`. Only for the first loop on the room, without `position`.
    */
   readonly begin?: Beginning;
+  /**
+   * True, or an earlier `checkpoint` of the room's transparency log: each message is held against the log's newest
+   * checkpoint before the loop gets it, which takes about a second. The loop throws a `ProofError` of `@arqon/sdk/proof`
+   * for what is wrong, and an Error if the room has no log, or no vkey of `proof` (`ConnectOptions`) has signed it.
+   */
+  readonly verify?: boolean | string;
   /** The most messages buffered for the loop; default 8,192. See `on_overflow`. */
   readonly buffer?: number;
   /** The most buffered bytes; default 32 MiB. */
@@ -71,6 +77,8 @@ export interface Subscription extends AsyncIterableIterator<Message, undefined> 
    * undefined without such a SUB. If false, the loop received a GAP.
    */
   readonly recovered: boolean | undefined;
+  /** With `verify`: the newest verified checkpoint, for `verify` of a later visit; undefined: none yet. */
+  readonly checkpoint?: string | undefined;
   /**
    * Changes this member's metadata. Resolves when a Shield has accepted it; later SUBs contain it. Rejects with the
    * refusal, and the metadata stays unchanged. TypeError if this client is not a member.

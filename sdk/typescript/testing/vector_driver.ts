@@ -17,6 +17,7 @@ import { closeReaction, type Reaction, refusalReaction } from "../connection/clo
 import { Place, type Position } from "../durable/position.ts";
 import { MemberTable } from "../presence/presence.ts";
 import { Message } from "../message/message.ts";
+import { ProofError, VerifiedLog } from "../proof/verified_log.ts";
 import { Reading } from "../subscription/replay.ts";
 import { errorFromWire } from "../wire/wire_error.ts";
 
@@ -185,8 +186,50 @@ function runDelta({ kind, base, diff, bytes_max, steps, expect }: Case): void {
   }
 }
 
+/** The log is served over HTTP, as the case has it when a message is handed to the verifier. */
+async function runProof({ options, logs, messages, expect }: Case): Promise<void> {
+  let log: Case;
+  let told: Message | undefined;
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    if (log.refusals-- > 0) return Response.json({ retry_after_ms: 1 }, { status: 503 });
+    const hex = log.files[new URL(request.url).pathname.slice(1)];
+    return new Response(hex && fromHex(hex), { status: hex === undefined ? 404 : 200 });
+  });
+  async function* come() {
+    for (const [at, { hex, epoch }] of messages.entries()) {
+      if (logs[at] !== undefined) log = { ...logs[at] };
+      const frame = decodeServerFrame(Uint8Array.of(0x04, ...fromHex(hex)));
+      assert.ok(frame.kind === "msg");
+      told = new Message(frame.envelope, epoch);
+      yield await Promise.resolve(told);
+    }
+  }
+  const given = Object.entries(options).filter(([, value]) => value !== null);
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const verified = new VerifiedLog({ ...Object.fromEntries(given), url } as Case);
+  const { kind, error: text = "", entry, checkpoints } = expect;
+  const offsets: number[] = [];
+  let wrong: unknown;
+  try {
+    for await (const { offset } of verified.verify(come())) offsets.push(Number(offset));
+  } catch (error) {
+    wrong = error;
+  }
+  assert.deepEqual(offsets, expect.offsets, String(wrong));
+  const proven = wrong instanceof ProofError ? wrong : undefined;
+  assert.equal(proven?.kind, kind, String(wrong));
+  if (kind === undefined) assert.equal(wrong === undefined, text === "", String(wrong));
+  assert.ok(String(wrong).includes(text), String(wrong));
+  const is_of_one = ["changed", "gap", "missing"].includes(kind);
+  assert.equal(proven?.evidence.message, is_of_one ? told : undefined);
+  if (entry !== undefined) assert.equal(proven?.evidence.entry, entry);
+  if (checkpoints !== undefined) assert.equal(proven?.evidence.checkpoints.length, checkpoints);
+}
+
 /** By the name of the file; each throws an AssertionError for a case that this SDK does not keep. */
-export const VECTOR_RUNNERS: Readonly<Record<string, (example: Case) => void>> = {
+export const VECTOR_RUNNERS: Readonly<
+  Record<string, (example: Case) => void | Promise<void>>
+> = {
   "backoff.json": runBackoff,
   "close_codes.json": runClose,
   "deltas.json": runDelta,
@@ -195,4 +238,5 @@ export const VECTOR_RUNNERS: Readonly<Record<string, (example: Case) => void>> =
   "frames.json": runFrame,
   "positions.json": runPosition,
   "presence.json": runPresence,
+  "proofs.json": runProof,
 };

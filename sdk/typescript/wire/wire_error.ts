@@ -44,19 +44,16 @@ export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Any thrown value as an ArqonError: one that is none becomes `internal`, and says what was thrown. */
-export function asArqonError(error: unknown): ArqonError {
+/** Any thrown value as an ArqonError: one that is none gets this reason, and says what was thrown. */
+export function asArqonError(error: unknown, reason: Reason = "internal"): ArqonError {
   if (error instanceof ArqonError) return error;
-  const told = new ArqonError("internal", "", { cause: textOf(error) });
+  const told = new ArqonError(reason, "", { cause: textOf(error) });
   told.message += `: ${textOf(error)}`;
   return told;
 }
 
 /** The same for what ends a session: one that nobody foresaw is a lost connection, which is opened anew. */
-export function asLost(error: unknown): ArqonError {
-  if (error instanceof ArqonError) return error;
-  return new ArqonError("connection-lost", textOf(error), { cause: textOf(error) });
-}
+export const asLost = (error: unknown): ArqonError => asArqonError(error, "connection-lost");
 
 /** Where an error happened, as `arq why` asks for it. */
 export interface ErrorPlace {

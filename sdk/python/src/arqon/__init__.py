@@ -20,6 +20,7 @@ from arqon.listener import Listener
 from arqon.message import Message, Signal
 from arqon.options import Options, Status
 from arqon.presence import Member, MemberCount, PresenceChange, PresenceChanges
+from arqon.proof import WITH_RECEIPT, LogError, Proof, ProofError, ProofEvidence
 from arqon.room import History, Room
 from arqon.room_state import (
     Lease,
@@ -46,6 +47,7 @@ __all__ = [
     "Lease",
     "Listener",
     "Lock",
+    "LogError",
     "Member",
     "MemberCount",
     "Message",
@@ -53,6 +55,9 @@ __all__ = [
     "Position",
     "PresenceChange",
     "PresenceChanges",
+    "Proof",
+    "ProofError",
+    "ProofEvidence",
     "ProtobufCodec",
     "Published",
     "Room",
@@ -69,6 +74,7 @@ __all__ = [
     "SyncSubscription",
     "TypedMessage",
     "TypedRoom",
+    "WITH_RECEIPT",
     "connect",
     "connect_sync",
     "ed25519_key",

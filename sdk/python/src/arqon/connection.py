@@ -87,6 +87,7 @@ class Connection:
         filter: str = "",
         delta: bool = False,
         positions: bool = False,
+        verify: bool | str = False,
     ) -> Room:
         """A room; the options are for `async with`, which subscribes (see `Room`).
 
@@ -109,6 +110,12 @@ class Connection:
         delivered twice. If that is not possible, the loop receives a gap of that room with the
         reason. A gap of the pattern itself is about the other rooms: those that are not durable,
         and new ones. A Shield without support for positions refuses the subscription.
+
+        With `verify` each message is held against the newest checkpoint of the room's transparency
+        log before the loop gets it, which takes about a second; give the option `proof` of
+        `connect`. What is wrong is a `ProofError`; a room without a log, or with one that is not
+        signed as required, is a `LogError`. Instead of True, an earlier `Room.checkpoint` holds the
+        log to that visit. Messages wait in the buffer meanwhile.
 
         The loop's buffer has room for `buffer` messages and `buffer_bytes` of data; when it is
         full, `on_overflow` applies: `"error"`, `"drop-oldest"` or `"drop-newest"`. Raises

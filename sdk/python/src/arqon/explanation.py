@@ -23,13 +23,22 @@ class Published(int):
     """The `message_id` given to `publish`, or empty."""
     trace_id: str
     """Its trace: the program's, or a new one."""
+    receipt: str | None
+    """The signed receipt, with the headers `WITH_RECEIPT` in a room with a log; else None."""
 
     def __new__(
-        cls, offset: int = 0, *, room: str = "", message_id: str = "", trace_id: str = ""
+        cls,
+        offset: int = 0,
+        *,
+        room: str = "",
+        message_id: str = "",
+        trace_id: str = "",
+        receipt: str | None = None,
     ) -> Published:
         """Use `Room.publish`."""
         made = super().__new__(cls, offset)
         made.room, made.message_id, made.trace_id = room, message_id, trace_id
+        made.receipt = receipt
         return made
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from arqon.errors import ArqonError, error_of
+from arqon.proof import LogError, ProofError
 
 if TYPE_CHECKING:
     from arqon._connection.driver import Driver
@@ -36,7 +37,7 @@ class Listener(Generic[T]):
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._ended = asyncio.Event()
-        self._error: ArqonError | None = None
+        self._error: Exception | None = None
 
     async def close(self) -> None:
         """Ends the subscription; buffered messages are dropped. Idempotent.
@@ -55,8 +56,10 @@ class Listener(Generic[T]):
     async def wait_ended(self) -> None:
         """Returns at the end; raises the error that ended it, which `on_error` receives as well."""
         await self._ended.wait()
-        if self._error is not None:
+        if isinstance(self._error, ArqonError):
             raise self._error.again()
+        if self._error is not None:
+            raise self._error
 
     def __await__(self) -> Generator[Any, None, Listener[T]]:
         """Subscribes."""
@@ -83,6 +86,9 @@ class Listener(Generic[T]):
         except ArqonError as error:
             self._error = error
             self._bus.call(self._bus.options.on_error, error)
+        except (ProofError, LogError) as error:
+            self._error = error
+            self._failed(error)
         finally:
             self._ended.set()
             await self.room.__aexit__(None, None, None)
@@ -94,6 +100,9 @@ class Listener(Generic[T]):
             if inspect.isawaitable(answer):
                 await answer
         except Exception as error:
-            failed = error_of("handler-failed", self.room.id)
-            failed.__cause__ = error
-            self._bus.failed(failed, error)
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        failed = error_of("handler-failed", self.room.id)
+        failed.__cause__ = error
+        self._bus.failed(failed, error)

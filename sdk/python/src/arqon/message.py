@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, cast
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from arqon._gen import Envelope, SystemSignal
 from arqon.errors import ArqonError, error_of
 
 SignalKind: TypeAlias = Literal["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP", ""]
 # The reason of a GAP that replaces an unreadable message.
 UNREADABLE: Final = "unreadable"
+# A field that only envelopes have that were read as `ordered`, and none from the wire: the names of
+# the headers as they came, as JSON. The runtime's maps have no order, and a hash of them needs it.
+ORDER_FIELD: Final = 15
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain"
 
@@ -61,6 +66,8 @@ class Message:
     raw: bytes = b""
     """The unchanged bytes of the data."""
     signal: Signal | None = None
+    signature: bytes = b""
+    """The publisher's signature of the payload, if it signs."""
 
     @property
     def id(self) -> str:
@@ -140,8 +147,8 @@ def encode_data(data: Any, content_type: str | None) -> tuple[bytes, str]:
     return text.encode(), content_type or JSON_TYPE
 
 
-def message_of(envelope: Envelope, epoch: str = "") -> Message:
-    """The message in an envelope."""
+def message_of(envelope: Envelope, epoch: str = "", ordered: bool = False) -> Message:
+    """The message in an envelope. `ordered`: that was read so; its headers are as they came."""
     event, signal = envelope.event, None
     type, raw, content_type = event.type, event.data, event.content_type
     if not envelope.HasField("event"):
@@ -150,7 +157,7 @@ def message_of(envelope: Envelope, epoch: str = "") -> Message:
         signal = _signal_of(envelope.signal) if envelope.HasField("signal") else None
     headers: dict[str, str] = {}
     found = envelope.headers
-    for name in found:
+    for name in _names_of(envelope) if ordered else found:
         headers[name] = found[name]
     # Called for each message: the constructor of a frozen dataclass would cost a third of the SDK's
     # whole work on it.
@@ -170,8 +177,14 @@ def message_of(envelope: Envelope, epoch: str = "") -> Message:
         schema_id=event.schema_id,
         raw=raw,
         signal=signal,
+        signature=envelope.signature,
     )
     return message
+
+
+def _names_of(envelope: Envelope) -> list[str]:
+    # There is no other one: what came over the wire is discarded.
+    return cast("list[str]", json.loads(UnknownFieldSet(envelope)[0].data))
 
 
 def _signal_of(signal: SystemSignal) -> Signal:

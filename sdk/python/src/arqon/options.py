@@ -8,13 +8,14 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypedDict, cast
+from typing import Any, Final, Literal, TypedDict, cast
 from urllib.parse import urlsplit
 
 from arqon._session.dial import Transport
 from arqon._session.token import TokenSource
 from arqon._time.clock import Backoff, backoff_of
 from arqon.errors import ArqonError
+from arqon.proof import Proof, proof_of
 from arqon.signing import Signer
 
 _COUNTS: Final = (
@@ -54,7 +55,7 @@ class Options:
     """All options of `connect` except the URL.
 
     An invalid option is a ValueError with its name, its value and what is expected: numbers are at
-    least 1. `backoff` may also be a dict, as in TypeScript: `{"base_ms": 100}`.
+    least 1. `backoff` and `proof` may also be dicts, as in TypeScript: `{"base_ms": 100}`.
     """
 
     token: str | None = None
@@ -88,6 +89,8 @@ class Options:
     """"http": server-sent events and requests; "auto": those where WebSocket does not open."""
     signer: Signer | None = None
     """Signs every publish and command with Ed25519."""
+    proof: Proof | None = None
+    """The keys and witnesses for `verify` of a room. Needs the extra `arqon-sdk[proof]`."""
     traceparent: Callable[[], str | None] | None = None
     """The `traceparent` of the active span, for example from an OpenTelemetry propagator."""
     console_url: str | None = None
@@ -112,6 +115,7 @@ class Options:
             names = "'auto', 'websocket' or 'http'"
             raise ValueError(f"transport is {self.transport!r}; expected {names}")
         object.__setattr__(self, "backoff", backoff_of(self.backoff))
+        object.__setattr__(self, "proof", proof_of(self.proof))
         _check_headers(self.headers)
         if self.signer is not None and not callable(getattr(self.signer, "sign", None)):
             raise ValueError(f"signer is {self.signer!r}; expected an object with sign(data)")
@@ -154,6 +158,7 @@ class OptionsDict(TypedDict, total=False):
     headers: dict[str, str]
     transport: Transport
     signer: Signer | None
+    proof: Proof | dict[str, Any] | None
     traceparent: Callable[[], str | None] | None
     console_url: str | None
     on_status: Callable[[Status], None]

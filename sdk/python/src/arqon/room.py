@@ -20,13 +20,14 @@ from arqon.codec import Codec
 from arqon.errors import error_of
 from arqon.explanation import Published
 from arqon.listener import Listener
-from arqon.message import JSON_TYPE, Message, encode_data, message_of
+from arqon.message import JSON_TYPE, Message, encode_data, json_of, message_of
 from arqon.presence import Member, MemberCount, PresenceChanges, read_members
 from arqon.room_state import RoomState, StateVersion
 from arqon.typed_room import OnInvalid, TypedRoom
 
 if TYPE_CHECKING:
     from arqon._connection.driver import Driver
+    from arqon._proof.room_log import RoomLog
 
 T = TypeVar("T")
 # A room's id, or a prefix of ids followed by `*`.
@@ -63,6 +64,10 @@ class Room:
             raise error_of("invalid-room", repr(room_id[:100]))
         if options.positions and not room_id.endswith("*"):
             raise ValueError(f"room {room_id}: positions are a pattern's; a room has a position")
+        if options.verify and bus.options.proof is None:
+            raise ValueError(f"room {room_id}: verify needs the option `proof` of connect")
+        if options.verify and room_id.endswith("*"):
+            raise ValueError(f"room {room_id}: verify is a room's; each has its own log")
         self.id = room_id
         self.bus = bus
         """For the SDK's own use."""
@@ -70,6 +75,9 @@ class Room:
         self.filter = options.filter
         self._entry: RoomEntry | None = None
         self._reader: Reader | None = None
+        self._log: RoomLog | None = None
+        self._holding: asyncio.Task[Message] | None = None
+        """The verification of the next message. It goes on when nobody waits for it any longer."""
         self.state = RoomState(self)
 
     def subscribe(self, **options: Any) -> Room:
@@ -82,6 +90,10 @@ class Room:
             raise RuntimeError(f"room {self.id} is entered already; use another bus.room(…)")
         if self.bus.over:
             raise self.bus.closed_error()
+        if self._options.verify:
+            from arqon._proof.room_log import RoomLog
+
+            self._log = RoomLog(self.bus, self.id, self._options)
         entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
         self._entry, self._reader = entry, reader
         entry.repair = entry.repair or StateRepair(self.state, entry.push, entry.tell_gap)
@@ -106,11 +118,26 @@ class Room:
         """The next message.
 
         Raises `SlowConsumer` if the buffer overflowed (with `on_overflow="error"`), or the error
-        that ended the subscription or the connection.
+        that ended the subscription or the connection; with `verify` also what is wrong.
         """
         if self._reader is None:
             raise RuntimeError(f"room {self.id} is not subscribed: use `async with`")
+        if self._log is not None:
+            return self._verified(self._reader, self._log)
         return self._reader.buffer.get()
+
+    async def _verified(self, reader: Reader, log: RoomLog) -> Message:
+        if self._holding is None:
+            self._holding = self.bus.spawn(log.hold(await reader.buffer.get()))
+        holding = self._holding
+        await asyncio.wait({holding})
+        self._holding = None
+        if holding.cancelled():
+            # The loop or the connection has ended meanwhile: what is not verified is dropped.
+            raise StopAsyncIteration
+        if holding.exception() is not None:
+            self._leave()
+        return holding.result()
 
     async def publish(
         self,
@@ -149,7 +176,14 @@ class Room:
         )
         offset = 0 if answer is None else answer.offset
         self.bus.subscriptions.published(self.id, offset)
-        return Published(offset, room=self.id, message_id=message_id or "", trace_id=trace)
+        result = b"" if answer is None else answer.result
+        return Published(
+            offset,
+            room=self.id,
+            message_id=message_id or "",
+            trace_id=trace,
+            receipt=json_of(result).get("receipt") if result else None,
+        )
 
     async def command(
         self,
@@ -212,8 +246,9 @@ class Room:
             content_type="application/protobuf",
         )
         ack = await self._command(command, timeout_ms, traced_by(None, None, {}, None))
-        page = decode_history(ack.result)
-        messages = [message_of(envelope, page.epoch) for envelope in page.messages]
+        ordered = self.bus.options.proof is not None
+        page = decode_history(ack.result, ordered)
+        messages = [message_of(envelope, page.epoch, ordered) for envelope in page.messages]
         return History(messages, page.offset, page.epoch, page.more)
 
     def members(self) -> list[Member]:
@@ -308,6 +343,11 @@ class Room:
         return None if self._entry is None else self._entry.place.position
 
     @property
+    def checkpoint(self) -> str | None:
+        """With `verify`: the newest verified checkpoint, for `verify` of a later visit."""
+        return None if self._log is None else self._log.checkpoint
+
+    @property
     def recovered(self) -> bool | None:
         """Whether the last SUB with a position recovered all missed messages."""
         return None if self._entry is None else self._entry.place.recovered
@@ -327,6 +367,11 @@ class Room:
             self.bus.subscriptions.leave(self._entry, self._reader)
             self._reader.buffer.end(None)
             self._reader = None
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
+        if self._log is not None:
+            self._log.files.close()
 
     async def _command(
         self, command: Command, timeout_ms: int | None, trace: tuple[str, dict[str, str]]

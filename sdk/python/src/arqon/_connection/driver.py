@@ -46,7 +46,7 @@ class Driver:
 
     def __init__(self, url: str, options: Options) -> None:
         """Does not connect yet. Raises ValueError, `TokenMalformed`."""
-        self._url = socket_url(url)
+        self.url = socket_url(url)
         self.options = options
         self._clock = ServerClock(options.now)
         self._tokens = TokenKeeper(options, self._clock)
@@ -138,7 +138,7 @@ class Driver:
 
     async def open_next(self) -> Session:
         """Tries once to open a session; raises the error."""
-        token, url = await self._tokens.current(), self._url
+        token, url = await self._tokens.current(), self.url
         if self._welcome is not None:
             # When a Shield stops, the connection keeps its identity on the next one.
             url = f"{url}?resume={quote(self._welcome.connection_id, safe='')}"
@@ -269,6 +269,10 @@ class Driver:
         closing = [session.close() for session in self._sessions]
         await asyncio.gather(*closing, return_exceptions=True)
         self._sessions.clear()
+
+    async def token(self) -> str:
+        """The token to use now; raises the error of its source."""
+        return await self._tokens.current()
 
     def now_ms(self) -> float:
         """Unix ms by the bus's clock."""

@@ -179,7 +179,7 @@ class Session:
             return  # The reader detects the end, and reports it.
 
     async def _dispatch(self, data: bytes) -> None:
-        frame = decode_server_frame(data)
+        frame = decode_server_frame(data, self._bus.options.proof is not None)
         if isinstance(frame, list):
             for envelope in frame:
                 self.deltas.unfold(envelope)

@@ -48,6 +48,7 @@ class SubscribeOptions:
     filter: str = ""
     delta: bool = False
     positions: bool = False
+    verify: bool | str = False
 
     def __post_init__(self) -> None:
         _ = self.start
@@ -55,6 +56,8 @@ class SubscribeOptions:
             raise ValueError("observer and member_meta need presence=True")
         if self.observer and self.member_meta is not None:
             raise ValueError("an observer is no member and has no member_meta")
+        if not isinstance(self.verify, (bool, str)):
+            raise ValueError(f"verify is {self.verify!r}; expected True or a checkpoint")
         if self.buffer < 2:
             raise ValueError(f"buffer is {self.buffer}; expected at least 2")
         if self.buffer_bytes < 1:

@@ -219,7 +219,8 @@ class Subscriptions:
         offset, place, session = envelope.offset, entry.place, self._session
         if offset and not place.follows(session):
             return True
-        message = message_of(envelope, place.epoch if offset else "")
+        ordered = self._bus.options.proof is not None
+        message = message_of(envelope, place.epoch if offset else "", ordered)
         signal = message.signal
         if signal is not None and signal.reason == LOST_DELTA and entry.options.delta:
             if not entry.active:

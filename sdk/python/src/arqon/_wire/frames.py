@@ -35,7 +35,7 @@ from arqon._wire.wire import (
     varint,
 )
 from arqon.errors import ArqonError
-from arqon.message import UNREADABLE
+from arqon.message import ORDER_FIELD, UNREADABLE
 
 WELCOME: Final = 0x00
 PUB: Final = 0x01
@@ -123,15 +123,18 @@ def encode_pong(body: bytes) -> bytes:
     return bytes((PONG,)) + body
 
 
-def decode_server_frame(data: bytes) -> ServerFrame:
-    """What one binary message of a Shield says. Raises `MalformedFrame`."""
+def decode_server_frame(data: bytes, ordered: bool = False) -> ServerFrame:
+    """What one binary message of a Shield says. Raises `MalformedFrame`.
+
+    `ordered`: envelopes keep the order of their headers, for `message_of`.
+    """
     if not data:
         raise malformed("an empty frame")
     opcode, body = data[0], data[1:]
     if opcode == MSG:
-        return [_routed(body)]
+        return [_routed(body, ordered)]
     if opcode == BATCH:
-        return _batch(body)
+        return _batch(body, ordered)
     if opcode == ACK:
         return _ack(body)
     if opcode == WELCOME:
@@ -172,11 +175,11 @@ def decode_presence(event_type: str, data: bytes) -> PresenceUpdate | PresenceLe
     return read_strictly(PresenceUpdate, data)
 
 
-def decode_history(body: bytes) -> History:
+def decode_history(body: bytes, ordered: bool = False) -> History:
     """The answer to `history.get`; its envelopes as those of frames. Raises `MalformedFrame`."""
     messages, rest = split_off(body, History.MESSAGES_FIELD_NUMBER)
     history = read(History, rest)
-    history.messages.extend(map(_routed, messages))
+    history.messages.extend(_routed(message, ordered) for message in messages)
     return history
 
 
@@ -196,7 +199,7 @@ def _ack(body: bytes) -> Ack:
     return ack
 
 
-def _envelope(body: bytes) -> Envelope:
+def _envelope(body: bytes, ordered: bool) -> Envelope:
     envelope = read(Envelope, body)
     # What is unknown, written at length or there twice shows in the size, and numbers of which
     # something was cut in their value: an envelope in which nothing is needs no second look, and
@@ -215,10 +218,14 @@ def _envelope(body: bytes) -> Envelope:
         for name, value in text_pairs(body, Envelope.HEADERS_FIELD_NUMBER):
             envelope.headers[name] = value
         safe(envelope.timestamp, "timestamp")
+    if ordered:
+        names = [name for name, _ in text_pairs(body, Envelope.HEADERS_FIELD_NUMBER)]
+        order = json.dumps(names).encode()
+        envelope.MergeFromString(varint(ORDER_FIELD << 3 | 2) + varint(len(order)) + order)
     return envelope
 
 
-def _routed(body: bytes) -> Envelope:
+def _routed(body: bytes, ordered: bool) -> Envelope:
     """An envelope that a Shield routed.
 
     What its sender wrote may be unreadable, when a Shield stored it that did not look closely: then
@@ -226,9 +233,9 @@ def _routed(body: bytes) -> Envelope:
     such as room and offset. Raises `MalformedFrame` when there is no room.
     """
     try:
-        return _envelope(body)
+        return _envelope(body, ordered)
     except ArqonError:
-        torn = _envelope(fields_below(body, Envelope.SIGNATURE_FIELD_NUMBER))
+        torn = _envelope(fields_below(body, Envelope.SIGNATURE_FIELD_NUMBER), ordered)
         if not torn.room_id:
             raise
         torn.signal.kind = SystemSignal.KIND_GAP
@@ -237,13 +244,13 @@ def _routed(body: bytes) -> Envelope:
         return torn
 
 
-def _batch(body: bytes) -> list[Envelope]:
+def _batch(body: bytes, ordered: bool) -> list[Envelope]:
     envelopes: list[Envelope] = []
     at = 0
     while at < len(body):
         length, at = read_varint(body, at, PREFIX_BYTES_MAX)
         if length > len(body) - at:
             raise malformed("a truncated BATCH")
-        envelopes.append(_routed(body[at : at + length]))
+        envelopes.append(_routed(body[at : at + length], ordered))
         at += length
     return envelopes

@@ -1,0 +1,1 @@
+"""Verification of messages against transparency logs; only what `connect(proof=…)` loads."""

@@ -1,0 +1,121 @@
+/** The options `proof` of connect and `verify` of subscribe: a loop whose messages a `VerifiedLog` has verified. */
+import { decodeVerifier, encodeVerifier, verifierOf, type Welcome } from "@arqon/proto";
+import type { Message } from "../message/message.ts";
+import type { Address } from "../options/options.ts";
+import type { CommandRoom } from "../request/room_request.ts";
+import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
+import { type ProofOptions, VerifiedLog } from "./verified_log.ts";
+
+const isTexts = (value: unknown) =>
+  Array.isArray(value) && value.every((one) => typeof one === "string");
+
+/** The options, and what each must be; a `VerifiedLog` looks at the quorum. */
+const EXPECTED: Readonly<
+  Record<keyof ProofOptions, readonly [is: (value: unknown) => boolean, string]>
+> = {
+  vkeys: [(value) => isTexts(value) && `${value}` !== "", "the vkeys of `arq proof key`"],
+  witnesses: [isTexts, "the vkeys of witnesses"],
+  quorum: [Number.isInteger, "a number of witnesses"],
+  wait_ms: [(value) => Number(value) >= 0, "at least 0"],
+  complete: [(value) => typeof value === "boolean", "true or false"],
+};
+
+/** A vkey of a room's log: its public key signs the logs of all rooms of that tenant, each under its own name. */
+function tenantKey(vkey: string) {
+  const { name, public_key } = decodeVerifier(vkey)!;
+  const [, prefix, tenant_id] = /^(.+\/([^/.]+)\.)[^/.]+$/.exec(name) ?? [];
+  if (prefix !== undefined) return { prefix, tenant_id, public_key };
+  throw new TypeError(`proof.vkeys has ${JSON.stringify(vkey)}: expected that of a room's log`);
+}
+
+/** What a loop that verifies needs of its connection. */
+export interface ProvingBus {
+  readonly address: Pick<Address, "check_url">;
+  readonly bus: { readonly welcome: Pick<Welcome, "tenant_id"> };
+  readonly tokens: { current(refused: undefined): Promise<string> };
+  /** Aborted when the connection ends. */
+  readonly signal: AbortSignal;
+  subscribe(room: CommandRoom, options: SubscribeOptions): Subscription;
+}
+
+/** Subscribes with `verify`. Throws TypeError, before it does, if nothing can be verified. */
+export type Prove = (
+  room: CommandRoom,
+  options: SubscribeOptions,
+  connection: ProvingBus,
+) => Subscription;
+
+/**
+ * The option `proof` of `connect`: the keys and witnesses of its loops with `verify`. Throws TypeError for an option
+ * with an invalid value or name, and RangeError for the quorum.
+ */
+export function proof(options: ProofOptions): Prove {
+  // A misspelled requirement would be none.
+  for (const [name, value] of Object.entries({ ...options, vkeys: options.vkeys })) {
+    const [isRight, expected] = EXPECTED[name as keyof ProofOptions] ?? [];
+    if (name !== "vkeys" && value === undefined || isRight?.(value)) continue;
+    const other = `no such option; there are ${Object.keys(EXPECTED).join(", ")}`;
+    throw new TypeError(`proof.${name} is ${JSON.stringify(value)}; expected ${expected ?? other}`);
+  }
+  new VerifiedLog({ ...options, url: "" });
+  const keys = options.vkeys.map(tenantKey);
+  return (stored, asked, connection) => {
+    const { verify, filter, no_echo, signal: left } = asked;
+    const { id: room } = stored;
+    const { address: { check_url }, bus: { welcome: { tenant_id } }, tokens } = connection;
+    const vkeys = keys.filter((key) => key.tenant_id === tenant_id).map((key) =>
+      encodeVerifier(verifierOf(`${key.prefix}${room}`, key.public_key))
+    );
+    if (vkeys.length === 0) throw new TypeError(`proof.vkeys has none of tenant ${tenant_id}`);
+    if (room.endsWith("*")) throw new TypeError(`verify: each room of ${room} has its own log`);
+    const closed = new AbortController();
+    const stops = [closed.signal, connection.signal, ...left === undefined ? [] : [left]];
+    const signal = AbortSignal.any(stops);
+    const log = new VerifiedLog({
+      ...options,
+      ...{ vkeys, token: () => tokens.current(undefined), signal },
+      url: new URL(`../proof/${tenant_id}.${room}`, check_url).href,
+      ...typeof verify === "string" ? { checkpoint: verify } : {},
+      complete: options.complete !== false && !filter && !no_echo,
+    });
+    return verified(log, connection.subscribe(stored, asked), signal, () => closed.abort());
+  };
+}
+
+/** The subscription with its verified messages only. */
+function verified(
+  log: VerifiedLog,
+  source: Subscription,
+  signal: AbortSignal,
+  stop: () => void,
+): Subscription {
+  async function* items(): AsyncGenerator<Message, undefined> {
+    try {
+      yield* log.verify(source);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      // What is not verified by now is dropped; the loop ends as the subscription has, perhaps with its error.
+      await source.next();
+    }
+  }
+  const messages = items();
+  const close = () => {
+    stop();
+    source.close();
+  };
+  return Object.create(
+    source,
+    Object.getOwnPropertyDescriptors({
+      get checkpoint() {
+        return log.checkpoint;
+      },
+      close,
+      next: () => messages.next(),
+      return() {
+        close();
+        return messages.return(undefined);
+      },
+      [Symbol.dispose]: close,
+    }),
+  );
+}
