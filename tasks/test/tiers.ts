@@ -80,6 +80,7 @@ export const SLOW: readonly string[] = [
   "tests/production/production_test.ts",
   "tests/prometheus_test.ts",
   "tests/proof/attacks_test.ts",
+  "tests/proof/fault_run_test.ts",
   "tests/proof/witness_nats_test.ts",
   "tests/react/react_test.ts",
   "tests/reducer_chaos/show_test.ts",
