@@ -16,7 +16,7 @@ import { filesOf, signerOf } from "./made_tree.ts";
 import { verifierPy, writeFiles } from "./verifier.ts";
 
 const [OLD, SIZE] = [30, 40];
-const ATTACKS = 90;
+const ATTACKS = 60;
 /** Each so many an attack goes to Python. */
 const SHOWN = 5;
 

@@ -103,6 +103,7 @@ Deno.test("10,000 random proofs over served tiles are right in Go and Rust, and 
     }
   }
   const place = [treeUrl(bus, "default.bets"), await vkeyOf(files)];
+  assert.deepEqual(await proofTool(["fsck", ...place]), { whole: true });
   for (
     const tool of [
       (lines: string) => proofTool(["proofs", ...place], lines),
