@@ -45,7 +45,7 @@ const LOOK_MS = 500;
 /** Of a request, and of all its tries: longer than every fault, with the start of a process on a busy machine. */
 const ASK_MS = 5_000;
 const INSIST_MS = 120_000;
-/** A log that a frozen Shield has left is taken over after five seconds, at the latest after 25. */
+/** Longer than a log stays with a Shield that is frozen: five seconds. */
 const AWAY_MS: Readonly<Record<"kill" | "stop", readonly [least: number, most: number]>> = {
   kill: [100, 3_000],
   stop: [500, 12_000],
@@ -71,8 +71,8 @@ interface Room {
   readonly name: string;
   readonly tree: string;
   readonly verifier: Verifier;
-  /** Acknowledged messages. */
-  taken: number;
+  /** The offsets of acknowledged messages, by what they say. */
+  readonly taken: Map<number, number>;
   /** Messages that the SDK has verified, and how often it began again. */
   verified: number;
   begun: number;
@@ -126,8 +126,8 @@ async function publishing(run: Run, room: Room): Promise<void> {
     await Promise.all(Array.from({ length: BURST }, async (_, at) => {
       const message = { type: "t", message_id: `m-${n + at}`, data: { n: n + at } };
       const init = { method: "POST", body: JSON.stringify(message) };
-      await asked(run, `/v1/rooms/${room.name}/messages`, init);
-      room.taken++;
+      const ack = await asked(run, `/v1/rooms/${room.name}/messages`, init);
+      room.taken.set(n + at, JSON.parse(new TextDecoder().decode(ack)).offset);
     }));
     await pace(EVERY_MS);
   }
@@ -193,21 +193,34 @@ async function judge(
 ): Promise<number> {
   const { name, tree, verifier, taken, kept } = room;
   const files = filesOf(run, room);
-  const last = await witnesses.cosigned(files, verifier, taken);
+  const last = await witnesses.cosigned(files, verifier, taken.size);
   for (const checkpoint of kept) await last.continues(checkpoint);
   const hashes = new Map<number, string>();
+  const breaks: string[] = [];
+  let behind = 0;
   for await (const { entry } of last.whole()) {
-    if ("break" in entry) throw new Error(`the log says ${JSON.stringify(entry)}`);
+    if ("break" in entry) {
+      breaks.push(`${JSON.stringify(entry)} behind ${behind}`);
+      continue;
+    }
+    behind = entry.offset;
     hashes.set(entry.offset, entry.sha256);
   }
   const texts = await textsOf(run.world.places[0]!, name);
-  if (texts.length < taken) {
-    throw new Error(`${taken} were acknowledged, ${texts.length} are there`);
-  }
+  const there = new Map<number, number>();
   for (const text of texts) {
-    const { offset } = JSON.parse(text);
+    const { offset, data: { n } } = JSON.parse(text);
+    there.set(offset, n);
     const hash = hashes.get(offset);
     if (hash !== payloadHash(text)) throw new Error(`the log has ${hash} of message ${offset}`);
+  }
+  const lost = [...taken].filter(([n, offset]) => there.get(offset) !== n);
+  if (lost.length + breaks.length > 0) {
+    const first = lost.slice(0, 5).map(([, offset]) => offset).join(", ");
+    const said = `the log says ${breaks.join(", ") || "no break"}`;
+    throw new Error(
+      `of ${taken.size} acknowledged messages ${lost.length} lack (${first}); ${said}`,
+    );
   }
   if (hashes.size > texts.length) throw new Error(`${tree} has more than the room`);
   return hashes.size;
@@ -219,7 +232,13 @@ const roomsOf = (count: number, tenant: string, pem: string): Room[] =>
     const tree = `${tenant}.bets-${at}`;
     const { public_key } = pemKey(pem, `${ORIGIN}/${tree}`) as Signer;
     const verifier = verifierOf(`${ORIGIN}/${tree}`, public_key);
-    const counts = { taken: 0, verified: 0, begun: 0, newest: undefined, kept: [] };
+    const counts = {
+      taken: new Map<number, number>(),
+      verified: 0,
+      begun: 0,
+      newest: undefined,
+      kept: [],
+    };
     return { name: `bets-${at}`, tree, verifier, ...counts };
   });
 
@@ -277,11 +296,8 @@ export async function runProofFaults(plan: ProofFaultPlan, say: Say): Promise<Ve
   problems.push(...(await world.logs()).match(WRONG) ?? []);
   const sum = (count: (room: Room) => number) => rooms.reduce((all, one) => all + count(one), 0);
   say(`faults    ${[...run.faults].map(([name, count]) => `${name} ${count}`).join(", ")}`);
-  say(
-    `taken     ${sum(({ taken }) => taken)} messages; ${
-      entries.join(" + ")
-    } entries, each as its room has it`,
-  );
+  const judged = entries.length === 0 ? "not judged" : `${entries.join(" + ")} entries are right`;
+  say(`taken     ${sum(({ taken }) => taken.size)} messages; ${judged}`);
   say(`read      ${sum(({ kept }) => kept.length)} checkpoints, each continued by all later ones`);
   say(
     `verified  ${sum(({ verified }) => verified)} messages by the SDK, which began ${
