@@ -1,5 +1,5 @@
 /**
- * Programs in Go for tests that hold us to what others have written: from the PATH, else built once into
+ * Programs in Go and Rust for tests that hold us to what others have written: from the PATH, else built once into
  * `.arqon/cache`. Building takes a minute or two, so the tests that want one are among the slow ones.
  */
 import { ROOT } from "../../tasks/checkout/source_files.ts";
@@ -9,8 +9,11 @@ export interface GoProgram {
   /** Of the program and, with the version, of the file in the cache. */
   readonly name: string;
   readonly version: string;
-  /** Package for `go install`, or the folder of a module in this checkout. */
-  readonly source: { readonly package: string } | { readonly folder: string };
+  /** Package for `go install`, or the folder of a module or of a crate in this checkout. */
+  readonly source:
+    | { readonly package: string }
+    | { readonly folder: string }
+    | { readonly crate: string };
 }
 
 /** What `nats stream backup` and `nats stream restore` do, by the library that they are made of. */
@@ -37,12 +40,16 @@ async function exists(program: string): Promise<boolean> {
 }
 
 async function build({ name, version, source }: GoProgram, target: string): Promise<void> {
-  const args = "folder" in source
-    ? ["build", "-C", `${ROOT}${source.folder}`, "-o", target, "."]
-    : ["install", `${source.package}@${version}`];
   const bin = target.slice(0, target.lastIndexOf("/"));
-  const { success, stderr } = await new Deno.Command("go", { args, env: { GOBIN: bin } }).output();
-  if (!success) throw new Error(`${name}: go failed: ${new TextDecoder().decode(stderr)}`);
+  const [compiler, ...args] = "crate" in source
+    ? ["cargo", "install", "--locked", "--path", `${ROOT}${source.crate}`, "--root", `${bin}/made`]
+    : "folder" in source
+    ? ["go", "build", "-C", `${ROOT}${source.folder}`, "-o", target, "."]
+    : ["go", "install", `${source.package}@${version}`];
+  const env = { GOBIN: bin, CARGO_TARGET_DIR: `${bin}/target` };
+  const { success, stderr } = await new Deno.Command(compiler!, { args, env }).output();
+  if (!success) throw new Error(`${name}: ${compiler} failed: ${new TextDecoder().decode(stderr)}`);
+  if ("crate" in source) await Deno.rename(`${bin}/made/bin/${name}`, target);
 }
 
 /** Its path. Throws an Error that says what to do. */
@@ -60,7 +67,8 @@ export async function ensureGoProgram(program: GoProgram): Promise<string> {
     return cached;
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    const text = `${name} is not on the PATH, and without Go 1.26 it cannot be built`;
+    const needed = "crate" in program.source ? "Rust 1.85 with cargo" : "Go 1.26";
+    const text = `${name} is not on the PATH, and without ${needed} it cannot be built`;
     throw new Error(text, { cause: error });
   } finally {
     await Deno.remove(bin, { recursive: true });

@@ -77,6 +77,13 @@ function attacksOn(honest: readonly Uint8Array[], files: Files, signer: Signer) 
       const changed = at(OLD);
       return rewritten((entries) => void (entries[changed] = entryOf(changed, at())));
     },
+    // The clock is set back: all from there on is older.
+    () => {
+      const from = at(OLD);
+      return rewritten((entries) => {
+        for (let n = from; n < SIZE; n++) entries[n] = entryOf(n, n);
+      });
+    },
     // An old copy, which goes on otherwise.
     () => {
       const size = 1 + at(OLD - 1);

@@ -1,16 +1,29 @@
-/** Checks by Go's `sumdb/tlog` and `note`, and by tessera, which read our trees and proofs for tests. */
+/** Checks by libraries of others, in Go and Rust, which read our trees and proofs for tests. */
 import assert from "node:assert/strict";
-import { ensureGoProgram } from "../harness/go_program.ts";
+import { ensureGoProgram, type GoProgram } from "../harness/go_program.ts";
 
 const PROOF_TOOL = {
   name: "arqon_proof_tool",
-  version: "mod-0.43.0-tessera-1.0.4-cosigned",
+  version: "mod-0.43.0-tessera-1.0.4-served",
   source: { folder: "tests/proof_tool" },
 };
 
-/** Runs it with those arguments; its answer. Rejects with what it says on stderr. */
-export async function proofTool(args: readonly string[], stdin = ""): Promise<unknown> {
-  const program = await ensureGoProgram(PROOF_TOOL);
+const PROOF_READER = {
+  name: "arqon_proof_reader",
+  version: "tlog_tiles-0.2.0-ct-merkle-0.3.0",
+  source: { crate: "tests/proof_tool/rust" },
+};
+
+/** Runs Go's `sumdb/tlog` and `note`, or tessera; the answer. Rejects with what is said on stderr. */
+export const proofTool = (args: readonly string[], stdin = ""): Promise<unknown> =>
+  run(PROOF_TOOL, args, stdin);
+
+/** The same of Rust's `tlog_tiles` and `ct-merkle`. */
+export const proofReader = (args: readonly string[], stdin: string): Promise<unknown> =>
+  run(PROOF_READER, args, stdin);
+
+async function run(of: GoProgram, args: readonly string[], stdin: string): Promise<unknown> {
+  const program = await ensureGoProgram(of);
   const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
   const child = new Deno.Command(program, { args: [...args], ...piped }).spawn();
   const fed = new Blob([stdin]).stream().pipeTo(child.stdin);

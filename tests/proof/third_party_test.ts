@@ -1,8 +1,18 @@
-/** Served trees read by what others have written: Go's tlog and note, tessera's fsck, and a verifier in Python. */
+/**
+ * Served trees read by what others have written: Go's tlog and note, tessera's fsck, Cloudflare's tlog_tiles and ct-merkle in
+ * Rust, and a verifier in Python.
+ */
 import assert from "node:assert/strict";
-import { openCheckpoint } from "@arqon/proto";
+import {
+  consistencyProof,
+  inclusionProof,
+  openCheckpoint,
+  tilePath,
+  tileReader,
+} from "@arqon/proto";
 import { startLocalBus } from "../harness/local_bus.ts";
-import { proofTool } from "./go_tool.ts";
+import { createRandom } from "../presence_simulation/random.ts";
+import { proofReader, proofTool } from "./go_tool.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
 import { verifierPy } from "./verifier.ts";
 
@@ -53,5 +63,54 @@ Deno.test("third parties read what a bus serves, and find it whole", async () =>
     }
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+const PROOFS = 5_000;
+
+Deno.test("10,000 random proofs over served tiles are right in Go and Rust, and each changed one is wrong", async () => {
+  await using bus = await startLocalBus(PROOF_CONFIG);
+  const files = served(bus, "default.bets");
+  await publish(bus, "bets", 1);
+  const verifier = await verifierOf(files);
+  for (let size = 1; size < 2_501; size += 500) {
+    await publish(bus, "bets", 500, size);
+    await grown(files, verifier, size + 500);
+  }
+  const { checkpoint: { size: whole } } = await grown(files, verifier, 2_501);
+  const read = tileReader(whole, (tile) => files(tilePath(tile)));
+  const random = createRandom(58);
+  const claims = async (kind: "inclusion" | "consistency") => {
+    const size = random.int(1, whole);
+    const other = kind === "inclusion" ? random.int(0, size - 1) : random.int(1, size);
+    const hashes =
+      await (kind === "inclusion"
+        ? inclusionProof(read, other, size)
+        : consistencyProof(read, other, size));
+    const line = (hashes: readonly Uint8Array[]) =>
+      [kind, size, other, ...hashes.map((hash) => hash.toBase64())].join(" ");
+    const at = random.int(0, hashes.length - 1);
+    const changed = hashes.map((hash, n) => n === at ? hash.map((byte) => byte ^ 1) : hash);
+    return [line(hashes), ...hashes.length > 0 ? [line(changed)] : []];
+  };
+  const good: string[] = [];
+  const wrong: string[] = [];
+  for (let turn = 0; turn < PROOFS; turn++) {
+    for (const kind of ["inclusion", "consistency"] as const) {
+      const [right = "", ...other] = await claims(kind);
+      good.push(right);
+      wrong.push(...other);
+    }
+  }
+  const place = [treeUrl(bus, "default.bets"), await vkeyOf(files)];
+  assert.deepEqual(await proofTool(["fsck", ...place]), { whole: true });
+  for (
+    const tool of [
+      (lines: string) => proofTool(["proofs", ...place], lines),
+      (lines: string) => proofReader(place, lines),
+    ]
+  ) {
+    assert.deepEqual(await tool(good.join("\n")), { good: 2 * PROOFS, wrong: 0 });
+    assert.deepEqual(await tool(wrong.join("\n")), { good: 0, wrong: wrong.length });
   }
 });

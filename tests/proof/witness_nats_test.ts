@@ -10,49 +10,12 @@ import type { VerifiedLogOptions } from "@arqon/sdk/proof";
 import { backup } from "../../arq/commands/backup/backup.ts";
 import { restore } from "../../arq/commands/backup/restore.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
-import { cosigner, cosignersOf, encodeVerifier, openNote, type Verifier } from "@arqon/proto";
-import type { TreeFiles, TreeReader } from "../../shared/proof/reader.ts";
-import { Witness } from "../../shared/proof/witness.ts";
+import { encodeVerifier, openNote } from "@arqon/proto";
+import type { TreeReader } from "../../shared/proof/reader.ts";
 import { until } from "../../shared/testing/until.ts";
-import { signerOf } from "./made_tree.ts";
 import { natsWorld, placeOf, ROOMS, TREE } from "./nats_world.ts";
 import { grown, publish, served, treeUrl, verifierOf } from "./served.ts";
-
-/** Two witnesses who know the keys in `logs`, and the forks that they have seen. */
-async function twoWitnesses() {
-  const logs: Verifier[] = [];
-  const forks: (readonly [string, string])[] = [];
-  const opened = await Promise.all(["w1", "w2"].map(async (name) => {
-    const signer = cosigner(await signerOf(name), Date.now);
-    const keep = () => Promise.resolve();
-    const witness = new Witness({ signer, logs, seen: new Map(), keep });
-    const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (asked) => {
-      const { status, body, fork } = await witness.add(await asked.text());
-      if (fork !== undefined) forks.push(fork);
-      return new Response(body, { status });
-    });
-    return { signer, server, vkey: encodeVerifier(signer) };
-  }));
-  const named = opened.map(({ server: { addr }, vkey }) =>
-    `{ url = "http://127.0.0.1:${addr.port}", vkey = "${vkey}" }`
-  );
-  const signers = opened.map(({ signer }) => signer);
-  return {
-    ...{ logs, forks, vkeys: opened.map(({ vkey }) => vkey) },
-    config: `[proof]\nwitnesses = [${named.join(", ")}]\n`,
-    /** Waits until both have cosigned a tree of that size. */
-    async cosigned(files: TreeFiles, verifier: Verifier, size: number): Promise<TreeReader> {
-      let tree = await grown(files, verifier, size);
-      await until("both witnesses have cosigned", async () => {
-        tree = await grown(files, verifier, size);
-        return (await cosignersOf(tree.note, signers)).length === 2;
-      }, 120_000);
-      return tree;
-    },
-    [Symbol.asyncDispose]: async () =>
-      void await Promise.all(opened.map(({ server }) => server.shutdown())),
-  };
-}
+import { twoWitnesses } from "./two_witnesses.ts";
 
 /** The key that signs the log; a Shield without witnesses makes it, so that they can know it before they are asked. */
 async function firstKey({ start, token }: Awaited<ReturnType<typeof natsWorld>>) {

@@ -3,7 +3,8 @@
 //
 //	proof_tool check          reads lines of JSON, each a claim, and says how many of them are right
 //	proof_tool read URL VKEY  reads the tree there by its checkpoint and tiles, and says size and root
-//	proof_tool fsck URL VKEY  the same by tessera's fsck, over entries and tiles
+//	proof_tool proofs URL VKEY  checks claims over the tree there, a line each, as rust/src/main.rs says
+//	proof_tool fsck URL VKEY  reads it by tessera's fsck, over entries and tiles
 //	proof_tool note VKEY      reads a note, and says whether the key has signed it
 //	proof_tool cosigned VKEY  the same of a witness, by transparency-dev's cosignatures
 package main
@@ -145,63 +146,113 @@ func get(address string) ([]byte, error) {
 	return io.ReadAll(answer.Body)
 }
 
-// Reads tiles as C2SP names them; golang.org has their height in the path, too.
-type served string
+// Reads tiles as C2SP names them, each once; golang.org has their height in the path, too.
+type served struct {
+	prefix string
+	known  map[string][]byte
+}
 
 func (served) Height() int                     { return 8 }
 func (served) SaveTiles([]tlog.Tile, [][]byte) {}
 func (s served) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	var all [][]byte
 	for _, tile := range tiles {
-		bytes, err := get(string(s) + "/" + strings.Replace(tile.Path(), "tile/8/", "tile/", 1))
-		if err != nil {
-			return nil, err
+		path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
+		if s.known[path] == nil {
+			bytes, err := get(s.prefix + "/" + path)
+			if err != nil {
+				return nil, err
+			}
+			s.known[path] = bytes
 		}
-		all = append(all, bytes)
+		all = append(all, s.known[path])
 	}
 	return all, nil
 }
 
-func read(prefix, vkey string) error {
+// Opens the tree there: what it reads is checked against the root that is signed.
+func open(prefix, vkey string) (head tlog.Tree, root string, reader tlog.HashReader, err error) {
 	verifier, err := note.NewVerifier(vkey)
 	if err != nil {
-		return err
+		return
 	}
 	signed, err := get(prefix + "/checkpoint")
 	if err != nil {
-		return err
+		return
 	}
 	opened, err := note.Open(signed, note.VerifierList(verifier))
 	if err != nil {
-		return err
+		return
 	}
 	lines := strings.Split(opened.Text, "\n")
-	var size int64
-	fmt.Sscan(lines[1], &size)
-	root, err := base64.StdEncoding.DecodeString(lines[2])
+	fmt.Sscan(lines[1], &head.N)
+	bytes, err := base64.StdEncoding.DecodeString(lines[2])
+	head.Hash = hashOf(bytes)
+	return head, lines[2], tlog.TileHashReader(head, served{prefix, map[string][]byte{}}), err
+}
+
+func read(prefix, vkey string) error {
+	head, root, reader, err := open(prefix, vkey)
 	if err != nil {
 		return err
 	}
-	head := tlog.Tree{N: size, Hash: hashOf(root)}
-	reader := tlog.TileHashReader(head, served(prefix))
-	for at := int64(0); at < size; at++ {
+	for at := int64(0); at < head.N; at++ {
 		// It checks the tiles against the root; each leaf is looked at.
 		if _, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, at)}); err != nil {
 			return err
 		}
 	}
-	path, err := tlog.ProveRecord(size, size/2, reader)
+	fmt.Printf("{\"size\":%d,\"root\":\"%s\"}\n", head.N, root)
+	return nil
+}
+
+// Claims of which only the hashes are looked at: roots and leaves are those of the served tree.
+func proofs(prefix, vkey string) error {
+	_, _, reader, err := open(prefix, vkey)
 	if err != nil {
 		return err
 	}
-	leaf, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, size/2)})
-	if err != nil {
-		return err
+	roots := map[int64]tlog.Hash{}
+	root := func(size int64) tlog.Hash {
+		if _, known := roots[size]; !known {
+			if roots[size], err = tlog.TreeHash(size, reader); err != nil {
+				log.Fatal(err)
+			}
+		}
+		return roots[size]
 	}
-	if err := tlog.CheckRecord(path, size, head.Hash, size/2, leaf[0]); err != nil {
-		return err
+	var good, wrong int
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		words := strings.Fields(lines.Text())
+		var size, other int64
+		fmt.Sscan(words[1]+" "+words[2], &size, &other)
+		var path []tlog.Hash
+		for _, word := range words[3:] {
+			bytes, err := base64.StdEncoding.DecodeString(word)
+			if err != nil {
+				return err
+			}
+			path = append(path, hashOf(bytes))
+		}
+		if words[0] == "inclusion" {
+			leaf, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, other)})
+			if err != nil {
+				return err
+			}
+			err = tlog.CheckRecord(path, size, root(size), other, leaf[0])
+			if err == nil {
+				good++
+			} else {
+				wrong++
+			}
+		} else if tlog.CheckTree(path, size, root(size), other, root(other)) == nil {
+			good++
+		} else {
+			wrong++
+		}
 	}
-	fmt.Printf("{\"size\":%d,\"root\":\"%s\"}\n", size, lines[2])
+	fmt.Printf("{\"good\":%d,\"wrong\":%d}\n", good, wrong)
 	return nil
 }
 
@@ -259,6 +310,8 @@ func main() {
 		check()
 	case "read":
 		err = read(os.Args[2], os.Args[3])
+	case "proofs":
+		err = proofs(os.Args[2], os.Args[3])
 	case "note":
 		verifier, problem := note.NewVerifier(os.Args[2])
 		err = open_note(os.Args[2], verifier, problem)

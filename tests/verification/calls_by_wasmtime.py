@@ -2,15 +2,14 @@
 
 The host is written anew here, from policies/ABI.md and policies/ABI_V2.md: it shares nothing with
 ours.
-ARQON_CALLS names a file of calls from a bus (`deno task whatif` writes one); without it example
-policies are asked here.
+Example policies are asked by our recorder, and by a bus, whose decisions `arq proof decide` has
+made again.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,8 +19,7 @@ import pytest
 import wasmtime
 
 ROOT: Final = Path(__file__).parents[2]
-CHILD: Final = ROOT / "tests" / "verification" / "recorded_calls.ts"
-CALLS: Final = 1_000
+CALLS: Final = {"recorded_calls.ts": 1_000, "journalled_decisions.ts": 50}
 ENDING: Final = 20_000
 ENDING_SLOT: Final = 6
 Record = dict[str, Any]
@@ -198,13 +196,12 @@ class Host:
         return None if value is None else base64.b64encode(value).decode()
 
 
-@pytest.fixture(scope="module")
-def lines() -> list[Record]:
+@pytest.fixture(scope="module", params=CALLS)
+def lines(request: pytest.FixtureRequest) -> list[Record]:
     """Modules, each with its recorded calls behind it."""
-    recorded = os.environ.get("ARQON_CALLS")
-    if recorded is not None:
-        return [json.loads(line) for line in Path(recorded).read_text().splitlines()]
-    command = [*deno(), "run", "--quiet", "--allow-read", "--allow-env", str(CHILD), str(CALLS)]
+    child = ROOT / "tests" / "verification" / request.param
+    unstable = ["--unstable-worker-options", "--unstable-net"]
+    command = [*deno(), "run", "--quiet", "-A", *unstable, str(child), str(CALLS[request.param])]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
     return [json.loads(line) for line in ran.stdout.splitlines()]
 

@@ -9,24 +9,33 @@ import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { ALLOWED, REFUSED } from "../../policies/testing/word_cases.ts";
 
 /** Policies that read the payload, headers, keyed state, and one that puts another payload in its place. */
-const POLICIES = ["bad_words_wat", "bad_words_rust", "rate_limit", "mask_digits"];
+export const POLICIES = ["bad_words_wat", "bad_words_rust", "rate_limit", "mask_digits"] as const;
 
 const texts = Object.values({ ...REFUSED, ...ALLOWED }).filter(({ length }) => length < 500);
+
+/** A text in one of many spellings. */
+export const textAt = (at: number): string =>
+  `${texts[at % texts.length]} ${at} ${texts[(at * 7) % texts.length]}`;
+
+/** The line of a policy's metered module. */
+export async function moduleLine(name: typeof POLICIES[number]): Promise<string> {
+  const bytes = await builtModule(name);
+  const { slots: declared } = await readyModule(bytes, MEMORY_PAGES);
+  const { abi, renewal, bytes: metered } = meterPolicy(bytes, {
+    memory_limit_pages: MEMORY_PAGES,
+  });
+  const slots = declared.map(({ key, value_bytes }) => ({ key, value_bytes }));
+  return JSON.stringify({ name, abi, renewal, slots, module: metered.toBase64() });
+}
 
 if (import.meta.main) {
   const count = Number(Deno.args[0]);
   for (const name of POLICIES) {
-    const bytes = await builtModule(name);
-    const module = await readyModule(bytes, MEMORY_PAGES);
-    const { abi, renewal, bytes: metered } = meterPolicy(bytes, {
-      memory_limit_pages: MEMORY_PAGES,
-    });
-    const slots = module.slots.map(({ key, value_bytes }) => ({ key, value_bytes }));
-    console.log(JSON.stringify({ name, abi, renewal, slots, module: metered.toBase64() }));
-    const recorder = new Recorder(name, module);
+    console.log(await moduleLine(name));
+    const recorder = new Recorder(name, await readyModule(await builtModule(name), MEMORY_PAGES));
     for (let at = 0; at < count; at++) {
-      const text = `${texts[at % texts.length]} ${at} ${texts[(at * 7) % texts.length]}`;
-      console.log(JSON.stringify(recorder.record({ payload: text, user: `u${at % 30}` })));
+      const message = { payload: textAt(at), user: `u${at % 30}` };
+      console.log(JSON.stringify(recorder.record(message)));
     }
   }
 }

@@ -1,7 +1,8 @@
 /**
  * `deno task chaos [--focus WORD] [--minutes N | --seconds N] [--steps N] [--seed N] [--nats 0|1|3]`: random walks, judged by
  * the model of the bus. Some focuses are no walks: `reducers`, rooms that are programs, judged by a checker of
- * linearizability; `bridge`, transactions of PostgreSQL, judged by what committed; `site`, a production set-up as
+ * linearizability; `bridge`, transactions of PostgreSQL, judged by what committed; `proof`, rooms with transparency logs, of which nobody may
+ * be accused; `site`, a production set-up as
  * docs/deploy.md has it, lost twice. Exits 1 with the first that goes wrong, and a shorter walk that does.
  */
 import { renderRows } from "../../bench/measure/table.ts";
@@ -10,6 +11,7 @@ import { maybe, oneOf, seed, whole } from "../harness/task_arguments.ts";
 import { runTask, type Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
 import { runProduction } from "../production/run.ts";
+import { runProofFaults } from "../proof/fault_run.ts";
 import { runReducers } from "../reducer_chaos/run.ts";
 import { type Focus, FOCUSES } from "./plan.ts";
 import { emptyTally, runWalks, sayTally } from "./run.ts";
@@ -28,12 +30,17 @@ const SITE = { rooms: 8, rate: 50, message_bytes: 1_000, calm: 500 };
 interface Run {
   readonly rooms: number;
   readonly seconds: number;
-  readonly servers: 1 | 3;
+  /** 0: one process. */
+  readonly servers: 0 | 1 | 3;
   readonly seed: number;
 }
 
 const OTHERS: Readonly<Record<string, (run: Run, say: Say) => Promise<Verdict>>> = {
-  reducers: ({ rooms, ...run }, say) => runReducers({ ...COUNTERS, rooms: 4 * rooms, ...run }, say),
+  async reducers({ rooms, ...run }, say) {
+    const servers = run.servers || 1;
+    return await runReducers({ ...COUNTERS, rooms: 4 * rooms, ...run, servers }, say);
+  },
+  proof: runProofFaults,
   async bridge({ seconds, seed }, say) {
     const plan = { ...WRITERS, transactions: seconds * COMMITS_PER_SECOND, seed };
     return await runBridges(plan, say) ??
@@ -53,6 +60,7 @@ const USAGE = {
     `Walks by chance over what can be done with rooms, while faults strike; the model of the bus judges.
 With the focus reducers, on NATS, counters are called without a pause while Brains are killed and cut off;
 porcupine judges the histories, and folds of each log, some in wasmtime, come to one digest.
+With proof, two witnesses and readers hold what is served, killed and frozen to every checkpoint that they have seen.
 With bridge, transactions that publish commit and roll back while PostgreSQL, the bus and two bridges are killed.
 With site, a production set-up goes through a rollout, a backup, its loss, the restore and a failover, as long as that takes.
 Exits 1 with the first walk that goes wrong, and a shorter one that does.`,
@@ -78,7 +86,7 @@ if (import.meta.main) {
     say(`chaos: ${nats} NATS servers, focus ${focus}, ${seconds} s, seed ${seed}`);
     const other = OTHERS[focus];
     if (other !== undefined) {
-      return await other({ rooms, seconds, servers: nats === "3" ? 3 : 1, seed }, say);
+      return await other({ rooms, seconds, servers: Number(nats) as Run["servers"], seed }, say);
     }
     const tally = emptyTally();
     const problems = await runWalks({

@@ -49,7 +49,11 @@ async function repeated(
   });
   const bytes = new TextEncoder().encode(JSON.stringify(record));
   await repeater.feed({ first_line: 1, bytes });
-  const { same, stateful_fuel, different, not_run, unknown } = repeater.tally.recorded;
+  const { same, fuel_not_compared, stateful_fuel, different, not_run, unknown } =
+    repeater.tally.recorded;
+  if (same > 0 && fuel_not_compared > 0) {
+    return ["made again, with fuel by other prices, which is not compared", true];
+  }
   if (same > 0) return ["made again", true];
   if (stateful_fuel > 0) return ["made again, with other fuel, as it keeps memory", true];
   const [why] = Object.keys(not_run);

@@ -1,0 +1,153 @@
+/**
+ * Attacks on journalled decisions by somebody who owns the storage: the module, the fuel, the inputs, the verdict or the time
+ * is another one. Without the key `arq proof decide` finds each; with it, whoever has kept a checkpoint, and Python.
+ */
+import assert from "node:assert/strict";
+import { decide, type DecideFlags } from "../../arq/commands/proof/decide.ts";
+import { builtModule, builtReady, Recorder } from "../../arq/replay/testing/recorded.ts";
+import { diskIo } from "../../arq/testing/disk_io.ts";
+import { canonicalJson } from "../../shared/canonical_json.ts";
+import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
+import { TreeReader } from "../../shared/proof/reader.ts";
+import { encodeVerifier, openCheckpoint } from "@arqon/proto";
+import { createRandom } from "../presence_simulation/random.ts";
+import { filesOf, signerOf } from "./made_tree.ts";
+import { verifierPy, writeFiles } from "./verifier.ts";
+
+const [OLD, SIZE] = [30, 40];
+const ATTACKS = 60;
+/** Each so many an attack goes to Python. */
+const SHOWN = 5;
+
+const leafOf = (record: JournalRecord, at: number) =>
+  encodeLeaf({
+    ...{ epoch: "e", offset: at + 1, time_ms: record.time_ms },
+    sha256: payloadHash(canonicalJson(record)),
+  });
+
+const decidedBy = async (module: string) => {
+  const recorder = new Recorder("size", await builtReady(module));
+  // Each third is too large.
+  const payloadAt = (at: number) => `${at}`.repeat(at % 3 === 0 ? 17_000 : 10);
+  return Array.from({ length: SIZE }, (_, at) => recorder.record({ payload: payloadAt(at) }));
+};
+
+const MADE_AGAIN = /: made again\n$/;
+
+type Lie = (record: JournalRecord) => JournalRecord;
+const inPolicy = (change: (policy: PolicyRecord) => Partial<PolicyRecord>): Lie => (record) => ({
+  ...record,
+  policies: record.policies.map((policy) => ({ ...policy, ...change(policy) })),
+});
+
+/** Each with what `decide` says of it where the log has it, too. */
+function liesOf(other_sha256: string, others: readonly JournalRecord[]): [Lie, RegExp][] {
+  const payload = new TextEncoder().encode("small").toBase64();
+  const flipped: Lie = (record) => {
+    const { allowed } = record;
+    const said = allowed
+      ? { allowed: false, code: 413, reason: "too large" }
+      : { allowed: true, code: 0, reason: "" };
+    return inPolicy(() => said)({ ...record, ...said, reason: allowed ? "policy-rejected" : "" });
+  };
+  return [
+    [inPolicy(() => ({ module: other_sha256 })), /decided otherwise: .*fuel/],
+    [inPolicy(() => ({ module: payloadHash("gone") })), /nobody has its module/],
+    [inPolicy(({ units }) => ({ units: units + 1 })), /decided otherwise: fuel/],
+    [inPolicy(() => ({ budget_units: 10 })), /decided otherwise: /],
+    [(record) => ({ ...record, payload: { form: "kept", data: payload } }), /decided otherwise: /],
+    [flipped, /decided otherwise: verdict/],
+    // Nobody but the log can say these: the module has no part in them, or agrees.
+    [(record) => ({ ...record, time_ms: record.time_ms - 86_400_000 }), MADE_AGAIN],
+    [(record) => ({ ...record, sender: { ...record.sender!, user: "bob" } }), MADE_AGAIN],
+    [(record) => others.find(({ id }) => id === record.id)!, MADE_AGAIN],
+    [
+      (record) => ({ ...inPolicy(() => ({ units: 1 }))(record), meter_version: 5 }),
+      /: made again, with fuel by other prices, which is not compared\n$/,
+    ],
+  ];
+}
+
+Deno.test("another module, fuel, input, verdict or time of a journalled decision is found", async () => {
+  const signer = await signerOf("bus.example/journal@default");
+  const vkey = encodeVerifier(signer);
+  const honest = await decidedBy("content_size");
+  const lies = liesOf(
+    payloadHash(await builtModule("mask_digits")),
+    await decidedBy("mask_digits"),
+  );
+  const folder = await Deno.makeTempDir();
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  for (const name of ["content_size", "mask_digits"]) {
+    await Deno.writeFile(`${folder}/${name}.wasm`, await builtModule(name));
+  }
+  const module = ["content_size.wasm", "mask_digits.wasm"];
+  const decided = async (log: string, record: JournalRecord, more: DecideFlags = { module }) => {
+    const io = diskIo(folder);
+    await Deno.writeTextFile(`${folder}/line.ndjson`, JSON.stringify(record));
+    const code = await decide(io, "line.ndjson", { log, vkey: [vkey], ...more });
+    return [code, io.stdout.text()] as const;
+  };
+  const old = new TextDecoder().decode(
+    (await filesOf(honest.slice(0, OLD).map(leafOf), signer)).get("checkpoint"),
+  );
+  await Deno.writeTextFile(`${folder}/older`, old);
+  await writeFiles(`${folder}/log`, await filesOf(honest.map(leafOf), signer));
+  for (const record of honest) {
+    const [code, said] = await decided("./log", record);
+    assert.equal(code, 0, said);
+    assert.match(said, MADE_AGAIN);
+  }
+  const random = createRandom(58);
+  for (let turn = 0; turn < ATTACKS; turn++) {
+    const kind = turn % lies.length;
+    const [lie, found] = lies[kind]!;
+    // Of a message that is refused: another payload is another verdict.
+    const at = 3 * random.int(0, OLD / 3 - 1);
+    const lied = lie(honest[at]!);
+    const [code, said] = await decided("./log", lied);
+    assert.equal(code, 1, `attack ${kind}: ${said}`);
+    assert.match(said, /is not among the 40 of the log/, `attack ${kind}`);
+
+    // With the key: the log has it, too.
+    const forged = await filesOf(honest.with(at, lied).map(leafOf), signer);
+    await writeFiles(`${folder}/forged`, forged);
+    const [forged_code, forged_said] = await decided("./forged", lied);
+    assert.match(forged_said, found, `attack ${kind}`);
+    assert.equal(forged_code, /: made again/.test(forged_said) ? 0 : 1, `attack ${kind}`);
+    const tree = await TreeReader.open((path) => Promise.resolve(forged.get(path)!), signer);
+    await assert.rejects(tree.continues(await openCheckpoint(old, signer)), /two signed trees/);
+    if (turn % SHOWN !== 0) continue;
+    const args = ["--vkey", vkey, "--older", `${folder}/older`, `${folder}/forged`];
+    assert.match((await verifierPy(args)).wrong ?? "", /^wrong: /, `attack ${kind}`);
+  }
+});
+
+Deno.test("a module whose stored bytes were exchanged decides nothing", async () => {
+  const signer = await signerOf("bus.example/journal@default");
+  const [record] = await decidedBy("content_size") as [JournalRecord];
+  const folder = await Deno.makeTempDir();
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  await writeFiles(`${folder}/log`, await filesOf([leafOf(record, 0)], signer));
+  await Deno.writeTextFile(`${folder}/line.ndjson`, JSON.stringify(record));
+  let served = await builtModule("content_size");
+  // What a Shield serves whose storage was written by somebody else.
+  await using shield = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    ({ url }) =>
+      url.includes(`/v1/policies/modules/${record.policies[0]!.module}`)
+        ? new Response(served, { headers: { "content-type": "application/wasm" } })
+        : new Response(null, { status: 404 }),
+  );
+  const flags = {
+    ...{ log: "./log", vkey: [encodeVerifier(signer)] },
+    ...{ adminUrl: `http://127.0.0.1:${shield.addr.port}`, token: "e30.e30.e30" },
+  };
+  const io = diskIo(folder);
+  assert.equal(await decide(io, "line.ndjson", flags), 0, io.stdout.text());
+  served = await builtModule("mask_digits");
+  const again = diskIo(folder);
+  assert.equal(await decide(again, "line.ndjson", flags), 1);
+  assert.match(again.stdout.text(), /nobody has its module/);
+});
