@@ -14,7 +14,6 @@ import { turn } from "../../shared/turns/next_turn.ts";
 import type { HoleCause, JournalTotals } from "./metrics.ts";
 import type { JournalKeeping } from "./rules.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
-import { ArqonError } from "@arqon/proto";
 import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 
 /** A block is closed at this size, before compression; one more entry always fits. */
@@ -362,10 +361,7 @@ const untoldKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">)
 /** The cause of a gap after that error. */
 function causeOf(error: unknown): HoleCause {
   if (isFinalRefusal(error)) return "queue-full";
-  // Users' keys may have found no room either.
-  const is_full = error instanceof StorageFull ||
-    (error instanceof ArqonError && error.reason === "log-unavailable");
-  return is_full ? "storage-full" : "unavailable";
+  return error instanceof StorageFull ? "storage-full" : "unavailable";
 }
 
 /** An upper bound of an entry's bytes, except for texts with more than a byte per character. */

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 import { ClosedBlock } from "../../shared/journal/block.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { isHole, type JournalLine } from "../../shared/journal/record.ts";
@@ -191,16 +192,17 @@ Deno.test("journal: up to when all is stored or told is known while decisions wa
   assert.equal(await test.queue.close(5_000), true);
   assert.equal(test.queue.sure_ms, NOW_MS);
   const away = testQueue({ pauses_ms: [] });
-  away.state.fails = new ArqonError("spine-unavailable", "away");
+  away.state.fails = new ArqonError("log-unavailable", "no answer in 2000 ms");
   away.queue.write("acme", KEEPING, entry("ann", { time_ms: NOW_MS - 500 }));
   await until("the decision is lost", () => away.totals.records.lost === 1);
+  assert.deepEqual([away.totals.holes.unavailable, away.totals.holes["storage-full"]], [1, 0]);
   assert.equal(away.queue.sure_ms, NOW_MS - 500, "nobody has been told of the hole");
   assert.equal(await away.queue.close(5_000), false);
 });
 
 Deno.test("journal: a store that takes no more is told apart, and a block is tried again before it is lost", async () => {
   const test = testQueue();
-  test.state.fails = new ArqonError("log-unavailable", "no space left");
+  test.state.fails = new StorageFull("no space left", { reason: "log-unavailable" });
   test.queue.write("acme", KEEPING, entry("ann"));
   test.state.times = 2;
   await until("the queue has done it", () => test.stored.length === 1);

@@ -1,9 +1,16 @@
 /** The error of a write to full storage: a retry fails until there is room. */
 import { ArqonError } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
 
-/** Has the reason `spine-unavailable`; `detail` names what is full and the remedy. */
+/** `detail` names what is full and the remedy. Of a log the reason is `log-unavailable`. */
 export class StorageFull extends ArqonError {
-  constructor(detail: string, options: { readonly cause?: unknown } = {}) {
-    super("spine-unavailable", detail, options);
+  constructor(
+    detail: string,
+    { reason = "spine-unavailable", ...options }: {
+      readonly cause?: unknown;
+      readonly reason?: Extract<Reason, "spine-unavailable" | "log-unavailable">;
+    } = {},
+  ) {
+    super(reason, detail, options);
   }
 }

@@ -32,6 +32,9 @@ function troubleOf(message: string): Trouble {
   return is_refused ? "refused" : "other";
 }
 
+/** Whether that message says that the disk is full. */
+export const isDiskFull = (message: string): boolean => troubleOf(message) === "full";
+
 /** The remedy for a damaged file; the sentence follows the one about its content. */
 const SAVE = "put a backup of the folder back, or save what can be read with";
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];

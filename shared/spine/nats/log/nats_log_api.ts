@@ -7,11 +7,19 @@ import { errors, headers } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { PubAck } from "../connection/nats_answer.ts";
 import type { Link } from "../connection/nats_link.ts";
+import { StorageFull } from "../../contract/storage_full.ts";
 import type { Kept } from "../../contract/durable_log.ts";
-import { isUnheard, isWithoutJetStream, jetStreamSilence } from "../connection/nats_persist.ts";
+import {
+  isUnheard,
+  isWithoutJetStream,
+  jetStreamSilence,
+  lacksStorage,
+} from "../connection/nats_persist.ts";
 
 /** Pause before a retry after a transient failure. */
 const RETRY_MS = 50;
+/** JetStream's words for a stream at its bound, an account at its limit, and a disk without room. */
+const FULL = /maximum bytes|resource limits exceeded|insufficient storage|no space left/i;
 
 /** JetStream's error codes that the logs handle; nats.js names few of them. */
 export const CODES = {
@@ -307,5 +315,7 @@ export function logError(link: Link, cause: unknown): Error {
     : cause instanceof Error
     ? cause.message
     : String(cause);
-  return new ArqonError("log-unavailable", why, { cause });
+  const about = { cause, reason: "log-unavailable" } as const;
+  const is_full = lacksStorage(cause) || FULL.test(why);
+  return is_full ? new StorageFull(why, about) : new ArqonError(about.reason, why, about);
 }
