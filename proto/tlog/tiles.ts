@@ -135,11 +135,27 @@ export interface WrittenTile {
   readonly bytes: Uint8Array;
 }
 
-/** The right edge of a tree: the partial tile of each level. It takes entries, and says which tiles they change. */
+/** The partial tiles of a tree of that size. */
+function* partialTiles(size: number) {
+  for (let level = 0, count; (count = countAt(size, level)) > 0; level++) {
+    const width = count % TILE_WIDTH;
+    if (width > 0) yield { level, index: Math.floor(count / TILE_WIDTH), width };
+  }
+}
+
+/** Whether a tree of that size has a complete subtree of that level of its own in front of its end. */
+const hasPeak = (size: number, level: number) => Math.floor(size / 2 ** level) % 2 === 1;
+
+/**
+ * The right edge of a tree: the partial tile of each level, and the roots of the complete subtrees in front of its end. It
+ * takes entries, and says which tiles they change.
+ */
 export class Edge {
   size: number;
-  /** Each with room for a full tile. */
+  /** Each with room for what it has, and some more. */
   readonly #tiles: Uint8Array[] = [];
+  /** For each binary level the newest hash with an even index, which is such a root if nothing is beside it, and the odd one. */
+  readonly #pairs: Uint8Array[] = [];
 
   constructor(size = 0) {
     this.size = size;
@@ -151,70 +167,83 @@ export class Edge {
     read: (tile: TileName) => Promise<Uint8Array>,
   ): Promise<Edge> {
     const edge = new Edge(size);
-    for (const { tile, bytes } of edge.partial()) {
-      edge.#tile(Number(tile.level)).set((await read(tile)).subarray(0, bytes.length));
+    for (const tile of partialTiles(size)) {
+      const bytes = new Uint8Array(tile.width * HASH_BYTES);
+      bytes.set((await read(tile)).subarray(0, bytes.length));
+      edge.#tiles[tile.level] = bytes;
+      for (let [at, end] = [0, tile.width]; end > 0; at++) {
+        if (!hasPeak(end, at)) continue;
+        const start = end - 2 ** at;
+        const peak = perfectRoot(bytes.subarray(start * HASH_BYTES, end * HASH_BYTES));
+        edge.#node(tile.level * TILE_HEIGHT + at, 1).set(peak);
+        end = start;
+      }
     }
     return edge;
   }
 
   copy(): Edge {
     const edge = new Edge(this.size);
-    for (const { tile, bytes } of this.partial()) edge.#tile(Number(tile.level)).set(bytes);
+    this.#tiles.forEach((tile, level) => edge.#tiles[level] = tile.slice());
+    this.#pairs.forEach((pair, level) => edge.#pairs[level] = pair.slice());
     return edge;
   }
 
-  #tile(level: number): Uint8Array {
-    return this.#tiles[level] ??= new Uint8Array(TILE_WIDTH * HASH_BYTES);
-  }
-
-  /** The place of the newest hash of a level, which the size counts. */
-  #newest(level: number): Uint8Array {
-    const at = ((countAt(this.size, level) - 1) % TILE_WIDTH) * HASH_BYTES;
-    return this.#tile(level).subarray(at, at + HASH_BYTES);
+  /** The place of the newest hash of a binary level, of which there are so many. */
+  #node(level: number, count: number): Uint8Array {
+    const pair = this.#pairs[level] ??= new Uint8Array(2 * HASH_BYTES);
+    return count % 2 === 1 ? pair.subarray(0, HASH_BYTES) : pair.subarray(HASH_BYTES);
   }
 
   /** Appends entries, and gives the tiles that are other or new, the full ones first. */
   append(entries: readonly Uint8Array[]): WrittenTile[] {
     const full: WrittenTile[] = [];
-    let top = entries.length === 0 ? -1 : 0;
+    let top = -1;
     for (const entry of entries) {
-      this.size++;
-      leafHash(entry, this.#newest(0));
-      for (let [level, count] = [0, this.size]; count % TILE_WIDTH === 0; level++) {
-        count /= TILE_WIDTH;
-        const bytes = this.#tile(level);
-        delete this.#tiles[level];
-        full.push({ tile: { level, index: count - 1, width: TILE_WIDTH }, bytes });
-        this.#newest(level + 1).set(perfectRoot(bytes));
-        top = Math.max(top, level + 1);
+      let node = leafHash(entry, this.#node(0, ++this.size));
+      for (let [level, count] = [0, this.size];; level++) {
+        if (level % TILE_HEIGHT === 0) {
+          top = Math.max(top, level / TILE_HEIGHT);
+          this.#put(level / TILE_HEIGHT, count, node, full);
+        }
+        if (count % 2 === 1) break;
+        count /= 2;
+        node = pairHash(this.#pairs[level]!, this.#node(level + 1, count));
       }
     }
     return [...full, ...this.partial().filter(({ tile: { level } }) => Number(level) <= top)];
   }
 
+  /** Puts the newest hash of a level of tiles into its tile. */
+  #put(level: number, count: number, hash: Hash, full: WrittenTile[]): void {
+    const at = ((count - 1) % TILE_WIDTH) * HASH_BYTES;
+    let bytes = this.#tiles[level];
+    if (bytes === undefined || bytes.length === at) {
+      const room = Math.min(TILE_WIDTH, Math.max(8, 2 * at / HASH_BYTES));
+      const grown = new Uint8Array(room * HASH_BYTES);
+      grown.set(bytes ?? []);
+      this.#tiles[level] = bytes = grown;
+    }
+    bytes.set(hash, at);
+    if (count % TILE_WIDTH !== 0) return;
+    delete this.#tiles[level];
+    full.push({ tile: { level, index: count / TILE_WIDTH - 1, width: TILE_WIDTH }, bytes });
+  }
+
   /** The partial tiles. */
   partial(): WrittenTile[] {
-    const partial: WrittenTile[] = [];
-    for (let level = 0; countAt(this.size, level) > 0; level++) {
-      const count = countAt(this.size, level);
-      const [index, width] = [Math.floor(count / TILE_WIDTH), count % TILE_WIDTH];
-      if (width === 0) continue;
-      const bytes = this.#tile(level).slice(0, width * HASH_BYTES);
-      partial.push({ tile: { level, index, width }, bytes });
-    }
-    return partial;
+    return [...partialTiles(this.size)].map((tile) => (
+      { tile, bytes: this.#tiles[tile.level]!.slice(0, tile.width * HASH_BYTES) }
+    ));
   }
 
   /** The root of the tree. */
   root(): Hash {
     let root: Hash | undefined;
-    for (const { bytes, tile: { width } } of this.partial()) {
-      for (let [end, span] = [width, 1]; end > 0; span *= 2) {
-        if ((end & span) === 0) continue;
-        const subtree = perfectRoot(bytes.subarray((end - span) * HASH_BYTES, end * HASH_BYTES));
-        root = root === undefined ? subtree : nodeHash(subtree, root);
-        end -= span;
-      }
+    for (let level = 0; 2 ** level <= this.size; level++) {
+      if (!hasPeak(this.size, level)) continue;
+      const peak = this.#node(level, 1);
+      root = root === undefined ? peak.slice() : nodeHash(peak, root);
     }
     return root ?? emptyRoot();
   }
