@@ -1,5 +1,6 @@
 /** Reads a tenant's running minutes, which are in a bucket until they end. */
 import type { KeyValue } from "../spine/contract/spine.ts";
+import { slice } from "../turns/slices.ts";
 import { decodeMinute } from "./minute.ts";
 import { runningKey } from "./usage_stores.ts";
 import type { Told } from "./stored_use.ts";
@@ -17,6 +18,7 @@ export async function readRunning(
 ): Promise<Told[]> {
   const told: Told[] = [];
   for (const key of await running.keys(runningKey(tenant_id))) {
+    await slice(tenant_id);
     const entry = await running.get(key);
     const minute = entry === undefined ? undefined : decodeMinute(entry.value);
     if (minute !== undefined) told.push({ ...minute, node_id: key[2] ?? "" });

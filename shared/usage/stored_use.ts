@@ -1,7 +1,6 @@
 /**
  * Reads a tenant's stored usage, each minute once: days, hours not folded into a day, and minutes not folded into an
- * hour. Any Shield may fold and remove blocks meanwhile: then it is read again. Works in pages, so that the thread is
- * free between them.
+ * hour. Any Shield may fold and remove blocks meanwhile: then it is read again.
  */
 import { ArqonError } from "@arqon/proto";
 import { readBlocks } from "../blocks/read_blocks.ts";
@@ -11,8 +10,8 @@ import { decodeMinute, type UsageMinute } from "./minute.ts";
 import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";
 import type { FoldLives } from "./fold_lives.ts";
 
-/** Blocks of a page, and of a slice before others run. */
-const PAGES = { limit: 512, slice: 128 };
+/** Blocks of a page. */
+const PAGE_BLOCKS = 512;
 /** How often reading is retried. Each Shield folds a tenant once a minute at most. */
 const ATTEMPTS = 4;
 
@@ -116,7 +115,7 @@ class Scan {
     const { hour, day } = this.#heads;
     if (hour !== undefined) this.#sink.known(hour.fold.lives);
     let after: number | undefined;
-    for await (const block of readBlocks(store, { tenant_id, from_ms, ...PAGES })) {
+    for await (const block of readBlocks(store, { tenant_id, from_ms, limit: PAGE_BLOCKS })) {
       this.#add(block);
       after = block.cursor;
     }

@@ -13,7 +13,7 @@ function* piecesOf(body: Readonly<Record<string, unknown>>): Generator<string> {
     if (value === undefined) continue;
     const head = `${before}${JSON.stringify(name)}:`;
     before = ",";
-    if (!Array.isArray(value) || value.length === 0) {
+    if (!Array.isArray(value) && !(value instanceof Iterator)) {
       yield head + JSON.stringify(value);
       continue;
     }
@@ -22,7 +22,7 @@ function* piecesOf(body: Readonly<Record<string, unknown>>): Generator<string> {
       yield lead + (JSON.stringify(one) ?? "null");
       lead = ",";
     }
-    yield "]";
+    yield lead === "," ? "]" : `${lead}]`;
   }
   yield before === "{" ? "{}" : "}";
 }
@@ -41,11 +41,12 @@ async function* chunksOf(tenant_id: string, body: Readonly<Record<string, unknow
   yield encoder.encode(text);
 }
 
-/** The same answer as `Response.json` gives. */
+/** The same answer as `Response.json` gives; an iterator is a list whose entries are made when they are written. */
 export const listingAnswer = (
   tenant_id: string,
   body: Readonly<Record<string, unknown>>,
+  headers: Readonly<Record<string, string>> = {},
 ): Response =>
   new Response(ReadableStream.from(chunksOf(tenant_id, body)), {
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", ...headers },
   });
