@@ -1,4 +1,5 @@
 /** Answers with lists that may have many megabytes: written entry by entry, in slices of the tenant. */
+import { inChunks } from "../../../shared/http1/answer.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 
 /** Characters that are written in one piece, unless one entry has more. */
@@ -47,6 +48,8 @@ export const listingAnswer = (
   body: Readonly<Record<string, unknown>>,
   headers: Readonly<Record<string, string>> = {},
 ): Response =>
-  new Response(ReadableStream.from(chunksOf(tenant_id, body)), {
-    headers: { "content-type": "application/json", ...headers },
-  });
+  inChunks(
+    new Response(ReadableStream.from(chunksOf(tenant_id, body)), {
+      headers: { "content-type": "application/json", ...headers },
+    }),
+  );
