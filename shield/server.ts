@@ -193,7 +193,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   options.reloading?.follow(["rooms"], () => parts.rooms.renew());
   parts.bans.start((ban) => parts.signals.onBan(ban));
   revocations.start(() => {
-    authenticator.forget((identity) => revocations.find(identity) !== undefined);
+    void authenticator.forget((identity) => revocations.find(identity) !== undefined);
     parts.signals.onRevocations((identity) => revocations.find(identity));
   });
   const http = httpContext(options, parts);

@@ -127,6 +127,7 @@ Deno.test("filters, pages and what comes next", async () => {
     "action=*",
     "outcome=fine",
     "after=1&before=2",
+    "after=27",
     "since_ms=x",
   ];
   for (const query of wrong) {

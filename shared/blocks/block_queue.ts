@@ -3,6 +3,7 @@
  * turn. A tenant whose block is not stored holds up nobody else, and a block that no store will ever take is given
  * up. What a block says, and when it is stored, is up to the writer.
  */
+import { slice } from "../turns/slices.ts";
 import { isFinalRefusal } from "../spine/contract/final_refusal.ts";
 
 /** Blocks that are on their way to the store at a time. */
@@ -114,6 +115,7 @@ export class BlockQueue<Block extends WaitingBlock> {
         }
       }
       if (away === some.length) break;
+      await slice(some[0]!.tenant_id);
     }
     return first;
   }

@@ -1,24 +1,18 @@
-/** Reads a tenant's blocks one after the other, page by page, so that the thread is free between them. */
+/** Reads a tenant's blocks one after the other, each in a slice of the tenant: one may take milliseconds to decode. */
 import type { BlockRead, BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
-import { turn } from "../turns/next_turn.ts";
+import { slice } from "../turns/slices.ts";
 
-/** How blocks are read: pages of `limit` blocks. */
-export interface BlocksRead extends BlockRead {
-  /** Blocks after which others have a turn; absent: those of a page. */
-  readonly slice?: number;
-}
-
-/** The blocks that there are, the oldest first. Rejects as the store. */
+/** The blocks that there are, the oldest first, in pages of `limit`. Rejects as the store. */
 export async function* readBlocks(
   store: Pick<BlockStore, "read">,
-  { slice, ...read }: BlocksRead,
+  read: BlockRead,
 ): AsyncGenerator<StoredBlock, void, void> {
   const { tenant_id, limit } = read;
-  for (let place = read, looked = 0;;) {
+  for (let place = read;;) {
     const { blocks, is_end } = await store.read(place);
     for (const block of blocks) {
+      await slice(tenant_id);
       yield block;
-      if (++looked % (slice ?? limit) === 0) await turn();
     }
     const last = blocks.at(-1);
     if (is_end || last === undefined) return;

@@ -2,6 +2,7 @@
  * A filter of messages in CEL (https://cel.dev): parsed and planned once, with a limit of its cost per message.
  * Independent of rooms, subscribers and connections. Pure.
  */
+import { BoundedMap } from "../containers/bounded_map.ts";
 import { celEnv, celFunc, celMethod, CelScalar, parse, plan } from "@bufbuild/cel";
 import { ArqonError } from "@arqon/proto";
 import { Meter } from "./meter.ts";
@@ -104,10 +105,16 @@ export function classProgram(text: string): FilterProgram {
   return new FilterProgram(text, CLASS_LIMITS, ["type", "sender", "headers", "data", "claims"]);
 }
 
+/** Filters of classes that are known to be right, at most: twice those of one configuration, which is read again. */
+const RIGHT_MAX = 20_000;
+const right = new BoundedMap<string, true>(RIGHT_MAX);
+
 /** What is wrong with the filter of a room class; undefined: nothing. */
 export function classFilterProblem(text: string): string | undefined {
+  if (right.use(text) === true) return undefined;
   try {
     classProgram(text);
+    right.set(text, true);
     return undefined;
   } catch (error) {
     return (error as Error).message;

@@ -3,6 +3,7 @@
  * to answer and what follows.
  */
 import { STATUS_CODES } from "node:http";
+import { concat } from "../containers/concat.ts";
 import { writeAll } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 
@@ -18,6 +19,8 @@ export interface AnswerTo {
 /** Headers written here, whatever the handler sets. */
 const OWN_HEADERS = /^(connection|content-length|transfer-encoding|date|keep-alive)$/i;
 const STREAMED = /^(text\/event-stream|application\/x-(ndjson|tar))\b/;
+/** The most bytes of head and body that are joined for one write. */
+const JOINED_BYTES = 65_536;
 const encoder = new TextEncoder();
 
 /** Whether the body is streamed; any other body is complete, or soon will be. */
@@ -52,14 +55,25 @@ export async function writeAnswer(
     await response.body?.cancel();
     return await writeAll(stream, headBytes(lines));
   }
-  const body = new Uint8Array(await response.arrayBuffer());
-  if (status !== 204 && status !== 304) lines.push(`content-length: ${body.length}`);
+  const body = large.has(response)
+    ? await Array.fromAsync(response.body as ReadableStream<Uint8Array<ArrayBuffer>>)
+    : [new Uint8Array(await response.arrayBuffer())];
+  const size_bytes = body.reduce((sum, { length }) => sum + length, 0);
+  if (status !== 204 && status !== 304) lines.push(`content-length: ${size_bytes}`);
   const head = headBytes(lines);
-  if (bodiless || body.length === 0) return await writeAll(stream, head);
-  const whole = new Uint8Array(head.length + body.length);
-  whole.set(head);
-  whole.set(body, head.length);
-  await writeAll(stream, whole);
+  if (bodiless || size_bytes === 0) return await writeAll(stream, head);
+  if (size_bytes > JOINED_BYTES) {
+    for (const part of [head, ...body]) await writeAll(stream, part);
+  } else await writeAll(stream, concat([head, ...body]));
+}
+
+/** Answers whose bodies are many chunks, which stay apart: to join megabytes takes many milliseconds. */
+const large = new WeakSet<Response>();
+
+/** The same answer, whose chunks are not joined. Only for one with a body. */
+export function inChunks(response: Response): Response {
+  large.add(response);
+  return response;
 }
 
 /**

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { clientBehind } from "../listeners/forwarded.ts";
 import { listen } from "../listeners/listen.ts";
 import { until } from "../testing/until.ts";
+import { inChunks, writeAnswer } from "./answer.ts";
 import { listenBare } from "./listener.ts";
 import type { Handler } from "./exchange.ts";
 
@@ -27,6 +28,31 @@ Deno.test("each piece comes when it is told, and the end is known", async () => 
   await writer.close();
   assert.equal((await reader?.read())?.done, true);
   assert.equal(response.headers.get("connection"), "close");
+});
+
+Deno.test("an answer in chunks has its length, and is written chunk by chunk", async () => {
+  const written: string[] = [];
+  const decoder = new TextDecoder();
+  const stream = {
+    ...{ read: () => Promise.resolve(null), closeWrite: () => Promise.resolve(), close: () => {} },
+    write(bytes: Uint8Array) {
+      written.push(decoder.decode(bytes));
+      return Promise.resolve(bytes.length);
+    },
+  };
+  const chunks = ["a", "b", "c"].map((letter) => letter.repeat(40_000));
+  const answerOf = (all: readonly string[]) =>
+    inChunks(new Response(ReadableStream.from(all.map((one) => new TextEncoder().encode(one)))));
+  const to = { keep_alive: true, date: "now" };
+  await writeAnswer(stream, answerOf(chunks), { method: "GET", ...to });
+  const [head, ...body] = written;
+  assert.match(head ?? "", /content-length: 120000\r\n/);
+  assert.deepEqual(body, chunks);
+  written.length = 0;
+  await writeAnswer(stream, answerOf(["a", "b"]), { method: "GET", ...to });
+  await writeAnswer(stream, answerOf(["a", "b"]), { method: "HEAD", ...to });
+  assert.deepEqual(written.map((text) => text.split("\r\n\r\n")[1]), ["ab", ""]);
+  assert.match(written[1] ?? "", /content-length: 2\r\n/);
 });
 
 Deno.test("whoever tells learns that nobody listens any more", async () => {

@@ -137,6 +137,9 @@ export class BlockBuilder {
   }
 }
 
+/** Decrypted sections; undefined for erased ones. */
+export type OpenSections = readonly (Section | undefined)[];
+
 /** A stored block with encrypted sections. */
 export class ClosedBlock {
   readonly head: BlockHead;
@@ -162,17 +165,27 @@ export class ClosedBlock {
   }
 
   /**
-   * The lines of the block: its gaps, then its records in order, decoded on demand. `keys` are those of `key_ids`;
-   * undefined for an erased one. Throws DamagedBlock.
+   * Decrypts a section per step; there may be thousands. `keys` are those of `key_ids`; undefined for an erased one.
+   * Throws DamagedBlock.
    */
-  *lines(keys: readonly (Uint8Array | undefined)[]): Generator<JournalLine, void, void> {
+  *open(keys: readonly (Uint8Array | undefined)[]): Generator<void, OpenSections, void> {
+    const sections: (Section | undefined)[] = [];
+    for (const [number, section] of this.#sections.entries()) {
+      yield;
+      const key = keys[number];
+      const plain = key && opened(section, key, boundTo(this.#bound, number));
+      sections.push(plain && new Section(new BlockReader(plain)));
+    }
+    return sections;
+  }
+
+  /**
+   * The lines of the block: its gaps, then its records in order, decoded on demand. `sections` are those of `open`, once.
+   * Throws DamagedBlock.
+   */
+  *lines(sections: OpenSections): Generator<JournalLine, void, void> {
     const { node, tenant, meter_version, first, records, holes } = this.head;
     for (const hole of holes) yield { format: RECORD_FORMAT, hole: { node, tenant, ...hole } };
-    const sections = this.#sections.map((section, number) => {
-      const key = keys[number];
-      if (key === undefined) return undefined;
-      return new Section(new BlockReader(opened(section, key, boundTo(this.#bound, number))));
-    });
     const from = new BlockReader(this.#columns);
     const columns = Array.from({ length: COLUMN_COUNT }, () => new BlockReader(from.bytes()));
     from.end();

@@ -5,6 +5,7 @@
  */
 import type { BlockStore } from "../spine/contract/block_store.ts";
 import { readBlocks } from "../blocks/read_blocks.ts";
+import { slice } from "../turns/slices.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
 import { CLOCKS_MS, readRunning, readStoredUse, toldIn } from "./stored_use.ts";
 import type { UsageStores } from "./usage_stores.ts";
@@ -31,6 +32,8 @@ export class TenantUsed {
   async read(now_ms: number): Promise<UsedCounts> {
     const { begin_ms } = periodAt("month", now_ms);
     const tenant_id = this.#tenant_id;
+    // Thousands of tenants are read one after the other.
+    await slice(tenant_id);
     // A clock that was set back may be in the previous month.
     if (begin_ms < this.#begin_ms) [this.#totals, this.#after] = [new DayTotals(), undefined];
     this.#begin_ms = begin_ms;

@@ -1,12 +1,13 @@
 /**
  * Reads a tenant's stored usage, each minute once: days, hours not folded into a day, and minutes not folded into an
- * hour. Any Shield may fold and remove blocks meanwhile: then it is read again. Works in pages, so that the thread is
- * free between them. Running minutes are in a bucket until they end.
+ * hour. Any Shield may fold and remove blocks meanwhile: then it is read again. Running minutes are in a bucket until
+ * they end.
  */
 import { ArqonError } from "@arqon/proto";
 import { readBlocks } from "../blocks/read_blocks.ts";
 import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
 import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
+import { slice } from "../turns/slices.ts";
 import { decodeMinute, type UsageMinute } from "./minute.ts";
 import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";
 import type { FoldLives } from "./fold_lives.ts";
@@ -19,8 +20,8 @@ import { runningKey } from "./usage_stores.ts";
  */
 export const CLOCKS_MS = 86_400_000;
 
-/** Blocks of a page, and of a slice before others run. */
-const PAGES = { limit: 512, slice: 128 };
+/** Blocks of a page. */
+const PAGE_BLOCKS = 512;
 /** How often reading is retried. Each Shield folds a tenant once a minute at most. */
 const ATTEMPTS = 4;
 
@@ -124,7 +125,7 @@ class Scan {
     const { hour, day } = this.#heads;
     if (hour !== undefined) this.#sink.known(hour.fold.lives);
     let after: number | undefined;
-    for await (const block of readBlocks(store, { tenant_id, from_ms, ...PAGES })) {
+    for await (const block of readBlocks(store, { tenant_id, from_ms, limit: PAGE_BLOCKS })) {
       this.#add(block);
       after = block.cursor;
     }
@@ -195,6 +196,7 @@ export async function readRunning(
 ): Promise<Told[]> {
   const told: Told[] = [];
   for (const key of await running.keys(runningKey(tenant_id))) {
+    await slice(tenant_id);
     const entry = await running.get(key);
     const minute = entry === undefined ? undefined : decodeMinute(entry.value);
     if (minute !== undefined) told.push({ ...minute, node_id: key[2] ?? "" });

@@ -9,6 +9,7 @@ import type { KvKey } from "../spine/contract/spine.ts";
 import { BlockQueue } from "../blocks/block_queue.ts";
 import type { WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
+import { slice } from "../turns/slices.ts";
 import { LedgerFill } from "./fill.ts";
 import { encodeMinute, type TenantRows } from "./minute.ts";
 import { runningKey, type UsageStores } from "./usage_stores.ts";
@@ -18,12 +19,17 @@ const MINUTE_MS = 60_000;
 const AGAIN_MS = 100;
 /** Concurrent writes. */
 const UNDER_WAY = 8;
+/** Rows that are encoded in one piece, unless one tenant has more. */
+const ROWS_A_PIECE = 32;
 /** Interval of the search for expired minutes, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
 
 /** The dependencies and settings of `UsageWriter`. */
 export interface UsageWriterOptions {
-  /** The rows of every tenant that has any; `is_end`: the minute has ended, and counts restart. */
+  /**
+   * The rows of every tenant that has any, each as of when it is asked for; `is_end`: the minute has ended, and counts
+   * restart.
+   */
   readonly ledger: { take(is_end: boolean): Iterable<TenantRows> };
   readonly place: UsageStores;
   readonly node_id: string;
@@ -141,7 +147,12 @@ export class UsageWriter {
     const minute = Math.floor(now_ms / MINUTE_MS);
     const is_over = is_last || minute !== this.#minute;
     const running: Running[] = [];
+    let taken = 0;
     for (const { tenant_id, rows } of ledger.take(is_over)) {
+      if ((taken += rows.length) > ROWS_A_PIECE) {
+        taken = rows.length;
+        await slice(tenant_id);
+      }
       const [life_ms, seq] = [this.#life_ms, this.#seq];
       const key = runningKey(tenant_id, this.#options.node_id, `${life_ms}`, `${seq}`);
       const about = { life_ms, seq, minute: this.#minute, until_ms: now_ms, rows };
@@ -211,6 +222,7 @@ export class UsageWriter {
     let first: unknown;
     for (let at = 0, written = 1; at < all.length && written > 0; at += UNDER_WAY) {
       written = 0;
+      await slice(all[at]!.tenant_id);
       await Promise.all(
         all.slice(at, at + UNDER_WAY).map(async ({ tenant_id, payload, text, key }) => {
           try {

@@ -267,6 +267,10 @@ async function forward(
   const { last_offset } = await ledger.status();
   const entries: ShownEntry[] = [];
   let after = query.after ?? 0;
+  if (after > last_offset) {
+    // Of a log that was removed: what is written in its place would be passed over.
+    throw new ArqonError("invalid-settings", `after: the log ends at ${last_offset}`);
+  }
   for (let scanned = 0; after < last_offset && scanned < SCANNED_MAX; scanned += SLICE) {
     const slice = await ledger.read({ after, limit: SLICE });
     if (slice.length === 0) break;

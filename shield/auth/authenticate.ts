@@ -48,10 +48,10 @@ export interface Authenticator {
    */
   authenticate(token: string): Promise<Identity>;
   /**
-   * Drops cached tokens with a matching identity, so that they are verified again; returns how many. Costs a check of
-   * each. A token withdrawn by other means is refused in any case.
+   * Drops cached tokens with a matching identity, so that they are verified again; resolves with how many. Costs a check
+   * of each, in slices. A token withdrawn by other means is refused in any case.
    */
-  forget(fits: (identity: Identity) => boolean): number;
+  forget(fits: (identity: Identity) => boolean): Promise<number>;
   /** Fetches the key sets that come by URL; failures are logged and tried again on demand. */
   warm(): Promise<void>;
   /** One entry an issuer, in the order of the config. */

@@ -4,6 +4,7 @@
  * checks the key (`authenticate.ts`) and revocations.
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import type { Identity } from "./identity.ts";
 import type { KeySource } from "./key_source.ts";
 import type { Algorithm } from "./keys.ts";
@@ -24,6 +25,8 @@ interface Entry extends Verified {
   readonly size_bytes: number;
 }
 
+/** Tokens that are looked at in one piece. */
+const A_PIECE = 256;
 /** Bytes of an entry beside its token's. */
 const ENTRY_BYTES = 1_024;
 
@@ -89,11 +92,18 @@ export class TokenCache {
     this.#bytes -= entry.size_bytes;
   }
 
-  /** Drops every token with a matching identity; returns how many. Checks all of them. */
-  forget(fits: (identity: Identity) => boolean): number {
+  /** Drops every token with a matching identity, in slices: there may be tens of thousands. Resolves with how many. */
+  async forget(fits: (identity: Identity) => boolean): Promise<number> {
     this.#purges += 1;
-    const before = this.#entries.size;
-    for (const [digest, { identity }] of this.#entries) if (fits(identity)) this.delete(digest);
-    return before - this.#entries.size;
+    let dropped = 0;
+    // What is added meanwhile was verified after this call.
+    const looking = [...this.#entries].values().map(([digest]) => {
+      const entry = this.#entries.get(digest);
+      if (entry === undefined || !fits(entry.identity)) return;
+      this.delete(digest);
+      dropped++;
+    });
+    await inPieces(STRANGERS, looking, A_PIECE);
+    return dropped;
   }
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import type { Identity } from "./identity.ts";
 import { TokenCache } from "./token_cache.ts";
 import type { Verified } from "./token_cache.ts";
@@ -63,10 +64,10 @@ Deno.test("a token counts from its verification to its end, and not a millisecon
   assert.deepEqual([cache.size, cache.bytes], [0, 0]);
 });
 
-Deno.test("forget drops what fits and nothing else; without bytes nothing is remembered", () => {
+Deno.test("forget drops what fits and nothing else; without bytes nothing is remembered", async () => {
   const cache = new TokenCache(100_000);
   for (const user of ["ann", "bob", "eve"]) cache.add(user, 10, verified(user, 0, 10));
-  assert.equal(cache.forget(({ user_id }) => user_id === "bob"), 1);
+  assert.equal(await cache.forget(({ user_id }) => user_id === "bob"), 1);
   assert.deepEqual(["ann", "bob", "eve"].map((user) => cache.get(user, 1) !== undefined), [
     true,
     false,
@@ -143,16 +144,28 @@ Deno.test("what is remembered ends with the token, and follows the tolerance as 
   assert.equal((await refusalOf(authenticator, token)).reason, "token-expired");
 });
 
+Deno.test("thousands of tokens are forgotten in turns with others, and one that was verified anew stays", async () => {
+  const cache = new TokenCache(100_000_000);
+  for (let at = 0; at < 10_000; at++) cache.add(`t${at}`, 10, verified("ann", 0, 10));
+  const { value, turns } = await turnsDuring(async () => {
+    const forgetting = cache.forget(({ user_id }) => user_id === "ann");
+    cache.add("t9999", 10, verified("bob", 0, 10));
+    return await forgetting;
+  });
+  assert.deepEqual([value, cache.size], [9_999, 1]);
+  assert(turns >= 30, `${turns} turns`);
+});
+
 Deno.test("forget reaches tokens that are being verified at that moment", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const token = await mint(key);
   const under_way = authenticator.authenticate(token);
-  authenticator.forget(({ user_id }) => user_id === "u1");
+  void authenticator.forget(({ user_id }) => user_id === "u1");
   await under_way;
   assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 0);
   await authenticator.authenticate(token);
-  assert.equal(authenticator.forget(({ user_id }) => user_id === "u2"), 0);
-  assert.equal(authenticator.forget(({ user_id }) => user_id === "u1"), 1);
+  assert.equal(await authenticator.forget(({ user_id }) => user_id === "u2"), 0);
+  assert.equal(await authenticator.forget(({ user_id }) => user_id === "u1"), 1);
   await authenticator.authenticate(token);
   assert.equal(await verifications(authenticator), 3);
 });

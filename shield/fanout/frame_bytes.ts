@@ -12,14 +12,28 @@ let measured = "";
 let measured_bytes = 0;
 /** From so many characters on measuring takes longer than a look at what was measured last. */
 const LONG = 256;
+/** The very long ones that were measured last: many connections may get several of them each, such as pages of members. */
+const longest: { readonly text: string; readonly size_bytes: number }[] = [];
+const VERY_LONG = { from: 16_384, to: 1_048_576, kept: 8 };
 
 /** Size of a frame's payload in bytes, without WebSocket's own header. */
 export function frameBytes(frame: Frame): number {
   if (typeof frame !== "string") return frame.length;
   if (frame.length < LONG) return utf8Size(frame);
   if (frame !== measured) {
-    measured_bytes = utf8Size(frame);
+    const { from, to } = VERY_LONG;
+    const is_kept = frame.length >= from && frame.length <= to;
+    measured_bytes = is_kept ? longBytes(frame) : utf8Size(frame);
     measured = frame;
   }
   return measured_bytes;
+}
+
+function longBytes(text: string): number {
+  const known = longest.find((one) => one.text === text);
+  if (known !== undefined) return known.size_bytes;
+  const size_bytes = utf8Size(text);
+  longest.push({ text, size_bytes });
+  if (longest.length > VERY_LONG.kept) longest.shift();
+  return size_bytes;
 }

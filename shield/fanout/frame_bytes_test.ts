@@ -18,3 +18,13 @@ Deno.test("a frame weighs what it takes on the wire", () => {
     assert.equal(frameBytes(bytes), bytes.length);
   }));
 });
+
+Deno.test("long frames that take turns are measured right, however many there are", () => {
+  const encoder = new TextEncoder();
+  const frames = Array.from({ length: 12 }, (_, at) => `${"ä".repeat(at)}${"x".repeat(20_000)}`);
+  for (let round = 0; round < 3; round++) {
+    for (const frame of frames.slice(0, 6 + 3 * round)) {
+      assert.equal(frameBytes(frame), encoder.encode(frame).length);
+    }
+  }
+});

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 import { ClosedBlock } from "../../shared/journal/block.ts";
+import { ended } from "../../shared/journal/testing/blocks.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { isHole, type JournalLine } from "../../shared/journal/record.ts";
 import type { BlockAppend } from "../../shared/spine/contract/block_store.ts";
@@ -61,7 +62,7 @@ function testQueue(more: Partial<QueueOptions> = {}) {
   });
   const linesOf = (block: BlockAppend): JournalLine[] => {
     const closed = new ClosedBlock(block.payload);
-    return [...closed.lines(closed.key_ids.map(() => KEY))];
+    return [...closed.lines(ended(closed.open(closed.key_ids.map(() => KEY))))];
   };
   const headOf = ({ payload }: BlockAppend) => new ClosedBlock(payload).head;
   return { queue, stored, state, totals, lines, headOf, all: () => stored.flatMap(linesOf) };

@@ -11,6 +11,7 @@ import { changeDocument, isConflict } from "../../shared/spine/contract/compare_
 import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
+import { slice } from "../../shared/turns/slices.ts";
 
 /** The bucket of all tenants' keys. */
 export const JOURNAL_KEYS_BUCKET = "ARQON_JOURNAL_KEYS";
@@ -55,10 +56,15 @@ const place = (kind: "u" | "k" | "e", period: string, tenant_id: string, name: s
   name,
 ];
 
-/** Runs work for each item, few at a time; results are in order. */
-async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+/** Runs work for each item, few at a time and in slices of the tenant; results are in order. */
+async function each<T, R>(
+  tenant_id: string,
+  items: readonly T[],
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
   const results: R[] = [];
   for (let at = 0; at < items.length; at += AT_ONCE) {
+    if (at > 0) await slice(tenant_id);
     results.push(...await Promise.all(items.slice(at, at + AT_ONCE).map(work)));
   }
   return results;
@@ -120,14 +126,14 @@ export class JournalKeys implements UserKeys {
     users: readonly string[],
     since_ms: number = this.#options.now(),
   ): Promise<readonly UserKey[]> {
-    return each(users, (user) => this.#ofUserIfRoom(tenant_id, user, since_ms));
+    return each(tenant_id, users, (user) => this.#ofUserIfRoom(tenant_id, user, since_ms));
   }
 
   forReading(
     tenant_id: string,
     ids: readonly Uint8Array[],
   ): Promise<readonly (Uint8Array | undefined)[]> {
-    return each(ids, (id) => this.#ofId(tenant_id, id));
+    return each(tenant_id, ids, (id) => this.#ofId(tenant_id, id));
   }
 
   /**

@@ -5,6 +5,7 @@ import { QUIET } from "../../shared/testing/logs.ts";
 import { isNoKey, NO_KEY, type UserKey } from "../../shared/journal/user_keys.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
@@ -212,4 +213,16 @@ Deno.test("journal keys, nats: a bucket that is full gives new users no key, kee
   assert.deepEqual(await keys.forReading("acme", written.slice(0, 5)), Array(5).fill(undefined));
   keys.close();
   await spine.drain();
+});
+
+onBoth("of many users are made, read and used in turns with others", async (bed) => {
+  const users = Array.from({ length: 200 }, (_, at) => `user-${at}`);
+  const writing = await bed.shield(1_000);
+  const made = await turnsDuring(() => writing.forWriting("acme", users));
+  assert(made.turns >= 5, `${made.turns} turns`);
+  const ids = made.value.map(({ id }) => id);
+  const other = await bed.shield(1_000);
+  const { value, turns } = await turnsDuring(() => other.forReading("acme", ids));
+  assert.deepEqual(value, made.value.map(({ key }) => key));
+  assert(turns >= 5, `${turns} turns`);
 });

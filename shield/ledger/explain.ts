@@ -16,6 +16,7 @@ import type {
   ConnectionHistory,
   Gathered,
   HeardMessage,
+  Hole,
   Interval,
   LostShield,
   ReadPast,
@@ -23,8 +24,12 @@ import type {
   Waits,
 } from "./history.ts";
 
-/** Messages of a room in one slice: each is compared with all subscriptions of a connection. */
-const MESSAGES_A_PIECE = 32;
+/** Comparisons of one piece: of a message with a connection's subscriptions and gaps, or with what was read. */
+const A_PIECE = 4_096;
+/** An outcome takes about as long as so many comparisons, and those. */
+const OUTCOME = 64;
+/** So many offsets of a list are compared in the time of one comparison. */
+const LISTED = 16;
 
 /** A requested message, and its receipt. */
 interface Told {
@@ -37,6 +42,30 @@ interface Told {
   readonly stored?: StoredHere | undefined;
 }
 
+/** A connection's history in one room. */
+interface RoomHistory extends ConnectionHistory {
+  /** What was left out by position, and by offset of each subscription. */
+  readonly live_holes: readonly Hole[];
+  readonly past_holes: ReadonlyMap<number | undefined, readonly Hole[]>;
+}
+
+/** The subscriptions by their beginnings. */
+function inRoom(history: ConnectionHistory, room_id: string): RoomHistory {
+  const intervals = history.intervals.filter((one) => one.room_id === room_id)
+    .toSorted((a, b) => a.since - b.since);
+  const holes = history.holes.filter((one) => one.room_id === room_id);
+  const past_holes = Map.groupBy(
+    holes.filter(({ by_offset }) => by_offset),
+    ({ number }) => number,
+  );
+  return {
+    ...history,
+    intervals,
+    past_holes,
+    live_holes: holes.filter(({ by_offset }) => !by_offset),
+  };
+}
+
 /** Whether the connection got the message. */
 const isGiven = ({ state }: WhyOutcome) => state === "sent" || state === "caught_up";
 
@@ -45,7 +74,7 @@ const isGiven = ({ state }: WhyOutcome) => state === "sent" || state === "caught
  * are unknown.
  */
 function outcomeOf(
-  history: ConnectionHistory,
+  history: RoomHistory,
   told: Told,
   since_ms: number,
 ): WhyOutcome {
@@ -88,14 +117,12 @@ function lostOutcome(
  * delivery takes precedence, then the last outcome.
  */
 function knownOutcome(
-  history: ConnectionHistory,
+  history: RoomHistory,
   told: Told,
   since_ms: number,
 ): WhyOutcome {
-  const { cut_ms = -1 } = history;
+  const { cut_ms = -1, intervals } = history;
   if (told.time_ms <= cut_ms) return { state: "unknown", from_ms: cut_ms };
-  const intervals = history.intervals.filter(({ room_id }) => room_id === told.room_id)
-    .toSorted((a, b) => a.since - b.since);
   const { heard } = told;
   const at = heard && intervals.find((one) => isWithin(one, heard.position));
   const tries = intervals.flatMap((one) =>
@@ -148,7 +175,7 @@ function beforeLedger(
 
 /** The outcome of a message that came while the connection was subscribed. */
 function heardIn(
-  history: ConnectionHistory,
+  history: RoomHistory,
   interval: Interval,
   told: Told,
   { position, time_ms, echo }: HeardMessage,
@@ -157,18 +184,15 @@ function heardIn(
   if (interval.filters.some((number) => history.filtered.get(number)?.has(position))) {
     return { state: "left_out", why: "filter" };
   }
-  const holes = history.holes.filter(({ by_offset, room_id }) =>
-    !by_offset && room_id === told.room_id
-  );
-  const { ended } = history;
+  const { ended, live_holes } = history;
   const listed = history.listed.get(told.room_id);
   const left_out = listed?.get(position) ??
-    holes.find(({ from, to }) => from <= position && position <= to)?.why;
+    live_holes.find(({ from, to }) => from <= position && position <= to)?.why;
   if (left_out !== undefined && left_out !== "queued") return { state: "left_out", why: left_out };
   const is_queued = ended === undefined
     ? isWaiting(history.backlog?.get(told.room_id), position)
     // If newer messages may replace older ones, queued ones are recorded one by one.
-    : listed !== undefined || holes.some(({ why }) => why === "queued")
+    : listed !== undefined || live_holes.some(({ why }) => why === "queued")
     ? left_out === "queued"
     : ended.queued_from > 0 && position >= ended.queued_from;
   const { caught_up, batch } = interval;
@@ -196,11 +220,11 @@ function isWaiting(backlog: Waits | undefined, position: number): boolean {
 
 /** The outcome of a message that a subscription got, or was to get, from the room's log. */
 function caughtUp(
-  { holes }: ConnectionHistory,
+  { past_holes }: RoomHistory,
   interval: Interval,
   told: Told,
 ): WhyOutcome | undefined {
-  const { caught_up, room_id, number, since_ms, until, until_ms, batch } = interval;
+  const { caught_up, number, since_ms, until, until_ms, batch } = interval;
   const { offset } = told;
   if (caught_up === undefined || offset === 0) return undefined;
   const { after, first, last, live } = caught_up;
@@ -208,10 +232,7 @@ function caughtUp(
   // the ACK.
   const read = { ...told, stored: undefined };
   if (offset <= after || isAfter(read, interval, LATE_MS)) return undefined;
-  const hole = holes.find((hole) =>
-    hole.by_offset && hole.room_id === room_id && hole.from <= offset && offset <= hole.to &&
-    hole.number === number
-  );
+  const hole = past_holes.get(number)?.find(({ from, to }) => from <= offset && offset <= to);
   if (hole !== undefined) return { state: "left_out", why: hole.why };
   if (first !== 0 && first <= offset && offset <= last) {
     return { state: "caught_up", from_ms: since_ms, frame: batch ? "BATCH" : "MSG" };
@@ -274,8 +295,10 @@ export async function accountsOf(
   breathe: Breathe,
 ): Promise<ConnectionAccount[]> {
   const accounts: ConnectionAccount[] = [];
+  const reads = Map.groupBy(gathered.reads, ({ connection_id }) => connection_id);
   for (const history of gathered.connections) {
-    accounts.push(await accountOf(gathered, history, asked, since_ms, breathe));
+    const own = { ...gathered, reads: reads.get(history.connection_id) ?? [] };
+    accounts.push(await accountOf(own, history, asked, since_ms, breathe));
     await breathe();
   }
   return accounts;
@@ -298,14 +321,20 @@ async function accountOf(
     },
   };
   const lost = history.lost === undefined ? {} : { lost: history.lost };
-  const outcomes = asked.messages.map((one, index) => {
+  const outcomes: WhyOutcome[] = [];
+  for (const [index, one] of asked.messages.entries()) {
+    await breathe();
     const told = toldOf(one, gathered, index);
-    const outcome = outcomeOf(history, told, since_ms);
-    const read = isGiven(outcome) ? undefined : readBy(gathered.reads, told, connection_id);
-    return read === undefined
-      ? outcome
-      : { state: "caught_up" as const, why: read.how, from_ms: read.at_ms };
-  });
+    const outcome = outcomeOf(inRoom(history, one.room_id), told, since_ms);
+    const read = isGiven(outcome)
+      ? undefined
+      : await readBy(gathered.reads, told, connection_id, breathe);
+    outcomes.push(
+      read === undefined
+        ? outcome
+        : { state: "caught_up" as const, why: read.how, from_ms: read.at_ms },
+    );
+  }
   const room = asked.room === undefined || asked.since_ms === undefined
     ? {}
     : { room: await roomAccount(history, gathered, asked.room, asked.since_ms, since_ms, breathe) };
@@ -324,26 +353,42 @@ function toldOf(
 }
 
 /** The requested messages that the user has read over HTTP, in the order of the reads. */
-export function readsOf(gathered: Gathered, asked: WhyUser): WhyRead[] {
-  return asked.messages.flatMap((one, index) => {
-    const read = readBy(gathered.reads, toldOf(one, gathered, index), "");
-    if (read === undefined) return [];
+export async function readsOf(
+  gathered: Gathered,
+  asked: WhyUser,
+  breathe: Breathe,
+): Promise<WhyRead[]> {
+  const found: WhyRead[] = [];
+  for (const [message, one] of asked.messages.entries()) {
+    const read = await readBy(gathered.reads, toldOf(one, gathered, message), "", breathe);
+    if (read === undefined) continue;
     const { user_id, how, at_ms } = read;
-    return [{ message: index, user_id, how, at_ms }];
-  });
+    found.push({ message, user_id, how, at_ms });
+  }
+  return found;
 }
 
 /** The first time that a message was read by that connection, or by the user over HTTP: ""; undefined: never. */
-function readBy(
+async function readBy(
   reads: readonly ReadPast[],
   { room_id, offset, time_ms }: Told,
   connection_id: string,
-): ReadPast | undefined {
-  return reads.find((read) =>
-    offset > 0 && read.connection_id === connection_id && read.room_id === room_id &&
-    (read.listed?.includes(offset) ?? (read.from <= offset && offset <= read.to)) &&
-    read.at_ms > time_ms - LATE_MS
-  );
+  breathe: Breathe,
+): Promise<ReadPast | undefined> {
+  if (offset === 0) return undefined;
+  let compared = 0;
+  for (const read of reads) {
+    compared += 1 + (read.listed?.length ?? 0) / LISTED;
+    if (compared >= A_PIECE) {
+      compared = 0;
+      await breathe();
+    }
+    const is_it = read.connection_id === connection_id && read.room_id === room_id &&
+      (read.listed?.includes(offset) ?? (read.from <= offset && offset <= read.to)) &&
+      read.at_ms > time_ms - LATE_MS;
+    if (is_it) return read;
+  }
+  return undefined;
 }
 
 /** What one connection was due in a room since a time, and what it did not get. */
@@ -356,9 +401,9 @@ async function roomAccount(
   breathe: Breathe,
 ): Promise<RoomAccount> {
   const own = history.intervals.filter((one) => one.room_id === room_id);
-  const holes = history.holes.filter((one) => one.room_id === room_id);
-  const narrow = { ...history, intervals: own, holes };
-  let looked = 0;
+  const narrow = inRoom(history, room_id);
+  const comparisons = OUTCOME + own.length + history.holes.length;
+  let compared = 0;
   const account: RoomAccount = {
     subscriptions: own.slice(-WHY_MISSED_MAX).map((one) => ({
       from_ms: one.since_ms,
@@ -374,7 +419,11 @@ async function roomAccount(
       .map(({ time_ms, reason }) => ({ time_ms, reason })),
   };
   for (const heard of gathered.room) {
-    if (++looked % MESSAGES_A_PIECE === 0) await breathe();
+    compared += comparisons;
+    if (compared >= A_PIECE) {
+      compared = 0;
+      await breathe();
+    }
     const { time_ms, offset, twist_id } = heard;
     const outcome = outcomeOf(narrow, { room_id, offset, time_ms, heard }, since_ms);
     if (outcome.state === "not_connected" || outcome.state === "not_subscribed") continue;

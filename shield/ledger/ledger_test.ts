@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
-import { accountsOf } from "./explain.ts";
+import { accountsOf, readsOf } from "./explain.ts";
 import { findMessages } from "./find_messages.ts";
 import { HandshakeNotes } from "./handshakes.ts";
 import { noting } from "./start.ts";
@@ -406,4 +406,47 @@ Deno.test("a question goes through rows and messages in pieces, however many the
   const [account] = await accountsOf(gathered, asked, now_ms, () => void pieces++);
   assert.equal(account?.room?.due, MESSAGES);
   assert.ok(pieces >= MESSAGES / 64, `${MESSAGES} messages in ${pieces} pieces`);
+});
+
+Deno.test("outcomes of many subscriptions, gaps and reads are found in pieces of some comparisons", async () => {
+  const at_ms = 1_700_000_000_000;
+  const [subscriptions, messages] = [500, 200];
+  const of = { room_id: "hall", batch: false, filters: [], why: "left" };
+  const intervals = Array.from({ length: subscriptions }, (_, at) => ({
+    ...{ ...of, number: at + 1, since: at, since_ms: at_ms, until: at + 1, until_ms: at_ms + 1 },
+    caught_up: { after: 0, first: 0, last: 0, live: 0 },
+  }));
+  const holes = intervals.map(({ number }) => ({
+    ...{ room_id: "hall", number, from: 1_000, to: 1_000, at_ms },
+    ...{ by_offset: true, why: "queued" as const },
+  }));
+  const one = { number: 1, connection_id: "c1", user_id: "ann", remote_ip: "", began_ms: at_ms };
+  const none = { ended: undefined, listed: new Map(), filtered: new Map() };
+  const heard = { time_ms: at_ms + 5, twist_id: "", echo: 0 };
+  const asked = Array.from({ length: 50 }, () => ({
+    ...{ room_id: "hall", offset: 1, twist_id: "", trace_id: "", message_id: "", time_ms: at_ms },
+  }));
+  const listed = Array.from({ length: 500 }, (_, at) => at + 2);
+  const gathered = {
+    connections: [{ ...one, ...none, intervals, holes }],
+    ...{ asked: [], stored: [], gaps: [], refusals: [], filtered: new Map(), truncated: false },
+    room: Array.from({ length: messages }, (_, at) => ({
+      ...{ ...heard, position: at, offset: at + 1 },
+    })),
+    reads: Array.from({ length: 1_000 }, () => ({
+      ...{ user_id: "ann", connection_id: "", room_id: "hall", from: 2, to: 501, listed, at_ms },
+      how: "history" as const,
+    })),
+  };
+  const question = { tenant: "acme", user: "ann", room: "hall", since_ms: at_ms, messages: asked };
+  let pieces = 0;
+  const count = () => void pieces++;
+  const [account] = await accountsOf(gathered, question, at_ms, count);
+  assert.equal(account?.room?.due, messages);
+  // 50 messages that are asked for, and 200 of the room with a thousand comparisons each.
+  assert(pieces >= 50 + messages / 5, `${pieces} pieces`);
+  pieces = 0;
+  assert.deepEqual(await readsOf(gathered, question, count), []);
+  // 50 messages, each compared with what 1,000 reads of 500 messages had.
+  assert(pieces >= 50 * 5, `${pieces} pieces`);
 });

@@ -116,7 +116,7 @@ export function ledgerAnswers(
       const gathered = await gather(ledger, { asked, open: findOpen(asked) }, breathe);
       const rows = await accountsOf(gathered, asked, since_ms, breathe);
       const { refusals, truncated } = gathered;
-      const reads = readsOf(gathered, asked);
+      const reads = await readsOf(gathered, asked, breathe);
       return {
         ...{ since_ms, now_ms: now(), ...named, rows, refusals },
         ...(reads.length === 0 ? {} : { reads }),

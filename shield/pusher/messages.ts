@@ -115,10 +115,24 @@ export function readRoomMessage(frame: string): RoomMessage {
 export class RoomMessages {
   #frame: string | undefined;
   #message: RoomMessage | undefined;
+  /** The last event that was made, of which message, and for whom. */
+  #event: { of: RoomMessage; channel: string; user: string | undefined; text: string } | undefined;
 
   of(frame: string): RoomMessage {
     if (this.#message !== undefined && this.#frame === frame) return this.#message;
     this.#frame = frame;
     return this.#message = readRoomMessage(frame);
+  }
+
+  /** A message as the event of a channel, from that user: one text for all sockets. */
+  eventOf(of: RoomMessage, channel: string, user: string | undefined): string {
+    const last = this.#event;
+    if (last?.of === of && last.channel === channel && last.user === user) return last.text;
+    const event = eventText(of.type, of.data, channel);
+    const text = user === undefined
+      ? event
+      : `${event.slice(0, -1)},"user_id":${JSON.stringify(user)}}`;
+    this.#event = { of, channel, user, text };
+    return text;
   }
 }

@@ -1,7 +1,7 @@
 /** Frames of a Shield and messages of the Pusher protocol: published data is received unchanged. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { eventText, readClientMessage, readRoomMessage } from "./messages.ts";
+import { eventText, readClientMessage, readRoomMessage, RoomMessages } from "./messages.ts";
 
 Deno.test("JSON that was published is the client's data to the letter", () => {
   for (
@@ -58,4 +58,15 @@ Deno.test("what is no message is refused", () => {
   assert.throws(() => readClientMessage('{"event":"a","data":1,"data":2}'), {
     reason: "repeated-field",
   });
+});
+
+Deno.test("pusher: the event of a message is one text for all of a channel", () => {
+  const messages = new RoomMessages();
+  const frame = '{"op":"msg","room":"r","type":"client-x","sender":"s","data":[1]}';
+  const event = () => messages.eventOf(messages.of(frame), "c", undefined);
+  assert.deepEqual(JSON.parse(event()), { event: "client-x", channel: "c", data: "[1]" });
+  assert.equal(event(), event());
+  const told = JSON.parse(messages.eventOf(messages.of(frame), "c", "ann"));
+  assert.deepEqual(told, { event: "client-x", channel: "c", data: "[1]", user_id: "ann" });
+  assert.equal(JSON.parse(messages.eventOf(messages.of(frame), "d", "ann")).channel, "d");
 });

@@ -320,11 +320,8 @@ export class PusherSocket implements ClientSocket {
       return this.close(CLOSE.refused, "ended by the app");
     }
     if (OWN_EVENT.test(type)) return;
-    const text = eventText(type, message.data, channel.name);
     const user = type.startsWith(CLIENT_EVENT) ? channel.roll?.nameOf(sender) : undefined;
-    this.#inner.send(
-      user === undefined ? text : `${text.slice(0, -1)},"user_id":${JSON.stringify(user)}}`,
-    );
+    this.#inner.send(this.#options.messages.eventOf(message, channel.name, user));
   }
 
   #onMembers(channel: Channel, { type, json }: RoomMessage): void {

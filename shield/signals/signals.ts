@@ -14,7 +14,7 @@ import type { Revocation } from "../../shared/records/revocations.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
-import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
+import { inPieces, slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { everyTenant } from "../../shared/subjects/subject.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { banRefusal } from "../auth/bans.ts";
@@ -140,8 +140,8 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
 }
 
 /**
- * Does this with each of the connections that has not ended: the first at once, and the others in slices of the tenant.
- * A user may have thousands.
+ * Does this with each of the connections that has not ended, in slices of the tenant, the first of which begins at once
+ * if no other runs. A user may have thousands, and thousands of signals may come together.
  */
 function forEach<C extends Signalled>(
   { log }: Pick<SignalsOptions, "log">,
@@ -155,9 +155,11 @@ function forEach<C extends Signalled>(
       yield;
     }
   }
-  inPieces(tenant_id, steps(), A_PIECE)?.catch((error) => {
+  const failed = (error: unknown) =>
     log.error("not all connections of a signal were reached", { tenant_id, error });
-  });
+  const run = () => inPieces(tenant_id, steps(), A_PIECE);
+  const turn = slice(tenant_id);
+  (turn === undefined ? run() : turn.then(run))?.catch(failed);
 }
 
 /**

@@ -143,6 +143,7 @@ Deno.test("a ban of the tenant ends its user's connections, a ban of a room thei
   test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
   test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
   test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "nobody" });
+  await until("bob is out", () => bob.subscriptions.size === 1);
   const told = { kind: "BAN", target: "ann", reason: "spam", until_ms };
   for (const banned of [one, two]) {
     assert.deepEqual(banned.signals, [{ room: "", ...told }]);
@@ -202,6 +203,22 @@ Deno.test("many connections of one user are put out, banned or ended in turns wi
     assert(turns >= 20, `${cause}: ${turns} turns`);
     assert(connections.every(({ frames }) => frames.length === 1), cause);
   }
+});
+
+Deno.test("many signals that come together are carried out in turns with others", async () => {
+  const connections = Array.from(
+    { length: 4_000 },
+    (_, at) => new Kept(`c${at}`, `user-${at % 400}`, ["lobby"]),
+  );
+  await using test = await testSignals(connections);
+  const { turns } = await turnsDuring(async () => {
+    const ban = { tenant_id: "acme", reason: "spam", until_ms: SPINE_NOW_MS + 1_000 };
+    for (let at = 0; at < 400; at++) {
+      test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: `user-${at}` });
+    }
+    await until("all are banned", () => connections.every(({ failed }) => failed.length === 1));
+  });
+  assert(turns >= 100, `${turns} turns`);
 });
 
 Deno.test("after the end nothing is listened to", async () => {

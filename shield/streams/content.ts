@@ -105,16 +105,25 @@ export function prefixOf(messages: readonly Uint8Array[], size_bytes: number): U
   return concat(messages).subarray(0, size_bytes);
 }
 
+/** Characters of an event's data that are taken apart in one piece: each may be a line. */
+const PIECE_CHARS = 16_384;
+
 /**
- * One event of an event stream. Line ends in its data become those of the format. Not the writer of
- * `sse/event_text.ts`: the protocol's conformance package reads `data:` without a space.
+ * One event of an event stream, made in the tenant's slices. Line ends in its data become those of the format. Not the
+ * writer of `sse/event_text.ts`: the protocol's conformance package reads `data:` without a space.
  */
-export function eventText(event: string, data: string): string {
+export async function eventText(event: string, data: string, tenant_id: string): Promise<string> {
   // A reader takes one space away, if there is one.
-  const lines = data.split(/\r\n|\r|\n/).map((line) =>
-    `data:${line.startsWith(" ") ? " " : ""}${line}\n`
-  );
-  return `event: ${event}\n${lines.join("")}\n`;
+  let text = `event: ${event}\ndata:${data.startsWith(" ") ? " " : ""}`;
+  for (let from = 0, to = 0; from < data.length; from = to) {
+    if (from > 0) await slice(tenant_id);
+    to = from + PIECE_CHARS;
+    // A line's end is in one piece, with a space after it.
+    if (data[to - 1] === "\r" && data[to] === "\n") to++;
+    if (/[\r\n]/.test(data[to - 1] ?? "") && data[to] === " ") to++;
+    text += data.slice(from, to).replace(/(?:\r\n|\r|\n)( ?)/g, "\ndata:$1$1");
+  }
+  return `${text}\n\n`;
 }
 
 /** The data of an event with these messages. */

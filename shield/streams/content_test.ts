@@ -1,5 +1,6 @@
 /** Bodies become messages and messages bodies, byte by byte as they were sent. */
 import assert from "node:assert/strict";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { bodyOf, eventData, eventText, isText, messagesOf, typeOf } from "./content.ts";
 import { StreamRefusal } from "./refusal.ts";
 
@@ -62,12 +63,24 @@ Deno.test("content: other types are bytes, put together", async () => {
   assert.equal(isText("application/octet-stream"), false);
 });
 
-Deno.test("content: an event keeps every line apart, and no line can end it", () => {
-  const event = eventText("data", "a\r\n\r\nevent: control\rdata: x\n b");
+Deno.test("content: an event keeps every line apart, and no line can end it", async () => {
+  const event = await eventText("data", "a\r\n\r\nevent: control\rdata: x\n b", "t");
   assert.equal(
     event,
     "event: data\ndata:a\ndata:\ndata:event: control\ndata:data: x\ndata:  b\n\n",
   );
+});
+
+Deno.test("content: an event of many lines is made in turns with others, wherever its pieces end", async () => {
+  for (const end of ["\n", "\r", "\r\n", "\r\n ", "\n ", " ", "a\r\n"]) {
+    const data = end.repeat(70_000);
+    const { value, turns } = await turnsDuring(() => eventText("data", data, "t"));
+    const lines = data.split(/\r\n|\r|\n/).map((line) =>
+      `data:${line.startsWith(" ") ? " " : ""}${line}\n`
+    );
+    assert(value === `event: data\n${lines.join("")}\n`, JSON.stringify(end));
+    assert(turns >= 3, `${turns} turns`);
+  }
 });
 
 Deno.test("content: a type is one or none", () => {

@@ -3,7 +3,7 @@
  * `routes.ts` authorizes readers; `read_routes.ts` builds answers.
  */
 import { readEnvelope } from "@arqon/proto";
-import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { DurableLog, RoomHead } from "../../shared/spine/contract/durable_log.ts";
 import { readHistory } from "../durable/history/history_window.ts";
 import type { TrimMemory } from "../durable/history/history_window.ts";
 import type { DurableStats } from "../durable/log/stats.ts";
@@ -51,15 +51,20 @@ export interface StreamPage {
   readonly up_to_date: boolean;
 }
 
+type Tailed = Pick<StreamRecord, "begin" | "closed" | "fork">;
+
+function tailIn({ last }: Pick<RoomHead, "last">, { begin, closed, fork }: Tailed): number {
+  const own = Math.min(last?.offset ?? 0, closed?.end ?? Infinity);
+  return own > begin ? own : fork?.offset ?? begin;
+}
+
 /** The offset of the stream's own last message, or of its inherited part. */
 export async function ownTail(
   log: Pick<DurableLog, "head">,
   room_id: string,
-  { begin, closed, fork }: Pick<StreamRecord, "begin" | "closed" | "fork">,
+  record: Tailed,
 ): Promise<number> {
-  const last = (await log.head(room_id)).last?.offset ?? 0;
-  const own = Math.min(last, closed?.end ?? Infinity);
-  return own > begin ? own : fork?.offset ?? begin;
+  return tailIn(await log.head(room_id), record);
 }
 
 /** Where the next message of a stream will come after. */
@@ -92,7 +97,7 @@ async function segmentsOf(
 
 /**
  * The next messages after an offset; undefined: from the first stored one. `messages_max` limits them further. Throws
- * 410 if some of what follows the offset is no longer stored.
+ * 410 if some of what follows the offset is no longer stored, or the log has never been that far.
  */
 export async function readStream(
   context: Reads,
@@ -107,8 +112,13 @@ export async function readStream(
   for (let tail = after ?? 0;;) {
     const page = await readSegments(context, key, segments, after, messages_max);
     if (page.messages.length > 0 || !page.up_to_date) return page;
+    const head = await (await context.logs.of(key.tenant_id)).head(key.room_id);
+    // A reader would wait there, and get nothing of what comes until the log is that far.
+    if (after !== undefined && after > head.log_offset) {
+      throw new StreamRefusal("stream-trimmed", "the offset is ahead of its log");
+    }
     // Nothing was read up to there only if the tail was known before: a message may have come since.
-    const seen = Math.max(tail, page.next, await tailOf(context, key, record));
+    const seen = Math.max(tail, page.next, tailIn(head, record));
     if (seen === Math.max(tail, page.next)) return { ...page, next: seen };
     tail = seen;
   }

@@ -284,9 +284,14 @@ async function nextEvents(
       }),
       ...(page.up_to_date ? { upToDate: true } : {}),
     };
-    const data = page.messages.length === 0
-      ? ""
-      : eventText("data", await eventData(page.messages, found.record.content_type, key.tenant_id));
-    return { events: data + eventText("control", JSON.stringify(control)), is_last: closed };
+    const { tenant_id } = key;
+    const { content_type } = found.record;
+    const data = page.messages.length === 0 ? "" : await eventText(
+      "data",
+      await eventData(page.messages, content_type, tenant_id),
+      tenant_id,
+    );
+    const last = await eventText("control", JSON.stringify(control), tenant_id);
+    return { events: data + last, is_last: closed };
   }
 }

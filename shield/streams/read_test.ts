@@ -5,6 +5,7 @@ import { testSpine } from "../testing/spine.ts";
 import { mostInOneTurn } from "../../shared/testing/most_in_one_turn.ts";
 import { callerOf } from "../message/testing/path.ts";
 import { ann } from "../auth/testing/identity.ts";
+import type { StreamContext } from "./context.ts";
 import { findStream, removeStream } from "./lifecycle.ts";
 import { tokenOf } from "./offset.ts";
 import { readStream } from "./read.ts";
@@ -71,7 +72,26 @@ Deno.test("reading: a place behind which messages are gone is refused in each wa
   for (const text of ["2", "3"]) await shield.post("r", TEXT, text);
   const log = await context.logs.of("acme");
   await log.trim("r", 1);
-  const offset = tokenOf(log.lives, place);
+  await refusedIn(context, tokenOf(log.lives, place));
+});
+
+Deno.test("reading: a place that the log has never reached is refused in each way of reading", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine);
+  const { context } = shield;
+  await shield.put("r", TEXT);
+  const { offset } = await shield.post("r", TEXT, "1");
+  const { lives } = await context.logs.of("acme");
+  await refusedIn(context, tokenOf(lives, offset + 1));
+  await refusedIn(context, tokenOf(lives, Number.MAX_SAFE_INTEGER));
+  // One of another room of the tenant may be ahead of this room.
+  await shield.put("other", TEXT);
+  const { offset: later } = await shield.post("other", TEXT, "2");
+  const { record } = await findStream(context, key);
+  assert.equal((await readStream(context, key, record, later)).messages.length, 0);
+});
+
+async function refusedIn(context: StreamContext, offset: string): Promise<void> {
   const gone = new AbortController();
   for (const live of [undefined, "long-poll", "sse"] as const) {
     const request = { offset, live, cursor: undefined };
@@ -80,7 +100,7 @@ Deno.test("reading: a place behind which messages are gone is refused in each wa
     await assert.rejects(read(context, reading), { reason: "stream-trimmed" }, live);
   }
   gone.abort();
-});
+}
 
 Deno.test("reading: however many read or wait for the same, few are served in one turn", async () => {
   await using engine = testSpine();

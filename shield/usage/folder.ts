@@ -12,6 +12,7 @@ import {
   type StoredBlock,
 } from "../../shared/spine/contract/block_store.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { decodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, type UsageStores } from "../../shared/usage/usage_stores.ts";
 import {
@@ -39,8 +40,8 @@ const FINISHED_MS = 2 * DAY_MS;
 const TICK_MS = 60_000;
 /** The most blocks of one fold. */
 const FOLD_BLOCKS = 4_096;
-/** Blocks of a page, and of a slice before others run. */
-const PAGES = { limit: 512, slice: 64 };
+/** Blocks of a page. */
+const PAGE_BLOCKS = 512;
 
 /** The dependencies and settings of `UsageFolder`. */
 export interface UsageFolderOptions {
@@ -137,6 +138,7 @@ export class UsageFolder {
         this.#hour = hour;
       }
       for (const tenant_id of [...this.#due]) {
+        await slice(tenant_id);
         if (this.#closed) return;
         // Whatever its outcome, the others' turn comes first.
         this.#due.delete(tenant_id);
@@ -224,7 +226,8 @@ export class UsageFolder {
     const source = by === "hour" ? undefined : "hour";
     let held: StoredBlock | undefined;
     let looked = 0;
-    for await (const block of readBlocks(store, { tenant_id, after: next - 1, ...PAGES })) {
+    const from = { tenant_id, after: next - 1, limit: PAGE_BLOCKS };
+    for await (const block of readBlocks(store, from)) {
       if (looked++ === FOLD_BLOCKS) {
         taken.is_cut = true;
         break;

@@ -110,11 +110,15 @@ export class UsageLedger {
     use.connections(by, this.#now_ms);
   }
 
-  /** The rows of every tenant that has any. `is_end`: the minute has ended, and counts restart. */
+  /**
+   * The rows of every tenant that has any now, each as of when it is asked for. `is_end`: the minute has ended, and counts
+   * restart.
+   */
   *take(is_end: boolean): Generator<TenantRows> {
-    const now_ms = this.#now_ms;
-    for (const [tenant_id, { users, rows: budget }] of this.#tenants) {
+    // A tenant that comes back meanwhile is one of the next minute.
+    for (const [tenant_id, { users, rows: budget }] of [...this.#tenants]) {
       const rows: UsageRow[] = [];
+      const now_ms = this.#now_ms;
       if (is_end) budget.renew();
       for (const [name, use] of users) {
         rows.push(...use.take(now_ms, is_end));

@@ -4,6 +4,7 @@
  */
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "../../shared/usage/fold.ts";
 import type { FoldLives } from "../../shared/usage/fold_lives.ts";
 import {
@@ -20,6 +21,8 @@ import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts
 import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shared/usage/units.ts";
 
 const MINUTE_MS = 60_000;
+/** Rows that are summed in one piece. */
+const ROWS_A_PIECE = 64;
 
 /** The dimensions of an answer. */
 export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "day"] as const;
@@ -102,8 +105,11 @@ export async function readUsage(
     from_ms,
     () => new Sums(question, source),
   );
-  for (const minute of running) sums.minute(minute);
-  const found = sums.result();
+  for (const minute of running) {
+    await slice(tenant);
+    sums.minute(minute);
+  }
+  const found = await sums.result();
   const whole_since_ms = Math.max(found.since_ms, whole_ms, now() - place.kept_ms);
   return { ...found, lost, whole_since_ms, damaged };
 }
@@ -206,19 +212,23 @@ class Sums implements UseSink {
     return true;
   }
 
-  result(): Pick<UsageFound, "rows" | "total" | "cost" | "since_ms" | "until_ms"> {
-    const { since_ms, until_ms } = this.#asked;
+  async result(): Promise<
+    Pick<UsageFound, "rows" | "total" | "cost" | "since_ms" | "until_ms">
+  > {
+    const { tenant, since_ms, until_ms } = this.#asked;
     const finer = this.#finer("day");
     if (finer !== undefined && this.#coarse_ms > 0) this.#bounds.refuseBy(finer, this.#coarse_ms);
-    const all: PricedCounts = new Map();
-    const rows = [...this.#rows.values()];
-    for (const { priced } of rows) {
-      for (const [prices, counts] of priced) addCounts(countsOf(all, prices), counts);
-    }
     const { book } = this.#bounds;
+    const all: PricedCounts = new Map();
+    const rows: UsageSum[] = [];
+    for (const { about, priced } of this.#rows.values()) {
+      if (rows.length % ROWS_A_PIECE === 0) await slice(tenant);
+      for (const [prices, counts] of priced) addCounts(countsOf(all, prices), counts);
+      rows.push({ about, ...sumOf(priced, book) });
+    }
     const { amounts: total, cost } = sumOf(all, book);
     return {
-      rows: rows.map(({ about, priced }) => ({ about, ...sumOf(priced, book) })),
+      rows,
       total,
       cost,
       since_ms: Math.min(since_ms, this.#begins_ms),

@@ -1,9 +1,9 @@
 /** Reads a tenant's journal as it stands in the Spine, past every Shield. Tests only. */
 import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import { configFrom } from "../../shared/config/load.ts";
-import { ClosedBlock } from "../../shared/journal/block.ts";
 import type { JournalLine } from "../../shared/journal/record.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { linesOf } from "../../shield/journal/admin/read.ts";
 import { JournalPlace } from "../../shield/journal/journal_place.ts";
 import { testLog } from "../../shared/testing/logs.ts";
 
@@ -19,10 +19,9 @@ export async function journalLines(tables: unknown, tenant_id: string): Promise<
   const place = new JournalPlace({ config, spine, log, now: Date.now });
   const lines: JournalLine[] = [];
   try {
-    const [store, keys] = [await place.store(), await place.keys()];
-    for await (const { payload } of readBlocks(store, { tenant_id, limit: 100 })) {
-      const block = new ClosedBlock(payload);
-      lines.push(...block.lines(await keys.forReading(tenant_id, block.key_ids)));
+    const reading = { keys: () => place.keys() };
+    for await (const block of readBlocks(await place.store(), { tenant_id, limit: 100 })) {
+      lines.push(...await linesOf(reading, tenant_id, block));
     }
     return lines;
   } finally {

@@ -40,14 +40,18 @@ export class FuelLedger {
     else use.fuel(pattern, REDUCER + reducer, Math.round(units));
   }
 
-  /** The rows of every tenant that has any. `is_end`: the minute has ended, and counts restart. */
+  /**
+   * The rows of every tenant that has any now, each as of when it is asked for. `is_end`: the minute has ended, and counts
+   * restart.
+   */
   *take(is_end: boolean): Generator<TenantRows> {
-    for (const [tenant_id, use] of this.#tenants) {
+    // A tenant that comes back meanwhile is one of the next minute.
+    for (const [tenant_id, use] of [...this.#tenants]) {
+      if (is_end) this.#tenants.delete(tenant_id);
       // A Brain has no connections, so no connection time.
       const rows = use.take(0, is_end);
       if (rows.length > 0) yield { tenant_id, rows };
     }
-    if (is_end) this.#tenants.clear();
   }
 
   #open(tenant_id: string): UserUse | undefined {

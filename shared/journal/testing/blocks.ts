@@ -40,6 +40,11 @@ export function closed(builder: BlockBuilder, holes: readonly BlockHole[] = []):
     holes,
     builder.users.map(keyOf),
   );
+  return ended(steps);
+}
+
+/** What the steps return. */
+export function ended<T>(steps: Generator<void, T, void>): T {
   for (;;) {
     const { done, value } = steps.next();
     if (done === true) return value;
@@ -52,9 +57,10 @@ export function open(bytes: Uint8Array, erased: readonly string[] = []): Journal
   const erased_ids = erased.map((user) => keyOf(user).id.toHex());
   const users = new Map<string, Uint8Array>();
   for (const user of USERS) users.set(keyOf(user).id.toHex(), keyOf(user).key);
-  return [...block.lines(
-    block.key_ids.map((id) => erased_ids.includes(id.toHex()) ? undefined : users.get(id.toHex())),
-  )];
+  const keys = block.key_ids.map((id) =>
+    erased_ids.includes(id.toHex()) ? undefined : users.get(id.toHex())
+  );
+  return [...block.lines(ended(block.open(keys)))];
 }
 
 /** Records without a null prototype, which no line has. */

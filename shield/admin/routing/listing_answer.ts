@@ -1,4 +1,5 @@
 /** Answers with lists that may have many megabytes: written entry by entry, in slices of the tenant. */
+import { inChunks } from "../../../shared/http1/answer.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 
 /** Characters that are written in one piece, unless one entry has more. */
@@ -13,7 +14,7 @@ function* piecesOf(body: Readonly<Record<string, unknown>>): Generator<string> {
     if (value === undefined) continue;
     const head = `${before}${JSON.stringify(name)}:`;
     before = ",";
-    if (!Array.isArray(value) || value.length === 0) {
+    if (!Array.isArray(value) && !(value instanceof Iterator)) {
       yield head + JSON.stringify(value);
       continue;
     }
@@ -22,7 +23,7 @@ function* piecesOf(body: Readonly<Record<string, unknown>>): Generator<string> {
       yield lead + (JSON.stringify(one) ?? "null");
       lead = ",";
     }
-    yield "]";
+    yield lead === "," ? "]" : `${lead}]`;
   }
   yield before === "{" ? "{}" : "}";
 }
@@ -41,11 +42,14 @@ async function* chunksOf(tenant_id: string, body: Readonly<Record<string, unknow
   yield encoder.encode(text);
 }
 
-/** The same answer as `Response.json` gives. */
+/** The same answer as `Response.json` gives; an iterator is a list whose entries are made when they are written. */
 export const listingAnswer = (
   tenant_id: string,
   body: Readonly<Record<string, unknown>>,
+  headers: Readonly<Record<string, string>> = {},
 ): Response =>
-  new Response(ReadableStream.from(chunksOf(tenant_id, body)), {
-    headers: { "content-type": "application/json" },
-  });
+  inChunks(
+    new Response(ReadableStream.from(chunksOf(tenant_id, body)), {
+      headers: { "content-type": "application/json", ...headers },
+    }),
+  );

@@ -23,6 +23,12 @@ Deno.test("an answer in pieces is the one that is written at once", async () => 
   }
 });
 
+Deno.test("an iterator is a list, made entry by entry", async () => {
+  const answer = listingAnswer("acme", { a: [1, 2].values(), none: [].values() }, { "x-a": "b" });
+  assert.equal(answer.headers.get("x-a"), "b");
+  assert.equal(await answer.text(), '{"a":[1,2],"none":[]}');
+});
+
 Deno.test("others have their turns while a large answer is written", async () => {
   const all = Array.from({ length: 100 }, (_, at) => ({ at, text: "x".repeat(70_000) }));
   const { value, turns } = await turnsDuring(() => listingAnswer("acme", { all }).json());

@@ -20,12 +20,16 @@ import { type JournalEnd, readingOf, readJournal, readNewest } from "./read.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import { legible } from "../../../shared/spine/contract/legible_message.ts";
 import { readPage } from "../../../shared/spine/contract/read_page.ts";
+import { slice } from "../../../shared/turns/slices.ts";
 
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
 
 /** The most lines of one answer. */
 const LINES_MAX = 10_000;
+/** Characters that are written in one piece, unless one line has more. */
+const CHUNK_CHARS = 65_536;
+const encoder = new TextEncoder();
 const TIME: Schema = { type: "integer", minimum: 0 };
 const TIME_OR_NULL: Schema = { type: ["number", "null"] };
 
@@ -152,32 +156,45 @@ async function read(context: JournalAdminContext, call: AdminCall): Promise<Resp
   const first = await pages.next();
   const opening = first.done === true ? [] : await shown(first.value);
   log.info("an operator reads a journal", { tenant_id: query.tenant, by: call.by });
-  let step = first;
-  let lines = opening;
-  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
-    async pull(controller) {
-      if (step.done === true) {
-        controller.enqueue(encoded([endOf(step.value)]));
-        return controller.close();
-      }
-      controller.enqueue(encoded(lines));
-      step = await pages.next();
-      lines = step.done === true ? [] : await shown(step.value);
-    },
-    async cancel() {
-      await pages.return({ next: { block: 0, lines: undefined }, is_end: false, is_cut: true });
-    },
-  }, { highWaterMark: 1 });
+  const stream = ReadableStream.from(encoded(query.tenant, opening, first, pages, shown));
   return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
+}
+
+type Pages = ReturnType<typeof readJournal>;
+
+/** The answer's bytes, in slices of the tenant: a line may have a hundred kilobytes. */
+async function* encoded(
+  tenant_id: string,
+  opening: readonly JournalLine[],
+  first: IteratorResult<readonly JournalLine[], JournalEnd>,
+  pages: Pages,
+  shown: (lines: readonly JournalLine[]) => Promise<readonly JournalLine[]>,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  let lines = opening;
+  let step = first;
+  try {
+    for (; step.done !== true; step = await pages.next()) {
+      if (step !== first) lines = await shown(step.value);
+      let text = "";
+      for (const line of lines) {
+        text += `${JSON.stringify(line)}\n`;
+        if (text.length < CHUNK_CHARS) continue;
+        yield encoder.encode(text);
+        text = "";
+        await slice(tenant_id);
+      }
+      if (text !== "") yield encoder.encode(text);
+    }
+    yield encoder.encode(`${JSON.stringify(endOf(step.value))}\n`);
+  } finally {
+    // The reader may have gone.
+    await pages.return({ next: { block: 0, lines: undefined }, is_end: false, is_cut: true });
+  }
 }
 
 /** The last line of every complete answer. */
 function endOf({ next, ...end }: JournalEnd): unknown {
   return { next: placeText(next), ...end };
-}
-
-function encoded(lines: readonly unknown[]): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
 }
 
 async function status(
@@ -202,7 +219,7 @@ async function erase(
 }
 
 /** Messages and bytes of one read of a log. */
-const READ = { limit: 256, max_bytes: 4_194_304 };
+const READ = { limit: 64, max_bytes: 524_288 };
 
 /** Opens the logs of a tenant. */
 interface LogsOf {
@@ -258,6 +275,7 @@ async function readRoom(
   const log = await logs.of(first.tenant);
   for (let at = 0; at < records.length;) {
     const from = { ...READ, after: records[at]!.offset - 1 };
+    await slice(first.tenant);
     const { messages } = await readPage(log, first.room, from, records.at(-1)!.offset);
     const by_offset = new Map(messages.map(({ offset, payload }) => [offset, payload]));
     const read_to = messages.at(-1)?.offset ?? Infinity;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { parseLine } from "../../../shared/journal/record.ts";
 import type { JournalRecord } from "../../../shared/journal/record.ts";
+import { turnsDuring } from "../../../shared/testing/turns_during.ts";
 import { adminRequest, askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
@@ -109,6 +110,63 @@ Deno.test("the lines of a block are read over many turns, a bounded part in each
   assert.equal(in_turn.values().reduce((all, one) => all + one), LINES);
   assert.ok(Math.max(...in_turn.values()) <= 256, `${[...in_turn.values()]} lines in turns`);
 });
+
+Deno.test("a block of many users is read, and long lines are written, in turns with others", async () => {
+  await using test = api();
+  const LINES = 300;
+  const header = { from: "header" as const, name: "h", value: "x".repeat(30_000) };
+  const policies = [decidedBy("p", { reads: [header, header, header] })];
+  const lines = some(0, LINES).map((one, at) => ({
+    ...{ ...one, chain_version: 1, policies },
+    sender: { user: `user-${at % 100}`, connection: "c", remote_ip: "" },
+  }));
+  await writeBlock(test.place, lines.slice(0, 100));
+  await writeBlock(
+    test.place,
+    lines.slice(0, 200).map((one) => ({ ...one, sender: lines[0]!.sender })),
+    { first: 100 },
+  );
+  const response = await test.send("GET", "?tenant=acme");
+  const { value, turns } = await turnsDuring(() => response.text());
+  assert.equal(value.split("\n").length, LINES + 2);
+  assert.ok(turns >= LINES, `${turns} turns`);
+});
+
+Deno.test("a position of another tenant's journal, or of one that was removed, is refused", async () => {
+  await using test = api();
+  await writeBlock(test.place, some(0, 5));
+  const { next: half } = await test.read("?tenant=acme&limit=2");
+  await writeBlock(test.place, some(0, 5), { tenant: "globex" });
+  const { next } = await test.read("?tenant=globex");
+  const refused = async (query: string, whose: RegExp) => {
+    const answer = await test.send("GET", query);
+    assert.equal(answer.status, 400);
+    assert.match((await answer.json()).detail, whose);
+  };
+  await refused(`?tenant=acme&after=${next}`, /after: it is of another tenant's journal/);
+  assert.deepEqual(await test.ids(`?tenant=acme&after=${half}`), ["m2", "m3", "m4"]);
+  // One of an earlier version has no mark.
+  assert.deepEqual(await test.ids("?tenant=acme&after=1.3"), ["m3", "m4"]);
+  // The store was made anew: its blocks have the same cursors, or lower ones.
+  await using other = api();
+  other.advance(60_000);
+  await writeBlock(other.place, some(5, 10));
+  await refusedBy(other, `?tenant=acme&after=${half}`);
+  const far = half.replace(/^\d+/, "900");
+  await refusedBy(other, `?tenant=acme&after=${far}`);
+  // Everything has expired, or nothing was written yet.
+  await using none = api();
+  assert.deepEqual(await none.ids(`?tenant=acme&after=${half}`), []);
+});
+
+async function refusedBy({ send }: Pick<ReturnType<typeof api>, "send">, query: string) {
+  const answer = await send("GET", query);
+  assert.equal(answer.status, 400);
+  assert.match(
+    (await answer.json()).detail,
+    /after: it is of a journal that was removed; read from/,
+  );
+}
 
 Deno.test("the newest lines are the last ones of all, in their order, and a cut is said", async () => {
   await using test = api();

@@ -1,4 +1,5 @@
 /** Queries of a tenant's journal, and where an answer continues. Pure. */
+import { createHash } from "node:crypto";
 import { SEQUENCE_PATTERN } from "./block_sequence.ts";
 import { isHole, type JournalLine } from "../../../shared/journal/record.ts";
 
@@ -25,25 +26,47 @@ export interface JournalQuery {
   readonly limit: number;
 }
 
+/** What tells a block from one with the same cursor, of another tenant or in another store. */
+export interface BlockMark {
+  /** That of `tenantMark`. */
+  readonly tenant: string;
+  /** When it was stored, Unix ms. */
+  readonly stored_ms: number;
+}
+
 /** A position in the journal: everything up to this block, or only its first `lines` lines. */
 export interface JournalPlaceText {
   readonly block: number;
   readonly lines: number | undefined;
+  /** Absent: there is no block, or the position is of an earlier version. */
+  readonly mark?: BlockMark | undefined;
   /** The last block of each writer, in the form of `block_sequence.ts`; absent: none. */
   readonly seen?: string;
 }
 
-/** The position as text, `7` or `7.3`, with `seen`. */
-export function placeText({ block, lines, seen = "" }: JournalPlaceText): string {
-  return `${lines === undefined ? block : `${block}.${lines}`}${seen}`;
+const MARK_BYTES = 6;
+
+/** A short name of a tenant, for positions. */
+export const tenantMark = (tenant_id: string): string =>
+  createHash("sha256").update(tenant_id).digest().subarray(0, MARK_BYTES).toString("base64url");
+
+/** The position as text, `7` or `7.3`, with `seen` and the mark of the block. */
+export function placeText({ block, lines, mark, seen = "" }: JournalPlaceText): string {
+  const place = lines === undefined ? block : `${block}.${lines}`;
+  const marked = mark === undefined ? "" : `~${mark.tenant}.${mark.stored_ms.toString(36)}`;
+  return `${place}${seen}${marked}`;
 }
 
 /** The position in a text; undefined for any other text. */
 export function parsePlace(text: string): JournalPlaceText | undefined {
-  const found = /^(\d{1,15})(?:\.(\d{1,7}))?(~.*)?$/.exec(text);
-  const [, block, lines, seen = ""] = found ?? [];
+  const found = /^(\d{1,15})(?:\.(\d{1,7}))?(~.*?)??(?:~([\w-]{8})\.([0-9a-z]{1,11}))?$/.exec(text);
+  const [, block, lines, seen = "", tenant, stored] = found ?? [];
   if (block === undefined || !SEQUENCE_PATTERN.test(seen)) return undefined;
-  return { block: Number(block), lines: lines === undefined ? undefined : Number(lines), seen };
+  const mark = tenant === undefined || stored === undefined
+    ? undefined
+    : { tenant, stored_ms: parseInt(stored, 36) };
+  const at = { block: Number(block), lines: lines === undefined ? undefined : Number(lines) };
+  return { ...at, mark, seen };
 }
 
 /** Whether a line matches the query. */

@@ -2,23 +2,30 @@
  * Reads a tenant's journal: block by block, each decrypted with its users' keys, a limited part at a time and in
  * slices, so that nothing else waits. An unreadable block is a gap. `api.ts` has the requests.
  */
+import { ArqonError } from "@arqon/proto";
 import { readBlocks } from "../../../shared/blocks/read_blocks.ts";
 import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
 import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
 import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { JournalLine } from "../../../shared/journal/record.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
-import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
+import type {
+  BlockRead,
+  BlockStore,
+  StoredBlock,
+} from "../../../shared/spine/contract/block_store.ts";
 import { slice as piece } from "../../../shared/turns/slices.ts";
 import type { JournalPlace } from "../journal_place.ts";
 import { BlockSequence } from "./block_sequence.ts";
-import { isWanted } from "./query.ts";
+import { isWanted, tenantMark } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
 
 /** Blocks fetched at once. */
 const PAGE_BLOCKS = 16;
 /** Lines of one slice, about a millisecond. */
 const SLICE_LINES = 64;
+/** Users' sections that are decrypted in one slice. */
+const SLICE_SECTIONS = 16;
 /** The most that one answer reads; `next` continues. */
 const BLOCKS_MAX = 256;
 const BYTES_MAX = 16_777_216;
@@ -78,7 +85,13 @@ export async function* readJournal(
   const { tenant: tenant_id, limit } = query;
   const { oldest_ms, youngest_ms } = await storedWithin(store, query);
   const { from_ms = oldest_ms } = filter;
-  let next = query.after ?? { block: 0, lines: undefined };
+  await requireOwn(store, query);
+  let next: JournalPlaceText = query.after ?? { block: 0, lines: undefined };
+  const tenant_mark = tenantMark(tenant_id);
+  const placeAt = ({ cursor: block, time_ms: stored_ms }: StoredBlock, lines?: number) => ({
+    ...{ block, lines },
+    mark: { tenant: tenant_mark, stored_ms },
+  });
   const sequence = new BlockSequence(next.seen ?? "");
   const endAt = (place: JournalPlaceText, is_end: boolean): JournalEnd => ({
     next: { ...place, seen: sequence.text() },
@@ -114,18 +127,40 @@ export async function* readJournal(
         wanted.push(line);
         if (++found < limit) continue;
         yield wanted;
-        return endAt({ block: one.cursor, lines: at }, false);
+        return endAt(placeAt(one, at), false);
       }
       if (wanted.length > 0) yield wanted;
       // Lines of the previous answer do not count, or paging would not advance.
       if (at > skipped) looked += slice.length;
-      if (looked >= lines_max) return endAt({ block: one.cursor, lines: at }, false);
+      if (looked >= lines_max) return endAt(placeAt(one, at), false);
     }
-    next = { block: one.cursor, lines: undefined };
+    next = placeAt(one);
     bytes += one.payload.length;
     if (++blocks >= BLOCKS_MAX || bytes >= BYTES_MAX) return endAt(next, false);
   }
   return endAt(next, true);
+}
+
+/**
+ * Throws `invalid-settings` for a position in the journal of another tenant, or in a store that was made anew since:
+ * blocks before it there have not been read. What was stored after the block has a higher cursor, as long as the store is
+ * the same.
+ */
+async function requireOwn(store: BlockStore, { tenant, after }: JournalQuery): Promise<void> {
+  if (after?.mark === undefined) return;
+  const { block, mark: { tenant: of, stored_ms } } = after;
+  const refuse = (whose: string) => {
+    const detail = `after: it is of ${whose}; read from the beginning, without after`;
+    throw new ArqonError("invalid-settings", detail);
+  };
+  if (of !== tenantMark(tenant)) refuse("another tenant's journal");
+  const first = async (from: Pick<BlockRead, "after" | "from_ms">) =>
+    (await store.read({ tenant_id: tenant, ...from, limit: 1 })).blocks[0];
+  const there = await first({ after: block - 1 });
+  const is_other = there?.cursor === block
+    ? there.time_ms !== stored_ms
+    : ((await first({ from_ms: stored_ms + 1 }))?.cursor ?? Infinity) < block;
+  if (is_other) refuse("a journal that was removed");
 }
 
 /**
@@ -250,7 +285,12 @@ async function* slicesOf(
     const given = is_left_out || key_ids.length === 0
       ? []
       : await (await keys()).forReading(tenant, key_ids);
-    for (const line of is_left_out ? [] : closed.lines(given)) {
+    const opening = closed.open(given);
+    let opened = is_left_out ? { done: true, value: [] } as const : opening.next();
+    for (let at = 1; opened.done !== true; opened = opening.next()) {
+      if (at++ % SLICE_SECTIONS === 0) await piece(tenant);
+    }
+    for (const line of is_left_out ? [] : closed.lines(opened.value)) {
       if (slice.push(line) < SLICE_LINES) continue;
       yield slice;
       await piece(tenant);

@@ -47,6 +47,7 @@ import { FormerAnswers } from "./why_former.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { legible } from "../../../shared/spine/contract/legible_message.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
+import { slice } from "../../../shared/turns/slices.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
@@ -366,7 +367,9 @@ function userOf(
 
 /** The most messages that one request reads from a log, the newest ones. */
 const MESSAGES_MAX = 2_000;
-const PAGE = { limit: 500, max_bytes: 2_097_152 };
+const PAGE = { limit: 500, max_bytes: 1_048_576 };
+/** Messages that are decoded in one piece. */
+const MESSAGES_A_PIECE = 32;
 const TWIST = "x-twist-id";
 
 /** A message in its room's log, stored at `time_ms` by the log's clock. */
@@ -425,12 +428,17 @@ class WhyLog {
 
   /** The newest messages since then, the oldest first. */
   async #newest(log: Pick<DurableLog, "readBack">, since_ms: number): Promise<StoredMessage[]> {
-    const { room_id } = this.#place;
+    const { tenant_id, room_id } = this.#place;
     const found: StoredMessage[] = [];
     for (let before = 0; found.length < MESSAGES_MAX;) {
       const { messages, more } = await log.readBack(room_id, { ...PAGE, before });
       const young = messages.filter(({ time_ms }) => time_ms >= since_ms);
-      found.unshift(...young.flatMap((one) => factsOf(room_id, one) ?? []));
+      const facts: StoredMessage[] = [];
+      for (const [at, one] of young.entries()) {
+        if (at % MESSAGES_A_PIECE === 0) await slice(tenant_id);
+        facts.push(...[factsOf(room_id, one) ?? []].flat());
+      }
+      found.unshift(...facts);
       const [first] = messages;
       if (!more || first === undefined || young.length < messages.length) break;
       before = first.offset;

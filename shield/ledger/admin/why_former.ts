@@ -184,7 +184,7 @@ async function tellOf(ledger: FormerLedger, asked: WhyUser) {
   return {
     connections: rows.map((row) => ({ node_id, ...row })),
     refusals: refusals.map((row) => ({ node_id, ...row })),
-    reads: readsOf(gathered, asked).map((row) => ({ node_id, ...row })),
+    reads: (await readsOf(gathered, asked, breathe)).map((row) => ({ node_id, ...row })),
     truncated,
   };
 }

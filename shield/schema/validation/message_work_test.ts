@@ -143,9 +143,9 @@ Deno.test("names of no field are paid in each mode, and refused where they are t
   const schema = itemsOf(2);
   for (const unknown_fields of ["allow", "warn", "refuse"] as const) {
     const before = schema.work;
-    schema.validateJson(names(10_000), { unknown_fields });
-    assert.ok(schema.work - before >= 50_000, `${unknown_fields}: ${schema.work - before}`);
-    const { violations } = schema.validateJson(names(COUNT / 2 + 5_000), { unknown_fields });
+    schema.validateJson(names(9_000), { unknown_fields });
+    assert.ok(schema.work - before >= 180_000, `${unknown_fields}: ${schema.work - before}`);
+    const { violations } = schema.validateJson(names(10_000), { unknown_fields });
     assert.equal(violations[0]?.rule, "rule-cost");
   }
   const before = schema.work;
@@ -161,10 +161,7 @@ Deno.test("keys of a map are paid as names are, and refused where they are too m
     const members = Array.from({ length: count }, (_, at) => `"k${at}":1`);
     return encoder.encode(`{"all":{${members.join(",")}}}`);
   };
-  assert.equal(schema.validateJson(keys(10_000), ALLOW).total, 0);
-  assert.ok(schema.work >= 50_000, `${schema.work}`);
-  assert.equal(
-    schema.validateJson(keys(COUNT / 2 + 5_000), ALLOW).violations[0]?.rule,
-    "rule-cost",
-  );
+  assert.equal(schema.validateJson(keys(25_000), ALLOW).total, 0);
+  assert.ok(schema.work >= 175_000, `${schema.work}`);
+  assert.equal(schema.validateJson(keys(30_000), ALLOW).violations[0]?.rule, "rule-cost");
 });

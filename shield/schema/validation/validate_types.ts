@@ -69,7 +69,7 @@ export const SCHEMA_LIMITS: SchemaLimits = {
   messages: 10_000,
   expressions: 1_000,
   expression_chars: 4_096,
-  rule_steps: 300_000,
+  rule_steps: 150_000,
   decode_steps: 200_000,
   rule_time_ms: 500,
 };

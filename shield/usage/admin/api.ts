@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { AdminTable } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
+import { listingAnswer } from "../../admin/routing/listing_answer.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { answerOf, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES } from "./budgets_api.ts";
@@ -84,7 +85,7 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
   const bounds = { rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by), refuseBy };
   const source = { store, running, place, book, now, ...bounds };
   const found = await readUsage(source, { tenant, by, since_ms, until_ms });
-  const rows = found.rows.map(({ about, amounts, cost }) => ({
+  const rows = found.rows.values().map(({ about, amounts, cost }) => ({
     ...Object.fromEntries(by.map((name, at) => [name, about[at]])),
     ...amounts,
     cost,
@@ -95,7 +96,7 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
     : found.until_ms;
   const asked = { node_id, tenant, since_ms: found.since_ms, until_ms: ends_ms, by };
   const answer = { ...asked, rows, total: { ...found.total, cost }, lost, whole_since_ms, damaged };
-  return Response.json(answer, { headers: NO_STORE });
+  return listingAnswer(tenant, answer, NO_STORE);
 }
 
 function refuseBy(by: UsageBy, before_ms: number): never {
