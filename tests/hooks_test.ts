@@ -1,6 +1,6 @@
 /**
  * A tenant's own hooks over the admin API of an embedded bus. Of members: the focus `members` of `walks/`; over kills:
- * `brain/hooks/` and the focus `hook`; a receiver that is down: `alerts_faults_test.ts`.
+ * `brain/hooks/` and the focus `hook`; a receiver that is down: `alerts/dependencies_test.ts`.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

@@ -140,6 +140,7 @@ const POLICY = {
   breaker_failures: fixed(5, "failures in a row, by several senders, are no accident"),
   breaker_seconds: fixed(10, "time for which a module is cut off; then one message tries it"),
   connection_window: fixed(16, "messages of one connection in policies at a time"),
+  wedge_ms: fixed(1_000, "a worker without progress ends; the most fuel takes half a second"),
   unused_module_seconds: fixed(86_400, "a deployment follows its upload within a day"),
   compiled_seconds: fixed(600, "a deployment follows its check within minutes"),
   instances: fixed(4_096, "instances of modules; the runtime has no room for more memories"),

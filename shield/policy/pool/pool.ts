@@ -35,8 +35,6 @@ export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
   readonly onFatal: (detail: string) => void;
   /** Takes the modules that have wedged or killed a worker; those in it are refused. */
   readonly quarantine: Pick<Quarantine, "has" | "add" | "list">;
-  /** How long a worker may make no progress, in ms: a second, but less in tests. */
-  readonly wedge_ms?: number;
 }
 
 /** The pool's state, for `/v1/status` and tests. */
@@ -85,9 +83,8 @@ export interface PolicyPool extends Pick<Modules, "isStateful"> {
   close(): Promise<void>;
 }
 
-/** How often a worker's progress is looked at within `wedge_ms`. */
+/** How often a worker's progress is looked at within `policy.wedge_ms`. */
 const WEDGE_CHECKS = 4;
-const WEDGE_MS = 1_000;
 /**
  * Workers that wedge within this time, or die of our own errors at any, before the process gives up.
  * One wedge puts its module into quarantine before the next: so many take as many modules.
@@ -340,8 +337,8 @@ const STARVED_CHECKS = 10;
  * half of a core since the one before.
  */
 function createWatch(options: PolicyPoolOptions, pool: () => State) {
-  const { policy, now, cpu_ms, wedge_ms = WEDGE_MS } = options;
-  const { stall_ms } = policy;
+  const { policy, now, cpu_ms } = options;
+  const { stall_ms, wedge_ms } = policy;
   const wedge_check_ms = wedge_ms / WEDGE_CHECKS;
   const tick_ms = Math.max(1, Math.min(stall_ms / STALL_CHECKS, wedge_check_ms));
   let timer: ReturnType<typeof setInterval> | undefined;

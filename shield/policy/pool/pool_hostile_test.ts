@@ -157,7 +157,7 @@ Deno.test("no verdict within stall_ms refuses; the late one changes nothing but 
 });
 
 Deno.test("verdicts that lie there when this thread was held up count, however late they are read", async () => {
-  await using test = await startTestPool({ wedge_ms: 500, policy: { stall_ms: 60_000 } });
+  await using test = await startTestPool({ policy: { wedge_ms: 500, stall_ms: 60_000 } });
   test.load("allow", ALLOW);
   assert.equal(await fault(test, "allow"), "allowed");
   const asked = Array.from({ length: 20 }, () => fault(test, "allow"));
@@ -169,7 +169,7 @@ Deno.test("verdicts that lie there when this thread was held up count, however l
 });
 
 Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on", async () => {
-  await using test = await startTestPool({ wedge_ms: 500, policy: { stall_ms: 20_000 } });
+  await using test = await startTestPool({ policy: { wedge_ms: 500, stall_ms: 20_000 } });
   test.load("allow", ALLOW);
   const spins = unmeteredGuest({ body: WEDGES });
   test.pool.load("spins", spins);
@@ -187,7 +187,7 @@ Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on
 });
 
 Deno.test("a worker without progress has ten times as long where the process has no core", async () => {
-  await using test = await startTestPool({ wedge_ms: 100, cpu_ms: () => 0 });
+  await using test = await startTestPool({ policy: { wedge_ms: 100 }, cpu_ms: () => 0 });
   const began_ms = performance.now();
   await wedge(test, "spins");
   const took_ms = performance.now() - began_ms;
@@ -201,7 +201,7 @@ async function wedge(test: TestPool, name: string): Promise<void> {
 }
 
 Deno.test("four workers that wedge within ten minutes are fatal; earlier ones are forgotten", async () => {
-  await using test = await startTestPool({ wedge_ms: 100, policy: { stall_ms: 20_000_000 } });
+  await using test = await startTestPool({ policy: { wedge_ms: 100, stall_ms: 20_000_000 } });
   await wedge(test, "long ago");
   test.forward(600_000);
   const names = ["one", "two", "three"];

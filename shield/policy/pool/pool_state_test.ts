@@ -199,8 +199,7 @@ Deno.test("on the Shield's own thread state is the workers', and what fails ther
 
 Deno.test("a stall and a worker that dies free the keys; what was judged before counts", async () => {
   await using test = await startTestPool({
-    policy: { workers: 2, stall_ms: 2_000, breaker_failures: 1_000 },
-    wedge_ms: 300,
+    policy: { workers: 2, stall_ms: 2_000, wedge_ms: 300, breaker_failures: 1_000 },
   });
   test.load("count", teller("{user}"));
   const spins = counter("{user}", `${COUNT} i32.const 0`);

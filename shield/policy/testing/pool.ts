@@ -33,7 +33,6 @@ export interface TestPool extends AsyncDisposable {
 export interface TestPoolOptions {
   readonly policy?: Partial<Config["policy"]>;
   readonly fuel_limit?: number;
-  readonly wedge_ms?: number;
   /** CPU time of the process; absent: it always has a core. */
   readonly cpu_ms?: () => number;
   /** The pool's clock stands still until it is put forward. */
@@ -50,7 +49,9 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
   let forward_ms = 0;
   let looks = 0;
   const { fuel_limit = 10_000 } = options;
-  const bounds = { workers: 1, stall_ms: 60_000, chain_fuel_limit: 2 * fuel_limit };
+  // A busy machine must not look like a wedge.
+  const wedge_ms = 60_000;
+  const bounds = { workers: 1, stall_ms: 60_000, wedge_ms, chain_fuel_limit: 2 * fuel_limit };
   const pool = await createPolicyPool({
     policy: { ...config.policy, ...bounds, ...options.policy },
     overseer: { ...config.platform.overseer, fuel_limit },
@@ -68,8 +69,6 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
       add: (sha256, why) => void quarantined.push({ sha256, why, at_ms: 0, node: "" }),
       list: () => quarantined,
     },
-    // A busy machine must not look like a wedge.
-    wedge_ms: options.wedge_ms ?? 60_000,
   });
   return {
     pool,

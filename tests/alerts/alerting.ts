@@ -1,9 +1,9 @@
 /** The real Prometheus with the alerts of `deploy/prometheus`, of which an hour is a minute. */
 import assert from "node:assert/strict";
-import { startPrometheus } from "../tasks/dev/dev_observe.ts";
+import { startPrometheus } from "../../tasks/dev/dev_observe.ts";
 
 /** Where the rules are. */
-const RULES_FOLDER = new URL("../deploy/prometheus/", import.meta.url).pathname;
+const RULES_FOLDER = new URL("../../deploy/prometheus/", import.meta.url).pathname;
 const FILES = ["rules.yml", "alerts.yml", "store_alerts.yml"];
 const TIMES_FASTER = 60;
 
@@ -13,21 +13,31 @@ export interface Alerting extends AsyncDisposable {
 }
 
 /** The rules with every window and every `for` so many times shorter. */
-function faster(text: string): string {
-  const shorter = (count: string, unit: string) =>
-    `${Number(count) * (unit === "m" ? 60_000 : 1_000) / TIMES_FASTER}ms`;
+function faster(text: string, windows: number): string {
+  const unit_ms = { h: 3_600_000, m: 60_000, s: 1_000 };
+  const shorter = (count: string, unit: string, times: number) =>
+    `${Number(count) * unit_ms[unit as keyof typeof unit_ms] / times}ms`;
   return text
-    .replaceAll(/\[(\d+)(m|s)\]/g, (_all, count, unit) => `[${shorter(count, unit)}]`)
-    .replaceAll(/\bfor: (\d+)(m|s)$/gm, (_all, count, unit) => `for: ${shorter(count, unit)}`);
+    .replaceAll(/\[(\d+)(h|m|s)\]/g, (_all, count, unit) => `[${shorter(count, unit, windows)}]`)
+    .replaceAll(
+      /\bfor: (\d+)(m|s)$/gm,
+      (_all, count, unit) => `for: ${shorter(count, unit, TIMES_FASTER)}`,
+    );
 }
 
-/** Starts it with these jobs, as its configuration has them. */
-export async function startAlerting(scrape_configs: readonly object[]): Promise<Alerting> {
+/**
+ * Starts it with these jobs, as its configuration has them. `windows`: so many times shorter are windows, where what is
+ * measured every few seconds needs longer ones.
+ */
+export async function startAlerting(
+  scrape_configs: readonly object[],
+  windows = TIMES_FASTER,
+): Promise<Alerting> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-alerts-" });
   for (const file of FILES) {
     await Deno.writeTextFile(
       `${folder}/${file}`,
-      faster(await Deno.readTextFile(RULES_FOLDER + file)),
+      faster(await Deno.readTextFile(RULES_FOLDER + file), windows),
     );
   }
   const config = JSON.stringify({
