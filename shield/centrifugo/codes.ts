@@ -22,6 +22,16 @@ export const ERROR = {
   unrecoverable_position: 112,
 } as const;
 
+/** HTTP's statuses of errors, for backends that ask for them; others are 400. */
+export const STATUS: Readonly<Record<number, number>> = {
+  [ERROR.internal]: 500,
+  [ERROR.unknown_channel]: 404,
+  [ERROR.permission_denied]: 403,
+  [ERROR.method_not_found]: 404,
+  [ERROR.too_many_requests]: 429,
+  [ERROR.unrecoverable_position]: 416,
+};
+
 /** Reasons that have a number of their own; the others have that of their code. */
 const ERROR_OF: { readonly [R in Reason]?: number } = {
   "token-expired": ERROR.token_expired,
