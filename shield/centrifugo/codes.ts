@@ -52,7 +52,6 @@ const ERROR_OF_CODE: Readonly<Record<number, number>> = {
   401: ERROR.unauthorized,
   403: ERROR.permission_denied,
   404: ERROR.unknown_channel,
-  408: ERROR.internal,
   409: ERROR.bad_request,
   413: ERROR.limit_exceeded,
   429: ERROR.too_many_requests,
@@ -66,15 +65,20 @@ export interface SaidError {
   readonly temporary?: boolean;
 }
 
+/** What tokens made for Centrifugo lack here, and how a move goes. */
+const FOREIGN = /^(?:token-(?!expired|revoked)|refresh-refused$)/;
+const TOKENS_PAGE = "docs/moving_centrifugo.md#tokens";
+
 /** A refusal as a client gets it. */
 export function saidError(
   { code, reason, message }: Pick<Answer, "code" | "reason" | "message">,
 ): SaidError {
   const known = reason !== undefined && isReason(reason) ? reason : undefined;
   const number = (known && ERROR_OF[known]) ?? ERROR_OF_CODE[code] ?? ERROR.internal;
+  const page = FOREIGN.test(reason ?? "") ? ` (${TOKENS_PAGE})` : "";
   const client = known === undefined ? "never-retry" : ruleOf(known).client;
   const temporary = client === "back-off" || client === "other-node" ? { temporary: true } : {};
-  return { code: number, message: message ?? reason ?? "", ...temporary };
+  return { code: number, message: `${message ?? reason ?? ""}${page}`, ...temporary };
 }
 
 /** A refusal in Centrifugo's own words. */
@@ -104,13 +108,12 @@ export const DISCONNECT = {
   forced: 3503,
   permission_denied: 3507,
   too_many_errors: 3509,
+  /** WebSocket's own. */
+  too_big: 1009,
 } as const;
 
 /** Whether a client that is disconnected with this code comes again. */
 export const comesAgain = (code: number): boolean => code % 1_000 < 500;
-
-/** What their clients read as a message that is too long. */
-export const TOO_BIG = 1009;
 
 /** Codes of unsubscribes: from 2500 on a client subscribes again. */
 export const UNSUBSCRIBE = { server: 2000, insufficient_state: 2500, expired: 2501 } as const;
@@ -126,7 +129,7 @@ const DISCONNECT_OF: Readonly<Record<string, number>> = {
   4401: DISCONNECT.invalid_token,
   4403: DISCONNECT.permission_denied,
   4408: DISCONNECT.no_pong,
-  4413: TOO_BIG,
+  4413: DISCONNECT.too_big,
   4429: DISCONNECT.too_many_requests,
 };
 
