@@ -181,6 +181,12 @@ Deno.test("what is too long for a message of the bus is refused, and a subscript
   assert.deepEqual((await client.reply(4)).error?.code, 100);
   client.send({ id: 6, subscribe: { channel: "a" } });
   assert.notEqual((await client.reply(6)).subscribe, undefined);
+  const token = await on.tokenFor({ claims: { channel: "b" } });
+  client.send({ id: 7, subscribe: { channel: "b", token } }, {
+    id: 8,
+    unsubscribe: { channel: "b" },
+  });
+  assert.deepEqual((await client.reply(7)).error?.code, 100);
   client.close();
 });
 

@@ -36,6 +36,8 @@ import { memberMetaOf } from "./tokens.ts";
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
+/** A client that believes that it is in would wait for messages that never come. */
+const LEFT = { code: ERROR.internal, message: "left meanwhile", temporary: true };
 /** The bus is asked again after this, in ms, where it does not say when. */
 const LATER_MS = 1_000;
 /** What a socket needs of its process. */
@@ -399,9 +401,7 @@ export class CentrifugoSocket implements ClientSocket {
       if (answer.code === 0 && !this.#channels.has(room_id)) this.#connection?.leave(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0 && is_wanted) return this.#onSubscribed(id, channel, answer);
-      // A client that believes that it is in would wait for messages that never come.
-      const left = { code: ERROR.internal, message: "left meanwhile", temporary: true };
-      this.#fail(id, is_wanted ? saidError(answer) : left);
+      this.#fail(id, is_wanted ? saidError(answer) : LEFT);
     });
   }
 
@@ -480,6 +480,7 @@ export class CentrifugoSocket implements ClientSocket {
     const room_id = roomOf(channel, this.#options.room_prefix);
     this.#tokens.take(channel, room_id, token).then((is_wanted) => {
       if (is_wanted) then();
+      else this.#fail(id, LEFT);
     }, (error) => {
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
       const { code, ...said } = saidError(refusal);

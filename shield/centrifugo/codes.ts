@@ -108,7 +108,6 @@ export const DISCONNECT = {
   forced: 3503,
   permission_denied: 3507,
   too_many_errors: 3509,
-  /** WebSocket's own. */
   too_big: 1009,
 } as const;
 
