@@ -3,70 +3,17 @@
  * clients: kicks, bans, an end of the token, the end of the Shield.
  */
 import assert from "node:assert/strict";
-import { found, until } from "../shared/testing/until.ts";
+import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { LocalBusOptions } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
+import { CentrifugoPeer as Client, openRaw as raw, type Told } from "./peers/centrifugo_peer.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
-
-// deno-lint-ignore no-explicit-any -- What a peer says has any form; the test looks at it.
-type Told = any;
-
-/** A socket, with everything that it has heard. */
-class Client {
-  readonly heard: Told[] = [];
-  closed: CloseEvent | undefined;
-  readonly opened: Promise<unknown>;
-  readonly #socket: WebSocket;
-
-  constructor(bus: Pick<TestBus, "url">, protocols: string[] = []) {
-    this.#socket = new WebSocket(new URL("/connection/websocket", bus.url), protocols);
-    this.opened = new Promise((resolve) => this.#socket.onopen = resolve);
-    this.#socket.onmessage = ({ data }) => void this.heard.push(JSON.parse(data));
-    this.#socket.onclose = (event) => this.closed = event;
-  }
-
-  get protocol(): string {
-    return this.#socket.protocol;
-  }
-
-  send(...commands: unknown[]): void {
-    const lines = commands.map((one) => typeof one === "string" ? one : JSON.stringify(one));
-    this.#socket.send(lines.join("\n"));
-  }
-
-  sendBytes(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#socket.send(bytes);
-  }
-
-  async next(is: (told: Told) => boolean): Promise<Told> {
-    return await found(() => `heard ${JSON.stringify(this.heard)}`, () => this.heard.find(is));
-  }
-
-  reply(id: number): Promise<Told> {
-    return this.next((told) => told.id === id);
-  }
-
-  async end(): Promise<[number, string]> {
-    await until(`an end: ${JSON.stringify(this.heard)}`, () => this.closed !== undefined);
-    return [this.closed?.code ?? 0, this.closed?.reason ?? ""];
-  }
-
-  close(): void {
-    this.#socket.close();
-  }
-}
-
-async function raw(bus: Pick<TestBus, "url">, protocols?: string[]): Promise<Client> {
-  const client = new Client(bus, protocols);
-  await client.opened;
-  return client;
-}
 
 /** A client that is let in. */
 async function connected(bus: TestBus, user = "tester"): Promise<Client> {

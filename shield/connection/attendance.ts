@@ -41,6 +41,8 @@ export interface Attendance {
   ask(request: AttendanceRequest): void;
   /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
   end(deliberate: boolean, reason?: LeaveReason): void;
+  /** Ends it where the subscription may stay: SUBs that are not answered are refused, and what was before them remains. */
+  refuse(error: ArqonError): void;
 }
 
 /** Starts the presence of a connection in a room where it has none. Throws as the list of members does. */
