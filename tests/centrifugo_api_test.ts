@@ -107,6 +107,33 @@ Deno.test("a backend publishes by Centrifugo's server API", async () => {
   assert.deepEqual(heard, data.map((one, at) => [one, at === 0 ? tags.lang : undefined]));
 });
 
+Deno.test("a backend that asks for it is told of errors by HTTP's status", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  await using slow = await startLocalBus(`${CONFIG}[limits]\nuser_messages_per_second = 1\n`);
+  const ask = (method: string, params: unknown, mode = "transport", on = bus) =>
+    api(on)(method, params, { "x-api-key": KEY, "x-centrifugo-error-mode": mode });
+  const data = "x";
+  assert.equal((await ask("/publish", { channel: "a", data })).status, 200);
+  const refused = await ask("/publish", { channel: "", data });
+  assert.deepEqual([refused.status, refused.body.code], [400, 107]);
+  const plain = await ask("/publish", { channel: "", data }, "custom");
+  assert.deepEqual([plain.status, plain.body.error.code], [200, 107]);
+  for (
+    const [method, params, status, code] of [
+      ["/subscribe", { user: "ann", channel: "a" }, 403, 103],
+      ["/history", { channel: "log:1", since: { offset: 0, epoch: "no such" } }, 416, 112],
+      ["/refresh", { user: "ann" }, 400, 108],
+    ] as const
+  ) {
+    const { status: told, body } = await ask(method, params);
+    assert.deepEqual([method, told, body.code], [method, status, code]);
+  }
+  await until("too fast", async () => {
+    const { status, body } = await ask("/publish", { channel: "a", data }, "transport", slow);
+    return status === 429 && body.code === 111;
+  });
+});
+
 Deno.test("messages of a batch are stored in its order, and what reads behind them finds them", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);

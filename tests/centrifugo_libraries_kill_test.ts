@@ -1,7 +1,8 @@
 /**
  * Centrifugo's own libraries for JavaScript, Go, Python and Java, unchanged, while their connections are cut and the
- * Shields that they are on are killed: each receives the messages of a durable room once, in order. The long form is
- * `CENTRIFUGO_MESSAGES=30000`.
+ * Shields that they are on are killed: each receives the messages of a durable room once, in order. The long form, on
+ * three NATS servers, since `deno task test` has no variables: `CENTRIFUGO_MESSAGES=30000 CENTRIFUGO_NATS=3 deno test -A
+ * --unstable-worker-options --unstable-net tests/centrifugo_libraries_kill_test.ts`.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
@@ -13,6 +14,7 @@ import { killableOnNats } from "./kills/killable_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
 
 const MESSAGES = Number(Deno.env.get("CENTRIFUGO_MESSAGES") ?? 1_500);
+const SERVERS = Deno.env.get("CENTRIFUGO_NATS") === "3" ? 3 : 1;
 const TURNS = 6;
 /** Publications under way at once. */
 const WINDOW = 50;
@@ -156,7 +158,7 @@ function startJavaScript(reader: Reader, url: string, token: string) {
 
 Deno.test("over cuts and kills each of Centrifugo's libraries receives each message once", async () => {
   const programs = await buildReaders();
-  await using bus = await killableOnNats("[centrifugo]\nenabled = true");
+  await using bus = await killableOnNats("[centrifugo]\nenabled = true", "", SERVERS);
   await using open = new AsyncDisposableStack();
   const { token, urls } = bus;
   const proxies = ["JavaScript", ...programs.keys()].map((name, at) => {

@@ -3,66 +3,17 @@
  * clients: kicks, bans, an end of the token, the end of the Shield.
  */
 import assert from "node:assert/strict";
-import { found, until } from "../shared/testing/until.ts";
+import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { LocalBusOptions } from "./harness/local_bus.ts";
+import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { samplesOf } from "./harness/server_state.ts";
 import type { TestBus } from "./harness/test_bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { CentrifugoPeer as Client, openRaw as raw, type Told } from "./peers/centrifugo_peer.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
-
-// deno-lint-ignore no-explicit-any -- What a peer says has any form; the test looks at it.
-type Told = any;
-
-/** A socket, with everything that it has heard. */
-class Client {
-  readonly heard: Told[] = [];
-  closed: CloseEvent | undefined;
-  readonly opened: Promise<unknown>;
-  readonly #socket: WebSocket;
-
-  constructor(bus: TestBus, protocols: string[] = []) {
-    this.#socket = new WebSocket(new URL("/connection/websocket", bus.url), protocols);
-    this.opened = new Promise((resolve) => this.#socket.onopen = resolve);
-    this.#socket.onmessage = ({ data }) => void this.heard.push(JSON.parse(data));
-    this.#socket.onclose = (event) => this.closed = event;
-  }
-
-  get protocol(): string {
-    return this.#socket.protocol;
-  }
-
-  send(...commands: unknown[]): void {
-    const lines = commands.map((one) => typeof one === "string" ? one : JSON.stringify(one));
-    this.#socket.send(lines.join("\n"));
-  }
-
-  sendBytes(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#socket.send(bytes);
-  }
-
-  async next(is: (told: Told) => boolean): Promise<Told> {
-    return await found(() => `heard ${JSON.stringify(this.heard)}`, () => this.heard.find(is));
-  }
-
-  reply(id: number): Promise<Told> {
-    return this.next((told) => told.id === id);
-  }
-
-  async end(): Promise<[number, string]> {
-    await until(`an end: ${JSON.stringify(this.heard)}`, () => this.closed !== undefined);
-    return [this.closed?.code ?? 0, this.closed?.reason ?? ""];
-  }
-
-  close(): void {
-    this.#socket.close();
-  }
-}
-
-async function raw(bus: TestBus, protocols?: string[]): Promise<Client> {
-  const client = new Client(bus, protocols);
-  await client.opened;
-  return client;
-}
 
 /** A client that is let in. */
 async function connected(bus: TestBus, user = "tester"): Promise<Client> {
@@ -177,6 +128,12 @@ Deno.test("what is too long for a message of the bus is refused, and a subscript
   assert.deepEqual((await client.reply(4)).error?.code, 100);
   client.send({ id: 6, subscribe: { channel: "a" } });
   assert.notEqual((await client.reply(6)).subscribe, undefined);
+  const token = await on.tokenFor({ claims: { channel: "b" } });
+  client.send({ id: 7, subscribe: { channel: "b", token } }, {
+    id: 8,
+    unsubscribe: { channel: "b" },
+  });
+  assert.deepEqual((await client.reply(7)).error?.code, 100);
   client.close();
 });
 
@@ -269,4 +226,84 @@ Deno.test("a socket without a token is closed in time, and so many may wait", as
   assert.deepEqual([answer.status, (await answer.json()).reason], [503, "admission"]);
   await using on = await bus(CONFIG, { constants: { centrifugo: { connect_ms: 1 } } });
   assert.deepEqual(await (await raw(on)).end(), [3502, "stale"]);
+});
+
+Deno.test("a token that Centrifugo signs with its default is refused with the page of the move", async () => {
+  await using on = await bus();
+  const part = (value: object) =>
+    new TextEncoder().encode(JSON.stringify(value))
+      .toBase64({ alphabet: "base64url", omitPadding: true });
+  const token = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: "42" })}.c2lnbmF0dXJl`;
+  const said = "Token algorithm: HS256 is not accepted (docs/moving_centrifugo.md#tokens)";
+  const page = await Deno.readTextFile(new URL("../docs/moving_centrifugo.md", import.meta.url));
+  assert.match(page, /^## Tokens$/m);
+  const stranger = await raw(on);
+  stranger.send({ id: 1, connect: { token } });
+  assert.deepEqual(await stranger.end(), [3500, said]);
+  const client = await connected(on);
+  client.send({ id: 2, subscribe: { channel: "a", token } });
+  assert.deepEqual((await client.reply(2)).error, { code: 103, message: said });
+  client.send({ id: 3, refresh: { token } });
+  const message = `Refresh refused: ${said}`;
+  assert.deepEqual((await client.reply(3)).error, { code: 101, message });
+});
+
+Deno.test("who leaves a channel is out of it, also over its rate", async () => {
+  await using on = await bus(`${CONFIG}[limits]\nuser_messages_per_second = 2\n`);
+  const client = await inNews(on, "ann");
+  const publish = { channel: "other", data: 1 };
+  for (let id = 10; id < 30; id++) client.send({ id, publish });
+  client.send({ id: 30, unsubscribe: { channel: "news" } });
+  assert.equal((await client.reply(29)).error.code, 111);
+  await client.reply(30);
+  const { ops_url } = on;
+  await until("out", async () => (await samplesOf(ops_url)).get("shield_subscriptions") === 0);
+});
+
+Deno.test("what waits for a slow client that leaves comes when it is in again, and counts once", async () => {
+  await using on = await bus(`${CONFIG}[limits]
+#constant limits.slow_reader_bytes = 1_048_576
+[usage]
+enabled = true
+#constant usage.flush_ms = 50
+[[rooms]]
+room = "news"
+durable = true
+slow_reader = "drop-oldest"
+`);
+  await using proxy = startPausingProxy(Number(new URL(on.url).port));
+  const client = await raw({ url: `ws://127.0.0.1:${proxy.port}` });
+  client.send({ id: 1, connect: { token: await on.tokenFor() } });
+  client.send({ id: 2, subscribe: { channel: "news" } });
+  const { epoch } = (await client.reply(2)).subscribe;
+  const backend = new HttpPeer(on.http_url, await on.tokenFor({ role: "service" }));
+  let sent = 0;
+  const publish = () => {
+    const data = { n: sent++, text: "x".repeat(60_000) };
+    return backend.done("POST", "rooms/news/messages", { type: "publication", data });
+  };
+  const received = () => client.heard.flatMap(({ push }) => push?.pub ?? []);
+  proxy.pause();
+  const waiting = async () => (await samplesOf(on.ops_url)).get("shield_unsent_bytes") ?? 0;
+  await until("some wait", async () => {
+    for (let more = 0; more < 4; more++) await publish();
+    return await waiting() > 300_000;
+  });
+  client.send({ id: 3, unsubscribe: { channel: "news" } });
+  await until("out", async () => (await samplesOf(on.ops_url)).get("shield_subscriptions") === 0);
+  proxy.resume();
+  await client.reply(3);
+  const { offset } = received().at(-1);
+  assert.ok(received().length < sent, "some waited");
+  client.send({ id: 4, subscribe: { channel: "news", recover: true, epoch, offset } });
+  await until(() => `${received().length} of ${sent}`, () => received().length >= sent);
+  assert.deepEqual(received().map(({ data }) => data.n), Array.from({ length: sent }, (_, n) => n));
+  const admin = new AdminClient(on.admin_url, await on.tokenFor({ role: "admin" }));
+  let deliveries = 0;
+  await until(() => `deliveries of ${sent}: ${deliveries}`, async () => {
+    const { rows } = await admin.read("/v1/usage?by=room&tenant=default");
+    deliveries = rows.find(({ room }: { room: string }) => room === "news")?.deliveries ?? 0;
+    return deliveries >= sent;
+  });
+  assert.equal(deliveries, sent, "each counts once");
 });

@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { until } from "../shared/testing/until.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import { samplesOf } from "./harness/server_state.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 const SECRET = "a secret of the app";
@@ -180,4 +182,20 @@ Deno.test("a Pusher client that errs is told, and one that is rejected knows wha
     open: (path = "/app/key-1?protocol=7&client=test") => new Client(`ws://${host}${path}`),
   };
   for (const [name, run] of STEPS) await t.step(name, () => run(world));
+});
+
+Deno.test("who leaves a channel is out of it in the end, also over its rate", async () => {
+  await using bus = await startLocalBus(`${CONFIG}[limits]\nuser_messages_per_second = 2\n`);
+  const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
+  const id = await client.socketId();
+  client.send(subscribe("private-a", { auth: sign(`${id}:private-a`) }));
+  await client.next("pusher_internal:subscription_succeeded");
+  const event = { event: "client-typing", channel: "private-a", data: {} };
+  for (let sent = 0; sent < 20; sent++) client.send(event);
+  client.send({ event: "pusher:unsubscribe", data: { channel: "private-a" } });
+  assert.equal((await client.next("pusher:error")).data.code, 4301);
+  const { ops_url } = bus;
+  await until("out", async () => (await samplesOf(ops_url)).get("shield_subscriptions") === 0);
+  client.close();
+  await client.end();
 });

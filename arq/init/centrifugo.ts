@@ -1,7 +1,9 @@
 /**
- * What a Centrifugo server's configuration, of version 5 or 6 in JSON, becomes here: tables for `config.toml`, files
- * beside it, and each key that is not carried over with the reason. Pure.
+ * What a Centrifugo server's configuration, of version 5 or 6, becomes here: tables for `config.toml`, files beside it,
+ * and each key that is not carried over with the reason. Pure.
  */
+import { createPublicKey } from "node:crypto";
+import { isRoomPattern } from "@arqon/proto";
 import { isFetchable } from "../../shared/config/values/schema_values.ts";
 
 /** A configuration carried over. */
@@ -24,14 +26,19 @@ export interface FromCentrifugo {
 type Json = Readonly<Record<string, unknown>>;
 
 const KEY_FILE = "keys/centrifugo-api.key";
-const KEY_CHARS_MIN = 16;
+const KEY = /^[\x21-\x7e][\x20-\x7e]{14,254}[\x21-\x7e]$/;
+const HISTORY_MAX = 1_000_000;
+const TTL_MAX = 315_360_000;
+/** Patterns of one key of `[centrifugo]`. */
+const PATTERNS_MAX = 64;
+const ISSUER = "an issuer of [[auth.issuers]] has one public key, or key set";
 const PROXIES = "hooks ask a backend, and policies decide in the bus: docs/hooks.md";
 const OTHER_WIRE = "this way to connect is not there: docs/centrifugo.md";
 
 /** Why a key is left, by the beginning of its last parts; the first that fits counts. */
 const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
   [/anonymous/, "the bus takes no client without a token"],
-  [/hmac|^secret$/, "the bus verifies RS256, ES256 and EdDSA: give it no key that could sign"],
+  [/hmac|^secret$/, "the bus takes no key that could sign: docs/moving_centrifugo.md#tokens"],
   [/(^|_|\.)proxy|proxies/, PROXIES],
   [/(^|\.)allow_/, "grants of the token say what its holder may do: docs/centrifugo.md#tokens"],
   [/insecure|skip_token/, "the bus takes no client without a token, and no backend without a key"],
@@ -43,6 +50,10 @@ const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
   [/^consumers|outbox|kafka/, "commit is publish: docs/bridge.md"],
   [/push_notifications|^fcm|^apns|^hms|user_status|clickhouse/, "not there"],
   [/sockjs|webtransport|grpc|^uni_/, OTHER_WIRE],
+  [/^(sse|http_stream|websocket)\b/, "always there, where [centrifugo] is enabled"],
+  [/^rpc/, "rpc calls a command of a room: docs/centrifugo.md#what-there-is"],
+  [/error_mode$/, "backends say so in a header: docs/centrifugo.md#the-server-api"],
+  [/subscription_token/, "tokens of channels are of the same issuers: docs/centrifugo.md#tokens"],
   [
     /port|address|^tls|\.tls/,
     "[server], [ops] and [admin] have the bus's own: docs/configuration.md",
@@ -53,6 +64,11 @@ const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
   ],
   [/limit|max|size|timeout|interval|delay|concurrency/, "the bus has its own: docs/limits.md"],
   [/audience_regex|issuer_regex/, "an issuer and an audience are names"],
+  [/(^|[._])(issuer|audience|public_key|jwks_public_endpoint)$/, ISSUER],
+  [
+    /subscription_type|(^|[._])map([._]|$)|shared_poll/,
+    "no maps: docs/centrifugo.md#what-there-is",
+  ],
   [/history_meta_ttl/, "positions of a durable room outlive its messages"],
   [/regex|channel_/, "channels are rooms by one rule: docs/centrifugo.md#channels-and-rooms"],
 ];
@@ -61,7 +77,8 @@ const OTHER = "there is no such key: docs/moving_centrifugo.md";
 
 const isTable = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const text = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
+const text = (value: unknown) =>
+  typeof value === "string" && /^[^\p{Cc}\p{Cs}]+$/u.test(value) ? value : undefined;
 const quoted = (value: string) => JSON.stringify(value);
 
 /** The options of channels in one namespace; "" is none. */
@@ -95,7 +112,7 @@ class Carrying {
         (table, name) => isTable(table) && Object.hasOwn(table, name) ? table[name] : undefined,
         this.#config,
       );
-      if (value !== undefined) return { key, value };
+      if (value !== undefined && value !== null) return { key, value };
     }
     return undefined;
   }
@@ -110,6 +127,16 @@ class Carrying {
     this.left.push([key, why]);
   }
 
+  /** Adds a pattern of rooms to a key of `[centrifugo]`, for an option that says so. */
+  pattern(name: "presence" | "join_leave" | "server_side", room: string, ...keys: string[]): void {
+    const is_full = this[name].length === PATTERNS_MAX;
+    if (!is_full) this[name].push(room);
+    for (const key of keys) {
+      if (is_full) this.leave(key, `[centrifugo] ${name} has at most ${PATTERNS_MAX} patterns`);
+      else this.carry(key, `[centrifugo] ${name} ${room}`);
+    }
+  }
+
   /** Leaves what nothing has looked at. */
   leaveRest(table: Json = this.#config, above = ""): void {
     for (const [name, value] of Object.entries(table)) {
@@ -117,37 +144,68 @@ class Carrying {
       if (this.#known.has(key)) continue;
       if (isTable(value)) this.leaveRest(value, `${key}.`);
       // What says no, or nothing, has no meaning that could be lost.
-      else if (value !== false && value !== "" && value !== null) this.leave(key, reasonOf(key));
+      else if (![false, "", 0, null].includes(value as null)) this.leave(key, reasonOf(key));
     }
   }
 
   /** Namespaces, and what channels without one have. */
   *namespaces(): Iterable<Namespace> {
     const { key, value } = this.at("channel.namespaces", "namespaces") ?? { key: "", value: [] };
-    this.#known.add(key);
+    const names = new Set<string>();
+    if (Array.isArray(value)) this.#known.add(key);
     for (const [at, options] of (Array.isArray(value) ? value : []).entries()) {
       const name = isTable(options) ? text(options.name) : undefined;
-      if (name !== undefined) yield { name, key: `${key}[${at}].`, options: options as Json };
+      const problem = name === undefined
+        ? "a namespace is a table with a name"
+        : names.has(name)
+        ? "there is a namespace of that name above"
+        : isRoomPattern(`${roomsOf(name)}*`)
+        ? undefined
+        : "no room's id begins so: docs/centrifugo.md#channels-and-rooms";
+      if (problem !== undefined) this.leave(`${key}[${at}]`, problem);
+      else yield { name: name!, key: `${key}[${at}].`, options: options as Json };
+      names.add(name ?? "");
     }
     const without = this.at("channel.without_namespace");
     if (without === undefined) yield { name: "", key: "", options: this.#config };
-    else yield { name: "", key: `${without.key}.`, options: without.value as Json };
+    else if (isTable(without.value)) {
+      yield { name: "", key: `${without.key}.`, options: without.value };
+    }
   }
 }
 
 const reasonOf = (key: string): string => REASONS.find(([like]) => like.test(key))?.[1] ?? OTHER;
 
-/** Seconds of a duration as Go writes it, "1h30m"; undefined: it is none, or none at all. */
+const UNITS: Readonly<Record<string, number>> = {
+  ...{ h: 3_600, m: 60, s: 1, ms: 1e-3, us: 1e-6, "µs": 1e-6, ns: 1e-9 },
+};
+const PART = /(\d+\.?\d*|\.\d+)(h|ms|m|s|us|µs|ns)/g;
+
+/** Seconds of a duration as Go writes it, "1h30m", or as a number of ns; undefined: it is none, or less than one. */
 function secondsOf(value: unknown): number | undefined {
-  if (typeof value === "number") return value > 0 ? value : undefined;
-  const parts = [...String(value ?? "").matchAll(/(\d+(?:\.\d+)?)(h|m(?!s)|s|ms)/g)];
-  const units: Readonly<Record<string, number>> = { h: 3_600, m: 60, s: 1, ms: 0.001 };
-  const sum = parts.reduce((all, [, number, unit = "s"]) => all + Number(number) * units[unit]!, 0);
-  return sum > 0 ? Math.max(1, Math.round(sum)) : undefined;
+  const written = typeof value === "number" ? `${value}ns` : text(value) ?? "";
+  if (written.replaceAll(PART, "") !== "") return undefined;
+  const sum = [...written.matchAll(PART)]
+    .reduce((all, [, number, unit = ""]) => all + Number(number) * UNITS[unit]!, 0);
+  return sum >= 1 ? Math.min(TTL_MAX, Math.round(sum)) : undefined;
 }
 
 /** How the rooms of a namespace begin: a dot in its name is no letter of a room's id. */
 const roomsOf = (name: string) => name === "" ? "" : `${name.replaceAll(".", "=2e")}:`;
+
+/** A public key of tokens as the bus reads it; undefined: it is none that it takes. */
+function publicPem(pem: string, kind: "rsa" | "ec"): string | undefined {
+  try {
+    const key = createPublicKey(pem);
+    const { modulusLength = 0, namedCurve } = key.asymmetricKeyDetails ?? {};
+    if (key.asymmetricKeyType !== kind) return undefined;
+    const is_taken = kind === "rsa" ? modulusLength >= 2_048 : namedCurve === "prime256v1";
+    return is_taken ? String(key.export({ type: "spki", format: "pem" })) : undefined;
+  } catch {
+    // It is no key.
+    return undefined;
+  }
+}
 
 /** Personal channels, `NAMESPACE:#USER`: a token has to name its own, and then the bus subscribes the client. */
 function carryPersonal(carrying: Carrying): void {
@@ -157,11 +215,11 @@ function carryPersonal(carrying: Carrying): void {
   const space = carrying.at(`${v6}.personal_channel_namespace`, "user_personal_channel_namespace");
   const name = text(space?.value) ?? "";
   const pattern = `${roomsOf(name)}=23*`;
-  carrying.server_side.push(pattern);
+  if (!isRoomPattern(pattern)) return;
   const personal = name === "" ? "#USER" : `${name}:#USER`;
+  carrying.pattern("server_side", pattern, ...(space === undefined ? [] : [space.key]));
   const what = `[centrifugo] server_side ${pattern}, once \`channels\` of a token has ${personal}`;
   carrying.carry(enabled.key, what);
-  if (space !== undefined) carrying.carry(space.key, `[centrifugo] server_side ${pattern}`);
 }
 
 /** Options of channels that have nothing of their own here. */
@@ -176,11 +234,22 @@ function carryNamespace(carrying: Carrying, { name, key, options }: Namespace): 
   const { history_size: size, history_ttl: ttl, allowed_delta_types: deltas } = options;
   const seconds = secondsOf(ttl);
   const lines: string[] = [];
-  const is_durable = typeof size === "number" && size > 0 && seconds !== undefined;
+  const is_durable = Number.isInteger(size) && Number(size) > 0 && seconds !== undefined;
   if (is_durable) {
-    lines.push("durable = true", `history_size = ${size}`, `history_ttl_seconds = ${seconds}`);
-    for (const own of ["history_size", "history_ttl"]) {
-      carrying.carry(key + own, `[[rooms]] ${room}`);
+    const kept = {
+      history_size: Math.min(HISTORY_MAX, Number(size)),
+      history_ttl_seconds: seconds,
+    };
+    lines.push(
+      "durable = true",
+      ...Object.entries(kept).map(([own, value]) => `${own} = ${value}`),
+    );
+    carrying.carry(`${key}history_size`, `[[rooms]] ${room}: ${kept.history_size}`);
+    carrying.carry(`${key}history_ttl`, `[[rooms]] ${room}: ${seconds} s`);
+  } else {
+    for (const own of ["history_size", "history_ttl"] as const) {
+      if (!options[own]) continue;
+      carrying.leave(key + own, "a history has a size, and a time such as 300s: [[rooms]] durable");
     }
   }
   if (is_durable && options.force_recovery_mode === "cache") {
@@ -192,13 +261,9 @@ function carryNamespace(carrying: Carrying, { name, key, options }: Namespace): 
     carrying.carry(`${key}allowed_delta_types`, "delta");
     if (options.delta_publish === true) carrying.carry(`${key}delta_publish`, "delta");
   }
-  if (options.presence === true) {
-    carrying.presence.push(room);
-    carrying.carry(`${key}presence`, `[centrifugo] presence ${room}`);
-  }
+  if (options.presence === true) carrying.pattern("presence", room, `${key}presence`);
   if (options.force_push_join_leave === true) {
-    carrying.join_leave.push(room);
-    carrying.carry(`${key}force_push_join_leave`, `[centrifugo] join_leave ${room}`);
+    carrying.pattern("join_leave", room, `${key}force_push_join_leave`);
   }
   for (const [option, what] of Object.entries(COVERED)) {
     if (options[option] === true) carrying.carry(key + option, what);
@@ -208,31 +273,41 @@ function carryNamespace(carrying: Carrying, { name, key, options }: Namespace): 
     carrying.tables.push(["[[rooms]]", `room = ${quoted(room)}`, ...lines, ""].join("\n"));
   }
   if (name === "") return;
+  carrying.carry(`${key}name`, `[[rooms]] ${room}`);
   const others = Object.fromEntries(Object.entries(options).filter(([own]) => own !== "name"));
   carrying.leaveRest(others, key);
+}
+
+/** Whether a key set may be fetched there: an address without a name of a person, and without a part to fill in. */
+function isKeySetUrl(url: string): boolean {
+  if (!isFetchable(url) || text(url) === undefined || url.includes("{{")) return false;
+  const { username, password } = new URL(url);
+  return username === "" && password === "";
 }
 
 /** An issuer for the public key, or the key set, of their tokens. */
 function carryTokens(carrying: Carrying, prefix: string, v5: string, audience: string): void {
   const keyOf = (name: string) => carrying.at(`${prefix}.${name}`, `${v5}_${name}`);
   const found = (["rsa_public_key", "ecdsa_public_key", "jwks_public_endpoint"] as const)
-    .map((name) => ({ name, at: keyOf(name) })).filter(({ at }) => text(at?.value) !== undefined);
+    .map((name) => ({ name, at: keyOf(name) })).filter(({ at }) => typeof at?.value === "string");
   for (const { name, at } of found) {
-    if (carrying.has_issuer) {
-      carrying.leave(at!.key, "an issuer has one key or key set; add one with another `iss`");
-      continue;
-    }
     const value = String(at!.value);
+    if (value === "") continue;
     const path = `keys/${v5.replaceAll("_", "-")}.pem`;
     const is_url = name === "jwks_public_endpoint";
-    if (is_url && !isFetchable(value)) {
-      carrying.leave(
-        at!.key,
-        "keys come over https, or from this machine: [[auth.issuers]] jwks_url",
-      );
+    const pem = is_url ? undefined : publicPem(value, name === "rsa_public_key" ? "rsa" : "ec");
+    const problem = carrying.has_issuer
+      ? `${ISSUER}; add one with another \`iss\``
+      : is_url && !isKeySetUrl(value)
+      ? "keys come over https, or from this machine: [[auth.issuers]] jwks_url"
+      : !is_url && pem === undefined
+      ? "expected PEM of an RSA key of 2,048 bits or more, or of an EC key on P-256"
+      : undefined;
+    if (problem !== undefined) {
+      carrying.leave(at!.key, problem);
       continue;
     }
-    if (!is_url) carrying.files.push({ path, data: `${value.trim()}\n`, mode: 0o644 });
+    if (pem !== undefined) carrying.files.push({ path, data: pem, mode: 0o644 });
     const said = (claim: "issuer" | "audience", absent: string) => {
       const given = keyOf(claim);
       const named = text(given?.value);
@@ -256,19 +331,22 @@ tenants = ["default"]
 export function fromCentrifugo(config: Json, audience: string): FromCentrifugo {
   const carrying = new Carrying(config);
   const origins = carrying.at("client.allowed_origins", "allowed_origins");
-  const allowed = Array.isArray(origins?.value)
-    ? origins.value.filter((one) => typeof one === "string")
-    : [];
-  if (allowed.length > 0) carrying.carry(origins!.key, "[server] allowed_origins");
+  const list = origins?.value;
+  const given: readonly unknown[] = Array.isArray(list)
+    ? list
+    : text(list)?.split(/[\s,]+/).filter((one) => one !== "") ?? [];
+  const allowed = given.filter((one) => /^[^*]+\*?$|^\*$/.test(text(one) ?? "")) as string[];
+  if (allowed.length > 0) carrying.carry(origins!.key, `[server] allowed_origins ${allowed}`);
+  if (allowed.length < given.length) {
+    const others = given.filter((one) => !allowed.includes(one as string));
+    carrying.leave(origins!.key, `an origin has * at its end only, not ${JSON.stringify(others)}`);
+  }
   carryTokens(carrying, "client.token", "token", audience);
   const key = carrying.at("http_api.key", "api_key");
   const api_key = text(key?.value);
   let api = "";
-  if (api_key !== undefined && api_key.length < KEY_CHARS_MIN) {
-    carrying.leave(
-      key!.key,
-      `a key has at least ${KEY_CHARS_MIN} characters: [[centrifugo.api_keys]]`,
-    );
+  if (api_key !== undefined && !KEY.test(api_key)) {
+    carrying.leave(key!.key, "a key has 16 to 256 characters: [[centrifugo.api_keys]]");
   } else if (api_key !== undefined) {
     carrying.files.push({ path: KEY_FILE, data: `${api_key}\n`, mode: 0o600 });
     carrying.carry(key!.key, `[[centrifugo.api_keys]] ${KEY_FILE}`);

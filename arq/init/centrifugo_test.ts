@@ -1,5 +1,6 @@
 /** Configurations of Centrifugo carried over: each key has a place here, or a reason why it has none. */
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { matchesRoomPattern } from "@arqon/proto";
 import { parseConfig } from "../../shared/config/load.ts";
 import { roomOf } from "../../shield/centrifugo/channel.ts";
@@ -17,9 +18,13 @@ function carried(config: Parameters<typeof fromCentrifugo>[0]) {
   return { ...from, parsed, reasons: new Map(from.left), keys: new Map(from.carried) };
 }
 
+const PEM = { type: "spki", format: "pem" } as const;
+const RSA = generateKeyPairSync("rsa", { modulusLength: 2_048 }).publicKey;
+const EC = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export(PEM);
+
 const V5 = {
   token_hmac_secret_key: "a secret",
-  token_rsa_public_key: "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
+  token_rsa_public_key: String(RSA.export(PEM)).trim(),
   token_issuer: "https://app.example.com",
   api_key: "d7627bb6-2292-4911-82e1-615c0ed3eebb",
   ...{ admin: true, admin_password: "p", admin_secret: "s", debug: false },
@@ -61,7 +66,7 @@ Deno.test("version 5: keys at the top, and namespaces as room classes", () => {
     ["keys/token.pem", V5.token_rsa_public_key, 0o644],
     ["keys/centrifugo-api.key", V5.api_key, 0o600],
   ]);
-  assert.match(reasons.get("token_hmac_secret_key") ?? "", /RS256/);
+  assert.match(reasons.get("token_hmac_secret_key") ?? "", /moving_centrifugo.md#tokens/);
   assert.match(reasons.get("allow_subscribe_for_client") ?? "", /grants/);
   assert.match(reasons.get("namespaces[0].allow_publish_for_subscriber") ?? "", /grants/);
   assert.match(reasons.get("proxy_connect_endpoint") ?? "", /hooks/);
@@ -100,7 +105,7 @@ Deno.test("version 6: the same in tables", () => {
     [["score:*", true, true, "none"], ["*", false, false, "fossil"]],
   );
   assert.deepEqual(files, []);
-  assert.match(reasons.get("http_api.key") ?? "", /16 characters/);
+  assert.match(reasons.get("http_api.key") ?? "", /16 to 256/);
   assert.deepEqual(
     [...reasons.keys()].filter((key) => key !== "http_api.key").sort(),
     [
@@ -121,8 +126,9 @@ Deno.test("keys that could not be fetched safely are told, and what no API key m
   assert.match(reasons.get("token_jwks_public_endpoint") ?? "", /https/);
   assert.equal(parsed.auth.issuers.length, 1);
   assert.ok(reasons.has("namespaces[0].history_ttl"));
-  const two = { token_rsa_public_key: "an RSA key", token_ecdsa_public_key: "another" };
-  assert.match(carried(two).reasons.get("token_ecdsa_public_key") ?? "", /one key/);
+  assert.match(reasons.get("namespaces[1]") ?? "", /a table with a name/);
+  const two = { token_rsa_public_key: V5.token_rsa_public_key, token_ecdsa_public_key: EC };
+  assert.match(carried(two).reasons.get("token_ecdsa_public_key") ?? "", /one public key/);
 });
 
 Deno.test("personal channels: the bus may subscribe their users, once a token names them", () => {
@@ -151,9 +157,67 @@ Deno.test("personal channels: the bus may subscribe their users, once a token na
     [true],
   );
   assert.ok(v5.keys.has("user_subscribe_to_personal"));
+  const { origins } = carried({ allowed_origins: "https://a.example.com, https://b.example.com" });
+  assert.deepEqual(origins, ["https://a.example.com", "https://b.example.com"]);
   const off = carried({ user_personal_channel_namespace: "own" });
   assert.deepEqual(off.parsed.centrifugo.server_side, []);
   assert.ok(off.reasons.has("user_personal_channel_namespace"));
+});
+
+Deno.test("what the bus could not start with is left, and said", () => {
+  const small = generateKeyPairSync("rsa", { modulusLength: 1_024 }).publicKey.export(PEM);
+  const names = Array.from({ length: 70 }, (_, at) => `ns${at}`);
+  const { parsed, reasons } = carried({
+    client: {
+      token: { rsa_public_key: small, ecdsa_public_key: "no key", issuer: 7, audience: "" },
+      allowed_origins: ["https://*.example.com", "https://a.example.com", 7, ""],
+      subscribe_to_user_personal_channel: { enabled: true, personal_channel_namespace: "a b" },
+    },
+    http_api: { key: "key ".repeat(8) },
+    channel: {
+      without_namespace: null,
+      namespaces: [
+        ...[
+          { name: "twice" },
+          { name: "twice", presence: true },
+          { name: "n".repeat(64) },
+          null,
+          7,
+        ],
+        ...[{ name: "ünï" }, { name: "big", history_size: 1e9, history_ttl: "999999h" }],
+        { name: "odd", history_size: 1.5, history_ttl: "5m" },
+        { name: "soon", history_size: 5, history_ttl: "-5m" },
+        { name: "nanos", history_size: 5, history_ttl: 60_000_000_000 },
+        { name: "maps", subscription_type: "map", map: { mode: "recoverable" } },
+        ...names.map((name) => ({ name, presence: true, force_push_join_leave: true })),
+      ],
+    },
+  });
+  assert.deepEqual(parsed.server.allowed_origins, ["https://a.example.com"]);
+  assert.equal(parsed.centrifugo.presence.length, 64);
+  const kept = (room: string) => parsed.rooms.find((one) => one.room === room)!;
+  const { history_size, history_ttl_seconds } = kept("big:*");
+  assert.deepEqual([history_size, history_ttl_seconds], [1_000_000, 315_360_000]);
+  assert.equal(kept("nanos:*").history_ttl_seconds, 60);
+  assert.deepEqual([kept("odd:*").durable, kept("soon:*").durable], [false, false]);
+  const channels = "channel.namespaces";
+  for (
+    const [key, like] of [
+      ["client.token.rsa_public_key", /2,048 bits/],
+      ["client.token.ecdsa_public_key", /P-256/],
+      ["client.token.issuer", /public key/],
+      ["client.allowed_origins", /https:\/\/\*\.example\.com/],
+      ["client.subscribe_to_user_personal_channel.enabled", /./],
+      ["http_api.key", /16 to 256/],
+      [`${channels}[1]`, /of that name/],
+      ...[2, 5].map((at) => [`${channels}[${at}]`, /begins so/] as const),
+      ...[3, 4].map((at) => [`${channels}[${at}]`, /a table with a name/] as const),
+      [`${channels}[7].history_size`, /300s/],
+      [`${channels}[8].history_ttl`, /300s/],
+      [`${channels}[10].subscription_type`, /no maps/],
+      [`${channels}[80].presence`, /at most 64/],
+    ] as const
+  ) assert.match(reasons.get(key) ?? "", like, key);
 });
 
 Deno.test("no key of a configuration is lost in silence", () => {

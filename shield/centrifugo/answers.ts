@@ -5,7 +5,7 @@ import { objectText } from "../http/members.ts";
 import { ERROR } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
 import { JSON_TYPE, jsonData, offsetOf } from "./messages.ts";
-import type { Asked, ClientInfo, Data, Reply, Subscribed } from "./messages.ts";
+import type { Asked, ClientInfo, Command, Data, Reply, Subscribed } from "./messages.ts";
 import { readPage } from "./publications.ts";
 
 /** A client asks for another token so long before its own ends, in s, or a tenth of its time. */
@@ -46,16 +46,9 @@ export function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; t
   return { expires: true, ttl: Math.min(TTL_MAX, Math.max(1, ttl)) };
 }
 
-/** Which part of a history a client wants. */
-interface HistoryAsked {
-  readonly limit?: number;
-  readonly since?: { readonly offset?: number; readonly epoch?: string } | undefined;
-  readonly reverse?: boolean;
-}
-
 /** What `history.get` is asked for a history; without a limit it is the position alone. */
 function historyAsked(
-  { limit = 0, since, reverse = false }: HistoryAsked,
+  { limit = 0, since, reverse = false }: Asked<"history">,
   most: number,
 ): Data {
   const from = since === undefined
@@ -131,16 +124,8 @@ export interface Read {
   ) => Pick<Reply, "error" | "presence" | "presence_stats" | "history">;
 }
 
-interface OfChannel {
-  readonly channel?: string;
-}
-
 /** Commands, of which one is there, or none. */
-export interface ReadAsked {
-  readonly presence?: OfChannel;
-  readonly presence_stats?: OfChannel;
-  readonly history?: OfChannel & HistoryAsked;
-}
+export type ReadAsked = Pick<Command, "presence" | "presence_stats" | "history">;
 
 /** Members of a page. */
 const PRESENCE_PAGE = 1_000;

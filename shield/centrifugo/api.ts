@@ -20,7 +20,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { answerOf, METHODS, PASSING } from "./api_methods.ts";
 import type { MethodContext, Refused } from "./api_methods.ts";
 import type { ApiKeys } from "./api_keys.ts";
-import { ERROR, Refusal, saidError } from "./codes.ts";
+import { ERROR, Refusal, saidError, STATUS } from "./codes.ts";
 import { jsonOf } from "./forms.ts";
 
 const PATH = /^\/api(?:\/([a-z_]+))?$/;
@@ -80,12 +80,21 @@ async function answerApi(
   using _under_way = context.pending.enter(identity);
   const text = bodyText(await readBody(request, context.limits.batch_bytes, identity.tenant_id));
   const caller = httpCaller({ identity, remote_ip }, request.headers);
-  const respond = (body: string) => new Response(body, { headers: HEADERS });
+  const respond = (body: string, status = 200) => new Response(body, { status, headers: HEADERS });
   const answers = answerAll.bind(undefined, context, caller);
   if (method === undefined) {
     return respond((await answers(linesOf(context, text))).map((one) => `${one}\n`).join(""));
   }
-  if (method !== "batch") return respond((await answers([[method, text, objectText]])).join());
+  if (method !== "batch") {
+    const is_told = request.headers.get("x-centrifugo-error-mode") === "transport";
+    let status = 200;
+    const [body] = await answers([[method, text, objectText]], (_, reply) => {
+      if (!is_told || reply.error === undefined) return reply;
+      status = STATUS[reply.error.code] ?? 400;
+      return reply.error;
+    });
+    return respond(body!, status);
+  }
   const named = (name: string, reply: Reply) => "error" in reply ? reply : { [name]: reply.result };
   return respond(`{"replies":[${(await answers(commandsOf(context, text), named)).join()}]}`);
 }

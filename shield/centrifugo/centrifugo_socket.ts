@@ -25,19 +25,17 @@ import {
   disconnectOf,
   ERROR,
   Refusal,
+  type SaidError,
   saidError,
-  TOO_BIG,
   UNSUBSCRIBE,
 } from "./codes.ts";
-import type { SaidError } from "./codes.ts";
-import { dataOf } from "./forms.ts";
-import type { Form } from "./forms.ts";
-import { jsonData } from "./messages.ts";
-import type { Asked, Command, Publication, Reply, Resumed } from "./messages.ts";
+import { dataOf, type Form } from "./forms.ts";
+import { type Asked, type Command, jsonData, type Publication } from "./messages.ts";
+import type { Reply, Resumed } from "./messages.ts";
 import { Opening, pushesOf } from "./opening.ts";
 import type { DeltaBases, RoomMessage, RoomMessages, Signal } from "./publications.ts";
-import { ChannelTokens } from "./channel_tokens.ts";
-import type { ChannelTokenOptions, GrantedConnection } from "./channel_tokens.ts";
+import { type ChannelTokenOptions, ChannelTokens } from "./channel_tokens.ts";
+import type { GrantedConnection } from "./channel_tokens.ts";
 import { channelOf, LEFT_OUT, placeOf, subOf, unsubOf } from "./subscription.ts";
 import type { Channel, ChannelClasses, Request, ServerSide } from "./subscription.ts";
 import { EVENT_TYPE } from "./tags.ts";
@@ -46,6 +44,8 @@ import { memberMetaOf } from "./tokens.ts";
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
+/** A client that believes that it is in would wait for messages that never come. */
+const LEFT = { code: ERROR.internal, message: "left meanwhile", temporary: true };
 /** The bus is asked again after this, in ms, where it does not say when. */
 const LATER_MS = 1_000;
 /** What a socket needs of its process. */
@@ -68,7 +68,7 @@ export interface CentrifugoSocketOptions
 type Answered = (answer: Answer) => void;
 
 /** Lets a client in, which is then told by `begin`; rejects as the entrance does. */
-export type LetIn = (socket: CentrifugoSocket, token: string) => Promise<void>;
+export type LetIn = (token: string) => Promise<void>;
 
 /** One client. `inner` is its WebSocket. */
 export class CentrifugoSocket implements ClientSocket {
@@ -105,7 +105,8 @@ export class CentrifugoSocket implements ClientSocket {
     this.#tokens = new ChannelTokens({
       ...options,
       connection: () => this.#connection,
-      onEnd: (room_id) => this.#quit(room_id, UNSUBSCRIBE.expired, "subscription expired"),
+      onEnd: (room_id) =>
+        this.#part(this.#leave(room_id, UNSUBSCRIBE.expired, "subscription expired")),
     });
   }
 
@@ -189,7 +190,8 @@ export class CentrifugoSocket implements ClientSocket {
   unserve(name: string): void {
     const room_id = roomOf(name, this.#options.room_prefix);
     const { server, is_in } = this.#channels.get(room_id) ?? {};
-    if (server !== undefined && !is_in) this.#quit(room_id, UNSUBSCRIBE.server, "unsubscribed");
+    if (server === undefined || is_in) return;
+    this.#part(this.#leave(room_id, UNSUBSCRIBE.server, "unsubscribed"));
   }
 
   rest(wait_ms: number): void {
@@ -218,7 +220,7 @@ export class CentrifugoSocket implements ClientSocket {
   #disconnect(code: number, reason: string): void {
     this.#waiting.clear();
     // A close frame has room for 123 bytes.
-    this.#inner.close(code, reason.replace(/[^\x20-\x7e]/g, "?").slice(0, 100));
+    this.#inner.close(code, reason.replace(/[^\x20-\x7e]/g, "?").slice(0, 123));
   }
 
   #receive(frame: string | Uint8Array<ArrayBuffer>): void {
@@ -226,7 +228,7 @@ export class CentrifugoSocket implements ClientSocket {
     const { max_frame_bytes } = this.#options;
     const is_open = this.#is_open || this.#connecting === undefined;
     if (!this.#waiting.take(frame, max_frame_bytes, is_open)) {
-      return this.#disconnect(TOO_BIG, `more than ${max_frame_bytes} bytes`);
+      return this.#disconnect(DISCONNECT.too_big, `more than ${max_frame_bytes} bytes`);
     }
     try {
       commands = this.#options.form.decode(frame);
@@ -252,14 +254,15 @@ export class CentrifugoSocket implements ClientSocket {
     this.#connecting = id;
     this.#resumed = new Map(Object.entries(subs));
     try {
-      await this.#letIn?.(this, token);
+      await this.#letIn?.(token);
     } catch (error) {
       this.#connecting = undefined;
       this.#waiting.clear();
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
+      const said = saidError(refusal);
       // Its client then asks for another token, and comes again.
-      if (refusal.reason === "token-expired") return this.#fail(id, saidError(refusal));
-      this.#disconnect(disconnectFor(refusal), refusal.message);
+      if (refusal.reason === "token-expired") return this.#fail(id, said);
+      this.#disconnect(disconnectFor(refusal), said.message);
     }
   }
 
@@ -336,11 +339,10 @@ export class CentrifugoSocket implements ClientSocket {
   #ask(encode: Request, then: Answered): void {
     const id = ++this.#requests;
     const frame = encode(id);
-    const { max_frame_bytes } = this.#options;
-    if (frame.length > max_frame_bytes) {
+    if (frame.length > this.#options.max_frame_bytes) {
       // The bus reads no id in it, and would refuse it without.
       this.#count();
-      const message = `with what the bus adds, more than ${max_frame_bytes} bytes`;
+      const message = `with what the bus adds, more than ${this.#options.max_frame_bytes} bytes`;
       return then({ code: 413, reason: "too-large", message });
     }
     this.#asked.set(id, then);
@@ -369,14 +371,15 @@ export class CentrifugoSocket implements ClientSocket {
     this.#askSubscribe(id, channel);
   }
 
-  /** Whether it was there. */
-  #forget(room_id: string): boolean {
+  /** The channel, if the client was in it. */
+  #forget(room_id: string): Channel | undefined {
     this.#tokens.drop(room_id);
     const channel = this.#channels.get(room_id);
-    if (channel === undefined) return false;
+    if (channel === undefined) return undefined;
     clearTimeout(channel.timer);
     channel.base = this.#options.bases.replace(channel.base, undefined);
-    return this.#channels.delete(room_id);
+    this.#channels.delete(room_id);
+    return channel;
   }
 
   #askSubscribe(id: number, channel: Channel): void {
@@ -398,11 +401,11 @@ export class CentrifugoSocket implements ClientSocket {
         return this.#open();
       }
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
+      // Its UNSUB may have been refused as too fast.
+      if (answer.code === 0 && !this.#channels.has(room_id)) this.#connection?.leave(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0 && is_wanted) return this.#onSubscribed(id, channel, answer);
-      // A client that believes that it is in would wait for messages that never come.
-      const left = { code: ERROR.internal, message: "left meanwhile", temporary: true };
-      this.#fail(id, is_wanted ? saidError(answer) : left);
+      this.#fail(id, is_wanted ? saidError(answer) : LEFT);
     });
   }
 
@@ -450,10 +453,16 @@ export class CentrifugoSocket implements ClientSocket {
 
   #unsubscribe(id: number, { channel = "" }: Asked<"unsubscribe">): void {
     const room_id = roomOf(channel, this.#options.room_prefix);
-    const done = () => this.#reply({ id, unsubscribe: {} });
-    if (this.#forget(room_id)) return this.#ask(unsubOf(room_id), done);
-    done();
+    this.#part(this.#forget(room_id));
+    this.#reply({ id, unsubscribe: {} });
     this.#count();
+  }
+
+  /** Ends what the bus has of a channel, with its queue: what is sent to nobody would count as received. */
+  #part(channel: Channel | undefined): void {
+    if (channel === undefined) return;
+    this.#connection?.leave(channel.room_id);
+    if (!channel.is_in) this.#ask(unsubOf(channel.room_id), () => {});
   }
 
   #publish(id: number, { channel, data, type = 0 }: Asked<"publish">): void {
@@ -476,6 +485,7 @@ export class CentrifugoSocket implements ClientSocket {
     const room_id = roomOf(channel, this.#options.room_prefix);
     this.#tokens.take(channel, room_id, token).then((is_wanted) => {
       if (is_wanted) then();
+      else this.#fail(id, LEFT);
     }, (error) => {
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
       const { code, ...said } = saidError(refusal);
@@ -544,16 +554,14 @@ export class CentrifugoSocket implements ClientSocket {
     const channel = this.#channels.get(room_id);
     if (channel === undefined || !channel.is_in) return;
     if (publication !== undefined) return this.#onPublication(channel, message, publication);
-    if (!channel.joins) return;
-    for (const push of joinsOf(type, data)) this.#push(channel.name, push);
+    for (const push of channel.joins ? joinsOf(type, data) : []) this.#push(channel.name, push);
   }
 
   #onPublication(channel: Channel, message: RoomMessage, publication: Publication): void {
     const { form, messages, bases } = this.#options;
     const reply = (pub: Publication) => ({ push: { channel: channel.name, pub } });
-    if (!channel.has_deltas) {
-      return this.#write(messages.written(form, message, () => reply(publication)));
-    }
+    const whole = () => reply(publication);
+    if (!channel.has_deltas) return this.#write(messages.written(form, message, whole));
     const { written, base } = messages.folded(form, publication, channel.base, reply);
     channel.base = bases.replace(channel.base, base);
     this.#write(written);
@@ -571,25 +579,17 @@ export class CentrifugoSocket implements ClientSocket {
         this.#connection?.leave(room_id);
         return this.#disconnect(DISCONNECT.insufficient_state, "insufficient state");
       }
-      // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
-      // the queue behind the GAP is sent while the bus is asked, and would count as received.
-      return this.#quit(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
+      // The client subscribes again from where it is, and learns what is left of what it missed.
+      return this.#part(this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state"));
     }
     if (kind === "DISCONNECT") this.#leave(room_id, UNSUBSCRIBE.server, "kicked");
     if (kind === "BAN") this.#leave(room_id, UNSUBSCRIBE.server, "banned");
   }
 
-  #leave(room_id: string, code: number, reason: string): void {
-    const channel = this.#channels.get(room_id);
-    this.#forget(room_id);
+  #leave(room_id: string, code: number, reason: string): Channel | undefined {
+    const channel = this.#forget(room_id);
     if (channel !== undefined) this.#push(channel.name, { unsubscribe: { code, reason } });
-  }
-
-  #quit(room_id: string, code: number, reason: string): void {
-    const is_in = this.#channels.get(room_id)?.is_in === true;
-    this.#leave(room_id, code, reason);
-    if (is_in) this.#connection?.leave(room_id);
-    else this.#ask(unsubOf(room_id), () => {});
+    return channel;
   }
 
   /** A refusal that answers no request: the client lost a room, or the connection is about to end. */

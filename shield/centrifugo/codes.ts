@@ -21,6 +21,16 @@ export const ERROR = {
   unrecoverable_position: 112,
 } as const;
 
+/** HTTP's statuses of errors, for backends that ask for them; others are 400. */
+export const STATUS: Readonly<Record<number, number>> = {
+  [ERROR.internal]: 500,
+  [ERROR.unknown_channel]: 404,
+  [ERROR.permission_denied]: 403,
+  [ERROR.method_not_found]: 404,
+  [ERROR.too_many_requests]: 429,
+  [ERROR.unrecoverable_position]: 416,
+};
+
 /** Reasons that have a number of their own; the others have that of their code. */
 const ERROR_OF: { readonly [R in Reason]?: number } = {
   "token-expired": ERROR.token_expired,
@@ -41,7 +51,6 @@ const ERROR_OF_CODE: Readonly<Record<number, number>> = {
   401: ERROR.unauthorized,
   403: ERROR.permission_denied,
   404: ERROR.unknown_channel,
-  408: ERROR.internal,
   409: ERROR.bad_request,
   413: ERROR.limit_exceeded,
   429: ERROR.too_many_requests,
@@ -55,6 +64,10 @@ export interface SaidError {
   readonly temporary?: boolean;
 }
 
+/** What tokens made for Centrifugo lack here, and how a move goes. */
+const FOREIGN = /^(?:token-(?!expired|revoked)|refresh-refused$)/;
+const TOKENS_PAGE = "docs/moving_centrifugo.md#tokens";
+
 /** A refusal as a client gets it. */
 export function saidError(
   { code, reason, message }: {
@@ -65,9 +78,10 @@ export function saidError(
 ): SaidError {
   const known = reason !== undefined && isReason(reason) ? reason : undefined;
   const number = (known && ERROR_OF[known]) ?? ERROR_OF_CODE[code] ?? ERROR.internal;
+  const page = FOREIGN.test(reason ?? "") ? ` (${TOKENS_PAGE})` : "";
   const client = known === undefined ? "never-retry" : ruleOf(known).client;
   const temporary = client === "back-off" || client === "other-node" ? { temporary: true } : {};
-  return { code: number, message: message || reason || "", ...temporary };
+  return { code: number, message: `${message || reason || ""}${page}`, ...temporary };
 }
 
 /** A refusal in Centrifugo's own words. */
@@ -97,13 +111,11 @@ export const DISCONNECT = {
   forced: 3503,
   permission_denied: 3507,
   too_many_errors: 3509,
+  too_big: 1009,
 } as const;
 
 /** Whether a client that is disconnected with this code comes again. */
 export const comesAgain = (code: number): boolean => code % 1_000 < 500;
-
-/** What their clients read as a message that is too long. */
-export const TOO_BIG = 1009;
 
 /** Codes of unsubscribes: from 2500 on a client subscribes again. */
 export const UNSUBSCRIBE = { server: 2000, insufficient_state: 2500, expired: 2501 } as const;
@@ -119,7 +131,7 @@ const DISCONNECT_OF: Readonly<Record<string, number>> = {
   4401: DISCONNECT.invalid_token,
   4403: DISCONNECT.permission_denied,
   4408: DISCONNECT.no_pong,
-  4413: TOO_BIG,
+  4413: DISCONNECT.too_big,
   4429: DISCONNECT.too_many_requests,
 };
 

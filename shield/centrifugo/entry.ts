@@ -35,8 +35,6 @@ import { roomIn, serverSideOf } from "./tokens.ts";
 const PATH = "/connection/websocket";
 const PROTOBUF = "centrifuge-protobuf";
 const JSON_PROTOCOL = "centrifuge-json";
-/** Time between two looks at the sockets that wait, in ms. */
-const SWEEP_MS = 100;
 
 /** Whether a room is of one of the patterns. */
 export const isIn = (patterns: readonly string[]) => (room_id: string): boolean =>
@@ -46,7 +44,7 @@ export const isIn = (patterns: readonly string[]) => (room_id: string): boolean 
 export interface CentrifugoContext
   extends
     Pick<ChannelClasses, "requireKnown" | "hasDeltas" | "isLossy" | "isServerSide">,
-    Pick<Env, "log" | "monotonic_ms" | "now" | "random" | "registry"> {
+    Pick<Env, "log" | "now" | "random" | "registry"> {
   readonly config: Pick<Config, "centrifugo" | "server" | "limits">;
   /** Unix ms until which an `expire_at` holds; 0: Infinity. */
   readonly untilOf: (expire_at: number) => number;
@@ -130,8 +128,8 @@ interface Endpoint extends CentrifugoContext {
 
 function refusal(context: CentrifugoContext, error: unknown): Response {
   const known = refusalOf(context, error);
-  if (known.reason === "not-a-websocket") return problemResponse(known, UPGRADE_HEADERS);
-  return problemResponse(known, { connection: "close" });
+  const is_plain = known.reason === "not-a-websocket";
+  return problemResponse(known, is_plain ? UPGRADE_HEADERS : { connection: "close" });
 }
 
 function upgrade(endpoint: Endpoint, request: Request, url: URL, remote_ip: string): Response {
@@ -198,7 +196,7 @@ function listen(
   const socket: CentrifugoSocket = new CentrifugoSocket(
     inner,
     { ...endpoint.shared, ...spoken },
-    (_, token) => letIn(endpoint, socket, { request, remote_ip, token }),
+    (token) => letIn(endpoint, socket, { request, remote_ip, token }),
   );
   endpoint.waiting.add(socket);
   opening.listen(socket.handlers(() => {
@@ -242,13 +240,12 @@ async function letIn(
 
 /** Sockets whose clients have shown no token yet. */
 class Waiting {
-  /** Since when each waits, in monotonic ms. */
-  readonly #sockets = new Map<CentrifugoSocket, number>();
-  readonly #context: CentrifugoContext;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  /** Each with the timer that ends it. */
+  readonly #sockets = new Map<CentrifugoSocket, ReturnType<typeof setTimeout>>();
+  readonly #limits: Pick<Config["centrifugo"], "connect_ms" | "waiting_sockets">;
 
-  constructor(context: CentrifugoContext) {
-    this.#context = context;
+  constructor({ config: { centrifugo } }: CentrifugoContext) {
+    this.#limits = centrifugo;
   }
 
   get size(): number {
@@ -257,38 +254,24 @@ class Waiting {
 
   /** Throws `admission` when so many wait that no other may. */
   requireRoom(): void {
-    const { waiting_sockets } = this.#context.config.centrifugo;
-    if (this.#sockets.size < waiting_sockets) return;
+    if (this.#sockets.size < this.#limits.waiting_sockets) return;
     const detail = "too many connections without a token are open";
     throw new ArqonError("admission", detail, { retry_after_ms: 1_000 });
   }
 
   add(socket: CentrifugoSocket): void {
-    this.#sockets.set(socket, this.#context.monotonic_ms());
-    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
+    const end = () => socket.close(DISCONNECT.stale, "stale");
+    this.#sockets.set(socket, setTimeout(end, this.#limits.connect_ms));
   }
 
   /** Whether it was there. */
   delete(socket: CentrifugoSocket): boolean {
-    const was_there = this.#sockets.delete(socket);
-    if (this.#sockets.size === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }
-    return was_there;
+    clearTimeout(this.#sockets.get(socket));
+    return this.#sockets.delete(socket);
   }
 
   /** Sends all of them away. */
   drain(): void {
     for (const socket of this.#sockets.keys()) socket.close(DISCONNECT.shutdown, "shutdown");
-  }
-
-  /** Closes those that have waited for too long. */
-  #sweep(): void {
-    const { config: { centrifugo }, monotonic_ms } = this.#context;
-    const before_ms = monotonic_ms() - centrifugo.connect_ms;
-    for (const [socket, since_ms] of this.#sockets) {
-      if (since_ms <= before_ms) socket.close(DISCONNECT.stale, "stale");
-    }
   }
 }

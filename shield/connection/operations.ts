@@ -304,7 +304,7 @@ function* endingNotGranted(context: OperationContext, connection: Connection): G
   for (const [room_id, attendance] of [...attendances]) {
     yield;
     if (!attendances.has(room_id) || canAct(identity, "presence", room_id)) continue;
-    attendance.end(true);
+    attendance.refuse(new ArqonError("presence-unavailable", "the token changed meanwhile"));
     connection.fail(notGranted("presence", room_id));
   }
 }

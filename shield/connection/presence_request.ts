@@ -87,4 +87,6 @@ export interface Attendance {
   ask(request: AttendanceRequest): void;
   /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
   end(deliberate: boolean, reason?: LeaveReason): void;
+  /** Ends it where the subscription may stay: SUBs that are not answered are refused, and what was before them remains. */
+  refuse(error: ArqonError): void;
 }

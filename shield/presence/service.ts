@@ -293,11 +293,12 @@ export class Attendance implements AskedAttendance {
   }
 
   #onReady(error: ArqonError | undefined): void {
-    if (error === undefined) {
-      this.#phase = "synced";
-      for (const request of [...this.#requests.keys()]) this.#serve(request);
-      return;
-    }
+    if (error !== undefined) return this.refuse(error);
+    this.#phase = "synced";
+    for (const request of [...this.#requests.keys()]) this.#serve(request);
+  }
+
+  refuse(error: ArqonError): void {
     const requests = this.#take();
     this.end(true);
     for (const [{ request, restore }, place] of requests) {

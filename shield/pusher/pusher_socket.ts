@@ -68,8 +68,10 @@ export class PusherSocket implements ClientSocket {
   #events: SocketEvents | undefined;
   /** By their rooms. */
   readonly #channels = new Map<string, Channel>();
-  /** Requests under way: a SUB's channel, or the name of a client event. */
-  readonly #asked = new Map<number, Channel | string>();
+  /** Requests under way: a SUB's channel, the name of a client event, or the room of an UNSUB. */
+  readonly #asked = new Map<number, Channel | string | Leaving>();
+  /** When rooms are left anew whose UNSUB was too fast. */
+  readonly #leaving = new Map<string, ReturnType<typeof setTimeout>>();
   #requests = 0;
   /** The channel of the signed-in user; undefined: none. */
   #own: string | undefined;
@@ -99,6 +101,7 @@ export class PusherSocket implements ClientSocket {
       tooLong: (problem) => events.tooLong(problem),
       closed: (code) => {
         this.#is_closed = true;
+        for (const timer of this.#leaving.values()) clearTimeout(timer);
         events.closed(code);
       },
     };
@@ -127,10 +130,25 @@ export class PusherSocket implements ClientSocket {
     return this.#inner.terminate();
   }
 
-  #ask(frame: object, about?: Channel | string): void {
+  #ask(frame: object, about: Channel | Leaving): void {
     const id = ++this.#requests;
-    if (about !== undefined) this.#asked.set(id, about);
+    this.#asked.set(id, about);
     this.#events?.message(JSON.stringify({ ...frame, id }));
+  }
+
+  #leave(room_id: string): void {
+    this.#ask({ op: "unsub", room: room_id }, { leaves: room_id });
+  }
+
+  /** Else the client, who believes that it has left, would stay a member, and be billed. */
+  #onLeft(room_id: string, { code, retry_after_ms = 1_000 }: Answer): void {
+    if (code !== 429 || this.#is_closed) return;
+    clearTimeout(this.#leaving.get(room_id));
+    const again = () => {
+      this.#leaving.delete(room_id);
+      if (!this.#channels.has(room_id)) this.#leave(room_id);
+    };
+    this.#leaving.set(room_id, setTimeout(again, retry_after_ms));
   }
 
   #onWelcome(): void {
@@ -232,7 +250,7 @@ export class PusherSocket implements ClientSocket {
     const room_id = typeof name === "string" ? roomOf(name, this.#options.app.room_prefix) : "";
     if (name === this.#own) return;
     // As the protocol has it, a channel that the client is not in has been left.
-    if (this.#channels.delete(room_id)) this.#ask({ op: "unsub", room: room_id });
+    if (this.#channels.delete(room_id)) this.#leave(room_id);
   }
 
   #publish({ event, channel: name = "", data }: ClientMessage): void {
@@ -250,7 +268,8 @@ export class PusherSocket implements ClientSocket {
     this.#events?.message(`${start},"type":${JSON.stringify(event)},"data":${data ?? "null"}}`);
   }
 
-  #onAck(id: number, { code, reason, message, result }: Answer): void {
+  #onAck(id: number, answer: Answer): void {
+    const { code, reason, message, result } = answer;
     const about = this.#asked.get(id);
     this.#asked.delete(id);
     if (about === undefined) return;
@@ -261,6 +280,7 @@ export class PusherSocket implements ClientSocket {
       }
       return;
     }
+    if ("leaves" in about) return this.#onLeft(about.leaves, answer);
     // Left again before it was in.
     if (this.#channels.get(about.room_id) !== about) return;
     if (code !== 0) {
@@ -299,7 +319,7 @@ export class PusherSocket implements ClientSocket {
   #isLeft({ name, room_id, roll }: Channel, most: number): boolean {
     if (roll === undefined || roll.size <= most) return false;
     this.#channels.delete(room_id);
-    this.#ask({ op: "unsub", room: room_id });
+    this.#leave(room_id);
     const problem = `more than ${most} users are in ${name}`;
     this.#inner.send(refusedText(name, "LimitReached", problem, 403));
     return true;
@@ -380,11 +400,17 @@ function userIn(user_data: unknown): string {
   }
 }
 
+/** What an UNSUB is about. */
+interface Leaving {
+  readonly leaves: string;
+}
+
 /** The used parts of ACK and ERR. */
 interface Answer {
   readonly code: number;
   readonly reason?: string;
   readonly message?: string;
   readonly room?: string;
+  readonly retry_after_ms?: number;
   readonly result?: { readonly members?: RoomMember[]; readonly pages?: number };
 }

@@ -5,6 +5,7 @@
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import { documentedAccounts } from "../harness/documented_accounts.ts";
 import { freePort } from "../harness/free_ports.ts";
+import { startNatsCluster } from "../harness/nats_cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
 
@@ -38,12 +39,20 @@ export async function killableEmbedded(): Promise<KillableBus> {
   };
 }
 
-/** On NATS; `server_lines` are more lines of the Shields' `[server]`. */
-export async function killableOnNats(more = "", server_lines = ""): Promise<KillableBus> {
+/** On NATS; `server_lines` are more lines of the Shields' `[server]`. `servers`: one with accounts, or a cluster. */
+export async function killableOnNats(
+  more = "",
+  server_lines = "",
+  servers: 1 | 3 = 1,
+): Promise<KillableBus> {
   const issuer = await createIssuer();
-  const nats = await startNats({ jetstream: true, config: await documentedAccounts() });
+  const nats = servers === 3
+    ? await startNatsCluster()
+    : await startNats({ jetstream: true, config: await documentedAccounts() });
+  const urls = (user: string) =>
+    "urls" in nats ? nats.urls : [nats.url.replace("nats://", `nats://${user}:secret@`)];
   const config = (user: string) =>
-    `[nats]\nurls = ["${nats.url.replace("nats://", `nats://${user}:secret@`)}"]
+    `[nats]\nurls = ${JSON.stringify(urls(user))}
 [[rooms]]
 room = "orders*"
 durable = true

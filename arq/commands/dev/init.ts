@@ -124,20 +124,36 @@ async function keyFiles(io: Io, folder: string): Promise<NewFile[]> {
   ];
 }
 
+/** Forms of a configuration of Centrifugo, by the end of its file's name. Each throws for a text that is none. */
+const FORMS: readonly (readonly [
+  end: RegExp,
+  name: string,
+  read: (text: string) => unknown,
+])[] = [
+  [/\.ya?ml$/i, "YAML", async (text) => (await import("yaml")).parse(text, { logLevel: "error" })],
+  [/\.toml$/i, "TOML", async (text) => {
+    const read = (await import("../../../shared/config/toml.ts")).parseToml(text);
+    if (read.ok) return read.document.value;
+    throw new Error(`${read.message}, in line ${read.position.line}`);
+  }],
+  [/$/, "JSON", (text) => JSON.parse(text)],
+];
+
 /** What the configuration of a Centrifugo server becomes. Throws for a file that is none. */
 async function carriedOver(io: Io, path: string): Promise<FromCentrifugo> {
   const file = resolve(io.cwd, path);
+  const [, form, read] = FORMS.find(([end]) => end.test(file))!;
   let config: unknown;
   try {
-    config = JSON.parse(new TextDecoder().decode(await io.files.read(file)));
+    config = await read(new TextDecoder().decode(await io.files.read(file)));
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
-    throw new CommandError(`cannot read ${file} as JSON: ${why}; nothing was written`);
+    const [why] = (error instanceof Error ? error.message : `${error}`).split("\n");
+    throw new CommandError(`cannot read ${file} as ${form}: ${why}; nothing was written`);
   }
   if (typeof config === "object" && config !== null && !Array.isArray(config)) {
     return fromCentrifugo(config as Readonly<Record<string, unknown>>, INIT_AUDIENCE);
   }
-  throw new CommandError(`${file} is no JSON object; nothing was written`);
+  throw new CommandError(`${file} is no table of ${form}; nothing was written`);
 }
 
 function otherFiles(ports: InitPorts, arq: string, from: FromCentrifugo | undefined): NewFile[] {

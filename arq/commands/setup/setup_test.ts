@@ -305,3 +305,56 @@ Deno.test("config check names every problem; wrong names and files are told apar
   assert.deepEqual([explained.key, explained.default], ["server.drain_ms", 5_000]);
   assert.equal(explained.live, true);
 });
+
+Deno.test("init carries a configuration of Centrifugo over from each of its forms", async () => {
+  const yaml = `client:
+  allowed_origins: [https://a.example.com]
+channel:
+  without_namespace:
+  namespaces:
+    - {name: chat, history_size: 10, history_ttl: 60s, presence: true}
+`;
+  const toml = `[client]
+allowed_origins = ["https://a.example.com"]
+[[channel.namespaces]]
+name = "chat"
+history_size = 10
+history_ttl = "60s"
+presence = true
+`;
+  const chat = { name: "chat", history_size: 10, history_ttl: "60s", presence: true };
+  const client = { allowed_origins: ["https://a.example.com"] };
+  const json = JSON.stringify({ client, channel: { namespaces: [chat] } });
+  const files = {
+    "c.json": `\ufeff${json}`,
+    "c.yaml": yaml,
+    "c.YML": yaml,
+    "c.toml": toml,
+    "c": json,
+  };
+  const others = { "a.json": "{", "a.yaml": "a: [", "a.toml": "a =", "b.yaml": "- a", "b.yml": "" };
+  await using folder = await folderWith({ ...files, ...others });
+  const options = { cwd: folder.path, config_home: `${folder.path}/home` };
+  const init = (file: string, dir: string) =>
+    runArq(["init", dir, "--from-centrifugo", file, "--no-context", "--json"], options);
+  const told: unknown[] = [];
+  for (const file of Object.keys(files)) {
+    const { code, stdout, stderr } = await init(file, `from-${file}`);
+    assert.equal(code, 0, stderr);
+    const { carried, left } = JSON.parse(stdout);
+    told.push({ carried, left });
+    const check = { ...options, cwd: `${folder.path}/from-${file}` };
+    const { code: wrong, stdout: told_of } = await runArq(
+      ["config", "check", "config.toml"],
+      check,
+    );
+    assert.equal(wrong, 0, told_of);
+  }
+  assert.deepEqual(told, told.map(() => told[0]));
+  for (const file of Object.keys(others)) {
+    const { code, stdout, stderr } = await init(file, "none");
+    assert.equal(code, 1);
+    assert.match(stdout + stderr, /(JSON|YAML|TOML).*nothing was written/, file);
+  }
+  await assert.rejects(Deno.stat(`${folder.path}/none`));
+});

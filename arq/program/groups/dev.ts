@@ -28,7 +28,7 @@ export const INIT: readonly Definition[] = [
     --ops-port <port>  port of metrics and health ${port} ${{ is: 4_001 }}
     --admin-port <port>  port of the admin API ${port} ${{ is: 4_002 }}
     --name <name>  name of the context (default: local, or local-2 …)
-    --from-centrifugo <file>  carry a Centrifugo server's configuration over (JSON)
+    --from-centrifugo <file>  carry a Centrifugo server's configuration over (JSON, YAML or TOML)
     --no-context  make no context; commands then need --url and --token
     --json  print what was made as JSON
 

@@ -1,0 +1,62 @@
+/** A client of Centrifugo's protocol in JSON that says what no library would. */
+import { found, until } from "../../shared/testing/until.ts";
+import type { TestBus } from "../harness/test_bus.ts";
+
+/** What comes from the Shield. */
+// deno-lint-ignore no-explicit-any -- What a peer says has any form; the test looks at it.
+export type Told = any;
+
+/** A socket, with everything that it has heard. */
+export class CentrifugoPeer {
+  readonly heard: Told[] = [];
+  closed: CloseEvent | undefined;
+  readonly opened: Promise<unknown>;
+  readonly #socket: WebSocket;
+
+  constructor(bus: Pick<TestBus, "url">, protocols: string[] = []) {
+    this.#socket = new WebSocket(new URL("/connection/websocket", bus.url), protocols);
+    this.opened = new Promise((resolve) => this.#socket.onopen = resolve);
+    this.#socket.onmessage = ({ data }) => void this.heard.push(JSON.parse(data));
+    this.#socket.onclose = (event) => this.closed = event;
+  }
+
+  get protocol(): string {
+    return this.#socket.protocol;
+  }
+
+  send(...commands: unknown[]): void {
+    const lines = commands.map((one) => typeof one === "string" ? one : JSON.stringify(one));
+    this.#socket.send(lines.join("\n"));
+  }
+
+  sendBytes(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#socket.send(bytes);
+  }
+
+  async next(is: (told: Told) => boolean): Promise<Told> {
+    return await found(() => `heard ${JSON.stringify(this.heard)}`, () => this.heard.find(is));
+  }
+
+  reply(id: number): Promise<Told> {
+    return this.next((told) => told.id === id);
+  }
+
+  async end(): Promise<[number, string]> {
+    await until(`an end: ${JSON.stringify(this.heard)}`, () => this.closed !== undefined);
+    return [this.closed?.code ?? 0, this.closed?.reason ?? ""];
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** Opens one, which has said nothing yet. */
+export async function openRaw(
+  bus: Pick<TestBus, "url">,
+  protocols?: string[],
+): Promise<CentrifugoPeer> {
+  const client = new CentrifugoPeer(bus, protocols);
+  await client.opened;
+  return client;
+}
