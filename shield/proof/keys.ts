@@ -12,8 +12,8 @@ import { PROOF_KEYS_BUCKET } from "../../shared/proof/entry.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 
-/** Logs whose keys are in memory. */
-const LOGS_MAX = 500;
+/** Logs whose keys are in memory: to read them takes longer than to sign. */
+const LOGS_MAX = 10_000;
 /** Keys of a tenant that sign, and those before them that still check. */
 const SIGNING = 2;
 const KEYS_MAX = 64;

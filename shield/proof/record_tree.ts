@@ -29,6 +29,7 @@ import {
   type TreeHead,
   widthOf,
 } from "@arqon/proto";
+import type { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { decodeLeaf, encodeLeaf } from "../../shared/proof/entry.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -73,6 +74,8 @@ export interface RecordTreeOptions {
   readonly cosign?: Witnesses["cosign"] | undefined;
   /** Ms that only grow. */
   readonly monotonic_ms: () => number;
+  /** What trees go on with, by their origins: of one that has nothing there the edge is read again. */
+  readonly writings: RecentMap<string, Writing>;
 }
 
 /** What is stored of the newest checkpoint. */
@@ -95,9 +98,9 @@ interface KnownTree extends TreeHead {
   readonly by: readonly number[];
 }
 
-/** What of the tree is in memory to go on with. */
-interface Writing {
-  /** Of the head that it is of. */
+/** What of a tree is in memory to go on with. */
+export interface Writing {
+  /** Of the head that it is of, and which this Shield has written; 0: it has to claim the tree. */
   readonly revision: number;
   readonly edge: Edge;
   /** The entries of the last bundle, when it is partial. */
@@ -113,7 +116,6 @@ export class RecordTree {
   readonly #options: RecordTreeOptions;
   /** The newest tree that this Shield has seen proven, and its checkpoint. */
   #known: KnownTree = { size: 0, root: emptyRoot(), checkpoint: "", by: [] };
-  #writing: Writing | undefined;
   #work: Promise<boolean> | undefined;
   #worked_ms = -Infinity;
   /** Since when something waits for the Shield that has claimed the tree: by its revision and whether it is whole. */
@@ -161,8 +163,8 @@ export class RecordTree {
     this.#worked_ms = monotonic_ms();
     for (;;) {
       const stored = await this.#read();
-      const batch = await source.read(stored.head);
-      const is_signed = await this.isSignedByAll();
+      const [batch, { signers }] = await Promise.all([source.read(stored.head), this.keys()]);
+      const is_signed = signers.every(({ id }) => this.#known.by.includes(id));
       const is_whole = batch.entries.length === 0 && !batch.more && is_signed;
       if (is_whole && cosign === undefined) return true;
       // Readers are given a new key as soon as there is one.
@@ -170,13 +172,10 @@ export class RecordTree {
       if (!is_rotated && !this.#mayWrite(stored, is_whole)) return is_whole;
       try {
         if (is_whole) return await this.#show(stored);
-        const claimed = this.#writing?.revision === stored.revision
-          ? stored
-          : await this.#claim(stored);
-        const published = await this.#take(claimed, batch);
+        const published = await this.#take(stored, batch, signers);
         if (!batch.more) return await this.#show(published);
       } catch (error) {
-        this.#writing = undefined;
+        this.#forgetEdge();
         if (isConflict(error)) return false;
         throw error;
       }
@@ -192,8 +191,9 @@ export class RecordTree {
     const checkpoint = note + lines;
     const next = await this.#writeHead({ ...head, checkpoint }, revision);
     this.#known = { ...this.#known, checkpoint };
-    const writing = this.#writing;
-    if (writing?.revision === revision) this.#writing = { ...writing, revision: next };
+    const { writings } = this.#options;
+    const writing = writings.get(origin);
+    if (writing?.revision === revision) writings.set(origin, { ...writing, revision: next });
     return true;
   }
 
@@ -214,14 +214,6 @@ export class RecordTree {
   async isSignedByAll(): Promise<boolean> {
     const { by } = this.#known;
     return (await this.keys()).signers.every(({ id }) => by.includes(id));
-  }
-
-  /** Nobody who has claimed it earlier can publish after that. */
-  async #claim({ head, root, revision }: StoredHead): Promise<StoredHead> {
-    const claimed = { ...head, owner: this.#options.node_id };
-    const next = await this.#writeHead(claimed, revision);
-    this.#writing = await this.#loadEdge(claimed, root, next);
-    return { head: claimed, root, revision: next };
   }
 
   async #writeHead(head: Head, revision: number): Promise<number> {
@@ -286,10 +278,15 @@ export class RecordTree {
     }
   }
 
+  #forgetEdge(): void {
+    const { writings, origin } = this.#options;
+    writings.delete(origin);
+  }
+
   #fork(what: string): never {
     const { log, counts, origin } = this.#options;
     counts.forks++;
-    this.#writing = undefined;
+    this.#forgetEdge();
     log.error("a stored transparency log is not the one that was signed", { origin, what });
     throw new ArqonError("log-unavailable", `the stored transparency log: ${what}`);
   }
@@ -308,26 +305,30 @@ export class RecordTree {
     return this.#fork(`${tilePath(tile)} is gone, or cut`);
   }
 
-  /** Holds where the tree ends in its record, which nobody has signed, to its last leaf. */
-  async #holdEnd(head: Head, root: Uint8Array): Promise<void> {
+  /**
+   * Holds where the tree ends in its record, which nobody has signed, to its last leaf: that of the last bundle, when it
+   * is partial.
+   */
+  async #holdEnd(head: Head, root: Uint8Array, partial: Uint8Array | undefined): Promise<void> {
     const { size } = head;
     const { isEnd } = this.#options.source;
     if (size === 0 || isEnd === undefined) return;
-    const index = Math.ceil(size / TILE_WIDTH) - 1;
-    const place = { level: "entries", index } as const;
-    const bundle = await this.#stored({ ...place, width: widthOf(size, place) });
-    const bytes = decodeBundle(bundle.bytes)!.at(-1)!;
+    const last = partial ?? await this.#lastOfFull(size, root);
+    const leaf = last && decodeLeaf(last);
+    if (leaf === undefined || !isEnd(head, leaf)) this.#fork("it does not end where its head says");
+  }
+
+  /** The last leaf of a tree that ends with a full bundle; undefined: it is not in the tree. */
+  async #lastOfFull(size: number, root: Uint8Array): Promise<Uint8Array | undefined> {
+    const place = { level: "entries", index: size / TILE_WIDTH - 1, width: TILE_WIDTH } as const;
+    const bytes = decodeBundle((await this.#stored(place)).bytes)!.at(-1)!;
     const proof = await inclusionProof(this.#subtrees(size), size - 1, size);
     const proven = rootOfInclusion(leafHash(bytes), size - 1, size, proof);
-    const leaf = decodeLeaf(bytes);
-    const is_proven = proven !== undefined && isSameHash(proven, root);
-    if (!is_proven || leaf === undefined || !isEnd(head, leaf)) {
-      this.#fork("it does not end where its head says");
-    }
+    return proven !== undefined && isSameHash(proven, root) ? bytes : undefined;
   }
 
   /** Reads the right edge of the tree, and holds it to the root. */
-  async #loadEdge(head: Head, root: Uint8Array, revision: number): Promise<Writing> {
+  async #loadEdge(head: Head, root: Uint8Array): Promise<Writing> {
     const { size } = head;
     const revisions = new Map<string, number>();
     const load = async (tile: TileName): Promise<Uint8Array> => {
@@ -347,19 +348,22 @@ export class RecordTree {
     const is_whole = isSameHash(edge.root(), root) &&
       isSameHash(bundled?.bytes ?? none, last?.bytes ?? none);
     if (!is_whole) return this.#fork("its tiles are not those of its root");
-    await this.#holdEnd(head, root);
-    return { revision, edge, entries, revisions };
+    await this.#holdEnd(head, root, entries.at(-1));
+    return { revision: 0, edge, entries, revisions };
   }
 
   /** Writes the tiles of a batch, then its checkpoint. */
   async #take(
-    { head, revision }: StoredHead,
+    { head, root, revision }: StoredHead,
     { entries: taken, end }: Batch,
+    signers: LogKeys["signers"],
   ): Promise<Pick<StoredHead, "head" | "revision">> {
-    const { counts, origin, log, bucket } = this.#options;
-    const { edge, entries, revisions } = this.#writing!;
+    const { counts, origin, log, bucket, node_id, writings } = this.#options;
+    const known = writings.get(origin);
+    const is_own = known?.revision === revision;
+    const { edge, entries, revisions } = is_own ? known : await this.#loadEdge(head, root);
     // What fails leaves the edge as it is not stored.
-    this.#writing = undefined;
+    this.#forgetEdge();
     const leaves = taken.map(encodeLeaf);
     const bundled = [...entries, ...leaves];
     const first = Math.floor(edge.size / TILE_WIDTH);
@@ -369,24 +373,29 @@ export class RecordTree {
       const tile: TileName = { level: "entries", index: first + at, width: some.length };
       return { tile, bytes: encodeBundle(some) };
     });
-    const written = leaves.length === 0 ? [] : [...changed, ...bundles];
-    const still = await this.#learn(written, revisions, head, revision);
-    await Promise.all(written.map(async ({ tile, bytes }) => {
-      const key = this.#keyOf(tile);
+    const written = (leaves.length === 0 ? [] : [...changed, ...bundles])
+      .map(({ tile, bytes }) => ({ tile, bytes, key: this.#keyOf(tile) }));
+    const unknown = written.filter(({ key }) => !revisions.has(key.join("/")));
+    // Before the first claim there are none.
+    if (revision > 0) await this.#learn(unknown.map(({ key }) => key), revisions);
+    const owned = { ...head, owner: node_id };
+    const still = is_own && unknown.length === 0
+      ? revision
+      : await this.#writeHead(owned, revision);
+    await Promise.all(written.map(async ({ tile, bytes, key }) => {
       const name = key.join("/");
       revisions.set(name, await bucket.update(key, bytes, revisions.get(name) ?? 0));
       // Full ones are never written again.
       if (tile.width === TILE_WIDTH) revisions.delete(name);
     }));
-    const { signers } = await this.keys();
     const tree = { size: edge.size, root: edge.root() };
     const checkpoint = await signNote(encodeCheckpoint({ origin, ...tree }), signers);
     const { stream, offset } = end;
-    const next = { ...head, stream, offset, size: tree.size, checkpoint };
+    const next = { ...owned, stream, offset, size: tree.size, checkpoint };
     const published = await this.#writeHead(next, still);
     this.#known = { ...tree, checkpoint, by: signers.map(({ id }) => id) };
     const rest = bundled.slice(bundled.length - tree.size % TILE_WIDTH);
-    this.#writing = { revision: published, edge, entries: rest, revisions };
+    writings.set(origin, { revision: published, edge, entries: rest, revisions });
     counts.checkpoints++;
     counts.entries += leaves.length;
     for (const one of taken) {
@@ -399,23 +408,14 @@ export class RecordTree {
   }
 
   /**
-   * Learns the revisions of tiles that are written for the first time, where a crash may have left something, and then
-   * claims the tree again: who claims it after that finds each tile as it is, or changes it first.
+   * Learns the revisions of tiles that are written for the first time, where a crash may have left something. The tree is
+   * claimed after that: whoever claims it later finds each tile as it is, or changes it first.
    */
-  async #learn(
-    written: readonly { readonly tile: TileName }[],
-    revisions: Map<string, number>,
-    head: Head,
-    revision: number,
-  ): Promise<number> {
-    const keys = written.map(({ tile }) => this.#keyOf(tile))
-      .filter((key) => !revisions.has(key.join("/")));
-    if (keys.length === 0) return revision;
+  async #learn(keys: readonly KvKey[], revisions: Map<string, number>): Promise<void> {
     await Promise.all(keys.map(async (key) => {
       const stored = await this.#options.bucket.get(key);
       revisions.set(key.join("/"), stored?.revision ?? 0);
     }));
-    return await this.#writeHead(head, revision);
   }
 }
 

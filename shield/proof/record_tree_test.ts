@@ -22,6 +22,7 @@ import {
   PROOF_BUCKET,
   PROOF_KEYS_BUCKET,
 } from "../../shared/proof/entry.ts";
+import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
 import { Witness } from "../../shared/proof/witness.ts";
@@ -70,6 +71,7 @@ async function world() {
       keys: () => keys.of("acme", ORIGIN),
       log: keptLog().log,
       monotonic_ms: () => clock.ms,
+      writings: new RecentMap(1),
       ...more,
     });
   return { engine, bucket, keys, counts, clock, tree };
@@ -209,6 +211,8 @@ Deno.test("a Shield that was stopped does not write over the tiles of the one th
     },
   });
   const [one, two] = [tree(source, { bucket: freezing }), tree(source, { node_id: "two" })];
+  record.size = 3;
+  await one.advance();
   record.size = 300;
   const frozen = one.advance();
   await asked.promise;

@@ -21,8 +21,8 @@ import type { Logs } from "../message/logs.ts";
 import type { Receipts } from "../message/pipeline.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ProofKeys } from "./keys.ts";
-import { type ProofCounts, RecordTree } from "./record_tree.ts";
-import { auditSource, blockSource, leafAt, type RecordSource, roomSource } from "./sources.ts";
+import { type ProofCounts, RecordTree, type RecordTreeOptions } from "./record_tree.ts";
+import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
 
 /** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
@@ -32,9 +32,12 @@ const LIST_MS = 5_000;
 /** Rooms of one tenant that are looked after; those beyond have a tree when they are asked for. */
 const ROOMS_MAX = 10_000;
 const ROOMS_PAGE = 500;
-/** Tenants at work at a time, and trees of each; and trees in memory. */
-const AT_A_TIME = 8;
-const TREES_MAX = 500;
+/** Tenants at work at a time, and trees of each. */
+const TENANTS_AT_A_TIME = 64;
+const TREES_AT_A_TIME = 8;
+/** Trees that are known, some 2 KB each; and those whose edge is in memory, up to 100 KB each. */
+const TREES_MAX = 10_000;
+const EDGES_MAX = 500;
 /** Tenants whose rooms and heads are known; of those beyond, they are read anew when something is new. */
 const TENANTS_MAX = 1_000;
 /**
@@ -81,12 +84,12 @@ export interface ProofServiceOptions {
 }
 
 /** A tree by its name, with who may read it. */
-export interface NamedTree {
+export interface NamedTree extends Pick<RecordTreeOptions, "place" | "source"> {
   readonly name: string;
-  /** Whose; undefined: the bus's. */
-  readonly tenant_id: string | undefined;
-  /** Undefined: it is of no room. */
-  readonly room_id: string | undefined;
+  /** Whose; absent: the bus's. */
+  readonly tenant_id?: string;
+  /** Absent: it is of no room. */
+  readonly room_id?: string;
   readonly is_public: boolean;
 }
 
@@ -96,6 +99,8 @@ type TreeBlocks = Parameters<typeof blockSource>[0] & { readonly name: BlockReco
 /** What is known of a tenant's log. */
 interface Watched {
   stream: string;
+  /** Its log's state when every room then listed was looked after; "": they were not. */
+  state: string;
   listed_ms: number;
   rooms: readonly string[];
   /** The newest offset of each room that its tree has. */
@@ -120,7 +125,8 @@ export class ProofService {
   };
   readonly #cosign: Witnesses["cosign"] | undefined;
   readonly #options: ProofServiceOptions;
-  readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
+  readonly #trees = new RecentMap<string, RecordTree>(TREES_MAX);
+  readonly #writings: RecordTreeOptions["writings"] = new RecentMap(EDGES_MAX);
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
   /** The newest offset of a tenant's log, when every tree had what there was. */
   readonly #settled = new RecentMap<string, string>(LOOKED_MAX);
@@ -198,18 +204,28 @@ export class ProofService {
 
   /** The tree of that name; undefined: nothing has such a tree. */
   find(name: string): NamedTree | undefined {
-    const { config: { proof }, classes } = this.#options;
-    const tree = (has_tree: boolean, is_public: boolean, tenant_id?: string, room_id?: string) =>
-      has_tree ? { name, tenant_id, room_id, is_public } : undefined;
-    if (name === AUDIT_TREE) return tree(proof.records.includes("audit"), proof.public_records);
-    const { record, tenant_id: whose = "" } = blockTreeOf(name) ?? {};
-    if (record !== undefined) {
-      return tree(isId(whose) && this.#blocks.some((one) => one.name === record), false, whose);
+    const { config: { proof: { records, public_records } }, classes, logs } = this.#options;
+    if (name === AUDIT_TREE) {
+      if (!records.includes("audit")) return undefined;
+      const source = auditSource(this.#auditLog);
+      return { name, place: [BUS, name], source, is_public: public_records };
     }
-    const [tenant_id = "", room_id = "", ...rest] = name.split(".");
-    if (!isId(tenant_id) || !isId(room_id) || rest.length > 0) return undefined;
+    const block = blockTreeOf(name);
+    const [tenant_id = "", room_id = "", ...rest] = block ? [block.tenant_id] : name.split(".");
+    if (!isId(tenant_id) || rest.length > 0) return undefined;
+    if (block !== undefined) {
+      const blocks = this.#blocks.find((one) => one.name === block.record);
+      if (blocks === undefined) return undefined;
+      // No room has such a name as a record.
+      const place = [tenant_id, `+${block.record}`];
+      return { name, place, source: blockSource(blocks, tenant_id), is_public: false, tenant_id };
+    }
+    if (!isId(room_id)) return undefined;
     const one = classes.of(tenant_id, room_id);
-    return tree(one.durable && one.proof, one.proof_public, tenant_id, room_id);
+    if (!one.durable || !one.proof) return undefined;
+    const source = roomSource(() => logs.of(tenant_id), room_id);
+    const place = [tenant_id, room_id];
+    return { name, place, source, is_public: one.proof_public, tenant_id, room_id };
   }
 
   /**
@@ -223,14 +239,20 @@ export class ProofService {
   }
 
   /** Opens a tree that `find` has found. Rejects as the Spine does. */
-  open(named: NamedTree): Promise<RecordTree> {
-    const { name } = named;
+  async open({ name, tenant_id: owner = BUS, place, source }: NamedTree): Promise<RecordTree> {
+    const bucket = await this.#openBucket();
     const known = this.#trees.get(name);
     if (known !== undefined) return known;
-    const opening = this.#open(named);
-    this.#trees.set(name, opening);
-    opening.catch(() => this.#trees.delete(name));
-    return opening;
+    const { keys, node_id, log, monotonic_ms } = this.#options;
+    const origin = this.#originOf(name);
+    const tree = new RecordTree({
+      ...{ origin, place, bucket, source, node_id, log, counts: this.counts, monotonic_ms },
+      keys: () => keys.of(owner, origin),
+      cosign: this.#cosign,
+      writings: this.#writings,
+    });
+    this.#trees.set(name, tree);
+    return tree;
   }
 
   /**
@@ -238,8 +260,9 @@ export class ProofService {
    * `RecordTree.advance` does.
    */
   async checkpoint(tree: RecordTree): Promise<string> {
-    const is_old = this.#options.monotonic_ms() - tree.worked_ms >= LOOK_MS;
-    if (is_old || !await tree.isSignedByAll()) await this.#advance(tree);
+    if (this.#options.monotonic_ms() - tree.worked_ms >= LOOK_MS) await this.#advance(tree);
+    // What was under way may have begun with earlier keys.
+    for (let turn = 0; turn < 2 && !await tree.isSignedByAll(); turn++) await this.#advance(tree);
     const checkpoint = await tree.checkpoint();
     if (checkpoint !== "") return checkpoint;
     throw new ArqonError("log-unavailable", "the tree has no checkpoint yet", {
@@ -278,32 +301,6 @@ export class ProofService {
     }
   }
 
-  async #open({ name, tenant_id, room_id }: NamedTree): Promise<RecordTree> {
-    const { keys, node_id, log, monotonic_ms } = this.#options;
-    const bucket = await this.#openBucket();
-    const owner = tenant_id ?? BUS;
-    const origin = this.#originOf(name);
-    const source = this.#sourceOf(name, tenant_id, room_id);
-    return new RecordTree({
-      ...{ origin, bucket, source, node_id, log, counts: this.counts, monotonic_ms },
-      // No room has such a name as a record.
-      place: [owner, room_id ?? (tenant_id === undefined ? name : `+${name.split("@")[0]}`)],
-      keys: () => keys.of(owner, origin),
-      cosign: this.#cosign,
-    });
-  }
-
-  #sourceOf(
-    name: string,
-    tenant_id: string | undefined,
-    room_id: string | undefined,
-  ): RecordSource {
-    if (tenant_id === undefined) return auditSource(this.#auditLog);
-    if (room_id !== undefined) return roomSource(() => this.#options.logs.of(tenant_id), room_id);
-    const blocks = this.#blocks.find((one) => blockTree(one.name, tenant_id) === name);
-    return blockSource(blocks!, tenant_id);
-  }
-
   /** Looks after the trees of tenants that this Shield serves. */
   async #look(): Promise<void> {
     const { tenants } = this.#options;
@@ -311,7 +308,7 @@ export class ProofService {
     const named = proven.flatMap(({ tenant }) => tenant === "*" ? [] : [tenant]);
     const seen = proven.length === 0 ? [] : [...tenants.entries()].map(([tenant_id]) => tenant_id);
     const tenant_ids = [...new Set([...seen, ...named])];
-    await eachOf(tenant_ids, (tenant_id) => this.#lookAt(tenant_id, proven));
+    await eachOf(tenant_ids, TENANTS_AT_A_TIME, (tenant_id) => this.#lookAt(tenant_id, proven));
   }
 
   /** Looks after what Shields that have served other tenants may have left. */
@@ -319,7 +316,7 @@ export class ProofService {
     const proven = this.#proven();
     if (proven.length === 0) return;
     const bucket = await this.#openBucket();
-    await eachOf(await bucket.keys([LATELY]), async (key) => {
+    await eachOf(await bucket.keys([LATELY]), TENANTS_AT_A_TIME, async (key) => {
       const [, tenant_id = ""] = key;
       if (!this.#options.tenants.has(tenant_id)) await this.#lookAt(tenant_id, proven);
       await this.#forget(bucket, key);
@@ -376,7 +373,8 @@ export class ProofService {
     const is_all = now_ms - this.#all_blocks_ms >= ALL_BLOCKS_MS;
     for (const { name, open } of this.#blocks) {
       const whose = is_all ? await (await open()).tenants() : lately;
-      await eachOf(whose, (tenant_id) => this.#advanced(blockTree(name, tenant_id)));
+      const advance = (tenant_id: string) => this.#advanced(blockTree(name, tenant_id));
+      await eachOf(whose, TREES_AT_A_TIME, advance);
     }
     if (is_all) this.#all_blocks_ms = now_ms;
   }
@@ -398,13 +396,15 @@ export class ProofService {
     const state = `${stream}/${log_offset}`;
     if (state === this.#settled.get(tenant_id)) return;
     const watched: Watched = this.#tenants.get(tenant_id) ??
-      { stream: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
+      { stream: "", state: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
     this.#tenants.set(tenant_id, watched);
+    const is_listing = monotonic_ms() - watched.listed_ms >= LIST_MS;
+    if (!is_listing && watched.state === state) return;
+    watched.state = "";
     await this.#note(tenant_id);
     // In another log the same offset is another message.
     if (watched.stream !== stream) watched.heads.clear();
     watched.stream = stream;
-    const is_listing = monotonic_ms() - watched.listed_ms >= LIST_MS;
     if (is_listing) {
       const rooms = await roomsOf(log, patterns);
       watched.rooms = rooms.filter((room_id) => classes.of(tenant_id, room_id).proof);
@@ -420,29 +420,35 @@ export class ProofService {
       behind.push(...[...heads].filter(([room_id, head]) => watched.heads.get(room_id) !== head));
     }
     let is_done = true;
-    await eachOf(behind, async ([room_id, head]) => {
+    await eachOf(behind, TREES_AT_A_TIME, async ([room_id, head]) => {
       const is_advanced = await this.#advanced(roomTree(tenant_id, room_id));
       if (is_advanced) watched.heads.set(room_id, head);
       is_done &&= is_advanced !== false;
     });
+    if (!is_done) return;
+    watched.state = state;
     // An older list may lack a room whose first message is in this state.
-    if (is_done && is_listing) this.#settled.set(tenant_id, state);
+    if (is_listing) this.#settled.set(tenant_id, state);
   }
 }
 
-/** Does it for all, some at a time. Rejects with the first failure, when all are done: none keeps others from it. */
+/** Does it for all, so many at a time. Rejects with the first failure, when all are done: none keeps others from it. */
 async function eachOf<T>(
   all: readonly T[],
+  at_a_time: number,
   work: (one: T) => Promise<unknown>,
 ): Promise<void> {
-  const outcomes: PromiseSettledResult<unknown>[] = [];
-  for (let from = 0; from < all.length; from += AT_A_TIME) {
-    // An embedded store answers in the same turn.
-    await slice(STRANGERS);
-    outcomes.push(...await Promise.allSettled(all.slice(from, from + AT_A_TIME).map(work)));
-  }
-  const failure = outcomes.find(({ status }) => status === "rejected");
-  if (failure?.status === "rejected") throw failure.reason;
+  const failures: unknown[] = [];
+  const left = all.values();
+  const some = async () => {
+    for (const one of left) {
+      // An embedded store answers in the same turn.
+      await slice(STRANGERS);
+      await work(one).catch((error) => failures.length === 0 && failures.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(at_a_time, all.length) }, some));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** The rooms of those patterns of which the log has a message. */
