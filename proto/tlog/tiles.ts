@@ -135,11 +135,23 @@ export interface WrittenTile {
   readonly bytes: Uint8Array;
 }
 
-/** The right edge of a tree: the partial tile of each level. It takes entries, and says which tiles they change. */
+/** Binary levels of the largest tree whose size is a safe integer, and one for its root. */
+const LEVELS = 54;
+const PAIR_BYTES = 2 * HASH_BYTES;
+
+/** Whether a tree of that size has a complete subtree of that level of its own in front of its end. */
+const hasPeak = (size: number, level: number) => Math.floor(size / 2 ** level) % 2 === 1;
+
+/**
+ * The right edge of a tree: the partial tile of each level, and the roots of the complete subtrees in front of its end. It
+ * takes entries, and says which tiles they change.
+ */
 export class Edge {
   size: number;
   /** Each with room for a full tile. */
   readonly #tiles: Uint8Array[] = [];
+  /** For each binary level the newest hash with an even index, which is such a root if nothing is beside it, and the odd one. */
+  readonly #pairs = new Uint8Array(LEVELS * PAIR_BYTES);
 
   constructor(size = 0) {
     this.size = size;
@@ -152,7 +164,16 @@ export class Edge {
   ): Promise<Edge> {
     const edge = new Edge(size);
     for (const { tile, bytes } of edge.partial()) {
-      edge.#tile(Number(tile.level)).set((await read(tile)).subarray(0, bytes.length));
+      const level = Number(tile.level);
+      bytes.set((await read(tile)).subarray(0, bytes.length));
+      edge.#tile(level).set(bytes);
+      for (let [at, end] = [0, tile.width]; end > 0; at++) {
+        if (!hasPeak(end, at)) continue;
+        const start = end - 2 ** at;
+        const peak = perfectRoot(bytes.subarray(start * HASH_BYTES, end * HASH_BYTES));
+        edge.#node(level * TILE_HEIGHT + at, 1).set(peak);
+        end = start;
+      }
     }
     return edge;
   }
@@ -160,6 +181,7 @@ export class Edge {
   copy(): Edge {
     const edge = new Edge(this.size);
     for (const { tile, bytes } of this.partial()) edge.#tile(Number(tile.level)).set(bytes);
+    edge.#pairs.set(this.#pairs);
     return edge;
   }
 
@@ -167,29 +189,39 @@ export class Edge {
     return this.#tiles[level] ??= new Uint8Array(TILE_WIDTH * HASH_BYTES);
   }
 
-  /** The place of the newest hash of a level, which the size counts. */
-  #newest(level: number): Uint8Array {
-    const at = ((countAt(this.size, level) - 1) % TILE_WIDTH) * HASH_BYTES;
-    return this.#tile(level).subarray(at, at + HASH_BYTES);
+  /** The place of the newest hash of a binary level, of which there are so many. */
+  #node(level: number, count: number): Uint8Array {
+    const at = level * PAIR_BYTES + (count % 2 === 1 ? 0 : HASH_BYTES);
+    return this.#pairs.subarray(at, at + HASH_BYTES);
   }
 
   /** Appends entries, and gives the tiles that are other or new, the full ones first. */
   append(entries: readonly Uint8Array[]): WrittenTile[] {
     const full: WrittenTile[] = [];
-    let top = entries.length === 0 ? -1 : 0;
+    let top = -1;
     for (const entry of entries) {
-      this.size++;
-      leafHash(entry, this.#newest(0));
-      for (let [level, count] = [0, this.size]; count % TILE_WIDTH === 0; level++) {
-        count /= TILE_WIDTH;
-        const bytes = this.#tile(level);
-        delete this.#tiles[level];
-        full.push({ tile: { level, index: count - 1, width: TILE_WIDTH }, bytes });
-        this.#newest(level + 1).set(perfectRoot(bytes));
-        top = Math.max(top, level + 1);
+      let node = leafHash(entry, this.#node(0, ++this.size));
+      for (let [level, count] = [0, this.size];; level++) {
+        if (level % TILE_HEIGHT === 0) {
+          top = Math.max(top, level / TILE_HEIGHT);
+          this.#put(level / TILE_HEIGHT, count, node, full);
+        }
+        if (count % 2 === 1) break;
+        count /= 2;
+        const pair = this.#pairs.subarray(level * PAIR_BYTES, (level + 1) * PAIR_BYTES);
+        node = pairHash(pair, this.#node(level + 1, count));
       }
     }
     return [...full, ...this.partial().filter(({ tile: { level } }) => Number(level) <= top)];
+  }
+
+  /** Puts the newest hash of a level of tiles into its tile. */
+  #put(level: number, count: number, hash: Hash, full: WrittenTile[]): void {
+    const bytes = this.#tile(level);
+    bytes.set(hash, ((count - 1) % TILE_WIDTH) * HASH_BYTES);
+    if (count % TILE_WIDTH !== 0) return;
+    delete this.#tiles[level];
+    full.push({ tile: { level, index: count / TILE_WIDTH - 1, width: TILE_WIDTH }, bytes });
   }
 
   /** The partial tiles. */
@@ -208,13 +240,10 @@ export class Edge {
   /** The root of the tree. */
   root(): Hash {
     let root: Hash | undefined;
-    for (const { bytes, tile: { width } } of this.partial()) {
-      for (let [end, span] = [width, 1]; end > 0; span *= 2) {
-        if ((end & span) === 0) continue;
-        const subtree = perfectRoot(bytes.subarray((end - span) * HASH_BYTES, end * HASH_BYTES));
-        root = root === undefined ? subtree : nodeHash(subtree, root);
-        end -= span;
-      }
+    for (let level = 0; 2 ** level <= this.size; level++) {
+      if (!hasPeak(this.size, level)) continue;
+      const peak = this.#node(level, 1);
+      root = root === undefined ? peak.slice() : nodeHash(peak, root);
     }
     return root ?? emptyRoot();
   }
