@@ -179,7 +179,7 @@ class EmbeddedKv implements KeyValue {
 
   #assertRevision(key: KvKey, stored: string, expected_revision: number): void {
     this.#options.assertOpen();
-    const revision = this.#options.store.get(this.#options.bucket, stored)?.revision ?? 0;
+    const revision = this.#options.store.revision(this.#options.bucket, stored);
     if (revision !== expected_revision) throw conflict(key, revision);
   }
 

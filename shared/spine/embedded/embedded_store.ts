@@ -54,6 +54,7 @@ function statements(database: DatabaseSync) {
         "DO UPDATE SET revision = revision + 1 RETURNING revision",
     ),
     get: database.prepare("SELECT key, value, revision FROM entry WHERE bucket = ? AND key = ?"),
+    revision: database.prepare("SELECT revision FROM entry WHERE bucket = ? AND key = ?"),
     keys: database.prepare(`SELECT key FROM entry WHERE ${below} ORDER BY key`),
     sizes: database.prepare(
       `SELECT key, length(value) AS size_bytes FROM entry WHERE ${below} ORDER BY key`,
@@ -100,6 +101,11 @@ export class KvStore {
   get(bucket: string, key: string): StoredEntry | undefined {
     const row = this.guard(() => this.#rows.get.get(bucket, key));
     return row === undefined ? undefined : storedEntry(row);
+  }
+
+  /** The revision of a key without its value, which may be large; 0: there is none. */
+  revision(bucket: string, key: string): number {
+    return Number(this.guard(() => this.#rows.revision.get(bucket, key))?.["revision"] ?? 0);
   }
 
   /** The keys at or below `prefix`, in their order. */
