@@ -135,9 +135,13 @@ export interface WrittenTile {
   readonly bytes: Uint8Array;
 }
 
-/** Binary levels of the largest tree whose size is a safe integer, and one for its root. */
-const LEVELS = 54;
-const PAIR_BYTES = 2 * HASH_BYTES;
+/** The partial tiles of a tree of that size. */
+function* partialTiles(size: number) {
+  for (let level = 0, count; (count = countAt(size, level)) > 0; level++) {
+    const width = count % TILE_WIDTH;
+    if (width > 0) yield { level, index: Math.floor(count / TILE_WIDTH), width };
+  }
+}
 
 /** Whether a tree of that size has a complete subtree of that level of its own in front of its end. */
 const hasPeak = (size: number, level: number) => Math.floor(size / 2 ** level) % 2 === 1;
@@ -148,10 +152,10 @@ const hasPeak = (size: number, level: number) => Math.floor(size / 2 ** level) %
  */
 export class Edge {
   size: number;
-  /** Each with room for a full tile. */
+  /** Each with room for what it has, and some more. */
   readonly #tiles: Uint8Array[] = [];
   /** For each binary level the newest hash with an even index, which is such a root if nothing is beside it, and the odd one. */
-  readonly #pairs = new Uint8Array(LEVELS * PAIR_BYTES);
+  readonly #pairs: Uint8Array[] = [];
 
   constructor(size = 0) {
     this.size = size;
@@ -163,15 +167,15 @@ export class Edge {
     read: (tile: TileName) => Promise<Uint8Array>,
   ): Promise<Edge> {
     const edge = new Edge(size);
-    for (const { tile, bytes } of edge.partial()) {
-      const level = Number(tile.level);
+    for (const tile of partialTiles(size)) {
+      const bytes = new Uint8Array(tile.width * HASH_BYTES);
       bytes.set((await read(tile)).subarray(0, bytes.length));
-      edge.#tile(level).set(bytes);
+      edge.#tiles[tile.level] = bytes;
       for (let [at, end] = [0, tile.width]; end > 0; at++) {
         if (!hasPeak(end, at)) continue;
         const start = end - 2 ** at;
         const peak = perfectRoot(bytes.subarray(start * HASH_BYTES, end * HASH_BYTES));
-        edge.#node(level * TILE_HEIGHT + at, 1).set(peak);
+        edge.#node(tile.level * TILE_HEIGHT + at, 1).set(peak);
         end = start;
       }
     }
@@ -180,19 +184,15 @@ export class Edge {
 
   copy(): Edge {
     const edge = new Edge(this.size);
-    for (const { tile, bytes } of this.partial()) edge.#tile(Number(tile.level)).set(bytes);
-    edge.#pairs.set(this.#pairs);
+    this.#tiles.forEach((tile, level) => edge.#tiles[level] = tile.slice());
+    this.#pairs.forEach((pair, level) => edge.#pairs[level] = pair.slice());
     return edge;
-  }
-
-  #tile(level: number): Uint8Array {
-    return this.#tiles[level] ??= new Uint8Array(TILE_WIDTH * HASH_BYTES);
   }
 
   /** The place of the newest hash of a binary level, of which there are so many. */
   #node(level: number, count: number): Uint8Array {
-    const at = level * PAIR_BYTES + (count % 2 === 1 ? 0 : HASH_BYTES);
-    return this.#pairs.subarray(at, at + HASH_BYTES);
+    const pair = this.#pairs[level] ??= new Uint8Array(2 * HASH_BYTES);
+    return count % 2 === 1 ? pair.subarray(0, HASH_BYTES) : pair.subarray(HASH_BYTES);
   }
 
   /** Appends entries, and gives the tiles that are other or new, the full ones first. */
@@ -208,8 +208,7 @@ export class Edge {
         }
         if (count % 2 === 1) break;
         count /= 2;
-        const pair = this.#pairs.subarray(level * PAIR_BYTES, (level + 1) * PAIR_BYTES);
-        node = pairHash(pair, this.#node(level + 1, count));
+        node = pairHash(this.#pairs[level]!, this.#node(level + 1, count));
       }
     }
     return [...full, ...this.partial().filter(({ tile: { level } }) => Number(level) <= top)];
@@ -217,8 +216,15 @@ export class Edge {
 
   /** Puts the newest hash of a level of tiles into its tile. */
   #put(level: number, count: number, hash: Hash, full: WrittenTile[]): void {
-    const bytes = this.#tile(level);
-    bytes.set(hash, ((count - 1) % TILE_WIDTH) * HASH_BYTES);
+    const at = ((count - 1) % TILE_WIDTH) * HASH_BYTES;
+    let bytes = this.#tiles[level];
+    if (bytes === undefined || bytes.length === at) {
+      const room = Math.min(TILE_WIDTH, Math.max(8, 2 * at / HASH_BYTES));
+      const grown = new Uint8Array(room * HASH_BYTES);
+      grown.set(bytes ?? []);
+      this.#tiles[level] = bytes = grown;
+    }
+    bytes.set(hash, at);
     if (count % TILE_WIDTH !== 0) return;
     delete this.#tiles[level];
     full.push({ tile: { level, index: count / TILE_WIDTH - 1, width: TILE_WIDTH }, bytes });
@@ -226,15 +232,9 @@ export class Edge {
 
   /** The partial tiles. */
   partial(): WrittenTile[] {
-    const partial: WrittenTile[] = [];
-    for (let level = 0; countAt(this.size, level) > 0; level++) {
-      const count = countAt(this.size, level);
-      const [index, width] = [Math.floor(count / TILE_WIDTH), count % TILE_WIDTH];
-      if (width === 0) continue;
-      const bytes = this.#tile(level).slice(0, width * HASH_BYTES);
-      partial.push({ tile: { level, index, width }, bytes });
-    }
-    return partial;
+    return [...partialTiles(this.size)].map((tile) => (
+      { tile, bytes: this.#tiles[tile.level]!.slice(0, tile.width * HASH_BYTES) }
+    ));
   }
 
   /** The root of the tree. */
