@@ -75,7 +75,7 @@ export interface RecordTreeOptions {
   /** Ms that only grow. */
   readonly monotonic_ms: () => number;
   /** What trees go on with, by their origins: of one that has nothing there the edge is read again. */
-  readonly writings: RecentMap<string, Writing>;
+  readonly writings: Pick<RecentMap<string, Writing>, "get" | "set" | "delete">;
 }
 
 /** What is stored of the newest checkpoint. */
@@ -118,6 +118,7 @@ export class RecordTree {
   #known: KnownTree = { size: 0, root: emptyRoot(), checkpoint: "", by: [] };
   #work: Promise<boolean> | undefined;
   #worked_ms = -Infinity;
+  #offset = 0;
   /** Since when something waits for the Shield that has claimed the tree: by its revision and whether it is whole. */
   #waiting: { readonly what: string; readonly since_ms: number } | undefined;
 
@@ -128,6 +129,11 @@ export class RecordTree {
   /** When it last began to look for something new, by `monotonic_ms`. */
   get worked_ms(): number {
     return this.#worked_ms;
+  }
+
+  /** Where it ended in its record when it last looked. */
+  get offset(): number {
+    return this.#offset;
   }
 
   /**
@@ -164,6 +170,7 @@ export class RecordTree {
     for (;;) {
       const stored = await this.#read();
       const [batch, { signers }] = await Promise.all([source.read(stored.head), this.keys()]);
+      this.#offset = batch.end.offset;
       const is_signed = signers.every(({ id }) => this.#known.by.includes(id));
       const is_whole = batch.entries.length === 0 && !batch.more && is_signed;
       if (is_whole && cosign === undefined) return true;

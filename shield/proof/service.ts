@@ -21,7 +21,12 @@ import type { Logs } from "../message/logs.ts";
 import type { Receipts } from "../message/pipeline.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ProofKeys } from "./keys.ts";
-import { type ProofCounts, RecordTree, type RecordTreeOptions } from "./record_tree.ts";
+import {
+  type ProofCounts,
+  RecordTree,
+  type RecordTreeOptions,
+  type Writing,
+} from "./record_tree.ts";
 import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
 
@@ -35,9 +40,11 @@ const ROOMS_PAGE = 500;
 /** Tenants at work at a time, and trees of each. */
 const TENANTS_AT_A_TIME = 64;
 const TREES_AT_A_TIME = 8;
-/** Trees that are known, some 2 KB each; and those whose edge is in memory, up to 100 KB each. */
+/** Trees that are known, and of those with few entries behind their last full tile the edge: some 5 KB each. */
 const TREES_MAX = 10_000;
-const EDGES_MAX = 500;
+const FEW = 16;
+/** Other trees whose edge is in memory, up to 100 KB each. */
+const LARGE_MAX = 500;
 /** Tenants whose rooms and heads are known; of those beyond, they are read anew when something is new. */
 const TENANTS_MAX = 1_000;
 /**
@@ -126,7 +133,13 @@ export class ProofService {
   readonly #cosign: Witnesses["cosign"] | undefined;
   readonly #options: ProofServiceOptions;
   readonly #trees = new RecentMap<string, RecordTree>(TREES_MAX);
-  readonly #writings: RecordTreeOptions["writings"] = new RecentMap(EDGES_MAX);
+  readonly #small = new RecentMap<string, Writing>(TREES_MAX);
+  readonly #large = new RecentMap<string, Writing>(LARGE_MAX);
+  readonly #writings: RecordTreeOptions["writings"] = {
+    get: (name) => this.#small.get(name) ?? this.#large.get(name),
+    set: (name, one) => (one.entries.length > FEW ? this.#large : this.#small).set(name, one),
+    delete: (name) => [this.#small, this.#large].forEach((edges) => edges.delete(name)),
+  };
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
   /** The newest offset of a tenant's log, when every tree had what there was. */
   readonly #settled = new RecentMap<string, string>(LOOKED_MAX);
@@ -421,9 +434,13 @@ export class ProofService {
     }
     let is_done = true;
     await eachOf(behind, TREES_AT_A_TIME, async ([room_id, head]) => {
-      const is_advanced = await this.#advanced(roomTree(tenant_id, room_id));
+      const named = this.find(roomTree(tenant_id, room_id));
+      if (named === undefined) return;
+      const tree = await this.open(named);
+      // A page of a lagging replica may end in front of the head.
+      const is_advanced = await this.#advance(tree) && tree.offset >= head;
       if (is_advanced) watched.heads.set(room_id, head);
-      is_done &&= is_advanced !== false;
+      is_done &&= is_advanced;
     });
     if (!is_done) return;
     watched.state = state;

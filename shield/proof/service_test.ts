@@ -110,6 +110,23 @@ Deno.test("a log made anew whose newest message has the old one's offset has a t
   await one.close();
 });
 
+Deno.test("what a lagging replica does not show yet is looked for again", async () => {
+  const { engine, kept, told, shield, sizeOf, append } = await world();
+  await using _ = engine;
+  for (const text of ["one", "two"]) await append("bets", text);
+  let late = 2;
+  told.log = overriding(kept, {
+    read: async (...given) => {
+      const page = await kept.read(...given);
+      return late-- > 0 ? { ...page, messages: page.messages.slice(0, 1) } : page;
+    },
+  });
+  const one = shield("one", "acme");
+  one.begin();
+  await until("both messages", async () => await sizeOf("bets") === 2);
+  await one.close();
+});
+
 Deno.test("looks at many tenants find what they have seen, let others run between, and forget what nobody notes", async () => {
   const { engine, kept, told, clock, bucket, shield } = await world(0);
   await using _ = engine;
