@@ -14,12 +14,9 @@ import {
   encodeBundle,
   encodeCheckpoint,
   HASH_BYTES,
-  inclusionProof,
   isConsistent,
   isSameHash,
-  leafHash,
   openNote,
-  rootOfInclusion,
   signNote,
   type SubtreeReader,
   TILE_WIDTH,
@@ -313,50 +310,36 @@ export class RecordTree {
   }
 
   /**
-   * Holds where the tree ends in its record, which nobody has signed, to its last leaf: that of the last bundle, when it
-   * is partial.
+   * Reads the right edge of the tree, and holds it to the root: the last bundle must make it on top of the tiles in front
+   * of it. Where the tree ends in its record, which nobody has signed, is held to its last leaf.
    */
-  async #holdEnd(head: Head, root: Uint8Array, partial: Uint8Array | undefined): Promise<void> {
-    const { size } = head;
-    const { isEnd } = this.#options.source;
-    if (size === 0 || isEnd === undefined) return;
-    const last = partial ?? await this.#lastOfFull(size, root);
-    const leaf = last && decodeLeaf(last);
-    if (leaf === undefined || !isEnd(head, leaf)) this.#fork("it does not end where its head says");
-  }
-
-  /** The last leaf of a tree that ends with a full bundle; undefined: it is not in the tree. */
-  async #lastOfFull(size: number, root: Uint8Array): Promise<Uint8Array | undefined> {
-    const place = { level: "entries", index: size / TILE_WIDTH - 1, width: TILE_WIDTH } as const;
-    const bytes = decodeBundle((await this.#stored(place)).bytes)!.at(-1)!;
-    const proof = await inclusionProof(this.#subtrees(size), size - 1, size);
-    const proven = rootOfInclusion(leafHash(bytes), size - 1, size, proof);
-    return proven !== undefined && isSameHash(proven, root) ? bytes : undefined;
-  }
-
-  /** Reads the right edge of the tree, and holds it to the root. */
   async #loadEdge(head: Head, root: Uint8Array): Promise<Writing> {
     const { size } = head;
+    const { isEnd = () => true } = this.#options.source;
     const revisions = new Map<string, number>();
     const load = async (tile: TileName): Promise<Uint8Array> => {
       const stored = await this.#stored(tile);
       revisions.set(this.#keyOf(tile).join("/"), stored.revision);
       return stored.bytes;
     };
-    const edge = await Edge.load(size, load);
-    // The last tile is that of the last bundle.
-    const [tile] = edge.partial();
-    const last = tile?.tile.level === 0 ? tile : undefined;
-    const entries = last === undefined
+    const index = Math.max(0, Math.ceil(size / TILE_WIDTH) - 1);
+    const edge = await Edge.load(index * TILE_WIDTH, load);
+    const place = { level: "entries", index } as const;
+    const entries = size === 0
       ? []
-      : decodeBundle(await load({ ...last.tile, level: "entries" }))!;
-    const [bundled] = new Edge().append(entries);
-    const none = new Uint8Array();
-    const is_whole = isSameHash(edge.root(), root) &&
-      isSameHash(bundled?.bytes ?? none, last?.bytes ?? none);
-    if (!is_whole) return this.#fork("its tiles are not those of its root");
-    await this.#holdEnd(head, root, entries.at(-1));
-    return { revision: 0, edge, entries, revisions };
+      : decodeBundle(await load({ ...place, width: widthOf(size, place) }))!;
+    edge.append(entries);
+    const same = await Promise.all(
+      edge.partial().map(async ({ tile, bytes }) => isSameHash(await load(tile), bytes)),
+    );
+    if (!isSameHash(edge.root(), root) || same.includes(false)) {
+      return this.#fork("its tiles are not those of its root");
+    }
+    const leaf = size === 0 ? undefined : decodeLeaf(entries.at(-1)!);
+    if (size > 0 && (leaf === undefined || !isEnd(head, leaf))) {
+      return this.#fork("it does not end where its head says");
+    }
+    return { revision: 0, edge, entries: size % TILE_WIDTH === 0 ? [] : entries, revisions };
   }
 
   /** Writes the tiles of a batch, then its checkpoint. */
