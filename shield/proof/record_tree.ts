@@ -114,23 +114,15 @@ export class RecordTree {
   /** The newest tree that this Shield has seen proven, and its checkpoint. */
   #known: KnownTree = { size: 0, root: emptyRoot(), checkpoint: "", by: [] };
   #work: Promise<boolean> | undefined;
-  #worked_ms = -Infinity;
-  #offset = 0;
+  /** When it last began to look for something new, by `monotonic_ms`. */
+  worked_ms = -Infinity;
+  /** Where it ended in its record when it last looked. */
+  offset = 0;
   /** Since when something waits for the Shield that has claimed the tree: by its revision and whether it is whole. */
   #waiting: { readonly what: string; readonly since_ms: number } | undefined;
 
   constructor(options: RecordTreeOptions) {
     this.#options = options;
-  }
-
-  /** When it last began to look for something new, by `monotonic_ms`. */
-  get worked_ms(): number {
-    return this.#worked_ms;
-  }
-
-  /** Where it ended in its record when it last looked. */
-  get offset(): number {
-    return this.#offset;
   }
 
   /**
@@ -163,11 +155,11 @@ export class RecordTree {
 
   async #advance(): Promise<boolean> {
     const { source, monotonic_ms, cosign } = this.#options;
-    this.#worked_ms = monotonic_ms();
+    this.worked_ms = monotonic_ms();
     for (;;) {
       const stored = await this.#read();
       const [batch, { signers }] = await Promise.all([source.read(stored.head), this.keys()]);
-      this.#offset = batch.end.offset;
+      this.offset = batch.end.offset;
       const is_signed = signers.every(({ id }) => this.#known.by.includes(id));
       const is_whole = batch.entries.length === 0 && !batch.more && is_signed;
       if (is_whole && cosign === undefined) return true;
