@@ -1,6 +1,6 @@
 /**
- * The real command as its own process against a real bus, as a person or a script uses it. What needs
- * no bus is in `usage_test.ts`.
+ * The real command as its own process against a real bus, as a person or a script uses it. `usage_test.ts` has what
+ * needs no bus.
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
@@ -90,7 +90,7 @@ async function interrupted(bus: TestBus): Promise<void> {
   pub.child.kill("SIGINT");
   const { code, stderr } = await pub.result();
   assert.equal(code, 130);
-  // The message may be heard before its acknowledgement is.
+  // The subscriber may receive the message before its publisher gets the acknowledgement.
   assert.match(stderr, /^arq: stopped after [01] acknowledged messages\n$/);
   await writer.close().catch(() => {});
 }
@@ -102,7 +102,7 @@ async function brokenPipe(bus: TestBus): Promise<void> {
   await runArq(["pub", "pipe", "1", ...at(bus)]);
   assert.equal(new TextDecoder().decode((await reader.read()).value), "1\n");
   await reader.cancel();
-  // The first write after that meets the closed pipe.
+  // The first write after that fails because of the closed pipe.
   await runArq(["pub", "pipe", "2", ...at(bus)]);
   const status = await sub.child.status;
   assert.equal(status.code, 0);
@@ -171,7 +171,7 @@ async function foundByItself(bus: TestBus, folder: string): Promise<void> {
     started_ms: Date.now() + 1_000_000,
   };
   await Deno.writeTextFile(`${state}/1.json`, JSON.stringify(bus_file));
-  // A newer one that was killed, and something that is no announcement.
+  // A newer bus that was killed, and a file that is no announcement.
   const dead = { ...bus_file, ops_url: "http://127.0.0.1:1", started_ms: Date.now() + 2_000_000 };
   await Deno.writeTextFile(`${state}/2.json`, JSON.stringify(dead));
   await Deno.writeTextFile(`${state}/3.json`, "[]");
@@ -233,7 +233,7 @@ Deno.test("a bus that is killed and started anew under a publisher and a subscri
   const heard = sub.result();
   let ended = false;
   heard.finally(() => ended = true);
-  // One of these arrives once the second SUB does: published until then, as fast as a person would.
+  // One of these arrives after the second SUB: publishing continues until then.
   let line = 1;
   while (!ended) {
     await write(++line);

@@ -1,4 +1,4 @@
-/** Listings and log lines for people: also of answers that are not what they should be. */
+/** Listings and log lines for people, also from malformed answers. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { policyName } from "../commands/policy/policy_deploy.ts";

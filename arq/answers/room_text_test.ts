@@ -1,4 +1,4 @@
-/** Members, counts and locks for people: also of answers that are not what they should be. */
+/** Members, counts and locks for people, also from malformed answers. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { changeText, countText, lockText, memberLine } from "./room_text.ts";

@@ -1,4 +1,4 @@
-/** Jaeger's answer as a tree, whatever is in it. */
+/** Jaeger's answer as a tree, whatever it contains. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { durationText, readTrace, traceTree } from "./trace_tree.ts";

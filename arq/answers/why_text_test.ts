@@ -1,4 +1,4 @@
-/** What `arq why` says of the Shields' clocks, and of Shields that are gone. */
+/** The report of `arq why` about the Shields' clocks, and about former Shields. */
 import assert from "node:assert/strict";
 import { ledgerLines, outcomeLines } from "./why_text.ts";
 

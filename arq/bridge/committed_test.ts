@@ -1,4 +1,4 @@
-/** What is signed is a message, and nothing else is. That PostgreSQL signs so too is `tests/bridge_rights_test.ts`. */
+/** Only signed messages are accepted. `tests/bridge_rights_test.ts` checks that PostgreSQL signs the same way. */
 import assert from "node:assert/strict";
 import { committedOf, signatureOf, unsignedOf } from "./wal.ts";
 

@@ -1,4 +1,7 @@
-/** The bytes of logical replication: positions, and what is cut off. What a server sends is `tests/bridge_test.ts`. */
+/**
+ * The messages of logical replication: positions, and truncated input. `tests/bridge_test.ts` reads those of a real
+ * server.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Progress } from "./intake.ts";
@@ -52,7 +55,7 @@ Deno.test("the bridge is as far as the first transaction that is not over, in wh
       const first = left.findIndex((count) => count > 0);
       const done = first < 0 ? counts.length : first;
       assert.equal(progress.done_lsn, BigInt(done));
-      // Not that of one further on that is over already.
+      // The time is not that of a later transaction that is already settled.
       assert.equal(progress.done_ms, done === 0 ? 0 : 1_000 + done - 1);
       if (open.length === 0) return;
       const pick = (picks.next().value as number) % open.length;

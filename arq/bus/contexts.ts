@@ -221,7 +221,7 @@ export function withContext(all: Contexts, context: Context): Contexts {
   return { ...all, contexts: [...others, context] };
 }
 
-/** Says on stderr why no context was made. Throws when the command was ended. */
+/** Reports on stderr why no context was made. Throws when the command was interrupted. */
 export async function tellNoContext(io: Io, error: unknown): Promise<void> {
   io.signal.throwIfAborted();
   const why = error instanceof Error ? error.message : String(error);

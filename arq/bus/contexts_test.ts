@@ -1,4 +1,4 @@
-// The contexts file in a folder of its own: what is taken, what is refused, and that nothing is lost.
+// The contexts file in a folder of its own: what is accepted, what is refused, and that nothing is lost.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {

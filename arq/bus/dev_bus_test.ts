@@ -1,6 +1,6 @@
 /**
- * Finding a development bus among files that anything may lie in: with an HTTP server of its own and
- * files in memory. A bus that really runs is in `main_test.ts`.
+ * Finding a development bus among files of any content, with an HTTP server and files in memory. `main_test.ts` runs a
+ * real bus.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";

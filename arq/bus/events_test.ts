@@ -1,4 +1,4 @@
-/** Server-sent events, however the bytes are cut. */
+/** Server-sent events, wherever the bytes are split. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { readEvents } from "../commands/cluster/tail.ts";

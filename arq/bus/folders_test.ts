@@ -1,4 +1,4 @@
-// Where `.arqon` and the contexts are looked for, on each system.
+// Where `.arqon` and the contexts are searched, on each system.
 import assert from "node:assert/strict";
 import { configFolder, isWithin, stateFolders } from "./folders.ts";
 

@@ -1,4 +1,4 @@
-// Options become claims, keys become tokens that jose verifies; the commands are in `usage_test.ts`.
+// Options become claims, keys become tokens that jose verifies. `usage_test.ts` has the commands.
 import assert from "node:assert/strict";
 import type { JWK } from "@panva/jose";
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from "@panva/jose";

@@ -1,4 +1,4 @@
-// What is completed at the cursor. Real shells ask for it in `tests/arq/arq_completion_test.ts`.
+// Completion at the cursor. `tests/arq/arq_completion_test.ts` uses real shells.
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
 import { candidates, completionScript, SHELLS } from "../commands/setup/completion.ts";

@@ -1,4 +1,4 @@
-// What is said of every key and table of the configuration, and of names that are none.
+// The explanation of every key and table of the configuration, and of unknown names.
 import assert from "node:assert/strict";
 import { LIVE_KEYS } from "../../shared/config/keys/live_keys.ts";
 import {
@@ -60,7 +60,7 @@ Deno.test("a key is told to be live or to need a restart, as the promised list h
   assert.match(text("server.drain_ms"), /\n {2}live: .* on SIGHUP or POST \/v1\/config\/reload\n/);
   assert.match(text("server.tls_cert"), /\n {2}live: .*, while it is set\n/);
   assert.match(text("server.port"), /\n {2}not live: another value needs a restart\n/);
-  // In a table each live key says so.
+  // A table marks each live key.
   assert.match(text("server"), /\n {2}drain_ms +.*; live\n/);
   assert.doesNotMatch(text("server"), /\n {2}port +.*; live\n/);
   for (const entry of entries(configEntry())) {

@@ -1,6 +1,6 @@
 /**
- * Findings about the keys, certificates and secrets of a configuration: whether files and URLs can be read, have
- * what is needed, and are for their owners only.
+ * Findings about the keys, certificates and secrets of a configuration: whether files and URLs can be read, have valid
+ * content, and are readable for their owners only.
  */
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -77,14 +77,14 @@ async function urlFinding(io: Io, issuer: Issuer, timeout_ms: number): Promise<F
   }
 }
 
-/** Findings about private keys beside the public sets, where `arq auth keys` and `arq init` leave them. */
+/** Findings about private keys beside the public sets, where `arq auth keys` and `arq init` write them. */
 async function privateFindings(io: Io, issuers: readonly Issuer[]): Promise<Finding[]> {
   const paths = issuers.flatMap(({ jwks_file }) => jwks_file ?? [])
     .filter((path) => path.endsWith("arqon-jwks.json"))
     .map((path) => `${path.slice(0, -"arqon-jwks.json".length)}arqon-private.jwk.json`);
   const findings: Finding[] = [];
   for (const path of new Set(paths)) {
-    // A file that cannot be looked at is another check's.
+    // Another check reports files that cannot be inspected.
     const state = await io.files.state(resolvePath(io.cwd, path)).catch(() => undefined);
     if (state !== undefined) findings.push(await privateFinding(io, "private key", path));
   }
@@ -109,7 +109,7 @@ export async function keyFindings(io: Io, { auth }: Config): Promise<Finding[]> 
 
 const TLS = "TLS";
 const DAY_MS = 86_400_000;
-/** Days before its end at which a certificate becomes a warning. */
+/** Days before its expiry from which on a certificate is a warning. */
 const NEAR_DAYS = 21;
 const RENEW =
   "name a certificate that is in force, and its key (or set the clock); a running process takes them without a restart";
@@ -123,7 +123,7 @@ function fitsName(certificate: X509Certificate, name: string): boolean {
   return fits !== undefined;
 }
 
-/** The finding about a certificate and key in PEM. `name`: the host by which clients come, if known. */
+/** The finding about a certificate and key in PEM. `name`: the host that clients use, if known. */
 export function certificateFinding(
   pair: TlsPair,
   now_ms: number,
@@ -150,7 +150,7 @@ export function certificateFinding(
   return ok(TLS, `the certificate is good until ${day}, for ${names}`);
 }
 
-/** The findings about the configured certificate. `name`: the host by which clients come, if known. */
+/** The findings about the configured certificate. `name`: the host that clients use, if known. */
 export async function tlsFindings(
   io: Io,
   { server }: Config,
@@ -172,7 +172,7 @@ export async function tlsFindings(
 }
 
 const TABLES = /^(ops|admin|quota|telemetry|bridge)\.|^nats\.tls_cert_file$/;
-/** What a path does not mend. */
+/** Problems for which advice about paths does not help. */
 const NOT_IN_FORCE = /the certificate (ended|is good from) |tls_key is of another certificate/;
 
 /** A finding for each file that cannot be used, each secret, and each operators' certificate. */

@@ -1,4 +1,4 @@
-// Keys of issuers in files and behind a URL of a real server: what counts as usable, and who may write them.
+// Keys of issuers in files and behind a URL of a real server: what counts as usable, and who may write the files.
 import assert from "node:assert/strict";
 import { exportJWK } from "@panva/jose";
 import { configFrom } from "../../shared/config/load.ts";

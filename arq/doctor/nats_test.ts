@@ -1,4 +1,7 @@
-/** What `arq doctor` says of NATS servers: who lets nobody in, lacks JetStream or room, or is bound by nothing. Real servers. */
+/**
+ * The findings of `arq doctor` about NATS servers that reject logins, lack JetStream or space, or have no limits. Real
+ * servers.
+ */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import { jetstreamManager } from "@nats-io/jetstream";

@@ -1,4 +1,4 @@
-// The rules of `arq doctor` that need nothing of the machine, or a certificate, a port and files of a test.
+// The rules of `arq doctor` that depend on nothing of the machine, or only on a test's certificate, port and files.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { testCertificate } from "../../shared/listeners/testing/certificate.ts";

@@ -1,6 +1,6 @@
 /**
- * What a Centrifugo server's configuration, of version 5 or 6 in JSON, becomes here: tables for `config.toml`, files
- * beside it, and each key that is not carried over with the reason. Pure.
+ * Converts a Centrifugo server's configuration, of version 5 or 6 in JSON: tables for `config.toml`, files beside it,
+ * and each key that is not carried over with the reason. Pure.
  */
 import { isFetchable } from "../../shared/config/values/schema_values.ts";
 
@@ -8,16 +8,16 @@ import { isFetchable } from "../../shared/config/values/schema_values.ts";
 export interface FromCentrifugo {
   /** Tables of TOML that follow those of `arq init`. */
   readonly toml: string;
-  /** Undefined: it names none. */
+  /** Undefined: the configuration names none. */
   readonly origins: readonly string[] | undefined;
   readonly files: readonly {
     readonly path: string;
     readonly data: string;
     readonly mode: number;
   }[];
-  /** Keys that became something here, and what. */
+  /** Carried over keys, each with its counterpart here. */
   readonly carried: readonly (readonly [key: string, what: string])[];
-  /** Keys that did not, and why. */
+  /** Keys that are not carried over, each with the reason. */
   readonly left: readonly (readonly [key: string, why: string])[];
 }
 
@@ -28,7 +28,7 @@ const KEY_CHARS_MIN = 16;
 const PROXIES = "hooks ask a backend, and policies decide in the bus: docs/hooks.md";
 const OTHER_WIRE = "this way to connect is not there: docs/centrifugo.md";
 
-/** Why a key is left, by the beginning of its last parts; the first that fits counts. */
+/** Why a key is not carried over, by a prefix of its last parts; the first match counts. */
 const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
   [/anonymous/, "the bus takes no client without a token"],
   [/hmac|^secret$/, "the bus verifies RS256, ES256 and EdDSA: give it no key that could sign"],
@@ -64,7 +64,7 @@ const isTable = (value: unknown): value is Json =>
 const text = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
 const quoted = (value: string) => JSON.stringify(value);
 
-/** The options of channels in one namespace; "" is none. */
+/** The options of channels in one namespace; "" is the default namespace. */
 interface Namespace {
   readonly name: string;
   readonly key: string;
@@ -88,7 +88,7 @@ class Carrying {
     this.#config = config;
   }
 
-  /** The value at the first of the keys that is there, with that key. */
+  /** The value of the first existing key, with that key. */
   at(...keys: string[]): { readonly key: string; readonly value: unknown } | undefined {
     for (const key of keys) {
       const value = key.split(".").reduce<unknown>(
@@ -110,18 +110,18 @@ class Carrying {
     this.left.push([key, why]);
   }
 
-  /** Leaves what nothing has looked at. */
+  /** Records all unread keys as not carried over. */
   leaveRest(table: Json = this.#config, above = ""): void {
     for (const [name, value] of Object.entries(table)) {
       const key = `${above}${name}`;
       if (this.#known.has(key)) continue;
       if (isTable(value)) this.leaveRest(value, `${key}.`);
-      // What says no, or nothing, has no meaning that could be lost.
+      // A value that disables a feature loses nothing when it is dropped.
       else if (value !== false && value !== "" && value !== null) this.leave(key, reasonOf(key));
     }
   }
 
-  /** Namespaces, and what channels without one have. */
+  /** All namespaces, and the options of channels without one. */
   *namespaces(): Iterable<Namespace> {
     const { key, value } = this.at("channel.namespaces", "namespaces") ?? { key: "", value: [] };
     this.#known.add(key);
@@ -137,7 +137,7 @@ class Carrying {
 
 const reasonOf = (key: string): string => REASONS.find(([like]) => like.test(key))?.[1] ?? OTHER;
 
-/** Seconds of a duration as Go writes it, "1h30m"; undefined: it is none, or none at all. */
+/** Seconds of a duration in Go's notation, "1h30m"; undefined when it is invalid or zero. */
 function secondsOf(value: unknown): number | undefined {
   if (typeof value === "number") return value > 0 ? value : undefined;
   const parts = [...String(value ?? "").matchAll(/(\d+(?:\.\d+)?)(h|m(?!s)|s|ms)/g)];
@@ -146,10 +146,12 @@ function secondsOf(value: unknown): number | undefined {
   return sum > 0 ? Math.max(1, Math.round(sum)) : undefined;
 }
 
-/** How the rooms of a namespace begin: a dot in its name is no letter of a room's id. */
+/** Prefix of a namespace's rooms: room ids cannot contain the dot of its name. */
 const roomsOf = (name: string) => name === "" ? "" : `${name.replaceAll(".", "=2e")}:`;
 
-/** Personal channels, `NAMESPACE:#USER`: a token has to name its own, and then the bus subscribes the client. */
+/**
+ * Personal channels, `NAMESPACE:#USER`: the token has to name its own channel, and then the bus subscribes the client.
+ */
 function carryPersonal(carrying: Carrying): void {
   const v6 = "client.subscribe_to_user_personal_channel";
   const enabled = carrying.at(`${v6}.enabled`, "user_subscribe_to_personal");
@@ -164,7 +166,7 @@ function carryPersonal(carrying: Carrying): void {
   if (space !== undefined) carrying.carry(space.key, `[centrifugo] server_side ${pattern}`);
 }
 
-/** Options of channels that have nothing of their own here. */
+/** Channel options that need no option of their own here. */
 const COVERED: Readonly<Record<string, string>> = {
   join_leave: "clients ask for it; who does is a member",
   force_recovery: "durable rooms recover, always",
@@ -203,7 +205,7 @@ function carryNamespace(carrying: Carrying, { name, key, options }: Namespace): 
   for (const [option, what] of Object.entries(COVERED)) {
     if (options[option] === true) carrying.carry(key + option, what);
   }
-  // A namespace is there by its class.
+  // A namespace exists through its class.
   if (lines.length > 0 || name !== "") {
     carrying.tables.push(["[[rooms]]", `room = ${quoted(room)}`, ...lines, ""].join("\n"));
   }
@@ -212,7 +214,7 @@ function carryNamespace(carrying: Carrying, { name, key, options }: Namespace): 
   carrying.leaveRest(others, key);
 }
 
-/** An issuer for the public key, or the key set, of their tokens. */
+/** An issuer for the public key, or the key set, of its tokens. */
 function carryTokens(carrying: Carrying, prefix: string, v5: string, audience: string): void {
   const keyOf = (name: string) => carrying.at(`${prefix}.${name}`, `${v5}_${name}`);
   const found = (["rsa_public_key", "ecdsa_public_key", "jwks_public_endpoint"] as const)
@@ -252,7 +254,7 @@ tenants = ["default"]
   }
 }
 
-/** A configuration of Centrifugo. `audience` is that of tokens where it names none. */
+/** Converts a configuration of Centrifugo. `audience` is used for tokens when the configuration names none. */
 export function fromCentrifugo(config: Json, audience: string): FromCentrifugo {
   const carrying = new Carrying(config);
   const origins = carrying.at("client.allowed_origins", "allowed_origins");

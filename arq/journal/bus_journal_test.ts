@@ -1,4 +1,4 @@
-/** A bus that goes silent in the middle of a journal, or before it, ends the reading with an error. */
+/** A bus that goes silent within a journal, or before it, ends the reading with an error. */
 import assert from "node:assert/strict";
 import { diskIo } from "../testing/disk_io.ts";
 import { journalAnswer, journalBytes } from "./bus_journal.ts";
@@ -6,7 +6,7 @@ import { journalAnswer, journalBytes } from "./bus_journal.ts";
 const LINE = `{"hole":1}\n`;
 const END = `{"next":"7","is_end":true}\n`;
 
-/** What is read of a bus that answers so: the lines, and how it ended. */
+/** Reads from a bus that answers like this: the lines, and how it ended. */
 async function read(answer: () => Promise<Response>, silence_ms: number) {
   const over = new AbortController();
   const at = { port: 0, hostname: "127.0.0.1", onListen: () => {}, signal: over.signal };
@@ -27,7 +27,7 @@ async function read(answer: () => Promise<Response>, silence_ms: number) {
   }
 }
 
-/** The texts, and then an end or silence until the reader has gone. */
+/** The texts, and then an end, or silence until the reader is gone. */
 function saying(texts: readonly string[], is_silent: boolean): Response {
   const left = [...texts];
   const gone = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-// The compiler's text, as it wrote it, turned into problems; `policy_local_test.ts` runs the compiler.
+// Real output of the compiler, parsed into problems; `policy_local_test.ts` runs the compiler.
 import assert from "node:assert/strict";
 import { compileProblems } from "../commands/policy/policy_build.ts";
 

@@ -1,4 +1,4 @@
-/** Which messages stock policies decide about, against what they do with messages of that length. */
+/** The reported message sizes of stock policies, compared with their verdicts on messages of that length. */
 import assert from "node:assert/strict";
 import { readPolicy, startPolicy } from "../../policies/testing/guest_host.ts";
 import { configFrom } from "../../shared/config/load.ts";

@@ -1,4 +1,4 @@
-// Which features small modules use, by what shows each of them.
+// The features that small modules use, by the instructions that show each of them.
 import assert from "node:assert/strict";
 import wabt from "wabt";
 import { decodeModule } from "../../wasm/module/decode.ts";

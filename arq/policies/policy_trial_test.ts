@@ -1,4 +1,4 @@
-// A policy on made-up operations, in this process: what it is given, what it keeps, how it fails.
+// A policy on made-up operations, in this process: its inputs, its state, its failures.
 import assert from "node:assert/strict";
 import wabt from "wabt";
 import { configFrom } from "../../shared/config/load.ts";
@@ -8,7 +8,7 @@ import type { TrialOperation, TrialOptions } from "./policy_trial.ts";
 
 const { parseWat } = await wabt();
 
-/** Refuses with what `$say` leaves: a value of the host, whose length stands before it. */
+/** Refuses with the host's value that `$say` left; its length precedes it. */
 const PRELUDE = `
   (import "arqon_host_v1" "host_get_header" (func $header (param i32 i32) (result i32)))
   (import "arqon_host_v1" "host_get_claim" (func $claim (param i32 i32) (result i32)))
@@ -90,7 +90,7 @@ Deno.test("connections and subscriptions have the request's headers, and no even
 });
 
 Deno.test("pieces of a growing message are judged together with what was held back before", async () => {
-  // Holds back all but the first two bytes, and says how many bytes readers have.
+  // Holds back all but the first two bytes, and reports how many bytes readers have.
   const holds = `(data (i32.const 0) "release") (data (i32.const 16) "2")
     (data (i32.const 32) "x-arqon-growing-bytes")` +
     hook(

@@ -1,4 +1,4 @@
-/** What `arq` suggests begins as the person began. */
+/** The suggestions of `arq` begin with the words that the user typed. */
 import assert from "node:assert/strict";
 import { calledAs } from "./called_as.ts";
 import { folderWith } from "../testing/disk_io.ts";

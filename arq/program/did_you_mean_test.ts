@@ -1,4 +1,4 @@
-/** What an unknown word may stand for, over the commands that there really are. */
+/** Suggestions for an unknown word, over the real commands. */
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "../completion/command_tree.ts";
 import { similarCommands, slips } from "./wrong_command_line.ts";

@@ -1,4 +1,4 @@
-// How help breaks at the width of a terminal.
+// How help wraps at the width of a terminal.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { reflow } from "./help_text.ts";

@@ -1,6 +1,6 @@
 /**
- * The real command as its own process where no bus runs: wrong command lines, nobody there, something
- * else there, keys and tokens. `main_test.ts` has the bus.
+ * The real command as its own process without a bus: wrong command lines, nothing or something else at the address,
+ * keys and tokens. `main_test.ts` has the bus.
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";

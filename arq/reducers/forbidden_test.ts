@@ -1,4 +1,4 @@
-/** What a schema lets a module be asked of what a room was asked. */
+/** Which recorded calls a schema still admits. */
 import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, timer, utf8 } from "../../brain/reducers/testing/rooms.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";

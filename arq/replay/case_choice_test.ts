@@ -1,4 +1,4 @@
-/** Which calls become cases, and that a case gives the same call again. */
+/** Which calls become cases, and that a case repeats the same call. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PolicyRecord } from "../../shared/journal/record.ts";

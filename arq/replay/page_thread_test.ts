@@ -1,6 +1,6 @@
 /**
- * A module that is tried in a browser: the console's own code with the thread that it starts, over journals
- * that real modules have made. The page around it, and Chromium, are `tests/console/scenarios_trial.ts`.
+ * A module that is tried in a browser: the console's own code with its thread, on journals made by real modules.
+ * `tests/console/scenarios_trial.ts` has the page around it, and Chromium.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ async function lines(): Promise<string[]> {
   return SAID.map((text) => JSON.stringify(recorder.record({ payload: JSON.stringify({ text }) })));
 }
 
-/** An API that gives each of these answers once, and the modules that stand built. */
+/** An API that gives each of these answers once, and the prebuilt modules. */
 function apiOf(answers: readonly string[], modules: readonly string[] = ["bad_words"]) {
   const asked: URL[] = [];
   const left = [...answers];
@@ -45,7 +45,7 @@ function apiOf(answers: readonly string[], modules: readonly string[] = ["bad_wo
 const answer = (records: readonly string[], next: string, is_end: boolean) =>
   [...records, JSON.stringify({ next, is_end })].join("\n") + "\n";
 
-/** What a trial says, and its last tally. */
+/** The messages of a trial, and its last tally. */
 async function tried(
   api: ReturnType<typeof apiOf>,
   module: Uint8Array,

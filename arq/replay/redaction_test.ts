@@ -1,4 +1,4 @@
-/** What is taken out of cases: named paths, credentials, and tokens wherever they stand. */
+/** What redaction removes: named paths, credentials, and tokens anywhere. */
 import assert from "node:assert/strict";
 import { parseRedactPath, redactedPayload, redactedRead, type RedactPath } from "./redaction.ts";
 

@@ -1,4 +1,4 @@
-/** Repeated calls: what is the same, what is told apart, and what is unknown instead of guessed. */
+/** Repeated calls: equal ones, different ones, and unknown instead of guessed results. */
 import assert from "node:assert/strict";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { caseOf, runCase } from "./case_file.ts";
@@ -43,7 +43,7 @@ function sized(sizes: readonly number[]): JournalRecord[] {
   return sizes.map((size) => recorder.record({ payload: "x".repeat(size) }));
 }
 
-/** The record with other members of its policy. */
+/** The record with changed members of its policy. */
 function withPolicy(record: JournalRecord, change: Partial<PolicyRecord>): JournalRecord {
   return { ...record, policies: record.policies.map((one) => ({ ...one, ...change })) };
 }
@@ -139,7 +139,7 @@ Deno.test("replay: recorded inputs are given, and those of the chain and of the 
   assert.deepEqual([has.allowed, lacks.allowed], [true, false]);
   const { recorded } = await repeat([has, lacks], { candidate: wanting });
   assert.deepEqual([recorded.same, recorded.unknown], [2, {}]);
-  // A policy before it has added the header, so the read of the other module is not needed.
+  // The policy ran before the header was added, so the other module's read is not needed.
   const [words] = new Recorder("first", WORDS).record({ payload: "a" }).policies as [PolicyRecord];
   const before = { ...words, added_headers: [["X-Plan", "pro"] as [string, string]] };
   const chained = { ...lacks, policies: [before, { ...lacks.policies[0]!, reads: [] }] };
@@ -222,7 +222,7 @@ Deno.test("replay: calls of a module of version 2 do not depend on which came be
     const recorder = new Recorder("p", module);
     const records = Array.from({ length: 6 }, () => recorder.record({ payload: "a" }));
     assert.equal(records.filter(({ allowed }) => allowed).length, abi === 1 ? 3 : 6);
-    // Without the first call, whatever keeps memory is one call behind.
+    // Without the first call, every module that keeps memory is one call behind.
     const { recorded } = await repeat(records.slice(1), { candidate: module });
     assert.deepEqual(Object.keys(recorded.different), abi === 1 ? ["verdict, code"] : []);
     assert.equal(recorded.same, abi === 1 ? 0 : 5);
@@ -236,10 +236,10 @@ Deno.test("replay: keyed state of the recorded module is what it read, of a new 
   const records = users.map((user) => recorder.record({ payload: "a", user }));
   assert.equal(records.filter(({ allowed }) => allowed).length, 12);
   const moduleOf = () => Promise.resolve(old);
-  // The recorded module needs nothing from before: each record has what it read.
+  // The recorded module needs nothing earlier: each record has what it read.
   const middle = await repeat(records.slice(20), { candidate: old, moduleOf });
   assert.deepEqual([middle.recorded.same, middle.recorded.different], [20, {}]);
-  // A more generous limit lets two more of each user through, counted from the recorded values on.
+  // A more generous limit admits two more messages of each user, counted from the recorded values on.
   const flips: string[] = [];
   const { candidate } = await repeat(records.slice(4), {
     candidate: await ready(limits(5)),
@@ -259,7 +259,7 @@ Deno.test("replay: keyed state of the recorded module is what it read, of a new 
   ]);
 });
 
-/** What a journal gives of a record once its sender is erased. */
+/** A record as the journal returns it after its sender was erased. */
 function erased(record: JournalRecord): JournalRecord {
   const gone = { reason: "", detail: "", payload: null, added_headers: [], logs: [] };
   const policies = record.policies.map((one) => ({
@@ -296,7 +296,7 @@ Deno.test("replay: a new module begins with no value of state that an erasure to
   const [first, second, third] = records as [JournalRecord, JournalRecord, JournalRecord];
   const { candidate } = await repeat([erased(second), third], { candidate: wider });
   assert.deepEqual(candidate.unknown, { "state {tenant}": 1 });
-  // The third is judged by what stands in its own record.
+  // The third is judged by the data in its own record.
   assert.deepEqual([candidate.repeated, candidate.to_allowed], [1, 0]);
   const known = await repeat([first, erased(second)], { candidate: wider });
   assert.deepEqual([known.candidate.unknown, known.candidate.to_allowed], [{}, 1]);
@@ -330,7 +330,7 @@ Deno.test("replay: a payload that a module puts in the place of another is compa
   const by_sender = { ...withPolicy(record, signed), is_signed: true as const };
   const kept = await repeat([by_sender], { candidate: masks });
   assert.equal(kept.candidate.faults["signed-payload"], 1);
-  // Also where the module that was recorded had not touched the payload.
+  // The same when the recorded module had not read the payload.
   const untouched = await repeat([{ ...withPolicy(record, { payload: null }), is_signed: true }], {
     candidate: masks,
   });

@@ -1,4 +1,4 @@
-/** Shrinking: what comes out still has the property, and nothing of it can be left out. */
+/** Shrinking: the result still has the property, and no part of it can be removed. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { shrinkPayload } from "./case_file.ts";

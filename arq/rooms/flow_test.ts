@@ -1,4 +1,4 @@
-// The window and the pace by themselves, without a bus; `--rate` as a whole is in `main_test.ts`.
+// The window and the pace alone, without a bus; `main_test.ts` has `--rate` as a whole.
 import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
 import { dueAfter, pause, unlessStopped, Window } from "./flow.ts";

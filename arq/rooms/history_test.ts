@@ -1,4 +1,4 @@
-// Pages, patience and epochs, on a room in this process; the real bus is in `kept_test.ts`.
+// Pages, retries and epochs, on a room in this process; `kept_test.ts` has the real bus.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/sdk";
@@ -101,7 +101,7 @@ Deno.test("a room that goes on in another life is read on, if what was read is k
       const reading = offsetsOf(room, { total: Infinity, reverse, isKnown });
       if (is_known) assert.equal((await reading).length, 1_200);
       else await assert.rejects(reading, EpochChanged);
-      // The highest that was read.
+      // The highest one read.
       assert.deepEqual(asked, [{ offset: reverse ? 1_200 : 500, epoch: "e1" }]);
     }
   }

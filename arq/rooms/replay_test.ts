@@ -1,4 +1,4 @@
-// What a replay keeps and how it goes on; the real bus is in `kept_test.ts`.
+// What a replay keeps and how it resumes; `kept_test.ts` has the real bus.
 import assert from "node:assert/strict";
 import { clientHeaders, resumeCommand } from "../commands/room/room_history.ts";
 

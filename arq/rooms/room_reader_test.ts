@@ -1,4 +1,4 @@
-// What is printed of one room, from a loop and a history made by hand: nothing twice, no loss unsaid.
+// The output for one room, from a simulated loop and history: nothing twice, and every loss is reported.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Message } from "@arqon/sdk";
@@ -159,7 +159,7 @@ Deno.test("however a loop is cut and filled, each message is printed once and in
     fc.nat({ max: 199 }),
     async (stored, cuts, from) => {
       const room = new StoredRoom(stored.sort((a, b) => a - b));
-      // Each cut loses what comes after it, up to the next one; the loop goes on anywhere behind.
+      // Each cut loses the messages up to the next one; the loop continues anywhere after it.
       const loop = cuts.sort((a, b) => a - b).flatMap((at) => [
         ...live(room.offsets.slice(at, at + 3)),
         gap("too-many"),

@@ -14,9 +14,8 @@ export interface SubjectArgument {
 const DEFAULT_TENANT = "default";
 
 /**
- * Reads a subject argument. `in.t.acme.r.lobby` stays as it is; `vehicles-*` is a pattern of rooms in
- * `tenant`. Without `tenant` it takes the tenant that the subject names, else `own`. Throws a usage error for
- * any other text.
+ * Parses a subject argument. `in.t.acme.r.lobby` stays as it is; `vehicles-*` is a pattern of rooms in `tenant`.
+ * Without `tenant` it uses the tenant that the subject names, else `own`. Throws a usage error for any other text.
  */
 export function subjectArgument(
   text: string,

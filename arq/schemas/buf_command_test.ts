@@ -1,4 +1,4 @@
-// Which buf is started by which form of arq.
+// Which buf each form of arq starts.
 import assert from "node:assert/strict";
 import { bufCommand } from "./schema_build.ts";
 

@@ -1,4 +1,4 @@
-/** Text from descriptors, judged by the real compiler: it must make the same descriptors of it. */
+/** Text from descriptors, checked by the real compiler: it must produce the same descriptors. */
 import assert from "node:assert/strict";
 import { createRegistry, toJson } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
@@ -138,7 +138,7 @@ Deno.test("the rules' own file comes back whole, with every predefined rule", as
   const built = await buildSchema(diskIo(folder.path), ".");
   const json = toJson(FileDescriptorProtoSchema, file.proto, { registry });
   const [again] = descriptorsOf(built);
-  // JSON names that follow from the name are left out in the package, and filled in by the compiler.
+  // JSON names that follow from the name are omitted in the package, and filled in by the compiler.
   const strip = (value: unknown) =>
     JSON.parse(JSON.stringify(value, (key, one) => key === "jsonName" ? undefined : one));
   assert.deepEqual(strip(again), strip(json));

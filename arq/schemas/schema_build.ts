@@ -65,7 +65,7 @@ const DEPTH_MAX = 32;
 
 /** The files that are compiled together. */
 interface SchemaSources {
-  /** The folder as it was given, with a slash; "" for none. It stands before a file's path for people. */
+  /** The folder as given, with a slash; "" for none. It is prefixed to a file's path for people. */
   readonly folder: string;
   /** Files with their paths, as other files import them. */
   readonly files: readonly TarFile[];
@@ -128,7 +128,7 @@ async function readSources(io: Io, path: string): Promise<SchemaSources> {
   return { folder: folder === "." || folder === "" ? "" : `${folder}/`, files };
 }
 
-/** Longer than buf needs for the most sources that are allowed. */
+/** Longer than buf needs for the largest allowed sources. */
 const BUILD_MS = 120_000;
 const BUILD_ARGS = [
   "build",
@@ -174,14 +174,14 @@ export function problemLine({ file, line, column, message }: BuildProblem): stri
   return printable(place === "" ? message : `${place}:${message}`);
 }
 
-/** The file `validate.proto`, with which rules are written, from the package that checks them. */
+/** The file `validate.proto`, which defines rules, from the package that checks them. */
 function validateProto(): TarFile {
   const file = file_buf_validate_validate;
   const text = protoText(file, createRegistry(file, ...file.dependencies));
   return { path: file.proto.name, bytes: new TextEncoder().encode(text) };
 }
 
-/** The sources, and the files that they may import without having them. */
+/** The sources, and the files that they may import without containing them. */
 function withValidate({ files }: SchemaSources): readonly TarFile[] {
   const { name } = file_buf_validate_validate.proto;
   if (files.some(({ path }) => path === name)) return files;
@@ -216,7 +216,7 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
     const fix = command === "buf" ? BUF_HINT : undefined;
     throw failed(`buf cannot be started: ${sentence}`, fix);
   }
-  // buf may end before it has read everything; its exit code says why.
+  // buf may end before it has read everything; its exit code tells why.
   const fed = new Blob([archive]).stream().pipeTo(child.stdin).catch(() => {});
   const { code, stdout, stderr } = await child.output();
   await fed;

@@ -74,7 +74,7 @@ Deno.test("a log is followed to its last line, also over the beginning of anothe
   for await (const bytes of readLog(here.files.log, pause)) text += new TextDecoder().decode(bytes);
   const lines = Array.from({ length: 3 }, (_, n) => `line ${n} of a long log\n`);
   assert.equal(text, ["first\n", ...lines, "last\n"].join(""));
-  // One file of up to 64 bytes and a line, and the one before.
+  // One file of up to 64 bytes and a line, and the previous one.
   assert.equal(await Deno.readTextFile(olderLog(here.files.log)), ["first\n", ...lines].join(""));
 });
 

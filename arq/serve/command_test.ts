@@ -1,4 +1,4 @@
-/** How a bus is started as a process of its own, and which sentence a failed start becomes. */
+/** How a bus is started as its own process, and the message for a failed start. */
 import assert from "node:assert/strict";
 import { diskIo } from "../testing/disk_io.ts";
 import { backgroundCommand } from "../commands/dev/dev_up.ts";
@@ -9,7 +9,7 @@ import { devFiles } from "./background.ts";
 import { busFlags } from "../commands/dev/dev_up.ts";
 import { startProblem, takenPlaces } from "./start_problem.ts";
 
-/** Where the system is slow to say who has the port, it is "another program". */
+/** If the system is slow to tell who has the port, the message says "another program". */
 const ASK_MS = 500;
 const told = (error: unknown) =>
   startProblem(

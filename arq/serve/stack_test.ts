@@ -1,4 +1,4 @@
-// What `docker compose` says of a stack, in the forms that its versions have, and the files of the stack.
+// The output of `docker compose` about a stack, in the forms of its versions, and the files of the stack.
 import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { parseServices, readStack, shieldPorts, stackText, withMissing } from "./stack.ts";

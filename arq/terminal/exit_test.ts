@@ -1,4 +1,4 @@
-// What each kind of error becomes: exit code and words. That the process ends so is in `usage_test.ts`.
+// Exit code and text for each kind of error. `usage_test.ts` checks that the process ends so.
 import assert from "node:assert/strict";
 import { ArqonError, errorFromWire } from "@arqon/sdk";
 import { asksForJson, CommandError, EXIT, exitCodeOf, explain, explainJson } from "./exit.ts";

@@ -1,4 +1,4 @@
-// The three forms of a received message, from messages made by hand.
+// The three forms of a received message, from constructed messages.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Message } from "@arqon/sdk";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
 import { behind, createOutput, print, resolvePath } from "./io.ts";
 
-/** A sink that takes a few bytes at a time, when it is told to. */
+/** A sink that takes a few bytes at a time, on demand. */
 function slowSink() {
   const taken: number[] = [];
   let go = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-// Splitting into lines, whatever the chunks; nothing is published here.
+// Splitting into lines, independent of the chunks; nothing is published here.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { CommandError } from "./exit.ts";
@@ -9,7 +9,7 @@ const encode = (text: string) => new TextEncoder().encode(text);
 async function* chunked(bytes: Uint8Array, sizes: Iterator<number>): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length;) {
     const size: number = sizes.next().value ?? 1;
-    // One buffer used again and again, as some streams do.
+    // One buffer reused, as some streams do.
     yield bytes.slice(at, at + size);
     at += size;
   }

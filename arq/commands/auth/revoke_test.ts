@@ -1,4 +1,4 @@
-/** `arq auth revoke` and `revocations` against a real bus, and where there is none. */
+/** `arq auth revoke` and `revocations` against a real bus, and without one. */
 import assert from "node:assert/strict";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";

@@ -1,7 +1,6 @@
 /**
- * `arq backup FILE`: writes everything that a bus stores into one file while the bus runs. It uses the
- * snapshots of NATS. The data of an embedded bus comes through its admin API, or from its folder while it is
- * stopped.
+ * `arq backup FILE`: writes everything that a bus stores into one file while the bus runs. It uses the snapshots of
+ * NATS. The data of an embedded bus comes through its admin API, or from its folder while the bus is stopped.
  */
 import { BackupError, packBackup, parseFile } from "../../../shared/backup/archive.ts";
 import type { GivenPart } from "../../../shared/backup/archive.ts";
@@ -55,7 +54,7 @@ async function* partsOf(entries: AsyncGenerator<TarEntry>): AsyncGenerator<Given
   if (!is_whole) throw new BackupError("the bus did not hand out all");
 }
 
-/** The head of a backup of the admin API; its databases come as they are read. Rejects with BackupError. */
+/** The head of a backup from the admin API; its databases are streamed. Rejects with BackupError. */
 async function remoteBackup(stream: ReadableStream<Uint8Array>) {
   const entries = readTar(stream);
   const first = await entries.next();
@@ -75,12 +74,12 @@ const PARTIAL = ".partial";
 /** The last part of a path. */
 const nameIn = (path: string): string => path.split(/[\\/]/).at(-1) ?? "";
 
-/** Whether the name of a file has the place for the time: exactly once, and not in a folder's name. */
+/** Whether a file's name has the placeholder for the time: exactly once, and not in a folder's name. */
 export function carriesTime(path: string): boolean {
   return nameIn(path).includes(TIME) && path.indexOf(TIME) === path.lastIndexOf(TIME);
 }
 
-/** The path with the time `now_ms` (Unix ms) in its place. */
+/** The path with the time `now_ms` (Unix ms) for its placeholder. */
 export function pathAt(path: string, now_ms: number): string {
   const stamp = new Date(now_ms).toISOString().replaceAll(/[-:]|\.\d+/g, "");
   return path.replace(TIME, stamp);
@@ -96,9 +95,8 @@ function stampIn(name: string, path: string): string | undefined {
 }
 
 /**
- * Names in a folder that must be removed so that the newest `keep` backups of `path` stay. Unfinished files
- * that killed backups left before the oldest of these are among them. Names that do not belong to `path` are
- * left alone.
+ * Names in a folder that must be removed so that the newest `keep` backups of `path` stay. They include unfinished
+ * files older than the oldest of these, left by killed backups. Names that do not belong to `path` are not touched.
  */
 export function outdated(names: readonly string[], path: string, keep: number): string[] {
   const stamped = names.flatMap((name) => {
@@ -117,7 +115,7 @@ const FILE_MODE = 0o600;
 interface Source extends AsyncDisposable {
   readonly head: BackupHead;
   readonly parts: AsyncIterable<GivenPart> | Iterable<GivenPart>;
-  /** About how many bytes there are; undefined when nobody knows. */
+  /** Estimated bytes; undefined when unknown. */
   readonly bytes: number | undefined;
 }
 
@@ -255,7 +253,7 @@ async function writeBackup(
     await io.files.rename(partial, path);
   } catch (error) {
     writer.abandon();
-    // The failure that led here is reported.
+    // The original failure is reported.
     await io.files.remove(partial).catch(() => {});
     throw error;
   } finally {
@@ -264,7 +262,7 @@ async function writeBackup(
   return { head: source.head, parts, size_bytes };
 }
 
-/** The path of the backup. Throws when it is there, and without the time that `--keep` needs. */
+/** The path of the backup. Throws when the file exists, or when `--keep` is given without a time in the name. */
 async function placeOf(io: Io, file: string, keep: number | undefined): Promise<string> {
   if (keep !== undefined && !carriesTime(file)) {
     const hint = `for example --keep 14 with /backup/bus-${TIME}.tar.age`;

@@ -1,5 +1,6 @@
 /**
- * What operators ask a running bus by `arq`: `status --watch`, `top`, `tail`, `config show`, `config reload`, and `mirror`.
+ * The commands with which operators observe a running bus: `status --watch`, `top`, `tail`, `config show`, `config
+ * reload`, and `mirror`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -35,7 +36,7 @@ async function tailed(bus: TestBus, admin: string): Promise<void> {
   await client.close();
 }
 
-/** Shield and Brain of a development bus: its memory stands there once, and in the sum. */
+/** Shield and Brain of a development bus: their shared memory is listed and summed once. */
 function assertOneProcess(text: string): void {
   const lines = text.split("\n").map((line) => line.trim());
   const memory = lines.flatMap((line) =>
@@ -226,7 +227,7 @@ async function remove(bus: TestBus): Promise<void> {
 
 const VEHICLE = `syntax = "proto3"; package fleet.v1; message Vehicle { string id = 1; }`;
 
-/** A schema that only observes would have refused what production let through. */
+/** A schema that only observes would have refused what production admitted. */
 async function diff(bus: TestBus): Promise<void> {
   assert.equal(await mirror(bus, "diff"), "tenant default: nothing was compared on this node\n");
   await using folder = await folderWith({ "a.proto": VEHICLE });

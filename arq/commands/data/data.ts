@@ -56,15 +56,15 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
 const nameOf = (whose: Members): string =>
   told("[message {offset} of ][user {user} in ][room {room} of ]tenant {tenant}", whose);
 
-/** What is asked before anything is erased. */
+/** The question before an erasure. */
 export const lossQuestion = (whose: Members): string =>
   `${nameOf(whose)}: all of it is lost for good. Erase it?`;
 
-/** What the bus keeps, before it is erased. */
+/** What the bus stores, before it is erased. */
 export const foundText = (found: Members, whose: Members): string =>
   stockText(found, whose, "erased");
 
-/** What the bus keeps, before it is exported. */
+/** What the bus stores, before it is exported. */
 export const exportText = (found: Members, whose: Members): string =>
   stockText(found, whose, "exported");
 
@@ -79,7 +79,7 @@ function stockText({ stores, kept }: Members, whose: Members, done: string): str
   return `${[...lines, `not ${done} by this:`, ...apart].map(printable).join("\n")}\n`;
 }
 
-/** Says on stderr what the bus keeps, before somebody says that it is to be erased. */
+/** Reports on stderr what the bus stores, before somebody confirms the erasure. */
 export async function showFound(io: Io, admin: Admin, whose: Members): Promise<void> {
   if (whose["yes"] === true) return;
   const { tenant, user, room, offset } = whose;
@@ -98,6 +98,6 @@ export const erasedText = ({ stores }: Members): string =>
     )
   ).join("") || "there was nothing to erase\n";
 
-/** 1 when something was not erased. */
+/** 1 when something could not be erased. */
 export const erasedExit = ({ stores }: Members): number =>
   listOf(stores).some((one) => membersOf(one)["failed"] !== undefined) ? EXIT.failure : EXIT.ok;

@@ -95,11 +95,11 @@ Deno.test("hooks, schedules and reducers are exported, and put in force on an em
   const { reducer } = (await there("GET", "tenants/default/reducers/count-*")).body;
   const of_first = (await ask("GET", "tenants/default/reducers/count-*")).body.reducer;
   assert.equal(reducer.current.module, of_first.current.module);
-  // Tenants that have set nothing else are tenants of the bus.
+  // Tenants whose only settings are these are listed as tenants of the bus.
   assert.deepEqual((await there("GET", "state")).body.tenants, ["default"]);
 });
 
-/** What is stored of the things that the folder has. */
+/** The stored counterparts of the folder's content. */
 async function stored(ask: Ask) {
   const of = async (path: string) => (await ask("GET", `tenants/default/${path}`)).body;
   const { hooks } = await of("hooks");
@@ -128,7 +128,7 @@ Deno.test("changes of hooks, schedules and reducers are planned and made; what i
   assert.match(planned, /\n {2}~ schedules lunch {2}cron: 30 12 \* \* 1-5 → 45 12 \* \* 1-5\n/);
   assert.match(planned, /\n {2}~ reducers count-\* {2}sha256: \w{12}… → \w{12}…\n/);
   assert.match(planned, /\nnote: rooms count-\* get another program; arq room deploy/);
-  // What somebody sets by hand makes the plan stale.
+  // A manual change makes the plan stale.
   await ask("PUT", "tenants/default/hooks/crm", { url: "https://hooks.example.com/d" });
   assert.match(await arq(1, "apply", `${path}/plan.bin`), /stale, nothing was changed/);
   await ask("PUT", "tenants/default/hooks/crm", { url: "https://hooks.example.com/c" });

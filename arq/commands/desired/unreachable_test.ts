@@ -1,4 +1,4 @@
-/** A change that hides or deletes what is stored is counted by plan, and made only when that is meant. */
+/** A change that hides or deletes stored data is counted by plan, and made only with the explicit option. */
 import assert from "node:assert/strict";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import type { TestBus } from "../../../tests/harness/test_bus.ts";
@@ -94,7 +94,7 @@ Deno.test("journals of members, and dead letters of a hook that is removed, are 
   const arq = await localArq(bus, folder.path);
   const ask = asker(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   await arq(0, "apply", "with");
-  // Nobody may call it there, and it is not tried again.
+  // The address is refused and not retried.
   const hook = { url: "https://127.0.0.1:1/", room: "kept-*", retries: 0 };
   assert.equal((await ask("PUT", "tenants/default/hooks/crm", hook)).status, 200);
   using client = await openText(bus.url, await bus.tokenFor());

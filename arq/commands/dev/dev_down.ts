@@ -1,6 +1,6 @@
 /**
- * `arq dev down`, `reset`, `logs` and `status`: show and end what `arq dev up` has started in this folder; `reset`
- * also deletes its state.
+ * `arq dev down`, `reset`, `logs` and `status`: show and end what `arq dev up` has started in this folder; `reset` also
+ * deletes its state.
  */
 import { dirname, join } from "node:path";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
@@ -35,7 +35,7 @@ import type { Flags } from "../../program/flags.ts";
 import { readContexts } from "../../bus/contexts.ts";
 
 const REQUEST_MS = 5_000;
-/** Time for a drain: `[server] drain_timeout_ms`, 30 s unless a configuration says more, and a reserve. */
+/** Time for a drain: the default of `[server] drain_timeout_ms`, 30 s, and a reserve. */
 const DRAIN_MS = 45_000;
 const KILLED_MS = 10_000;
 const LOOK_MS = 50;
@@ -62,7 +62,7 @@ async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
   }
 }
 
-/** Sends a signal while the process has the lock: a pid alone might be another's by now. */
+/** Sends a signal only while the process holds the lock: the pid alone might have been reused. */
 async function sendSignal(io: Io, pid: number, name: "TERM" | "KILL"): Promise<void> {
   try {
     Deno.kill(pid, `SIG${name}`);
@@ -123,7 +123,7 @@ async function stop(
   return was_alive ? `the embedded bus (pid ${record.pid})` : undefined;
 }
 
-/** Throws when a bus runs in somebody's foreground, which this command must not end. */
+/** Throws when a bus runs in a terminal's foreground, which this command must not end. */
 async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   const bus = await busHere(io, files);
   if (bus === undefined) return;
@@ -133,13 +133,13 @@ async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   );
 }
 
-/** Says what has ended: as text, or in a JSON object whose `ended` is null when nothing ran. */
+/** Reports what was ended: as text, or in a JSON object whose `ended` is null when nothing ran. */
 async function tell(io: Io, flags: Flags, ended: string | undefined, text: string) {
   if (flags.json) return await print(io.stdout, `${JSON.stringify({ ended: ended ?? null })}\n`);
   await print(io.stderr, `arq: ${text}\n`);
 }
 
-/** Ends what runs. Returns 0 also when nothing runs. */
+/** Ends what runs. Also returns 0 when nothing runs. */
 export async function devDown(io: Io, flags: Flags = {}): Promise<Ended> {
   const files = devFiles(io.cwd);
   const stopped = await stop(io, files, await readRecord(files), "down");

@@ -1,6 +1,6 @@
 /**
- * `arq policy record` and `arq policy test --cases`: write recorded calls of a policy into files that people read
- * and CI runs, and show where a module decides them otherwise.
+ * `arq policy record` and `arq policy test --cases`: write recorded calls of a policy into files that people read and
+ * CI runs, and show where a module decides them differently.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
@@ -29,9 +29,9 @@ import type { ReplayModule } from "../../replay/repeater.ts";
 import { readInput } from "../../terminal/input.ts";
 import { selectionOf } from "./policy_replay.ts";
 
-/** A choice that grows with each call that is offered. */
+/** A selection of cases that is refined with each offered call. */
 interface CaseChoice {
-  /** Offers a call; `id` decides where it stands among all. */
+  /** Offers a call; the hash of `id` gives its rank. */
   offer(id: string, allowed: boolean, make: () => Case | undefined): void;
   /** The chosen calls by time. */
   chosen(): readonly Case[];
@@ -55,7 +55,7 @@ function hash(text: string): number {
 const alike = ({ hook, room, user, type, payload, reads, verdict }: Case): string =>
   JSON.stringify([hook, room, user, type, payload, reads, verdict.allowed, verdict.reason]);
 
-/** The `count` calls with the lowest places, no two alike. */
+/** The `count` different calls with the lowest ranks. */
 class Lowest {
   readonly #count: number;
   readonly #kept: Placed[] = [];
@@ -86,7 +86,7 @@ class Lowest {
   }
 }
 
-/** Makes a choice of at most `count` calls. */
+/** Makes a selection of at most `count` calls. */
 export function createChoice(count: number): CaseChoice {
   const allowed = new Lowest(count);
   const refused = new Lowest(count);
@@ -158,7 +158,7 @@ async function modulesOf(
   return [...found].map(([sha256, bytes]) => ({ sha256, bytes }));
 }
 
-/** Cases of which their module still says what is recorded, now that secrets are out. */
+/** Cases that still repeat with their module after secrets were removed. */
 async function repeating(cases: readonly Case[], modules: readonly KeptModule[]) {
   const pages = configFrom({}).platform.overseer.memory_limit_pages;
   const ready = await Promise.all(modules.map(({ bytes }) => readyModule(bytes, pages)));
@@ -175,7 +175,7 @@ const fileName = ({ verdict, id, policy }: Case): string =>
 
 async function write(io: Io, folder: string, name: string, data: string | Uint8Array) {
   const path = `${folder}/${name}`;
-  // A module has its hash as its name, so one that is there is the same.
+  // A module is named by its hash, so an existing one is the same.
   if (data instanceof Uint8Array && await io.files.state(path) !== undefined) return;
   try {
     await io.files.create(path, data, 0o644);
@@ -221,7 +221,7 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
   return { told: answer, text: `${printable(text)}\n` };
 }
 
-/** One case that the module does not decide as it was decided. */
+/** One case that the module decides differently. */
 export type CaseReport = NonNullable<Awaited<ReturnType<typeof test>>>;
 
 /** The result of `arq policy test --cases`. */
@@ -246,7 +246,7 @@ async function readCase(io: Io, file: string): Promise<Case> {
   throw new CommandError(`${file} is no case: ${parsed.problem}`);
 }
 
-/** What the tests need while they run. */
+/** The context of a test run. */
 interface Testing {
   readonly io: Io;
   readonly module: ReplayModule;
@@ -256,13 +256,13 @@ interface Testing {
   readonly shrink: boolean;
 }
 
-/** The smallest message of which both modules still differ, or why none was looked for. */
+/** The smallest message about which both modules still differ, or why none was searched. */
 interface Small {
   readonly smallest?: Case["payload"];
   readonly not_shrunk?: string;
 }
 
-/** The smallest flip, where the folder has the module that decided then. */
+/** The smallest flip, if the folder has the module that decided then. */
 async function smallest(
   { io, module, pages, folder, names }: Testing,
   one: Case,
@@ -306,7 +306,7 @@ async function test(testing: Testing, file: string) {
   };
 }
 
-/** Runs every case of a folder. Returns 1 when one is not decided as it was. */
+/** Runs every case of a folder. Returns 1 when one is decided differently. */
 export async function policyCases(io: Io, file: string, flags: Flags<"cases">): Promise<Ended> {
   const { cases: folder, shrink = false } = flags;
   const pages = flags.memoryLimitPages ?? configFrom({}).platform.overseer.memory_limit_pages;

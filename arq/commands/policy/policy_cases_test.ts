@@ -87,7 +87,7 @@ Deno.test("cases: other new payloads are shown, and a second recording adds to t
   await policy(path, 0, "test", "mask.wasm", "--cases", "masked");
   const other = await policy(path, 1, "test", "size.wasm", "--cases", "masked");
   assert.match(other.stdout, /\n- payload \{"iban":"\*\*\*"\}\n\+ payload as it came\n/);
-  // What a policy masks is mostly a secret, which is taken out of both payloads.
+  // A mask usually hides a secret, which is removed from both payloads.
   const secret = recorder.record({ payload: '{"password":"p"}', room: "c" });
   await Deno.writeTextFile(`${path}/s.ndjson`, linesOf([secret]));
   const kept = await policy(path, 0, ...args.with(2, "s.ndjson").with(4, "secret"));

@@ -1,6 +1,6 @@
 /**
- * `arq policy check` and `test`: a gateway's verdict on a module without a gateway, and the module's verdicts on events
- * from files. The checks are those of the admin API in the same order.
+ * `arq policy check` and `test`: the verdict of a gateway on a module without a gateway, and the module's verdicts on
+ * events from files. The checks are those of the admin API in the same order.
  */
 import { createTrial, messageSizes } from "../../policies/policy_trial.ts";
 import type {
@@ -62,7 +62,7 @@ function* codeFeatures(module: WasmModule): Iterable<Feature> {
     for (const { op, a } of code) {
       const feature = RANGES.find(([first, last]) => op >= first && op <= last)?.[2];
       if (feature !== undefined) yield feature;
-      // The block type is an index, so the block takes values or gives several.
+      // The block type is an index, so the block takes parameters or returns several values.
       if (op >= Op.BLOCK && op <= Op.IF && a >= 0) yield "multi-value";
     }
   }
@@ -105,13 +105,13 @@ export interface Bounded {
 /** The facts of a module that could be decoded. */
 export type ModuleFacts = ReturnType<typeof factsOf>;
 
-/** What a module that is accepted does between calls. */
+/** How an accepted module behaves between calls. */
 interface StateFacts {
   /** The version of the ABI that the module is for. */
   readonly abi: 1 | 2;
-  /** How a call begins with the first state; null: the memory lives from call to call (version 1). */
+  /** How a call gets the initial state; null: the memory lives from call to call (version 1). */
   readonly renewed_by: "restore" | "instance" | null;
-  /** Fuel for putting the first state back, as each call but the first of an instance pays it; 0: never done. */
+  /** Fuel for restoring the initial state, which each call but the first of an instance pays; 0: never restored. */
   readonly restore_fuel: number;
 }
 
@@ -125,7 +125,7 @@ export interface CheckAnswer {
   /** Why the module is refused; absent when it is accepted. */
   readonly reason?: string;
   readonly sentence?: string;
-  /** Name of the feature for which the module is refused, if it is one. */
+  /** The feature because of which the module is refused, if it is one. */
   readonly feature?: string;
   readonly facts?: ModuleFacts;
   /** Absent when the module is refused. */
@@ -136,7 +136,7 @@ export interface CheckAnswer {
   readonly compile_ms?: number;
   /** The keys under which it keeps state; absent when it keeps none. */
   readonly state?: readonly ReturnType<typeof stateFacts>[];
-  /** Which messages it decides about; absent when it is refused, or asked about none. */
+  /** The message sizes that it accepts; absent when it is refused, or has no message hook. */
   readonly message_sizes?: MessageSizes;
 }
 
@@ -188,7 +188,7 @@ function refusal({ reason, message, cause }: PolicyModuleError) {
   return { reason, sentence: message, ...(feature === undefined ? {} : { feature }) };
 }
 
-/** Fuel for putting the first state back, with the memory that `arqon_init` leaves, where it does not fail. */
+/** Fuel for restoring the initial state, with the memory that `arqon_init` leaves, if it succeeds. */
 async function restoreFuel({ bytes, renewal, cost }: MeteredPolicy): Promise<number> {
   if (renewal?.by !== "restore") return cost.restore_fuel;
   const compiled = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
@@ -199,7 +199,7 @@ async function restoreFuel({ bytes, renewal, cost }: MeteredPolicy): Promise<num
   }
 }
 
-/** Checks a module as a gateway with that memory limit. Rejects when it cannot be compiled on trial. */
+/** Checks a module as a gateway with that memory limit would. Rejects when the trial compilation fails. */
 async function check(
   io: Io,
   file: string,
@@ -255,7 +255,7 @@ export async function policyCheck(io: Io, file: string, flags: Flags): Promise<E
   return { told: answer, text: checkText(answer), code: answer.accepted ? EXIT.ok : EXIT.failure };
 }
 
-/** An event's outcome: of the first run that was not allowed, else of the first; `time_ms` is a median. */
+/** An event's outcome: that of the first run that was not allowed, else of the first; `time_ms` is a median. */
 export type EventReport = ReturnType<typeof reportOf>;
 
 /** The result of `arq policy test`. */
@@ -271,13 +271,13 @@ export interface TestAnswer {
 
 type TryFlags = Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">;
 
-/** An event that is ready to be tried. */
+/** An event that is ready to be run. */
 interface Prepared {
   readonly file: string | null;
   readonly operation: TrialOperation;
 }
 
-/** Calls in a row, after which pending signals are handled. */
+/** Calls in a row after which pending signals are handled. */
 const CALLS_AT_ONCE = 64;
 
 function contentTypeOf(data: Uint8Array): string {
@@ -364,7 +364,7 @@ function reportOf({ file }: Prepared, outcomes: readonly TrialOutcome[]) {
   };
 }
 
-/** Tries all events in order, the whole list so many times, on one instance. */
+/** Runs all events in order, the whole list `times` times, on one instance. */
 async function tryAll(
   io: Io,
   trial: Trial,
@@ -415,7 +415,7 @@ export async function policyTry(
     tenant_id: flags.tenant,
     user_id: flags.user,
     claims: Object.fromEntries(flags.claim ?? []),
-    // A policy that counts by time says the same on a machine of any speed.
+    // A policy that counts by time gives the same result on a machine of any speed.
     now: () => began_ms,
     monotonic_ms: io.monotonic_ms,
   });

@@ -1,6 +1,6 @@
 /**
- * `arq policy build`, `check` and `test` as their own processes: what an author sees, and that what
- * they say is what a real bus then does.
+ * `arq policy build`, `check` and `test` as their own processes: what an author sees, and that a real bus behaves as
+ * they say.
  */
 import assert from "node:assert/strict";
 import wabt from "wabt";
@@ -19,7 +19,7 @@ onMessage((m) => {
 });
 `;
 
-/** A folder with these files, gone at the end. */
+/** A folder with these files, removed at the end. */
 async function folderOf(files: Readonly<Record<string, string | Uint8Array>>) {
   const path = await Deno.makeTempDir();
   for (const [name, content] of Object.entries(files)) {
@@ -39,7 +39,7 @@ async function policy(cwd: string, code: number, ...args: string[]) {
   return result;
 }
 
-/** A module from WebAssembly text, with features that no gateway takes too. */
+/** A module from WebAssembly text, also with features that no gateway accepts. */
 async function assemble(fields: string): Promise<Uint8Array> {
   const module = (await wabt()).parseWat("policy.wat", `(module ${fields})`, { simd: true });
   return module.toBinary({}).buffer;
@@ -304,7 +304,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
     }
   }
   assert.ok([...loaded].some((one) => one.endsWith("/arq/program/groups/policy.ts")));
-  // Names, the version, the hooks and the like for texts; they import nothing themselves.
+  // Names, the version, the hooks and helpers for texts; they import nothing themselves.
   const lights = [
     ...[
       "schema/compatibility/findings.ts",

@@ -84,7 +84,7 @@ Deno.test("replay: no file, none of the policy, none in the window: told, with e
   const flips = ["--flips", "flips.ndjson"];
   const other = await replay(path, 1, "new.wasm", "--journal", "j.ndjson", ...flips);
   assert.match(other.stderr, /no decision of policy new; it has size\n/);
-  // It left no file, which would be in the way of the right command line.
+  // It left no file, which would block the corrected command line.
   await replay(path, 0, "size.wasm", "--journal", "j.ndjson", ...flips);
   const twice = await replay(path, 1, "size.wasm", "--journal", "j.ndjson", ...flips);
   assert.match(twice.stderr, /cannot write .*flips\.ndjson: it is there already\n/);
@@ -131,7 +131,7 @@ Deno.test("replay: Ctrl-C prints what was done, with exit code 130", async () =>
   const args = ["policy", "replay", "size.wasm", "--journal", "-", "--json"];
   const running = await startArq(args, { cwd: path, keep_stdin: true });
   const writer = running.child.stdin.getWriter();
-  // More than a pipe holds: when it is written, arq reads.
+  // More than a pipe's buffer: once it is written, arq is reading.
   await writer.write(new TextEncoder().encode(linesOf(records)));
   running.child.kill("SIGINT");
   const { code, stdout } = await running.result();

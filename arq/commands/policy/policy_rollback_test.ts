@@ -1,4 +1,4 @@
-/** `arq policy rollback --to` a version of long ago: who is asked, and who is not. A real bus and terminal. */
+/** `arq policy rollback --to` an old version: who is asked, and who is not. A real bus and terminal. */
 import assert from "node:assert/strict";
 import { runIn } from "../../../tests/arq/arq_terminal.ts";
 import type { Step } from "../../../tests/arq/arq_terminal.ts";

@@ -1,4 +1,4 @@
-/** `arq policy` as its own process where no bus runs. `policy_test.ts` has the bus. */
+/** `arq policy` as its own process without a bus. `policy_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";
 

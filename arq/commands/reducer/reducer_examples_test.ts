@@ -1,6 +1,6 @@
 /**
- * The example reducers over the scripts beside them, as `arq reducer test` runs them: what each is for, its timers,
- * and the one in Rust with the SDK beside the same in AssemblyScript. The auction is `reducer_test.ts`.
+ * The example reducers over the scripts beside them, as `arq reducer test` runs them: their purpose, their timers, and
+ * the one in Rust compared with the same in AssemblyScript. `reducer_test.ts` has the auction.
  */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
@@ -53,7 +53,7 @@ Deno.test("a chess clock runs for one at a time, and ends the game by itself", a
   assert.deepEqual(clocks.map(([, { white_ms, black_ms, turn }]) => [white_ms, black_ms, turn]), [
     [60_000, 60_000, "white"],
     [57_000, 60_000, "black"],
-    // He had five ms left, and got two seconds.
+    // He had 5 ms left, and got two seconds more.
     [57_000, 2_005, "white"],
     [58_000, 2_005, "black"],
   ]);

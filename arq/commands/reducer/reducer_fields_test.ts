@@ -1,4 +1,4 @@
-/** What a reducer reads of JSON that a command brings, and writes as JSON, beside `JSON.parse`. */
+/** How a reducer reads the JSON of a command and writes JSON, compared with `JSON.parse`. */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { reducerBuild } from "./reducer_build.ts";

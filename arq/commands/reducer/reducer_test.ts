@@ -1,6 +1,6 @@
 /**
- * `arq reducer build` and `test`, as a person uses them: the auction of the examples from its source to its
- * end, snapshots, two modules beside each other, and what is said of input that is none.
+ * `arq reducer build` and `test`, as a person uses them: the example auction from its source to its end, snapshots, two
+ * modules compared, and errors for invalid input.
  */
 import assert from "node:assert/strict";
 import type { Outcome } from "../../../brain/reducers/state/entry.ts";
@@ -88,7 +88,7 @@ Deno.test("an auction runs from its source to the timer that closes it", async (
       "  bidder = bob",
     ]
   ) assert.ok(out.includes(`${line}\n`), `${line}\n${out}`);
-  // A bid four seconds before the end leaves ten.
+  // A bid four seconds before the end extends it to ten.
   const { steps } = await told(folder.path, "auction.wasm");
   assert.equal(steps[7].at_ms - steps[4].at_ms, 10_000);
 });
@@ -180,7 +180,7 @@ Deno.test("time that a room wakes itself in is bounded", async () => {
   const { end } = await told(folder.path, "tick.wasm");
   assert.equal(end.entries, 21);
   assert.equal(end.timers, 1);
-  // By hand, since to run a reducer so often takes seconds.
+  // Compared by hand, since running a reducer that often takes seconds.
   const state = emptyRoom();
   state.timers.set("tick", { at_ms: 0, command: "tick", data: new Uint8Array() });
   const step = { outcome: {} as Outcome, run: undefined, state };

@@ -1,4 +1,4 @@
-/** `arq reducer types`: what is committed of the sale is what its schema makes, and what is none is told where. */
+/** `arq reducer types`: the committed types of the sale match its schema, and errors in a schema name their place. */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";

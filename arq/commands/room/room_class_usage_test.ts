@@ -1,4 +1,4 @@
-/** `arq room class` as its own process where no bus runs, and its text. `room_test.ts` has the bus. */
+/** `arq room class` as its own process without a bus, and its text. `room_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import {
   classExplainText,

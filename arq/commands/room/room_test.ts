@@ -1,6 +1,7 @@
 /**
- * `arq room` against a real bus, as a person or a script uses it: values, locks and programs under a lock, members, kicks,
- * bans, classes. What needs no bus is in `room_usage_test.ts` and `room_class_usage_test.ts`, what is kept in `kept_test.ts`.
+ * `arq room` against a real bus, as a person or a script uses it: values, locks and programs under a lock, members,
+ * kicks, bans, classes. `room_usage_test.ts` and `room_class_usage_test.ts` have what needs no bus, `kept_test.ts` has
+ * stored messages.
  */
 import assert from "node:assert/strict";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
@@ -24,14 +25,14 @@ const at = (bus: TestBus) => ["--url", bus.url];
 const room = (bus: TestBus, name: string, ...args: string[]): Promise<ArqResult> =>
   runArq(["room", name, ...at(bus), ...args]);
 
-/** Runs what must succeed; its stdout. */
+/** Runs a command that must succeed; returns its stdout. */
 async function done(bus: TestBus, name: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await room(bus, name, ...args);
   assert.equal(code, 0, `${name} ${args.join(" ")}: ${stderr}`);
   return stdout;
 }
 
-/** Runs what must be refused, and says why. */
+/** Runs a command that must be refused, for this reason. */
 async function refused(
   bus: TestBus,
   code: number,
@@ -191,7 +192,7 @@ async function bans(bus: TestBus): Promise<void> {
   await untilPasses(bus, ["pub", "lobby", "1", ...token]);
 }
 
-/** Of a room with those of its tenant, and of a tenant with those of its rooms. */
+/** A room's bans include those of its tenant, and a tenant's those of its rooms. */
 async function listed(bus: TestBus): Promise<void> {
   await done(bus, "ban", "elsewhere", "eve", ...TENANT, "--forever", "--reason", "\u001b[31mspam");
   const text = await done(bus, "bans", "lobby");
@@ -344,7 +345,7 @@ Deno.test("arq room class on a running bus", async (t) => {
   await t.step("a class has a filter, and so has a subscription", () => filters(bus));
 });
 
-// `arq room lock ROOM -- CMD` against a real bus: real programs, several at a time, locks that go.
+// `arq room lock ROOM -- CMD` against a real bus: real programs, several at a time, and lost locks.
 
 const lockArgs = (bus: TestBus, options: string[], program: string[]) => [
   ...["room", "lock", "jobs", ...at(bus), ...options],
@@ -354,7 +355,7 @@ const lockArgs = (bus: TestBus, options: string[], program: string[]) => [
 const lock = (bus: TestBus, options: string[], ...program: string[]): Promise<ArqResult> =>
   runArq(lockArgs(bus, options, program));
 
-/** Locks the room without a program; its fence. */
+/** Locks the room without a program; returns the fencing token. */
 async function heldFence(bus: TestBus): Promise<string> {
   const { code, stdout, stderr } = await runArq(["room", "lock", "jobs", ...at(bus)]);
   assert.equal(code, 0, stderr);
@@ -365,7 +366,7 @@ async function unlock(bus: TestBus, fence: string): Promise<ArqResult> {
   return await runArq(["room", "unlock", "jobs", "--fence", fence, ...at(bus)]);
 }
 
-/** Nobody holds the lock any more: it can be had at once. */
+/** The lock is free: it can be taken at once. */
 async function isFree(bus: TestBus): Promise<boolean> {
   const { code } = await unlock(bus, await heldFence(bus));
   return code === 0;
@@ -428,7 +429,7 @@ async function refusals(bus: TestBus): Promise<void> {
   assert.deepEqual([code, stdout], [0, "mine\n"]);
 }
 
-/** Starts a program that holds the lock for long; its fence. */
+/** Starts a program that holds the lock for long; returns the fencing token. */
 async function holding(
   bus: TestBus,
   options: string[],
@@ -457,7 +458,7 @@ async function losses(bus: TestBus): Promise<void> {
   assert.equal(killed.code, 1, "also one that does not listen ends");
 }
 
-/** The lease is much shorter than the program: it is renewed, and nobody else comes in between. */
+/** The lease is much shorter than the program: it is renewed without a gap. */
 async function renewals(bus: TestBus): Promise<void> {
   const file = await Deno.makeTempFile();
   const program = ["sh", "-c", `echo "$ARQON_LOCK_FENCE" > ${file}; sleep 5; echo done >> ${file}`];

@@ -1,4 +1,4 @@
-/** `arq room` as its own process where no bus runs. `room_test.ts` has the bus. */
+/** `arq room` as its own process without a bus. `room_test.ts` has the bus. */
 import { type Refusal, refuses } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--url", "ws://127.0.0.1:1", "--token", "a.b.c"];

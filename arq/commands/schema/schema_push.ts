@@ -32,7 +32,7 @@ function outputOf(io: Io, path: string, given: string | undefined): string {
   return `${name === ".." ? "schema" : name.replace(/\.proto$/, "")}.binpb.gz`;
 }
 
-/** Tells why sources do not compile: on stdout for programs, on stderr for people. Returns the exit code. */
+/** Reports why sources do not compile: on stdout for programs, on stderr for people. Returns the exit code. */
 export async function tellBuildProblems(
   io: Io,
   source: string,
@@ -89,7 +89,7 @@ export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
   );
 }
 
-/** Tells the findings for which a version is refused: the result of `check`, an error of `push`. */
+/** Reports the findings because of which a version is refused: the result of `check`, an error of `push`. */
 async function tellIncompatible(
   io: Io,
   body: Record<string, unknown>,
@@ -117,7 +117,7 @@ export async function schemaPush(
   requireTraffic(flags);
   if (source === undefined) return await setCompatibility(io, flags);
   return await withSchema(io, source, json, async (body) => {
-    // The answer of the bus is what stdout is for.
+    // Stdout is reserved for the answer of the bus.
     const refused = await onTraffic({ ...io, stdout: io.stderr }, source, body, id, flags);
     if (refused !== EXIT.ok) throw new CommandError("not pushed: traffic would be refused");
     const admin = await findAdmin(io, flags);
@@ -129,7 +129,7 @@ export async function schemaPush(
   });
 }
 
-/** Throws for options of a check of traffic when none is asked for: it would look as if it had passed. */
+/** Throws for options of a traffic check when none is requested: it would look as if the check had passed. */
 function requireTraffic(flags: Flags): void {
   const { traffic, journal, since, message, unknown } = flags;
   const [alone] = Object.entries({ journal, since, message, unknown })
@@ -142,7 +142,7 @@ function requireTraffic(flags: Flags): void {
   }
 }
 
-/** Checks the candidate against traffic, when that is asked for. */
+/** Checks the candidate against traffic, if requested. */
 async function onTraffic(
   io: Io,
   source: string,
@@ -181,7 +181,7 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
   return { told: answer, text: `${text}\n` };
 }
 
-/** Prints what registering would say. Returns 1 when it would be refused. Changes nothing. */
+/** Prints what registering would answer. Returns 1 when it would be refused. Changes nothing. */
 export async function schemaCheck(
   io: Io,
   source: string,
@@ -241,7 +241,7 @@ async function withSchema(
   return await use(bytes);
 }
 
-/** Files that come with every compiler and package, which nobody wants as text. */
+/** Files that come with every compiler and package and are not written as text. */
 const LIBRARY = /^(google\/protobuf|buf\/validate)\//;
 
 /** The bytes of a version as they were registered. */

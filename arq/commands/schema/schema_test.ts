@@ -1,6 +1,6 @@
 /**
- * `arq schema` against a real bus, as an operator uses it: from the first build to a refused version and a refused event, a
- * rollback, a deletion. What needs no bus is in `schema_usage_test.ts`.
+ * `arq schema` against a real bus, as an operator uses it: from the first build to a refused version and a refused
+ * event, a rollback, a deletion. `schema_usage_test.ts` has what needs no bus.
  */
 import assert from "node:assert/strict";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
@@ -35,7 +35,7 @@ const FILES = Object.fromEntries(
   ]),
 );
 
-/** Each test has schemas of its own; the first finds none. */
+/** Each test has its own schemas; the first finds none. */
 const running = sharedByTests(() => startBus());
 
 interface Place {
@@ -179,7 +179,7 @@ Deno.test("arq schema on a running bus", async (t) => {
   await t.step("validate says what the bus would say", () => validate(place));
 });
 
-// A schema is rolled back on a real bus: what is in force, what the history and the audit log say.
+// A rollback of a schema on a real bus: the version in force, the history and the audit log.
 
 Deno.test("a rollback is the next version, step by step, and says who did it", async () => {
   const bus = await running();
@@ -222,7 +222,7 @@ Deno.test("a rollback is the next version, step by step, and says who did it", a
   assert.deepEqual(entries.map(({ by }: { by: string }) => by), ["root", "root", "root"]);
 });
 
-// A schema is deleted on a real bus by `arq`: the mappings that keep it, and what is told of it afterwards.
+// A deletion of a schema on a real bus by `arq`: the mappings that prevent it, and what later commands report.
 
 Deno.test("arq schema delete names the mappings, then deletes; the logs say who did it", async () => {
   const bus = await running();

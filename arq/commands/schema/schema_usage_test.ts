@@ -1,4 +1,4 @@
-/** `arq schema` as its own process where no bus runs. `schema_test.ts` has the bus. */
+/** `arq schema` as its own process without a bus. `schema_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import { folderWith } from "../../testing/disk_io.ts";
 import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";

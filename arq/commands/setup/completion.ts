@@ -1,6 +1,6 @@
 /**
- * `arq completion` and `arq man`: print texts that are made from the definition of the commands. They write
- * no files, since a person decides where a shell finds its scripts.
+ * `arq completion` and `arq man`: print texts made from the definition of the commands. They write no files, since the
+ * user decides where a shell finds its scripts.
  */
 import { BUS_OPTIONS, everyCommand } from "../../completion/command_tree.ts";
 import type { CommandInfo, Note, OptionInfo, ValueKind } from "../../completion/command_tree.ts";
@@ -8,13 +8,13 @@ import { DEV_CONTEXT, readContexts } from "../../bus/contexts.ts";
 import { EXIT_MEANINGS } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 
-/** The shells that there are scripts for. */
+/** The shells that have completion scripts. */
 export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
 
-/** A shell that there is a completion script for. */
+/** A shell that has a completion script. */
 export type Shell = typeof SHELLS[number];
 
-/** What fits at one place of a command line. */
+/** What fits at one position of a command line. */
 interface Place {
   /** `choice`: one of `names`; `text`: anything, so nothing is offered. */
   readonly kind: ValueKind;
@@ -24,7 +24,7 @@ interface Place {
 const NOTHING: Place = { kind: "text", names: [] };
 const HELP = "display help for command";
 
-/** The option of this name; undefined: there is none, or no word of its own has to follow it. */
+/** The option of this name; undefined when there is none, or when it takes no separate value. */
 function waiting({ options }: CommandInfo, word: string): OptionInfo | undefined {
   return options.find(({ short, long, value, is_value_optional }) =>
     (word === short || word === long) && value !== undefined && !is_value_optional
@@ -43,12 +43,12 @@ function optionsOf({ options }: CommandInfo): Place {
   return { kind: "choice", names: [...names, ["-h", HELP], ["--help", HELP]] };
 }
 
-/** The place that follows these words of a command line, when the word in it begins with `at`. */
+/** The position that follows these words of a command line, when the word in it begins with `at`. */
 function placeAfter(program: CommandInfo, words: readonly string[], at: string): Place {
   let command = program;
   let option: OptionInfo | undefined;
   let [operands, has_ended] = [0, false];
-  // bash cuts --option=value at the sign.
+  // bash splits --option=value at the equals sign.
   for (const word of words.filter((one) => one !== "=")) {
     const below = command.commands.find(({ path }) => path.at(-1) === word);
     if (option !== undefined) option = undefined;
@@ -83,8 +83,8 @@ function withHelp(program: CommandInfo): CommandInfo {
 }
 
 /**
- * What fits at the cursor: a candidate on each line, with a tab before its description; or `:file` and `:folder`,
- * which a shell completes itself. `contexts` reads the names of the contexts.
+ * What fits at the cursor: one candidate per line, with a tab before its description; or `:file` and `:folder`, which a
+ * shell completes itself. `contexts` reads the names of the contexts.
  */
 export async function candidates(
   program: CommandInfo,
@@ -99,7 +99,7 @@ export async function candidates(
   if (kind === "file" || kind === "folder") return [`:${kind}`];
   const all = kind === "context" ? (await contexts()).map((one) => [one, ""] as const) : names;
   return all.map(([name, description]) => `${before}${name}\t${description}`)
-    // The sign alone is where bash has cut.
+    // The equals sign alone is where bash has split.
     .filter((line) => line.startsWith(at === "=" ? "" : at));
 }
 
@@ -285,7 +285,7 @@ export function manPage(program: CommandInfo, version: string): string {
   ].join("");
 }
 
-/** Prints what fits at the cursor, for the completion scripts; names of contexts only where they can be read. */
+/** Prints what fits at the cursor, for the completion scripts; context names only if they can be read. */
 export async function complete(
   io: Io,
   program: CommandInfo,

@@ -1,6 +1,6 @@
 /**
- * `arq context add|use|list|show|remove`: give buses names, so that commands need neither addresses nor
- * tokens. They talk to no bus; `target.ts` decides which bus a command takes.
+ * `arq context add|use|list|show|remove`: give buses names, so that commands need neither addresses nor tokens. They
+ * talk to no bus; `target.ts` decides which bus a command uses.
  */
 import {
   checkedContext,
@@ -47,7 +47,7 @@ function tokenText({ key, token_file }: Context): string {
   return token_file === undefined ? "none" : `from ${token_file}`;
 }
 
-/** Says that another context than the one in use counts in this folder; "" when that is not so. */
+/** Reports that another context than the one in use applies in this folder; "" otherwise. */
 function shadowText(io: Io, all: Contexts): string {
   const own = contextOfFolder(all, io.cwd);
   if (own === undefined || all.current === undefined || own.name === all.current) return "";
@@ -83,7 +83,7 @@ export async function contextAdd(io: Io, name: string, flags: Flags): Promise<En
   return { told: { ...context, current: current === name }, text: text + use + shadow };
 }
 
-/** Chooses the context that commands take from now on; `dev` means no context. */
+/** Chooses the context that commands use from now on; `dev` means no context. */
 export async function contextUse(io: Io, name: string): Promise<Ended> {
   const all = await readContexts(io);
   const current = name === DEV_CONTEXT ? undefined : contextNamed(all, name).name;
@@ -121,7 +121,7 @@ export async function contextList(io: Io): Promise<Ended> {
   return { told: value, text };
 }
 
-/** Prints the bus that a command would take in this folder, and why. */
+/** Prints the bus that a command would use in this folder, and why. */
 export async function contextShow(
   io: Io,
   flags: ConnectionFlags & { readonly json?: boolean },

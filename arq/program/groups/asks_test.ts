@@ -1,4 +1,7 @@
-/** Plain commands are held to the routes of the admin API: each asks one that there is, for what it takes. */
+/**
+ * Plain commands are checked against the routes of the admin API: each calls an existing route with parameters that it
+ * accepts.
+ */
 import assert from "node:assert/strict";
 import { listedRoutes } from "../../../shield/admin/route_list.ts";
 import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";

@@ -23,7 +23,7 @@ function issuedBefore(text: string, option: string): number {
 
 const REVOCATIONS = "/v1/revocations";
 
-/** Throws for what names no tokens. `kind` and `id`: the revocation, as the bus knows it. */
+/** Throws when no tokens are selected. `kind` and `id` name the revocation as the bus does. */
 function revocation(given: Given): Given {
   const { user, tokenId, issuedBefore, undo } = given;
   if (user !== undefined && tokenId !== undefined) {

@@ -1,4 +1,4 @@
-/** The commands that show the bus's activity, and `arq doctor`, which checks everything that it needs. */
+/** The commands that show the bus's activity, and `arq doctor`, which checks its environment. */
 import { InvalidArgumentError } from "commander";
 import { command, type Definition, group } from "./define.ts";
 import { INVOICE } from "./proof.ts";

@@ -77,7 +77,7 @@ const policyTest: Action = async (io, flags, [file]) => {
   return await policyTry(io, file as string, flags);
 };
 
-/** What `arq policy` has for this machine. */
+/** The commands of `arq policy` that need no bus. */
 const POLICY_LOCAL: readonly Definition[] = [
   command`policy build: compile a policy written in AssemblyScript
     <entry>  the policy's .ts file
@@ -146,7 +146,7 @@ function redactPath(text: string): RedactPath {
   );
 }
 
-/** The options that say which part of a journal counts. */
+/** The options that select a part of a journal. */
 const JOURNAL = rows`
     --tenant <id>  tenant (default: default; of a file: every one) ${tenant}
     --journal <file>  a file of arq journal export, - is stdin (default: the bus's journal)
@@ -155,7 +155,7 @@ const JOURNAL = rows`
     --from <time>  only from this time on: 2026-11-22T10:00:00Z ${moment}
     --to <time>  only before this time ${moment}`;
 
-/** What `arq policy` has for recorded calls. */
+/** The commands of `arq policy` for recorded calls. */
 const POLICY_REPLAY: readonly Definition[] = [
   command`policy replay: say what a module would have decided about recorded calls; runs on this machine ${BUS}
     <module>  the new module: a .wasm file, or NAME[@VERSION] of the bus's policies

@@ -198,7 +198,7 @@ const ROOM_CLASS: readonly Definition[] = [
   })),
 ];
 
-/** What `arq room` has for classes with a reducer. */
+/** The commands of `arq room` for classes with a reducer. */
 const ROOM_PROGRAMS: readonly Definition[] = [
   command`room deploy: make another module the program of all rooms of a class, while they are called ${BUS}
     <class>  the pattern of a class with a reducer ${roomPattern}
@@ -266,7 +266,7 @@ const million = positive("a whole number from 1 to 1000000", true, 1_000_000);
 const nonEmpty = matching(/[^]/, "It is empty.");
 const fence = uint64("a fence, as arq room lock prints it", 1n);
 
-/** A value as it is written: JSON, or else a text as a JSON string. */
+/** A value as JSON: the text itself if it is JSON, else the text as a JSON string. */
 function jsonOf(text: string): string {
   try {
     JSON.parse(text);
@@ -276,10 +276,10 @@ function jsonOf(text: string): string {
   }
 }
 
-/** How long a ban lasts where nothing is said: what the console offers first. */
+/** The default duration of a ban, which the console also offers first. */
 const BAN_SECONDS = 600;
 
-/** The place where a ban holds, in words. */
+/** The scope of a ban, in words. */
 const placeOf = ({ scope, room }: Given) => scope === "room" ? `room ${room}` : "the whole tenant";
 
 const roomLock: Action = async (io, flags, [name, words]) => {
@@ -290,7 +290,7 @@ const roomLock: Action = async (io, flags, [name, words]) => {
       .roomLockRun(io, name as string, program, flags);
 };
 
-/** The conditions under which `set` and `delete` change a room. */
+/** The preconditions of `set` and `delete`. */
 const CONDITIONS = rows`
     --expect-version <n>  only if the room is at this version, else 409
       ${uint64("a version, as arq room get --json shows it", 1n)}

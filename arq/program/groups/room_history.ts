@@ -1,6 +1,6 @@
 /**
- * The commands of `arq room` about the past of a room, of durable ones and of those with a reducer; and those of
- * `arq user` and `arq tenant`.
+ * The commands of `arq room` about the past of durable rooms and of rooms with a reducer; and those of `arq user` and
+ * `arq tenant`.
  */
 import { InvalidArgumentError } from "commander";
 import { command, type Definition, group, NEEDED, rows } from "./define.ts";
@@ -27,7 +27,7 @@ const data = () => import("../../commands/data/data.ts");
 
 const ROOM = "/v1/rooms/{tenant}/{room}";
 
-/** Reads `1200` as an entry, anything else as a time. */
+/** Parses a number as an entry, anything else as a time. */
 function entryOrTime(text: string): { readonly offset: number } | { readonly time_ms: number } {
   if (/^\d+$/.test(text)) return { offset: offset(text) };
   try {
@@ -41,7 +41,7 @@ const REDUCED = rows`
     <room>  a room with a reducer ${room}
     ${TENANT}`;
 
-/** The tenant of what is erased or exported. */
+/** The tenant of the data to erase or export. */
 const OF_TENANT = rows`
     --tenant <id>  the tenant ${tenant} ${{ is: DEV_TENANT }}`;
 
@@ -51,14 +51,14 @@ const ERASING = rows`
     --yes  do not ask
     --json  print the answer as JSON`;
 
-/** What every command says that erases. */
+/** The note of every command that erases. */
 const ERASED =
   "First it says what stands where, and asks; --dry-run does no more than that. A second later no Shield" +
   " serves it, and a client that returns from before it is told erased. Needs a token of role admin.";
 
 const whose = "tenant,user,room,offset";
 
-/** The action of a command that erases, or with `--dry-run` only says what there is. */
+/** The action of a command that erases, or with `--dry-run` only lists the data. */
 const erases = either(
   "dryRun",
   asks({ route: `GET /v1/data?${whose}`, text: from(data, "foundText") }),
@@ -76,7 +76,7 @@ const erases = either(
   }),
 );
 
-/** The action of a command that exports, or with `--dry-run` only says what there is. */
+/** The action of a command that exports, or with `--dry-run` only lists the data. */
 const exports = (name: "userExport" | "tenantExport") =>
   either(
     "dryRun",
@@ -84,7 +84,7 @@ const exports = (name: "userExport" | "tenantExport") =>
     calls(data, name),
   );
 
-/** What `arq room` has for the past of rooms. */
+/** The commands of `arq room` for the past of rooms. */
 export const ROOM_HISTORY: readonly Definition[] = [
   command`room history: print what a durable room keeps; where it stands is on stderr ${BUS}
     <room>  the room ${room}

@@ -13,7 +13,7 @@ const oneText = from(texts, "scheduleText");
 const scheduleId = id("schedule");
 const ID_BYTES = 6;
 
-/** JSON as it is, and anything else as a text. */
+/** JSON as it is, any other value as text. */
 function dataOf(text: string): unknown {
   try {
     return json(text);
@@ -22,7 +22,7 @@ function dataOf(text: string): unknown {
   }
 }
 
-/** What is to be published when. */
+/** The schedule that the options describe. */
 function scheduled(given: Given): Given {
   const { every, from, cron, zone } = given;
   const whens = [given["at"], given["in"], every, cron].filter((one) => one !== undefined);

@@ -1,4 +1,4 @@
-/** The commands of `arq schema`. The code for descriptors is large and no other command uses it. */
+/** The commands of `arq schema`. The code for descriptors is large and used by no other command. */
 import { InvalidArgumentError } from "commander";
 import { command, type Definition, group, HIDDEN, NEEDED, rows } from "./define.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
@@ -39,7 +39,7 @@ const COMPAT = rows`
     --compat <mode>  how versions are held to the ones before: ${COMPATIBILITY_MODES.join(", ")}
       (default: the schema's own, for a new one BACKWARD) ${compatibility}`;
 
-/** The options of a check against what was really sent. */
+/** The options of a check against recorded traffic. */
 const TRAFFIC = rows`
     ${SUBJECT_TENANT}
     --traffic <pattern>  check what was sent in this room, or in rooms: 'vehicles-*'

@@ -120,7 +120,7 @@ export const CONTEXT: readonly Definition[] = [
     $ arq context remove prod`(calls(contexts, "contextRemove")),
 ];
 
-/** Describes the program that has all other commands. The scripts of shells ask the hidden command. */
+/** They describe the whole program. Completion scripts of shells call the hidden command. */
 export const COMPLETION: readonly Definition[] = [
   command`completion: print the completion script of a shell
     <shell>  the shell ${["bash", "zsh", "fish", "powershell"]}
