@@ -1,7 +1,6 @@
 /**
- * Brains with connections of their own race for rooms on a real NATS server: owners serve, the
- * bucket's compare-and-set keeps the peace. Owners that end and rooms that live on:
- * `takeover_test.ts`.
+ * Brains with their own connections race for rooms on a real NATS server: owners serve, and the bucket's
+ * compare-and-set decides. `takeover_test.ts` has owners that end and rooms that live on.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readAck } from "@arqon/proto";
@@ -19,7 +18,7 @@ import { startRooms } from "./rooms/service.ts";
 import { openClient, startNode } from "./testing/node.ts";
 import { NO_REDUCERS } from "./rooms/desk/no_reducers.ts";
 
-/** Only what never happens takes this long. */
+/** Only an event that never happens takes this long. */
 const PATIENCE_MS = 60_000;
 
 interface Desk extends AsyncDisposable {

@@ -1,4 +1,4 @@
-/** A whole Brain on an embedded Spine. On NATS: `race_test.ts`; as a process: `main_test.ts`. */
+/** A whole Brain on an embedded Spine. `race_test.ts` has NATS, `main_test.ts` the process. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";

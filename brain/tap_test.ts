@@ -24,7 +24,7 @@ interface Tapped {
   readonly outcomes: Record<string, number>;
 }
 
-/** Publishes through an embedded Spine and says what the tap did. */
+/** Publishes through an embedded Spine and returns the tap's outcome. */
 async function tapped(
   fraction: number,
   messages: readonly [payload: Uint8Array, headers?: SpineHeaders][],
@@ -152,7 +152,7 @@ Deno.test("the fraction holds for trace ids that count up", () => {
       if (isTapped(utf8.encode(index.toString(16).padStart(32, "0")), fraction)) taken++;
     }
     const expected = total * fraction;
-    // Five standard deviations of a fair draw; the input is fixed, so this never flickers.
+    // Five standard deviations of a fair draw; the input is fixed, so the test is deterministic.
     const tolerance = 5 * Math.sqrt(expected * (1 - fraction));
     assert.ok(Math.abs(taken - expected) < tolerance, `${taken} of ${total} at ${fraction}`);
   }

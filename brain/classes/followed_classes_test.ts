@@ -1,4 +1,4 @@
-/** What a Brain knows of a tenant whose settings are deleted, and of one whose store is lost. */
+/** What a Brain knows about a tenant whose settings are deleted, and about one whose stored settings are lost. */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";

@@ -1,11 +1,11 @@
-/** A hook that is told to be called again for everything since a time, on a real log. */
+/** A hook that is ordered to repeat its calls since a time, on a real log. */
 import assert from "node:assert/strict";
 import { hasOrder, hookBytes, hookKey, withAgain } from "../../shared/records/hook_document.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
 import { upTo, World } from "./testing/world.ts";
 
-/** Orders all to be called again that was stored since then. */
+/** Orders the repetition of all calls for messages stored since then. */
 async function orderAgain({ bucket }: World, from_ms: number): Promise<() => Promise<boolean>> {
   const stored = async () => {
     const entry = await bucket.get(hookKey("t", "h"));
@@ -43,7 +43,7 @@ Deno.test("what is to be called for again survives the Brain that was told, and 
   for (const room of ["o1", "o2", "o3"]) await world.send(room, 4);
   const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
   await until("all", () => world.receiver.taken.length === 12);
-  // What came after the survey before may stay: `rooms_kept` of them are no reason to put them together.
+  // Positions since the previous survey may stay: `rooms_kept` of them do not trigger a merge.
   await until("one position", async () => await positions() <= 1);
   world.receiver.taken.splice(0);
   await world.receiver.stop();

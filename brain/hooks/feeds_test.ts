@@ -1,4 +1,4 @@
-/** What hooks subscribe to, what a message costs them, and how a hook whose rooms cannot be read says so. */
+/** What hooks subscribe to, the cost of a message, and the report of a hook whose rooms cannot be read. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { keptLog } from "../../shared/testing/logs.ts";
@@ -10,7 +10,7 @@ import { until } from "../../shared/testing/until.ts";
 import { HookFeeds } from "./feeds.ts";
 import { upTo, World } from "./testing/world.ts";
 
-/** Counts what is subscribed to, and how often a handler is called. */
+/** Counts subscriptions, and the calls of handlers. */
 function watchSpine(spine: Spine): { readonly patterns: Set<string>; callbacks: number } {
   const seen = { patterns: new Set<string>(), callbacks: 0 };
   const subscribe = spine.subscribe.bind(spine);
@@ -125,7 +125,7 @@ Deno.test("rooms that cannot be read are counted, looked at more and more seldom
   assert.equal(warnings(), 1, lines.join("\n"));
   assert.match(await registry.metrics(), /brain_hook_survey_failures_total\{hook="h"\} [5-9]\n/);
   const [, , third = 0, fourth = 0, fifth = 0] = attempts_ms;
-  // survey_ms is 100; a timer may be late, and is never early.
+  // survey_ms is 100; a timer may be late, but never early.
   assert.ok(fourth - third > 350 && fifth - fourth > 700, attempts_ms.join(" "));
   is_away = false;
   const isRead = () => lines.some((line) => line.includes("are read again"));

@@ -1,6 +1,6 @@
 /**
- * Hooks on a real log: everything once by its place, in order by room, over receivers that fail in every way,
- * Brains that take over from each other, and logs that have forgotten.
+ * Hooks on a real log: everything once by its position, in order by room, over receivers that fail in every way, Brains
+ * that take over from each other, and trimmed logs.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -137,7 +137,7 @@ Deno.test("two Brains that both think a hook theirs leave nothing out, and only 
   await world.brain("b1");
   await world.send("o1", 5);
   await until("five", () => world.taken("o1").length === 5);
-  // b1 is not told: it thinks that it still has the hook.
+  // b1 is not notified: it still believes that it owns the hook.
   world.owner = "b2";
   await world.brain("b2");
   await world.send("o1", 40);
@@ -226,7 +226,7 @@ Deno.test("a paused hook is called for nothing, and then for everything", async 
   await world.send("o1");
   await until("one", () => world.taken("o1").length === 1);
   await set(true);
-  // Metrics have those hooks that the Brain has.
+  // Metrics exist for the hooks that the Brain has.
   const has = async () => (await registry.metrics()).includes('rooms_waiting{hook="h"}');
   await until("the Brain lets it go", async () => !await has());
   const before = world.receiver.calls.length;
@@ -242,7 +242,7 @@ async function documentOf({ bucket }: World): Promise<HookDocument> {
   return JSON.parse(new TextDecoder().decode(entry?.value));
 }
 
-/** The hook `h`, and another one that is told when it is switched off. */
+/** The hook `h`, and another one that is notified when `h` is disabled. */
 const watched = (url: string) => ({ id: "w", room: "x*", events: ["hook.off"], url });
 
 async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promise<void> {
@@ -298,7 +298,7 @@ Deno.test("a receiver that has taken nothing for five days is switched off, by t
   await world.send("o1");
   await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
   assert.equal(other.taken.length, 0);
-  // Another Brain, whose clock has begun anew, goes on with what was counted.
+  // Another Brain, whose clock starts anew, continues the counted time.
   await first.drain();
   monotonic = 5;
   const begun = world.receiver.calls.length;
@@ -351,7 +351,7 @@ Deno.test("a Brain that takes a hook over leaves its receiver alone for as long 
   assert.ok(called_ms[1]! - called_ms[0]! >= 1_900, `${called_ms}`);
 });
 
-/** Sends to so many rooms, of which none has been called for before all have a message. */
+/** Sends to this many rooms; all have a message before the first call. */
 async function sendToAll(world: World, rooms: readonly string[]): Promise<void> {
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
   const before = world.receiver.taken.length;
@@ -366,7 +366,7 @@ Deno.test("positions become one although the bucket fails when few are left", as
   const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
   const { spine } = world;
   const open = spine.keyValue.bind(spine);
-  /** How many there were when it failed; so few are no reason to begin. */
+  /** The number at the failure; too few do not trigger a merge. */
   let left: number | undefined;
   spine.keyValue = async (...args) => {
     const bucket = await open(...args);
@@ -380,7 +380,7 @@ Deno.test("positions become one although the bucket fails when few are left", as
     return bucket;
   };
   await world.brain("b1", new Registry(), { rooms_kept: 10 });
-  // What came after the survey before may stay, and that may be all that is left: then there are more.
+  // Positions since the previous survey may stay, and may be all that is left: then more are sent.
   for (let round = 1; left === undefined; round++) {
     await sendToAll(world, upTo(30).map((at) => `o${round}-${at}`));
     await until("few are left", async () => left !== undefined || await positions() <= 10);
@@ -394,7 +394,7 @@ Deno.test("positions in many rooms become one, and nothing is left out", async (
   const rooms = upTo(30).map((at) => `o${at}`);
   await sendToAll(world, rooms);
   const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
-  // What came after the survey before may stay: rooms_kept of them are no reason to put them together.
+  // Positions since the previous survey may stay: rooms_kept of them do not trigger a merge.
   await until("one", async () => await positions() <= 10);
   // A room from before, a new one, and then all from another Brain.
   await world.send("o1");

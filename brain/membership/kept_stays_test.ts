@@ -1,6 +1,6 @@
 /**
- * Stays that a Brain keeps until they are written, on a real log that takes nothing for a while: those whose Shield or
- * whose Brain is gone before the log takes anything stand there all the same, once.
+ * Stays that a Brain keeps until they are written, on a real log that refuses writes for a while: even if their Shield
+ * or Brain is gone before the log accepts anything, each is written once.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -26,7 +26,7 @@ import { KeptStays } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
-/** So many a Brain keeps here: few enough that a busy machine writes them soon. */
+/** The most kept stays here: few enough that a busy machine writes them soon. */
 const KEPT_MAX = 100;
 const quiet = QUIET;
 const SHIELD: Writer = { node_id: "s1", incarnation: 1 };
@@ -40,14 +40,14 @@ const member = (counter: number, room_id = "stage"): WrittenEntry => ({
 const stayOf = ({ writer, entry }: WrittenEntry): Stay => ({ writer, entry, cause: "closed" });
 const tagOf = ({ writer, entry: { counter } }: WrittenEntry): Tag => ({ writer, counter });
 
-/** What one Brain sees of the cluster. */
+/** One Brain's view of the cluster. */
 class World implements ClusterView, StaysView {
   readonly brain_id = "brain:b1";
   readonly brains = ["brain:b1", "brain:b2"];
   owner = "brain:b1";
   shield_is_up = true;
   readonly present = new Map<string, WrittenEntry>();
-  /** What was said to be written, and of what the other Brains were told. */
+  /** Stays confirmed as written, and the messages to the other Brains. */
   readonly confirmed: Tag[] = [];
   readonly shared: Stay[] = [];
   readonly #members = new Set<(change: MemberChange) => void>();
@@ -91,7 +91,7 @@ class World implements ClusterView, StaysView {
     for (const listener of this.#stays) listener({ node_id, stays, missed: [] });
   }
 
-  /** Another Brain says so. */
+  /** Another Brain reports them as written. */
   written(...stays: Tag[]): void {
     for (const listener of this.#written) listener({ stays });
   }
@@ -123,7 +123,7 @@ function add<Listener>(all: Set<Listener>, listener: Listener): () => void {
   return () => void all.delete(listener);
 }
 
-/** A Brain's journals, whose log takes nothing until it is told to. */
+/** A Brain's journals, whose log refuses writes until told otherwise. */
 async function startBrain() {
   const config = configFrom({ rooms: [{ room: "stage", membership: "journal" }] });
   const spine = await openSpine(config, { log: quiet, now: Date.now });
@@ -247,7 +247,7 @@ Deno.test("who has moved, or has other metadata, has not left", async () => {
   const moved = { writer: { node_id: "s2", incarnation: 1 }, entry: one.entry };
   world.come(moved);
   world.present.set("c1", moved);
-  // The former entry goes, and the connection is there.
+  // The former entry leaves, and the connection is present.
   const stayed = [...world.present];
   world.go("reported", [one], "lost");
   for (const [id, entry] of stayed) world.present.set(id, entry);
@@ -298,7 +298,7 @@ Deno.test("a tenant with many who left pushes out nobody of another tenant", () 
     [some, KEPT_MAX - 2 * some, some],
   );
   assert.ok(dropped.every(({ entry }) => entry.tenant_id === "large"));
-  // The oldest of its own go first.
+  // The Brain drops its own oldest stays first.
   assert.equal(dropped[0]?.entry.counter, 1_000);
   assert.equal(kept.size, KEPT_MAX);
 });

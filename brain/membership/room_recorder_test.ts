@@ -1,6 +1,6 @@
 /**
- * Brains that take a room from each other, die with an append under way and know too little at times, on
- * a real embedded log: each join stands there once, each leave once, and in the end who is there.
+ * Brains that take a room from each other, die during an append and sometimes know too little, on a real embedded log:
+ * each join and each leave is written once, and the final members are right.
  */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
@@ -25,16 +25,16 @@ const member = (connection_id: string, joined_ms = 1): RecordedMember => ({
   ...{ user_id: "u", issuer: "i", connection_id, ...WRITER, joined_ms },
 });
 
-/** What is true, who owns the room, and what the log does to an append. */
+/** The true members, the owner of the room, and the log's faults. */
 interface World {
   readonly log: DurableLog;
   readonly present: Set<string>;
   owner: number;
-  /** Appends from now on that are stored and reported as not. */
+  /** The number of next appends that are stored but reported as failed. */
   lost_answers: number;
-  /** When those came who did not at 1. */
+  /** Join times of the members that did not join at 1. */
   readonly joined_ms?: ReadonlyMap<string, number>;
-  /** What a Shield need not tell any more. */
+  /** Stays that a Shield need not report any longer. */
   readonly settled?: Stay[];
 }
 
@@ -86,7 +86,7 @@ async function entriesOf(log: DurableLog): Promise<MembershipEntry[]> {
   return messages.map(({ payload }) => readStored(payload) ?? assert.fail("no entry"));
 }
 
-/** A real log of a room in which these are; it ends with the scope. */
+/** A real log of a room with these members; it ends with the scope. */
 async function worldOf(...present: string[]) {
   const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
   const log = await spine.log("t", RETENTION);
@@ -94,7 +94,7 @@ async function worldOf(...present: string[]) {
   return { log, world, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
-/** Plays a journal; throws at what cannot be. Who is in the room at its end. */
+/** Plays a journal; throws on an impossible entry. Returns the final members. */
 function play(entries: readonly MembershipEntry[]): Set<string> {
   const inside = new Set<string>();
   let sequence = 0;
@@ -198,7 +198,7 @@ Deno.test("each stay of which a Shield tells until it need not stands there once
           tell();
         } else if ("lose" in one) world.lost_answers = one.lose;
         else {
-          // As connections do, each comes once.
+          // Each comes once, as connections do.
           const id = `c${one.toggle}-${joined_ms.get(`n${one.toggle}`) ?? 0}`;
           if (world.present.delete(id)) {
             stays.push(stayOf(id, joined_ms.get(id) ?? 0));
@@ -326,7 +326,7 @@ Deno.test("a Brain whose room another one has written meanwhile reads again when
   const one = recorderOf(world, 0);
   one.compare();
   await until("a and b", async () => play(await entriesOf(log)).size === 2);
-  // Another one takes the room for its own, and its members for gone: this one has heard of neither.
+  // Another one believes that it owns the room and that its members have left: it has received nothing of either.
   const mistaken = recorderOf({ ...world, present: new Set(), owner: 1 }, 1);
   mistaken.compare();
   await until("nobody", async () => play(await entriesOf(log)).size === 0);
@@ -345,7 +345,7 @@ Deno.test("everybody is listed after many changes, and who takes over reads no m
   await until("all", async () => play(await entriesOf(log)).size === 400);
   await until("a list", async () => (await entriesOf(log)).some(({ type }) => type === "present"));
   await one.close();
-  // What is before the list may be gone.
+  // Entries before the list may be trimmed.
   await log.trim(ROOM, 180);
   world.present.delete("c7");
   world.present.add("new");
@@ -388,7 +388,7 @@ Deno.test("a wall clock that was set back holds up no list for so long that the 
   const one = recorderOf(world, 0, undefined, () => Date.now() + ahead_ms);
   one.compare();
   await until("a", async () => (await entriesOf(log)).length === 2);
-  // More than a quarter of the hour for which messages are kept.
+  // More than a quarter of the hour for which messages are retained.
   ahead_ms = -901_000;
   one.sweep();
   await until("a list", async () => (await entriesOf(log)).at(-1)?.type === "present");
@@ -402,7 +402,7 @@ Deno.test("a list is written anew in time, also by a Brain that has just taken o
   one.compare();
   await until("a", async () => (await entriesOf(log)).length === 2);
   await one.close();
-  // A quarter of the hour for which messages are kept has passed.
+  // A quarter of the hour for which messages are retained has passed.
   const later = () => Date.now() + 901_000;
   const next = recorderOf(world, 0, undefined, later);
   next.compare();

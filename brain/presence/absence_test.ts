@@ -1,4 +1,4 @@
-/** A Brain that was itself away, and Brains that come, go and are not believed. In virtual time. */
+/** A Brain that was itself unreachable, and Brains that start, stop and are not believed. In virtual time. */
 import assert from "node:assert/strict";
 import type { Beat } from "../../shared/presence/messages.ts";
 import { TestCluster } from "./testing/cluster.ts";

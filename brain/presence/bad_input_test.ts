@@ -1,4 +1,4 @@
-/** What a Brain does not take: counted, logged once, nothing changed. In virtual time. */
+/** Messages that a Brain refuses: counted, logged once, nothing changed. In virtual time. */
 import assert from "node:assert/strict";
 import type { Announcement, ClusterMessage, Pulled } from "../../shared/presence/messages.ts";
 import type { Delta, Entry } from "../../shared/presence/types.ts";
@@ -57,7 +57,7 @@ function entryOf(shield: TestShield, counter: number, more: Partial<Entry> = {})
   return { ...member(`x${counter}`), counter, joined_ms: now_ms, changed_ms: now_ms, ...more };
 }
 
-/** What the Shield would say next, if it held these entries. */
+/** The Shield's next announcement, if it had these entries. */
 function announcement(shield: TestShield, entries: Entry[], more: Partial<Delta> = {}) {
   const { writer, clock } = shield;
   const delta = { writer, start: clock, end: clock + 1, entries, removed: [], ...more };

@@ -1,4 +1,7 @@
-/** What Brains say of rooms: sequences, batches, snapshots, bounds. In virtual time. What is lost, and hand-overs: `tests/presence_simulation`. */
+/**
+ * What Brains publish about rooms: sequences, batches, snapshots, bounds. In virtual time. `tests/presence_simulation`
+ * has losses and hand-overs.
+ */
 import assert from "node:assert/strict";
 import { IDLE_MS } from "./emitter.ts";
 import { ANSWERS_MAX } from "../../shared/presence/paced_sender.ts";
@@ -13,7 +16,7 @@ function follow(cluster: TestCluster, id: string, room_id?: string): TestFollowe
   return follower;
 }
 
-/** One Brain, one Shield, and one that watches the room and has seen it empty. */
+/** One Brain, one Shield, and a follower that watches the room and has seen it empty. */
 function stand(message_bytes = 524_288) {
   const cluster = new TestCluster();
   const brain = cluster.brain("b1", { message_bytes });
@@ -203,7 +206,7 @@ Deno.test("more long answers at once than it can give are refused and counted", 
   }
   const { writer } = shield;
   brain.receive("sys.presence.to.b1", { kind: "pull", from: "b9", request: 1, writer, clock: 0 });
-  // One of them went out in part at once, and waits for its next turn with the others.
+  // One of them was sent in part at once, and waits for its next turn with the others.
   assert.equal(await brain.metric("brain_presence_refused_total", { reason: "busy" }), 4);
   cluster.run(10_000);
   brain.receive("sys.presence.to.b1", { kind: "room_pull", from: "f9", request: 99, ...room });

@@ -1,4 +1,4 @@
-/** What Brains make of Shields: scenario group I of presence, as far as it is theirs, in virtual time. */
+/** A Brain's view of Shields: scenario group I of presence, as far as Brains are concerned, in virtual time. */
 import assert from "node:assert/strict";
 import type { Entry } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
@@ -13,7 +13,7 @@ function listed({ presence }: TestBrain, room_id = "lobby"): string[] {
   return [...presence.members("acme", room_id)].map(IDS).sort();
 }
 
-/** What a Brain's rooms hear, in short: `+a`, `-b given-up`. */
+/** What a Brain's rooms receive, in short: `+a`, `-b given-up`. */
 function heard({ presence }: TestBrain): string[] {
   const lines: string[] = [];
   presence.onMembers(({ joins, leaves, cause }: MemberChange) => {

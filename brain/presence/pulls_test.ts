@@ -1,4 +1,4 @@
-/** Pulling by itself: whom it asks, how often, how many at once. In virtual time. */
+/** Pulling alone: whom it asks, how often, how many concurrently. In virtual time. */
 import assert from "node:assert/strict";
 import { BURST_PAGES, PacedSender } from "../../shared/presence/paced_sender.ts";
 import { ATTEMPTS, PULLS_MAX } from "./pulls.ts";
@@ -7,7 +7,7 @@ import type { TestBrain } from "./testing/cluster.ts";
 import { member } from "./testing/shield.ts";
 import type { TestShield } from "./testing/shield.ts";
 
-/** A Brain, and a Shield of which it has missed something; the Shield says no more by itself. */
+/** A Brain, and a Shield of which it has missed something; the Shield announces nothing more on its own. */
 function behind(): { cluster: TestCluster; brain: TestBrain; shield: TestShield } {
   const cluster = new TestCluster({
     heartbeat_ms: 60_000,

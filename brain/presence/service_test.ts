@@ -156,7 +156,7 @@ Deno.test("a Spine that is closed fails the start", async () => {
 
 Deno.test("a NATS server that restarts costs no member", async () => {
   await using server = await startNats();
-  // One connection, so that Shield and Brain are back at the same moment.
+  // One connection, so that Shield and Brain reconnect at the same moment.
   const spine = await openNats(server);
   using network = new SpineNetwork(spine);
   const brain = await startPresence(spine);

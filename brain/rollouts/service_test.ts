@@ -1,4 +1,4 @@
-/** Brains that carry rollouts on: two at once, one that dies, gaps of reports, damage. On an embedded Spine. */
+/** Brains that advance rollouts: two at once, one that dies, gaps of reports, damaged records. On an embedded Spine. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { createLogger } from "../../shared/logs/log.ts";
@@ -37,7 +37,7 @@ class Bus implements AsyncDisposable {
   now_ms = 0;
   monotonic_ms = 100_000;
   readonly lines: string[] = [];
-  /** Deletions that the store refuses from now on. */
+  /** Number of next deletions that the store refuses. */
   refused_deletes = 0;
   readonly #log = createLogger({
     level: "debug",
@@ -99,7 +99,7 @@ class Bus implements AsyncDisposable {
     return decoded.value;
   }
 
-  /** Resolves once a Brain has heard all that was stored: it complains of damage in its order. */
+  /** Resolves once a Brain has received everything stored: it reports the damaged record in its order. */
   async heardAll(): Promise<void> {
     const complaints = () => this.lines.filter((line) => line.includes("cannot be read")).length;
     const before = complaints();
@@ -107,7 +107,7 @@ class Bus implements AsyncDisposable {
     await until("it is heard", () => complaints() > before);
   }
 
-  /** So much time passes, once the Brains know what is stored. */
+  /** Lets this time pass, once the Brains know the stored records. */
   async held(ms: number): Promise<void> {
     await this.heardAll();
     this.monotonic_ms += ms;
@@ -171,7 +171,7 @@ Deno.test("after a time without reports its step begins anew", async () => {
   await bus.begin({ hold_ms: 5_000 });
   await bus.report(0, 10);
   await bus.heardAll();
-  // Nobody reports for long: NATS was away.
+  // No reports for long: NATS was unreachable.
   await bus.held(60_000);
   await bus.report(0, 11);
   await bus.held(3_000);

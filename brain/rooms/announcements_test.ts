@@ -1,4 +1,4 @@
-/** What rooms tell the world on an embedded Spine: their events, births and ends, kicks. */
+/** What rooms publish on an embedded Spine: their events, creations and ends, kicks. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { AGAIN_HEADER } from "../../shared/records/room_update.ts";
@@ -188,7 +188,7 @@ Deno.test("of old events the next owner says the last one again, and how old it 
 for (const hours of [2, -2]) {
   Deno.test(`what an owner died of telling is told, whose clock differs by ${hours} h from the next one's`, async () => {
     await withTestBed(async ({ spine, cluster, hear, start }) => {
-      // As a server tells it, by its own clock.
+      // As a server reports it, by its own clock.
       const wrap = (bucket: KeyValue): KeyValue =>
         overriding(bucket, {
           get: async (key) => {
@@ -211,14 +211,14 @@ for (const hours of [2, -2]) {
         [version, version + 1].map((of) => `room:${epoch}:${of}`),
       );
       const [before, last] = heard.map(({ headers }) => Number(headers[AGAIN_HEADER]));
-      // Who has listened for longer than that must not take it for the past.
+      // A subscriber that has listened for longer must not take it for the past.
       assert.equal(last, 700);
       assert.ok(before! >= 700 && before! < 60_000, `again after ${before} ms`);
     });
   });
 }
 
-/** An answer that is late: the write takes place when the test says so. */
+/** A late answer: the write takes effect when the test triggers it. */
 function stalledWrites() {
   let stalled = false;
   const late: (() => Promise<unknown>)[] = [];
@@ -247,7 +247,7 @@ Deno.test("what a write did that got no answer is said, whenever it took place",
     const { epoch, version } = await accepted(spine, set("k", 1));
     writes.stall();
     assert.equal((await sendCommand(spine, set("k", 2))).code, 503);
-    // Somebody looks before it takes place, and finds nothing.
+    // The room is read before that, and nothing is found.
     assert.equal((await accepted(spine, { name: "get" })).version, version);
     await writes.settle();
     await until("it is said", () => heard.length > 1);
@@ -291,7 +291,7 @@ Deno.test("what another Brain wrote and did not say, the owner says when it sees
     const heard = await hear("out.t.acme.r.lobby");
     const one = await start("b1");
     const { epoch, version } = await accepted(spine, set("k", 1));
-    // Each believes to be the owner; this one ends before anybody hears of what it wrote.
+    // Both believe that they own it; this one ends before anybody receives its write.
     const other = await start("b2", { isLost: (subject) => subject.startsWith("out.") });
     const { promise, resolve } = Promise.withResolvers<void>();
     other.handle({

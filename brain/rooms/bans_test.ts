@@ -1,4 +1,4 @@
-/** Bans as rooms write, lift and sweep them, on an embedded Spine. What they do: the Shield's tests. */
+/** Bans as rooms write, lift and sweep them, on an embedded Spine. The Shield's tests have their effect. */
 import assert from "node:assert/strict";
 import { QUIET } from "../../shared/testing/logs.ts";
 import {
@@ -110,7 +110,7 @@ class Clocks {
 Deno.test("bans that are over are swept, a minute late, by one Brain", async () => {
   const clocks = new Clocks();
   await withTestBed(async ({ spine, cluster, start }) => {
-    // Rooms are b1's, and so are the bans of the tenants that hash to it: all of them.
+    // b1 owns the rooms, and the bans of the tenants that hash to it: all of them.
     cluster.owner = () => "b1";
     const one = await start("b1", clocks);
     const two = await start("b2", clocks);
@@ -140,7 +140,7 @@ for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const)
       const book = new BanBook({ bucket, bans_per_tenant: 10, log, ...clocks });
       await book.ready;
       const swept = () => book.sweep(() => true);
-      // Over by the clock, which is wrong.
+      // Expired by the clock, which is wrong.
       clocks.wall_ms += 3 * HOUR_MS;
       assert.equal(await swept(), 0);
       clocks.pass(HOUR_MS - 1);

@@ -1,4 +1,4 @@
-/** What rooms do when the bucket fails them, on an embedded Spine. */
+/** Rooms whose bucket fails, on an embedded Spine. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
@@ -12,7 +12,7 @@ import { overriding } from "../../shared/testing/overriding.ts";
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 const unavailable = () => new ArqonError("spine-unavailable", "a test says so");
 
-/** A bucket whose calls fail while the test wants it. `after`: a write that fails has happened. */
+/** A bucket whose calls fail on request. `after`: the failing write was stored. */
 function failing(fails: (call: keyof KeyValue) => boolean, after = false) {
   const refused = () => Promise.reject(unavailable());
   return (bucket: KeyValue): KeyValue =>
@@ -148,7 +148,7 @@ Deno.test("a lock that is due while every room in memory is at work ends a littl
   await withRooms({ config }, async ({ spine, lines, hear }) => {
     const heard = await hear("out.t.acme.r.lobby");
     await accepted(spine, { name: "lock", data: { ttl_ms: 300 } });
-    // Keeps the only place in memory.
+    // Keeps the only slot in memory.
     const waits = sendCommand(spine, { name: "get", room: "other", after_version: 1 });
     await until("it could not", () => lines.some((line) => line.includes("a lock ends later")));
     await accepted(spine, set(1, { room: "other" }));

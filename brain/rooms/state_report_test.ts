@@ -1,4 +1,4 @@
-/** What operators are told of a room's document: keys with versions, the lease that stands, one value. */
+/** The report of a room's document for operators: keys with versions, the unexpired lock, one value. */
 import assert from "node:assert/strict";
 import { ROOM_KEYS_MAX, StateAnswer } from "../../shared/cluster/cluster_room.ts";
 import { emptyDocument } from "./store/document.ts";

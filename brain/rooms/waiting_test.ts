@@ -26,7 +26,7 @@ Deno.test("it also sees what another Brain writes", async () => {
   await withTestBed(async ({ start }) => {
     const one = await start("b1");
     const two = await start("b2");
-    // Both believe to own the room.
+    // Both believe that they own the room.
     assert.deepEqual(await sendAtOnce(one.handle, [set(1)]), [0]);
     const read = sendAtOnce(one.handle, [{ name: "get", after_version: 2 }]);
     await until("the read waits", async () => await one.metric("brain_pending_commands") === 1);

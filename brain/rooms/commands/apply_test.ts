@@ -1,4 +1,4 @@
-/** What commands do to a room document: cases, and properties against a plain model. */
+/** The effect of commands on a room document: cases, and properties against a plain model. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";

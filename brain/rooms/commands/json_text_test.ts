@@ -1,4 +1,4 @@
-/** JSON text against `JSON.parse` and `JSON.stringify`. */
+/** JSON text compared with `JSON.parse` and `JSON.stringify`. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { compactJson, objectMembers } from "./json_text.ts";

@@ -1,4 +1,4 @@
-/** From envelopes to commands: what is taken, and what is refused with what would be right. */
+/** From envelopes to commands: what is accepted, and refusals that name what would be right. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { commandEnvelope } from "../testing/command_probe.ts";
@@ -18,7 +18,7 @@ function read(command: ProbeCommand, limits = LIMITS): Request {
   return readRequest(readCommandEnvelope(commandEnvelope(command), AT), "c1", limits);
 }
 
-/** What of the command differs from one that asks for nothing. */
+/** The parts of the command that differ from one without options. */
 function parts(command: ProbeCommand): Record<string, unknown> {
   const request = read(command);
   assert.ok(request.about === "room");

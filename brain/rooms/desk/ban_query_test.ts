@@ -1,4 +1,4 @@
-/** Who is kept out, asked by command: scopes, pages, cursors, and what is no longer so. */
+/** Bans listed by command: scopes, pages, cursors, and bans that were lifted or have expired. */
 import assert from "node:assert/strict";
 import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import { until } from "../../../shared/testing/until.ts";

@@ -1,4 +1,4 @@
-/** Commands on an embedded Spine: results, refusals, bounds. Races on NATS: `race_test.ts`. */
+/** Commands on an embedded Spine: results, refusals, bounds. `race_test.ts` has races on NATS. */
 import assert from "node:assert/strict";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
@@ -125,7 +125,7 @@ Deno.test("a lost race is run again from the newest document", async () => {
 });
 
 Deno.test("a room whose races are all lost is 429, to be tried again", async () => {
-  // 64 attempts, whose pauses a busy machine makes longer than the default time for a command.
+  // 64 attempts, whose pauses may take longer on a busy machine than the default time for a command.
   const config = { limits: { command_timeout_ms: 60_000 } };
   await withRooms({ wrap: contended(Infinity), config }, async ({ spine, metric }) => {
     const { code, reason, retry_after_ms } = await sendCommand(spine, set("k", 1));
@@ -192,7 +192,7 @@ Deno.test("memory holds as many rooms as it may: idle ones make place, busy ones
 
 Deno.test("a command that nobody waits for any more is not run", async () => {
   let clock_ms = 0;
-  // Every look at the clock is 3 s later: received at 3 s, looked at again at 6 s or later.
+  // Each reading of the clock is 3 s later: received at 3 s, checked again at 6 s or later.
   const now = () => clock_ms += 3_000;
   await withRooms(
     { now, monotonic_ms: now, config: { limits: { command_timeout_ms: 2_000 } } },

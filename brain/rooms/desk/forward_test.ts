@@ -56,7 +56,7 @@ Deno.test("when every owner is gone the Brain that has the command serves it", a
 Deno.test("an owner that does not answer is 408 when the time is over", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     const config = { limits: { command_timeout_ms: 50 } };
-    // The clock stands still, so that none of the 50 ms is over before the owner is asked.
+    // The clock stands still, so that the 50 ms do not expire before the owner is asked.
     const one = await start("b1", { config, monotonic_ms: () => 0 });
     cluster.owner = () => "frozen";
     spine.subscribe(processSubject("commands", "frozen"), () => {});
@@ -72,7 +72,7 @@ Deno.test("Brains that name each other as the owner do not play ball with a comm
   await withTestBed(async ({ spine, cluster, start }) => {
     const one = await start("b1");
     const two = await start("b2");
-    // Whoever has the command names the other one.
+    // Each Brain that has the command names the other as owner.
     let asked = 0;
     cluster.owner = () => asked++ % 2 === 0 ? "b2" : "b1";
     for (let index = 0; index < 10; index++) await accepted(spine, set(index));
@@ -129,7 +129,7 @@ for (const hours of [2, -2]) {
       const once = (value: string) => set(value, { command_id: "once" });
       const ownedBy = async (owner: string, value: number) => {
         cluster.handOver(() => owner);
-        // The first write of an owner is when it forgets.
+        // An owner forgets with its first write.
         return (await accepted(spine, set(value))).version;
       };
       await ownedBy("b1", 0);

@@ -1,4 +1,4 @@
-/** Who is in a room, asked by command: counts, pages, cursors. */
+/** The members of a room, listed by command: counts, pages, cursors. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -11,7 +11,7 @@ import { entry, withTestBed } from "../testing/room_test_bed.ts";
 const AT = { tenant_id: "acme", room_id: "lobby" };
 const PAGE_BYTES = 393_216;
 
-/** The answer, and how the room looks to who gives it. */
+/** The answer, and the room as the answering Brain sees it. */
 function list(members: readonly Entry[], limit: number, after?: string, bytes = PAGE_BYTES) {
   const view = {
     members: () => members,

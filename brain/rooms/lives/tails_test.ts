@@ -1,4 +1,4 @@
-/** Last changes that are said again: when, to whom they are news, and how many. */
+/** Repeated last changes: when, for whom they are new, and how many. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import type { RoomAddress } from "../commands/command.ts";
@@ -11,7 +11,7 @@ const change = (version: number): RoomEvent => ({
   ...{ version, at_ms: 1, body: "{}", fence: undefined },
 });
 
-/** Tails by a clock that the test moves; what they say is `room version age`. */
+/** Tails with the test's clock; their messages are `room version age`. */
 function testTails(rooms_max = 100) {
   const said: string[] = [];
   const world = { now_ms: 0, connected: true };
@@ -39,7 +39,7 @@ Deno.test("a last change is said again three times, with how long ago it should 
     await until(`it is said after ${now_ms} ms`, () => said.length > before);
   }
   assert.deepEqual(said, ["lobby 4 2000", "lobby 4 8000", "lobby 4 30000"]);
-  // Once for somebody who asks, however late, and no more.
+  // One repetition for each request, however late.
   world.now_ms = 500_000;
   tails.ask();
   await until("it is said to who asks", () => said.length > 3);

@@ -1,4 +1,4 @@
-/** Leases of locks while the wall clock is set, and between Brains whose clocks differ. */
+/** Leases of locks while the wall clock is changed, and between Brains whose clocks differ. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Leases } from "./leases.ts";

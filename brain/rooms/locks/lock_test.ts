@@ -1,4 +1,4 @@
-/** Locks of a room: leases, fences, holders; and their properties against a model of one lock. */
+/** Locks of a room: leases, fencing tokens, holders; and their properties against a model of one lock. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -30,7 +30,7 @@ Deno.test("a lock's fence is the revision of its grant, and everybody can read w
   const held = { holder: "of c1", connection_id: "c1", until_ms: NOW + 10_000, fence: 7 };
   assert.deepEqual(answer(locked, get()), { version: 1, epoch: "7", state: {}, lock: held });
   const empty = { ...emptyDocument(), epoch: "7" };
-  // The samples answer as of a write at revision 99.
+  // The samples answer as after a write at revision 99.
   assert.deepEqual(answer(empty, lock("c1")), {
     version: 1,
     epoch: "7",
@@ -157,13 +157,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** What the clients know, and the one lock as it should be. */
+/** What the clients know, and the expected lock. */
 interface Model {
   now_ms: number;
   holder: number | undefined;
   until_ms: number;
   fence: number;
-  /** The last fence that each client was given; 0: none. */
+  /** The last fence that each client received; 0: none. */
   readonly known: number[];
 }
 
@@ -176,7 +176,7 @@ function commandOf(one: Exclude<Step, { kind: "wait" }>, model: Model): RoomComm
   return set("k", 1, { ...more, from: lock(connection_id).from });
 }
 
-/** Whether the model lets the command pass; moves the model when it does. */
+/** Whether the model accepts the command; updates the model if so. */
 function expected(one: Exclude<Step, { kind: "wait" }>, model: Model, revision: number): boolean {
   const live = model.holder !== undefined && model.now_ms < model.until_ms;
   if (one.kind === "leave") {

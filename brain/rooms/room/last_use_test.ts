@@ -1,4 +1,4 @@
-/** For how long rooms are seen unused: by one clock, and only while somebody looks. */
+/** How long rooms count as unused: by one clock, and only while they are observed. */
 import assert from "node:assert/strict";
 import { LastUse } from "./last_use.ts";
 

@@ -1,4 +1,4 @@
-/** How many rooms live with a Brain: births, ends, members, and owners that change. */
+/** The number of live rooms of a Brain: creations, ends, members, and owners that change. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { accepted } from "../testing/command_probe.ts";
@@ -59,7 +59,7 @@ Deno.test("a room counts at its owner only, whoever made it, and moves with it",
     await shows("all at the second", [0, 4], one, two);
     cluster.handOver((room) => room < "y" ? "b1" : "b2");
     await shows("most of them back", [3, 1], one, two);
-    // As a Brain does that goes: first it says so, then it stops.
+    // As a stopping Brain does: it announces its stop first.
     cluster.handOver(() => "b2");
     await one.rooms.drain();
     assert.deepEqual(await counts(one), [0]);

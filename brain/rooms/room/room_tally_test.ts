@@ -1,4 +1,4 @@
-/** Rooms by tenant: listings, what happens during one, and what other Brains tell. */
+/** Rooms by tenant: listings, changes during one, and reports of other Brains. */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";

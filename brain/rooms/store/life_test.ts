@@ -1,4 +1,4 @@
-/** Lives of the stored rooms: what they make of documents, and what proves that one goes on. */
+/** Lives of the stored rooms: how they change documents, and what proves that a life continues. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { answer, applied, get, lock, set, unlock } from "../testing/command_samples.ts";
@@ -18,7 +18,7 @@ import { decodeDocument, encodeDocument } from "./stored_document.ts";
 const START_MS = 1_795_161_268_967;
 const life = (id: string, since_ms: number): Life => ({ id, since_ms });
 
-/** A bucket with one room, as a copy of it would hold it. */
+/** A bucket with one room, as in a copy of it. */
 interface Copy {
   readonly revision: number;
   readonly bytes: Uint8Array | undefined;
@@ -136,7 +136,7 @@ Deno.test("an older copy is one for who knows more, whatever others that know le
   const own = (revision: number, beat: string, highest: number, since_ms = START_MS) => (
     { ...tail(revision, beat, highest), since_ms }
   );
-  // A Shield that missed the last change: it knows the record as the copy has it.
+  // A Shield that missed the last change: it knows the record as it is in the copy.
   const late = tail(20, "b2", 24);
   assert.equal(vouchedRevision(stored, [late], undefined), 24);
   assert.equal(vouchedRevision(stored, [late], own(30, "b3", 33)), undefined, "known further");

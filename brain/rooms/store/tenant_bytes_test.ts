@@ -1,4 +1,4 @@
-/** Bytes of tenants: what is listed, what grows in between, and several Brains that know of each other late. */
+/** Bytes of tenants: the listing, growth since then, and several Brains that learn of each other late. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { KvKey, KvSize } from "../../../shared/spine/contract/spine.ts";
