@@ -1,4 +1,4 @@
-/** Questions and answers as bytes: what is written is read again, what is anything else is not. */
+/** Questions and answers as bytes: encoded ones are decoded again, all other bytes are refused. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -17,7 +17,7 @@ import {
 const HEAD = { id: "q1", node: "shield-1", kind: "shield" } as const;
 const QUESTION = { question: "rooms", id: "q1", asker: "a", kind: "shield", params: {} } as const;
 
-/** As it comes out at the other end. */
+/** As the receiver decodes it. */
 function carried(value: unknown, part_bytes_max?: number): unknown {
   const bytes = answerBytes(value);
   assert.ok(bytes !== undefined);

@@ -1,4 +1,4 @@
-/** The minutes that a process remembers of itself: what is in them, and how many there can be. */
+/** The samples that a process keeps about itself: their content, and their limit. */
 import assert from "node:assert/strict";
 import type { ClusterNode } from "./cluster_node.ts";
 import { NodeSamples, SAMPLE_MS, Sampler, SAMPLES_MAX } from "./cluster_samples.ts";

@@ -1,4 +1,4 @@
-/** Who lives and who owns what: rules of the table, and properties of rendezvous hashing. */
+/** Live Brains and owners of rooms: rules of the table, and properties of rendezvous hashing. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isId } from "@arqon/proto";

@@ -1,4 +1,4 @@
-/** Whom a question waits for, by what was heard and what the registry of Shields says. */
+/** The processes that a question waits for, from received messages and the registry of Shields. */
 import assert from "node:assert/strict";
 import { KnownNodes } from "./known_nodes.ts";
 

@@ -1,4 +1,4 @@
-/** The generated schema says what the loader does. */
+/** The generated schema agrees with the loader. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isId, isRoomPattern } from "@arqon/proto";

@@ -1,4 +1,4 @@
-/** Whole files in, a Config or one ConfigError out. The single texts: problems_test.ts. */
+/** Whole files in, a Config or one ConfigError out. problems_test.ts has the single messages. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";
@@ -181,7 +181,7 @@ Deno.test("a drain that would end before its window is refused", () => {
   );
   const text = "[server]\ndrain_ms = 20_000\ndrain_timeout_ms = 40_000\n";
   assert.equal(parseConfig(text, { file }).server.drain_timeout_ms, 40_000);
-  // A mistake elsewhere in the table is no mistake of theirs.
+  // An error elsewhere in the table is not attributed to them.
   refused(
     "[server]\ndrain_ms = -1\n",
     "config.toml:2:12 server.drain_ms: -1 is out of range; expected an integer from 0 to 600_000",

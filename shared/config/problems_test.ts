@@ -1,4 +1,4 @@
-/** How each kind of wrong value is named: place, key, what is wrong, what would be right. */
+/** The message for each kind of wrong value: place, key, what is wrong, what would be right. */
 import assert from "node:assert/strict";
 import { ConfigError, parseConfig } from "./load.ts";
 

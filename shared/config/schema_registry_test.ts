@@ -1,4 +1,4 @@
-/** `[platform.registry]`: what a start refuses, with line, key and what would be right. */
+/** `[platform.registry]`: errors at a start, with line, key and what would be right. */
 import assert from "node:assert/strict";
 import { ConfigError, parseConfig } from "./load.ts";
 

@@ -1,4 +1,4 @@
-/** Which of the keys that name secrets go together, and how a pair that does not is refused. */
+/** Which keys of secrets can be combined, and the error for other combinations. */
 import assert from "node:assert/strict";
 import { namedFiles } from "./named_files.ts";
 import { ConfigError, parseConfig } from "./load.ts";

@@ -1,4 +1,4 @@
-/** TOML values, the place of each, and where syntax errors are reported. */
+/** TOML values, the position of each, and where syntax errors are reported. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";

@@ -1,4 +1,4 @@
-/** That a batch cut into deltas does what the whole does, within the size and without a flicker. */
+/** A batch split into deltas has the same effect as the whole, within the size and without a flicker. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { splitDelta } from "./delta_split.ts";

@@ -1,4 +1,4 @@
-/** The bounded memory of deltas: group G of the presence scenarios, and its bounds. */
+/** The bounded history of deltas: group G of the presence scenarios, and its limits. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { groupSize, seal } from "./delta.ts";
@@ -27,7 +27,7 @@ const tags = (generations: Generations) =>
     slot.map((each) => `${each.writer.node_id}:${covered(each).join(",")}`).sort().join(" ")
   );
 
-/** r1's users come one by one, each in a delta of its own. */
+/** r1's users join one by one, each in its own delta. */
 function fourUsers(each: (generations: Generations, pushed: Delta) => void = () => {}) {
   const r1 = createState(R1);
   const generations = createGenerations([2, 5, 6]);
@@ -40,7 +40,7 @@ function fourUsers(each: (generations: Generations, pushed: Delta) => void = () 
   return generations;
 }
 
-/** Then user5 comes on r2. */
+/** Then user5 joins on r2. */
 function fiveUsers() {
   const generations = fourUsers();
   const r2 = createState(R2);
@@ -147,7 +147,7 @@ Deno.test("levels must grow", () => {
   assert.deepEqual(createGenerations().levels, HISTORY_LEVELS);
 });
 
-/** The counters of what the only writer has now. */
+/** The counters of the only writer's present entries. */
 const heldBy = (state: PresenceState) =>
   new Set([...entriesOf(state, R1)].map(({ counter }) => counter));
 

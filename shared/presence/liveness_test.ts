@@ -1,4 +1,4 @@
-/** Who is alive: group H of the presence scenarios, tombstones and the keeper's own silence. */
+/** Liveness: group H of the presence scenarios, tombstones and a stalled owner of the table. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createLiveness, depart, extend, heartbeat, isForgotten, sweep } from "./liveness.ts";
@@ -18,7 +18,7 @@ const A = writer("a", 7);
 const said = (transitions: readonly Transition[]) =>
   transitions.map(({ writer: each, to }) => `${writerKey(each)} ${to}`);
 
-/** A table in which a@7 was heard at 0. */
+/** A table that received a message of a@7 at 0. */
 function heardOnce(): Liveness {
   const table = createLiveness(OPTIONS);
   heartbeat(table, A, 0);
@@ -96,8 +96,8 @@ Deno.test("H8 a younger life retires the older at once", () => {
   assert.equal(slow.lives.size, 1);
 });
 
-// Upstream another incarnation of any age replaces the known one. Here lives are ordered, so that
-// a process that wakes up, or a message that was under way, cannot retire its own successor.
+// In the original, another incarnation of any age replaces the known one. Here lives are ordered, so that a process
+// that resumes, or a late message, cannot retire its own successor.
 Deno.test("H8 an older life is refused, with nothing changed", () => {
   const table = heardOnce();
   const before = structuredClone(table);

@@ -1,4 +1,4 @@
-/** Pages: nothing lost, nothing too large, and sizes that are not below the wire's. */
+/** Pages: nothing lost, nothing too large, and estimated sizes not below those on the wire. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { cutPages, deltaPages, entryBytes, joinPages, tagBytes } from "./pages.ts";

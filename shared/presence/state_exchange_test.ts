@@ -1,6 +1,6 @@
 /**
- * Deltas: holes in what is received, and what a replica answers to somebody who missed something. Changes that travel
- * indirectly are `state_properties_test.ts`.
+ * Deltas: gaps in the received ones, and a replica's answer to a receiver that missed some. `state_properties_test.ts`
+ * has changes that travel indirectly.
  */
 import assert from "node:assert/strict";
 import {

@@ -1,4 +1,4 @@
-/** Rooms, users and connections as a replica indexes them, in small rooms and in large ones. */
+/** How a replica indexes rooms, users and connections, in small rooms and in large ones. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {

@@ -1,4 +1,4 @@
-/** Deltas that break the rules: each is refused as a whole, says why, and changes nothing. */
+/** Deltas that break the rules: each is refused as a whole, with the reason, and changes nothing. */
 import assert from "node:assert/strict";
 import { createState, leave, markUp, merge, mergeFull } from "./state.ts";
 import type { MergeOutcome, PresenceState } from "./state.ts";
@@ -17,7 +17,7 @@ function brain(): PresenceState {
   return state;
 }
 
-/** Both ways of merging say the same, and the state is what it was. */
+/** Both ways of merging give the same fault, and the state is unchanged. */
 function refuses(state: PresenceState, wrong: Delta, fault: RegExp): void {
   const before = structuredClone(state);
   for (const way of wrong.start === 0 ? [merge, mergeFull] : [merge]) {
@@ -101,7 +101,7 @@ Deno.test("a connection of another tenant is refused", () => {
   const state = brain();
   markUp(state, writer("b"));
   assert.equal(merge(state, delta(writer("b"), 0, 1, [foreign(1, "x")])).outcome, "merged");
-  // And one that is gone does not count.
+  // A removed one does not count.
   assert.equal(merge(state, delta(A, 3, 5, [foreign(5, "x")], [2])).outcome, "merged");
 });
 

@@ -1,6 +1,6 @@
 /**
- * One replica: what is found in it, and what moves nothing. Merges, removals and lives that go down and come up are
- * `state_properties_test.ts`. A scenario's topic is a room, its owner a connection, its key a user.
+ * One replica: what is found in it, and calls without an effect. `state_properties_test.ts` has merges, removals and
+ * lives that go down and up. A scenario's topic is a room, its owner a connection, its key a user.
  */
 import assert from "node:assert/strict";
 import {

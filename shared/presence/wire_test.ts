@@ -1,6 +1,6 @@
 /**
- * The bytes between Shields and Brains: every kind goes both ways, and what is wrong is refused by
- * name. That they are the bytes of `replication.proto` is `tests/presence_wire_test.ts`.
+ * The bytes between Shields and Brains: every kind round-trips, and errors name the wrong field.
+ * `tests/presence_wire_test.ts` checks that they are the bytes of `replication.proto`.
  */
 import { DecodeError, WireWriter, writePacked } from "@arqon/proto";
 import fc from "fast-check";
@@ -42,7 +42,7 @@ function announce(change: Partial<Entry>, rest: Partial<Announcement["delta"]> =
   return encodeMessage({ kind: "announcement", delta: { ...delta, ...rest }, leaving: false });
 }
 
-/** Field `field` of the message with what `write` puts into it. */
+/** Field `field` of the message with the content that `write` adds. */
 function embedded(field: number, write: (out: WireWriter) => void): Uint8Array {
   const out = new WireWriter();
   const mark = out.open(field);

@@ -1,4 +1,4 @@
-/** What object stores do with damage, restarts and servers that are gone. Real files, real servers. */
+/** Object stores with damage, restarts and unreachable servers. Real files, real servers. */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -100,7 +100,7 @@ Deno.test("nats: an object that is not what it says is refused", async () => {
   const store = await one.spine.objects("MODULES");
   const forge = async (name: string, size: number, digest: string, chunk?: string) => {
     const meta = btoa(name).replaceAll("+", "-").replaceAll("/", "_");
-    // Acknowledged: what is only published may reach the stream after the next read.
+    // Acknowledged: a mere publish may reach the stream after the next read.
     const js = jetstream(observer);
     if (chunk !== undefined) await js.publish(`$O.MODULES.C.${name}`, chunk);
     const info = { name, bucket: "MODULES", nuid: name, size, chunks: 1, digest };

@@ -1,4 +1,4 @@
-/** That the configuration chooses the engine, and that the files it names are read and used. */
+/** The configuration selects the engine, and the files that it names are read and used. */
 import assert from "node:assert/strict";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";

@@ -1,6 +1,6 @@
 /**
- * What a watched bucket lets be known, on a bucket and a connection that the test moves by hand. Its two
- * users are tested on real engines: `shield/auth/bans_test.ts` and `shield/auth/revocations_test.ts`.
+ * When a watched bucket counts as complete, on a bucket and a connection that the test controls. Real engines are in
+ * the tests of its two users: `shield/auth/bans_test.ts` and `shield/auth/revocations_test.ts`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -53,7 +53,7 @@ Deno.test("a listing that the connection outlived does not count, whenever its e
   const { script, watched, lets } = watching();
   watched.start();
   const before = script.begun;
-  // Its end is under way when the connection is lost.
+  // Its end is in flight when the connection is lost.
   const first = script.deliver(1);
   script.turnTo("disconnected");
   await first;
@@ -288,7 +288,7 @@ Deno.test("who is let in is held with all that is stored of the tenant, whatever
         }
         assert.ok(table.size <= 4);
       };
-      // Stored by this process during a watch, and not answered yet.
+      // Stored by this process during a watch, and not acknowledged yet.
       const writes: { entry: KvEntry; begun: number }[] = [];
       watched.start();
       for (const step of steps) {

@@ -1,4 +1,4 @@
-/** `[[reducers]]` and the classes that name them: what is wrong is named with what is right. */
+/** `[[reducers]]` and the classes that name them: errors name the problem and what would be right. */
 import assert from "node:assert/strict";
 import { configFrom, parseConfig } from "../load.ts";
 

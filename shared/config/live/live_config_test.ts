@@ -1,4 +1,4 @@
-/** A configuration that changes while its parts have it: what changes, what is told, what is refused. */
+/** A configuration that changes while components use it: what changes, what is reported, what is refused. */
 import assert from "node:assert/strict";
 import { LiveConfig } from "./live_config.ts";
 import { LIVE_KEYS } from "../keys/live_keys.ts";
@@ -23,7 +23,7 @@ Deno.test("live config: who has a table sees its live keys change, and the other
   assert.deepEqual([limits.rooms_per_connection, limits.max_frame_bytes], [3, 262_144]);
   assert.deepEqual([log.level, log.format], ["debug", "logfmt"]);
   assert.throws(() => Object.assign(limits, { rooms_per_connection: 9 }), TypeError);
-  // What waits for a restart is named again each time.
+  // Keys that wait for a restart are reported each time.
   assert.deepEqual(live.change(next).needs_restart, ["limits.max_frame_bytes", "log.format"]);
 });
 

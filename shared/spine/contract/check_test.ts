@@ -1,4 +1,4 @@
-/** That what is checked quickly, or was checked before, is judged as the rules have it. */
+/** Fast and cached checks give the same result as the rules. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { assertSubject, headerBytes } from "./check.ts";

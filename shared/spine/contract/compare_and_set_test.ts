@@ -1,4 +1,4 @@
-/** Who is overtaken tries again, so often and no more; whoever is refused does not. */
+/** A lost compare-and-set is retried a limited number of times; a refusal is not retried. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { refusedWith } from "../testing/conformance.ts";
@@ -63,7 +63,7 @@ Deno.test("what is refused for another reason is not tried again", async () => {
   const refuse = (reason: "invalid-settings" | "version-conflict") =>
     changeDocument((mayLose) => {
       turns++;
-      // The caller's own decision, also when its reason is the same.
+      // The caller's own error, although its reason is the same.
       if (turns > 1) throw new ArqonError(reason, "mine");
       return mayLose(late());
     });

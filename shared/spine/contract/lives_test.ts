@@ -1,4 +1,4 @@
-/** Lives of a log, against a model that remembers every message that was ever given. */
+/** Lives of a log, against a model that remembers every stored message. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -13,9 +13,9 @@ import {
 } from "./lives.ts";
 import type { Lives } from "./lives.ts";
 
-/** A log with its lives, as a copy of it would hold them. */
+/** A log with its lives, as in a copy of it. */
 interface Copy {
-  /** What each offset holds, from 1; no two are alike. */
+  /** The message at each offset, from 1; all differ. */
   readonly messages: readonly number[];
   readonly lives: Lives;
 }
@@ -31,7 +31,7 @@ Deno.test("a position is taken only where all before it is what it was, over any
   fc.assert(fc.property(fc.array(Step, { maxLength: 60 }), (steps) => {
     let log: Copy = { messages: [], lives: [{ name: "first", first: 0 }] };
     const copies: Copy[] = [log];
-    /** Each position that a client was given, with the messages that it stood behind. */
+    /** Each position given to a client, with the messages before it. */
     const given: { life: string; offset: number; seen: readonly number[] }[] = [];
     let written = 0;
     let begun = 0;

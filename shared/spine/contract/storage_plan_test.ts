@@ -1,4 +1,4 @@
-/** Shares and bounds of the storage, and what is said of too little of it. */
+/** Shares and bounds of the storage, and the warnings about too little of it. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { configFrom } from "../../config/load.ts";

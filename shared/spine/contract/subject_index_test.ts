@@ -1,4 +1,4 @@
-/** Properties of the index of subscribers, which is held to a search through all of them. */
+/** Properties of the index of subscribers, compared with a search through all of them. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { SubjectIndex, type Subscriber } from "./subject_index.ts";
@@ -36,11 +36,11 @@ Deno.test("the index finds exactly the subscribers whose pattern matches", () =>
   }));
 });
 
-/** So few that one is named, left and matched by patterns many times in a run. */
+/** So few that each is subscribed, unsubscribed and matched by patterns many times in a run. */
 const FEW = [["a"], ["a", "b"], ["a", "b", "c"]];
 const FEW_PATTERNS = [...FEW, ["a", "*"], ["a", ">"], ["*", "b"], [">"]];
 
-/** Of each group one, and everybody who is in none. */
+/** One of each group, and everybody without a group. */
 function requireReceivers(
   index: SubjectIndex<Subscriber>,
   present: readonly Subscriber[],

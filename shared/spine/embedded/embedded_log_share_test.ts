@@ -1,4 +1,4 @@
-/** That no tenant takes the whole of the embedded log: what each may have, and what is left for the others. */
+/** No tenant can use up the whole embedded log: each tenant's share, and what is left for the others. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { keptLog } from "../../testing/logs.ts";
@@ -17,7 +17,7 @@ function engine(limits: { log_bytes: number; tenant_bytes?: number }) {
   return { spine, lines, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
-/** Appends until it is refused, many at once; how many were stored. */
+/** Appends concurrently until it is refused; returns how many were stored. */
 async function flood(log: DurableLog, size_bytes: number): Promise<number> {
   for (let stored = 0;;) {
     const outcomes = await Promise.allSettled(

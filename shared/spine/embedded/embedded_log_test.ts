@@ -1,6 +1,6 @@
 /**
- * What only the embedded engine's logs have: their file, its limits and damages, and time that the
- * test makes pass. What they have in common with NATS is in `conformance_log.ts`.
+ * Specific to the embedded engine's logs: their file, its limits and damages, and time that the test advances.
+ * `conformance_log.ts` has what they share with NATS.
  */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
@@ -120,7 +120,7 @@ Deno.test("offsets that a power cut took back are not given again", async () => 
     let last = 0;
     await withLog({ data_dir }, async (log) => {
       await log.append("a", bytes("kept"));
-      // What the disk had when the power went: everything later is lost.
+      // The disk at the time of the power cut: everything later is lost.
       await Deno.mkdir(copy);
       for (const name of ["log.sqlite", "log.sqlite-wal"]) {
         await Deno.copyFile(`${data_dir}/${name}`, `${copy}/${name}`);
@@ -243,7 +243,7 @@ Deno.test("a wall clock that jumps expires nothing and takes no time back", asyn
       await log.append("a", bytes("3"));
       assert.deepEqual(await texts(log), ["1", "2", "3"]);
     });
-    // The process starts anew a day in the past.
+    // The process restarts a day in the past.
     await withLog({ ...given, data_dir }, async (log) => {
       await log.append("a", bytes("4"));
       const { messages } = await log.read("a", LOTS);

@@ -36,7 +36,7 @@ Deno.test("a room keeps its newest, with little over, however many come at once"
   assert.equal(room.bytes, room.messages * 10);
   assert.deepEqual([room.last, room.floor], [1_000, 1_000 - room.messages]);
   assert.deepEqual(at.rows.totals(at.log().id), { messages: room.messages, bytes: room.bytes });
-  // The slack is the sweep's.
+  // The sweep removes the slack.
   assert.equal(sweepRooms(at.rows, 0, 2_000), 0);
   assert.equal(at.room("a")?.messages, 10);
   assert.equal(at.room("a")?.floor, 990);

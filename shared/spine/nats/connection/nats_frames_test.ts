@@ -1,4 +1,4 @@
-/** What the scanner finds in a server's bytes is what nats.js' own parser finds, however they are cut. */
+/** The scanner finds the same messages in a server's bytes as nats.js' own parser, however they are split. */
 import assert from "node:assert/strict";
 import { Kind, Parser } from "@nats-io/transport-deno";
 import fc from "fast-check";
@@ -8,7 +8,7 @@ import type { MessageFrame } from "./nats_frames.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Of a frame, in text: no two frames look alike. */
+/** The content of a frame as text: no two frames are equal. */
 type Seen = readonly [sid: number, subject: string, reply: string, headers: string, data: string];
 
 function seen(frame: MessageFrame): Seen {
@@ -24,7 +24,7 @@ function seen(frame: MessageFrame): Seen {
   ];
 }
 
-/** What nats.js makes of the same bytes; stops at what it does not understand. */
+/** The result of nats.js for the same bytes; stops at unknown input. */
 function parsed(chunks: readonly Uint8Array[]) {
   const messages: Seen[] = [];
   const others: string[] = [];

@@ -1,4 +1,4 @@
-/** What the buffer writes is what a NATS server reads, in the order of the calls, in few writes. */
+/** The buffer writes what a NATS server reads, in the order of the calls, in few writes. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-/** The short way beside nats.js on a real server: what keeps its order, and what must not be lost or made up. */
+/** The fast path beside nats.js on a real server: order is kept, and nothing is lost or made up. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import { connect } from "@nats-io/transport-deno";

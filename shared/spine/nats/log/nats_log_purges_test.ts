@@ -1,4 +1,4 @@
-/** Which subjects a purge is of, and up to where something may be missing. */
+/** Which subjects a purge affects, and up to which offset messages may be missing. */
 import assert from "node:assert/strict";
 import { filterOf, isOf, Purges } from "./nats_log_purges.ts";
 

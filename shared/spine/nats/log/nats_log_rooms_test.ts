@@ -1,11 +1,14 @@
-/** Pages of subjects, as the server gives them of a stream with very many; that it lists them is `conformance_log_read.ts`. */
+/**
+ * Pages of subjects, as the server returns them for a stream with very many; `conformance_log_read.ts` tests the
+ * listing.
+ */
 import assert from "node:assert/strict";
 import type { Reading } from "./nats_log_read.ts";
 import { readRooms } from "./nats_log_tenant.ts";
 
 const PATTERN = "log.t.acme.r.*";
 
-/** A stream whose subjects come in pages; `asked` takes note of where each began. */
+/** A stream whose subjects come in pages; `asked` records where each began. */
 function readingOf(rooms: readonly string[], page: number, asked: number[]): Reading {
   const subjects = rooms.map((room) => PATTERN.replace("*", room));
   const api = {

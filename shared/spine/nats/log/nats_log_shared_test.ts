@@ -1,7 +1,6 @@
 /**
- * Tenants that share streams, on a real NATS: who shares and who does not, what each may store, and that
- * one's trims, floods and restores are told to whom they concern. What a log does in either form is in
- * `conformance_log.ts`.
+ * Tenants that share streams, on a real NATS: who shares, what each may store, and that one tenant's trims, floods and
+ * restores are reported to the tenants concerned. `conformance_log.ts` has what a log does in either form.
  */
 import assert from "node:assert/strict";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
@@ -30,7 +29,7 @@ const unavailable = refusedWith("log-unavailable");
 const open = ({ spine }: LogEngine, tenant_id: string, retention: Retention = EVERYBODY) =>
   spine.log(tenant_id, retention);
 
-/** Appends messages of so many bytes until one is refused; how many were stored, and why no more were. */
+/** Appends messages of `size_bytes` until one is refused; returns how many were stored, and why no more were. */
 async function flood(log: DurableLog, size_bytes: number, most = 10_000) {
   for (let stored = 0; stored < most; stored++) {
     try {
@@ -63,7 +62,7 @@ Deno.test("who asks for no more than all shares a stream, who has a place keeps 
   const { common: _, ...own } = EVERYBODY;
   assert.equal(isShared(await open(now, "alone", own)), false);
   assert.equal(isShared(await open(now, "copied", { ...EVERYBODY, replicas: 1 })), false);
-  // Configured otherwise: what has a place is found there.
+  // With another configuration, existing tenants keep their stream.
   await using later = await logEngine([nats.url], { shared_streams: 5 });
   const known = await Promise.all(names.map((name) => open(later, name)));
   assert.deepEqual(known.map(({ stream }) => stream), logs.map(({ stream }) => stream));
@@ -116,7 +115,7 @@ Deno.test("processes that need a tenant's log at the same moment agree on its pl
     const streams = new Set<string>();
     for (const outcome of opened) {
       if (outcome.status === "fulfilled") streams.add(outcome.value.stream);
-      else unavailable(outcome.reason); // It was decided meanwhile: the next one finds it.
+      else unavailable(outcome.reason); // It was decided meanwhile: the next caller finds it.
     }
     for (const engine of [one, two, three]) streams.add((await open(engine, name)).stream);
     assert.equal(streams.size, 1, name);

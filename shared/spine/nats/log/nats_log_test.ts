@@ -1,6 +1,6 @@
 /**
- * What the NATS logs do when their stream is lost, full, strange or out of reach. Real servers. Also messages that are
- * appended together.
+ * The NATS logs when their stream is lost, full, foreign or unreachable. Real servers. Also messages that are appended
+ * together.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -36,7 +36,7 @@ Deno.test("a stream deleted under appends is made anew, in order, and the log sa
   await log.append("b", bytes("before"));
   await outside.streams.delete(first);
   await one.told("acme", 1);
-  // The server's word of it may be lost under load; then the next question finds out.
+  // The server's advisory may be lost under load; then the next request detects it.
   await theirs.status();
   await other.told("acme", 1);
   while (log.stream === first) await log.append("b", bytes("after")).catch(unavailable);
@@ -215,7 +215,7 @@ Deno.test("a log that an operator has changed is put right when it is opened", a
     republish: { src: ">", dest: "wrong.>" },
   });
   const after = await open();
-  // Another life of it: nobody followed it meanwhile.
+  // Another life: nobody followed it meanwhile.
   assert.deepEqual([after.stream.split("~")[0], after.history_size, after.read], [stream, 10, 2]);
   const { config } = await outside.streams.info(stream);
   assert.equal(config.retention, "limits" as RetentionPolicy);
@@ -261,7 +261,7 @@ Deno.test("without JetStream a log is refused and says what to set", async () =>
   await assert.rejects(opening, /JetStream is not enabled on .*jetstream \{ store_dir: "…" \}/);
 });
 
-/** The outcome of a room: everything that was ever appended, and how it is read. */
+/** The final state of a room: everything that was ever appended, and how it is read. */
 async function checkRoom(log: DurableLog, room: string, ever: readonly number[]): Promise<number> {
   const present = (await readAll(log, room)).map(({ offset }) => offset);
   assert.deepEqual(present, ever.slice(ever.length - present.length), "only the oldest go");
@@ -320,7 +320,7 @@ Deno.test("who waits at a place between a busy tenant's messages is not told tha
   assert.equal(page.complete, true);
 });
 
-// Messages that are appended together on a real server, also when it does not take them together any more.
+// Messages that are appended together on a real server, also when it no longer accepts batches.
 
 const COUNT = 40;
 
@@ -340,7 +340,7 @@ Deno.test("a stream takes batches once they are asked for, and one that takes no
   assert.notEqual((await configOf()).allow_atomic, true, "one message is no batch");
   let { offset } = await log.appendAll("b", some(1), single.offset);
   assert.equal((await configOf()).allow_atomic, true);
-  // Another process may have changed the stream from what it had read before.
+  // Another process may have changed the stream based on an earlier read.
   await streams.update(log.stream, { ...await configOf(), allow_atomic: false });
   ({ offset } = await log.appendAll("b", some(COUNT + 1), offset));
   ({ offset } = await log.appendAll("b", some(2 * COUNT + 1), offset));

@@ -1,4 +1,4 @@
-/** How long who listens and is silent is asked again. What that does on a real NATS: `nats_log_lives_test.ts`. */
+/** How long a connected but silent witness is asked again. `nats_log_lives_test.ts` has the effect on a real NATS. */
 import assert from "node:assert/strict";
 import { Silences } from "./nats_log_witness.ts";
 

@@ -1,4 +1,4 @@
-/** What the NATS engine does with little storage, and what it says of it. Real servers with a small `max_file`. */
+/** The NATS engine with little storage, and its reports about it. Real servers with a small `max_file`. */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
@@ -12,7 +12,7 @@ import { ALL, logEngine, operator, RETENTION } from "../testing/nats_log_harness
 const MIB = 1_048_576;
 const unavailable = refusedWith("log-unavailable");
 
-/** A server that gives so many bytes, in a folder that is removed with it. */
+/** A server with this much storage, in a folder that is removed with it. */
 async function smallServer(max_file: number): Promise<NatsServer> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-nats-storage-" });
   const config = `jetstream { store_dir: ${JSON.stringify(folder)}, max_file: ${max_file} }`;
@@ -29,7 +29,7 @@ async function smallServer(max_file: number): Promise<NatsServer> {
   };
 }
 
-/** Appends 100 kB at a time until it is refused; the refusal. */
+/** Appends 100 kB at a time until it is refused; returns the refusal. */
 async function fill(
   append: (payload: Uint8Array) => Promise<unknown>,
 ): Promise<{ stored: number; error: unknown }> {
@@ -104,7 +104,7 @@ Deno.test("a log that nothing bounds is bounded when it is opened; one that cann
     }
   }
   for (const stream of streams) await outside.streams.update(stream, { max_bytes: -1 });
-  // As an operator has it who promised all to others.
+  // As for an operator who promised all storage to others.
   await outside.streams.add({ name: "OTHERS", subjects: ["others"], max_bytes: 32 * MIB });
   await using one = await logEngine([server.url], { log_bytes: 8 * MIB });
   const bounded = await one.spine.log("t1", RETENTION);
@@ -207,7 +207,7 @@ Deno.test("many publishes of a tenant without room do not ask NATS as often", as
     for (let n = 0; n < 1_000; n++) {
       await assert.rejects(one.spine.log("acme", RETENTION), unavailable);
     }
-    // Once in two seconds it is tried again, with some requests each time.
+    // It is retried once in two seconds, with some requests each time.
     const tries = 1 + (performance.now() - began_ms) / 2_000;
     assert.ok(await asked() - before < 20 * tries);
   } finally {

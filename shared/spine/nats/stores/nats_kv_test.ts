@@ -1,4 +1,4 @@
-/** What the NATS key-value does when connections break at the worst moment. Real server, real proxy. */
+/** The NATS key-value store when connections break at the worst moment. Real server, real proxy. */
 import assert from "node:assert/strict";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-deno";
@@ -14,7 +14,7 @@ import type { KeyValue, KeyValueOptions, KvChange } from "../../contract/spine.t
 
 const unavailable = refusedWith("spine-unavailable");
 
-/** An observer that sees the server as it is, past the engine. */
+/** A separate connection that observes the server without the engine. */
 async function observe(
   server: NatsServer,
 ): Promise<{ connection: NatsConnection } & AsyncDisposable> {
@@ -26,7 +26,7 @@ async function observe(
 const told = ({ key, value }: KvChange): string =>
   value === undefined ? `${key.join("/")} gone` : `${key.join("/")}=${text(value)}`;
 
-/** The state that a watcher has after all changes so far. */
+/** A watcher's state after all changes so far. */
 function stateOf(changes: readonly KvChange[]): Record<string, string> {
   const state = new Map<string, string>();
   for (const { key, value } of changes) {
@@ -36,7 +36,7 @@ function stateOf(changes: readonly KvChange[]): Record<string, string> {
   return Object.fromEntries([...state].sort());
 }
 
-/** Asks until the key holds `value`; the engine's own reads come over another connection. */
+/** Polls until the key holds `value`; the engine's own reads use another connection. */
 async function written(bucket: KeyValue, key: string, value: string): Promise<number> {
   for (;;) {
     const entry = await bucket.get([key]);
@@ -61,7 +61,7 @@ Deno.test("a watch cut off meanwhile tells what others wrote and deleted", async
   await bucket.put(["changed"], bytes("2"));
   await bucket.put(["new"], bytes("3"));
   await bucket.delete(["deleted"]);
-  // Leaves no marker: only the comparison with what was known can tell.
+  // Leaves no tombstone: only the comparison with the known keys can detect it.
   const manager = await jetstreamManager(observer.connection);
   await manager.streams.purge("KV_BANS", { filter: `$KV.BANS.${encodeKey(["purged"])}` });
   proxy.restore();
@@ -165,7 +165,7 @@ Deno.test("a write under way when the server dies takes place once it is back", 
   assert.deepEqual([text(entry?.value ?? bytes("")), entry?.revision], ["2", revision]);
 });
 
-/** Starts `update`, loses its acknowledgement, runs `meanwhile`, and lets the engine reconnect. */
+/** Starts `update`, drops its acknowledgement, runs `meanwhile`, and lets the engine reconnect. */
 async function loseAcknowledgement(
   meanwhile: (bucket: KeyValue, revision: number, server: NatsServer) => Promise<void>,
   prepare: (server: NatsServer) => Promise<void> = () => Promise.resolve(),
@@ -205,7 +205,7 @@ Deno.test("a lost acknowledgement is made good though others wrote since", async
   assert.equal(value, "3");
 });
 
-/** A bucket whose server remembers message ids for the shortest time there is. */
+/** A bucket whose server remembers message ids for the shortest possible time. */
 async function forgetful(server: NatsServer): Promise<void> {
   await using observer = await observe(server);
   const manager = await jetstreamManager(observer.connection);
@@ -219,7 +219,7 @@ async function forgetful(server: NatsServer): Promise<void> {
   });
 }
 
-/** Resolves when the server has forgotten every message id that it has seen until now. */
+/** Resolves when the server has forgotten every message id seen until now. */
 async function forgotten(server: NatsServer): Promise<void> {
   await using observer = await observe(server);
   const js = jetstream(observer.connection);
@@ -301,7 +301,7 @@ Deno.test("what ArqonBus did not write is told to the log and never taken for a 
   watch.stop();
 });
 
-/** A proxy to a server that says of each new consumer that messages wait for it where there are none. */
+/** A proxy to a server that reports pending messages for each new consumer where there are none. */
 function overstating(port: number, then: (proxy: TcpProxy) => void = () => {}): TcpProxy {
   const proxy = startTcpProxy(port, (answer) => {
     // One byte is one character.
@@ -329,7 +329,7 @@ Deno.test("a listing ends where the server has nothing left, whatever number it 
 
 Deno.test("a listing whose consumer says nothing more is an error, and not for long", async () => {
   await using server = await startNats({ jetstream: true });
-  // The answer passes, and nothing behind it.
+  // The answer passes, and nothing after it.
   await using proxy = overstating(
     server.port,
     (proxy) => queueMicrotask(() => proxy.holdAnswers()),
