@@ -72,7 +72,7 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
     succeeds(await pub("first.ndjson"));
     acknowledged = 200;
     succeeds(await run("room", "set", "orders", "last", "200", ...as("service", bus)));
-    // Publishing goes on while the backup is read.
+    // Publishing continues while the backup is read.
     const under_load = pub("more.ndjson");
     const json = await run("backup", file, "--json", ...admin(bus));
     succeeds(await under_load);
@@ -113,7 +113,7 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data as
   {
     await using bus = await startServe(folder.path);
     succeeds(await run("pub", "orders", '{"n":0}', ...as("user", bus)));
-    // A crash: what it had not moved into its files is in the backup as well.
+    // A crash: data that was not yet moved into its files is in the backup as well.
     await bus.stop("SIGKILL");
   }
   succeeds(await run("backup", file));
@@ -136,7 +136,7 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data as
   );
   await using bus = await startServe(folder.path);
   assert.deepEqual((await found(commands, bus)).messages, [0]);
-  // Who knew what is lost is told so, and nothing of it is given out again.
+  // A reader of lost messages receives a GAP, and none of their offsets is reused.
   const to = [...as("user", bus), "--json"];
   const next = JSON.parse(succeeds(await run("pub", "orders", '{"n":2}', ...to)));
   assert.notDeepEqual([next.offset, next.epoch], [known.offset, known.epoch]);
@@ -160,7 +160,7 @@ Deno.test("backup: what was erased after it comes back with a restore, and the a
     readonly tenant: string;
     readonly about: Record<string, string | number>;
   };
-  /** As docs/data.md has it. */
+  /** As in docs/data.md. */
   const again = ({ tenant, about: { user, room, offset } }: Entry): string[] => [
     ...(user === undefined
       ? ["room", "erase", String(room), ...(offset === undefined ? [] : ["--offset", `${offset}`])]
@@ -227,7 +227,7 @@ Deno.test("backup: damaged, foreign and half-restored data are refused, and noth
   await Deno.writeTextFile(`${path}/nats.toml`, '[nats]\nurls = ["nats://127.0.0.1:1"]\n');
   fails(await run("restore", "bus.tar", "--config", "nats.toml"), /is of an embedded bus, and/);
 
-  // A restore that died between its two databases: the bus does not start on half of each.
+  // A restore that died between its two databases: the bus does not start with an incomplete one.
   await Deno.writeTextFile(`${path}/data/restore.unfinished`, "");
   const start = await run("serve", "--config", "config.toml");
   fails(start, /arq restore was cut short there: run it again, with --force/);

@@ -182,7 +182,7 @@ Deno.test("backup on NATS: three servers are saved while one is away, and one se
     succeeds(await arq("pub", "orders", '{"n":0}', ...bus.user));
     succeeds(await arq("room", "set", "orders", "a", "1", ...bus.service));
     await (await cluster.leaderOf("KV_ARQON_ROOMS")).kill();
-    // A stream whose leader has just gone says nothing until there is another one.
+    // A stream whose leader is gone does not answer until another one is elected.
     await cluster.leaderOf("KV_ARQON_ROOMS");
     const backup = () => arq("backup", "three.tar", "--config", "three.toml");
     await seen("a backup is made", backup, ({ code }) => code === 0, 90_000);
@@ -204,7 +204,7 @@ Deno.test("backup on NATS: three servers are saved while one is away, and one se
   assert.deepEqual((await found(world, bus, "orders")).messages, [0, 1]);
   const leader = await cluster.leaderOf("KV_ARQON_ROOMS");
   await leader.kill();
-  // Three copies: another server has it as well.
+  // Three replicas: another server has it as well.
   await cluster.leaderOf("KV_ARQON_ROOMS");
 });
 
@@ -232,7 +232,7 @@ Deno.test("backup on NATS: a stream that the server drops in the middle is begun
       remove: (name) => api.remove(name),
       async restore(config, state) {
         const restoring = await api.restore(config, state);
-        // A server that is started again has forgotten what was begun.
+        // A restarted server has forgotten the restore in progress.
         if (++begun === 3) await Promise.all([nats.restart(), reconnected(connection)]);
         return restoring;
       },

@@ -33,7 +33,7 @@ const running = sharedByTests(async () => {
 
 const HOUR_SECONDS = 3_600;
 
-/** In seconds, as claims have it. */
+/** Seconds, as in claims. */
 const nowSeconds = () => Math.floor(Date.now() / 1_000);
 
 const OLD = { iat: nowSeconds() - HOUR_SECONDS };
@@ -73,7 +73,7 @@ async function checked(shield: LocalShield, token: string): Promise<[number, str
   return [status, reason];
 }
 
-/** The signal, the refusal and the close, in this order. */
+/** Expects the signal, the refusal and the close, in this order. */
 async function isPutOut(client: RawClient, reason: string): Promise<void> {
   const { op, signal } = await client.json();
   assert.deepEqual([op, signal.kind, signal.reason ?? ""], ["msg", "REVOKE", reason]);

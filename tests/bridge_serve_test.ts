@@ -21,7 +21,7 @@ import { samplesOf } from "./harness/server_state.ts";
 const table = (url: string, more = "") =>
   `\n[bridge.postgres]\ntenant = "default"\ndatabase = "${url}"\n${more}`;
 
-/** A figure of its page of metrics; undefined: it is not there. */
+/** A value on its page of metrics; undefined: the metric is missing. */
 const figure = async ({ bus }: World, name: string): Promise<number | undefined> =>
   (await samplesOf(bus.ops_url)).get(name);
 
@@ -32,7 +32,7 @@ const follows = (world: World) =>
     CATCH_UP_MS,
   );
 
-/** Each room has what was committed, once and in order. */
+/** Each room gets the committed messages, once and in order. */
 async function arrives({ database, peer }: World): Promise<void> {
   const wanted = await wantedOf(database);
   await until("everything has come", async () => {

@@ -1,5 +1,5 @@
 /**
- * A slot other than that of `arqon.bridge`, on a real PostgreSQL: recreated while the bridge was down, after a
+ * A slot other than that in `arqon.bridge`, on a real PostgreSQL: recreated while the bridge was down, after a
  * promotion, in a copy of the database. No commit in between is lost silently.
  */
 import assert from "node:assert/strict";
@@ -26,7 +26,7 @@ const comes = (bus: BridgedBus, numbers: number[]) =>
   seen("what was committed", () => numbersIn(bus), (all) => all.length >= numbers.length)
     .then((all) => assert.deepEqual(all, numbers));
 
-/** What ends it. */
+/** The error that ends it. */
 async function endOf(
   bridge: ReturnType<typeof runLocalBridge>,
   hint = /^accept$/,
@@ -41,7 +41,7 @@ async function endOf(
   return error.message;
 }
 
-/** A bridge that has published 1 and is away. */
+/** A bridge that has published 1 and is stopped. */
 async function beginWith(bus: BridgedBus, database: PostgresServer, reading = READINGS[0]!) {
   await database.sql(BRIDGE_SQL);
   await using bridge = runLocalBridge(bus, database.url, { reading });
@@ -91,7 +91,7 @@ for (const reading of READINGS) {
       /slot arqon .*made anew or moved, .*committed after [0-9A-F]+\/[0-9A-F]+ \(\d{4}-.*Z\) may be missed/,
     );
     assert.deepEqual(await numbersIn(bus), [1]);
-    // It goes on where the new slot begins.
+    // It continues where the new slot begins.
     await using again = runLocalBridge(bus, database.url, { reading, accept_loss: true });
     await again.says("following");
     await commit(database, 5);
@@ -109,7 +109,7 @@ Deno.test("a slot that is made anew between two polls ends the bridge that polls
   await beginWith(bus, database);
   await using bridge = runLocalBridge(bus, database.url, { reading: READINGS[1] });
   await bridge.says("following");
-  // In one transaction with both, so that no poll finds no slot; one that is reading holds it for a moment.
+  // In one transaction with both, so that no poll finds the slot missing; a reading bridge holds it for a moment.
   await insist(
     "the slot is made anew",
     () =>
@@ -130,7 +130,7 @@ Deno.test("of a promoted standby, a slot made anew ends the bridge, and a copied
   await commit(database, 2);
   for (const standby of [anew, copied]) await reaches(standby, database);
   await copied.stop();
-  // What Patroni does with a permanent slot.
+  // Patroni does this with a permanent slot.
   await copySlots(database, copied);
   await copied.start();
   await database.stop();
@@ -167,7 +167,7 @@ Deno.test("what is noted in another database counts for nothing: a dump, a copy,
   await other.sql(note);
   await using beyond = runLocalBridge(bus, other.url);
   assert.match(await endOf(beyond), /arqon\.bridge is of another database .*FF\/0/);
-  // A copy beside it, whose slot is the original's.
+  // A copy beside it, whose slot belongs to the original.
   await database.sql("create database copy template postgres");
   const url = database.url.replace(/postgres$/, "copy");
   await using copy = runLocalBridge(bus, url);

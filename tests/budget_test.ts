@@ -49,7 +49,10 @@ const admin = (
   body?: object,
 ) => new AdminClient(ready.admin_url ?? "", token).ask(method, path, body);
 
-/** Publishes in turns, faster than a budget allows, until all are refused; how many were taken, and the last refusal. */
+/**
+ * Publishes in turns, faster than a budget allows, until all are refused; returns how many were accepted, and the last
+ * refusal.
+ */
 async function exhaust(clients: readonly RawClient[]) {
   let taken = 0;
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -69,7 +72,7 @@ async function exhaust(clients: readonly RawClient[]) {
   throw new Error(`not everybody is refused after ${ROUNDS_MAX} rounds, ${taken} were taken`);
 }
 
-/** A refusal by HTTP says when it ends, too. */
+/** A refusal over HTTP has the end of the period, too. */
 async function refusesByHttp(shield: LocalShield, token: string): Promise<void> {
   const peer = new HttpPeer(shield.ready.url ?? "", token);
   const { status, body, headers } = await peer.call("POST", "rooms/r/messages", { data: 1 });
@@ -77,7 +80,7 @@ async function refusesByHttp(shield: LocalShield, token: string): Promise<void> 
   assert.ok(Number(headers.get("retry-after")) >= 1);
 }
 
-/** An operator gives more, and then less than was used. */
+/** An operator raises the budget, and then lowers it below the usage. */
 async function changes(shield: LocalShield, clients: readonly RawClient[], issuer: Issuer) {
   const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
   const own = await issuer.tokenFor({ role: "admin", sub: "boss" });
@@ -95,13 +98,13 @@ async function changes(shield: LocalShield, clients: readonly RawClient[], issue
   const [{ used, exhausted, source }] = JSON.parse(less.text).in_force;
   assert.ok(used > LIMIT, less.text);
   assert.deepEqual([exhausted, source], [true, "tenant"]);
-  // Whoever has set it need not wait for it.
+  // A changed budget is in force at once where it was set.
   assert.equal((await publish(clients[0]!)).reason, "budget-exhausted");
   await until("the audit log tells of both limits, once each", async () => {
     const { text } = await admin(shield, operator, "/v1/audit?tenant=acme");
     return text.split('"budget.exhausted"').length === 3;
   });
-  // The tenant's own admin reads what operators have done to it.
+  // The tenant's own admin can read what operators have done to it.
   const told = await admin(shield, own, "/v1/audit?tenant=acme&action=budget.set&outcome=done");
   const entries: { by: string; from: string }[] = JSON.parse(told.text).entries;
   assert.deepEqual(entries.map(({ by, from }) => [by, from]), [["root", ""], ["root", ""]]);
@@ -136,11 +139,11 @@ Deno.test("budgets: two Shields hold one together, nobody else feels it, and a k
   assert.deepEqual([refusal.code, refusal.reason], [429, "budget-exhausted"]);
   assert.ok(refusal.retry_after_ms > 0);
   await refusesByHttp(one, token);
-  // Others pass, and what came before was taken by both.
+  // Others are admitted, and the earlier messages were accepted by both.
   using globex = await openText(socketOf(one), await issuer.tokenFor({ tenant_id: "globex" }));
   assert.equal((await publish(globex)).code, 0);
   const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
-  // What the one has taken last, the other hears with the next telling.
+  // The messages that one Shield accepted last reach the other with the next report.
   await until("the other knows of all", async () => {
     const { text } = await admin(other, operator, PATH);
     const [{ used, left, source }] = JSON.parse(text).in_force;

@@ -1,6 +1,6 @@
 /**
- * The Helm chart with values that people use, and with mistakes: its output is valid for Kubernetes, and values that
- * cannot work are refused by name. No cluster is used.
+ * The Helm chart with common values, and with mistakes: its output is valid for Kubernetes, and errors name values that
+ * cannot work. No cluster is used.
  */
 import assert from "node:assert/strict";
 import { parseConfig } from "../shared/config/load.ts";
@@ -43,7 +43,7 @@ Deno.test("the plain set is what the chart makes, without what is Helm's", async
   assert.equal(brain, committed.replace("replicas: 2", "replicas: 3"));
   const { value: kustomized = [] } = await validateKustomization(tools, "deploy/kubernetes");
   const ours = (await made()).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
-  // kustomize puts a hash behind the names of configurations, and has a namespace.
+  // kustomize appends a hash to the names of configurations, and adds a namespace.
   const theirs = kustomized.filter(({ kind }) => kind !== "Namespace").map(({ kind, metadata }) =>
     `${kind} ${metadata.name.replace(/(-config)-[a-z0-9]{10}$/, "$1")}`
   );

@@ -16,7 +16,7 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** The value of a query's first line. */
+/** The value of a query's first result. */
 async function first(url: string, query: string): Promise<string | undefined> {
   const response = await fetch(`${url}/api/v1/query?query=${encodeURIComponent(query)}`);
   return (await response.json()).data.result[0]?.value[1];

@@ -25,7 +25,7 @@ async function announcements(): Promise<string[]> {
   try {
     return (await Array.fromAsync(Deno.readDir(`${ROOT}/.arqon/dev`))).map(({ name }) => name);
   } catch (error) {
-    // In a fresh clone no dev bus has ever run.
+    // In a fresh clone no development bus has ever run.
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
@@ -50,7 +50,7 @@ Deno.test("dev says what is wrong with its arguments, exit 2", async () => {
 
 Deno.test("dev is found by its announcement while it runs, and leaves nothing behind", async () => {
   const bus = await startBus();
-  // Other tests have buses here, too, which come and go.
+  // Other tests start and stop buses here, too.
   const texts = await Promise.all((await announcements()).map(async (name) => ({
     name,
     text: await Deno.readTextFile(`${ROOT}/.arqon/dev/${name}`).catch(() => "{}"),
@@ -86,7 +86,7 @@ Deno.test("dev starts anew on a source change, on the same ports, and clients ca
   await using bus = await startBus([], true);
   const client = await openText(bus.url, bus.token);
   const now = new Date();
-  // A new modification time is all that the watcher sees of an editor's save without a change.
+  // The watcher sees only a new modification time when an editor saves without a change.
   await Deno.utime(`${ROOT}/shield/main.ts`, now, now);
   assert.equal((await client.closed()).code, 1012);
   await untilReadyAgain(bus);
@@ -99,7 +99,7 @@ Deno.test("dev starts anew for a source change that comes while it starts", asyn
   await Deno.writeTextFile(ready_config, "");
   await new Deno.Command("mkfifo", { args: [config] }).output();
   const starting = startBus(["--config", config], true);
-  // Opens when the bus reads it, and the bus is not ready before it has read the end.
+  // Opens when the bus reads it, and the bus is not ready before it has read to the end.
   const reading = await Deno.open(config, { write: true });
   const now = new Date();
   await Deno.utime(`${ROOT}/shield/main.ts`, now, now);

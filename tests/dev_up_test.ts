@@ -52,7 +52,7 @@ Deno.test("up starts the bus once, commands find it, down drains it, its state s
   assert.equal(down.code, 0);
   assert.match(down.stderr, /the embedded bus \(pid \d+\) has ended/);
   assert.equal((await client.closed()).code, 1012);
-  // It follows to the end of the bus, and then ends.
+  // It follows until the bus ends, and then ends.
   const { code, stdout } = await follower.result();
   assert.equal(code, 0);
   assert.match(stdout, /msg="an operator drains this process"[\s\S]*msg="stopped"[^\n]*\n$/);
@@ -86,7 +86,7 @@ Deno.test("in a folder of arq init, auth gen takes the key of the bus that every
   const { run, arq } = here;
   succeeds(await arq("init"));
   const issuerOf = (token: string) => decodeJwt(token.trim()).iss;
-  // Before one runs, the folder's own bus counts.
+  // Before one runs, the folder's own bus is used.
   const local = succeeds(await arq("auth", "gen"));
   assert.equal(issuerOf(local), "arqon-local");
   const up = JSON.parse(succeeds(await run("up", "--embedded", ...FREE, "--json")));
@@ -105,7 +105,7 @@ Deno.test("in a folder of arq init, auth gen takes the key of the bus that every
   await answer.body?.cancel();
   assert.equal(answer.status, 200);
 
-  // The other key's token: the refusal names whose it is, and what to ask.
+  // A token of the other key: the refusal names its bus, and how to get another.
   const [status, detail] = await statusOf(messages, local.trim());
   assert.equal(status, 401);
   assert.match(detail, /"arqon-local" is not trusted/);
@@ -124,7 +124,7 @@ Deno.test("what a killed bus left is no bus, and a stranger's process is not end
   Deno.kill(await pidOf(run), "SIGKILL");
   const command = new Deno.Command("sleep", { args: ["600"], stdin: "null", stdout: "null" });
   const stranger = command.spawn();
-  // The pid of the record is another program's by now.
+  // The recorded pid has been reused by another program.
   const record = { kind: "embedded", pid: stranger.pid, started_ms: 1 };
   await Deno.writeTextFile(join(here.dev, "up.json"), JSON.stringify(record));
   assert.equal((await run("status")).code, 1);
@@ -141,7 +141,7 @@ Deno.test("a bus that cannot be asked is ended by a signal", async () => {
   const { run } = here;
   const { ops_url } = JSON.parse(succeeds(await run("up", "--embedded", ...FREE, "--json")));
   const pid = await pidOf(run);
-  // As one that drains already: it is announced no more, so that only a signal is left.
+  // As if it already drained: it is no longer announced, so only a signal is left.
   await Deno.remove(join(here.dev, `${pid}.json`));
   assert.match((await run("down")).stderr, /has ended/);
   await assert.rejects(fetch(`${ops_url}/health/live`), TypeError);
@@ -177,7 +177,7 @@ Deno.test("up says why it cannot start: a taken port, a folder that is none, a w
 
 Deno.test("without a Docker that works, a compose file that was asked for is refused, else it is embedded", async () => {
   const why = await dockerProblem(new AbortController().signal);
-  // Where Docker works, this would start the whole stack, images and all.
+  // With a working Docker, this would start the whole stack, including images.
   if (why === undefined) return;
   await using here = await place();
   await Deno.writeTextFile(join(here.path, "own.yaml"), "services: {}\n");

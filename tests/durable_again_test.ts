@@ -1,6 +1,6 @@
 /**
- * A SUB with a position during the recovery of the previous one: its messages follow its ACK, all of them. A client
- * that counts messages from the ACK on would miss the others.
+ * A SUB with a position during the recovery of the previous one: its ACK precedes all of its messages. A client that
+ * counts messages from the ACK on would otherwise miss some.
  */
 import assert from "node:assert/strict";
 import { startBusWith } from "./harness/bus.ts";
@@ -15,7 +15,7 @@ room = "log-*"
 durable = true
 `;
 const ROOM = "log-again";
-/** 6 MB, which no socket takes at once. */
+/** 6 MB, which no socket accepts at once. */
 const MESSAGES = 300;
 const TEXT = "x".repeat(20_000);
 const ROUNDS = 5;

@@ -1,6 +1,6 @@
 /**
- * Every fuzz target for a moment, inputs that once broke one, and the fuzzer itself with planted faults. The long run
- * is `deno task fuzz`; docs/reliability.md has its figures.
+ * Every fuzz target briefly, inputs that once broke one, and the fuzzer itself with planted faults. `deno task fuzz` is
+ * the long run; docs/reliability.md has its figures.
  */
 import assert from "node:assert/strict";
 import { feed, FuzzFailure, inputAt } from "./fuzz/feed.ts";
@@ -27,7 +27,7 @@ for (const name of TARGETS) {
   });
 }
 
-/** Each seed reaches the decoder as it is; it may be refused, too. */
+/** Each seed reaches the decoder unchanged; it may be refused, too. */
 async function run(target: Target, bytes: Uint8Array): Promise<void> {
   try {
     await target.run(bytes);

@@ -12,7 +12,7 @@ room = "chat-*"
 durable = true
 `;
 
-/** A body that is written as the test says. */
+/** A body that the test writes step by step. */
 function bodyOf() {
   let controller!: ReadableStreamDefaultController<Uint8Array>;
   const body = new ReadableStream<Uint8Array>({ start: (given) => void (controller = given) });

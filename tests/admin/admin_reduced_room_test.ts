@@ -41,7 +41,7 @@ reducer = "counter"
 /** The room, and one of its values. */
 const PLACE = ["count-1", "--prefix", "total"];
 
-/** Calls a room ten times: 1, 2, … are added. */
+/** Calls a room ten times: it adds 1, 2, … */
 async function count(bus: TestBus, room: string): Promise<void> {
   const request_timeout_ms = 60_000;
   await using client = await connect({
@@ -158,7 +158,7 @@ Deno.test("a room is forked and its past removed, and both say what they were", 
   assert.match((await arq("at", "count-1", "--offset", "4")).stderr, /not kept/);
   assert.equal((await arq("at", "count-1", "--prefix", "total")).stdout, "total = 45\n");
   assert.equal((await arq("verify", "count-1")).code, 0);
-  // What the fork began with is in its own first snapshot; what was before that is gone.
+  // The fork's first state is in its own first snapshot; everything earlier is gone.
   const rest = await arq("verify", "count-2");
   assert.match(rest.stdout, /^count-2: 10 entries behind entry 6 of count-1 to entry 16/);
   assert.match((await arq("at", "count-2", "--offset", "5")).stderr, /goes back to entry 6\n/);
@@ -178,7 +178,7 @@ Deno.test("a room is forked and its past removed, and both say what they were", 
   assert.equal((await own.get(`${past}?offset=17`)).status, 400);
   assert.equal((await own.get(`${past}?offset=1&time_ms=1`)).status, 400);
   assert.equal((await other.get(past)).status, 403);
-  // No client may ask for it, whatever its role is.
+  // No client may request it, whatever its role.
   await using client = await connect({
     ...{ url: bus.url, token: await bus.tokenFor({ role: "admin" }) },
   });
@@ -205,7 +205,7 @@ Deno.test("a room's snapshots are read by admins of its tenant alone", async () 
   assert.equal((await operator.get(`${path}/${name}`)).status, 200);
   assert.equal((await other.get(path)).status, 403);
   assert.equal((await other.get(`${path}/${name}`)).status, 403);
-  // Nor by the way of a room of its own.
+  // Nor through a room of its own.
   assert.equal((await other.get(`/v1/rooms/acme/count-1/reducer/${name}`)).status, 404);
   assert.equal((await own.get(`/v1/rooms/default/count-2/reducer/${name}`)).status, 404);
   for (const object of [`module-${"0".repeat(64)}`, "module-x", "..", "program-", "%00"]) {
@@ -218,7 +218,7 @@ Deno.test("a room's snapshots are read by admins of its tenant alone", async () 
 const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
 const LOG_ROOM = "count-1~reducer";
 
-/** Writes a further entry into the log, as its owner would, with a digest that is not the entry's. */
+/** Appends an entry to the log, as its owner would, with a wrong digest. */
 async function writeFalse(nats_url: string): Promise<void> {
   const config = configFrom({ nats: { urls: [nats_url], request_timeout_ms: 60_000 } });
   const spine = await openSpine(config, { log: testLog(), now: Date.now });

@@ -42,7 +42,7 @@ const VALUES: Readonly<Record<string, string>> = {
   kind: "issued-before",
   prefix: "in.t.default.r.lobby",
 };
-/** Answers without an end. */
+/** Content types of endless answers. */
 const ENDLESS = ["text/event-stream", "application/x-ndjson"];
 
 async function documentOf(bus: TestBus): Promise<Document> {

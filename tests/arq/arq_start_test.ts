@@ -19,7 +19,7 @@ interface Graph {
   readonly redirects: Readonly<Record<string, string>>;
 }
 
-/** Everything that is loaded before a file's own first line runs: paths in the checkout, and packages. */
+/** Everything loaded before a file's own first line runs: paths in the checkout, and packages. */
 async function loadedBy(path: string): Promise<string[]> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", path],
@@ -51,7 +51,7 @@ const isPackage = (module: string) => /^(?:npm|jsr|node|https?):/.test(module);
 
 Deno.test("arq --version loads its own few files: no commander, no protocol, no package", async () => {
   const loaded = await loadedBy("arq/main.ts");
-  // Eight of its own, and what the runtime must be, which is asked before anything else is loaded.
+  // Eight of its own, and the check of the runtime, which runs before anything else is loaded.
   assert.ok(loaded.length <= 9, loaded.join("\n"));
   assert.deepEqual(loaded.filter((one) => isPackage(one) || /^(?:proto|sdk)\//.test(one)), []);
 });

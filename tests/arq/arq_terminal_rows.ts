@@ -1,18 +1,18 @@
 /**
- * What a person and a script do with `arq`, every command of it: stories of rows that are run in order.
- * Data only; `arq_terminal_test.ts` runs them. Names that a bus has only once hold the name of the way.
+ * How a person and a script use `arq`, every command of it: stories of rows that run in order. Data only;
+ * `arq_terminal_test.ts` runs them. Names that exist only once on a bus contain the name of the way.
  */
 import { stopAfter } from "./arq_terminal.ts";
 import type { Step, Way } from "./arq_terminal.ts";
 
 /** One command line. */
 export interface Row {
-  /** `last` is what the row before it has shown. */
+  /** `last` is the output of the previous row. */
   readonly args: readonly string[] | ((last: string) => readonly string[]);
-  /** Exit code; 0 unless it is said. */
+  /** Exit code; default 0. */
   readonly code?: number;
   readonly steps?: readonly Step[];
-  /** In what it shows. */
+  /** Must match the output. */
   readonly shows?: RegExp;
 }
 
@@ -27,7 +27,7 @@ const row = (line: string, more: Omit<Row, "args"> = {}): Row => ({
 const PORTS = "--port 0 --ops-port 0 --admin-port 0";
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
-/** Before all others: it makes the folder in which they run. */
+/** Runs before all others: it creates the folder in which they run. */
 export const FIRST: Story = [
   row("init --no-context", { shows: /config\.toml/ }),
   row("config check config.toml"),
@@ -220,7 +220,7 @@ const proofs = (way: Way): Story => [
   row("usage invoice ./kept-log", { code: 1 }),
 ];
 
-/** The longest first. They do not know each other. */
+/** The longest first. They are independent of each other. */
 export const stories = (way: Way): Story[] => [
   policies,
   servers,

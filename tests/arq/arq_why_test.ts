@@ -14,7 +14,7 @@ import type { OtlpReceiver, OtlpSpan } from "../otlp/receiver.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 
-// `arq why` against a real bus: what it shows of a message and of a user, from the journal too, and how it ends.
+// `arq why` against a real bus: its report about a message and a user, also from the journal, and its exit codes.
 
 Deno.test("arq why tells who got a message, who did not, and how far back it can tell", async () => {
   await using bus = await startBus();
@@ -30,7 +30,7 @@ Deno.test("arq why tells who got a message, who did not, and how far back it can
   }
   const sent = await why("--message-id", "one", "--user", "bob");
   assert.equal(sent.code, 0, sent.stderr);
-  // The way in stands before it, once the journal has stored the decision.
+  // The admission precedes it, once the journal has stored the decision.
   assert.match(sent.stdout, /^message in hall: message_id one, trace [0-9a-f]{32}, twist /m);
   assert.match(sent.stdout, /\n {2}sent 20\d\d-.*Z \(MSG\)\n/);
   assert.match(sent.stdout, /\nledger of \S+ since 20\d\d-/);
@@ -87,7 +87,7 @@ ${PATIENT_POLICIES}`;
 
 const BAD_WORDS = new URL("../../policies/build/bad_words.wasm", import.meta.url);
 
-/** A bus with a journal and a policy; ann has said one thing that was let in and two that were not. */
+/** A bus with a journal and a policy; ann has sent one admitted and two refused messages. */
 async function withJournal(
   work: (why: (...args: string[]) => ReturnType<typeof runArq>) => Promise<void>,
 ): Promise<void> {
@@ -143,7 +143,7 @@ Deno.test("arq why shows the outcome, then the way in that the journal has, of w
     ) {
       assert.match((await why(...args)).stdout, /^decided at \S+ \S+ allowed, offset 1\n/m);
     }
-    // What was refused, no ledger has heard of.
+    // Refused messages are in no ledger.
     for (const args of [["--message-id", "m-malware-0"], ["--trace", TRACE]]) {
       const refused = await why(...args);
       assert.equal(refused.code, 0, refused.stderr);
@@ -177,7 +177,7 @@ Deno.test("arq why shows the outcome, then the way in that the journal has, of w
 /** The trace of the first message in an answer. */
 const traceIn = (text: string) => text.match(/, trace ([0-9a-f]{32})/)?.[1] ?? "";
 
-/** What is told of a message that was let in, beside schema and policies. */
+/** The expected report about an admitted message, besides schema and policies. */
 const WAY_IN = [
   /\n {2}token: issuer \S+, (no kid|kid \S+), role user, until 20/,
   /\n {2}rate: \d+ messages\/s and \d+ bytes\/s of the connection, .* of the tenant\n/,
@@ -215,7 +215,7 @@ Deno.test("arq why reads on in the journal, and tells what the ledgers have when
   assert.deepEqual([way_in.decisions, way_in.is_whole, way_in.next], [[], false, null]);
 });
 
-// `arq room list` on a real bus: rooms that somebody hears, and stored ones where nobody is, page by page.
+// `arq room list` on a real bus: rooms with subscribers, and stored rooms without any, page by page.
 
 const COUNTER = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 
@@ -273,10 +273,10 @@ Deno.test("arq room list prints who is heard, and with --stored what is kept whe
   assert.deepEqual([refused.code, refused.stdout], [3, ""], refused.stderr);
 });
 
-// `arq trace` as its own process: against spans that a real bus has really sent, shown by an HTTP server in the form
-// of Jaeger's API; and where there is nothing to show. Jaeger itself is not installed here.
+// `arq trace` as its own process: with spans that a real bus has sent, served by an HTTP server in the form of Jaeger's
+// API; and without a trace. Jaeger itself is not installed here.
 
-/** A span as Jaeger's `/api/traces/{id}` has it. */
+/** A span as in Jaeger's `/api/traces/{id}`. */
 function toJaeger(span: OtlpSpan) {
   const tags = Object.entries(span.attributes).map(([key, value]) => ({
     key,

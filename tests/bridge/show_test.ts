@@ -1,6 +1,6 @@
 /**
- * The script `deno task chaos --focus bridge` in short: each room has the committed messages, once and in order,
- * whatever is killed.
+ * A short run of `deno task chaos --focus bridge`: each room has the committed messages, once and in order, whatever is
+ * killed.
  */
 import assert from "node:assert/strict";
 import { runBridges } from "./run.ts";

@@ -1,6 +1,6 @@
 /**
- * Programs in documents, as people run them: processes of their own on a real bus. The recipes of docs/cookbook.md, its
- * bus for many customers, and the migration pages.
+ * Programs in documents, as users run them: separate processes on a real bus. The recipes of docs/cookbook.md, its bus
+ * for many customers, and the migration pages.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -104,7 +104,7 @@ async function moderation(bus: TestBus): Promise<void> {
   await room.publish("chat", { text: "SPAM" });
   await bot.says("ann: 1 of 3");
   await bot.kill();
-  // One that is started again knows of the first time.
+  // A restarted one knows the first run.
   await using again = startRecipe("moderator.ts", bus.url, token, "lobby", "spam");
   await again.says("watching lobby");
   await room.publish("chat", { text: "more spam" });
@@ -133,7 +133,7 @@ async function arq(cwd: string, ...args: string[]): Promise<string> {
   return stdout.trim();
 }
 
-/** Keys of the token server and of the operators, as the page makes them; the configuration names them. */
+/** Keys of the token server and of the operators, created as the page says; the configuration names them. */
 async function prepared(folder: string): Promise<string> {
   for (const name of ["app", "ops"]) await arq(folder, "auth", "keys", "--out", `keys/${name}`);
   const config = await Deno.readTextFile(`${SAAS}/bus.toml`);
@@ -197,7 +197,7 @@ Deno.test("customers of two plans share a bus, hear nothing of each other, and o
   }
 });
 
-// The programs that the pages about moving here show, on a real bus: each says what its page promises.
+// The programs on the migration pages, on a real bus: each does what its page promises.
 
 const WANTED: Readonly<Record<string, readonly string[]>> = {
   socketio: [

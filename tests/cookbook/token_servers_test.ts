@@ -19,7 +19,7 @@ async function must(program: string, args: string[], cwd: string = ROOT): Promis
   assert.ok(success, `${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
 }
 
-/** Each as a command line, but for the key and the port. */
+/** Each as a command line, without the key and the port. */
 async function servers(folder: string): Promise<Record<string, string[]>> {
   await Deno.copyFile(`${SERVERS}/node.mjs`, `${folder}/server.mjs`);
   await must("npm", ["install", "--no-audit", "--no-fund", "jose@6.2.17"], folder);
