@@ -107,7 +107,9 @@ const KIND_NAMES = {
   schedules: ["id"],
   reducers: ["class"],
 } as const;
+/** The name of a kind. */
 export type Kind = keyof typeof KIND_NAMES;
+/** All kinds, in display order. */
 export const KINDS = Object.keys(KIND_NAMES) as Kind[];
 
 /** The identity of one of a kind. */

@@ -166,6 +166,7 @@ export interface SchemaConsequence {
   readonly by_rule: Counted;
 }
 
+/** The consequences of a plan, for policies and for schemas. */
 export interface Consequences {
   readonly policies: readonly Consequence[];
   readonly schemas: readonly SchemaConsequence[];

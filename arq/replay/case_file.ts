@@ -324,6 +324,7 @@ function run(module: ReplayModule, one: Case, payload: Uint8Array) {
   return { record, outcome, unknown: [...inputs.unknown ?? []] };
 }
 
+/** Runs a module on a case, on a fresh instance. */
 export function runCase(module: ReplayModule, one: Case): CaseOutcome {
   const { record, outcome, unknown } = run(module, one, payloadBytes(one.payload));
   const [recorded] = record.policies;

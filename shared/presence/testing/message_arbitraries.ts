@@ -162,4 +162,5 @@ export const messages = {
   }, PLAIN),
 } satisfies { [Kind in ClusterMessage["kind"]]: fc.Arbitrary<ClusterMessage & { kind: Kind }> };
 
+/** A message of any kind. */
 export const anyMessage: fc.Arbitrary<ClusterMessage> = fc.oneof(...Object.values(messages));
