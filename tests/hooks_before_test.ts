@@ -1,6 +1,6 @@
 /**
- * Hooks with `before`, on a real bus: what they deny does not happen, without a verdict the configuration decides, and
- * nobody else waits for them.
+ * Hooks with `before`, on a real bus: what they deny does not happen, the configuration decides when there is no
+ * verdict, and nobody else waits for them.
  */
 import assert from "node:assert/strict";
 import { Opcode, writeEnvelope } from "@arqon/proto";
@@ -149,7 +149,7 @@ Deno.test("without an answer that says yes or no, what the configuration says ho
   }
   end(new Response());
   await receiver.stop();
-  // Whoever would connect is denied too; earlier requests go on.
+  // New connections are denied, too; earlier requests continue.
   answering = () => says({ allow: true });
   receiver.start();
   await until("it is asked again", async () => await publish("asked-1") === "200");

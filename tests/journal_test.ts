@@ -1,6 +1,6 @@
 /**
- * The journal of a bus: every decision once, with its inputs. On NATS: `tests/model`. Blocks and the queue have their
- * own tests in `shared/journal` and `shield/journal`.
+ * The journal of a bus: every decision once, with its inputs. `tests/model` covers NATS. `shared/journal` and
+ * `shield/journal` have the tests of blocks and the queue.
  */
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";

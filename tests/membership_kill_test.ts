@@ -25,7 +25,7 @@ membership = "journal"
 history_size = 10_000
 `;
 
-/** What stands in the journal, played: throws at what cannot be. */
+/** The journal, replayed: throws at an inconsistency. */
 async function played(peer: HttpPeer) {
   const player = new Player();
   for (let after = 0;;) {

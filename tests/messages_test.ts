@@ -1,6 +1,6 @@
 /**
- * Messages end to end over real sockets. One bus for all tests; each step has rooms of its own. Both wire forms and
- * HTTP, order, echo, other tenants and repeated ids: tests/model.
+ * Messages end to end over real sockets. One bus for all tests; each step has its own rooms. `tests/model` covers both
+ * wire forms and HTTP, order, echo, other tenants and repeated ids.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, encodeUnsub, writeEnvelope } from "@arqon/proto";

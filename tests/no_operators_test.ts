@@ -1,6 +1,6 @@
 /**
- * Which processes may start without `operator_tenants`: real processes of every kind, with an issuer that may vouch for
- * admins of any tenant.
+ * Which processes may start without `operator_tenants`: real processes of each kind, with an issuer that may issue
+ * tokens for admins of any tenant.
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
@@ -52,7 +52,7 @@ Deno.test("what arq init writes says it", async () => {
     assert.equal(made.code, 0, made.stderr);
     const text = await Deno.readTextFile(`${folder}/config.toml`);
     assert.match(text, /^\[admin\]\n(?:.*\n)*?operator_tenants = \["default"\]$/m);
-    // For one more tenant nothing has to be thought of: its admins are no operators.
+    // An additional tenant needs nothing else: its admins are not operators.
     const more = text.replace(
       'tenants = ["default"]\nroles',
       'tenants = ["default", "acme"]\nroles',

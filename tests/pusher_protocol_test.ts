@@ -26,7 +26,7 @@ interface Told {
   readonly data: any;
 }
 
-/** A socket, with everything that it has heard. */
+/** A socket, with everything that it has received. */
 class Client {
   readonly heard: Told[] = [];
   closed: CloseEvent | undefined;
@@ -71,7 +71,7 @@ const subscribe = (channel: string, more = {}) => ({
 interface World {
   readonly bus: ServedBus;
   readonly folder: string;
-  /** Where HTTP goes. */
+  /** The address of HTTP requests. */
   readonly http: string;
   open(path?: string): Client;
 }

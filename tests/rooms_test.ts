@@ -1,6 +1,7 @@
 /**
- * Limits of a tenant's bans and rooms; rooms beside a room; and a room that is recreated. State, locks, kicks and bans:
- * `sdk/typescript/features_bus_test.ts`, `presence_bus_test.ts`, and over faults `tests/walks/people`.
+ * Limits of a tenant's bans and rooms; a room's companion rooms; and a room that is recreated.
+ * `sdk/typescript/features_bus_test.ts` and `presence_bus_test.ts` cover state, locks, kicks and bans,
+ * `tests/walks/people` with faults.
  */
 import assert from "node:assert/strict";
 import { roomState } from "@arqon/sdk/state";
@@ -62,9 +63,9 @@ Deno.test("rooms on a running bus", async (t) => {
   await t.step("bans and rooms of a tenant are bounded", () => limits(bus));
 });
 
-// In which order, and about which room, a reader is judged. Rooms beside a room, whose names the bus keeps for
-// itself: whoever may not have the room may have none of them, by any way in, and a policy that is bound to the room
-// alone is asked about all of them. What is wrong with a SUB is said before anybody is asked.
+// In which order, and for which room, a reader is authorized. Companion rooms of a room, whose names are reserved for
+// the bus: a client that may not subscribe to the room may subscribe to none of them, by any API, and a policy bound to
+// the room alone is called for all of them. Errors in a SUB are reported before any policy is called.
 
 const ROOM = "stage-1";
 
@@ -75,13 +76,13 @@ durable = true
 membership = "journal"
 `;
 
-/** Lets every message through, and nobody subscribe. */
+/** Allows every message, and no subscription. */
 const NOBODY = guest({
   hook: "(i32.const 0)",
   more: '(func (export "arqon_on_subscribe") (result i32) (i32.const 1))',
 });
 
-/** Every way to read a room; each gives the reason of the refusal, "" where there is none. */
+/** Every way to read a room; each returns the reason of the refusal, "" if there is none. */
 const WAYS: Readonly<
   Record<string, (bus: TestBus, token: string, room: string) => Promise<string>>
 > = {
@@ -133,7 +134,7 @@ Deno.test("a policy that is bound to a room alone is asked about the rooms besid
   const expected = Object.keys(before).map((key) => [key, "policy-rejected"]);
   assert.deepEqual(await all(), {
     ...Object.fromEntries(expected),
-    // Pieces are not kept.
+    // Pieces are not stored.
     [`stream ${ROOM}~growing`]: "stream-not-found",
   });
 });
@@ -153,7 +154,7 @@ Deno.test("a filter is checked before policies are asked, of a room and of a pat
   }
 });
 
-// A room that ends and is born again, as one sees it who has heard it all the time: no GAP, and `first`.
+// A room that ends and is recreated, as seen by a subscriber that stays: no GAP, and `first`.
 
 const IDLE = `
 [brain]

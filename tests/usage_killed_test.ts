@@ -1,4 +1,7 @@
-/** The usage ledger and a start that fails, which is no kill. Kills under load are the focus `usage` of `walks/`. */
+/**
+ * The usage ledger and a start that fails, which does not count as a kill. The focus `usage` of `walks/` covers kills
+ * under load.
+ */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -9,7 +12,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 
 const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
-/** NATS whose user may not make the bucket of bans, which a Shield opens when most of it is there. */
+/** A NATS whose user must not create the bucket of bans, which a Shield opens after most others. */
 const DENIED =
   `authorization { users = [ { user: "u", password: "p", permissions: { publish: { deny: [
   "$JS.API.STREAM.*.KV_ARQON_BANS" ] } } } ] }`;

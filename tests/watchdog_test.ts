@@ -1,5 +1,5 @@
 /**
- * Whole buses in processes of their own that die: by a watchdog that takes ordinary work for a hang, and twice in the
+ * Whole buses in separate processes that die: by a watchdog that considers ordinary work a hang, and twice in the
  * middle of the same work.
  */
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { logged } from "./harness/server_state.ts";
 
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop stands/;
 
-/** The configuration of the folder with this at its end. */
+/** Appends this to the folder's configuration. */
 async function addConfig(folder: string, text: string): Promise<void> {
   const file = `${folder}/config.toml`;
   await Deno.writeTextFile(file, `${await Deno.readTextFile(file)}\n${text}`);
@@ -56,7 +56,7 @@ before_timeout_ms = 10_000
     return answer.body.schedule;
   };
   try {
-    // Each time that this one is published, the process is killed in the middle of it.
+    // The process is killed in the middle of each publish of this one.
     let killed = Promise.withResolvers<void>();
     receiver.answer = () => {
       bus.signal("SIGKILL");

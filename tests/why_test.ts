@@ -29,7 +29,7 @@ durable = true
 `;
 const BODY_BYTES = 60_000;
 const KEYS = 5;
-/** More than the kernel and two proxied sockets take. */
+/** More than the kernel and two proxied sockets buffer. */
 const MESSAGES_MAX = 5_000;
 const LEFT_OUT_MIN = 20;
 
@@ -50,7 +50,7 @@ async function client({ bus }: World, user: string, tenant = "default"): Promise
 const publish = (one: RawClient, room: string, message_id: string) =>
   ask(one, { op: "pub", room, type: "t", data: 1, message_id });
 
-/** The outcomes of a message for the connections of a user, the oldest connection first. */
+/** The outcomes of a message for a user's connections, the oldest connection first. */
 async function outcomes({ admin }: World, message_id: string, user: string, more = "") {
   const path = `/v1/why?message_id=${message_id}&user=${user}${more}`;
   const { connections, messages } = await admin.read(path);
@@ -113,7 +113,7 @@ Deno.test("sent, echo, never subscribed, unsubscribed, kicked, banned, gone, and
   });
 });
 
-/** A banned user's handshake, and what the bus says of it. */
+/** A banned user's handshake, and the bus's answer. */
 async function refusedHandshake(world: World) {
   const token = await world.bus.tokenFor({ user: "cat" });
   using refused = new RawClient(world.bus.url, { token });
@@ -167,7 +167,7 @@ Deno.test("messages to which their sender gives the same X-Twist-ID are told apa
   });
 });
 
-/** Publishes numbered messages until the bus has left some out for a client that does not read. */
+/** Publishes numbered messages until the bus has dropped some for a client that does not read. */
 async function publishUntil(world: World, room_id: string, action: string): Promise<number> {
   const { bus } = world;
   using publisher = await openBinary(bus.url, bus.token);
@@ -196,11 +196,11 @@ async function publishUntil(world: World, room_id: string, action: string): Prom
 
 interface Slow {
   readonly sent: number;
-  /** The numbers that the client has got. */
+  /** The numbers that the client has received. */
   readonly got: ReadonlySet<number>;
 }
 
-/** One that does not read for a while: what it got when it read again, to the end or to the last. */
+/** A client that does not read for a while: what it received when it read again, until the end or the last one. */
 async function slow(world: World, room_id: string, action: string, user: string): Promise<Slow> {
   const { bus } = world;
   await using proxy = startPausingProxy(Number(new URL(bus.url).port));
@@ -212,7 +212,7 @@ async function slow(world: World, room_id: string, action: string, user: string)
   const sent = await publishUntil(world, room_id, action);
   proxy.resume();
   const got = new Set<number>();
-  // The newest of a key takes the place of an older one, so the last number need not come last.
+  // The latest message of a key replaces an older one, so the last number need not come last.
   const isWhole = () =>
     Array.from({ length: KEYS }, (_, at) => sent - at).every((one) => got.has(one));
   while (!isWhole()) {
@@ -225,7 +225,7 @@ async function slow(world: World, room_id: string, action: string, user: string)
   return { sent, got };
 }
 
-/** Compares what the bus says of every tenth message, and in all, with what the client got. */
+/** Compares the bus's answers about every tenth message, and the totals, with what the client received. */
 async function compare(world: World, room: string, user: string, { sent, got }: Slow) {
   const path = `/v1/why?user=${user}&room=${room}&since_ms=0`;
   const { connections: [{ room: account }] } = await world.admin.read(path);
@@ -258,7 +258,7 @@ Deno.test("disconnect: what was still queued when the slow reader was cut off is
     const words: string[] = [];
     for (let number = 1; number <= sent; number += 5) {
       const said = await word(world, `plain.${number}`, "cat");
-      // What the kernel had may have come; what was never handed over has not.
+      // What the kernel had may have arrived; what was never handed over has not.
       if (said.startsWith("queued")) assert.ok(!got.has(number), `${number} came`);
       if (got.has(number)) assert.equal(said, "sent");
       words.push(said);

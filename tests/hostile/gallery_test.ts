@@ -1,6 +1,6 @@
 /**
- * Every attack of the gallery for a moment, on each kind of sockets: no good client's message is lost or refused, and
- * everything works afterwards. `deno task hostile` measures delays.
+ * Each attack of the gallery for a moment, on each kind of client sockets: no clean client's message is lost or
+ * refused, and everything works afterwards. `deno task hostile` measures delays.
  */
 import assert from "node:assert/strict";
 import { type AttackResult, runGallery } from "./gallery.ts";

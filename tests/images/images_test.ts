@@ -1,4 +1,4 @@
-/** The errors of `deno task images` on a machine that cannot build. Building needs buildah and root. */
+/** The errors of `deno task images` on a machine that cannot build. Building requires buildah and root. */
 import assert from "node:assert/strict";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 

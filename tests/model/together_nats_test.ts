@@ -1,5 +1,6 @@
 /**
- * As `together_test.ts`, on NATS: messages arrive at one Shield, and their readers are at another; two Brains serve.
+ * As `together_test.ts`, on NATS: messages arrive at one Shield, and their readers are connected to another; with two
+ * Brains.
  */
 import { connect } from "@nats-io/transport-deno";
 import { startLocalBus } from "../harness/local_bus.ts";

@@ -1,4 +1,4 @@
-/** A tenth of the rows of `triples.ts`, another one for another commit. */
+/** A tenth of the rows of `triples.ts`, a different one for each commit. */
 import { commit } from "../../bench/measure/scenario.ts";
 import { runTriples } from "./triples.ts";
 

@@ -1,7 +1,7 @@
 /**
  * Random schedules of Shields, Brains, clients and faults: after the faults everybody agrees with the truth, and no
  * client ever got wrong information (`play.ts`, `viewer.ts`). A failing seed is printed with its schedule, minimized.
- * `long_test.ts` plays ten times as many.
+ * `long_test.ts` runs ten times as many.
  */
 import { requireConverging } from "./on_threads.ts";
 

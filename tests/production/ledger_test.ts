@@ -1,4 +1,4 @@
-/** The judge of `deno task chaos --focus site` finds each planted fault, and none without one. */
+/** The checks of `deno task chaos --focus site` find each planted fault, and none without one. */
 import assert from "node:assert/strict";
 import { judgeLog, judgeSights } from "./ledger.ts";
 import type { Said, Sight } from "./ledger.ts";

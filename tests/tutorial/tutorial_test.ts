@@ -1,7 +1,4 @@
-/**
- * The tutorials and the page of HTTP, line by line on a real bus. CI runs the quick start each time, by `deno task
- * readme`.
- */
+/** The tutorials and the page of HTTP, line by line on a real bus. CI runs the quick start by `deno task readme`. */
 import assert from "node:assert/strict";
 import { follow } from "./tutorial_shell.ts";
 

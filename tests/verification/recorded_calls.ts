@@ -1,14 +1,14 @@
 /**
- * Makes recorded calls of example policies for `calls_by_wasmtime.py`: messages in many spellings, what each
- * policy read, and what it decided in this engine. The argument is how many calls of each policy. The first
- * line of each policy has its metered module in base64; each line after it is one record of the journal.
+ * Generates recorded calls of example policies for `calls_by_wasmtime.py`: messages in many spellings, what each policy
+ * read, and its decision in this engine. The argument is the number of calls of each policy. The first line of each
+ * policy has its metered module in base64; each later line is one record of the journal.
  */
 import { builtModule, MEMORY_PAGES, Recorder } from "../../arq/replay/testing/recorded.ts";
 import { readyModule } from "../../arq/replay/replay_modules.ts";
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { ALLOWED, REFUSED } from "../../policies/testing/word_cases.ts";
 
-/** Policies that read the payload, headers, keyed state, and one that puts another payload in its place. */
+/** Policies that read the payload, headers, keyed state, and one that replaces the payload. */
 const POLICIES = ["bad_words_wat", "bad_words_rust", "rate_limit", "mask_digits"];
 
 const texts = Object.values({ ...REFUSED, ...ALLOWED }).filter(({ length }) => length < 500);

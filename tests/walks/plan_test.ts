@@ -1,4 +1,7 @@
-/** That a walk can be drawn, whatever its focus: one that cannot ends with what no row has, and not never. */
+/**
+ * A walk can be generated for each focus: an impossible one ends with an error that names what no row has, instead of
+ * never.
+ */
 import assert from "node:assert/strict";
 import { faultRows } from "../model/faults.ts";
 import { FOCUSES, planOf } from "./plan.ts";

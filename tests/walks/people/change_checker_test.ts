@@ -1,4 +1,4 @@
-/** The checker of changes finds what it is there for, and nothing else. */
+/** The checker of changes finds each kind of error, and nothing else. */
 import assert from "node:assert/strict";
 import { ChangeRecord } from "./change_checker.ts";
 

@@ -1,4 +1,4 @@
-/** The judge of locks finds each kind of wrong, and nothing in a record that is right. */
+/** The judge of locks finds each kind of error, and none in a correct record. */
 import assert from "node:assert/strict";
 import type { RoomEvent } from "@arqon/sdk/state";
 import { judgeLocks } from "./lock_judge.ts";
@@ -17,7 +17,7 @@ const set = (fence: number, at_ms: number, nonce = `${fence}-${at_ms}`): Told =>
   { op: "set", key: "guarded", value: { nonce, fence }, at_ms }
 );
 
-/** A room in which this happened, version by version. */
+/** A room with these events, version by version. */
 function ledgerOf(...events: Told[]): LockLedger {
   const ledger = new LockLedger("acme", "lock");
   for (const [index, event] of events.entries()) {
@@ -27,7 +27,7 @@ function ledgerOf(...events: Told[]): LockLedger {
   return ledger;
 }
 
-/** Exactly one violation, which says this. */
+/** Exactly one violation, with this text. */
 function wrong(ledger: LockLedger, text: RegExp): void {
   const { violations } = judgeLocks(ledger);
   assert.equal(violations.length, 1, violations.join("\n"));
@@ -83,7 +83,7 @@ Deno.test("writes with an old fence, without one and after the lease are found",
   wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), lock(7, 3, 9), set(5, 4)), /the lock was 7/);
   wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), set(5, 4)), /the lock was none/);
   wrong(ledgerOf(lock(5, 1, 9), set(0, 2)), /the lock was 5/);
-  // A lease of 8 ms may begin anew with each Brain that takes the room over.
+  // A lease of 8 ms may restart with each Brain that takes the room over.
   assert.deepEqual(judgeLocks(ledgerOf(lock(5, 1, 9), set(5, 40))).violations, []);
   wrong(ledgerOf(lock(5, 1, 9), set(5, 41)), /the lease had ended at 9/);
 });
@@ -134,14 +134,14 @@ Deno.test("versions that nobody heard of and versions with two contents are foun
   wrong(twofold, /version 1 of epoch 1 is both/);
 });
 
-/** An event of a later life of the stored rooms, whose versions begin behind 2,000. */
+/** An event after the stored rooms were reopened, whose versions begin after 2,000. */
 const later = (version: number, told: Told): RoomEvent =>
   ({ epoch: "8", version: 2_000 + version, by: "u", ...told }) as RoomEvent;
 
 Deno.test("a room keeps its lock over a new life, and the end of what was before is not told", () => {
   const ledger = ledgerOf(lock(5, 1, 90), set(5, 2));
   ledger.granted(held("ann", 5, 1, 90));
-  // Both were answered, and the life ended before anybody heard of them.
+  // Both were answered, and the process ended before anybody received them.
   ledger.granted(held("bob", 6, 1, 1));
   ledger.writes.push(written(6, "6-2", { kind: "applied", epoch: "1", version: 4 }));
   for (const [index, told] of [set(5, 3), unlock(5, 4, "holder-left"), lock(7, 5, 95)].entries()) {

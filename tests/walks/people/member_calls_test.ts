@@ -1,4 +1,4 @@
-// Calls that are right pass; one that is missing, repeated, in the wrong order or made up is named.
+// Correct calls pass; a missing, repeated, reordered or invented one is named.
 import assert from "node:assert/strict";
 import type { ReceivedCall } from "../../hooks/receiver.ts";
 import { judgeCalls, lineOf } from "./member_calls.ts";
