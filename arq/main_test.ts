@@ -190,13 +190,13 @@ Deno.test("arq on a running bus", async (t) => {
   await using bus = await startBus();
   const folder = await Deno.makeTempDir();
   await t.step(
-    "lines go in and come out byte for byte and in order",
+    "lines are published and received byte for byte and in order",
     () => byteForByte(bus, folder),
   );
   await t.step("--json gives one object a line with the data as it was", () => jsonLines(bus));
   await t.step("without DATA stdin is the event", () => fromStdin(bus));
-  await t.step("Ctrl-C ends cleanly, also while nothing comes from stdin", () => interrupted(bus));
-  await t.step("a reader that goes away ends it without a word", () => brokenPipe(bus));
+  await t.step("Ctrl-C ends cleanly, also while stdin is silent", () => interrupted(bus));
+  await t.step("a closed pipe ends it silently", () => brokenPipe(bus));
   await t.step(
     "a bad line in a file is named, and nothing of the file is sent",
     () => badLine(bus, folder),
@@ -205,7 +205,7 @@ Deno.test("arq on a running bus", async (t) => {
     "what the token does not allow is exit code 3, in words",
     () => notAllowed(bus, folder),
   );
-  await t.step("status says what is ready, and figures with an admin's token", () => status(bus));
+  await t.step("status prints readiness, and figures with an admin's token", () => status(bus));
   await t.step(
     "the running bus and its key are found by themselves",
     () => foundByItself(bus, folder),
@@ -213,7 +213,7 @@ Deno.test("arq on a running bus", async (t) => {
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("a bus that is killed and started anew under a publisher and a subscriber: both go on", async () => {
+Deno.test("a bus that is killed and restarted: its publisher and subscriber continue", async () => {
   const first = await startBus();
   const port = new URL(first.url).port;
   const args = ["--url", first.url, "--token", first.token];

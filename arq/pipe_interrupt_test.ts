@@ -74,7 +74,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the first Ctrl-C ends a command that reads a pipe into which nobody writes",
+  name: "the first Ctrl-C ends a command that reads from a silent pipe",
   ignore,
   async fn() {
     await using folder = await folderWith({});

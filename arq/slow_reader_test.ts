@@ -13,7 +13,7 @@ const SHARED = `
   process.stdout.isTTY;
 `;
 
-Deno.test("a long output comes whole through a non-blocking pipe with a slow reader", async () => {
+Deno.test("a long output passes completely through a non-blocking pipe with a slow reader", async () => {
   const direct = await runArq(["man"]);
   assert.ok(direct.stdout.length > 80_000, `${direct.stdout.length}`);
   // The reader starts late: until then the pipe is full.

@@ -160,7 +160,7 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
   });
 });
 
-Deno.test("a NATS that is not there is said without a stack trace, exit 1", async () => {
+Deno.test("an unreachable NATS is reported without a stack trace, exit 1", async () => {
   await withFolder(async (folder) => {
     const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = gone.addr;

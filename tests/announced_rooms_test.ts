@@ -46,7 +46,7 @@ async function startWorld(nats_url: string) {
   };
 }
 
-Deno.test("a publish that was refused with 503 never comes behind newer ones of its connection", async () => {
+Deno.test("a publish that was refused with 503 never arrives after newer ones of its connection", async () => {
   await using nats = await startNats({ jetstream: true });
   await using proxy = startPausingProxy(Number(new URL(nats.url).port));
   await using world = await startWorld(nats.url);

@@ -56,7 +56,7 @@ async function pythonCheck(
   return { code, found: JSON.parse(new TextDecoder().decode(stdout)) };
 }
 
-Deno.test("who did what to which tenant, from where and with what outcome", async () => {
+Deno.test("who changed which tenant, from where and with what outcome", async () => {
   await using bus = await startLocalBus(OPERATORS);
   const [operator, acme, evil] = await Promise.all(
     ["ops", "acme", "evil"].map((tenant) => adminOf(bus, tenant)),
@@ -95,7 +95,7 @@ Deno.test("who did what to which tenant, from where and with what outcome", asyn
   assert.equal((await acme!.get("/v1/audit/entries")).body.reason, "role-forbidden");
 });
 
-Deno.test("filters, pages and what comes next", async () => {
+Deno.test("filters, pages and the next page", async () => {
   await using bus = await startLocalBus(OPERATORS);
   const [operator, acme] = [await adminOf(bus, "ops"), await adminOf(bus, "acme")];
   for (let at = 0; at < 12; at++) {
@@ -136,7 +136,7 @@ Deno.test("filters, pages and what comes next", async () => {
   }
 });
 
-Deno.test("strangers are counted, not written one by one", async () => {
+Deno.test("unauthenticated requests are counted, not written one by one", async () => {
   await using bus = await startLocalBus("");
   const admin = await adminOf(bus, "default");
   const stranger = new AdminClient(bus.admin_url, "no.token.atall");
@@ -154,7 +154,7 @@ Deno.test("strangers are counted, not written one by one", async () => {
   ]);
 });
 
-Deno.test("rate-limited: a caller asks as often as it may, others go on", async () => {
+Deno.test("rate-limited: a caller may send as many requests as allowed, others continue", async () => {
   await using bus = await startLocalBus(
     "#constant limits.admin_requests_per_second = 10\n#constant limits.admin_changes_per_second = 1\n",
   );

@@ -82,7 +82,7 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
     assert.ok(told.parts.some(({ name }: { name: string }) => name.endsWith("/config.toml")));
     assert.ok(told.parts.some(({ name }: { name: string }) => name.endsWith("/arqon-jwks.json")));
     assert.equal(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
-    fails(await run("backup", file, ...admin(bus)), /bus\.tar is there already/);
+    fails(await run("backup", file, ...admin(bus)), /bus\.tar exists already/);
     fails(await run("restore", file), /data_dir .* is in use by an ArqonBus that runs/);
     fails(await run("restore", file, "--force"), /is in use by an ArqonBus that runs/);
     assert.equal((await found(commands, bus)).messages.length, 400, "the bus has not noticed");
@@ -104,7 +104,7 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
   succeeds(await run("pub", "orders", '{"n":-1}', ...as("user", bus)));
 });
 
-Deno.test("backup: a stopped bus is read from its folder; restoring over data asks for --force and keeps it", async () => {
+Deno.test("backup: a stopped bus is read from its folder; restoring over data requires --force and keeps it", async () => {
   await using folder = await initFolder();
   const commands = await commandsIn(folder.path);
   const { run, as } = commands;
@@ -150,7 +150,7 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data as
   client.socket.close();
 });
 
-Deno.test("backup: what was erased after it comes back with a restore, and the audit log says how to erase it again", async () => {
+Deno.test("backup: data erased after it returns with a restore, and the audit log has how to erase it again", async () => {
   await using folder = await initFolder();
   const commands = await commandsIn(folder.path);
   const { run, as, admin } = commands;
@@ -220,8 +220,8 @@ Deno.test("backup: damaged, foreign and half-restored data are refused, and noth
   await Deno.writeTextFile(`${path}/text.tar`, "no backup".repeat(500));
   const before = await Deno.readFile(`${path}/data/log.sqlite`);
   for (const name of ["damaged", "cut", "text"]) {
-    fails(await run("backup", "verify", `${name}.tar`), /is no whole backup/);
-    fails(await run("restore", `${name}.tar`, "--force"), /is no whole backup/);
+    fails(await run("backup", "verify", `${name}.tar`), /is not a complete backup/);
+    fails(await run("restore", `${name}.tar`, "--force"), /is not a complete backup/);
   }
   assert.deepEqual(await Deno.readFile(`${path}/data/log.sqlite`), before);
   await Deno.writeTextFile(`${path}/nats.toml`, '[nats]\nurls = ["nats://127.0.0.1:1"]\n');
@@ -236,7 +236,7 @@ Deno.test("backup: damaged, foreign and half-restored data are refused, and noth
   assert.equal(bus.log().includes("level=error"), false);
 });
 
-Deno.test("backup: encrypted for a key or with a passphrase, it opens with that alone; files come along", async () => {
+Deno.test("backup: encrypted for a key or with a passphrase, it opens only with that; files are included", async () => {
   await using folder = await initFolder();
   const { run, as } = await commandsIn(folder.path);
   const { path } = folder;
@@ -260,7 +260,7 @@ Deno.test("backup: encrypted for a key or with a passphrase, it opens with that 
   }
   fails(await run("backup", "verify", "k.age"), /k\.age is encrypted[\s\S]*--identity FILE/);
   fails(await run("backup", "verify", "k.age", "--identity", "other.txt"), /cannot be decrypted/);
-  fails(await run("backup", "x.age", "--recipient", "age1nonsense"), /is no recipient/, 2);
+  fails(await run("backup", "x.age", "--recipient", "age1nonsense"), /is not a recipient/, 2);
   const verified = await run("backup", "verify", "p.age", "--passphrase-file", "phrase", "--json");
   assert.equal(JSON.parse(succeeds(verified)).encrypted, true);
   const to = ["--identity", "key.txt", "--force", "--files-to", "back", "--json"];

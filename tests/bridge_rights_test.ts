@@ -28,7 +28,7 @@ const forged = (message: Record<string, unknown>) =>
 const idsIn = async ({ peer }: BridgedBus) =>
   (await storedIn(peer, "orders-0")).map(({ message_id }) => message_id);
 
-Deno.test("only who may use the schema publishes; what others write into the log is refused", async () => {
+Deno.test("only users with rights on the schema publish; what others write into the log is refused", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -78,7 +78,7 @@ Deno.test("only who may use the schema publishes; what others write into the log
   await until("everything is over", async () => await database.sql(noted) === "t");
 });
 
-Deno.test("so many rows that are not signed are kept, and all that are signed go on", async () => {
+Deno.test("a limited number of unsigned rows is kept, and all signed ones are published", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -96,7 +96,7 @@ Deno.test("so many rows that are not signed are kept, and all that are signed go
   assert.equal(said.length, 1_000);
 });
 
-Deno.test("a key that was made anew is taken, and nothing signed with it is refused", async () => {
+Deno.test("a rotated key is used, and nothing signed with it is refused", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -111,7 +111,7 @@ Deno.test("a key that was made anew is taken, and nothing signed with it is refu
   assert.equal(await database.sql("select count(*) from arqon.refused"), "0");
 });
 
-Deno.test("text of a database that has another encoding comes as it is", async () => {
+Deno.test("text of a database with another encoding is published correctly", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();

@@ -76,7 +76,7 @@ for (
   });
 }
 
-Deno.test("of two buses on one NATS one follows, and the other one goes on when it is killed", async () => {
+Deno.test("of two buses on one NATS one follows, and the other one takes over when it is killed", async () => {
   await using nats = await startNats({ jetstream: true });
   const tables = ({ url }: { url: string }) => `${table(url)}\n[nats]\nurls = ["${nats.url}"]\n`;
   await using world = await openWorld(1_000, tables);
@@ -105,7 +105,7 @@ Deno.test("of two buses on one NATS one follows, and the other one goes on when 
   await arrives(world);
 });
 
-Deno.test("a slot that is gone is said with what to do, and the bus goes on once that is done", async () => {
+Deno.test("a missing slot is reported with what to do, and the bus continues once that is done", async () => {
   await using world = await openWorld(1_000, ({ url }) => table(url));
   if (world === undefined) return;
   const { database, peer } = world;

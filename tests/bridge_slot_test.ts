@@ -102,7 +102,7 @@ for (const reading of READINGS) {
   });
 }
 
-Deno.test("a slot that is made anew between two polls ends the bridge that polls", async () => {
+Deno.test("a slot that is recreated between two polls ends the bridge that polls", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -117,10 +117,10 @@ Deno.test("a slot that is made anew between two polls ends the bridge that polls
         `begin; ${DROP_SLOT}; commit; select arqon.publish('orders-0', 'order', '{"w":0,"n":2}'); ${MAKE_SLOT}`,
       ),
   );
-  assert.match(await endOf(bridge), /slot arqon (is gone|was made anew or moved)/);
+  assert.match(await endOf(bridge), /slot arqon (is gone|was recreated or moved)/);
 });
 
-Deno.test("of a promoted standby, a slot made anew ends the bridge, and a copied one goes on", async () => {
+Deno.test("after a standby's promotion, a recreated slot ends the bridge, and a copied one continues", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -145,7 +145,7 @@ Deno.test("of a promoted standby, a slot made anew ends the bridge, and a copied
   await comes(bus, [1, 2, 4]);
 });
 
-Deno.test("what is noted in another database counts for nothing: a dump, a copy, another cluster", async () => {
+Deno.test("a position recorded in another database does not count: a dump, a copy, another cluster", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -160,13 +160,13 @@ Deno.test("what is noted in another database counts for nothing: a dump, a copy,
   await other.sql(MAKE_SLOT);
   await commit(other, 3);
   await using foreign = runLocalBridge(bus, other.url);
-  assert.match(await endOf(foreign), /arqon\.bridge is of another database .*FF\/0/);
+  assert.match(await endOf(foreign), /arqon\.bridge belongs to another database .*FF\/0/);
   await using accepted = runLocalBridge(bus, other.url, { accept_loss: true });
   await comes(bus, [1, 3]);
   await accepted.stop();
   await other.sql(note);
   await using beyond = runLocalBridge(bus, other.url);
-  assert.match(await endOf(beyond), /arqon\.bridge is of another database .*FF\/0/);
+  assert.match(await endOf(beyond), /arqon\.bridge belongs to another database .*FF\/0/);
   // A copy beside it, whose slot belongs to the original.
   await database.sql("create database copy template postgres");
   const url = database.url.replace(/postgres$/, "copy");
@@ -188,7 +188,7 @@ Deno.test("an earlier schema is refused with what mends it", async () => {
   await using early = runLocalBridge(bus, database.url);
   assert.equal(
     await endOf(early, /^psql DATABASE -c 'drop table [^']+'; arq bridge postgres --sql \| psql/),
-    "the schema arqon is of an earlier version",
+    "the schema arqon has an earlier version",
   );
   await database.sql(`drop table arqon.bridge, arqon.refused; ${BRIDGE_SQL}`);
   await using bridge = runLocalBridge(bus, database.url);

@@ -11,7 +11,7 @@ import { until } from "../shared/testing/until.ts";
 import { openWorld, startBridge, storedIn } from "./bridge/world.ts";
 import { tokenOf } from "./harness/serve_bus.ts";
 
-Deno.test("a bad room fails the transaction, what the bus refuses is noted, a slot that is gone is told", async () => {
+Deno.test("a bad room fails the transaction, refusals of the bus are recorded, a missing slot is reported", async () => {
   await using world = await openWorld();
   if (world === undefined) return;
   const { database, folder, peer, url } = world;
@@ -60,7 +60,7 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   await bridge.stop();
 });
 
-Deno.test("a page that takes a position gets exactly what its queries have not seen", async () => {
+Deno.test("a page that takes a position gets exactly what its queries have not returned", async () => {
   await using world = await openWorld();
   if (world === undefined) return;
   const { database, folder, peer, url } = world;

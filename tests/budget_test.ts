@@ -114,7 +114,7 @@ async function changes(shield: LocalShield, clients: readonly RawClient[], issue
   assert.deepEqual(removed.in_force.map((one: { limit: number }) => one.limit), [LIMIT]);
 }
 
-Deno.test("budgets: two Shields hold one together, nobody else feels it, and a kill forgives nothing", async () => {
+Deno.test("budgets: two Shields enforce one together, nobody else is affected, and a kill loses nothing", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${BUDGETS}`;
@@ -161,7 +161,7 @@ Deno.test("budgets: two Shields hold one together, nobody else feels it, and a k
   assert.equal((await publish(second)).reason, "budget-exhausted");
 });
 
-Deno.test("budgets: one that slows takes few messages, one that warns takes all and is told", async () => {
+Deno.test("budgets: one that slows accepts few messages, one that warns accepts all and is reported", async () => {
   const general = (action: string, limit: number) =>
     `[[usage.budgets]]\nper = "month"\nunit = "messages_in"\nlimit = ${limit}\naction = "${action}"\n`;
   await using bus = await startLocalBus(
@@ -202,7 +202,7 @@ async function fillLedger(url: string): Promise<void> {
   await spine.drain();
 }
 
-Deno.test("budgets: those of an apply hold, and hold nothing back any more, once it is answered", async () => {
+Deno.test("budgets: those of an apply are in force once it is answered, and removed ones are not", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n` +

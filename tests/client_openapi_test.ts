@@ -157,7 +157,7 @@ async function conforms(
   assert.ok(isRight(JSON.parse(text)), `${what}: ${JSON.stringify(isRight.errors)}`);
 }
 
-Deno.test("the client API: every operation answers as it is described", async () => {
+Deno.test("the client API: every operation answers as documented", async () => {
   await using bus = await startLocalBus(CONFIG);
   using member = await openText(bus.url, await bus.tokenFor({ user: "zoe" }));
   member.send({ op: "sub", room: "here", id: 1, presence: true, member_meta: { a: 1 } });

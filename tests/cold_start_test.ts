@@ -61,7 +61,7 @@ async function withConfig(text: string, work: (file: string) => Promise<void>): 
   await work(file);
 }
 
-Deno.test("a process that cannot reach NATS yet lives, has metrics, and is not ready", async (t) => {
+Deno.test("a process that cannot reach NATS yet is alive, has metrics, and is not ready", async (t) => {
   for (const part of ["shield", "brain", "arq"] as const) {
     await t.step(part, async () => {
       using nats = silent();

@@ -121,7 +121,7 @@ async function binaries(client: RawClient, held: Held): Promise<string[]> {
   }
 }
 
-Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes; for who keeps less, of those that came last", async () => {
+Deno.test("a pattern gets diffs of each of its rooms if the client stores enough bytes; otherwise only of the latest", async () => {
   await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ user: "reader" });
   const room = "folded-*";
@@ -163,7 +163,7 @@ Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes
   assert.equal(held.text.diffs, 7);
 });
 
-Deno.test("a room of its own and its pattern count together, and one goes on when the other ends", async () => {
+Deno.test("a room's own subscription and its pattern count together, and one continues when the other ends", async () => {
   await using bus = await startLocalBus(CONFIG);
   using client = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
   const asked = { delta: true, delta_bytes: 100_000 };

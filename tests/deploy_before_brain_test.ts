@@ -79,7 +79,7 @@ for (const [name, accounts] of Object.entries(ACCOUNTS)) {
   });
 }
 
-Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before a Brain has begun are in force", async () => {
+Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before a Brain has started are in force", async () => {
   await using receiver = new Receiver();
   await using bus = await startBus(documentedAccounts);
   const ask = asker(bus.admin_url, bus.operator);

@@ -33,7 +33,7 @@ function configIn(documents: readonly Document[], part: string) {
   return parseConfig(new TextDecoder().decode(Uint8Array.fromBase64(text)), { file: part });
 }
 
-Deno.test("the plain set is what the chart makes, without what is Helm's", async () => {
+Deno.test("the plain set equals the chart's output, without Helm's additions", async () => {
   const tools = await ensureDeployTools();
   assert.deepEqual(await plainProblems(tools), []);
   const { value = "" } = await madeByChart(tools, CHART, sets("brain.replicas=3"));
@@ -51,7 +51,7 @@ Deno.test("the plain set is what the chart makes, without what is Helm's", async
   assert.doesNotMatch([...files.values()].join(), /Helm|checksum|arqon-\w+:\d/);
 });
 
-Deno.test("an issuer of one's own stands in the Shield's configuration, whatever is in it", async () => {
+Deno.test("a custom issuer is in the Shield's configuration, whatever its content", async () => {
   const issuer = 'https://id.example/?a="b"&c=\\d';
   const folder = await Deno.makeTempDir({ prefix: "arqon-chart-" });
   try {
@@ -79,7 +79,7 @@ Deno.test("the proxies that are believed are those of the values", async () => {
   );
 });
 
-Deno.test("parts are left out, replaced and placed as the values say", async () => {
+Deno.test("parts are omitted, replaced and placed as the values specify", async () => {
   const documents = await made(
     ...sets("nats.enabled=false", "backup.enabled=false", "ingress.enabled=false"),
     ...sets("shield.autoscaling.enabled=false", "shield.replicas=5", "image.tag=edge"),

@@ -133,7 +133,7 @@ async function isSeen({ arq, json, env }: Stack): Promise<void> {
   assert.match(succeeds(await arq("dev", "logs")), /shield-1 +\| .*msg="?ready/);
 }
 
-Deno.test("after arq dev up with the compose stack, every command takes it, until down", async (t) => {
+Deno.test("after arq dev up with the compose stack, every command uses it, until down", async (t) => {
   await using stack = await place();
   const { arq, json } = stack;
   const up = await json("dev", "up", ...PORTS, "--json");
@@ -141,12 +141,12 @@ Deno.test("after arq dev up with the compose stack, every command takes it, unti
   await t.step("pub, sub, auth gen and the console work", () => talks(stack, up));
   await t.step("tail follows a room", () => isTailed(stack));
   await t.step("status, doctor, dev status and logs show it", () => isSeen(stack));
-  await t.step("up again leaves it as it is", async () => {
+  await t.step("up again leaves it unchanged", async () => {
     const again = await json("dev", "up", "--json");
     assert.deepEqual([again.url, again.context], [up.url, up.context]);
     assert.equal((await json("context", "list", "--json")).contexts.length, 1);
   });
-  await t.step("a service that ends is told", async () => {
+  await t.step("a service that ends is reported", async () => {
     const state = JSON.parse(await Deno.readTextFile(`${stack.env["STAND_IN_DIR"]}/state.json`));
     Deno.kill(state.prometheus.pid, "SIGKILL");
     let last = "";
@@ -157,7 +157,7 @@ Deno.test("after arq dev up with the compose stack, every command takes it, unti
       return one.state === "exited" && one.exit_code === 137;
     });
   });
-  await t.step("down takes the context away", async () => {
+  await t.step("down removes the context", async () => {
     assert.match(
       (await arq("dev", "down")).stderr,
       /the compose stack of .*compose\.yaml has ended/,
@@ -209,7 +209,7 @@ Deno.test("another compose file is started; without our key in its Shield the co
   assert.match(refused.stderr, /the compose stack of .*work runs: ws:.*\n.*arq dev down in .*work/);
 });
 
-Deno.test("a stack of which a part does not start is an error that names it, and what runs can be asked", async () => {
+Deno.test("a stack with a part that does not start is an error that names it, and running parts can be queried", async () => {
   await using stack = await place();
   const { arq, json, path } = stack;
   const text = await Deno.readTextFile(`${ROOT}compose.yaml`);

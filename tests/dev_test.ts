@@ -31,7 +31,7 @@ async function announcements(): Promise<string[]> {
   }
 }
 
-Deno.test("dev says what is wrong with its arguments, exit 2", async () => {
+Deno.test("dev reports invalid arguments, exit 2", async () => {
   const cases: [args: string[], text: RegExp][] = [
     [["--port", "70000"], /--port expects a port from 0 to 65535, got "70000"/],
     [["--ops-port", "x"], /--ops-port expects a port/],
@@ -70,7 +70,7 @@ Deno.test("dev ends with its supervisor, however that ends", async () => {
   assert.equal((await client.closed()).code, 1012);
 });
 
-Deno.test("dev makes the console's thread for replays when a page asks for it", async () => {
+Deno.test("dev starts the console's thread for replays when a page requests it", async () => {
   await using bus = await startBus();
   const thread = await fetch(`${bus.admin_url}/console/replay_worker.js`);
   const text = await thread.text();
@@ -82,7 +82,7 @@ Deno.test("dev makes the console's thread for replays when a page asks for it", 
 const untilReadyAgain = (bus: TestBus): Promise<void> =>
   until(() => bus.log(), () => bus.log().includes("ready again"));
 
-Deno.test("dev starts anew on a source change, on the same ports, and clients can come back", async () => {
+Deno.test("dev restarts on a source change, on the same ports, and clients can reconnect", async () => {
   await using bus = await startBus([], true);
   const client = await openText(bus.url, bus.token);
   const now = new Date();
@@ -93,7 +93,7 @@ Deno.test("dev starts anew on a source change, on the same ports, and clients ca
   (await openText(bus.url, bus.token))[Symbol.dispose]();
 });
 
-Deno.test("dev starts anew for a source change that comes while it starts", async () => {
+Deno.test("dev restarts for a source change during its start", async () => {
   const dir = await Deno.makeTempDir();
   const [config, ready_config] = [`${dir}/config.toml`, `${dir}/ready.toml`];
   await Deno.writeTextFile(ready_config, "");

@@ -64,7 +64,7 @@ Deno.test("up starts the bus once, commands find it, down drains it, its state s
   assert.deepEqual(JSON.parse(succeeds(kept)).data, { item: "tea" });
   const unsure = await run("reset");
   assert.equal(unsure.code, 2);
-  assert.match(unsure.stderr, /Nobody is here to ask\n\s+say yes with --yes/);
+  assert.match(unsure.stderr, /No terminal to ask\n\s+confirm with --yes/);
   assert.match((await run("reset", "--yes")).stderr, /has ended and its state is gone/);
   const names = (await Array.fromAsync(Deno.readDir(here.dev))).map(({ name }) => name);
   assert.deepEqual(names, []);
@@ -81,7 +81,7 @@ async function statusOf(url: string, token: string): Promise<[number, string]> {
   return [response.status, detail];
 }
 
-Deno.test("in a folder of arq init, auth gen takes the key of the bus that every other command takes", async () => {
+Deno.test("in a folder of arq init, auth gen uses the bus's key that every other command uses", async () => {
   await using here = await place();
   const { run, arq } = here;
   succeeds(await arq("init"));
@@ -117,7 +117,7 @@ Deno.test("in a folder of arq init, auth gen takes the key of the bus that every
   assert.match(named.stderr, /"arqon-local".*\n.*context local signed it with .*arq context show/);
 });
 
-Deno.test("what a killed bus left is no bus, and a stranger's process is not ended for it", async () => {
+Deno.test("the leftovers of a killed bus are ignored, and another program's process is not killed for it", async () => {
   await using here = await place();
   const { run } = here;
   succeeds(await run("up", "--embedded", ...FREE));
@@ -136,7 +136,7 @@ Deno.test("what a killed bus left is no bus, and a stranger's process is not end
   assert.equal((await run("status")).code, 0);
 });
 
-Deno.test("a bus that cannot be asked is ended by a signal", async () => {
+Deno.test("a bus that does not answer is ended by a signal", async () => {
   await using here = await place();
   const { run } = here;
   const { ops_url } = JSON.parse(succeeds(await run("up", "--embedded", ...FREE, "--json")));
@@ -147,7 +147,7 @@ Deno.test("a bus that cannot be asked is ended by a signal", async () => {
   await assert.rejects(fetch(`${ops_url}/health/live`), TypeError);
 });
 
-Deno.test("up says why it cannot start: a taken port, a folder that is none, a wrong option", async () => {
+Deno.test("up reports why it cannot start: a port in use, an invalid folder, an invalid option", async () => {
   await using here = await place();
   const { run } = here;
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -175,7 +175,7 @@ Deno.test("up says why it cannot start: a taken port, a folder that is none, a w
   await Deno.remove(join(here.path, ".arqon"));
 });
 
-Deno.test("without a Docker that works, a compose file that was asked for is refused, else it is embedded", async () => {
+Deno.test("without a working Docker, an explicit compose file is refused, else the embedded bus starts", async () => {
   const why = await dockerProblem(new AbortController().signal);
   // With a working Docker, this would start the whole stack, including images.
   if (why === undefined) return;

@@ -77,7 +77,7 @@ async function hearsLate(pair: Pair): Promise<void> {
   assert.equal((await stopped).code, 0, pair.going.log());
 }
 
-Deno.test("nobody is told to move before the other Shield knows who may come", () =>
+Deno.test("nobody is told to move before the other Shield knows who may resume", () =>
   withPair(hearsLate));
 
 async function comesTwice(pair: Pair): Promise<void> {
@@ -112,7 +112,7 @@ async function comesToTheNext(pair: Pair): Promise<void> {
   await again.client.closed();
 }
 
-Deno.test("a client that comes back only to the process that follows keeps its id, too", () =>
+Deno.test("a client that reconnects only to the successor process keeps its id, too", () =>
   withPair(comesToTheNext));
 
 async function isNobodyElse({ issuer, going, staying }: Pair): Promise<void> {

@@ -105,7 +105,7 @@ async function inTheWindow({ issuer, start }: Place): Promise<void> {
   );
 }
 
-Deno.test("SIGTERM: clients are told to move and served on; the process ends when they have gone", () =>
+Deno.test("SIGTERM: clients are told to move and still served; the process ends when they have disconnected", () =>
   withoutBrain().then(inTheWindow));
 
 /** Receives the commands of a room and answers none until told to. */
@@ -159,7 +159,7 @@ async function cutsOff({ issuer, nats, start }: Place): Promise<void> {
   await logged(shield, /operations=1 msg="connections were closed before all was answered"/);
 }
 
-Deno.test("an answer that never comes holds the process no longer than drain_timeout_ms", () =>
+Deno.test("an unanswered request delays the process no longer than drain_timeout_ms", () =>
   withoutBrain().then(cutsOff));
 
 async function hangs({ nats, start }: Place): Promise<void> {
@@ -257,7 +257,7 @@ async function comesBack({ issuer, going, staying }: Cluster): Promise<void> {
   assert.deepEqual(seen, { absent: 0, joins: 1, leaves: 1 });
 }
 
-Deno.test("a member who returns to another node within the grace time is never gone", () =>
+Deno.test("a member who returns to another node within the grace time never leaves", () =>
   withCluster("drain_ms = 0", comesBack));
 
 async function moves(
@@ -310,7 +310,7 @@ async function moves(
 Deno.test("the SDK moves to another node before it leaves: no gap, no flicker, no own echo", () =>
   withCluster("drain_ms = 10_000", moves));
 
-Deno.test("so it does over HTTP, though requests come to either node", () =>
+Deno.test("the same over HTTP, with requests to either node", () =>
   withCluster("drain_ms = 30_000\ndrain_timeout_ms = 90_000", (cluster) => moves(cluster, "http")));
 
 /** Requests the lock of a room repeatedly; keeps it once it has it. */

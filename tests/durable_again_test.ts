@@ -20,7 +20,7 @@ const MESSAGES = 300;
 const TEXT = "x".repeat(20_000);
 const ROUNDS = 5;
 
-Deno.test("a SUB in the middle of a recovery gets what is behind its position after its ACK", async () => {
+Deno.test("a SUB in the middle of a recovery gets the messages after its position after its ACK", async () => {
   await using bus = await startBusWith(CONFIG);
   using publisher = await DurableClient.open(bus.url, bus.token);
   const texts = numbers(0, MESSAGES).map((number) => `${number} ${TEXT}`);

@@ -128,7 +128,7 @@ async function turned({ bus, open }: Stage): Promise<void> {
   assert.deepEqual([after.data, after.offset], ["after", undefined]);
 }
 
-Deno.test("durable rooms and those who watch over them", async (t) => {
+Deno.test("durable rooms under policies, schemas and tails", async (t) => {
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const open = () => DurableClient.open(bus.url, bus.token);
   const step = (name: string, run: (stage: Stage) => Promise<void>) =>

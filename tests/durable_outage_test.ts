@@ -48,7 +48,7 @@ async function publishAnyhow(client: DurableClient, room: string, data: unknown)
   return offset as number;
 }
 
-Deno.test("a log deleted under a running Shield: live subscribers hear of it and go on", async () => {
+Deno.test("a log deleted under a running Shield: live subscribers are notified and continue", async () => {
   await using nats = await startNats({ jetstream: true });
   await using bus = await startLocalBus(`${ROOMS}[nats]\nurls = ["${nats.url}"]\n`);
   using publisher = await open(bus);

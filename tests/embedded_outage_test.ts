@@ -37,7 +37,7 @@ async function failsToStart(args: string[], wrapper: readonly string[], why: Reg
   });
 }
 
-Deno.test("a data_dir that is read-only, damaged or in use: the bus does not start, and says why", async () => {
+Deno.test("a data_dir that is read-only, damaged or in use: the bus does not start, and reports why", async () => {
   await withFolder(async (data_dir) => {
     const args = ["--data-dir", data_dir];
     {

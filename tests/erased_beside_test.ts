@@ -308,7 +308,7 @@ tenant = "beside-1"
 room_prefix = ""
 `;
 
-Deno.test("a tenant is erased beside clients, orders and faults, and nothing of it is served or comes back", async (t) => {
+Deno.test("a tenant is erased during traffic, orders and faults, and nothing of it is served or returns", async (t) => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${BESIDE_CONFIG}`;

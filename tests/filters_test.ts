@@ -74,7 +74,7 @@ async function askFor(client: RawClient, operation: object): Promise<any> {
 
 const history = (room: string, data: object) => ({ op: "cmd", room, name: "history.get", data });
 
-Deno.test("what is stored comes whole and in order also where filters take many turns", () =>
+Deno.test("stored messages arrive completely and in order also if filters take many turns", () =>
   withBus(async (bus) => {
     // Some 900 steps per message: four messages are a slice.
     const costly = `[${"1,".repeat(10)}1].all(x, [1, 2].all(y, x + y > 1)) && `;
@@ -93,7 +93,7 @@ Deno.test("what is stored comes whole and in order also where filters take many 
     );
   }));
 
-Deno.test("a room class's filter holds for everybody, live, in recovery and in history", () =>
+Deno.test("a room class's filter applies to everybody, live, in recovery and in history", () =>
   withBus(async (bus) => {
     using red = await subscribe(bus, "team-1", {}, { teams: ["red", "both"] });
     using blue = await subscribe(bus, "team-1", { filter: "true" }, { teams: ["blue", "both"] });
@@ -134,7 +134,7 @@ Deno.test("a room class's filter holds for everybody, live, in recovery and in h
     assert.equal((await none.json()).op, "pong");
   }));
 
-Deno.test("what is no filter is refused, and so is one more than a room may have", () =>
+Deno.test("an invalid filter is refused, and so is one above a room's limit", () =>
   withBus(async (bus) => {
     using client = await openText(bus.url, bus.token);
     const cases: [filter: string, reason: string, text: RegExp][] = [

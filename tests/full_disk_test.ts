@@ -50,7 +50,7 @@ const dial = async (bus: TestBus): Promise<Connection> =>
   await connect({ url: bus.url, token: await bus.tokenFor({ role: "service" }) });
 
 testOnDisk(
-  "a disk that fills while the bus runs: readiness and a gauge say so, reads go on, and room heals it",
+  "a disk that fills while the bus runs: readiness and a gauge report it, reads continue, and free space heals it",
   async () => {
     await using disk = await mountSmallDisk(24);
     await using bus = await startBus(["--data-dir", `${disk.folder}/data`]);
@@ -88,7 +88,7 @@ testOnDisk(
   },
 );
 
-testOnDisk("a start on a full disk: one message says what to do, and nothing is lost", async () => {
+testOnDisk("a start on a full disk: one message has what to do, and nothing is lost", async () => {
   await using disk = await mountSmallDisk(24);
   const args = ["--data-dir", `${disk.folder}/data`];
   let offsets: bigint[] = [];
@@ -164,7 +164,7 @@ Deno.test("a file that is torn or damaged: the message names it, what it holds, 
 });
 
 testOnDisk(
-  "arq doctor tells a full disk under data_dir, though an empty file can be made there",
+  "arq doctor reports a full disk under data_dir, though an empty file can be created there",
   async () => {
     await using disk = await mountSmallDisk(1);
     const io = diskIo(disk.folder);
@@ -173,7 +173,7 @@ testOnDisk(
     const { status, text, fix } = await dataFinding(io, "data");
     assert.equal(status, "fail");
     assert.match(text, /cannot be written: .*[Nn]o space/);
-    assert.match(fix ?? "", /free some room/);
+    assert.match(fix ?? "", /free some space/);
     await disk.clear();
   },
 );

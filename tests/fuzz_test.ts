@@ -73,7 +73,7 @@ Deno.test("fuzz: planted hangs, deaths and leaks are found by the process outsid
   assert.match(grown.problem ?? "", /KiB more at the end/);
 });
 
-Deno.test("fuzz: growth is what is held at the end above what was held early", () => {
+Deno.test("fuzz: growth is the memory at the end above the early memory", () => {
   assert.equal(growthOf([]), 0);
   assert.equal(growthOf([1, 1, 1]), 0);
   assert.equal(growthOf([1, 9, 9, 9]), 0, "what is loaded first is no leak");

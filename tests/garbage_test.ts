@@ -53,7 +53,7 @@ function assertYoung({ allocated, promoted }: { allocated: number; promoted: num
   assert.ok(share < OLD_SHARE_MAX, `${promoted} of ${allocated} bytes grew old`);
 }
 
-Deno.test("what a message through the policies leaves behind dies young", async () => {
+Deno.test("the garbage of a message through the policies is short-lived", async () => {
   assertYoung(await traceOf({ messages: MESSAGES, under_way: UNDER_WAY }));
 });
 

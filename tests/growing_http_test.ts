@@ -47,7 +47,7 @@ async function rivals(
   assert.equal((await kept).status, 200);
 }
 
-Deno.test("a body of HTTP grows as it comes", async () => {
+Deno.test("a body of HTTP grows as it arrives", async () => {
   await using bus = await startLocalBus(ROOMS);
   await using bob = await connect({
     url: bus.url,

@@ -156,12 +156,12 @@ Deno.test("policies judge what grows before anybody has it", async (t) => {
     "however a text is cut, no reader has a phrase",
     () => cutAnywhere([ann], bob, "chat-mask", 25),
   );
-  await t.step("what is held when it ends", () => ended(ann, bob));
+  await t.step("what is held back at its end", () => ended(ann, bob));
   await t.step("a policy stops a message", () => stops(ann, bob));
-  await t.step("who cannot decide lets nothing through", () => failsClosed(ann, bob));
+  await t.step("a policy that cannot decide releases nothing", () => failsClosed(ann, bob));
 });
 
-Deno.test("what is held back of a message that is abandoned goes with its end", async () => {
+Deno.test("held-back text of an abandoned message is dropped at its end", async () => {
   await using bus = await startLocalBus(`${ROOMS}[growing]\n#constant growing.idle_ms = 8_000\n`);
   const admin = await policyAdmin(bus);
   const binding = { tenant: "default", name: "mask" };
@@ -176,7 +176,7 @@ Deno.test("what is held back of a message that is abandoned goes with its end", 
   assert.deepEqual((await stored(room)).map((message) => message.text()), ["The Geheim"]);
 });
 
-Deno.test("what is held back stands at every Shield", async () => {
+Deno.test("text is held back on every Shield", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config =

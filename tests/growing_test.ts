@@ -296,18 +296,18 @@ Deno.test("messages that grow", async (t) => {
   await using stranger = await open(bus, "stranger", grants("hall", "subscribe"));
   await using other = await open(bus, "other", { tenant_id: "other" });
   const users = { ann, bob, reader, writer, stopper, stranger };
-  await t.step("readers hear it grow, the room has one message", () => grows(users));
+  await t.step("readers receive it growing, the room has one message", () => grows(users));
   await t.step("a reader with the grant stops it", () => stopped(users));
-  await t.step("how it ended is what the bus says", () => endedByWhom(users));
-  await t.step("pieces are kept once and in order", () => kept(users));
+  await t.step("the bus reports how it ended", () => endedByWhom(users));
+  await t.step("pieces are stored once and in order", () => kept(users));
   await t.step(
     "each bound",
     () => bounded({ ...users, bob: other }, new HttpPeer(bus.http_url, bus.token)),
   );
-  await t.step("where none grow, who may not hear", () => refused(users));
+  await t.step("where none grow, who may not read", () => refused(users));
 });
 
-Deno.test("a message that nobody adds to is ended as it is, and one whose producer is there is not", async () => {
+Deno.test("an idle message is ended in its current state, and one whose producer is connected is not", async () => {
   const journal = '[journal]\njournal = "all"\n';
   await using bus = await startLocalBus(
     `[growing]\n#constant growing.idle_ms = 8_000\n${journal}${ROOMS}`,

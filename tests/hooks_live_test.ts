@@ -65,7 +65,7 @@ async function startLive() {
 
 const numbersOf = ({ taken }: Receiver) => taken.map(({ body }) => body.data.message?.data.n);
 
-Deno.test("a hook that the file gets is called, changed it goes on where it was, and gone it is not called", async () => {
+Deno.test("a hook added to the file is called, a changed one continues at its position, and a removed one is not called", async () => {
   await using receiver = new Receiver();
   await using other = new Receiver();
   await using live = await startLive();
@@ -94,7 +94,7 @@ Deno.test("a hook that the file gets is called, changed it goes on where it was,
   while ((await client.json()).op !== "ack");
 });
 
-Deno.test("a hook that is asked before is asked from the change on, and no more without it", async () => {
+Deno.test("a before hook is called from the change on, and no longer without it", async () => {
   await using receiver = new Receiver();
   receiver.answer = () => Response.json({ allow: false });
   await using live = await startLive();

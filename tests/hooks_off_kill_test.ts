@@ -11,7 +11,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 
 const GONE = () => new Response(null, { status: 410 });
 
-Deno.test("a hook that answers 410 beside the death of its Brain is off, stays off, and loses nothing", async () => {
+Deno.test("a hook that answers 410 while its Brain dies is off, stays off, and loses nothing", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   await using receiver = new Receiver();

@@ -62,7 +62,7 @@ const toldOf = ({ taken }: Receiver, type: string) => {
   return [...calls.values()].filter((body) => body.type === type);
 };
 
-Deno.test("refusals and budgets are told, in order, and the excess is counted", async () => {
+Deno.test("refusals and budgets are notified, in order, and the excess is counted", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
   await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES, FEW);
@@ -133,7 +133,7 @@ Deno.test("no client reads or writes the room of events, by its name or by a pat
   }
 });
 
-Deno.test("where hooks are shown, it says that a tenant without a durable class is told nothing; then that is stored", async () => {
+Deno.test("hooks show that a tenant without a durable class gets no refusals; with one they are stored", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
   const config = configOf(receiver.url).replace('[[rooms]]\nroom = "o-*"\ndurable = true\n', "");

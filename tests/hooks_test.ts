@@ -9,7 +9,7 @@ import { hookTables, numbersOf, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 
-Deno.test("members who come and go are told, each once, with the cause", async () => {
+Deno.test("members that join and leave are notified, each once, with the cause", async () => {
   await using receiver = new Receiver();
   const config =
     `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"\n`;

@@ -233,7 +233,7 @@ Deno.test("what HTTP refuses", async (t) => {
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("what a path does not take is named", () => strict(stage));
-  await t.step("who may not is told so", () => tokens(stage));
+  await t.step("a client without the grant gets the reason", () => tokens(stage));
   await t.step("pages of allowed origins may use every method of a path", () => browsers(stage));
   await t.step("a user's requests under way are bounded", () => waiting(stage));
   await t.step("a room that wants signatures gets them by …/commands", () => signed(stage));
@@ -452,7 +452,7 @@ Deno.test("a reader moves to another Shield without a gap; a ticket of one is go
   await stopped;
 });
 
-Deno.test("a command that waits in vain for a version says for which", async () => {
+Deno.test("a command that waits in vain for a version names it", async () => {
   await using bus = await startLocalBus("#constant limits.command_timeout_ms = 200\n");
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "waits" }));
   const { status, body } = await peer.call("GET", "rooms/lobby/state?after_version=9");

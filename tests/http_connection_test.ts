@@ -174,7 +174,7 @@ async function polled(bus: TestBus): Promise<void> {
   assert.equal((await ask(`${streamed}&poll=1`)).status, 404, "it is no polled one");
 }
 
-Deno.test("behind a proxy that holds streams back the client polls, and everything works", async () => {
+Deno.test("behind a proxy that buffers streams the client polls, and everything works", async () => {
   await using bus = await startLocalBus(CONFIG);
   const buffering = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;";
   await using proxy = await startNginx(Number(new URL(bus.http_url).port), false, buffering);

@@ -208,7 +208,7 @@ Deno.test("the HTTP side", async (t) => {
   await using bus = await startLocalBus();
   await t.step("refusals", (t) => refused(bus, t));
   await t.step("Protobuf in, Protobuf out, commands too", () => protobufBody(bus));
-  await t.step("/v1/auth/check says what the upgrade would", () => check(bus));
+  await t.step("/v1/auth/check answers as the upgrade would", () => check(bus));
   await t.step("HEAD and OPTIONS are answered", () => reads(bus));
   await t.step("browsers of allowed origins may call", () => cors(bus));
   await t.step("upgrades are refused before they happen, and counted", () => upgrades(bus));
@@ -370,7 +370,7 @@ Deno.test("messages in batches", async (t) => {
   });
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("one message for many rooms, and its repetition", () => toRooms(stage));
-  await t.step("a message that is refused stops none behind it", () => partial(stage));
+  await t.step("a refused message stops none after it", () => partial(stage));
   await t.step("what makes no sense as a whole does nothing", () => wholes(stage));
   await t.step("rates count each", () => rates(stage));
 });

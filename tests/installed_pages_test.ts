@@ -86,7 +86,7 @@ async function suggests(install: Install, arq: string): Promise<void> {
   }
 }
 
-Deno.test("the installed package does what the pages say", async (t) => {
+Deno.test("the installed package does what the pages describe", async (t) => {
   const packed = await Deno.makeTempDir({ prefix: "arqon_packed_" });
   try {
     const { path } = await packArqon(packed);

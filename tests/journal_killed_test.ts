@@ -43,7 +43,7 @@ async function journalOf(bus: ServedBus, token: string) {
 const marksIn = async (spine: Spine): Promise<number> =>
   (await new Lives(spine).all()).filter(({ parts }) => parts.journal !== undefined).length;
 
-Deno.test("journal: a Shield that is killed leaves a hole, and one that ends in order leaves none", async () => {
+Deno.test("journal: a Shield that is killed leaves a hole, and an orderly stop leaves none", async () => {
   await using nats = await startNats({ jetstream: true });
   await using folder = await folderOn(nats.url);
   const token = await tokenOf(folder.path, "admin");

@@ -54,7 +54,7 @@ function checkTold(lines: readonly JournalLine[], why: string): void {
 }
 
 if (why_not === undefined) {
-  Deno.test("journal: on a full disk messages go on, and once there is room the hole is told", async () => {
+  Deno.test("journal: on a full disk messages continue, and with free space the hole is reported", async () => {
     await using disk = await mountSmallDisk(24);
     const data_dir = `${disk.folder}/data`;
     await using bus = await startLocalBus(DEV_DEFAULTS, { data_dir });
@@ -78,7 +78,7 @@ if (why_not === undefined) {
   });
 }
 
-Deno.test("journal: where NATS has no room for it messages go on, and once there is the hole is told", async () => {
+Deno.test("journal: without storage in NATS messages continue, and with storage the hole is reported", async () => {
   await using nats = await startNats({ jetstream: true, max_file: String(STORAGE_BYTES) });
   await using bus = await startLocalBus(`${DEV_DEFAULTS}[nats]\nurls = ["${nats.url}"]\n`);
   const link = await dialNats({ servers: nats.url });

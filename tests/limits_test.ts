@@ -303,7 +303,7 @@ async function bytesWait(bus: TestBus): Promise<void> {
   assert.ok(answers.refused.length > 0);
 }
 
-Deno.test("what waits while policies run is bounded, and others go on", async (t) => {
+Deno.test("the number of messages that wait for policies is limited, and others continue", async (t) => {
   await using bus = await startLocalBus(SLOW_POLICY);
   await slowDown(bus, "slow");
   await t.step("operations of one connection", () => operations(bus));

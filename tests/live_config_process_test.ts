@@ -85,7 +85,7 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
   assert.match((await client.closed()).reason, /^restart;spread_ms=77$/);
 });
 
-Deno.test("SIGHUP: another key in the file of an issuer is taken, and the one before verifies nothing any more", async () => {
+Deno.test("SIGHUP: a new key in an issuer's file is used, and the previous one no longer verifies", async () => {
   await using issuer = await createIssuer();
   await using shield = await startServer("shield", issuer.config, issuer.dir);
   const check = `${shield.ready.url}/v1/auth/check`;

@@ -76,7 +76,7 @@ Deno.test("live config: each live key takes effect in a running bus, and nobody 
   for (const one of [client, witness]) await ask(one, { op: "sub", room: "alive" });
 });
 
-Deno.test("live config: what needs a restart is named, a broken file changes nothing, and both are shown", async () => {
+Deno.test("live config: keys that need a restart are named, a broken file changes nothing, and both are shown", async () => {
   await using live = await startLive();
   const { bus, admin, reload } = live;
   const taken = await reload(

@@ -83,5 +83,5 @@ const running = sharedByTests(() => startLocalBus());
 Deno.test("messages end to end", async (t) => {
   const bus = await running();
   await t.step("the first frame is WELCOME, with or without a subprotocol", () => welcome(bus));
-  await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
+  await t.step("the Shield's fields are rewritten, the rest is preserved", () => stamped(bus));
 });

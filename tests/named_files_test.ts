@@ -88,7 +88,7 @@ Deno.test("a file that is missing is named with its key, at the start and by arq
   }
 });
 
-Deno.test("arq config check reads what is in the files, and every one of them", async () => {
+Deno.test("arq config check reads the content of every file", async () => {
   const issuer = await createIssuer();
   const cwd = issuer.dir;
   const check = (more: string[] = []) =>
@@ -137,7 +137,7 @@ Deno.test("arq config check reads what is in the files, and every one of them", 
   }
 });
 
-Deno.test("arq config check and arq doctor look into files of secrets, and show none of them", async () => {
+Deno.test("arq config check and arq doctor read files of secrets, and show none of them", async () => {
   const cwd = await Deno.makeTempDir();
   const file = `${cwd}/config.toml`;
   const secret = (name: string, text: string, mode = 0o600) =>
@@ -226,7 +226,7 @@ Deno.test("arq config check looks into data_dir where the embedded Spine will be
     const on_file = '[server]\ndata_dir = "taken"\n';
     const refused = await check(on_file);
     assert.equal(refused.code, 1);
-    assert.match(refused.stdout, /^config\.toml server\.data_dir: .*taken is no folder; set /);
+    assert.match(refused.stdout, /^config\.toml server\.data_dir: .*taken is not a folder; set /);
     assert.equal((await check(on_file, "--no-files")).code, 0);
     assert.equal((await check(`${on_file}${NATS}`)).code, 0, "with NATS nobody opens it");
     assert.equal((await check('[server]\ndata_dir = "new/deep"\n')).code, 0, "a start makes it");
@@ -237,7 +237,7 @@ Deno.test("arq config check looks into data_dir where the embedded Spine will be
   }
 });
 
-Deno.test("a start refuses more connections than it may open files, where they are asked for", async (t) => {
+Deno.test("a start refuses more connections than it may open files, if they are configured", async (t) => {
   await using issuer = await createIssuer();
   const file = `${issuer.dir}/config.toml`;
   const write = (limits: string) =>

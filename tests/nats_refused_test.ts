@@ -73,7 +73,7 @@ Deno.test("a wrong password against a cluster is one line and exit 1, after one 
   });
 });
 
-Deno.test("who was let in by one server of a cluster knows the others", async () => {
+Deno.test("a client admitted by one server of a cluster knows the others", async () => {
   await using cluster = await startNatsCluster(account("right") + OPEN);
   const { log } = keptLog();
   const config = configFrom({ nats: { urls: [withLogin(cluster.urls[0]!, "a:right")] } });
@@ -127,7 +127,7 @@ function silent() {
   return { port: listener.addr.port, heard: heard.promise, [Symbol.dispose]: close };
 }
 
-Deno.test("SIGTERM ends arq doctor while it waits for a server that says nothing", async () => {
+Deno.test("SIGTERM ends arq doctor while it waits for a silent server", async () => {
   using server = silent();
   const nats =
     `[nats]\nurls = ["nats://127.0.0.1:${server.port}"]\n#constant nats.connect_timeout_ms = 600_000\n`;
@@ -170,7 +170,7 @@ Deno.test("a process that the cluster does not understand ends in one line", asy
   }
 });
 
-Deno.test("a process that may not read the version of the storage says so, and does not start", async () => {
+Deno.test("a process that may not read the version of the storage reports that, and does not start", async () => {
   await using nats = await startNats({
     jetstream: true,
     config:

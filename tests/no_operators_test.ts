@@ -13,7 +13,7 @@ const LINE = 'operator_tenants = ["ops"]';
 const REFUSED =
   /admin\.operator_tenants: missing; expected .*several.* the line operator_tenants = \["ops"\]/;
 
-Deno.test("shield, arq serve and arq config check refuse it with the line to add, and with it they go on", async () => {
+Deno.test("shield, arq serve and arq config check refuse it with the line to add, and start with it", async () => {
   await using issuer = await createIssuer();
   const without = `${issuer.dir}/without.toml`;
   const having = `${issuer.dir}/having.toml`;
@@ -45,7 +45,7 @@ Deno.test("shield, arq serve and arq config check refuse it with the line to add
   assert.equal((await serving.result()).code, 0);
 });
 
-Deno.test("what arq init writes says it", async () => {
+Deno.test("the configuration of arq init has it", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const made = await runArq(["init", folder, "--no-context"], { cwd: folder });

@@ -101,7 +101,7 @@ async function tokenChanges({ ready }: ServerProcess, dir: string): Promise<void
   assert.deepEqual([await status(SECOND), await status(FIRST)], [200, 401], "the last good one");
 }
 
-Deno.test("a Shield's ports of operators speak TLS, and ops asks for a token", async () => {
+Deno.test("a Shield's ports of operators use TLS, and ops requires a token", async () => {
   await withIssuer(async ({ dir, config, tokenFor }) => {
     await using shield = await startServer(
       ...["shield", config, dir, "", 0, [], tlsLines(dir), opsLines(dir)] as const,
@@ -128,7 +128,7 @@ Deno.test("a Shield's ports of operators speak TLS, and ops asks for a token", a
   });
 });
 
-Deno.test("arq shows the token of an ops listener that asks for one, by an option or a context", async () => {
+Deno.test("arq sends the token of an ops listener that requires one, by an option or a context", async () => {
   await withIssuer(async ({ dir, config }) => {
     const token_line = `token_file = "${dir}/ops.token"\n`;
     await using shield = await startServer(
@@ -159,7 +159,7 @@ Deno.test("arq shows the token of an ops listener that asks for one, by an optio
   });
 });
 
-Deno.test("a supervisor's ops has the token of its Shields, and asks them with it", async () => {
+Deno.test("a supervisor's ops uses the token of its Shields, also for its requests to them", async () => {
   await withIssuer(async ({ dir, config, tokenFor }) => {
     await using nats = await startNats({ jetstream: true });
     const with_nats = `${config}[nats]\nurls = ["${nats.url}"]\n`;

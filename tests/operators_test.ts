@@ -62,7 +62,7 @@ Deno.test("a Shield whose NATS has no JetStream does not start, and names the se
 
 const ROOMS = '[[rooms]]\nroom = "stage-*"\nmembership = "journal"\n';
 
-Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothing when none is", async () => {
+Deno.test("arq doctor names the Brain whose [[rooms]] differ, and reports nothing if none does", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const home = await Deno.makeTempDir({ prefix: "arqon-doctor-" });
@@ -144,7 +144,7 @@ async function writable({ ready }: ServerProcess): Promise<string | undefined> {
   return /^arqon_spine_storage_writable (\d)$/m.exec(page)?.[1];
 }
 
-Deno.test("arq doctor says that a cluster has lost its quorum, with the servers and the streams that nobody leads", async () => {
+Deno.test("arq doctor reports that a cluster has lost its quorum, with the servers and the streams without a leader", async () => {
   await using cluster = await startNatsCluster();
   await cluster.ready();
   await makeLonely(cluster.urls, 3);
@@ -168,7 +168,7 @@ Deno.test("arq doctor says that a cluster has lost its quorum, with the servers 
       return code === 1 && causes.every((cause) => cause.test(stdout));
     };
     await until(() => `the cause; it says ${said}`, isSaid, OUTAGE_MS);
-    assert.match(said, /start the servers that are away/);
+    assert.match(said, /start the missing servers/);
   } finally {
     await Promise.all(others.map((member) => member.resume()));
     await Deno.remove(folder, { recursive: true });

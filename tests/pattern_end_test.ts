@@ -64,7 +64,7 @@ async function withRooms() {
   };
 }
 
-Deno.test("the end of a connection leaves its rooms in pieces, and hears no more of them", async () => {
+Deno.test("the end of a connection leaves its rooms in slices, and it receives nothing more of them", async () => {
   await using world = await withRooms();
   const { stats, hooks, sendAll, client } = world;
   const sent = stats.egress_messages;

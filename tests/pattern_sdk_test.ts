@@ -123,5 +123,5 @@ Deno.test("patterns over drops: each message of each durable room once and in or
   });
   await t.step("over WebSocket", () => overDrops(bus, "websocket"));
   await t.step("over HTTP", () => overDrops(bus, "http"));
-  await t.step("what is lost is told of its room", () => told(bus));
+  await t.step("a loss is reported for its room", () => told(bus));
 });

@@ -86,7 +86,7 @@ Deno.test("one user's messages that make a policy fail slow this user and nobody
   for (const client of [...clients, again]) client[Symbol.dispose]();
 });
 
-Deno.test("one user's requests that make a policy fail at connecting keep no other user out", async () => {
+Deno.test("one user's requests that make a policy fail at connecting exclude no other user", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   await deploy(bus, TRAPS_AT_CONNECT, { hooks: ["on_connect"] });
   const token = await bus.tokenFor({ tenant: TENANT, user: "bad" });

@@ -94,6 +94,6 @@ async function commanded(bus: TestBus): Promise<void> {
 Deno.test("policies on a running bus", async (t) => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   await t.step("X-Block-Me at connect is HTTP 403", () => blockedAtConnect(bus));
-  await t.step("a fixture policy that calls host_log is heard", () => logging(bus));
+  await t.step("a fixture policy that calls host_log is logged", () => logging(bus));
   await t.step("a command is masked like an event", () => commanded(bus));
 });

@@ -130,7 +130,7 @@ async function grace(bus: TestBus): Promise<void> {
   short[Symbol.dispose]();
 }
 
-Deno.test("who has joined is in the list that is asked for next, however long joins wait", async () => {
+Deno.test("a member that has joined is in the next requested list, however long joins wait", async () => {
   await using bus = await startLocalBus(CONFIG, {
     constants: { presence: { page_members: 3, announce_ms: 2_000 } },
   });
@@ -145,6 +145,6 @@ Deno.test("who has joined is in the list that is asked for next, however long jo
 
 Deno.test("presence on a running bus", async (t) => {
   await using bus = await startLocalBus(CONFIG, { constants: { presence: { page_members: 3 } } });
-  await t.step("grants and limits hold, and what is refused has no effect", () => refuses(bus));
+  await t.step("grants and limits are enforced, and a refusal has no effect", () => refuses(bus));
   await t.step("in a room with grace a lost connection's user does not flicker", () => grace(bus));
 });

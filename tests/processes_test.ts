@@ -193,8 +193,8 @@ Deno.test("three Shields on one port", async (t) => {
   await t.step("connections go to all of them, and they are one bus", () => oneBus(all));
   await t.step("one page of metrics, one health", () => onePage(all));
   await t.step("one admin API, and each process by its number", () => oneAdmin(all));
-  await t.step("one is killed: the others go on, and it comes back", () => oneDies(all));
-  await t.step("one is told to stop: it drains, and another follows", () => oneDrains(all));
+  await t.step("one is killed: the others continue, and it restarts", () => oneDies(all));
+  await t.step("one is told to stop: it drains, and a successor starts", () => oneDrains(all));
   await t.step("SIGTERM: all drain, exit 0", () => allDrain(all));
   for (const client of clients.values()) client[Symbol.dispose]();
 });

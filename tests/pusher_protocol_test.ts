@@ -170,7 +170,7 @@ const STEPS: readonly (readonly [string, (world: World) => Promise<void>])[] = [
   ["who is kicked is told, and who is left when the Shield stops comes again", sentAway],
 ];
 
-Deno.test("a Pusher client that errs is told, and one that is rejected knows what to do", async (t) => {
+Deno.test("a Pusher client that errs gets the reason, and a rejected one the action to take", async (t) => {
   await using folder = await initFolder();
   await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
   await using bus = await startServe(folder.path);

@@ -43,7 +43,7 @@ function listen(client: Pusher, names: readonly string[]): Heard[] {
   return heard;
 }
 
-Deno.test("a backup is restored under Pusher clients: they return, hear what is new, and no gap is reported", async () => {
+Deno.test("a backup is restored under Pusher clients: they reconnect, receive new messages, and no gap is reported", async () => {
   await using folder = await initFolder();
   const port = freePort();
   const file = `${folder.path}/config.toml`;

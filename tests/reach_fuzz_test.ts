@@ -145,7 +145,7 @@ async function ask(bus: TestBus, asked: Request): Promise<void> {
   }
 }
 
-Deno.test("fuzz: events, tickets and streams answer whatever is asked", async () => {
+Deno.test("fuzz: events, tickets and streams answer every request", async () => {
   await using bus = await startLocalBus(CONFIG, {
     constants: { sse: { tickets: 8 }, streams: { event_stream_ms: 50 } },
   });

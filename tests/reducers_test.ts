@@ -75,7 +75,7 @@ async function onlySubscribersSee(bus: TestBus, admin: HttpPeer): Promise<void> 
   await assert.rejects(history(mallory.room("count-1~values")), { reason: "not-granted" });
 }
 
-Deno.test("a room is called by the SDK and over HTTP, and hears its events", async () => {
+Deno.test("a room is called by the SDK and over HTTP, and publishes its events", async () => {
   await using bus = await startLocalBus(CONFIG);
   const as = async (user: string) =>
     await connect({ url: bus.url, token: await bus.tokenFor({ user }), request_timeout_ms });
@@ -117,7 +117,7 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
   await onlySubscribersSee(bus, admin);
 });
 
-Deno.test("an event for one user is heard by nobody else, and the room ends its auction itself", async () => {
+Deno.test("an event for one user is received by nobody else, and the room ends its auction itself", async () => {
   await using bus = await startLocalBus(CONFIG);
   await using stack = new AsyncDisposableStack();
   const heard = new Map<string, string[]>();

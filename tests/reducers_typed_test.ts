@@ -164,7 +164,7 @@ async function theStoreShowsValues(bus: TestBus): Promise<void> {
   await until("no connection", () => client.connection.get().state === "connecting");
 }
 
-Deno.test("calls, answers, events and values of a room are what its schema says", async () => {
+Deno.test("calls, answers, events and values of a room match its schema", async () => {
   await using folder = await folderWith({});
   const large = `${folder.path}/large.wasm`;
   await Deno.writeFile(large, await largeFile());

@@ -114,7 +114,7 @@ async function hear(client: RawClient, form: Form, told: Told): Promise<void> {
 const grant = (room: string, ...actions: string[]) => ({ room, actions });
 const EVERYTHING = ["publish", "subscribe", "presence", "command"];
 
-Deno.test("a refusal without a request says which room and action it is about", async (t) => {
+Deno.test("a refusal without a request names its room and action", async (t) => {
   await using bus = await startLocalBus();
   const claims = { grants: [grant("in", ...EVERYTHING)] };
   const token = await bus.tokenFor({ claims });
@@ -133,7 +133,7 @@ Deno.test("a refusal without a request says which room and action it is about", 
   }
 });
 
-Deno.test("what a new token takes away ends with its room and action: 'not-granted'", async (t) => {
+Deno.test("what a new token removes ends with its room and action: 'not-granted'", async (t) => {
   await using bus = await startLocalBus();
   const before = { grants: [grant("*", ...EVERYTHING)] };
   const after = { grants: [grant("keep", "subscribe"), grant("seen", "subscribe")] };

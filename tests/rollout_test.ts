@@ -136,7 +136,7 @@ Deno.test("rollouts on one process", async (t) => {
   });
 });
 
-Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule is taken back everywhere", async () => {
+Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule is rolled back everywhere", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}\n[nats]\nurls = ["${nats.url}"]\n${PATIENT_POLICIES}`;
@@ -210,7 +210,7 @@ Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule
 /** Refuses everything, and requires two pages. */
 const LARGE_RULE = guest({ hook: "(i32.const 1)", memory: "2" });
 
-Deno.test("a module that is refused on one Shield only takes the rollout back on both", async () => {
+Deno.test("a module that only one Shield refuses rolls the rollout back on both", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   await using processes = new AsyncDisposableStack();

@@ -112,7 +112,7 @@ const WAYS: Readonly<
   },
 };
 
-Deno.test("a policy that is bound to a room alone is asked about the rooms beside it, whoever reads them", async () => {
+Deno.test("a policy that is bound to a room alone is called for its companion rooms, whoever reads them", async () => {
   await using bus = await startLocalBus(STAGES);
   const token = await bus.tokenFor({ user: "ann" });
   const rooms = ["", "~members", "~growing", "~values"].map((suffix) => `${ROOM}${suffix}`);
@@ -139,7 +139,7 @@ Deno.test("a policy that is bound to a room alone is asked about the rooms besid
   });
 });
 
-Deno.test("a filter is checked before policies are asked, of a room and of a pattern", async () => {
+Deno.test("a filter is checked before policies are called, of a room and of a pattern", async () => {
   await using bus = await startLocalBus(STAGES);
   const admin = await policyAdmin(bus);
   const { body: { sha256 } } = await admin.upload(NOBODY);
@@ -161,7 +161,7 @@ const IDLE = `
 idle_timeout_ms = 500
 `;
 
-Deno.test("who hears a room that is born again gets its first change, marked, and no GAP", async () => {
+Deno.test("a subscriber of a recreated room gets its first change, marked, and no GAP", async () => {
   await using bus = await startLocalBus(IDLE);
   const ended = async () => (await samplesOf(bus.ops_url)).get("brain_rooms_ended_total") ?? 0;
   await using ann = await connect({ url: bus.url, token: bus.token });

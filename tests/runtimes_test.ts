@@ -58,7 +58,7 @@ Deno.test("the newest two minor versions of Deno run a Shield that answers its c
   }
 });
 
-Deno.test("a Deno that is too old is refused in one line that says which would do", async (t) => {
+Deno.test("a Deno that is too old is refused in one line with the required version", async (t) => {
   await using issuer = await createIssuer();
   const file = `${issuer.dir}/config.toml`;
   await Deno.writeTextFile(file, `${PORTS}${issuer.config}`);

@@ -56,7 +56,7 @@ function assertWhole(times: readonly number[]): void {
   assert.deepEqual(times, times.map((_, at) => first + EVERY_MS * at));
 }
 
-Deno.test("times at which an embedded bus was not there are published once when it is back", async () => {
+Deno.test("due times at which an embedded bus was down are published once when it has restarted", async () => {
   await using folder = await initFolder();
   const file = `${folder.path}/config.toml`;
   const port = freePort();

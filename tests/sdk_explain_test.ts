@@ -128,7 +128,7 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
   });
 });
 
-Deno.test("what ends a connection names it; what one request hears is not what another does", async () => {
+Deno.test("what ends a connection names it; one request's refusal is not another's", async () => {
   await withBus(async ({ bus, ann }) => {
     const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
     const { connection_id } = ann.welcome;

@@ -35,7 +35,7 @@ Deno.test("serve runs a policy, without deno on the PATH, and drains at SIGTERM"
   assert.doesNotMatch(bus.log(), /level=error/);
 });
 
-Deno.test("serve says in a sentence why it cannot start", async () => {
+Deno.test("serve reports in a sentence why it cannot start", async () => {
   await using folder = await initFolder();
   const cwd = folder.path;
   const config = await Deno.readTextFile(`${cwd}/config.toml`);

@@ -153,7 +153,7 @@ async function allTaken(bus: TestBus): Promise<void> {
   const { cwd } = folder;
   const serve = await runArq(["serve"], { cwd });
   assertPlain(serve);
-  assert.match(serve.stderr, /^arq: no --config, taking \S+\/config\.toml\n/);
+  assert.match(serve.stderr, /^arq: no --config, using \S+\/config\.toml\n/);
   const told = ["client", "ops", "admin"].map((name, index) =>
     `${name} port: an ArqonBus serves on 127.0.0.1:${ports[index]} already`
   );
@@ -199,7 +199,7 @@ async function program(bus: TestBus, name: "shield" | "brain", expected: RegExp)
   assert.doesNotMatch(text, /\.ts:\d| {4}at /, "no stack trace");
 }
 
-Deno.test("a taken port is told before anything starts", async (t) => {
+Deno.test("a port in use is reported before anything starts", async (t) => {
   await using bus = await startBus();
   const admin = new RegExp(
     `admin listener: port ${portOf(bus.admin_url)} on 127\\.0\\.0\\.1 is in use by an ArqonBus ` +
@@ -211,7 +211,7 @@ Deno.test("a taken port is told before anything starts", async (t) => {
   await t.step("a Brain looks before it joins NATS", () => program(bus, "brain", admin));
 });
 
-Deno.test("arq serve without a configuration says which file it looked for", async () => {
+Deno.test("arq serve without a configuration names the missing file", async () => {
   await using folder = await folderWith({});
   const { code, stderr } = await runArq(["serve"], { cwd: folder.path });
   assert.equal(code, 2, stderr);

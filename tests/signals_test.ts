@@ -118,7 +118,7 @@ async function operatorsSee(admin_url: string, token: string): Promise<void> {
   }
 }
 
-Deno.test("a tool's set is the next version on every Shield, or refused and told by all of them", async () => {
+Deno.test("a tool's set is the next version on every Shield, or refused and reported by all of them", async () => {
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
   const issuer = await createIssuer();
   await using cleanup = new AsyncDisposableStack();
@@ -357,7 +357,7 @@ Deno.test("signals of backends", async (t) => {
     await t.step("BAN as JSON acts on every Shield, in its tenant", () => banned(cluster));
     await t.step("it outlives a restart, and UNBAN lifts it", () => outlives(cluster, start));
     await t.step("REVOKE of a token and of a user's tokens", () => revoked(cluster));
-    await t.step("who may not publish there bans nobody", () => permitted(cluster));
+    await t.step("a client without the permission bans nobody", () => permitted(cluster));
   } finally {
     await backend.close();
     for (const shield of cluster.shields) await shield.stop();

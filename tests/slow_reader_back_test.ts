@@ -150,7 +150,7 @@ async function sdk(bus: TestBus): Promise<void> {
   assert.ok(first > missing.after && first < missing.before, "what it missed can be had");
 }
 
-Deno.test("who stops reading and goes on finds what his room's class says", async (t) => {
+Deno.test("a client that stops reading and continues gets what the room's class specifies", async (t) => {
   await using bus = await startLocalBus(CONFIG);
   await t.step("drop-oldest", () => dropOldest(bus, "drop-1"));
   await t.step("drop-oldest in a durable room, by the SDK", () => sdk(bus));
@@ -164,7 +164,7 @@ const MESSAGES = 400;
 
 const SENT_BYTES = 100_000;
 
-Deno.test("who is behind with reading is not read (own)", async () => {
+Deno.test("a client that does not read is not read (own)", async () => {
   await using bus = await startLocalBus('[server]\nwebsocket = "own"\n');
   const headers = [`Authorization: Bearer ${bus.token}`, "Sec-WebSocket-Protocol: arqon.v1"];
   using peer = await RawPeer.connect(bus.url.replace(/^ws/, "http"), headers);

@@ -117,7 +117,7 @@ function readingOf(requests: readonly { seen: Seen }[]): string[] {
   }).filter((text) => !text.endsWith(" broken"));
 }
 
-Deno.test("what our own parser takes, Node's strict one takes in the same way", async () => {
+Deno.test("what our own parser accepts, Node's strict one interprets in the same way", async () => {
   await using own = await startOwn();
   await using node = await startNode();
   const [alike, refused, looser]: [string[], string[], string[]] = [[], [], []];

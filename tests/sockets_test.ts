@@ -202,7 +202,7 @@ for (const websocket of ["own", "native"]) {
   });
 }
 
-Deno.test("a request behind a long-poll on one connection is answered when that is", async () => {
+Deno.test("a request after a long-poll on one connection is answered when that is", async () => {
   await using bus = await startLocalBus(waitingOn("own"));
   const authorization = `Bearer ${bus.token}`;
   const headers = { authorization, "content-type": "application/json" };

@@ -39,7 +39,7 @@ Deno.test("events through nginx, which would hold answers back, and through HAPr
   await comesThrough(bus, haproxy);
 });
 
-Deno.test("a proxy that holds answers back shows by the welcome that does not come", async () => {
+Deno.test("a proxy that buffers answers shows by the missing welcome", async () => {
   await using bus = await startLocalBus(CONFIG);
   const lines = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;";
   await using nginx = await startNginx(portOf(bus), false, lines);

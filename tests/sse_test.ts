@@ -438,7 +438,7 @@ Deno.test("a ticket in place of a token", async (t) => {
     using second = await open(`rooms/mine/events?ticket=${ticket}`);
     await second.until("subscribed");
   });
-  await t.step("is refused where it is not right", async () => {
+  await t.step("is refused where it is invalid", async () => {
     const cases: [unknown, string][] = [
       [{ rooms: ["other"] }, "403 not-granted"],
       [{ rooms: ["a.b"] }, "400 invalid-room"],

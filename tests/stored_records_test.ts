@@ -74,7 +74,7 @@ for (const [name, read] of Object.entries(SAY)) {
   });
 }
 
-Deno.test("stored: what is damaged is none, and known formats are read", () => {
+Deno.test("stored: damaged records are ignored, and known formats are read", () => {
   const schema = { safeParse: (value: unknown) => ({ data: value }) } as never;
   assert.equal(readStored(bytes("{"), schema, "x"), undefined);
   assert.equal(readStored(bytes("7"), schema, "x"), 7);

@@ -39,7 +39,7 @@ async function startDoor(limits: string, secure: boolean): Promise<Place> {
 const metric = async (place: Place, sample: string): Promise<number> =>
   (await samplesOf(place.shield.ready.ops_url)).get(sample) ?? NaN;
 
-Deno.test("a crowd that drops and returns at once is all back; who was rejected heard when to come", async () => {
+Deno.test("a crowd that drops and returns at once reconnects completely; rejected clients get a retry delay", async () => {
   await using place = await startDoor("handshakes_per_second = 60\n", true);
   const tokens = await Promise.all(
     Array.from({ length: CLIENTS }, (_, index) => place.issuer.tokenFor({ sub: `user-${index}` })),
@@ -79,7 +79,7 @@ async function sentAway(place: Place, count: number): Promise<Refused[]> {
   return refusals;
 }
 
-Deno.test("a closed door says so before it looks at a token, in header and body, and to who asks", async () => {
+Deno.test("a rejection is sent before a token is checked, in header and body, and also for checks", async () => {
   await using place = await startDoor("handshakes_per_second = 1\n", false);
   const refusals = await sentAway(place, 5);
   for (const { status, reason, retry_after_ms, retry_after_seconds } of refusals) {
@@ -120,7 +120,7 @@ async function waitsOf(place: Place): Promise<[told: number, announced: number, 
   });
 }
 
-Deno.test("the SDK waits at least as long as it is told, and gets in", async () => {
+Deno.test("the SDK waits at least as long as requested, and connects", async () => {
   await using place = await startDoor("handshakes_per_second = 1\n", false);
   let waits = await waitsOf(place);
   // After a stall of a second the machine admits it.

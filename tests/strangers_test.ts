@@ -58,7 +58,7 @@ for (const websocket of ["native", "own"] as const) {
   }
 }
 
-Deno.test("when files run out, and strangers leave, everything goes on (native, TLS)", async () => {
+Deno.test("when files run out, and unauthenticated connections close, everything continues (native, TLS)", async () => {
   const { metrics, log } = await runStrangers({
     websocket: "native",
     limits: MANY,

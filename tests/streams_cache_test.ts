@@ -45,7 +45,7 @@ Deno.test("streams through nginx with a cache", async (test) => {
     };
   };
 
-  await test.step("a page of a public room is kept for everybody, and a reader goes on from it", async () => {
+  await test.step("a page of a public room is cached for everybody, and a reader continues from it", async () => {
     await write("PUT", "s-public");
     await write("POST", "s-public", "one ");
     assert.equal((await read("s-public?offset=-1")).cache, "MISS");

@@ -195,9 +195,10 @@ Deno.test("streams: sockets, grants, schemas and classes hold on each request", 
   await using bus = await startLocalBus(CONFIG);
   const ask = asker(bus, bus.token);
   await test.step("readers wait, and a closed stream has ended", () => waits(bus, ask));
-  await test.step("who may read no longer is told", () => losesReaders(bus, ask));
-  await test.step("what is not granted or not kept is refused", () => refusals(bus, ask));
+  await test.step("a reader that may not read any longer is notified", () =>
+    losesReaders(bus, ask));
+  await test.step("anything not granted or not stored is refused", () => refusals(bus, ask));
   await test.step("a schema refuses all of a body", () => schemas(bus, ask));
-  await test.step("what is kept no longer is gone, not skipped", () => trimmed(ask));
-  await test.step("a deleted stream lives for its forks only", () => deletes(ask));
+  await test.step("removed messages are gone, not skipped", () => trimmed(ask));
+  await test.step("a deleted stream is kept only for its forks", () => deletes(ask));
 });

@@ -153,7 +153,7 @@ Deno.test("metrics of a Shield and a Brain", async (t) => {
   await using shield = await startServer("shield", config, issuer.dir, lines);
   const bus = { shield, brain };
   const client = await traffic(shield, await issuer.tokenFor());
-  await t.step("the contract's names are there, and all names keep the rules", () => ruled(bus));
+  await t.step("the contract's names exist, and all names follow the rules", () => ruled(bus));
   await t.step("docs/metrics.md lists them, and no others", () => listed(bus));
   await t.step("what has happened is counted, by tenant too", () => counted(bus));
   client[Symbol.dispose]();
@@ -375,8 +375,8 @@ metrics = false
   const cluster = { ...ready, sender, listener };
   await t.step("one message, three processes, one trace", () => oneTrace(cluster));
   await t.step("a command reaches the Brain within its trace", () => commands(cluster));
-  await t.step("the trace id is the client's, whichever way it came", () => traceIds(cluster));
-  await t.step("what policies say is in the trace, too", () => policyLogs(cluster));
+  await t.step("the trace id is the client's, whichever way it was sent", () => traceIds(cluster));
+  await t.step("a policy's logs are in the trace, too", () => policyLogs(cluster));
   await t.step("a handshake is part of its client's trace", () => handshakes(cluster));
   await t.step("refusals are exported although not sampled", () => refusals(cluster));
   {
@@ -389,7 +389,7 @@ metrics = false
   await t.step("no span has a token or a payload", () => nothingSecret(cluster));
 });
 
-Deno.test("a collector that is gone slows nothing, and what is lost is counted", async () => {
+Deno.test("a collector that is down slows nothing, and what is lost is counted", async () => {
   const gone = await startOtlpReceiver();
   await gone[Symbol.asyncDispose]();
   await using bus = await startLocalBus(`

@@ -32,7 +32,7 @@ async function putOut(backend: NatsConnection, target: string, count: number): P
   await backend.flush();
 }
 
-Deno.test("a server of the cluster that stops and goes on puts nobody out twice", async () => {
+Deno.test("a server of the cluster that is stopped and continues disconnects nobody twice", async () => {
   await using nats = await startNatsCluster();
   await using issuer = await createIssuer();
   const [urls, [, frozen]] = [nats.urls, nats.members];

@@ -183,7 +183,7 @@ async function refusedAtTheDoor({ url, http_url, token }: TestBus): Promise<void
   assert.deepEqual((await take(loop, 1)).map((message) => message.text()), ["after"]);
 }
 
-Deno.test("a message that nobody can read is refused, and one that is stored already ends nobody: 'malformed-frame'", async () => {
+Deno.test("an unreadable message is refused, and a stored one disconnects nobody: 'malformed-frame'", async () => {
   // Other decoders refuse it, too.
   assert.throws(() => fromBinary(EnvelopeSchema, new Uint8Array(CUT)));
   await using nats = await startNats({ jetstream: true });

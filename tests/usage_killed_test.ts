@@ -18,7 +18,7 @@ const DENIED =
   "$JS.API.STREAM.*.KV_ARQON_BANS" ] } } } ] }`;
 const ALLOWED = 'authorization { users = [ { user: "u", password: "p" } ] }';
 
-Deno.test("usage: a start that fails has counted nothing, and is not told as lost", async () => {
+Deno.test("usage: a failed start has counted nothing, and is not reported as lost", async () => {
   await using nats = await startNats({ jetstream: true, config: DENIED });
   await using issuer = await createIssuer();
   const url = nats.url.replace("//", "//u:p@");

@@ -17,7 +17,7 @@ async function addConfig(folder: string, text: string): Promise<void> {
   await Deno.writeTextFile(file, `${await Deno.readTextFile(file)}\n${text}`);
 }
 
-Deno.test("a bus whose event loop stands for longer than it may ends itself", async () => {
+Deno.test("a bus whose event loop stalls for longer than allowed ends itself", async () => {
   await using folder = await initFolder();
   // Loading the program alone takes longer.
   await addConfig(folder.path, "#constant watchdog.stall_ms = 1\n");
@@ -28,7 +28,7 @@ Deno.test("a bus whose event loop stands for longer than it may ends itself", as
   });
 });
 
-Deno.test("a schedule that kills the process twice is set aside, and the others go on", async () => {
+Deno.test("a schedule that kills the process twice is set aside, and the others continue", async () => {
   await using receiver = new Receiver();
   await using folder = await initFolder();
   await addConfig(

@@ -61,7 +61,7 @@ const wordsOf = ({ connections }: Json): string[] =>
     outcomes.map(({ state, why = "" }: Json) => `${state} ${why}`.trim())
   );
 
-Deno.test("a killed Shield's ledger is told up to its last writing, and that the rest is gone", async () => {
+Deno.test("a killed Shield's ledger is shown up to its last flush, and that the rest is lost", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${configOf(SHORT_MS)}`;
@@ -120,7 +120,7 @@ async function heardId(client: RawClient, message_id: string): Promise<void> {
   while ((await client.json()).message_id !== message_id);
 }
 
-Deno.test("a durable room's log tells of a message that no Shield tells of", async () => {
+Deno.test("a durable room's log reports a message that no Shield reports", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]

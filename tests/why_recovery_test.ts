@@ -81,7 +81,7 @@ interface Told {
   readonly outcomes: readonly [{ readonly state: string; readonly why?: string }];
 }
 
-Deno.test("what a filter or no_echo kept back is caught up with by a later SUB of the same connection", async () => {
+Deno.test("messages omitted by a filter or no_echo are caught up with by a later SUB of the same connection", async () => {
   await withBus(async (world) => {
     using bob = await client(world, "bob");
     await ask(bob, { op: "sub", room: "log-1", filter: "data.n > 5", no_echo: true });
@@ -122,7 +122,7 @@ async function readsOf({ admin }: World, message_id: string, user: string): Prom
   return reads.map(({ how, user_id }: { how: string; user_id: string }) => `${how} ${user_id}`);
 }
 
-Deno.test("a page of history or of a stream that was read over HTTP is told of its user", async () => {
+Deno.test("a page of history or of a stream that was read over HTTP is reported for its user", async () => {
   await withBus(async (world) => {
     const { bus } = world;
     const cat = await bus.tokenFor({ user: "cat" });
@@ -157,7 +157,7 @@ Deno.test("a page of history or of a stream that was read over HTTP is told of i
   });
 });
 
-Deno.test("what waits for a pattern's subscriber while somebody is asked whether it may hear the room is told", async () => {
+Deno.test("messages that wait for a pattern's authorization are reported", async () => {
   await using receiver = new Receiver();
   receiver.answer = () => Response.json({ allow: true });
   const hook = `
@@ -208,7 +208,7 @@ Deno.test("what waits in the Shield for a client that does not read is queued, a
   }, "[limits]\nmessages_per_second = 100_000\nbytes_per_second = 1_000_000_000\n");
 });
 
-Deno.test("what no ledger knows is found in the log of the room that is named, by any id", async () => {
+Deno.test("a message in no ledger is found in the log of the given room, by any id", async () => {
   await withBus(async (world) => {
     const { admin } = world;
     await publish(world, "log-1", "kept");

@@ -73,7 +73,7 @@ Deno.test("a token that has ended is found by its user; any other bad one by its
   });
 });
 
-Deno.test("who is banned and comes back is found by the connection that they had", async () => {
+Deno.test("a banned user who reconnects is found by the previous connection", async () => {
   await withBus(async ({ bus, admin, refusals }) => {
     const token = await bus.tokenFor({ user: "cat" });
     using cat = await openBinary(bus.url, token);
@@ -115,7 +115,7 @@ Deno.test("a frame that cannot be read is found by connection, user and address"
 
 // The answer of `why` about a subscription that replaces another one in the same millisecond, on a real bus.
 
-Deno.test("a subscription that takes the place of another in the same breath gets what comes then", async () => {
+Deno.test("a subscription that replaces another in the same millisecond gets later messages", async () => {
   await using bus = await startLocalBus();
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   using ann = await openText(bus.url, await bus.tokenFor({ user: "ann" }));

@@ -66,7 +66,7 @@ async function word(world: World, message_id: string, user: string): Promise<str
   return all.map(({ state, why = "" }: Record<string, unknown>) => `${state} ${why}`.trim()).join();
 }
 
-Deno.test("sent, echo, never subscribed, unsubscribed, kicked, banned, gone, and another tenant", async () => {
+Deno.test("sent, echo, never subscribed, unsubscribed, kicked, banned, disconnected, and another tenant", async () => {
   await withBus(async (world) => {
     using ann = await client(world, "ann");
     using bob = await client(world, "bob");
@@ -138,7 +138,7 @@ Deno.test("fifty messages with the longest ids are one question, though each cha
   });
 });
 
-Deno.test("messages to which their sender gives the same X-Twist-ID are told apart", async () => {
+Deno.test("messages with the same X-Twist-ID are distinguished", async () => {
   await withBus(async (world) => {
     using ann = await client(world, "ann");
     using bob = await client(world, "bob");
@@ -240,7 +240,7 @@ async function compare(world: World, room: string, user: string, { sent, got }: 
   return states;
 }
 
-Deno.test("drop-oldest and latest: exactly what a slow reader did not get is told", async () => {
+Deno.test("drop-oldest and latest: exactly what a slow reader did not get is reported", async () => {
   await withBus(async (world) => {
     const dropped = await slow(world, "drop-1", "dropped", "ann");
     const said = await compare(world, "drop-1", "ann", dropped);
@@ -251,7 +251,7 @@ Deno.test("drop-oldest and latest: exactly what a slow reader did not get is tol
   });
 });
 
-Deno.test("disconnect: what was still queued when the slow reader was cut off is told", async () => {
+Deno.test("disconnect: what was still queued when the slow reader was disconnected is reported", async () => {
   await withBus(async (world) => {
     const { sent, got } = await slow(world, "plain", "disconnected", "cat");
     assert.ok(got.size < sent);
@@ -269,7 +269,7 @@ Deno.test("disconnect: what was still queued when the slow reader was cut off is
   });
 });
 
-Deno.test("an admin of a tenant asks about its own; odd questions are refused", async () => {
+Deno.test("an admin of a tenant queries its own; odd queries are refused", async () => {
   await withBus(async (world) => {
     const { bus, admin } = world;
     using ann = await client(world, "ann");

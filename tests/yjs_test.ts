@@ -278,16 +278,19 @@ Deno.test({
   name: "yjs: editors on a bus",
   async fn(t) {
     await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
-    await t.step("two write at once, and a third comes late", () => twoWrite(bus));
+    await t.step("two write at once, and a third connects late", () => twoWrite(bus));
     await t.step("what was written while cut off is merged on return", () => cutOff(bus));
     await t.step("what a document had before goes to the room, once", () => whatWasKept(bus));
-    await t.step("snapshots hold what the room no longer keeps", () => compacted(bus));
+    await t.step("snapshots contain what the room no longer keeps", () => compacted(bus));
     await t.step("a large update and snapshot travel in parts", () => large(bus));
     await t.step(
-      "who may not publish reads on, and what it writes is undone",
+      "a user who may not publish continues to read, and its changes are undone",
       () => mayNotWrite(bus),
     );
-    await t.step("what a policy refuses is undone, and reaches nobody", () => refusedByPolicy(bus));
+    await t.step(
+      "a change that a policy refuses is undone, and reaches nobody",
+      () => refusedByPolicy(bus),
+    );
     await t.step("awareness is the room's presence", () => aware(bus));
   },
 });

@@ -172,7 +172,7 @@ export function differentClasses({ nodes }: Pick<ClusterReading, "nodes">): stri
   const named = groups.map((group) =>
     group.map(({ kind, node_id }) => `${kind} ${node_id}`).join(", ")
   );
-  return `[[rooms]] are not the same everywhere: ${named.join(" | ")}`;
+  return `[[rooms]] differ between processes: ${named.join(" | ")}`;
 }
 
 /** A sentence about the nodes that cannot understand each other because their wire versions are too far apart. */

@@ -126,7 +126,7 @@ export function stepLine(step: RunStep, about: StepAbout): string {
       `  DIFFERS in ${about.parts.join(", ")}: ` +
       `${about.against.kind}  ${verdictText(about.against)}`,
     ]),
-    ...about.problems.map((problem) => `  NOT AS THE SCHEMA SAYS  ${problem}`),
+    ...about.problems.map((problem) => `  VIOLATES THE SCHEMA  ${problem}`),
     `  fuel ${figure(fuel.own)} + ${figure(fuel.host)}  chain ${
       state.chain.toHex().slice(0, SHORT)
     }`,
@@ -182,9 +182,7 @@ export function runEnd(end: RunEnd, has_values: boolean): Report {
     ...(forbidden === 0
       ? []
       : [`${counted(forbidden, "command", "commands")} forbidden by the schema`]),
-    ...(unlike === 0
-      ? []
-      : [`${counted(unlike, "entry is", "entries are")} not as the schema says`]),
+    ...(unlike === 0 ? [] : [`${counted(unlike, "entry violates", "entries violate")} the schema`]),
     ...values.map((one) => `  ${valueLine(one)}`),
     ...digestLines(digests),
     ...(other === undefined ? [] : [
@@ -230,8 +228,8 @@ function differenceText(room_id: string, difference: FoldDifference): string[] {
   const { about, first, last, noted, folded } = difference;
   const which = first === last ? `entry ${first}` : `one of the entries ${first} to ${last}`;
   const what = about === "snapshot"
-    ? `the snapshot behind entry ${last} is another room than its entries make`
-    : `${which} comes to something else than when it was written`;
+    ? `the snapshot behind entry ${last} differs from what its entries produce`
+    : `${which} has a different result than when it was written`;
   return [
     `${room_id}: ${what}`,
     `noted   ${noted.toHex()}`,
@@ -382,7 +380,7 @@ function behindLine(
   const has = module === "" ? "the previous module" : module.slice(0, HASH_DIGITS);
   const why = is_refused
     ? "the migration was refused, until something is deployed again"
-    : "as it was stored last; it takes the other one when it is called next";
+    : "as stored last; its next call uses the other module";
   return `${printable(`${room_id} (${pattern}): ${has}, ${why}`)}\n`;
 }
 

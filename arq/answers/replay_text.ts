@@ -65,7 +65,7 @@ function recordedRows({ recorded }: ReplayAnswer): readonly Row[] {
   const how = Object.keys(different).length > 0
     ? `; DIFFERENT: ${countsText(different)}`
     : above(repeated, repeated === same ? ", all the same" : ", none different");
-  const stateful = "with other fuel alone, of modules that may keep memory (v1)";
+  const stateful = "different only in fuel, of modules that may keep memory (v1)";
   const other = "metered by another version: fuel not compared";
   return [
     ["recorded module", `${count(repeated)} repeated${how}`],
@@ -143,7 +143,7 @@ export function replayText(answer: ReplayAnswer): string {
     `${plural(journal.decisions, "decision")}${window}`;
   const different = Object.values(recorded.different).reduce((sum, one) => sum + one, 0);
   return [
-    `${printable(head)}${interrupted ? "; INTERRUPTED: this is what was done" : ""}\n`,
+    `${printable(head)}${interrupted ? "; INTERRUPTED: incomplete result" : ""}\n`,
     rows([
       notJudgedRow(answer),
       ...gapRows(answer),
@@ -208,7 +208,7 @@ export function trafficText(answer: TrafficAnswer): string {
     `${source} as ${against} on ${traffic}: ${count(refused)} of ${count(checked)} events ` +
     `would be refused${before}${now}`;
   return [
-    `${printable(head)}${answer.interrupted ? "; INTERRUPTED: this is what was done" : ""}\n`,
+    `${printable(head)}${answer.interrupted ? "; INTERRUPTED: incomplete result" : ""}\n`,
     leftOut(answer),
     countLines("by field and rule", answer.by_rule),
     countLines("by sender", answer.by_sender),

@@ -136,7 +136,7 @@ export function deletionText({ version, versions }: Members, { id }: Members): s
   const kept = plural(Number(versions), "version");
   const next = Number(version) + 1;
   const text =
-    "{id} is deleted ({kept}, the newest {version}); a push begins anew with version {next}\n";
+    "{id} is deleted ({kept}, the newest {version}); the next push gets version {next}\n";
   return told(text, { id, kept, version, next });
 }
 

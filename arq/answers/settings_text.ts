@@ -206,7 +206,7 @@ export const hooksTable = ({ hooks }: Members): string =>
 /** One hook, a member on each line. */
 export function hookAnswerText({ hook }: Members): string {
   const one = membersOf(hook);
-  const secret = told("[{secret} (told only now)]", one);
+  const secret = told("[{secret} (shown only once)]", one);
   return card(told("{id}: {state}", one), { ...one, secret }, [
     ...["url", "room", "events", "dead", "PROBLEM=problem", "secret"],
   ]);
@@ -223,7 +223,7 @@ export function hookLettersText(answer: Members): string {
 export function requireTaken({ status, problem }: Members, { id }: Members): void {
   if (typeof status === "number" && status >= 200 && status < 300) return;
   const why = status === 0 ? cell(problem) : `it answered ${cell(status)}`;
-  throw new CommandError(`the hook ${id} has not taken the call: ${why}`);
+  throw new CommandError(`the hook ${id} did not accept the call: ${why}`);
 }
 
 const namesOf = (value: unknown) => listOf(value).map(String).join(", ");

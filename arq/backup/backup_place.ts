@@ -56,7 +56,7 @@ export function dataDirOf(io: Io, { config_file, config }: Place): string {
   const { data_dir } = config.server;
   if (data_dir !== undefined) return resolvePath(io.cwd, data_dir);
   throw failed(
-    `${config_file} has neither [nats] nor [server] data_dir: such a bus keeps nothing`,
+    `${config_file} has neither [nats] nor [server] data_dir: such a bus stores nothing`,
     "set [server] data_dir, for example to /var/lib/arqon/data",
   );
 }

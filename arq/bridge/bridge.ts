@@ -265,7 +265,7 @@ function sayingKept({ watch, slot, say }: BridgeOptions): BridgeWatch["kept"] {
     if (kept_bytes < KEPT_SAID_BYTES) said_bytes = KEPT_SAID_BYTES / 2;
     if (kept_bytes < 2 * said_bytes) return;
     said_bytes = kept_bytes;
-    say(`the database keeps ${kept_bytes} bytes of its log for the slot ${slot}`);
+    say(`the database retains ${kept_bytes} bytes of WAL for the slot ${slot}`);
   };
 }
 

@@ -205,14 +205,16 @@ async function checkDatabase(sql: Database): Promise<void> {
   }
   if (is_whole) return;
   throw failed(
-    "the schema arqon is of an earlier version",
+    "the schema arqon has an earlier version",
     `psql DATABASE -c 'drop table arqon.bridge, arqon.refused'; ${install}; then grant on them anew`,
   );
 }
 
 /** The error for a slot that belongs to somebody else: it must be neither read nor dropped. */
 function foreign(slot: string, { database, plugin }: Slot): CommandError {
-  const text = `the slot ${slot} is of ${database ?? "no database"} with ${plugin ?? "no plugin"}`;
+  const text = `the slot ${slot} belongs to ${database ?? "no database"} with ${
+    plugin ?? "no plugin"
+  }`;
   const hint = "another name for ours, by --slot or [bridge.postgres] slot";
   return failed(text, hint);
 }
@@ -228,13 +230,13 @@ function problemOf(slot: string, own: Slot | undefined, noted: Noted): string | 
   const { here, end_lsn, source, lsn } = noted;
   if (source === null || lsn === null) return undefined;
   if (databaseOf(source) !== databaseOf(here) || parseLsn(lsn) > parseLsn(end_lsn)) {
-    return `arqon.bridge is of another database (${source} up to ${lsn}; ` +
+    return `arqon.bridge belongs to another database (${source} up to ${lsn}; ` +
       `this is ${here} up to ${end_lsn})`;
   }
   if (own === undefined) return `the slot ${slot} is gone`;
   if (parseLsn(own.lsn) <= parseLsn(lsn)) return undefined;
   const promoted = source === here ? "" : ` after ${source} became ${here}`;
-  return `the slot ${slot} was made anew or moved${promoted}, and begins at ${own.lsn}`;
+  return `the slot ${slot} was recreated or moved${promoted}, and begins at ${own.lsn}`;
 }
 
 /** Creates the slot and returns its position. */
@@ -254,7 +256,9 @@ export async function checkHeld(sql: Database, slot: string): Promise<void> {
      join pg_replication_slots s on s.slot_name = b.slot where b.slot = $1`,
     [slot],
   );
-  if (held?.is_ours !== true) throw new Error(`the slot ${slot} is not where arqon.bridge says`);
+  if (held?.is_ours !== true) {
+    throw new Error(`the slot ${slot} is not at the position in arqon.bridge`);
+  }
 }
 
 /**

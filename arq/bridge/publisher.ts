@@ -167,7 +167,7 @@ export class Publisher {
           const is_noted = await onRefused(message, error.message).then(() => true, () => false);
           if (is_noted) return "refused";
         }
-        onProblem(`${room}: ${error instanceof Error ? error.message : error}; it is tried again`);
+        onProblem(`${room}: ${error instanceof Error ? error.message : error}; retrying`);
       }
       await pause(wait_ms, signal);
       signal.throwIfAborted();

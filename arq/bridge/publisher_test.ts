@@ -121,7 +121,7 @@ Deno.test("a room's messages are published in their order, tried again, or refus
   ]);
 });
 
-Deno.test("what stands at or below the newest message of the database in a room is not published again", async () => {
+Deno.test("messages at or below a room's latest message of the database are not published again", async () => {
   const others = Array.from({ length: 40 }, () => ({ message_id: "", sender: "somebody" }));
   const world = busWith({
     orders: [
@@ -142,7 +142,7 @@ Deno.test("what stands at or below the newest message of the database in a room 
   assert.equal(world.asked.length, 2, "a small page, and the one behind the others' messages");
 });
 
-Deno.test("nobody but the bridge says how far a room is, nor another database, nor what lies ahead", async () => {
+Deno.test("only the bridge's own messages count for a room's progress, not another database's, and not later ones", async () => {
   const own = committed("orders", 90);
   const forged = [
     { ...own, sender: "somebody" },
@@ -179,7 +179,7 @@ Deno.test("after a promotion the same transaction is known, and another one at i
   assert.deepEqual(over, [`${idOf(80)} repeated`, `${idOf(80, 0, 1)} published`]);
 });
 
-Deno.test("a message whose answer was lost long ago is looked for before it is tried again", async () => {
+Deno.test("a message whose answer was lost long ago is looked up before it is retried", async () => {
   const world = busWith({});
   let now_ms = SINCE_MS;
   const { publisher, over } = publisherOn(world, () => now_ms += 40_000);

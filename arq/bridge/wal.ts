@@ -71,10 +71,10 @@ export function readChange(bytes: Uint8Array): WalChange {
 /** Reads from the prefix on, which ends with a zero byte. */
 function logicalMessage(chunk: Uint8Array, view: DataView, from: number): WalChange {
   const end = chunk.indexOf(0, from);
-  if (end < 0) throw new RangeError("a message without an end of its prefix");
+  if (end < 0) throw new RangeError("a message whose prefix has no end");
   const length = view.getUint32(end + 1);
   const content = chunk.subarray(end + 5, end + 5 + length);
-  if (content.length !== length) throw new RangeError("a message that is cut off");
+  if (content.length !== length) throw new RangeError("a truncated message");
   return { kind: "message", prefix: utf8.decode(chunk.subarray(from, end)), content };
 }
 

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { Progress } from "./intake.ts";
 import { lsnText, parseLsn, readWal, statusUpdate } from "./wal.ts";
 
-Deno.test("a position reads back, and anything else is none", () => {
+Deno.test("a position can be parsed again, and anything else is invalid", () => {
   fc.assert(fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (lsn) => {
     assert.equal(parseLsn(lsnText(lsn)), lsn);
   }));
@@ -17,7 +17,7 @@ Deno.test("a position reads back, and anything else is none", () => {
   }
 });
 
-Deno.test("what is cut off is an error, and never a message", () => {
+Deno.test("a truncated message is an error, and never a message", () => {
   const text = new TextEncoder().encode("arqon\0");
   const whole = new Uint8Array([
     ...new Uint8Array([0x77]),

@@ -130,7 +130,7 @@ function refusal({ admin_url, renewal }: Admin, status: number, text: string): u
   if (problem === undefined || typeof problem["reason"] !== "string") {
     return new ArqonError(
       "unreachable",
-      `${admin_url}: it answers HTTP ${status}, but not as an ArqonBus does`,
+      `${admin_url}: HTTP ${status}, but the answer is not ArqonBus's`,
     );
   }
   const { reason, detail } = problem;

@@ -41,7 +41,7 @@ function folder(files: Record<string, string>) {
   };
 }
 
-Deno.test("whatever lies in a file, it is an announcement or it is none", () => {
+Deno.test("any file content is parsed as an announcement or ignored", () => {
   fc.assert(fc.property(fc.string(), (text) => assert.equal(parseDevBus(text), undefined)));
   fc.assert(fc.property(fc.json(), (text) => assert.equal(parseDevBus(text), undefined)));
   const bus = announcement("http://x");
@@ -49,7 +49,7 @@ Deno.test("whatever lies in a file, it is an announcement or it is none", () => 
   assert.equal(parseDevBus(JSON.stringify({ ...bus, key_file: 7 })), undefined);
 });
 
-Deno.test("the newest bus that answers and fits wins; a nearer folder comes first", async () => {
+Deno.test("the latest matching bus that answers wins; a nearer folder comes first", async () => {
   await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     (request) => new Response(null, { status: request.url.endsWith("/health/live") ? 200 : 404 }),

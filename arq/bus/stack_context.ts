@@ -116,7 +116,7 @@ export async function refuseOtherStack(io: Io, folder: string): Promise<void> {
     if (!runs) continue;
     throw failed(
       `the compose stack of ${one.folder} runs: ${one.url}`,
-      `take that one: arq --context ${one.name} …; or end it first: arq dev down in ${one.folder}`,
+      `use that one: arq --context ${one.name} …; or stop it first: arq dev down in ${one.folder}`,
     );
   }
 }

@@ -49,7 +49,7 @@ export function renewal(
   role: Role,
 ): string | undefined {
   if (token_file !== undefined) {
-    return `context ${name} has it from ${token_file}; put a good one of role ${role} there`;
+    return `context ${name} reads it from ${token_file}; put a valid one of role ${role} there`;
   }
   if (key === undefined) return undefined;
   return `context ${name} signed it with ${key}; the bus must have its public part in the ` +
@@ -261,7 +261,7 @@ export function tokenRenewal(
 ): string | undefined {
   if (flags.tokenFile !== undefined) {
     const path = resolvePath(io.cwd, flags.tokenFile);
-    return `the token is in ${path}; put a good one there: arq auth gen --role ${role}`;
+    return `the token is in ${path}; put a valid one there: arq auth gen --role ${role}`;
   }
   return flags.token === undefined ? target?.renewal(role) : undefined;
 }

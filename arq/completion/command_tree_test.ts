@@ -39,7 +39,7 @@ Deno.test("every command has a description and examples that are command lines o
   }
 });
 
-Deno.test("every option and operand is explained, and every command takes --json", () => {
+Deno.test("every option and operand has a description, and every command accepts --json", () => {
   for (const command of RUNNABLE) {
     for (const { flags, description } of command.options) {
       assert.notEqual(description, "", `${words(command)} ${flags}`);
@@ -68,7 +68,7 @@ Deno.test("an option has the same kind of value and the same letter in all comma
   assert.deepEqual(several.filter((text) => !TWO_MEANINGS.has(text)), []);
 });
 
-Deno.test("the options of the bus are all there or none is, and come last", () => {
+Deno.test("the bus options are either complete or absent, and come last", () => {
   for (const command of RUNNABLE) {
     const places = command.options.map(({ group }) => group === undefined ? 0 : 1);
     assert.deepEqual(places, places.toSorted(), words(command));

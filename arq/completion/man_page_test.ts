@@ -35,7 +35,7 @@ Deno.test("every command and option is on the page", () => {
   assert.match(PAGE, /^\.TH ARQ 1 "" "ArqonBus 1\.2\.3"/m);
 });
 
-Deno.test("a text is no request, and its characters stand for themselves", () => {
+Deno.test("text is not interpreted as requests, and its characters are literal", () => {
   assert.equal(roff(".so it's a\\b -x …"), "\\&.so it\\(aqs a\\(rsb \\-x \\[u2026]");
 });
 

@@ -22,7 +22,7 @@ Deno.test("every key and table is found by its name, with its meaning", () => {
   }
 });
 
-Deno.test("a key is found as a person writes it; its last part is enough where it is unique", () => {
+Deno.test("a key is found in any spelling; its last part suffices if it is unique", () => {
   const key = (text: string) => explainKey(text).found?.key;
   assert.equal(key("[server]"), "server");
   assert.equal(key("[[auth.issuers]]"), "auth.issuers");
@@ -44,7 +44,7 @@ Deno.test("an unknown name is answered with similar names", () => {
   assert.deepEqual(near("xyzzy"), []);
 });
 
-Deno.test("a key is told with its type, default and bounds", () => {
+Deno.test("a key is shown with its type, default and bounds", () => {
   const { found } = explainKey("server.drain_ms");
   assert.deepEqual([found?.minimum, found?.maximum, found?.default], [0, 600_000, 5_000]);
   assert.match(
@@ -55,7 +55,7 @@ Deno.test("a key is told with its type, default and bounds", () => {
   assert.match(explanationText(url as ConfigEntry), /a non-empty array of strings; required/);
 });
 
-Deno.test("a key is told to be live or to need a restart, as the promised list has it", () => {
+Deno.test("a key is shown as live or as needing a restart, as in the promised list", () => {
   const text = (key: string) => explanationText(explainKey(key).found as ConfigEntry);
   assert.match(text("server.drain_ms"), /\n {2}live: .* on SIGHUP or POST \/v1\/config\/reload\n/);
   assert.match(text("server.tls_cert"), /\n {2}live: .*, while it is set\n/);

@@ -198,13 +198,13 @@ function policyText(one: Consequence): string {
   const { decisions, repeated, fuel, samples } = one;
   const head = headOf("policy", one.policy, one.from_ms) +
     `${decisions} decisions, ${repeated} repeated\n`;
-  if (decisions === 0) return `${head}  the journal has none, so nothing can be said\n`;
+  if (decisions === 0) return `${head}  the journal has none, so the effect is unknown\n`;
   const shown = samples.to_refused.slice(0, 3).map(({ room, user }) =>
     `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`
   );
   const senders = one.allow_to_refuse === 0 ? "" : `  by sender:\n${countedLines(one.by_sender)}`;
   const observes = one.mode === "observe"
-    ? "  it only observes: nothing of this happens yet\n"
+    ? "  it only observes: none of this is enforced yet\n"
     : "";
   const doubt = doubtOf([
     [one.recorded_different, "do not repeat as recorded"],
@@ -231,7 +231,7 @@ function schemaText(one: SchemaConsequence): string {
     [one.no_payload, "NOT JUDGED, since the journal does not have the payload"],
     [one.holes, "holes"],
   ]);
-  if (one.checked === 0) return `${head}  the journal has none, so nothing can be said\n${doubt}`;
+  if (one.checked === 0) return `${head}  the journal has none, so the effect is unknown\n${doubt}`;
   const refused = one.allow_to_refuse + one.still_refused === 0
     ? ""
     : `  by sender:\n${countedLines(one.by_sender)}  by field and rule:\n${
@@ -247,7 +247,7 @@ export function consequencesText(all: Consequences | undefined): string {
   if (all === undefined) return "";
   const { policies, schemas } = all;
   if (policies.length + schemas.length === 0) {
-    return "no policy gets another module, and no mapping changes: there is nothing to repeat\n";
+    return "no policy gets a different module, and no mapping changes: nothing to replay\n";
   }
   return policies.map(policyText).join("") + schemas.map(schemaText).join("");
 }

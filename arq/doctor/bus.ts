@@ -69,12 +69,12 @@ async function healthFinding(io: Io, target: Target, ops_url: string, flags: Fla
     }
     const finding = status === 200
       ? ok(CHECK, `${target.title} is ready (${ops_url})`)
-      : fail(CHECK, `${target.title} is not ready${unreadyParts(body)}`, "arq status says more");
+      : fail(CHECK, `${target.title} is not ready${unreadyParts(body)}`, "arq status has details");
     return { finding, time };
   } catch (error) {
     io.signal.throwIfAborted();
     const fix = /certificate/i.test(whyOf(error))
-      ? "let this machine believe its certificate: DENO_CERT=FILE with that of the authority"
+      ? "make this machine trust its certificate: DENO_CERT=FILE with the CA's"
       : "start it (arq serve, deno task dev), or choose another: arq context use NAME";
     const text = `${target.title} does not answer at ${ops_url}: ${whyOf(error)}`;
     // The bus of a folder may not have been started yet.

@@ -161,8 +161,7 @@ async function quotaFinding(io: Io, config: Config): Promise<Finding[]> {
     }
     return [ok(check, `${host} answers`)];
   } catch (error) {
-    const fix =
-      "start it, or look at [quota] url and its login; until then each Shield counts alone";
+    const fix = "start it, or check [quota] url and its login; until then each Shield counts alone";
     return [warn(check, `${host} does not answer: ${whyOf(error)}`, fix)];
   }
 }
@@ -182,12 +181,12 @@ async function collectorFinding(io: Io, config: Config): Promise<Finding[]> {
     const response = await fetch(target.url, { method: "POST", headers, body: "", signal });
     await response.body?.cancel();
     if (response.ok) return [ok(check, `${host} answers`)];
-    const fix = "look at [telemetry] otlp_url and the headers";
+    const fix = "check [telemetry] otlp_url and the headers";
     return [warn(check, `${host} answers ${response.status} to an empty export`, fix)];
   } catch (error) {
     io.signal.throwIfAborted();
     const fix =
-      "start it, or look at [telemetry] otlp_url; until then traces and metrics are dropped";
+      "start it, or check [telemetry] otlp_url; until then traces and metrics are dropped";
     return [warn(check, `${host} does not answer: ${whyOf(error)}`, fix)];
   }
 }

@@ -33,7 +33,7 @@ function loadedFinding(issuer: Issuer, where: string, { index, problems }: Loade
   const of = `issuer ${issuer.issuer}: ${where}`;
   if (problems.length > 0) return fail(CHECK, `${of}: ${problems.join("; ")}`, KEY_FIX);
   if (index.size === 0) {
-    const fix = "set algorithms of the issuer to what the key is for";
+    const fix = "set the issuer's algorithms to the key's";
     return fail(CHECK, `${of} has no key for ${issuer.algorithms.join(", ")}`, fix);
   }
   return ok(CHECK, `${of} has ${index.size} for ${issuer.algorithms.join(", ")}`);
@@ -48,7 +48,7 @@ async function fileFinding(io: Io, issuer: Issuer, path: string): Promise<Findin
     const read = issuer.pem_file === undefined ? keysFromJwks : keyFromPem;
     const finding = loadedFinding(issuer, path, await read(file.text, issuer.algorithms));
     if (finding.status !== "ok" || !await isWritableByAll(io, path)) return finding;
-    const text = `issuer ${issuer.issuer}: everybody may write ${path}, and so make tokens`;
+    const text = `issuer ${issuer.issuer}: everybody may write ${path}, and so issue tokens`;
     return fail(CHECK, text, `chmod 644 ${resolvePath(io.cwd, path)}`);
   } catch (error) {
     return fail(CHECK, `issuer ${issuer.issuer}: ${path}: ${whyOf(error)}`, KEY_FIX);
@@ -58,7 +58,7 @@ async function fileFinding(io: Io, issuer: Issuer, path: string): Promise<Findin
 async function urlFinding(io: Io, issuer: Issuer, timeout_ms: number): Promise<Finding> {
   const url = new URL(issuer.jwks_url ?? "");
   const where = `${url.origin}${url.pathname}`;
-  const fix = "look at [[auth.issuers]] jwks_url, and whether this machine may reach it";
+  const fix = "check [[auth.issuers]] jwks_url, and whether this machine can reach it";
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(timeout_ms)]);
   try {
     const response = await fetch(url, { redirect: "error", signal });
@@ -112,7 +112,7 @@ const DAY_MS = 86_400_000;
 /** Days before its expiry from which on a certificate is a warning. */
 const NEAR_DAYS = 21;
 const RENEW =
-  "name a certificate that is in force, and its key (or set the clock); a running process takes them without a restart";
+  "name a valid certificate, and its key (or set the clock); a running process reloads them without a restart";
 
 const isLoopback = (host: string) => /^(localhost|127(\.\d+){3}|::1)$/.test(host);
 

@@ -105,7 +105,7 @@ function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | 
   return fail(
     STORAGE,
     `no leader answers for ${named(ours)}`,
-    "look what `nats stream info` and the servers' logs say of it; docs/storage.md says more",
+    "check `nats stream info` and the servers' logs; docs/storage.md has details",
   );
 }
 
@@ -133,13 +133,13 @@ async function storageFinding(
     const report = { ...usage, limit_bytes, unbounded };
     const problem = storageProblem(report, wish);
     if (problem !== undefined) {
-      return warn(STORAGE, problem, "docs/storage.md says how much is needed");
+      return warn(STORAGE, problem, "docs/storage.md has the required amount");
     }
     const of = limit_bytes !== undefined
       ? ` of ${limit_bytes}`
       : taken === undefined
-      ? "; how much there is, is found out once a Shield or a Brain has started"
-      : "; how much there is, NATS does not say ([nats] storage_bytes can)";
+      ? "; the available amount is known once a Shield or a Brain has started"
+      : "; NATS does not report the available amount ([nats] storage_bytes can)";
     const shared = usage.shared_streams;
     const logs = plural(usage.logs, "durable log") +
       (shared === 0 ? "" : `, ${plural(shared, "shared stream")}`);
@@ -152,8 +152,8 @@ async function storageFinding(
   } catch (error) {
     return warn(
       STORAGE,
-      `it cannot be asked: ${whyOf(error)}`,
-      "let the user publish on $JS.API.INFO, $JS.API.STREAM.NAMES and $JS.API.STREAM.LIST",
+      `it cannot be queried: ${whyOf(error)}`,
+      "permit the user to publish on $JS.API.INFO, $JS.API.STREAM.NAMES and $JS.API.STREAM.LIST",
     );
   }
 }
@@ -242,10 +242,12 @@ async function greet(address: string, timeout_ms: number, is_only: boolean): Pro
   try {
     const greeting = parseGreeting(await firstLine(connection));
     if (greeting !== undefined) return greetingFinding(address, greeting);
-    return fail(CHECK, `${address} is no NATS server`, "set [nats] urls to one");
+    return fail(CHECK, `${address} is not a NATS server`, "set [nats] urls to one");
   } catch (error) {
     // A server may require TLS before its greeting. The connection below shows whether it does.
-    if (signal.aborted) return warn(CHECK, `${address} says nothing of itself`, "is it NATS?");
+    if (signal.aborted) {
+      return warn(CHECK, `${address} sends no information about itself`, "is it NATS?");
+    }
     return unreachable(whyOf(error));
   } finally {
     signal.removeEventListener("abort", close);
@@ -276,16 +278,16 @@ async function jetStreamFinding(
 ): Promise<Finding> {
   const { cluster } = connection.info as { cluster?: string } | undefined ?? {};
   if (cluster === undefined) {
-    const fix = `${JETSTREAM_FIX}; and look at the account's rights`;
+    const fix = `${JETSTREAM_FIX}; and check the account's permissions`;
     return fail("NATS login", `JetStream does not answer: ${problem}`, fix);
   }
   const streams = await leaderlessCopies(connection, timeout_ms);
-  const without = streams === "" ? "" : `; nobody leads ${streams}`;
+  const without = streams === "" ? "" : `; no leader for ${streams}`;
   const away = silent.length === 0 ? "" : `; ${silent.join(", ")} ${verbOf(silent)} not answer`;
   return fail(
     "NATS quorum",
     `the cluster ${cluster} has no leader for JetStream (${problem})${away}${without}`,
-    "start the servers that are away: more than half of them must run and reach each other (docs/outages.md)",
+    "start the missing servers: more than half of them must run and reach each other (docs/outages.md)",
   );
 }
 
@@ -308,7 +310,7 @@ async function loginFindings(
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const fix =
-      "look at the login of [nats] (in urls, or in user, password_file, token_file, nkey_file or credentials_file) and its tls_… files";
+      "check the login of [nats] (in urls, or in user, password_file, token_file, nkey_file or credentials_file) and its tls_… files";
     return [fail(check, why, fix)];
   }
   try {

@@ -36,7 +36,7 @@ Deno.test("doctor finds a NATS server without JetStream, without the right login
   assert.match(await nats(good, "nats://127.0.0.1:1"), /\nwarn .*\nok .*JetStream answer\nok .*$/);
 });
 
-Deno.test("doctor compares what is promised with what there is, and names what nothing bounds", async () => {
+Deno.test("doctor compares reserved storage with available storage, and names what is unlimited", async () => {
   const store_dir = await Deno.makeTempDir();
   const config = `jetstream { store_dir: ${JSON.stringify(store_dir)}, max_file: 16MB }`;
   await using server = await startNats({ config });

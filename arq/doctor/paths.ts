@@ -62,14 +62,14 @@ export async function fileText(io: Io, path: string): Promise<FileText> {
 }
 
 /** Advice for a relative path that does not exist. */
-export const PATH_FIX = "relative paths begin in the folder in which the server is started";
+export const PATH_FIX = "relative paths are relative to the folder in which the server is started";
 
 /** The finding about a private key, which only its owner may read. */
 export async function privateFinding(io: Io, check: string, path: string): Promise<Finding> {
   const full = resolvePath(io.cwd, path);
   // A file that cannot be inspected counts as absent.
   const state = await io.files.state(full).catch(() => undefined);
-  if (state === undefined) return fail(check, `${path} is not there`, PATH_FIX);
+  if (state === undefined) return fail(check, `${path} does not exist`, PATH_FIX);
   if (state.mode !== undefined && (state.mode & 0o077) !== 0) {
     const mode = state.mode.toString(8).padStart(4, "0");
     return fail(check, `others may read or write ${path} (mode ${mode})`, `chmod 600 ${full}`);
@@ -116,7 +116,7 @@ export async function dataFinding(io: Io, data_dir: string | undefined): Promise
   const check = "data_dir";
   if (data_dir === undefined) {
     const fix = "set [server] data_dir to keep it";
-    return warn(check, "none: room state and durable rooms are gone with the process", fix);
+    return warn(check, "none: room state and durable rooms are lost when the process ends", fix);
   }
   const folder = resolve(io.cwd, data_dir);
   let there = folder;
@@ -126,12 +126,12 @@ export async function dataFinding(io: Io, data_dir: string | undefined): Promise
     state = await io.files.state(there);
   }
   if (state?.is_directory !== true) {
-    return fail(check, `${there} is no folder`, "set [server] data_dir to a folder");
+    return fail(check, `${there} is not a folder`, "set [server] data_dir to a folder");
   }
   const problem = await writeProblem(io, there);
   if (problem !== undefined) {
     const fix = /no space|os error 28|quota/i.test(problem)
-      ? "free some room on its disk, or move the folder to a larger one: docs/storage.md"
+      ? "free some space on its disk, or move the folder to a larger one: docs/storage.md"
       : "give this user the folder: chown, or set [server] data_dir to another";
     return fail(check, `${there} cannot be written: ${problem}`, fix);
   }
@@ -139,5 +139,5 @@ export async function dataFinding(io: Io, data_dir: string | undefined): Promise
   if (await io.files.state(database) !== undefined && isLocked(database)) {
     return ok(check, `${folder} is in use by an ArqonBus that runs`);
   }
-  return ok(check, there === folder ? `${folder} is writable` : `${folder} can be made`);
+  return ok(check, there === folder ? `${folder} is writable` : `${folder} can be created`);
 }

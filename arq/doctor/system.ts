@@ -53,9 +53,9 @@ export function fileLimitFinding(
   os: string,
 ): Finding {
   const check = "file limit";
-  if (os === "windows") return ok(check, "Windows has none that matters");
+  if (os === "windows") return ok(check, "Windows has no relevant limit");
   if (limit === undefined) {
-    return warn(check, "it is not known", "look yourself: ulimit -n in the shell of the server");
+    return warn(check, "it is not known", "check manually: ulimit -n in the shell of the server");
   }
   const needed = connections + OTHER_FILES;
   if (limit >= needed) return ok(check, `${limit} open files, ${needed} are needed at most`);
@@ -73,7 +73,7 @@ export function clockFinding(
   answer: TimeAnswer | undefined,
   skew_seconds: number,
 ): Finding {
-  const fix = "let the system keep the time: timedatectl set-ntp true, or the system's settings";
+  const fix = "synchronize the clock: timedatectl set-ntp true, or the system's settings";
   if (now_ms < OLDEST_NOW_MS) {
     return fail("clock", `it says ${new Date(now_ms).toISOString()}`, fix);
   }
@@ -82,7 +82,7 @@ export function clockFinding(
   const seconds = Math.abs(offset_ms / 1_000).toFixed(1);
   const text = `${seconds} s ${offset_ms > 0 ? "behind" : "ahead of"} that of ${answer.server}`;
   if (Math.abs(offset_ms) > skew_seconds * 1_000) {
-    return fail("clock", `${text}; tokens are refused beyond ${skew_seconds} s`, fix);
+    return fail("clock", `${text}; tokens are refused above ${skew_seconds} s`, fix);
   }
   if (Math.abs(offset_ms) > CLOCK_WARN_MS) return warn("clock", text, fix);
   return ok("clock", `agrees with ${answer.server}`);
@@ -134,7 +134,7 @@ export async function portFinding(
       return fail(check, `${where} is in use by ${owner}`, `stop it, or set [${table}] port`);
     }
     if (error instanceof Deno.errors.PermissionDenied) {
-      const fix = `take one from 1024 on: [${table}] port`;
+      const fix = `use one from 1024 on: [${table}] port`;
       return fail(check, `${where} may not be opened by this user`, fix);
     }
     const fix = `set [${table}] host to an address of this machine, 127.0.0.1 or 0.0.0.0`;

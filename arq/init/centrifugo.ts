@@ -26,7 +26,7 @@ type Json = Readonly<Record<string, unknown>>;
 const KEY_FILE = "keys/centrifugo-api.key";
 const KEY_CHARS_MIN = 16;
 const PROXIES = "hooks ask a backend, and policies decide in the bus: docs/hooks.md";
-const OTHER_WIRE = "this way to connect is not there: docs/centrifugo.md";
+const OTHER_WIRE = "this transport is not supported: docs/centrifugo.md";
 
 /** Why a key is not carried over, by a prefix of its last parts; the first match counts. */
 const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
@@ -57,7 +57,7 @@ const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
   [/regex|channel_/, "channels are rooms by one rule: docs/centrifugo.md#channels-and-rooms"],
 ];
 
-const OTHER = "there is no such key: docs/moving_centrifugo.md";
+const OTHER = "unknown key: docs/moving_centrifugo.md";
 
 const isTable = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -168,7 +168,7 @@ function carryPersonal(carrying: Carrying): void {
 
 /** Channel options that need no option of their own here. */
 const COVERED: Readonly<Record<string, string>> = {
-  join_leave: "clients ask for it; who does is a member",
+  join_leave: "clients request it; those that do are members",
   force_recovery: "durable rooms recover, always",
   force_positioning: "durable rooms are positioned, always",
 };

@@ -113,7 +113,7 @@ Deno.test("version 6: the same in tables", () => {
   );
 });
 
-Deno.test("keys that could not be fetched safely are told, and what no API key may be", () => {
+Deno.test("keys that could not be fetched safely are reported, and invalid API keys, too", () => {
   const { parsed, reasons } = carried({
     token_jwks_public_endpoint: "http://keys.internal/certs",
     namespaces: [{ name: "private-room", history_ttl: "300s" }, "no table"],

@@ -69,7 +69,10 @@ export async function* journalAnswer(
   io.signal.throwIfAborted();
   const position = positionIn(held);
   if (position !== undefined) return position;
-  throw new ArqonError("connection-lost", `${admin.admin_url} ended the journal before its end`);
+  throw new ArqonError(
+    "connection-lost",
+    `${admin.admin_url} closed the connection before the journal's end`,
+  );
 }
 
 /** A signal that aborts when the bus has been silent for this long while it is waited for. */
@@ -89,7 +92,7 @@ class Silence {
   /** Waiting begins. */
   begin(): void {
     const seconds = this.#silence_ms / 1_000;
-    const text = `${this.#admin_url} has said nothing of the journal for ${seconds} s`;
+    const text = `${this.#admin_url} has sent nothing of the journal for ${seconds} s`;
     const error = new ArqonError("connection-lost", text);
     this.end();
     this.#timer = setTimeout(() => this.#own.abort(error), this.#silence_ms);

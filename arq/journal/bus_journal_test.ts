@@ -43,19 +43,19 @@ function saying(texts: readonly string[], is_silent: boolean): Response {
   return new Response(body);
 }
 
-Deno.test("a journal whose bus goes silent is a lost connection, and one that ends is read to its end", async () => {
+Deno.test("a journal whose bus becomes silent is a lost connection, and a complete one is read until its end", async () => {
   const whole = await read(() => Promise.resolve(saying([LINE, END], false)), 60_000);
   assert.deepEqual(whole, { text: LINE, end: { next: "7", is_end: true } });
   const silent = await read(() => Promise.resolve(saying([LINE, LINE], true)), 1_000);
   assert.equal(silent.error?.reason, "connection-lost");
-  assert.match(silent.error?.message ?? "", /has said nothing of the journal for 1 s/);
+  assert.match(silent.error?.message ?? "", /has sent nothing of the journal for 1 s/);
   const said = Promise.withResolvers<Response>();
   const mute = await read(() => said.promise, 1_000);
   said.resolve(saying([], false));
   assert.deepEqual([mute.text, mute.error?.reason], ["", "connection-lost"]);
 });
 
-Deno.test("a journal that grows while it is read is read up to what there was when it began, whatever its times say", async () => {
+Deno.test("a journal that grows while it is read is read up to its initial end, whatever its times", async () => {
   const over = new AbortController();
   let newest = 2;
   const asked: string[] = [];

@@ -32,7 +32,7 @@ export function requireModule(file: string): void {
 export async function unlessRefused<T>(
   file: string,
   make: () => T | Promise<T>,
-  hint: string | null = `arq policy check ${file} says more`,
+  hint: string | null = `arq policy check ${file} has details`,
 ): Promise<T> {
   try {
     return await make();

@@ -92,7 +92,7 @@ const REMOTE_IP = "127.0.0.1";
 /** The refusal of a message that is too large; the pool would not pass it to the policy. */
 function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
   const fault = "payload-too-large";
-  const detail = `${size_bytes} bytes; policies are given at most ${limit_bytes}`;
+  const detail = `${size_bytes} bytes; policies get at most ${limit_bytes}`;
   const about = { reason: "", units: 0, instance_units: 0 } as const;
   const code = faultCode(fault);
   const ran = { ...about, allowed: false, code, fault, detail, duration_ms: 0 } as const;
@@ -241,7 +241,7 @@ export function createTrial(options: TrialOptions): Trial {
     if (refused !== undefined && !(refused instanceof ArqonError)) throw refused;
     const [ran] = reply.outcomes;
     // An envelope that no gateway accepts is refused before a policy is asked.
-    if (ran === undefined) throw refused ?? new TypeError("the policy was not asked");
+    if (ran === undefined) throw refused ?? new TypeError("the policy was not called");
     return outcome(ran, reply, refused);
   };
 }

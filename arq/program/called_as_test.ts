@@ -13,7 +13,7 @@ Deno.test("suggestions name the launcher, else the checkout's task with or witho
   assert.equal(calledAs({ npm_command: "exec" }, true), "npx -y deno task -q arq");
 });
 
-Deno.test("arq init prints what comes next the way it was called", async () => {
+Deno.test("arq init prints the next commands the way it was called", async () => {
   await using folder = await folderWith({});
   const config_home = `${folder.path}/home`;
   const options = { cwd: folder.path, config_home };

@@ -156,7 +156,7 @@ export function wrongCommandLine(
   const [what, more] = unknown === undefined
     ? [first, told]
     : [`unknown command '${unknown}'`, meant(unknown, program, at)];
-  const help = `${words} --help says how it is used`;
+  const help = `${words} --help shows its usage`;
   const hints = [...more, help].map((hint, index, { length }) =>
     index + 1 === length || /[.?!]$/.test(hint) ? hint : `${hint};`
   );

@@ -162,7 +162,7 @@ async function beginOf(source: RoomSource, since_ms: number) {
   const before = begins.filter(({ at_ms }) => at_ms <= since_ms);
   const begin = await firstOf(source, [...before.toReversed(), ...begins.slice(before.length)]);
   if (begin !== undefined) return begin;
-  throw new MissingEntries(`nothing that the log of ${source.room_id} goes on from is kept`);
+  throw new MissingEntries(`the log of ${source.room_id} has no snapshot to continue from`);
 }
 
 /** The room as the module would take it over. */

@@ -113,7 +113,7 @@ export async function stateOf(
     const { offset, with_timers } = origin;
     const state = await stateAt(await origin.open(), { offset, time_ms: Infinity });
     if (state?.offset !== offset) {
-      throw new MissingEntries(`entry ${offset} of ${origin.room_id} is gone`);
+      throw new MissingEntries(`entry ${offset} of ${origin.room_id} is missing`);
     }
     return with_timers ? state : { ...state, timers: tree() };
   }
@@ -177,7 +177,7 @@ export async function* foldRoom(
   for await (const { program: id, entries, after, chain } of source.batches(position)) {
     if (entries.length === 0 || after + entries.length <= state.offset) continue;
     if (after > state.offset) {
-      throw new MissingEntries(`entries ${state.offset + 1} to ${after} of the log are gone`);
+      throw new MissingEntries(`entries ${state.offset + 1} to ${after} of the log are missing`);
     }
     const { program, guest } = loaded.get(id) ?? await load(source, id);
     loaded.set(id, { program, guest });
@@ -221,7 +221,7 @@ export async function stateAt(source: RoomSource, wanted: Wanted): Promise<RoomS
     const { noted } = folded;
     if (noted !== undefined && noted.chain.toHex() !== state.chain.toHex()) {
       const text =
-        `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`;
+        `entry ${state.offset} of ${source.room_id} has a different result than when it was written`;
       throw new DifferentEntries(text);
     }
     if (state.offset === wanted.offset) break;

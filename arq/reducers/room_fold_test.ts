@@ -74,6 +74,7 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
   await assert.rejects(
     chainOf(hole, whole.begins[0]),
     (error) =>
-      error instanceof MissingEntries && /entries 6 to \d+ of the log are gone/.test(error.message),
+      error instanceof MissingEntries &&
+      /entries 6 to \d+ of the log are missing/.test(error.message),
   );
 });

@@ -60,7 +60,7 @@ async function tried(
   return { why, tally };
 }
 
-Deno.test("a trial reads answer after answer, and tells the flips of all of them", async () => {
+Deno.test("a trial reads several answers, and reports the flips of all of them", async () => {
   const [one, two, ...more] = await lines() as [string, string, ...string[]];
   const api = apiOf([answer([one, two], "7.2", false), answer(more, "8", true)]);
   const { why, tally } = await tried(api, await builtModule("content_size"));
@@ -73,7 +73,7 @@ Deno.test("a trial reads answer after answer, and tells the flips of all of them
   assert.ok(api.asked.every(({ searchParams }) => searchParams.get("payload") === "1"));
 });
 
-Deno.test("a trial ends at its bounds, and says which", async () => {
+Deno.test("a trial ends at its limits, and reports which", async () => {
   const all = await lines();
   const api = () => apiOf([answer(all, "1", false), answer(all, "2", true)]);
   const module = () => builtModule("content_size");
@@ -85,7 +85,7 @@ Deno.test("a trial ends at its bounds, and says which", async () => {
   assert.equal(small.tally?.decisions, 4);
 });
 
-Deno.test("faults of the module count, and a recorded module that is gone is told", async () => {
+Deno.test("faults of the module count, and a missing recorded module is reported", async () => {
   const { tally } = await tried(apiOf([answer(await lines(), "1", true)], []), await traps());
   assert.deepEqual(tally?.candidate.faults, { trap: SAID.length });
   assert.equal(tally?.candidate.to_refused, 2);
@@ -97,7 +97,7 @@ Deno.test("a broken module is refused in the words of the check on a Shield", as
   await assert.rejects(tried(apiOf([]), broken), /magic|not a WebAssembly|binary/i);
 });
 
-Deno.test("an answer of the journal that was cut off is not taken for its end", async () => {
+Deno.test("a truncated answer of the journal is not considered its end", async () => {
   const cut = (await lines()).join("\n") + "\n";
   const trial = tried(apiOf([cut]), await builtModule("content_size"));
   await assert.rejects(trial, /was cut off/);

@@ -48,13 +48,13 @@ function withPolicy(record: JournalRecord, change: Partial<PolicyRecord>): Journ
   return { ...record, policies: record.policies.map((one) => ({ ...one, ...change })) };
 }
 
-Deno.test("replay: the recorded module says again what it said, fuel included", async () => {
+Deno.test("replay: the recorded module repeats its decisions, fuel included", async () => {
   const { recorded, candidate, decisions } = await repeat(sized([5, 19, 20, 400]));
   assert.deepEqual([decisions, recorded.repeated, recorded.same], [4, 4, 4]);
   assert.deepEqual([candidate.to_allowed, candidate.to_refused], [0, 0]);
 });
 
-Deno.test("replay: every difference from the record is told by what differs", async () => {
+Deno.test("replay: every difference from the record is reported with the differing member", async () => {
   const [one, two, three] = sized([5, 5, 30]) as [JournalRecord, JournalRecord, JournalRecord];
   const { recorded } = await repeat([
     withPolicy(one, { allowed: false, code: 403, reason: "no" }),
@@ -69,7 +69,7 @@ Deno.test("replay: every difference from the record is told by what differs", as
   assert.deepEqual(recorded.samples.map(({ id }) => id), [one.id, two.id, three.id]);
 });
 
-Deno.test("replay: fuel alone is told apart for a module that may keep memory, and fails for others", async () => {
+Deno.test("replay: a difference in fuel alone is separate for a module that may keep memory, and fails for others", async () => {
   const [record] = sized([5]) as [JournalRecord];
   const other = [withPolicy(record, { units: 1 })];
   const stateful = await repeat(other);
@@ -113,7 +113,7 @@ Deno.test("replay: flips of a planted change are those that a ledger of our own 
   assert.ok(found.samples.to_allowed.every(({ payload }) => /^x{20,29}$/.test(payload ?? "")));
 });
 
-Deno.test("replay: an input that the record does not have is unknown, never guessed", async () => {
+Deno.test("replay: an input that the record lacks is unknown, never guessed", async () => {
   const recorder = new Recorder("p", WORDS);
   const records = [recorder.record({ payload: "a" }), recorder.record({ payload: "b" })];
   for (
@@ -152,7 +152,7 @@ Deno.test("replay: recorded inputs are given, and those of the chain and of the 
   assert.deepEqual(gone.recorded.unknown, { "header x-plan": 1 });
 });
 
-Deno.test("replay: a payload that an earlier policy has put there is the one that is seen", async () => {
+Deno.test("replay: the payload is the one that an earlier policy has replaced", async () => {
   const [record] = sized([25]) as [JournalRecord];
   const [words] = new Recorder("first", WORDS).record({ payload: "a" }).policies as [PolicyRecord];
   const short = { ...words, payload: btoa("short") };
@@ -206,7 +206,7 @@ Deno.test("replay: what the Shield decided for a policy is not repeated, and a l
   assert.equal(lost.candidate.repeated, 1, "the recorded verdict is still one to compare with");
 });
 
-Deno.test("replay: a new module's fault is a flip and counts by name; a lacking hook is told", async () => {
+Deno.test("replay: a new module's fault is a flip and counts by name; a missing hook is reported", async () => {
   const records = sized([5, 5, 30]);
   const { candidate } = await repeat(records, { candidate: await ready(traps()) });
   assert.deepEqual([candidate.to_refused, candidate.changed], [2, 1]);
@@ -216,7 +216,7 @@ Deno.test("replay: a new module's fault is a flip and counts by name; a lacking 
   assert.equal(none.candidate.no_hook, 3);
 });
 
-Deno.test("replay: calls of a module of version 2 do not depend on which came before, of version 1 they may", async () => {
+Deno.test("replay: calls of a module of version 2 are independent of earlier ones, of version 1 they may depend", async () => {
   for (const abi of [1, 2] as const) {
     const module = await ready(alternates(abi));
     const recorder = new Recorder("p", module);
@@ -271,7 +271,7 @@ function erased(record: JournalRecord): JournalRecord {
   return { ...record, sender: null, payload: { form: "erased" }, policies };
 }
 
-Deno.test("replay: what an erasure took is no difference, and what is left is compared", async () => {
+Deno.test("replay: erased data is not a difference, and the remaining data is compared", async () => {
   for (const bytes of [refusesAll(), writesBlindly()]) {
     const module = await ready(bytes);
     const record = new Recorder("p", module).record({ payload: "a" });
@@ -302,7 +302,7 @@ Deno.test("replay: a new module begins with no value of state that an erasure to
   assert.deepEqual([known.candidate.unknown, known.candidate.to_allowed], [{}, 1]);
 });
 
-Deno.test("replay: a value of state has its time, and after it a new module begins anew", async () => {
+Deno.test("replay: a state value expires, and after that a new module starts without it", async () => {
   const old = await ready(limits(1));
   const record = new Recorder("p", old).record({ payload: "a" });
   const at = (later_ms: number) => [record, { ...record, time_ms: record.time_ms + later_ms }];

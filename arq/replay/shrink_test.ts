@@ -6,7 +6,7 @@ import { shrinkPayload } from "./case_file.ts";
 const encode = (text: string) => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
-Deno.test("shrink: a text becomes the word alone, wherever it stood", () => {
+Deno.test("shrink: a text shrinks to the word alone, wherever it was", () => {
   const around = fc.string({ unit: "grapheme", maxLength: 80 });
   fc.assert(fc.property(around, around, (before, after) => {
     const has = (bytes: Uint8Array) => decode(bytes).includes("malware");

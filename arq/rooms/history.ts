@@ -55,7 +55,7 @@ export class EpochChanged extends CommandError {
   readonly epoch: string;
 
   constructor(was: string, now: string) {
-    super(`the room began anew while it was read: its epoch was ${was} and is ${now}`);
+    super(`the room was recreated while it was read: its epoch was ${was} and is ${now}`);
     this.epoch = now;
   }
 }
@@ -150,8 +150,8 @@ export async function* historyPages(
 export function checkEpoch(room_id: string, epoch: string, wanted: string | undefined): void {
   if (wanted === undefined || wanted === epoch) return;
   throw failed(
-    `room ${room_id} began anew: its epoch is ${epoch}, not ${wanted}; offsets from before mean nothing`,
-    "--from 0 without --epoch begins with the oldest message that it keeps",
+    `room ${room_id} was recreated: its epoch is ${epoch}, not ${wanted}; earlier offsets are invalid`,
+    "--from 0 without --epoch begins with its oldest message",
   );
 }
 

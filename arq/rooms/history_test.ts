@@ -73,7 +73,7 @@ Deno.test("patience ends after 30 s, and with the stop signal", async () => {
   await assert.rejects(waiting, /stopped/);
 });
 
-Deno.test("a room that begins anew between two pages is never taken for the old one", async () => {
+Deno.test("a room that is recreated between two pages is never mistaken for the old one", async () => {
   const room = new StoredRoom(Array.from({ length: 1_200 }, (_, index) => index + 1));
   room.before = () => {
     if (room.asked.length === 2) room.epoch = "e2";
@@ -89,7 +89,7 @@ Deno.test("a room that begins anew between two pages is never taken for the old 
   assert.throws(() => checkEpoch("orders", "e2", "e1"), /its epoch is e2, not e1/);
 });
 
-Deno.test("a room that goes on in another life is read on, if what was read is known there", async () => {
+Deno.test("a room that continues in another incarnation is read on, if the read part is known there", async () => {
   for (const reverse of [false, true]) {
     for (const is_known of [true, false]) {
       const room = new StoredRoom(Array.from({ length: 1_200 }, (_, index) => index + 1));
@@ -107,7 +107,7 @@ Deno.test("a room that goes on in another life is read on, if what was read is k
   }
 });
 
-Deno.test("a bus that gives fewer messages at a time is asked for fewer", async () => {
+Deno.test("smaller pages are requested from a bus that returns fewer messages", async () => {
   const room = new StoredRoom(Array.from({ length: 30 }, (_, index) => index + 1));
   room.before = ({ limit = 0 }) => {
     const detail = `limit: ${limit}; at most 7 (limits.history_messages)`;

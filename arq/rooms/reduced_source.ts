@@ -35,7 +35,7 @@ const notFound = (error: unknown) => error instanceof ArqonError && error.reason
 function read<T extends z.ZodType>(schema: T, answer: unknown, { admin_url }: Admin): z.output<T> {
   const parsed = schema.safeParse(answer);
   if (parsed.success) return parsed.data;
-  throw new CommandError(`${admin_url} answers, but not as an ArqonBus does`);
+  throw new CommandError(`${admin_url} answers, but not like an ArqonBus`);
 }
 
 function batchOf(room_id: string, offset: number, data: string): Batch {

@@ -15,7 +15,7 @@ Deno.test("only the publisher's own headers stay, whatever the case of the other
   assert.equal(JSON.stringify(odd), '{"__proto__":"x"}');
 });
 
-Deno.test("the command that goes on names everything but the token", () => {
+Deno.test("the command to continue names everything except the token", () => {
   const flags = { to: "copy", from: 7, epoch: "e1", until: 9, rate: 50, window: 1, token: "x" };
   assert.equal(
     resumeCommand("orders", flags),

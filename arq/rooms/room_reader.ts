@@ -97,7 +97,7 @@ export class RoomReader {
     if (reason === "offset-ahead" && start?.is_named === true && this.#offset === start.offset) {
       throw failed(
         `room ${gap.room} is not at offset ${start.offset} yet`,
-        "that is an offset of another room, or of an earlier log; --from 0 prints all there is",
+        "that is an offset of another room, or of an earlier log; --from 0 prints everything",
       );
     }
     let loss: string | undefined;
@@ -108,7 +108,7 @@ export class RoomReader {
     }
     for (;;) {
       if (epoch !== this.#epoch) {
-        loss = `the room began anew; what came after ${this.#offset} before that is gone`;
+        loss = `the room was recreated; earlier messages after ${this.#offset} are lost`;
         this.#epoch = epoch;
         this.#offset = 0;
       }
@@ -143,7 +143,7 @@ export class RoomReader {
         if (!await this.#take(message)) return false;
       }
     }
-    await tell("going on with the next one");
+    await tell("continuing with the next one");
     return true;
   }
 

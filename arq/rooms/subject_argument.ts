@@ -30,9 +30,9 @@ export function subjectArgument(
   if (!isId(named)) {
     throw usageError(
       `${JSON.stringify(text)} is neither a room nor a subject of one tenant`,
-      "a room 'lobby', the beginning of one 'vehicles-*', or a subject 'in.t.acme.*'",
+      "a room 'lobby', a prefix of one 'vehicles-*', or a subject 'in.t.acme.*'",
     );
   }
   if (tenant === undefined || tenant === named) return { tenant: named, subject: text };
-  throw usageError(`${JSON.stringify(text)} is of tenant ${named}, not of ${tenant}`);
+  throw usageError(`${JSON.stringify(text)} belongs to tenant ${named}, not to ${tenant}`);
 }

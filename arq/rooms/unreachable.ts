@@ -28,6 +28,6 @@ export function requireMeant(
 ): void {
   if (allow_unreachable === true || !isLoss(losses)) return;
   const [first = "", ...more] = lossesText(losses).trimEnd().split("\n");
-  const hint = "--allow-unreachable does it all the same";
+  const hint = "--allow-unreachable does it anyway";
   throw new CommandError(`${first}; nothing was changed`, EXIT.failure, hint, { more });
 }

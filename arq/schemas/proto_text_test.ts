@@ -97,7 +97,7 @@ message M {
 }
 `;
 
-Deno.test("edition 2024 keeps what it exports, and imports for options alone", async () => {
+Deno.test("edition 2024 keeps exports, and imports for options only", async () => {
   await using folder = await folderWith({
     "marks.proto": `edition = "2024";
 package ed;
@@ -131,7 +131,7 @@ Deno.test("text of our own protocol compiles to the same descriptors", async () 
   assert.match(texts["arqon/v1/envelope.proto"] ?? "", /map<string, string> headers = 5;/);
 });
 
-Deno.test("the rules' own file comes back whole, with every predefined rule", async () => {
+Deno.test("the rules' own file is reproduced completely, with every predefined rule", async () => {
   const file = file_buf_validate_validate;
   const registry = createRegistry(file, ...file.dependencies);
   await using folder = await folderWith({ [file.proto.name]: protoText(file, registry) });

@@ -27,7 +27,7 @@ export interface BufCommand {
 /** Advice for when buf cannot be found. */
 const BUF_HINT =
   "npm install @bufbuild/buf, or have buf on the PATH (https://buf.build/docs/cli/installation); " +
-  "a set that is built already needs none";
+  "an existing set does not need it";
 
 const ON_PATH: BufCommand = { command: "buf", args: [] };
 
@@ -113,7 +113,7 @@ async function readSources(io: Io, path: string): Promise<SchemaSources> {
   }
   const absolute = resolvePath(io.cwd, path).replace(/\/+$/, "");
   const paths = await walk(io, absolute);
-  if (paths.length === 0) throw new CommandError(`${path}: no folder with .proto files`);
+  if (paths.length === 0) throw new CommandError(`${path}: not a folder with .proto files`);
   const files: TarFile[] = [];
   let size_bytes = 0;
   for (const one of paths) {
@@ -212,7 +212,7 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
     const missing = command === "buf" && error instanceof Deno.errors.NotFound;
-    const sentence = missing ? "there is no buf, which compiles .proto files" : why;
+    const sentence = missing ? "buf, which compiles .proto files, is not installed" : why;
     const fix = command === "buf" ? BUF_HINT : undefined;
     throw failed(`buf cannot be started: ${sentence}`, fix);
   }
@@ -243,7 +243,7 @@ function problemOf(line: string, folder: string): BuildProblem {
 async function compile(io: Io, sources: SchemaSources): Promise<BuiltSchema> {
   const { code, stdout, stderr } = await runBuf(io, archiveOf(withValidate(sources)));
   if (code !== 0) {
-    const lines = stderr === "" ? ["buf ended without a word"] : stderr.split("\n");
+    const lines = stderr === "" ? ["buf exited without a message"] : stderr.split("\n");
     throw new SchemaBuildError(lines.map((line) => problemOf(line, sources.folder)));
   }
   const gzipped = new Uint8Array(gzipSync(stdout, { level: 9 }));

@@ -57,7 +57,7 @@ async function startBridging(options: BridgingOptions): Promise<Bridging> {
   const { signal } = stopping;
   const bridge: BridgeOptions = {
     ...{ slot, waiting_messages, signal, now, accept_loss: false },
-    accept_hint: `delete from arqon.bridge where slot = '${slot}' goes on`,
+    accept_hint: `delete from arqon.bridge where slot = '${slot}' continues`,
     database: () => bridgedDatabase(config, read) ?? "",
     bus: shield.backend({ tenant_id: tenant, user_id: user, issuer: ISSUER }),
     reading: mode === "polling" ? { mode, poll_ms } : { mode },
@@ -70,7 +70,7 @@ async function startBridging(options: BridgingOptions): Promise<Bridging> {
         await runBridge(bridge);
       } catch (error) {
         const hint = error instanceof CommandError ? error.hint : undefined;
-        log.error("the bridge cannot go on; it tries again", { slot, error, hint });
+        log.error("the bridge has failed; it retries", { slot, error, hint });
         await pause(BLOCKED_MS, signal);
       }
     }

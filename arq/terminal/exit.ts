@@ -32,10 +32,10 @@ export const EXIT = {
 
 /** What each exit code means, for the help, the manual page and the documents. */
 export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[] = [
-  [EXIT.ok, "done; also when the reader of a pipe has gone"],
+  [EXIT.ok, "done; also if the reader of a pipe has exited"],
   [EXIT.failure, "failed: a refusal, a bad file, a bus that is not ready"],
   [EXIT.usage, "wrong command line; nothing was done. Of arq plan: there are changes"],
-  [EXIT.refused, "refused: the token is missing, bad, expired or does not allow it"],
+  [EXIT.refused, "refused: the token is missing, invalid, expired or does not permit it"],
   [EXIT.unreachable, "the bus cannot be reached, or answers 503"],
   [EXIT.policy, "refused by a policy of the tenant (policy-rejected)"],
   [
@@ -134,7 +134,7 @@ export function exitCodeOf(error: unknown): number {
 
 /** Advice for a bus that does not know a token's issuer. */
 export const WHICH_ISSUER =
-  "arq context show says which bus, key and issuer count here, and why; " +
+  "arq context show says which bus, key and issuer are used here, and why; " +
   "--context dev names the running development bus";
 
 const HINTS: Readonly<Record<string, string>> = {
@@ -144,15 +144,15 @@ const HINTS: Readonly<Record<string, string>> = {
   "message-too-large": "[limits] max_frame_bytes of the bus bounds a message",
   "role-forbidden": "make one: arq auth gen --role admin, for a tenant of [admin] operator_tenants",
   "command-forbidden": "make a token: arq auth gen --role service",
-  "version-conflict": "read it anew, then decide: arq room get ROOM --json",
+  "version-conflict": "read it again, then decide: arq room get ROOM --json",
   "not-durable": "arq room class set makes rooms durable, or [[rooms]] in the bus's config",
-  "fence-mismatch": "that lock has ended; lock anew: arq room lock ROOM",
+  "fence-mismatch": "that lock has ended; lock again: arq room lock ROOM",
   "banned":
     "arq room unban ROOM USER --scope tenant lifts it, with a token of role service or admin",
   "room-banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
 };
 
-const HINT_OTHER = "what answers there is no ArqonBus; --url names another";
+const HINT_OTHER = "the server there is not an ArqonBus; --url names another";
 const HINT_401 = "make a token: arq auth gen --role user (see arq auth gen --help)";
 
 function hintFor(error: unknown): string | undefined {
@@ -160,7 +160,7 @@ function hintFor(error: unknown): string | undefined {
   if (!(error instanceof ArqonError)) return undefined;
   if (error.reason === "locked") {
     const seconds = Math.ceil(error.retry_after_ms / 1_000);
-    return `its lease ends in ${seconds} s unless it is renewed; --fence is for who holds it`;
+    return `its lease ends in ${seconds} s unless it is renewed; --fence is for its holder`;
   }
   if (error.reason === "unreachable" && /HTTP \d+/.test(error.message)) return HINT_OTHER;
   return HINTS[error.reason] ?? (error.code === 401 ? HINT_401 : undefined);

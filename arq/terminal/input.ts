@@ -60,6 +60,6 @@ export async function confirmed(io: Io, question: string): Promise<boolean> {
 
 /** Asks a question that the command line can answer with `--yes`. Throws when nobody can answer. */
 export async function sure(io: Io, question: string): Promise<boolean> {
-  if (!canAsk()) throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
+  if (!canAsk()) throw usageError(`${question} No terminal to ask`, "confirm with --yes");
   return await confirmed(io, question);
 }

@@ -31,14 +31,14 @@ async function lines(
   return found;
 }
 
-Deno.test("lines keep their bytes and numbers, with or without a last newline", async () => {
+Deno.test("lines preserve their bytes and numbers, with or without a final newline", async () => {
   const expected = [[1, '{"a": 1}'], [3, " [2] "], [4, '"ü"\r']];
   assert.deepEqual(await lines('{"a": 1}\n\n [2] \n"ü"\r\n'), expected);
   assert.deepEqual(await lines('{"a": 1}\n\n [2] \n"ü"\r'), expected);
   assert.deepEqual(await lines(""), []);
 });
 
-Deno.test("any JSON lines cut into any chunks come out byte for byte", async () => {
+Deno.test("any JSON lines in any chunks are passed on byte for byte", async () => {
   await fc.assert(fc.asyncProperty(
     fc.array(fc.jsonValue(), { maxLength: 20 }),
     fc.infiniteStream(fc.integer({ min: 1, max: 40 })),

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { cropped } from "./screen.ts";
 
-Deno.test("a view is cut at the edges of the terminal, and says that there is more below", () => {
+Deno.test("a view is cut at the edges of the terminal, and shows that there is more below", () => {
   const view = "one\ntwo three\nfour\n";
   assert.equal(cropped(view, { columns: 80, rows: 24 }), view);
   assert.equal(cropped(view, { columns: 5, rows: 24 }), "one\ntwo t\nfour\n");

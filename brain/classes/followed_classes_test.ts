@@ -49,7 +49,7 @@ Deno.test("a deleted tenant has no classes and no budgets any longer; what a sto
   followed.close();
 });
 
-Deno.test("classes that could not be opened are opened by the next who asks", async () => {
+Deno.test("classes that could not be opened are opened by the next access", async () => {
   const embedded = openEmbedded({ log: QUIET, now: Date.now });
   let asked = 0;
   const spine = overriding(embedded, {

@@ -15,7 +15,7 @@ async function orderAgain({ bucket }: World, from_ms: number): Promise<() => Pro
   return async () => !hasOrder(await stored());
 }
 
-Deno.test("everything since a time is called for again, in order by room, and then what is new", async () => {
+Deno.test("everything since a time is called again, in order by room, and then new messages", async () => {
   await using world = await World.open();
   await world.brain();
   await world.send("o1", 5);
@@ -37,7 +37,7 @@ Deno.test("everything since a time is called for again, in order by room, and th
   assert.equal(world.receiver.taken.filter(({ id }) => ids.has(id)).length, 81, "previous ids");
 });
 
-Deno.test("what is to be called for again survives the Brain that was told, and tells what is gone", async () => {
+Deno.test("requested replays survive the Brain that accepted them, and report what is lost", async () => {
   await using world = await World.open();
   await world.brain("b1", new Registry(), { rooms_kept: 1 });
   for (const room of ["o1", "o2", "o3"]) await world.send(room, 4);

@@ -50,7 +50,7 @@ Deno.test("twenty hooks of a tenant share one subscription, and a message is one
   assert.deepEqual([...seen.patterns], []);
 });
 
-Deno.test("hooks that name single rooms hear of these only", async () => {
+Deno.test("hooks that name single rooms get only these", async () => {
   const others = [
     { id: "same", room: "o1" },
     { id: "members", room: "o2", events: ["member.left"] },
@@ -67,7 +67,7 @@ Deno.test("hooks that name single rooms hear of these only", async () => {
   assert.equal(seen.callbacks, 1);
 });
 
-Deno.test("a feed follows the hooks that come and go", async () => {
+Deno.test("a feed follows added and removed hooks", async () => {
   await using world = await World.open();
   const seen = watchSpine(world.spine);
   const feeds = new HookFeeds(world.spine);

@@ -76,7 +76,7 @@ async function begun({ spine }: RoomTestBed): Promise<void> {
 const isGone = async ({ bucket }: RoomTestBed, room: string) =>
   await bucket.get(["acme", room]) === undefined;
 
-Deno.test("a room that is made, ends and is made again is told of each time; older rooms only at their end", async () => {
+Deno.test("each creation and end of a room is notified; older rooms only at their end", async () => {
   const { clock, options } = controls();
   await withTestBed(async (bed) => {
     const { spine } = bed;
@@ -112,7 +112,7 @@ Deno.test("a room that is made, ends and is made again is told of each time; old
   });
 });
 
-Deno.test("what a Brain did not come to say, the next one says; meanwhile no room ends untold", async () => {
+Deno.test("the next Brain sends unsent notifications; meanwhile no room ends without one", async () => {
   const { clock, held, options } = controls();
   await withTestBed(async (bed) => {
     const { spine, cluster } = bed;
@@ -162,7 +162,7 @@ Deno.test("two Brains that both think a room theirs tell of it once, and the sam
   });
 });
 
-Deno.test("a hook of a tenant begins when it is set; who wants other events hears of no room", async () => {
+Deno.test("a hook of a tenant begins when it is set; one for other events gets none about rooms", async () => {
   const { options } = controls([{ ...HOOK, events: ["room.message"] }]);
   await withTestBed(async (bed) => {
     const { spine } = bed;
@@ -179,7 +179,7 @@ Deno.test("a hook of a tenant begins when it is set; who wants other events hear
   });
 });
 
-Deno.test("a tenant whose log takes nothing does not hold up what others hear of rooms that are gone", async () => {
+Deno.test("a tenant whose log refuses writes does not delay notifications of others about ended rooms", async () => {
   const { held, options } = controls([HOOK, { ...HOOK, tenant: "zoo" }]);
   held.before = (_type, { tenant_id }) =>
     tenant_id === "acme" ? Promise.reject(new Error("its log is full")) : Promise.resolve();

@@ -18,7 +18,7 @@ import { Receiver } from "../../tests/hooks/receiver.ts";
 import type { ReceivedCall } from "../../tests/hooks/receiver.ts";
 import { status, upTo, World } from "./testing/world.ts";
 
-Deno.test("what is stored after a hook began comes to it, signed, in order; other rooms do not", async () => {
+Deno.test("messages stored after a hook began are delivered, signed, in order; those of other rooms are not", async () => {
   await using world = await World.open();
   await world.send("o1", 3);
   await world.brain();
@@ -72,7 +72,7 @@ Deno.test("no more calls are made at a time than are allowed", async () => {
   assert.equal(most, 2);
 });
 
-Deno.test("who hangs is called again when his time is over", async () => {
+Deno.test("a hanging receiver is called again after the timeout", async () => {
   await using world = await World.open({ timeout_ms: 50 });
   await world.brain();
   const { promise: held, resolve: release } = Promise.withResolvers<Response>();
@@ -83,7 +83,7 @@ Deno.test("who hangs is called again when his time is over", async () => {
   release(status(500));
 });
 
-Deno.test("what a receiver refuses is a dead letter, the room goes on, and a replay calls again", async () => {
+Deno.test("a refused call becomes a dead letter, the room continues, and a replay calls again", async () => {
   await using world = await World.open({ retries: 2 });
   const registry = new Registry();
   await world.brain("b1", registry);
@@ -104,7 +104,7 @@ Deno.test("what a receiver refuses is a dead letter, the room goes on, and a rep
   assert.deepEqual(world.taken("o1").toSorted(), upTo(4));
 });
 
-Deno.test("of dead letters only so many stay, the newest", async () => {
+Deno.test("only a limited number of dead letters is kept, the latest", async () => {
   await using world = await World.open({ retries: 0 }, [], { dead_letters: 3 });
   await world.brain();
   world.receiver.answer = ({ body }) => body.data.message.data.n < 12 ? status(500) : undefined;
@@ -115,7 +115,7 @@ Deno.test("of dead letters only so many stay, the newest", async () => {
   assert.deepEqual(offsets.toSorted((a, b) => a - b), [10, 11, 12]);
 });
 
-Deno.test("a Brain that takes over goes on where the other was, whoever still calls", async () => {
+Deno.test("a Brain that takes over continues where the previous one was, whoever still calls", async () => {
   await using world = await World.open();
   const first = await world.brain("b1");
   await world.brain("b2");
@@ -132,7 +132,7 @@ Deno.test("a Brain that takes over goes on where the other was, whoever still ca
   assert.deepEqual(world.taken("o1"), upTo(25));
 });
 
-Deno.test("two Brains that both think a hook theirs leave nothing out, and only one goes on", async () => {
+Deno.test("two Brains that both consider a hook theirs skip nothing, and only one continues", async () => {
   await using world = await World.open();
   await world.brain("b1");
   await world.send("o1", 5);
@@ -145,7 +145,7 @@ Deno.test("two Brains that both think a hook theirs leave nothing out, and only 
   assert.deepEqual(world.taken("o1"), upTo(45));
 });
 
-Deno.test("what the log has forgotten is told as lost, before what comes after it", async () => {
+Deno.test("removed messages are reported as lost, before what follows", async () => {
   await using world = await World.open();
   await world.brain();
   await world.receiver.stop();
@@ -162,7 +162,7 @@ Deno.test("what the log has forgotten is told as lost, before what comes after i
   assert.deepEqual(types.slice(1), ["room.message", "room.message"]);
 });
 
-Deno.test("what is erased while it waits for its call is not called for, and told as lost", async () => {
+Deno.test("a message erased before its call is not called for, and reported as lost", async () => {
   await using world = await World.open();
   await world.brain();
   world.give("nobody");
@@ -181,7 +181,7 @@ Deno.test("what is erased while it waits for its call is not called for, and tol
   assert.deepEqual([body.type, body.data.reason], ["hook.lost", "erased"]);
 });
 
-Deno.test("what is erased during its last call leaves no dead letter", async () => {
+Deno.test("a message erased during its last call leaves no dead letter", async () => {
   await using world = await World.open({ retries: 0 });
   await world.brain();
   const held = Promise.withResolvers<Response>();
@@ -203,7 +203,7 @@ Deno.test("what is erased during its last call leaves no dead letter", async () 
   assert.equal(world.receiver.taken[0]?.body.data.reason, "erased");
 });
 
-Deno.test("a position in a log that is gone is told as lost", async () => {
+Deno.test("a position in a deleted log is reported as lost", async () => {
   await using world = await World.open();
   const since = { stream: "another", offset: 7 };
   await world.bucket.put(hookKey("t", "h"), hookBytes({ ...NEW_HOOK, since }));
@@ -255,7 +255,7 @@ async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promis
   assert.match(off ?? "", why);
 }
 
-Deno.test("a receiver that is gone (410) is called no more, that is told, and once resumed it gets everything", async () => {
+Deno.test("a receiver that is gone (410) is not called any more, that is reported, and once resumed it gets everything", async () => {
   await using other = new Receiver();
   await using world = await World.open({}, [watched(other.url)]);
   const registry = new Registry();
@@ -275,7 +275,7 @@ Deno.test("a receiver that is gone (410) is called no more, that is told, and on
   assert.match(await registry.metrics(), /brain_hooks_off 0/);
 });
 
-Deno.test("a receiver that has taken nothing for five days is switched off, by the monotonic clocks of those that called", async () => {
+Deno.test("a receiver that has accepted nothing for five days is switched off, by the monotonic clocks of the callers", async () => {
   await using other = new Receiver();
   await using world = await World.open({}, [watched(other.url)]);
   const HOUR_MS = 3_600_000;
@@ -308,7 +308,7 @@ Deno.test("a receiver that has taken nothing for five days is switched off, by t
   assert.ok(world.receiver.calls.length - begun < 10, "it did not begin anew");
 });
 
-Deno.test("a receiver that says when to come again is left alone until then, in all rooms", async () => {
+Deno.test("Retry-After of a receiver is honored, in all rooms", async () => {
   await using world = await World.open();
   const registry = new Registry();
   await world.brain("b1", registry);
@@ -331,7 +331,7 @@ Deno.test("a receiver that says when to come again is left alone until then, in 
   assert.deepEqual([world.taken("o1"), early], [upTo(2), false]);
 });
 
-Deno.test("a Brain that takes a hook over leaves its receiver alone for as long as the receiver said", async () => {
+Deno.test("a Brain that takes a hook over honors its receiver's Retry-After", async () => {
   await using world = await World.open();
   const first = await world.brain("b1");
   const called_ms: number[] = [];

@@ -168,7 +168,7 @@ async function journalOf(spine: Spine): Promise<readonly string[]> {
 
 const ONE = ["joined c1", "occupied", "left c1 node-lost", "vacated"];
 
-Deno.test("who came and was lost with its Shield while the log took nothing stands there", async () => {
+Deno.test("a member that joined and was lost with its Shield while the log refused writes is journaled", async () => {
   const { world, kept, start, spine, logIsBack, stands } = await startBrain();
   const journals = await start();
   world.come(member(1));
@@ -182,7 +182,7 @@ Deno.test("who came and was lost with its Shield while the log took nothing stan
   await spine.drain();
 });
 
-Deno.test("who left before the Brain could write anything stands there", async () => {
+Deno.test("a member that left before the Brain could write anything is journaled", async () => {
   const { world, start, spine, logIsBack, stands } = await startBrain();
   const one = member(1);
   world.come(one, member(2, "elsewhere"));
@@ -196,7 +196,7 @@ Deno.test("who left before the Brain could write anything stands there", async (
   await spine.drain();
 });
 
-Deno.test("what a Shield told before it was gone is written by the Brain that has the room then", async () => {
+Deno.test("what a dead Shield reported is written by the room's current Brain", async () => {
   const { world, kept, start, spine, logIsBack, stands } = await startBrain();
   world.owner = "brain:b2";
   const journals = await start();
@@ -222,7 +222,7 @@ Deno.test("what a Shield told before it was gone is written by the Brain that ha
   await spine.drain();
 });
 
-Deno.test("other Brains are told of members whose Shields are gone", async () => {
+Deno.test("other Brains are notified of members of dead Shields", async () => {
   const { world, start, spine } = await startBrain();
   world.owner = "brain:b2";
   const journals = await start();
@@ -238,7 +238,7 @@ Deno.test("other Brains are told of members whose Shields are gone", async () =>
   await spine.drain();
 });
 
-Deno.test("who has moved, or has other metadata, has not left", async () => {
+Deno.test("a member that has moved, or changed its metadata, has not left", async () => {
   const { world, kept, start, spine, logIsBack, stands } = await startBrain();
   logIsBack();
   const journals = await start();
@@ -259,7 +259,7 @@ Deno.test("who has moved, or has other metadata, has not left", async () => {
   await spine.drain();
 });
 
-Deno.test("a surplus stands there as a number, where its Shield is gone", async () => {
+Deno.test("a surplus is journaled as a number, if its Shield is dead", async () => {
   const { world, kept, start, spine, logIsBack } = await startBrain();
   const journals = await start();
   const all = Array.from({ length: KEPT_MAX + 3 }, (_, at) => member(at + 1));

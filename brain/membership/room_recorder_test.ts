@@ -118,7 +118,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ lose: fc.integer({ min: 1, max: 3 }) }) },
 );
 
-Deno.test("whoever owns the room, however often, each comes and goes once", async () => {
+Deno.test("whatever the room's owners, each join and leave is journaled once", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
@@ -172,7 +172,7 @@ const stayStep: fc.Arbitrary<StayStep> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ lose: fc.integer({ min: 1, max: 3 }) }) },
 );
 
-Deno.test("each stay of which a Shield tells until it need not stands there once, whoever has heard of it", async () => {
+Deno.test("each stay that a Shield reports until acknowledged is journaled once, whichever Brain received it", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(stayStep, { maxLength: 60 }), async (steps) => {
       const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
@@ -274,7 +274,7 @@ for (const hours of [2, -2]) {
   });
 }
 
-Deno.test("what a Shield could not keep stands there as a number, once", async () => {
+Deno.test("stays that a Shield could not keep are journaled as a number, once", async () => {
   await using own = await worldOf("a");
   const { log, world } = own;
   const one = recorderOf(world, 0);
@@ -320,7 +320,7 @@ Deno.test("a fenced Brain writes nothing more: it reads, and agrees", async () =
   assert.deepEqual(types, ["joined", "occupied", "joined", "left"]);
 });
 
-Deno.test("a Brain whose room another one has written meanwhile reads again when it compares", async () => {
+Deno.test("a Brain whose room another one has written meanwhile re-reads it when it compares", async () => {
   await using own = await worldOf("a", "b");
   const { log, world } = own;
   const one = recorderOf(world, 0);
@@ -336,7 +336,7 @@ Deno.test("a Brain whose room another one has written meanwhile reads again when
   await one.close();
 });
 
-Deno.test("everybody is listed after many changes, and who takes over reads no more than that", async () => {
+Deno.test("all members are listed after many changes, and a new owner reads no more than that", async () => {
   await using own = await worldOf();
   const { log, world } = own;
   for (let at = 0; at < 400; at++) world.present.add(`c${at}`);
@@ -360,7 +360,7 @@ Deno.test("everybody is listed after many changes, and who takes over reads no m
   );
 });
 
-Deno.test("while the log takes nothing, those who come and go do not pile up", async () => {
+Deno.test("while the log refuses writes, joins and leaves do not pile up", async () => {
   await using own = await worldOf("a");
   const { log, world } = own;
   let is_away = true;
@@ -381,7 +381,7 @@ Deno.test("while the log takes nothing, those who come and go do not pile up", a
   assert.deepEqual((await entriesOf(log)).map(({ type }) => type), ["joined", "occupied"]);
 });
 
-Deno.test("a wall clock that was set back holds up no list for so long that the last one is gone", async () => {
+Deno.test("a wall clock that was set back delays no list until the last one is removed", async () => {
   await using own = await worldOf("a");
   const { log, world } = own;
   let ahead_ms = 0;
@@ -395,7 +395,7 @@ Deno.test("a wall clock that was set back holds up no list for so long that the 
   await one.close();
 });
 
-Deno.test("a list is written anew in time, also by a Brain that has just taken over", async () => {
+Deno.test("a list is rewritten in time, also by a Brain that has just taken over", async () => {
   await using own = await worldOf("a");
   const { log, world } = own;
   const one = recorderOf(world, 0);

@@ -122,7 +122,7 @@ Deno.test("which rooms there are is read again soon when that fails", async () =
   });
 });
 
-Deno.test("who is there is written though nobody ever says which rooms there are", async () => {
+Deno.test("members are journaled although nothing lists the existing rooms", async () => {
   await run((world) => {
     setTimeout(() => {
       world.owner = world.brain_id;

@@ -22,7 +22,7 @@ Deno.test("classes have one number in any order, and others have another", () =>
   for (const rooms of others) assert.notEqual(classesHash(rooms), hash);
 });
 
-Deno.test("a Brain that differs is told of once, and counted until one of them changes or it is gone", async () => {
+Deno.test("a differing Brain is reported once, and counted until one of them changes or ends", async () => {
   const { log, lines } = keptLog({ level: "warn" });
   const registry = new Registry();
   let own = roomsOf(A, B);

@@ -23,7 +23,7 @@ function moving() {
   return { cluster, brains, next };
 }
 
-Deno.test("while the Shield that a member came to is silent, the member has not left", () => {
+Deno.test("while a member's new Shield is silent, the member has not left", () => {
   const { cluster, brains, next } = moving();
   const gone: string[] = [];
   for (const { presence } of brains) {
@@ -45,7 +45,7 @@ Deno.test("while the Shield that a member came to is silent, the member has not 
   assert.ok(!gone.includes("moves"), gone.join());
 });
 
-Deno.test("what a Shield has said since and was lost is read before anybody leaves", () => {
+Deno.test("a Shield's lost messages are pulled before any member leaves", () => {
   const { cluster, brains: [brain], next } = moving();
   next.answers = false;
   cluster.loses = ({ kind }) => kind === "announcement";
@@ -59,7 +59,7 @@ Deno.test("what a Shield has said since and was lost is read before anybody leav
   assert.deepEqual(listed(brain), ["moves"]);
 });
 
-Deno.test("a Shield that never says anything again is waited for until it is down", () => {
+Deno.test("a Shield that stays silent is waited for until it is down", () => {
   const { cluster, brains, next } = moving();
   cluster.kill(next);
   cluster.run(TIMES.down_ms - 2 * cluster.config.heartbeat_ms);

@@ -47,7 +47,7 @@ Deno.test("the first change goes out at once, what follows within announce_ms to
   assert.equal(follower.gaps, 0);
 });
 
-Deno.test("who comes and goes within a batch is not told of", () => {
+Deno.test("a member that joins and leaves within a batch is not notified", () => {
   const { cluster, shield, follower } = stand();
   shield.join(member("c1")).announce();
   shield.join(member("c2")).announce();
@@ -78,7 +78,7 @@ Deno.test("many joins are cut to messages; the leave of an update stays with its
   assert.deepEqual(follower.mistakes, []);
 });
 
-Deno.test("a snapshot comes in pages with all clocks, and updates go on from it", () => {
+Deno.test("a snapshot arrives in pages with all clocks, and updates continue from it", () => {
   const { cluster, shield } = stand(4_096);
   cluster.shield("s2");
   shield.join(...ids(100).map((id) => member(id))).announce();
@@ -121,7 +121,7 @@ Deno.test("one Brain speaks for a room, all of them for all rooms", () => {
   }
 });
 
-Deno.test("rooms that stay with their Brain keep their sequence when another one comes", () => {
+Deno.test("rooms that stay with their Brain keep their sequence when another one joins", () => {
   const cluster = new TestCluster();
   const first = cluster.brains("b1");
   const shield = cluster.shield("s1");
@@ -146,7 +146,7 @@ Deno.test("rooms that stay with their Brain keep their sequence when another one
   }
 });
 
-Deno.test("a room nobody cares for is dropped, and never says two things under one sequence", () => {
+Deno.test("a room without subscribers is dropped, and never reuses a sequence number", () => {
   const { cluster, brain, shield, follower } = stand();
   shield.join(member("c1")).announce();
   cluster.run(100);
@@ -161,7 +161,7 @@ Deno.test("a room nobody cares for is dropped, and never says two things under o
   assert.equal(brain.presence.count("acme", "lobby").connections, 0);
 });
 
-Deno.test("a Brain that starts answers nobody who asks for a room", () => {
+Deno.test("a starting Brain answers no request for a room", () => {
   const cluster = new TestCluster();
   const shield = cluster.shield("s1");
   shield.answers = false;
@@ -177,7 +177,7 @@ Deno.test("a Brain that starts answers nobody who asks for a room", () => {
   assert.equal(cluster.of("room_snapshot").length + cluster.of("room_differs").length, 0);
 });
 
-Deno.test("who asks the wrong Brain gets an answer, and hears that it stands wrong", () => {
+Deno.test("a request to the wrong Brain is answered, with a notice that the table is wrong", () => {
   const cluster = new TestCluster();
   const brains = cluster.brains("b1", "b2");
   cluster.shield("s1").join(member("c1")).announce();

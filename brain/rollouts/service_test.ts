@@ -123,7 +123,7 @@ class Bus implements AsyncDisposable {
   }
 }
 
-Deno.test("two Brains carry one rollout on, and when one is gone the other does", async () => {
+Deno.test("two Brains advance one rollout, and when one dies the other continues", async () => {
   await using bus = await Bus.open();
   const one = await bus.brain();
   using _other = await bus.brain();
@@ -140,7 +140,7 @@ Deno.test("two Brains carry one rollout on, and when one is gone the other does"
   await until("the last step", async () => (await bus.stored()).state === "applying");
 });
 
-Deno.test("a breach returns it at once, and what dead Shields have said is taken away", async () => {
+Deno.test("a breach rolls it back at once, and reports of dead Shields are removed", async () => {
   await using bus = await Bus.open();
   using _brain = await bus.brain();
   await bus.begin();
@@ -154,7 +154,7 @@ Deno.test("a breach returns it at once, and what dead Shields have said is taken
   assert.ok(bus.lines.some((line) => line.includes("a rollout was taken back")));
 });
 
-Deno.test("what could not be taken away is taken away later", async () => {
+Deno.test("removals that failed are retried later", async () => {
   await using bus = await Bus.open();
   bus.refused_deletes = 2;
   using _brain = await bus.brain();
@@ -165,7 +165,7 @@ Deno.test("what could not be taken away is taken away later", async () => {
   assert.ok(bus.refused_deletes < 0, "it was refused before");
 });
 
-Deno.test("after a time without reports its step begins anew", async () => {
+Deno.test("after a time without reports its step restarts", async () => {
   await using bus = await Bus.open();
   using _brain = await bus.brain();
   await bus.begin({ hold_ms: 5_000 });
@@ -205,7 +205,7 @@ for (const hours of [2, -2]) {
   });
 }
 
-Deno.test("a Brain that starts counts on reports only once they come, and damage harms nobody", async () => {
+Deno.test("a Brain that starts relies on reports only once they arrive, and damaged ones affect nobody", async () => {
   await using bus = await Bus.open();
   await bus.begin();
   await bus.report(0, 10);

@@ -58,7 +58,7 @@ Deno.test("every version is published to the room once, in order, as a stamped e
   });
 });
 
-Deno.test("the events of a lock name its fence, and a get tells the same", async () => {
+Deno.test("the events of a lock name its fencing token, and so does a get", async () => {
   await withRooms({}, async ({ spine, hear }) => {
     const heard = await hear("out.t.acme.r.lobby");
     const { fence, until_ms } = await accepted(spine, { name: "lock", origin: "c1" });
@@ -80,7 +80,7 @@ Deno.test("the events of a lock name its fence, and a get tells the same", async
   });
 });
 
-Deno.test("a room's birth is told to its tenant, by whoever made it", async () => {
+Deno.test("a room's creation is notified to its tenant, whoever created it", async () => {
   await withRooms({}, async ({ spine, hear, cluster, metric }) => {
     const heard = await hear("sys.t.acme.rooms");
     const { epoch } = await accepted(spine, set("k", 1));
@@ -137,7 +137,7 @@ Deno.test("a kick is a signal to the Shields and a version of the room", async (
   });
 });
 
-Deno.test("a kick that its expectation refuses, or that is a repetition, reaches nobody", async () => {
+Deno.test("a kick that its expectation refuses, or a duplicate, is not delivered", async () => {
   await withRooms({}, async ({ spine, hear }) => {
     const heard = await hear("sys.t.acme.signals");
     await accepted(spine, set("k", 1));
@@ -164,7 +164,7 @@ Deno.test("what could not be published is published with the next look at the ro
   });
 });
 
-Deno.test("of old events the next owner says the last one again, and how old it is", async () => {
+Deno.test("of old events the next owner repeats only the last one, with its age", async () => {
   await withTestBed(async ({ spine, cluster, hear, start }) => {
     cluster.owner = () => "b1";
     const first = await start("b1");
@@ -240,7 +240,7 @@ function stalledWrites() {
   };
 }
 
-Deno.test("what a write did that got no answer is said, whenever it took place", async () => {
+Deno.test("the event of a write without an answer is published, whenever it was applied", async () => {
   const writes = stalledWrites();
   await withRooms({ wrap: writes.wrap }, async ({ spine, hear, metric }) => {
     const heard = await hear("out.t.acme.r.lobby");
@@ -258,7 +258,7 @@ Deno.test("what a write did that got no answer is said, whenever it took place",
   });
 });
 
-Deno.test("what the Spine took and did not confirm is said again, without anybody's doing", async () => {
+Deno.test("unconfirmed publishes on the Spine are retried automatically", async () => {
   let cut = false;
   await withRooms({ isCut: () => cut }, async ({ handle, spine, hear }) => {
     const heard = await hear("out.t.acme.r.lobby");
@@ -286,7 +286,7 @@ Deno.test("what the Spine took and did not confirm is said again, without anybod
   });
 });
 
-Deno.test("what another Brain wrote and did not say, the owner says when it sees it", async () => {
+Deno.test("unpublished writes of another Brain are published by the owner when it sees them", async () => {
   await withTestBed(async ({ spine, hear, start }) => {
     const heard = await hear("out.t.acme.r.lobby");
     const one = await start("b1");

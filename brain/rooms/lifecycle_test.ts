@@ -46,7 +46,7 @@ const isStored = async ({ bucket }: RoomTestBed, room: string) =>
 const ended = (bed: RoomTestBed, room: string) =>
   until(`${room} has ended`, async () => !await isStored(bed, room));
 
-Deno.test("a room without members and commands ends after the timeout, and says so", async () => {
+Deno.test("a room without members and commands ends after the timeout, and reports it", async () => {
   const { options, pass, swept } = controls();
   await withRooms(options, async (bed) => {
     const { spine, hear, metric } = bed;
@@ -70,7 +70,7 @@ Deno.test("a room without members and commands ends after the timeout, and says 
   });
 });
 
-Deno.test("members, reads and locks keep a room; it ends when they are gone", async () => {
+Deno.test("members, reads and locks keep a room alive; it ends without them", async () => {
   const { options, pass, swept } = controls();
   await withRooms(options, async (bed) => {
     const { spine, cluster } = bed;
@@ -94,7 +94,7 @@ Deno.test("members, reads and locks keep a room; it ends when they are gone", as
   });
 });
 
-Deno.test("no room ends while it is unsure who is there", async () => {
+Deno.test("no room ends while its members are uncertain", async () => {
   const { options, pass, swept } = controls();
   await withRooms(options, async (bed) => {
     bed.cluster.fresh = false;

@@ -122,7 +122,7 @@ Deno.test("NATS carries questions and answers", async (t) => {
   }
 });
 
-Deno.test("who is late is left out of what is told early, and is in the whole answer", async () => {
+Deno.test("a late node is missing in the early result, and present in the complete answer", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const late = Promise.withResolvers<{ n: number }>();
   using one = start(spine, "one", { n: () => ({ n: 1 }) });
@@ -151,7 +151,7 @@ Deno.test("who is late is left out of what is told early, and is in the whole an
   await spine.drain();
 });
 
-Deno.test("a busy process is not silent to itself: its own answer is waited for, and is in what is told early", async () => {
+Deno.test("a busy process is not silent to itself: its own answer is awaited, and is in the early result", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const busy = Promise.withResolvers<{ n: number }>();
   using one = start(spine, "one", { n: () => busy.promise });
@@ -169,7 +169,7 @@ Deno.test("a busy process is not silent to itself: its own answer is waited for,
   await spine.drain();
 });
 
-Deno.test("who does not answer in time is named, and forgotten only after two minutes", async () => {
+Deno.test("a node that does not answer in time is named, and forgotten only after two minutes", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   let passed_ms = 0;
   const clocks = { now: () => 2_000_000 - passed_ms, monotonic_ms: () => passed_ms };
@@ -192,7 +192,7 @@ Deno.test("who does not answer in time is named, and forgotten only after two mi
   await spine.drain();
 });
 
-Deno.test("a process that fails, or does not know the question, holds nobody up", async () => {
+Deno.test("a process that fails, or does not know the query, delays nobody", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   using one = start(spine, "one", { n: () => ({ n: 1 }) });
   using two = start(spine, "two", {});
@@ -240,7 +240,7 @@ Deno.test("answers that anybody writes are bounded, checked, and never for anoth
   await spine.drain();
 });
 
-Deno.test("an order that comes late is not obeyed; a question is still answered", async () => {
+Deno.test("a late order is not executed; a late query is still answered", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   let done = 0;
   let now_ms = 1_000_000;
@@ -297,7 +297,7 @@ Deno.test("without a Spine this process answers for itself, at once", async () =
   assert.deepEqual(nodes, { answered: ["one"], silent: ["two"] });
 });
 
-Deno.test("a question of another kind is for others, and a farewell asks nothing", async () => {
+Deno.test("a query of another kind is ignored, and a farewell expects no answer", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   let asked = 0;
   using one = start(spine, "one", { n: () => ({ n: ++asked }) });
@@ -315,7 +315,7 @@ Deno.test("a question of another kind is for others, and a farewell asks nothing
   await spine.drain();
 });
 
-Deno.test("the registry names a Shield that nobody has heard of, and ends the wait for one that is gone", async () => {
+Deno.test("the registry names a Shield that nobody has received, and ends the wait for a dead one", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const says = Promise.withResolvers<readonly RegisteredShield[]>();
   const registered = () => says.promise;

@@ -4,7 +4,7 @@ import { KnownNodes } from "./known_nodes.ts";
 
 const NOW_MS = 1_000_000;
 
-Deno.test("who is registered as living is waited for; who is over only while it was heard of since", () => {
+Deno.test("a node registered as alive is waited for; an ended one only while it was received since", () => {
   const clock = { now_ms: NOW_MS };
   const known = new KnownNodes({
     node_id: "own",

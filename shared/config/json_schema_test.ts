@@ -54,7 +54,7 @@ Deno.test("every table refuses unknown keys in the editor too", () => {
   visit(root, "config");
 });
 
-Deno.test("the patterns for editors say the same as the checks at start", () => {
+Deno.test("the patterns for editors agree with the checks at start", () => {
   const pattern = (...path: (string | number)[]) =>
     new RegExp(schemaAt(root, path)?.pattern ?? assert.fail(`no pattern at ${path.join(".")}`));
   const node_id = pattern("server", "node_id");

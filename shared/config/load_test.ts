@@ -37,7 +37,7 @@ Deno.test("an empty file gives every default", () => {
   assert.deepEqual(configFrom({}), config);
 });
 
-Deno.test("the example of the contract is accepted as it stands", () => {
+Deno.test("the example of the contract is accepted unchanged", () => {
   const config = parseConfig(
     `
 [server]
@@ -100,7 +100,7 @@ Deno.test("a TOML syntax error is named with its place", () => {
   );
 });
 
-Deno.test("a key that stands twice is named at its second place", () => {
+Deno.test("a duplicate key is reported at its second place", () => {
   refused(
     "[server]\nport = 1\nhost = 'a'\nport = 2\n",
     "config.toml:4:1 server.port: the key is defined twice; expected it once",
@@ -279,7 +279,7 @@ Deno.test("any value from code is a configuration or a ConfigError, and never an
   );
 });
 
-Deno.test("constants are beside the keys of their tables, and code can hand in others", () => {
+Deno.test("constants are next to the keys of their tables, and code can pass others", () => {
   const plain = parseConfig("", { file: "c.toml" });
   assert.deepEqual([plain.limits.answer_ms, plain.platform.mirroring.candidates], [10_000, 1_000]);
   assert.equal(plain.quota, undefined, "an absent table stays absent");

@@ -28,7 +28,7 @@ const SEVERAL: readonly (readonly [name: string, text: string, line: string])[] 
   ["beside others", PEOPLE + issuer(["*"], ["admin"], "two"), 'operator_tenants = ["ops"]'],
 ];
 
-Deno.test("admins of several tenants, and nobody said who operates: refused with the line to add", async (test) => {
+Deno.test("admins of several tenants without operator_tenants: refused with the line to add", async (test) => {
   for (const [name, text, line] of SEVERAL) {
     await test.step(name, () => {
       assert.throws(() => read(text), (error) => {

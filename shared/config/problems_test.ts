@@ -42,7 +42,7 @@ Deno.test("an unknown key that exists in another table is sent there", () => {
   );
 });
 
-Deno.test("an unknown key that resembles nothing lists what there is", () => {
+Deno.test("an unknown key without a similar one lists the existing keys", () => {
   refused(
     "[log]\ncolour = true\n",
     "config.toml:2:1 log.colour: unknown key; expected one of level, format; remove the line if it is for a newer ArqonBus",

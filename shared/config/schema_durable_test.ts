@@ -32,7 +32,7 @@ Deno.test("an option that was not given has its default", () => {
   }]);
 });
 
-Deno.test("what is wrong with a class is named with its place and what is right", () => {
+Deno.test("errors of a class are reported with its place and a valid value", () => {
   for (
     const [text, expected] of [
       [room("durible = true"), '3:1 rooms[0].durible: unknown key; did you mean "durable"?'],

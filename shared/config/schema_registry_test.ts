@@ -41,7 +41,7 @@ Deno.test("two mappings of one subject stop the start", () => {
   );
 });
 
-Deno.test("a mapping without more enforces, and lets unknown fields pass", () => {
+Deno.test("a mapping without options enforces, and allows unknown fields", () => {
   const { registry } = parseConfig(mapping({}), { file: "config.toml" }).platform;
   assert.deepEqual(registry.mappings, [{ ...MAPPING, mode: "enforce", unknown_fields: "allow" }]);
   assert.deepEqual(

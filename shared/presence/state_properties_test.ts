@@ -157,7 +157,7 @@ Deno.test("J1 no ghost and no lost member, whatever was lost, doubled or out of 
   );
 });
 
-Deno.test("J1 replicas that heard of everything indirectly agree", () => {
+Deno.test("J1 replicas that received everything indirectly agree", () => {
   fc.assert(fc.property(schedules(...WRITES, ...FAULTS, ...SYNCS), fc.nat(2), (steps, first) => {
     const cluster = run(steps);
     for (const shield of cluster.shields) {
@@ -181,7 +181,7 @@ Deno.test("J2 event replay equals the view, J3 no resurrection, J4 no phantom le
   }));
 });
 
-Deno.test("J5 without gaps nothing is pending, and size follows what lives, not what has lived", () => {
+Deno.test("J5 without gaps nothing is pending, and size depends on live entries, not on past ones", () => {
   fc.assert(
     fc.property(fc.array(fc.nat(63), { minLength: 1, maxLength: 400, size: "max" }), (picks) => {
       const shield = createState(writer("s0"));
@@ -264,7 +264,7 @@ const seen = (state: PresenceState, shields: readonly PresenceState[]) => [
   shields.map(({ self }) => [clockOf(state, self!), [...entriesOf(state, self!)]]),
 ];
 
-Deno.test("J1 merging is commutative: the order of what comes does not matter", () => {
+Deno.test("J1 merging is commutative: the order of deltas does not matter", () => {
   const orders = fc.tuple(
     schedules("write", "write", "announce", "pull"),
     fc.infiniteStream(fc.nat()),

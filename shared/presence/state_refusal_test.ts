@@ -44,13 +44,13 @@ Deno.test("entries born outside of the delta are refused", () => {
   }
 });
 
-Deno.test("removed counters that nobody has announced are refused", () => {
+Deno.test("removed counters that were never announced are refused", () => {
   for (const counter of [7, UNSAFE, 0, -1, 1.5, NaN]) {
     refuses(brain(), delta(A, 3, 6, [], [2, counter]), /^removed has .*; expected 1 to 6$/);
   }
 });
 
-Deno.test("what is named twice is refused", () => {
+Deno.test("duplicate names are refused", () => {
   const twice = /^removed has \d, which is named twice$/;
   refuses(brain(), delta(A, 3, 6, [], [2, 2]), twice);
   refuses(brain(), delta(A, 3, 6, [entry(5, "z")], [5]), twice);
@@ -138,7 +138,7 @@ Deno.test("a counter from far ahead costs nothing, and own counters end where nu
   assert.deepEqual(listed(a), ["x"]);
 });
 
-Deno.test("of a malformed delta of somebody unknown the fault is told first", () => {
+Deno.test("for a malformed delta of an unknown writer the error is reported first", () => {
   const state = createState();
   const wrong = delta(A, 0, 1, [{ ...member("x"), counter: 2, joined_ms: NOW, changed_ms: NOW }]);
   assert.equal(merge(state, wrong).outcome, "refused");

@@ -59,7 +59,7 @@ function aliceAndBob() {
   return { a: a!, b: b! };
 }
 
-Deno.test("C6 a peer cannot remove own entries, whatever it says", () => {
+Deno.test("C6 a peer cannot remove own entries, whatever it sends", () => {
   const { a, b } = aliceAndBob();
   const forged = mergeFull(a, delta(writer("a"), 0, 99));
   assert.equal(forged.outcome, "refused");

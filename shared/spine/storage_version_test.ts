@@ -68,14 +68,14 @@ function failing(times: number) {
   return { spine: { keyValue }, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
-Deno.test("a storage that cannot be read is asked again, and its version is checked then", async () => {
+Deno.test("an unreadable storage is retried, and its version is checked then", async () => {
   await using world = failing(2);
   await requireStorageVersion(world.spine, 30_000, NEXT);
   await requireStorageVersion(world.spine, 0, CLOSED);
   await assert.rejects(requireStorageVersion(world.spine, 0, OLD), /Incompatible version/);
 });
 
-Deno.test("a process does not start where the storage cannot be read, and says why", async () => {
+Deno.test("a process does not start if the storage cannot be read, and reports the reason", async () => {
   await using world = failing(Infinity);
   await assert.rejects(
     requireStorageVersion(world.spine, 0),

@@ -111,7 +111,7 @@ async function filled(write: () => Promise<unknown>): Promise<void> {
   throw new Error("never full");
 }
 
-Deno.test("NATS out of storage: the check and the gauge say so and what to do, until there is room", async () => {
+Deno.test("NATS out of storage: the check and the gauge report it and what to do, until there is space", async () => {
   const store_dir = await Deno.makeTempDir({ prefix: "arqon-full-" });
   try {
     const config = `jetstream { store_dir: ${JSON.stringify(store_dir)}, max_file_store: 16MB }`;
@@ -144,7 +144,7 @@ Deno.test("NATS out of storage: the check and the gauge say so and what to do, u
   }
 });
 
-Deno.test("a tenant whose log is full is that tenant's matter: the others' writes are kept", async () => {
+Deno.test("a tenant whose log is full affects that tenant only: the others' writes are stored", async () => {
   const spine = openEmbedded({ log: silent, now, log_limits: { log_bytes: 1_048_576 } });
   const { watch, gauge } = watching(spine);
   try {

@@ -106,7 +106,7 @@ Deno.test("a room is verified from its first entry, and shown as it was at any",
   assert.equal(await diff("--from", "9"), "");
 });
 
-Deno.test("what cannot be folded is told, with what is wrong", async () => {
+Deno.test("what cannot be folded is reported, with the reason", async () => {
   await using bus = await startLocalBus(CONFIG);
   await count(bus, "count-1");
   const arq = await arqOf(bus);
@@ -116,7 +116,7 @@ Deno.test("what cannot be folded is told, with what is wrong", async () => {
       [["verify", "count-1~reducer"], 1, /count-1~reducer has no reducer/],
       [["at", "count-1", "--offset", "11"], 1, /count-1 has no entry 11 yet: its last is 10/],
       [["at", "count-1", "--offset", "1", "--time", "10:00"], 2, /cannot be used with/],
-      [["diff", "count-1", "--from", "5", "--to", "4"], 2, /--from 5 is behind --to 4/],
+      [["diff", "count-1", "--from", "5", "--to", "4"], 2, /--from 5 is after --to 4/],
       [["at", "count-1", "--offset", "-1"], 2, /Expected an offset/],
     ] as const
   ) {
@@ -137,7 +137,7 @@ async function forked(bus: TestBus, arq: Awaited<ReturnType<typeof arqOf>>): Pro
   await count(bus, "count-2");
 }
 
-Deno.test("a room is forked and its past removed, and both say what they were", async () => {
+Deno.test("a room is forked and its past removed, and both report their previous state", async () => {
   await using bus = await startLocalBus(CONFIG);
   const arq = await arqOf(bus);
   await forked(bus, arq);
@@ -244,7 +244,7 @@ async function writeFalse(nats_url: string): Promise<void> {
   }
 }
 
-Deno.test("on NATS, an entry that comes to something else is named", async () => {
+Deno.test("on NATS, an entry with a different result is named", async () => {
   await using nats = await startNats({ jetstream: true });
   const on = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
   await using bus = await startLocalBus(CONFIG + on);
@@ -257,7 +257,7 @@ Deno.test("on NATS, an entry that comes to something else is named", async () =>
   assert.equal(code, 1, stderr);
   assert.match(
     stdout,
-    /^count-1: entry 11 comes to something else than when it was written\nnoted +[0-9a-f]{64}\nfolded /,
+    /^count-1: entry 11 has a different result than when it was written\nnoted +[0-9a-f]{64}\nfolded /,
   );
   const { differs } = JSON.parse((await arq("verify", "count-1", "--json")).stdout);
   assert.deepEqual([differs.about, differs.first, differs.last], ["entries", 11, 11]);

@@ -97,7 +97,7 @@ Deno.test("every route refuses unknown and repeated parameters and repeated memb
   assert.equal((await description.json()).reason, "invalid-settings");
 });
 
-Deno.test("the description has exactly the parameters that each route knows", () => {
+Deno.test("the description has exactly each route's parameters", () => {
   const { paths } = adminOpenApi(SHIELD_CAPABILITIES) as {
     paths: Record<string, Record<string, { parameters?: { name: string; in: string }[] }>>;
   };

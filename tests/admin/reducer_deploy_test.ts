@@ -108,7 +108,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   assert.equal(client.welcome.connection_id, connection_id, "none of it ends a connection");
 });
 
-Deno.test("what is no reducer, and a class that has none, are refused with what would be right", async () => {
+Deno.test("a module that is not a reducer, and a class without one, are refused with what would be right", async () => {
   await using bus = await startBusWith(CONFIG);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = await clientOf(bus.admin_url, token);
@@ -146,7 +146,7 @@ migrate(() => {
 on("add", (c: Command) => c.answer(read("sum") as string));
 `;
 
-Deno.test("arq deploys a module after it has said what would differ, and takes it back", async () => {
+Deno.test("arq deploys a module after showing the differences, and rolls it back", async () => {
   await using folder = await folderWith({ "sum.ts": SUM });
   assert.notEqual(await reducerBuild(diskIo(folder.path), "sum.ts", {}), 1);
   await using bus = await startBusWith(CONFIG);
@@ -172,7 +172,7 @@ Deno.test("arq deploys a module after it has said what would differ, and takes i
   );
   assert.match(poll.stderr, /nothing was deployed/);
   const none = await arq("deploy", "count-*", built("counter_rust"));
-  assert.deepEqual([none.code, /say yes with --yes/.test(none.stderr)], [2, true], none.stderr);
+  assert.deepEqual([none.code, /confirm with --yes/.test(none.stderr)], [2, true], none.stderr);
   const rust = await arq("deploy", "count-*", built("counter_rust"), "--yes");
   assert.match(rust.stdout, /count-\* +counter +1 +[0-9a-f]{16} +20\S+Z +.*root/, rust.stderr);
   assert.equal((await room.call("add", 4)).answer, 10);
@@ -212,7 +212,7 @@ const STRICT = {
   commands: { add: { data: { type: "integer", minimum: 1, maximum: 10 } } },
 };
 
-Deno.test("arq says which earlier calls the schema of a module forbids, and where in their data", async () => {
+Deno.test("arq shows which earlier calls a module's schema forbids, and where in their data", async () => {
   const schema = new TextEncoder().encode(JSON.stringify(STRICT));
   const strict = withRoomSchema(await bytesOf("counter"), schema);
   await using folder = await folderWith({});

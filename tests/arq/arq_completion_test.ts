@@ -87,14 +87,14 @@ Deno.test("bash completes commands, options, choices, files and contexts", async
   assert.equal(output.slice(end), "EdDSA\n");
 });
 
-Deno.test("fish completes the same, where it is installed", async () => {
+Deno.test("fish completes the same, if it is installed", async () => {
   if (!await isInstalled("fish")) return;
   await using place = await placeOf("fish");
   const lines = CASES.map(([line]) => `complete -C '${line}' | string split -f 1 \\t; echo ==\n`);
   checkBlocks(await run("fish", ["-N", "-c", `source ./script\n${lines.join("")}`], place));
 });
 
-Deno.test("zsh completes at a key press, where it is installed", async () => {
+Deno.test("zsh completes at a key press, if it is installed", async () => {
   if (!await isInstalled("zsh")) return;
   await using place = await placeOf("zsh");
   const { cwd, env, config_home } = place;
@@ -120,7 +120,7 @@ Deno.test("zsh completes at a key press, where it is installed", async () => {
   assert.deepEqual([seen.code, seen.waits_for], [0, undefined], seen.stdout);
 });
 
-Deno.test("PowerShell completes the same, where it is installed", async () => {
+Deno.test("PowerShell completes the same, if it is installed", async () => {
   if (!await isInstalled("pwsh")) return;
   await using place = await placeOf("powershell");
   // File names are completed by PowerShell itself, which shows them with their folder.

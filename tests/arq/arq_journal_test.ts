@@ -105,7 +105,7 @@ Deno.test("arq journal shows, exports and erases; another tenant's admin is refu
   assert.equal(last?.sender?.user, "ann", "a returning user begins anew");
 });
 
-Deno.test("arq journal --follow prints what comes, until Ctrl-C", async () => {
+Deno.test("arq journal --follow prints new entries, until Ctrl-C", async () => {
   await using bus = await startBusWith(CONFIG);
   const flags = await flagsOf(bus, "acme");
   const arq = await startArq(["journal", "--follow", "--json", ...flags]);

@@ -74,13 +74,13 @@ for (const path of ["arq/commands/room/pub.ts", "arq/commands/cluster/status.ts"
   });
 }
 
-Deno.test("arq status, which asks by HTTP, loads nothing of the SDK's connection", async () => {
+Deno.test("arq status, which uses HTTP, loads nothing of the SDK's connection", async () => {
   const loaded = await loadedBy("arq/commands/cluster/status.ts");
   const small = /^sdk\/typescript\/(?:options|time|token|wire)\//;
   assert.deepEqual(loaded.filter((one) => one.startsWith("sdk/") && !small.test(one)), []);
 });
 
-Deno.test("signing a token loads no package: only who makes keys needs jose", async () => {
+Deno.test("signing a token loads no package: only making keys needs jose", async () => {
   const loaded = await loadedBy("arq/bus/token.ts");
   assert.deepEqual(loaded.filter(isPackage), []);
 });

@@ -204,7 +204,7 @@ Deno.test("every command runs in a terminal and in a pipe", async (t) => {
     () => refused(bus, terminal),
   );
   await t.step("a view fits a window that becomes smaller", () => resized(terminal));
-  await t.step("Ctrl-C takes the progress bar away", () => barStops(terminal));
+  await t.step("Ctrl-C removes the progress bar", () => barStops(terminal));
   await t.step("colors and width follow the terminal", () => manners(terminal));
   await Deno.remove(folder, { recursive: true });
 });

@@ -16,7 +16,7 @@ import { ask, openText } from "../peers/raw_client.ts";
 
 // `arq why` against a real bus: its report about a message and a user, also from the journal, and its exit codes.
 
-Deno.test("arq why tells who got a message, who did not, and how far back it can tell", async () => {
+Deno.test("arq why shows who received a message, who did not, and how far back it knows", async () => {
   await using bus = await startBus();
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const why = (...args: string[]) =>
@@ -58,7 +58,7 @@ Deno.test("arq why tells who got a message, who did not, and how far back it can
   assert.doesNotMatch(sent.stdout, /no connection/);
   const unknown = await why("--message-id", "none");
   assert.equal(unknown.code, 1);
-  assert.match(unknown.stdout, /^no Shield's ledger knows of it\nledger of /);
+  assert.match(unknown.stdout, /^no Shield's ledger has it\nledger of /);
   for (
     const args of [
       [],
@@ -150,11 +150,11 @@ Deno.test("arq why shows the outcome, then the way in that the journal has, of w
       assert.match(refused.stdout, /\ndecided at \S+ \S+ refused 403 policy-rejected \(/);
       assert.match(refused.stdout, /\n {2}schema: [^]*\n {2}policy: REFUSED, words refuses 403 /);
       assert.doesNotMatch(refused.stdout, /\n {2}(stamp|offset|mirror): /);
-      assert.match(refused.stdout, /^no Shield's ledger knows of it: it was refused\n/);
+      assert.match(refused.stdout, /^no Shield's ledger has it: it was refused\n/);
       assert.equal(refused.stdout.match(/^decided/gm)?.length, 1);
     }
     const alone = await why("--message-id", "m-alone");
-    assert.match(alone.stdout, /^no Shield's ledger knows of it: its room had no subscriber then/);
+    assert.match(alone.stdout, /^no Shield's ledger has it: its room had no subscriber then/);
     const { stdout } = await why("--message-id", "m-malware-1", "--json");
     const { way_in: { decisions: [decision], is_whole, problem } } = JSON.parse(stdout);
     assert.deepEqual([decision.reason, decision.trace, is_whole, problem], [
@@ -167,7 +167,7 @@ Deno.test("arq why shows the outcome, then the way in that the journal has, of w
     assert.equal(unknown.code, 1);
     assert.match(
       unknown.stdout,
-      /^no Shield's ledger knows of it\n[^]*\nthe journal has no decision about it\n$/,
+      /^no Shield's ledger has it\n[^]*\nthe journal has no decision about it\n$/,
     );
     const of_user = await why("--user", "ann", "--json");
     assert.equal(JSON.parse(of_user.stdout).way_in, null, "it is asked for messages only");
@@ -189,7 +189,7 @@ const WAY_IN = [
   /\n {2}offset: 1\n {2}mirror: no rule is about it\n/,
 ];
 
-Deno.test("arq why reads on in the journal, and tells what the ledgers have when it cannot be read", async () => {
+Deno.test("arq why continues in the journal, and shows the ledgers if it cannot be read", async () => {
   const nodes = { answered: ["s1"], silent: [] };
   const ledgers = [{ node_id: "s1", since_ms: 0, now_ms: 0 }];
   const lists = { messages: [], connections: [], refusals: [] };
@@ -209,7 +209,7 @@ Deno.test("arq why reads on in the journal, and tells what the ledgers have when
   const args = ["why", "--message-id", "m1", "--admin-url", admin_url, "--token", "t"];
   const shown = await runArq(args);
   assert.equal(shown.code, 1);
-  assert.match(shown.stdout, /^no Shield's ledger knows of it\nledger of s1 since /);
+  assert.match(shown.stdout, /^no Shield's ledger has it\nledger of s1 since /);
   assert.match(shown.stdout, /\nthe journal could not be read: no journal here\n$/);
   const { way_in } = JSON.parse((await runArq([...args, "--json"])).stdout);
   assert.deepEqual([way_in.decisions, way_in.is_whole, way_in.next], [[], false, null]);
@@ -234,7 +234,7 @@ durable = true
 reducer = "counter"
 `;
 
-Deno.test("arq room list prints who is heard, and with --stored what is kept where nobody is", async () => {
+Deno.test("arq room list prints rooms with subscribers, and with --stored those with messages only", async () => {
   await using bus = await startLocalBus(CONFIG);
   using ann = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
   for (const room of ["log-b", "log-a", "plain", "log-c"]) {
@@ -330,7 +330,7 @@ metrics = false
   await until("a span", () => collector.spans().some(({ name }) => name === "publish"));
 }
 
-Deno.test("arq trace shows the spans of a trace, and says what is wrong when it cannot", async () => {
+Deno.test("arq trace shows the spans of a trace, and reports errors", async () => {
   await using collector = await startOtlpReceiver();
   await sendOne(collector);
   const server = jaegerOf(collector);
@@ -349,7 +349,7 @@ Deno.test("arq trace shows the spans of a trace, and says what is wrong when it 
     const cases: [string[], number, RegExp][] = [
       [[TRACE], 2, /^arq: where is Jaeger\? Give its address: .*--jaeger-url http/],
       [["2".repeat(32), ...url], 1, /Jaeger has no trace 2{32}/],
-      [["1".repeat(32), ...url], 1, /not as Jaeger does/],
+      [["1".repeat(32), ...url], 1, /the answer is not Jaeger's/],
       [["lobby", ...url], 2, /Expected 32 hex digits/],
       [["0".repeat(32), ...url], 2, /Expected 32 hex digits/],
       [[TRACE, "--jaeger-url", "jaeger"], 2, /Expected a URL/],

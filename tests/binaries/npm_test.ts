@@ -99,7 +99,7 @@ Deno.test("the npm package arqon", async (t) => {
       assert.deepEqual([code, stdout.trim()], [0, VERSION], stderr);
     });
   }
-  await t.step("exit codes and the error's one sentence come through", async () => {
+  await t.step("exit codes and the error's one sentence are passed on", async () => {
     const { code, stderr } = await run(
       [...tool.command, "serve", "--config", "none.toml"],
       options,
@@ -121,7 +121,7 @@ Deno.test("the npm package arqon", async (t) => {
       () => longOutput(tool, cwd, node),
     );
   }
-  await t.step("arq dev up with the stack that came along", () => composeStack(tool));
-  await t.step("without Deno it says which package is missing", () => withoutDeno(tool, cwd));
+  await t.step("arq dev up with the included stack", () => composeStack(tool));
+  await t.step("without Deno it reports which package is missing", () => withoutDeno(tool, cwd));
   await Deno.remove(cwd, { recursive: true });
 });

@@ -117,7 +117,7 @@ async function moderation(bus: TestBus): Promise<void> {
   );
 }
 
-Deno.test("the recipes of the cookbook do what their page says", async (t) => {
+Deno.test("the recipes of the cookbook do what their page describes", async (t) => {
   const bus = await running();
   const recipes = { lateJoin, cursors, typing, unread, leader, moderation };
   for (const [name, run] of Object.entries(recipes)) await t.step(name, () => run(bus));
@@ -153,7 +153,7 @@ async function customer(folder: string, ...args: string[]): Promise<Deno.Command
   }).output();
 }
 
-Deno.test("customers of two plans share a bus, hear nothing of each other, and only one meets a budget", async () => {
+Deno.test("customers of two plans share a bus, receive nothing of each other, and only one reaches a budget", async () => {
   const folder = await Deno.makeTempDir({ prefix: "saas-" });
   try {
     await using bus = await startBusWith(await prepared(folder));
@@ -214,7 +214,7 @@ const WANTED: Readonly<Record<string, readonly string[]>> = {
   centrifugo: ["true", 'true { text: "hello" }', "0 0", "1 false", "200"],
 };
 
-Deno.test("the programs of the pages about moving here do what their pages say", async (t) => {
+Deno.test("the programs of the pages about moving here do what their pages describe", async (t) => {
   const bus = await running();
   for (const [name, wanted] of Object.entries(WANTED)) {
     await t.step(name, async () => {

@@ -64,7 +64,7 @@ function registerAll(versions: readonly SchemaVersion[], mode: CompatibilityMode
 
 Deno.test("the published feed schemas are a chain for readers that are up to date, but for the broken one", async (t) => {
   const { versions, failures } = await compileAll();
-  await t.step("all but 07 compile, and buf says why", async () => {
+  await t.step("all but 07 compile, and buf reports why", async () => {
     const broken = (await published()).filter(({ compiles }) => !compiles).map(({ file }) => file);
     assert.equal(versions.length, 43);
     assert.equal(failures.length, broken.length);

@@ -91,7 +91,7 @@ Deno.test("specification tests give the same results metered and unmetered", asy
   assert.equal(count, 25_233);
 });
 
-Deno.test("specification tests do metered what their scripts say", async () => {
+Deno.test("specification tests behave as their scripts require when metered", async () => {
   const wrong: string[] = [];
   let returns = 0;
   for await (const script of wasmScripts(Deno.args[0], "core")) {

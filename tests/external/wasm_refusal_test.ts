@@ -123,7 +123,7 @@ function meaning(bytes: Uint8Array): string {
   });
 }
 
-Deno.test("every valid core module is taken and encodes to the same module", async () => {
+Deno.test("every valid core module is accepted and encodes to the same module", async () => {
   const cases = await casesUnder("core", VALID);
   assert.ok(cases.length >= 1_121, `only ${cases.length} modules`);
   let identical = 0;
@@ -140,7 +140,7 @@ Deno.test("every valid core module is taken and encodes to the same module", asy
   assert.ok(identical >= cases.length - 60, `only ${identical} of ${cases.length} are identical`);
 });
 
-Deno.test("of the proposals' valid modules exactly those that need no later feature are taken", async () => {
+Deno.test("of the proposals' valid modules exactly those without later features are accepted", async () => {
   const verdicts = await proposalVerdicts(DATA);
   let judged = 0;
   for await (const { name, modules } of wasmScripts(DATA, "proposals")) {

@@ -30,7 +30,7 @@ for (const websocket of ["own", "native"]) {
   });
 }
 
-Deno.test("an attack that there is not is named, with those that there are", async () => {
+Deno.test("an unknown attack is named, with the existing ones", async () => {
   await assert.rejects(run(undefined, ["nothing"]), {
     name: "RangeError",
     message: /there is no attack "nothing"; there are idle, .*slow-start/,

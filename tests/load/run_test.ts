@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { runLoad } from "./run.ts";
 
-Deno.test("connections to many addresses come, idle, hear each broadcast once and are dropped", async () => {
+Deno.test("connections to many addresses connect, are idle, receive each broadcast once and are disconnected", async () => {
   const lines: string[] = [];
   const { report, problems } = await runLoad({
     connections: 400,

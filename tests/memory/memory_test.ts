@@ -245,20 +245,20 @@ async function cutOff(issuer: Place): Promise<void> {
 Deno.test("native: who neither ends a message nor closes is banned, the others come back", () =>
   withNats((place) => contained(place, { pongs: true, closes: false })));
 
-Deno.test("native: who answers no ping either is banned, the others come back", () =>
+Deno.test("native: one that does not answer pings either is banned, the others reconnect", () =>
   withNats((place) => contained(place, { pongs: false, closes: false })));
 
 Deno.test("native: several who flood at once are all banned, and nobody else is", () =>
   withNats((place) => contained(place, { pongs: true, closes: false }, SEVERAL)));
 
-Deno.test("native: several who leave with the memory when told are all banned, and nobody else is", () =>
+Deno.test("native: several that close with the memory in use are all banned, and nobody else is", () =>
   withNats((place) => left(place, SEVERAL)));
 
-Deno.test("native: who leaves with the memory when told is banned, the process goes on", () =>
+Deno.test("native: one that closes with the memory in use is banned, the process continues", () =>
   withNats((place) => left(place)));
 
-Deno.test("own: a message without end is refused at the bound, and nobody else notices", () =>
+Deno.test("own: an endless message is refused at the limit, and nobody else notices", () =>
   withNats((place) => refused(place)));
 
-Deno.test("own: many below the bound are cut off and banned, and nobody else notices", () =>
+Deno.test("own: many below the limit are disconnected and banned, and nobody else notices", () =>
   withNats((place) => cutOff(place)));

@@ -28,7 +28,7 @@ function testOnDisk(name: string, run: () => Promise<void>): void {
   if (why_not === undefined) Deno.test(name, run);
 }
 
-testOnDisk("a bus whose disk is full for a while does what its model says", async () => {
+testOnDisk("a bus whose disk is full for a while behaves as its model", async () => {
   await using receiver = new Receiver();
   const rows = faultRows(FULL_DISK, undefined, FAULT_FACTORS);
   await using disk = await mountSmallDisk(DISK_MEBIBYTES);

@@ -11,7 +11,7 @@ import { faultRows, TRIES } from "./faults.ts";
 import { configOf, groundOf } from "./run.ts";
 import type { Ground } from "./stage.ts";
 
-Deno.test("a cluster that is hurt does what its model says", async (t) => {
+Deno.test("a cluster with faults behaves as its model", async (t) => {
   await using stack = new AsyncDisposableStack();
   const receiver = stack.use(new Receiver());
   const lines = configOf([], receiver).replace(/\[server\][^[]*\[ops\][^[]*/, "");

@@ -13,7 +13,7 @@ import { configOf, groundOf } from "./run.ts";
 /** The number of the fault, which orders the rows' values. */
 const RESTART = 5;
 
-Deno.test("a bus that is restarted on its data does what its model says", async () => {
+Deno.test("a bus that is restarted on its data behaves as its model", async () => {
   await using receiver = new Receiver();
   const rows = faultRows(RESTART, undefined, FAULT_FACTORS);
   const data_dir = await Deno.makeTempDir({ prefix: "arqon-restart-" });

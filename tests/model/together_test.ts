@@ -8,7 +8,7 @@ import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { rowsOf } from "./factors.ts";
 import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 
-Deno.test("each pair of capabilities does what the model of the bus says", async () => {
+Deno.test("each pair of capabilities behaves as the model of the bus", async () => {
   await using receiver = new Receiver();
   receiver.answer = answersOf();
   const rows = rowsOf(2);

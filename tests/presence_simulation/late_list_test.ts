@@ -101,7 +101,7 @@ function setUp() {
   return { world, run, one, other, here, there, table, seen, take, comes };
 }
 
-Deno.test("who comes to a Shield that has not heard of a member yet misses it, and nobody is told a leave", () => {
+Deno.test("a client of a Shield that has not received a member yet misses it, and nobody gets a leave", () => {
   const { world, run, one, other, here, there, table, seen, take, comes } = setUp();
   world.detach(one.life.id, STILL_MS, NOTICED_MS);
   comes();
@@ -117,7 +117,7 @@ Deno.test("who comes to a Shield that has not heard of a member yet misses it, a
   assert.deepEqual(world.violations, []);
 });
 
-Deno.test("who comes to a Shield that has just noticed that it was cut off misses nobody", () => {
+Deno.test("a client of a Shield that has just noticed that it was disconnected misses nobody", () => {
   const { world, run, other, here, there, table, seen, comes } = setUp();
   world.detach(other.life.id, STILL_MS, NOTICED_MS);
   comes();

@@ -5,6 +5,6 @@
  */
 import { requireConverging } from "./on_threads.ts";
 
-Deno.test("presence converges, and nobody is told something wrong, in 1,000 random schedules", async () => {
+Deno.test("presence converges, and nobody gets wrong information, in 1,000 random schedules", async () => {
   await requireConverging(1_000);
 });

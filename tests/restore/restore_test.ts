@@ -31,7 +31,7 @@ async function initFolder() {
   return { path, token, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }
 
-Deno.test("embedded: restarts go on, an older copy and a wiped folder are other lives", async () => {
+Deno.test("embedded: restarts continue, an older copy and a wiped folder have other epochs", async () => {
   await using folder = await initFolder();
   const { path, token } = folder;
   const given = new Given();

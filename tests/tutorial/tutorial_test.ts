@@ -19,7 +19,7 @@ for (const name of ["why", "rollout"]) {
   });
 }
 
-Deno.test("a page that shows what a command does not print is told by its line", async () => {
+Deno.test("a page whose shown output differs is reported with its line", async () => {
   const page = (shown: string) => `
 ~~~sh
 echo one

@@ -27,7 +27,7 @@ function startTokens({ issuer }: World) {
   };
 }
 
-Deno.test("tokens of a few seconds expire beside a rolling restart, and nobody loses or repeats a message", async () => {
+Deno.test("tokens of a few seconds expire during a rolling restart, and nobody loses or duplicates a message", async () => {
   const python = await pythonWithSdk();
   await using world = await openWorld("[auth]\nclock_skew_seconds = 0\n");
   await using tokens = startTokens(world);

@@ -47,7 +47,7 @@ Deno.test("tokens are revoked, listed and made good again", async () => {
   assert.match(again.stderr, /tenant default has no such revocation/);
 });
 
-Deno.test("wrong command lines of auth revoke and a bus that is not there are told apart", async () => {
+Deno.test("invalid command lines of auth revoke and an unreachable bus have different errors", async () => {
   const cases: Refusal[] = [
     [["revoke"], 2, /expected --user, --token-id or --issued-before/],
     [["revoke", "--user", "a", "--token-id", "t"], 2, /exclude each other/],

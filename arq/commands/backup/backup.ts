@@ -46,12 +46,12 @@ async function* partsOf(entries: AsyncGenerator<TarEntry>): AsyncGenerator<Given
       const told = { path, size_bytes, bytes };
       const next = await entries.next();
       if (next.done === true || next.value.path !== `${DATA_FOLDER}/${facts.name}`) {
-        throw new BackupError("the bus hands out something else than its databases");
+        throw new BackupError("the bus sent something other than its databases");
       }
       yield { facts, files: [told, next.value] };
     }
   }
-  if (!is_whole) throw new BackupError("the bus did not hand out all");
+  if (!is_whole) throw new BackupError("the bus did not send everything");
 }
 
 /** The head of a backup from the admin API; its databases are streamed. Rejects with BackupError. */
@@ -59,7 +59,7 @@ async function remoteBackup(stream: ReadableStream<Uint8Array>) {
   const entries = readTar(stream);
   const first = await entries.next();
   if (first.done === true || first.value.path !== HEAD_PATH) {
-    throw new BackupError("the bus hands out no backup");
+    throw new BackupError("the bus sends no backup");
   }
   return { head: await parseFile(BackupHead, first.value), parts: partsOf(entries) };
 }
@@ -201,7 +201,7 @@ async function sourceOf(io: Io, place: Place | undefined, flags: Flags<"files">)
   if (node_id === undefined || running.head.node_id === node_id) return running;
   await running[Symbol.asyncDispose]();
   throw failed(
-    `the bus that answers is ${running.head.node_id}, and ${place.config_file} is that of ${node_id}`,
+    `the answering bus is ${running.head.node_id}, but ${place.config_file} belongs to ${node_id}`,
     "name the admin listener of that bus with --admin-url, and a token with --token-file",
   );
 }
@@ -226,8 +226,8 @@ async function writeBackup(
   const partial = `${path}.partial`;
   const writer = await io.files.writer(partial, FILE_MODE).catch(async (error) => {
     if (await io.files.state(partial) === undefined) throw cannotWrite(partial, error);
-    const hint = "another arq backup writes it, or one was killed: then remove it";
-    throw failed(`${partial} is there already`, hint);
+    const hint = "another arq backup is writing it; if one was killed, remove it";
+    throw failed(`${partial} exists already`, hint);
   });
   const progress = await createProgress({
     is_tty: io.stderr.is_tty,
@@ -271,7 +271,7 @@ async function placeOf(io: Io, file: string, keep: number | undefined): Promise<
   const path = resolvePath(io.cwd, pathAt(file, io.now()));
   if (await io.files.state(path) === undefined) return path;
   const hint = `name another file, for example with ${TIME} in it`;
-  throw failed(`${path} is there already`, hint);
+  throw failed(`${path} exists already`, hint);
 }
 
 /** Removes the oldest backups of that name so that `keep` stay. Returns the removed paths. */

@@ -49,7 +49,7 @@ export async function checkedBackup(
     return { manifest: await readBackup(interruptible(), reader), is_encrypted };
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    throw new CommandError(`${file} is no whole backup: ${error.message}`);
+    throw new CommandError(`${file} is not a complete backup: ${error.message}`);
   }
 }
 
@@ -99,12 +99,12 @@ async function requireFree(
 ): Promise<{ there: string[]; left: string[] }> {
   const { presence, platform } = place.config;
   const listen_ms = BEATS * presence.heartbeat_ms + BEAT_SPARE_MS;
-  await tell(io, `listening for ${listen_ms} ms whether a bus is at work in ${place.title}`);
+  await tell(io, `checking for ${listen_ms} ms whether a bus uses ${place.title}`);
   const at_work = await busAtWork(nats.connection, listen_ms);
   if (at_work.length > 0) {
     const who = at_work.slice(0, 8).join(", ");
     throw failed(
-      `a bus is at work in ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`,
+      `a bus uses ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`,
       STOP_FIRST,
     );
   }
@@ -144,7 +144,7 @@ async function restoreNats(
         await checkedBackup(io, file, flags, together(readers));
       },
       onCutOff: (name, problem) =>
-        tell(io, `NATS has dropped ${name} (${problem}); it is begun once more`),
+        tell(io, `NATS has dropped ${name} (${problem}); starting it again`),
     });
   } catch (error) {
     if (!(error instanceof Incomplete)) throw error;
@@ -175,7 +175,7 @@ async function restoreData(
     if (there.length > 0 && flags.force !== true) {
       throw failed(
         `data_dir ${data_dir} is not empty: ${there.join(", ")}`,
-        "--force moves them into a folder beside, and restores in their place",
+        "--force moves them into a folder next to it, and restores in their place",
       );
     }
     const readers = files === undefined ? [restorer] : [restorer, files];

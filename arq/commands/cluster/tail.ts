@@ -21,7 +21,7 @@ export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGene
     // An empty line also ends comments.
     const is_end = bytes.at(-1) === NEWLINE && bytes.at(-2) === NEWLINE;
     size_bytes = events.length > 0 || is_end ? 0 : size_bytes + bytes.length;
-    if (size_bytes > EVENT_BYTES_MAX) throw new RangeError("an event without end");
+    if (size_bytes > EVENT_BYTES_MAX) throw new RangeError("an event that is too long");
     yield* events;
   }
 }

@@ -60,7 +60,7 @@ const ANSWERS_MAX = 100;
 /** Most decisions, and most holes, that are reported. */
 const LINES_MAX = 50;
 
-const UNKNOWN = "no Shield's ledger knows of it";
+const UNKNOWN = "no Shield's ledger has it";
 
 /** Why no ledger knows a message, according to the journal's decisions about it. */
 function unknownText(decisions: readonly unknown[]): string {
@@ -131,7 +131,7 @@ async function fetchTrace(io: Io, base: string, trace_id: string): Promise<reado
   }
   if (response.status === 200 && spans !== undefined) return spans;
   throw new CommandError(
-    `${admin_url}${path} answers HTTP ${response.status}, but not as Jaeger does`,
+    `${admin_url}${path} HTTP ${response.status}, but the answer is not Jaeger's`,
     EXIT.failure,
     "--jaeger-url is the address of Jaeger's query service, for example http://127.0.0.1:16686",
   );

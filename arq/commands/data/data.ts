@@ -37,7 +37,7 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
       else await writer.write(bytes);
     }
     const end = /\{"end":true,"lines":(\d+)\}\n$/.exec(tail);
-    if (end === null) throw new CommandError("the export ended before its end: ask again");
+    if (end === null) throw new CommandError("the export was cut off: retry");
     await writer?.finish();
     const lines = Number(end[1]);
     const out = printable(flags.out);
@@ -58,7 +58,7 @@ const nameOf = (whose: Members): string =>
 
 /** The question before an erasure. */
 export const lossQuestion = (whose: Members): string =>
-  `${nameOf(whose)}: all of it is lost for good. Erase it?`;
+  `${nameOf(whose)}: all of it will be lost permanently. Erase it?`;
 
 /** What the bus stores, before it is erased. */
 export const foundText = (found: Members, whose: Members): string =>
@@ -73,7 +73,7 @@ function stockText({ stores, kept }: Members, whose: Members, done: string): str
     told("  {store}: {count}, {bytes} bytes in {where}[; stays: {stays}]", one)
   );
   const lines = rows.length === 0
-    ? [`the bus keeps nothing of ${nameOf(whose)}`]
+    ? [`the bus stores nothing of ${nameOf(whose)}`]
     : [`the bus keeps of ${nameOf(whose)}:`, ...rows];
   const apart = Object.entries(membersOf(kept)).map(([what, why]) => `  ${what}: ${why}`);
   return `${[...lines, `not ${done} by this:`, ...apart].map(printable).join("\n")}\n`;

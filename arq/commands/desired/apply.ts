@@ -44,8 +44,8 @@ async function readTarget(io: Io, target: string): Promise<Desired & Partial<Pla
 
 function stale(): CommandError {
   return failed(
-    "the plan is stale, nothing was changed: the bus is not as it was when the plan was made",
-    "make it anew: arq plan DIR --out FILE",
+    "the plan is stale, nothing was changed: the bus has changed since the plan was made",
+    "make a new one: arq plan DIR --out FILE",
   );
 }
 
@@ -202,7 +202,7 @@ async function rollOut(
 /** Throws for a schema that the bus would refuse to register. */
 function requireCompatible({ checks }: Compared): void {
   if (checks.every(({ compatible }) => compatible)) return;
-  throw failed(`${checksText(checks, false)}nothing was changed`, "arq schema check says more");
+  throw failed(`${checksText(checks, false)}nothing was changed`, "arq schema check has details");
 }
 
 /** The exit code; reports when something is stored but not yet in force on this node. */
@@ -286,7 +286,7 @@ export function madeText(
 /** Secrets are shown only once, when they are created. */
 export function secretsText(secrets: Readonly<Record<string, unknown>>): string {
   return Object.entries(secrets).map(([hook, secret]) =>
-    printable(`hook ${hook} has the new secret ${secret}, which is told once`) + "\n"
+    printable(`hook ${hook} has the new secret ${secret}, which is shown only once`) + "\n"
   ).join("");
 }
 
@@ -333,12 +333,12 @@ function stopped(whose: string, parts: readonly Part[], error: unknown): unknown
   );
   if (done.length === 0) return error;
   const text = `${whose}: ${error.message}; applied before it: ${done.join(", ")}`;
-  return failed(printable(text), "the same again goes on from there");
+  return failed(printable(text), "repeat the command to continue from there");
 }
 
 const OUTCOMES = {
-  refused: "refused, nothing of it was changed",
-  unknown: "no answer: it may be in force, arq plan says it",
+  refused: "refused, nothing was changed",
+  unknown: "no answer: it may be in force; arq plan shows that",
   "not-tried": "not tried",
 } as const;
 
@@ -369,7 +369,7 @@ export async function applyBus(io: Io, folder: string, flags: Flags): Promise<nu
   const { canary, for: hold_seconds, abortIf, atLeast } = flags;
   if ([canary, hold_seconds, abortIf, atLeast].some((given) => given !== undefined)) {
     throw usageError(
-      "a rollout is of one tenant, and this is a folder of the bus",
+      "a rollout is for one tenant, and this is a folder of the bus",
       `${io.arq} apply ${folder}/TENANT --canary 1%`,
     );
   }

@@ -67,7 +67,7 @@ export function schemaFile(): Uint8Array {
 export async function requireEmpty(io: Io, path: string, force: boolean): Promise<void> {
   const there = (await io.files.list(path)).some((name) => name.endsWith(".toml"));
   if (!there || force) return;
-  const hint = "--force overwrites what it writes, and leaves other files";
+  const hint = "--force overwrites the files that it writes, and keeps others";
   throw failed(`${path} has .toml files already`, hint);
 }
 
@@ -83,7 +83,7 @@ export async function exportState(io: Io, folder: string, flags: Flags<"tenant">
   const { bytes, state } = await stateFiles(io, admin, tenant, true);
   for (const [file, content] of bytes) await write(io, path, file, content);
   for (const name of await strangers(io, path, [...bytes.keys()])) {
-    await print(io.stderr, `arq: ${printable(name)} is not of this export, and stays\n`);
+    await print(io.stderr, `arq: ${printable(name)} is not part of this export, and is kept\n`);
   }
   const counts = KINDS.map((kind) => [kind, state[kind]?.length ?? 0] as const);
   return {

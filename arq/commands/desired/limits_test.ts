@@ -133,7 +133,7 @@ Deno.test("quotas, budgets and demands for signatures are applied, felt, and exp
   }
 });
 
-Deno.test("limits that nothing counts are refused, and a rollout carries those that come with its policies", async () => {
+Deno.test("limits that nothing counts are refused, and a rollout includes those of its policies", async () => {
   await using bus = await startBusWith("");
   await using folder = await folderWith({ "limits/a.toml": LIMITS, "state/rule.wasm": "" });
   assert.match(await arq(bus, 2, "plan", `${folder.path}/limits`), /\+ budgets day messages_in/);
@@ -157,7 +157,7 @@ Deno.test("limits that nothing counts are refused, and a rollout carries those t
   assert.equal(await codeIn(bus, "bank-1", "default"), "403 signature-required");
 });
 
-Deno.test("a folder's limits are strict: what is wrong is told with its place", async () => {
+Deno.test("a folder's limits are strict: errors are reported with their place", async () => {
   const problems = async (text: string) => {
     await using folder = await folderWith({ "a.toml": `tenant = "acme"\n${text}` });
     const error = await readFolder(diskIo(folder.path), ".").then(

@@ -180,7 +180,7 @@ export async function compare(io: Io, admin: Admin, desired: Desired): Promise<C
   const losses = await lossesOf(io, admin, tenant, wanted, changes);
   const notes = [
     ...await budgetNotes(io, admin, desired, changes),
-    ...over.map((id) => `schedule ${id} is over: no time of it is to come`),
+    ...over.map((id) => `schedule ${id} has ended: it has no due time left`),
     ...programNotes(io, changes),
     ...rollouts.length === 0 ? rolloutNotes(live, changes) : [],
   ];
@@ -199,7 +199,7 @@ function programNotes({ arq }: Pick<Io, "arq">, changes: readonly Change[]): str
   return changed.map(({ name, action }) =>
     action === "remove"
       ? `rooms ${name} get the file of the configuration as their program, and keep their values`
-      : `rooms ${name} get another program; ${arq} room deploy '${name}' FILE --dry-run tries it before`
+      : `rooms ${name} get a different program; ${arq} room deploy '${name}' FILE --dry-run tries it before`
   );
 }
 
@@ -346,7 +346,7 @@ export async function readBusFolder(io: Io, folder: string): Promise<DesiredBus>
     if (desired === undefined) continue;
     const { tenant } = desired;
     const first = places.get(tenant);
-    if (first !== undefined) lines.push(`${path}: ${first} is of tenant ${tenant}, too`);
+    if (first !== undefined) lines.push(`${path}: ${first} is for tenant ${tenant}, too`);
     places.set(tenant, path);
     tenants.set(tenant, desired);
   }
@@ -385,7 +385,7 @@ export function othersText(others: readonly string[]): string {
 /** Prints the plans. Returns 0 without changes, 2 with changes, 1 for a plan that cannot be applied. */
 export async function planBus(io: Io, folder: string, flags: Flags): Promise<Ended> {
   if (flags.out !== undefined) {
-    throw usageError("--out is about one tenant", `${io.arq} plan ${folder}/TENANT --out plan.bin`);
+    throw usageError("--out is for one tenant", `${io.arq} plan ${folder}/TENANT --out plan.bin`);
   }
   const wanted = await readBusFolder(io, folder);
   const admin = await findAdmin(io, flags);

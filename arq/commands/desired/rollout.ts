@@ -70,7 +70,7 @@ async function orderInTime(
 async function afterInterrupt(io: Io, admin: Admin, tenant: string): Promise<number | undefined> {
   const later = `${io.arq} rollout show --tenant ${tenant}`;
   if (!io.is_stdin_tty) {
-    await print(io.stderr, `\narq: the rollout goes on without this terminal: ${later}\n`);
+    await print(io.stderr, `\narq: the rollout continues without this terminal: ${later}\n`);
     return EXIT.interrupted;
   }
   await print(io.stderr, "\nhold the rollout, go on, or return to the old state? [h/g/r] ");
@@ -78,7 +78,7 @@ async function afterInterrupt(io: Io, admin: Admin, tenant: string): Promise<num
   if (line === "r" || line === "return") await orderInTime(io, admin, tenant, "abort");
   if (line !== "h" && line !== "hold") return undefined;
   if (!await orderInTime(io, admin, tenant, "pause")) return undefined;
-  await print(io.stderr, `held; ${io.arq} rollout resume --tenant ${tenant} lets it go on\n`);
+  await print(io.stderr, `held; ${io.arq} rollout resume --tenant ${tenant} continues it\n`);
   return EXIT.interrupted;
 }
 
@@ -112,7 +112,7 @@ export async function watchRollout(
       }
       const step = stepText(view);
       if (step !== shown) {
-        const away = "the bus does not answer; the rollout holds, or goes on without us\n";
+        const away = "the bus does not answer; the rollout holds, or continues without us\n";
         await print(io.stderr, view === undefined ? away : progressText(view));
         shown = step;
       }
@@ -202,5 +202,5 @@ export async function takeBack(io: Io, admin: Admin, { tenant, id }: UnderWay): 
   const { id: ended, state } = membersOf(rollout);
   if (ended === id && state === "returned") return;
   const text = `rollout ${id} has ended meanwhile, and rollout ${ended} is ${state}`;
-  throw failed(printable(text), `${io.arq} plan says what is in force`);
+  throw failed(printable(text), `${io.arq} plan shows what is in force`);
 }

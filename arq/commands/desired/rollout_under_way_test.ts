@@ -31,7 +31,7 @@ async function rollingOut(bus: TestBus, more: Readonly<Record<string, string>> =
   return { arq, begin, stateOf, path: files.path, end: () => files[Symbol.asyncDispose]() };
 }
 
-Deno.test("the previous state is a change while a rollout is under way: apply takes the rollout back", async () => {
+Deno.test("the previous state is a change during a rollout: apply rolls it back", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   const { arq, begin, stateOf, path, end } = await rollingOut(bus);
   const planned = await arq(2, "plan", "a", "--out", `${path}/plan.bin`);
@@ -53,7 +53,7 @@ Deno.test("the previous state is a change while a rollout is under way: apply ta
   await end();
 });
 
-Deno.test("a state that a rollout brings, or a third one, is refused while it is under way", async () => {
+Deno.test("a rollout's new state, or a third one, is refused during the rollout", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   const { arq, stateOf, end } = await rollingOut(bus);
   assert.match(
@@ -83,7 +83,7 @@ Deno.test("a folder without the kinds of a rollout has nothing to do with it", a
   await end();
 });
 
-Deno.test("a folder of the bus takes a tenant's rollout back, too", async () => {
+Deno.test("a folder of the bus rolls back a tenant's rollout, too", async () => {
   await using bus = await startLocalBus(
     `[admin]\noperator_tenants = ["default"]\n${PATIENT_POLICIES}`,
   );

@@ -88,7 +88,7 @@ async function left({ bus, folder, arq }: Run): Promise<void> {
   await running.says("observing");
   assert.match(await arq(1, "apply", folder), /rollout [0-9a-f]{32} by .* is under way, nothing/);
   running.child.kill("SIGINT");
-  await running.says("the rollout goes on without this terminal: ");
+  await running.says("the rollout continues without this terminal: ");
   assert.equal((await running.result()).code, 130);
   assert.match(await arq(0, "rollout", "show"), /: running\nno conditions\nobserving; /);
 }
@@ -183,7 +183,7 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
   }
 }
 
-Deno.test("arq apply --canary goes to the end, returns, is left and asked", async (t) => {
+Deno.test("arq apply --canary completes, rolls back, detaches and prompts", async (t) => {
   await using bus = await startBusWith(PATIENT_POLICIES);
   await using files = await folderWith({ "state/policies.toml": FOLDER });
   const folder = `${files.path}/state`;
@@ -199,9 +199,9 @@ Deno.test("arq apply --canary goes to the end, returns, is left and asked", asyn
   await t.step("a good rule", () => good(run));
   await t.step("a bad rule", () => bad(run, traffic));
   await t.step("Ctrl-C in a script leaves it to the bus", () => left(run));
-  await t.step("Ctrl-C at a terminal asks", () => asked(run));
-  await t.step("Ctrl-C, and an answer that comes too late", () => askedTooLate(run));
-  await t.step("a schema comes with the last step", () => withSchema(run));
+  await t.step("Ctrl-C at a terminal prompts", () => asked(run));
+  await t.step("Ctrl-C, and a late answer", () => askedTooLate(run));
+  await t.step("a schema is applied with the last step", () => withSchema(run));
   await traffic.stop();
   for (const client of clients) client[Symbol.dispose]();
 });
@@ -229,7 +229,7 @@ async function refusedInBetween(
   const told = await arq(1, "apply", state);
   assert.match(
     told,
-    /\napplied as [0-9a-f]{32}\ntenant globex: refused, nothing of it was changed\ntenant zoo: not tried\n/,
+    /\napplied as [0-9a-f]{32}\ntenant globex: refused, nothing was changed\ntenant zoo: not tried\n/,
   );
   assert.match(told, /tenant globex: .*fleet\.v1\.Boat.*; applied before it: tenant acme\n/);
   const [json = ""] = (await arq(1, "apply", state, "--json")).split("\n");
@@ -278,7 +278,7 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   assert.match(await arq(1, "export", out!, "--bus"), /has \.toml files already/);
   // A tenant's folder in it is an ordinary folder.
   assert.match(await arq(0, "plan", `${out}/acme`), /^tenant acme: nothing to do\n/);
-  assert.match(await arq(2, "apply", out!, "--canary", "1%"), /a rollout is of one tenant/);
+  assert.match(await arq(2, "apply", out!, "--canary", "1%"), /a rollout is for one tenant/);
 
   await Deno.writeTextFile(`${state}/one/a.toml`, mirrored("acme", 0.75));
   const wrong = mirrored("globex", 1) + mapped("fleet.v1.Boat").replace("acme", "globex");
@@ -303,7 +303,7 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   assert.deepEqual([refused.status, (await refused.json()).reason], [403, "role-forbidden"]);
 });
 
-Deno.test("a folder of the bus is strict: what stands in the wrong folder is told with its place", async () => {
+Deno.test("a folder of the bus is strict: anything in the wrong folder is reported with its place", async () => {
   const problems = async (files: Readonly<Record<string, string>>) => {
     await using folder = await folderWith(files);
     const error = await readBusFolder(diskIo(folder.path), ".").then(() => undefined, (e) => e);
@@ -321,7 +321,7 @@ Deno.test("a folder of the bus is strict: what stands in the wrong folder is tol
   assert.match(lines.join("\n"), /^\.\/more\.toml: expected in a tenant's folder/);
   assert.match(lines.join("\n"), /\.\/bus\.toml:2:10 tenant: expected in a tenant's folder beside/);
   assert.match(lines.join("\n"), /\.\/a\/a\.toml:\d+:\d+ schemas: expected in bus\.toml/);
-  assert.match(lines.join("\n"), /\.\/c: \.\/b is of tenant globex, too/);
+  assert.match(lines.join("\n"), /\.\/c: \.\/b is for tenant globex, too/);
 });
 
 // `arq plan --since` against a real bus: what a new module would have decided about recorded traffic.
@@ -365,7 +365,7 @@ async function removed(
   await Deno.writeTextFile(file, kept);
 }
 
-Deno.test("a plan names how many messages a new module would have refused or let through", async () => {
+Deno.test("a plan shows how many messages a new module would have refused or allowed", async () => {
   await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   await using folder = await folderWith({ "a.toml": policy("content_size") });
   for (const name of ["content_size", "bad_words"]) {
@@ -422,7 +422,7 @@ schema_id = "fleet"
 message = "fleet.v1.Vehicle"
 `;
 
-Deno.test("a plan judges the window by policies and mappings that are new, and names who sent what", async () => {
+Deno.test("a plan judges the window by new policies and mappings, and names the senders", async () => {
   await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   await using folder = await folderWith({ "a.toml": NEW, "proto/a.proto": PROTO });
   await Deno.copyFile(`${BUILD}/bad_words.wasm`, `${folder.path}/bad_words.wasm`);
@@ -456,6 +456,6 @@ Deno.test("a plan judges the window by policies and mappings that are new, and n
   assert.deepEqual([fleet.by_sender, fleet.still_refused], [{ ann: 2, bob: 1 }, 0]);
   const text = await plan();
   assert.match(text, /\n {2}by sender:\n {4}2 ann\n {4}1 bob\n {2}fuel p99: [\d.]+\n/);
-  assert.match(text, /\n {2}it only observes: nothing of this happens yet\n/);
+  assert.match(text, /\n {2}it only observes: none of this is enforced yet\n/);
   assert.match(text, /\nschema fleet since .*: 3 events checked\n {2}would be refused: 3, /);
 });

@@ -27,7 +27,7 @@ const rooms = (...classes: string[]) =>
   }`;
 const KEPT = 'room = "kept-*"\ndurable = true\nhistory_size = 100';
 
-Deno.test("classes of rooms that are removed or narrowed: plan counts what is lost, apply asks", async () => {
+Deno.test("removed or narrowed room classes: plan counts what is lost, apply prompts", async () => {
   await using bus = await startLocalBus('[[rooms]]\nroom = "kept-safe-*"\ndurable = true\n');
   await using folder = await folderWith({
     "all/a.toml": rooms(KEPT),
@@ -66,7 +66,7 @@ Deno.test("classes of rooms that are removed or narrowed: plan counts what is lo
   assert.match(await arq(2, "plan", "none"), /5 messages in 2 rooms/, "they are readable again");
 });
 
-Deno.test("one class that is removed or set by hand asks, too", async () => {
+Deno.test("removing or setting one class manually prompts, too", async () => {
   await using bus = await startLocalBus("");
   await using folder = await folderWith({});
   const arq = await localArq(bus, folder.path);

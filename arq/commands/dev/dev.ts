@@ -138,7 +138,7 @@ async function configHere(io: Io): Promise<string> {
       "give --config FILE; arq init writes one",
     );
   }
-  await print(io.stderr, `arq: no --config, taking ${path}\n`);
+  await print(io.stderr, `arq: no --config, using ${path}\n`);
   return INIT_FILES.config;
 }
 

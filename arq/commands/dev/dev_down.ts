@@ -87,10 +87,10 @@ async function stopEmbedded(io: Io, files: DevFiles, pid: number): Promise<boole
   const bus = await announcementOf(files, pid);
   if (bus === undefined || !await askToDrain(io, bus)) await sendSignal(io, pid, "TERM");
   if (await endsWithin(io, files, DRAIN_MS)) return true;
-  await print(io.stderr, `arq: it has not ended by itself; ending process ${pid}\n`);
+  await print(io.stderr, `arq: it has not exited; killing process ${pid}\n`);
   await sendSignal(io, pid, "KILL");
   if (await endsWithin(io, files, KILLED_MS)) return true;
-  throw failed(`process ${pid} does not end`, `end it yourself: kill ${pid}`);
+  throw failed(`process ${pid} does not end`, `stop it manually: kill ${pid}`);
 }
 
 async function runCompose(io: Io, file: string, action: ComposeAction): Promise<void> {
@@ -129,7 +129,7 @@ async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   if (bus === undefined) return;
   throw failed(
     `the bus on ${bus.url} (pid ${bus.pid}) was not started by arq dev up`,
-    "end it where it runs, with Ctrl-C",
+    "stop it in its terminal, with Ctrl-C",
   );
 }
 
@@ -220,7 +220,7 @@ export async function devLogs(
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
   if (record?.kind === "compose") {
-    if (json) throw usageError("--json is not for the compose stack: Docker prints its logs");
+    if (json) throw usageError("--json is not for the compose stack: Docker prints those logs");
     await requireDocker(io);
     const task = composeArguments(record.file, follow ? "follow" : "logs");
     const code = await runDocker(task, { signal: io.signal });

@@ -71,7 +71,7 @@ export async function stackFile(
   if (await io.files.state(file) === undefined) throw new CommandError(`there is no ${file}`);
   const why = await dockerProblem(io.signal);
   if (why === undefined) return { file, is_ours: false };
-  const hint = "start or install Docker, or take the embedded bus: arq dev up --embedded";
+  const hint = "start or install Docker, or use the embedded bus: arq dev up --embedded";
   throw failed(why, hint);
 }
 
@@ -146,7 +146,7 @@ In this folder, commands take it (context ${name}):
   arq pub lobby '{"hello":"world"}'
   arq auth gen --role admin
 
-It goes on in the background: arq dev logs shows what it says, arq dev down ends it.
+It runs in the background: arq dev logs shows its output, arq dev down stops it.
 `;
 }
 
@@ -205,7 +205,7 @@ export async function startStack(
     : undefined;
   if (code !== 0) {
     if (services.length > 0) await print(io.stderr, stackText(services));
-    const hint = "arq dev logs shows what it says, arq dev down ends what runs of it; " +
+    const hint = "arq dev logs shows its output, arq dev down stops the running services; " +
       "arq dev up --embedded needs no Docker";
     throw failed(`docker compose ended with ${code}`, hint);
   }
@@ -246,7 +246,7 @@ export function busFlags(
 
 const READY_MS = 60_000;
 const HOW_TO_STOP =
-  "It goes on in the background: arq dev logs shows what it says, arq dev down ends it.";
+  "It runs in the background: arq dev logs shows its output, arq dev down stops it.";
 
 /** Program and arguments of the embedded bus. A compiled `arq` already has its flags and permissions. */
 export function backgroundCommand(
@@ -341,8 +341,8 @@ async function runningBus(
     if (!is_alive) await removeIfThere(join(files.folder, `${record.pid}.json`));
     if (!is_alive) return await busHere(io, files);
     throw failed(
-      `a development bus of this folder (pid ${record.pid}) starts or drains just now`,
-      "wait a moment; arq dev logs shows what it does, arq dev down ends it",
+      `a development bus of this folder (pid ${record.pid}) is starting or draining`,
+      "wait a moment; arq dev logs shows its output, arq dev down stops it",
     );
   }
   return await busHere(io, files);
@@ -353,7 +353,7 @@ function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: strin
   if (record?.kind !== "compose") return;
   throw failed(
     `the compose stack of ${record.file} was started here${why}`,
-    `end it first: arq dev down (or forget it: remove ${files.record})`,
+    `stop it first: arq dev down (or forget it: remove ${files.record})`,
   );
 }
 

@@ -139,7 +139,7 @@ async function carriedOver(io: Io, path: string): Promise<FromCentrifugo> {
   if (typeof config === "object" && config !== null && !Array.isArray(config)) {
     return fromCentrifugo(config as Readonly<Record<string, unknown>>, INIT_AUDIENCE);
   }
-  throw new CommandError(`${file} is no JSON object; nothing was written`);
+  throw new CommandError(`${file} is not a JSON object; nothing was written`);
 }
 
 function otherFiles(ports: InitPorts, arq: string, from: FromCentrifugo | undefined): NewFile[] {
@@ -174,7 +174,7 @@ async function refuseOverwriting(io: Io, folder: string): Promise<void> {
   if (there.length === 0) return;
   throw failed(
     `${folder} has ${there.join(", ")} already; nothing was written`,
-    `name another folder: ${io.arq} init DIR; --force writes anew what nobody has changed since init wrote it`,
+    `name another folder: ${io.arq} init DIR; --force rewrites the files that are unchanged since init wrote them`,
   );
 }
 
@@ -208,7 +208,7 @@ async function keptPorts(io: Io, folder: string, given: InitPorts): Promise<Init
     return { port: server.port, ops_port: ops.port, admin_port: admin.port ?? given.admin_port };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const hint = `nothing was written, since ${file} is kept: mend it first, or move it away`;
+    const hint = `nothing was written, since ${file} is kept: correct it first, or move it away`;
     throw failed(error.message, hint);
   }
 }

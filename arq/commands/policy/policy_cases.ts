@@ -198,10 +198,8 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
   const kept = await repeating(cases, modules);
   if (kept.length === 0) {
     throw new CommandError(
-      `no case is left of ${
-        plural(cases.length, "decision")
-      }: without what was redacted the module ` +
-        "says something else",
+      `no case remains of ${plural(cases.length, "decision")}: without the redacted part the ` +
+        "module decides differently",
     );
   }
   const folder = resolvePath(io.cwd, out);
@@ -214,7 +212,7 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
   const answer = { out, files, decisions, left_out: cases.length - kept.length, ...counts };
   const left = answer.left_out === 0
     ? ""
-    : `; ${answer.left_out} left out: without what was redacted the module says something else`;
+    : `; ${answer.left_out} left out: without the redacted part the module decides differently`;
   const text = `${plural(kept.length, "case")} of ${
     plural(decisions, "decision")
   } in ${out}${left}`;
@@ -243,7 +241,7 @@ async function ready(io: Io, file: string, pages: number): Promise<ReplayModule>
 async function readCase(io: Io, file: string): Promise<Case> {
   const parsed = parseCase(new TextDecoder().decode(await readInput(io, file)));
   if ("case" in parsed) return parsed.case;
-  throw new CommandError(`${file} is no case: ${parsed.problem}`);
+  throw new CommandError(`${file} is not a case: ${parsed.problem}`);
 }
 
 /** The context of a test run. */
@@ -273,7 +271,7 @@ async function smallest(
   }
   const found = shrinkFlip(await ready(io, `${folder}/${name}`, pages), module, one);
   return found === undefined
-    ? { not_shrunk: "the module that decided then says now what the new one says" }
+    ? { not_shrunk: "the recorded module now decides as the new one does" }
     : { smallest: readablePayload(found) };
 }
 

@@ -298,7 +298,7 @@ function operationOf(
   if (reserved !== undefined) {
     throw usageError(
       `--header ${reserved[0]}: the gateway sets this header itself`,
-      "give what it says with --hook, --tenant, --room, --user, --type or --content-type",
+      "give its content with --hook, --tenant, --room, --user, --type or --content-type",
     );
   }
   return {
@@ -342,7 +342,7 @@ async function tryOnce(trial: Trial, { operation }: Prepared): Promise<TrialOutc
     return await trial(operation);
   } catch (error) {
     if (!(error instanceof ArqonError)) throw error;
-    throw usageError(`no gateway takes such a message: ${error.message}`);
+    throw usageError(`a gateway would refuse such a message: ${error.message}`);
   }
 }
 
@@ -350,7 +350,7 @@ function reportOf({ file }: Prepared, outcomes: readonly TrialOutcome[]) {
   const found = outcomes.findIndex(({ verdict }) => verdict !== "allowed");
   const at = Math.max(0, found);
   const shown = outcomes[at];
-  if (shown === undefined) throw new TypeError("an event was not tried");
+  if (shown === undefined) throw new TypeError("an event was not run");
   const times = outcomes.map(({ time_ms }) => time_ms).sort((one, other) => one - other);
   return {
     ...shown,

@@ -30,7 +30,7 @@ export function policyName(file: string, given: string | undefined, option = "--
   if (problem === undefined) return name;
   throw usageError(
     given === undefined
-      ? `the file's name is no name for a policy: ${problem}`
+      ? `the file's name cannot be a policy's name: ${problem}`
       : `${option}: ${problem}`,
     given === undefined ? `give one with ${option}` : undefined,
   );

@@ -162,7 +162,7 @@ function requireDecisions(tally: Tally, policy: string): void {
   if (tally.decisions > 0) return;
   if (tally.lines > 0 && tally.bad_lines === tally.lines) {
     const { line = 1, problem = "" } = tally.first_bad ?? {};
-    throw new CommandError(`this is no journal: line ${line}: ${problem}`);
+    throw new CommandError(`not a journal: line ${line}: ${problem}`);
   }
   const others = Object.keys(tally.other_policies).sort();
   const known = others.length === 0 ? "" : `; it has ${others.slice(0, 10).join(", ")}`;

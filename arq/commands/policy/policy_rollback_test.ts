@@ -8,7 +8,7 @@ import { runArq } from "../../testing/run_arq.ts";
 
 const MODULE = new URL("../../../policies/build/bad_words.wasm", import.meta.url).pathname;
 
-Deno.test("several changes back: a person at a terminal is asked, --yes and a pipe are not", async () => {
+Deno.test("rolling back several changes: a user at a terminal is prompted, --yes and a pipe are not", async () => {
   await using bus = await startBusWith(PATIENT_POLICIES);
   const cwd = await Deno.makeTempDir();
   const at = ["--tenant", "acme", "--url", bus.url];

@@ -199,10 +199,10 @@ Deno.test("arq policy on a running bus", async (t) => {
   await using bus = await startBusWith(PATIENT_POLICIES);
   const folder = await Deno.makeTempDir();
   await t.step("a deployment is enforced, a rollback restores", () => deployAndRollBack(bus));
-  await t.step("observe never blocks, a rollout of 0 % neither", () => observeAndRemove(bus));
+  await t.step("observe never blocks, nor does a rollout of 0 %", () => observeAndRemove(bus));
   await t.step("list shows the chain in order, its history, all tenants", () => listings(bus));
-  await t.step("what is refused says why, and needs role admin", () => refusals(bus, folder));
-  await t.step("quarantine and release name what is there", () => quarantine(bus));
+  await t.step("refusals have a reason, and role admin is required", () => refusals(bus, folder));
+  await t.step("quarantine and release name the existing modules", () => quarantine(bus));
   await t.step("logs -f prints what policies log, of one tenant", () => logs(bus, folder));
   await Deno.remove(folder, { recursive: true });
 });

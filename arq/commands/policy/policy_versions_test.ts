@@ -12,7 +12,7 @@ async function shown(cwd: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-Deno.test("check says for which version of the ABI a module is, and what it finds in its memory", async () => {
+Deno.test("check prints a module's version of the ABI, and findings about its memory", async () => {
   const rows = {
     "bad_words.wasm": /\n +abi +version 1: its memory lives from call to call\n/,
     "mask_digits.wasm": /\n +abi +version 2: each call begins anew, for 19 fuel\n/,
@@ -33,7 +33,7 @@ Deno.test("check says for which version of the ABI a module is, and what it find
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("check says what a call costs with the memory that arqon_init has added", async () => {
+Deno.test("check prints the cost of a call with the memory that arqon_init has added", async () => {
   const folder = await Deno.makeTempDir();
   const restored = async (pages: number) => {
     const text = `(module (import "arqon_host_v2" "host_get_payload" (func (result i32)))

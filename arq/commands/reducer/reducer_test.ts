@@ -93,7 +93,7 @@ Deno.test("an auction runs from its source to the timer that closes it", async (
   assert.equal(steps[7].at_ms - steps[4].at_ms, 10_000);
 });
 
-Deno.test("what the host does around a command is told beside its own fuel", async () => {
+Deno.test("the host's fuel for a command is shown separately from its own", async () => {
   await using folder = await folderWith({ "c.ndjson": '{"command":"add"}\n' });
   const { steps: [step] } = await told(folder.path, COUNTER);
   assert.ok(step.fuel > 0 && step.host_fuel > 0, JSON.stringify(step));
@@ -120,7 +120,7 @@ Deno.test("a run that a snapshot cuts ends where one in a piece does", async () 
   );
 });
 
-Deno.test("a module that does otherwise is told from one that does the same", async () => {
+Deno.test("a module that behaves differently is distinguished from an equivalent one", async () => {
   await using folder = await folderWith({
     "c.ndjson": lines(
       { command: "add", data: 5, user: "ann" },
@@ -142,7 +142,7 @@ Deno.test("a module that does otherwise is told from one that does the same", as
   assert.match(differs.out, /5 entries differ from/);
 });
 
-Deno.test("data is a text, JSON or bytes, as a line says", async () => {
+Deno.test("data is text, JSON or bytes, as in the line", async () => {
   await using folder = await folderWith({
     "echo.ts": `import { Command, on } from "@arqon/reducer";
       on("echo", (c: Command) => c.answer(c.bytes.length.toString() + " " + c.text));`,
@@ -161,7 +161,7 @@ Deno.test("data is a text, JSON or bytes, as a line says", async () => {
   ]);
 });
 
-Deno.test("a fault is told, and is the exit code", async () => {
+Deno.test("a fault is reported, and sets the exit code", async () => {
   await using folder = await folderWith({ "c.ndjson": lines({ command: "add", data: 5 }) });
   const { code, out } = await test(folder.path, COUNTER, { fuelLimit: 20 });
   assert.equal(code, 1);
@@ -189,7 +189,7 @@ Deno.test("time that a room wakes itself in is bounded", async () => {
   assert.throws(runAll, new TooManyTimers("more than 100000 timers are due before line 1"));
 });
 
-Deno.test("input that is none is refused with what it is and what would be right", async () => {
+Deno.test("invalid input is refused with its value and a valid one", async () => {
   await using folder = await folderWith({ "c.ndjson": "" });
   const cases: [string, RegExp][] = [
     [`{"comand":1}`, /line 1: Unrecognized key: "comand"\nexpected a line such as \{"command"/],

@@ -210,7 +210,7 @@ export async function reducerTry(
   const other = against === undefined ? undefined : await applierOf(io, against, flags, begin);
   const counts = await runAll(io, flags, applier, other).catch((error) => {
     if (!(error instanceof TooManyTimers)) throw error;
-    throw failed(error.message, "let lines be closer in time");
+    throw failed(error.message, "give the lines less distance in time");
   });
   const { state } = applier;
   if (flags.snapshot !== undefined) await writeOutput(io, flags.snapshot, encodeSnapshot(state));

@@ -160,8 +160,8 @@ export async function reducerTypes(
   if (flags.check === true) {
     const found = await readText(io, flags.out);
     if (found === text) return EXIT.ok;
-    const hint = "make it anew, without --check";
-    throw failed(`${flags.out} is not what ${file} makes`, hint);
+    const hint = "generate it again, without --check";
+    throw failed(`${flags.out} differs from what ${file} generates`, hint);
   }
   await writeOutput(io, flags.out, new TextEncoder().encode(text));
   const names = Object.keys(schema.commands);

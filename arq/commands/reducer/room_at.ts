@@ -29,7 +29,7 @@ export async function foldable<T>(fold: () => Promise<T>, verify?: string): Prom
     return await fold();
   } catch (error) {
     if (error instanceof DifferentEntries) {
-      throw failed(error.message, verify && `${verify} says more`);
+      throw failed(error.message, verify && `${verify} has details`);
     }
     const is_missing = error instanceof MissingEntries || error instanceof SnapshotError;
     const is_gone = error instanceof ArqonError && error.reason === "log-unavailable";
@@ -51,7 +51,7 @@ export function noBeginning(
   const has = newest === undefined ? "there is no snapshot" : `the newest snapshot is of ${newest}`;
   return failed(
     `the log of ${room_id} begins with entry ${first ?? "none"}, and ${has}`,
-    "a snapshot may have been replaced meanwhile: try it again",
+    "a snapshot may have been replaced meanwhile: retry",
   );
 }
 
@@ -64,7 +64,7 @@ async function notKept(source: RoomSource): Promise<CommandError> {
   // The time of a fork's first state is unknown.
   const when = first.at_ms === 0 ? "" : `, of ${whenText(first.at_ms)}`;
   const back = `its log goes back to entry ${first.offset}${when}`;
-  return new CommandError(`what ${source.room_id} was then is not kept: ${back}`);
+  return new CommandError(`the state of ${source.room_id} at that time is not kept: ${back}`);
 }
 
 async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState> {
@@ -96,7 +96,7 @@ export async function roomDiff(
   flags: Flags<"from" | "tenant">,
 ): Promise<Ended> {
   const { from, to = Infinity } = flags;
-  if (from > to) throw usageError(`--from ${from} is behind --to ${to}`);
+  if (from > to) throw usageError(`--from ${from} is after --to ${to}`);
   const source = await openReduced(io, room_id, flags);
   const before = await stateWhen(source, { offset: from, time_ms: Infinity });
   const after = await stateWhen(source, { offset: to, time_ms: Infinity });

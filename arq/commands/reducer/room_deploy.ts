@@ -54,7 +54,7 @@ async function ask<T extends z.ZodType>(
 ): Promise<z.output<T>> {
   const parsed = schema.safeParse(await askAdmin(io, admin, request));
   if (parsed.success) return parsed.data;
-  throw new CommandError(`${admin.admin_url} answers, but not as an ArqonBus does`);
+  throw new CommandError(`${admin.admin_url} answers, but not like an ArqonBus`);
 }
 
 const One = z.looseObject({ reducer: Reducer });

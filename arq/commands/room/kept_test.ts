@@ -196,7 +196,7 @@ async function stoppedReplay(bus: TestBus): Promise<void> {
   slow.child.kill("SIGINT");
   const { code, stderr } = await slow.result();
   assert.equal(code, 130);
-  const [, command = ""] = /go on with: arq (.*)\n/.exec(stderr) ?? [];
+  const [, command = ""] = /continue with: arq (.*)\n/.exec(stderr) ?? [];
   const again = command.replace("--rate 50", "--rate 100000").split(" ");
   assert.ok(again.includes("--epoch"), stderr);
   await done(bus, ...again.filter((word) => word !== "--url" && word !== bus.url));
@@ -221,12 +221,12 @@ async function notDurable(bus: TestBus): Promise<void> {
 
 Deno.test("arq in durable rooms", async (t) => {
   const bus = await running();
-  await t.step("sub begins where it is told to", () => places(bus));
+  await t.step("sub begins at the requested position", () => places(bus));
   await t.step("pub --json prints the place", () => placeOfPub(bus));
-  await t.step("what an operator cuts is gone", () => cut(bus));
+  await t.step("what an operator removes is no longer readable", () => cut(bus));
   await t.step("room history prints and pages", () => history(bus));
-  await t.step("room replay keeps what the publisher said, once", () => replay(bus));
-  await t.step("a replay that stops says how to go on", () => stoppedReplay(bus));
+  await t.step("room replay preserves the publisher's message, once", () => replay(bus));
+  await t.step("an aborted replay prints how to continue", () => stoppedReplay(bus));
   await t.step("a room that is not durable is refused in words", () => notDurable(bus));
 });
 
@@ -318,9 +318,9 @@ async function interrupted(bus: TestBus): Promise<void> {
 
 Deno.test("arq room watch on a running bus", async (t) => {
   const bus = await running();
-  await t.step("prints who is there, then each kind of change", () => everyKind(bus));
+  await t.step("prints the members, then each kind of change", () => everyKind(bus));
   await t.step("--json is an object a line, with the room's numbers", () => asJson(bus));
-  await t.step("Ctrl-C ends it, and who watches is no member", () => interrupted(bus));
+  await t.step("Ctrl-C ends it, and an observer is not a member", () => interrupted(bus));
 });
 
 // `arq room watch --values` against a real bus: the present values and their changes, as text and as JSON.

@@ -126,7 +126,7 @@ async function stdinContent(io: Io): Promise<Content> {
     size_bytes += part.length;
     if (size_bytes > LINE_BYTES_MAX) {
       throw failed(
-        `stdin has more than ${LINE_BYTES_MAX} bytes, which is more than one event may have`,
+        `stdin has more than ${LINE_BYTES_MAX} bytes, more than an event may have`,
         "--ndjson - publishes an event for each line of it",
       );
     }

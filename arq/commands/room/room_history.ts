@@ -27,7 +27,7 @@ function moreText({ messages, more }: HistoryPage, { reverse }: Flags): string {
 function namedPlace({ after, before, epoch }: Flags): Place | undefined {
   if (epoch === undefined) return undefined;
   if (after === undefined && before === undefined) {
-    throw usageError("--epoch needs --after or --before: it says what the offset is of");
+    throw usageError("--epoch needs --after or --before: an offset belongs to an epoch");
   }
   return { offset: Math.max(after ?? 0, (before ?? 0) - 1), epoch };
 }
@@ -196,7 +196,7 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
     await print(
       io.stderr,
       `arq: stopped after ${done.count} acknowledged messages, up to offset ${done.upTo}\n` +
-        `     go on with: ${printable(command)}\n`,
+        `     continue with: ${printable(command)}\n`,
     );
     throw error;
   } finally {

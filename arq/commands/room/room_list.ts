@@ -82,7 +82,7 @@ export async function roomList(io: Io, flags: Flags<"limit">): Promise<Ended> {
   const more = last === undefined
     ? ""
     : last === ""
-    ? "; there are more: --prefix names fewer"
+    ? "; there are more: --prefix narrows the list"
     : `; there are more: --behind ${printable(last)}`;
   await print(io.stderr, `tenant ${tenant}: ${plural(count, "room")}${more}\n`);
 }

@@ -193,7 +193,7 @@ function lostError(room_id: string, name: string, reason: unknown): CommandError
   return new CommandError(
     `the lock of ${room_id} was lost while ${name} ran: ${why}`,
     EXIT.failure,
-    "give the fence (ARQON_LOCK_FENCE) to every write, so that one that comes too late is refused",
+    "give the fence (ARQON_LOCK_FENCE) to every write, so that a late one is refused",
     cause,
   );
 }

@@ -75,7 +75,7 @@ export async function roomMembersAt(
   const when = new Date(at).toISOString();
   if (!reader.is_whole) {
     const begins = begins_ms === Infinity
-      ? "there is nothing in its journal"
+      ? "its journal is empty"
       : `its journal does not reach back so far: it begins at ${new Date(begins_ms).toISOString()}`;
     throw new CommandError(`who was in ${room_id} at ${when} is not known: ${begins}`);
   }

@@ -240,12 +240,15 @@ async function ownDoor(bus: TestBus): Promise<void> {
 
 Deno.test("arq room on a running bus", async (t) => {
   const bus = await running();
-  await t.step("values come out as they went in, with version and epoch", () => values(bus));
-  await t.step("a lock keeps others out, and its fence lets the holder in", () => locks(bus));
+  await t.step("values are returned unchanged, with version and epoch", () => values(bus));
+  await t.step("a lock excludes others, and its fencing token admits the holder", () => locks(bus));
   await t.step("members are listed and counted while they are there", () => members(bus));
-  await t.step("a kick ends subscriptions, and takes a service's token", () => kicks(bus));
-  await t.step("a ban keeps out until it is lifted: of the tenant, of a room", () => bans(bus));
-  await t.step("whoever bans the development user can lift it again", () => ownDoor(bus));
+  await t.step("a kick ends subscriptions, and accepts a service's token", () => kicks(bus));
+  await t.step("a ban holds until it is lifted: of the tenant, of a room", () => bans(bus));
+  await t.step(
+    "a ban of the development user can be lifted by the same client",
+    () => ownDoor(bus),
+  );
 });
 
 async function arq(bus: TestBus, ...args: string[]) {
@@ -340,7 +343,7 @@ Deno.test("arq room class on a running bus", async (t) => {
   const bus = await running();
   await t.step("classes are set and listed, by tenant and with the config's", () => set(bus));
   await t.step("set replaces the class as a whole", () => replace(bus));
-  await t.step("explain says which class counts, with its options", () => explain(bus));
+  await t.step("explain prints which class applies, with its options", () => explain(bus));
   await t.step("a removed class counts no longer", () => remove(bus));
   await t.step("a class has a filter, and so has a subscription", () => filters(bus));
 });
@@ -483,9 +486,9 @@ async function stops(bus: TestBus): Promise<void> {
   }
 }
 
-Deno.test("a program runs while the lock is held, alone, and tells how it ended", async (t) => {
+Deno.test("a program runs exclusively while the lock is held, and its outcome is printed", async (t) => {
   const bus = await running();
-  await t.step("its exit code and what it is told", () => exits(bus));
+  await t.step("its exit code and its environment", () => exits(bus));
   await t.step("its streams and its folder are ours", () => streams(bus));
   await t.step("a lock that somebody else holds", () => refusals(bus));
   await t.step("a lease shorter than the program is renewed", () => renewals(bus));

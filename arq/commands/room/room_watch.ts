@@ -107,7 +107,7 @@ async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promis
 /** Prints changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
 export async function roomWatch(io: Io, room_id: string, flags: Flags): Promise<Ended> {
   if (flags.prefix !== undefined) {
-    throw usageError("--prefix needs --values: it says which of the values are shown");
+    throw usageError("--prefix needs --values: it selects the shown values");
   }
   await using connection = await openConnection(io, flags);
   const watched = connection.room(room_id);

@@ -135,10 +135,12 @@ function requireTraffic(flags: Flags): void {
   const [alone] = Object.entries({ journal, since, message, unknown })
     .find(([, given]) => given !== undefined) ?? [];
   if (traffic === undefined && alone !== undefined) {
-    throw usageError(`--${alone} needs --traffic, which says which rooms' events are checked`);
+    throw usageError(
+      `--${alone} needs --traffic, which selects the rooms whose events are checked`,
+    );
   }
   if (unknown !== undefined && message === undefined) {
-    throw usageError("--unknown needs --message; mappings say it for themselves");
+    throw usageError("--unknown needs --message; mappings have their own setting");
   }
 }
 
@@ -172,12 +174,14 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
   const { id, compat } = flags;
   if (compat === undefined) {
     throw usageError(
-      "give a folder or file to register, or --compat to change only how the schema is held to its past",
+      "give a folder or file to register, or --compat to change only its compatibility",
     );
   }
   const path = schemaPath(id, "", { compatibility: compat });
   const answer = await askAdmin(io, await findAdmin(io, flags), { method: "PUT", path });
-  const text = printable(`${id}: new versions are held to ${answer["compatibility"]} from now on`);
+  const text = printable(
+    `${id}: the compatibility of new versions is ${answer["compatibility"]} from now on`,
+  );
   return { told: answer, text: `${text}\n` };
 }
 
@@ -191,7 +195,9 @@ export async function schemaCheck(
   if (id === undefined) throw usageError("required option '--id <id>' not specified");
   requireTraffic(flags);
   if (flags.traffic !== undefined && flags.compat !== undefined) {
-    throw usageError("--traffic or --compat: with --traffic nothing is held to versions before");
+    throw usageError(
+      "--traffic or --compat: with --traffic no version is compared with earlier ones",
+    );
   }
   return await withSchema(io, source, json, async (body) => {
     if (flags.traffic !== undefined) return await onTraffic(io, source, body, id, flags);
@@ -264,7 +270,7 @@ export async function schemaGet(io: Io, id: string, flags: Flags): Promise<Ended
   const bytes = await download(io, id, flags);
   if (proto) return await getProto(io, id, bytes, flags);
   if (json && output === undefined) {
-    throw usageError("--json says what -o FILE or --proto has written; give one of them");
+    throw usageError("--json describes what -o FILE or --proto has written; give one of them");
   }
   if (output === undefined) {
     await io.stdout.write(bytes);
@@ -288,7 +294,7 @@ function textsOf(id: string, bytes: Uint8Array): Map<string, string> {
     }));
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    throw new CommandError(`${id}: what is stored is no descriptor set: ${error.message}`);
+    throw new CommandError(`${id}: the stored version is not a descriptor set: ${error.message}`);
   }
 }
 

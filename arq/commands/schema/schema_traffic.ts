@@ -47,7 +47,7 @@ async function storedRooms(
     if (rooms.length > most) {
       throw failed(
         `more than ${most} rooms begin with ${JSON.stringify(prefix)}`,
-        "a longer beginning names fewer",
+        "a longer prefix matches fewer",
       );
     }
     if (typeof answer["next"] !== "string") return rooms;
@@ -120,7 +120,7 @@ async function mappingsOf(
   if (mappings.some(({ schema_id }) => schema_id === id)) return mappings;
   throw failed(
     `tenant ${tenant} maps nothing to ${id}`,
-    "--message names the message that all of this traffic must be",
+    "--message names the type of all messages of this traffic",
   );
 }
 
@@ -171,7 +171,7 @@ export async function schemaTraffic(
   const { tenant, traffic, journal, since, maxUnknown = 0, json = false } = flags;
   if (!isRoomPattern(traffic)) {
     throw usageError(
-      `--traffic ${JSON.stringify(traffic)} is no room and no beginning of one and *`,
+      `--traffic ${JSON.stringify(traffic)} is neither a room nor a prefix of one with *`,
     );
   }
   const mappings = await mappingsOf(io, id, flags);
@@ -219,10 +219,10 @@ function nothingChecked({ traffic, unmapped, no_payload, journal }: TrafficAnswe
     ...(journal.outside === 0
       ? []
       : [`${plural(journal.outside, "record")} of other rooms, times or tenants`]),
-    ...(unmapped === 0 ? [] : [`${plural(unmapped, "event")} of rooms that are mapped to nothing`]),
+    ...(unmapped === 0 ? [] : [`${plural(unmapped, "event")} of rooms without a mapping`]),
     ...(no_payload === 0 ? [] : [`${plural(no_payload, "event")} without a payload`]),
   ];
   const rest = why.length === 0 ? "" : `; ${why.join(", ")}`;
-  const hint = journal.outside === 0 ? undefined : "--tenant names whose records are meant";
+  const hint = journal.outside === 0 ? undefined : "--tenant selects the records";
   return failed(`there was nothing to check in ${traffic}${rest}`, hint);
 }

@@ -97,7 +97,7 @@ Deno.test("traffic of a journal: every planted violation is named by field, rule
   assert.match(wrong.stderr, /the candidate: the schema has no message "?fleet\.v1\.Nothing/);
 });
 
-Deno.test("traffic of a journal: what cannot be checked fails the check, unless --max-unknown lets it pass", async () => {
+Deno.test("traffic of a journal: unchecked events fail the check, unless --max-unknown allows them", async () => {
   await using folder = await folderWith({ "fleet.proto": PROTO });
   const hashed = { form: "hash", sha256: "0".repeat(64), bytes: 1 } as const;
   const records = recordsOf(5).map((one, at) => at < 2 ? { ...one, payload: hashed } : one);
@@ -111,7 +111,7 @@ Deno.test("traffic of a journal: what cannot be checked fails the check, unless 
   assert.equal(passed.code, 0, passed.stderr);
 });
 
-Deno.test("traffic of durable rooms: the same by their mapping, with offsets, and push asks too", async () => {
+Deno.test("traffic of durable rooms: the same by their mapping, with offsets, and push checks it, too", async () => {
   await using folder = await folderWith({
     "v1/fleet.proto": PROTO.replace(" [(buf.validate.field).double.lte = 90]", ""),
     "v2/fleet.proto": PROTO,

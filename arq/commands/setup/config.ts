@@ -234,7 +234,7 @@ export function configExplain(_io: Io, key: string | undefined): Ended {
       );
     }
     if (same.length > 0) {
-      throw usageError(`${what} is the name of several keys`, `say which: ${same.join(", ")}`);
+      throw usageError(`${what} names several keys`, `say which: ${same.join(", ")}`);
     }
     const hint = near.length === 0
       ? "arq config explain lists the tables"

@@ -51,8 +51,8 @@ function tokenText({ key, token_file }: Context): string {
 function shadowText(io: Io, all: Contexts): string {
   const own = contextOfFolder(all, io.cwd);
   if (own === undefined || all.current === undefined || own.name === all.current) return "";
-  return `In this folder ${own.name} counts, as the one of ${own.folder}; ` +
-    `--context ${all.current} names the other.\n`;
+  return `In this folder ${own.name} is used, the context of ${own.folder}; ` +
+    `--context ${all.current} selects the other.\n`;
 }
 
 /** Adds a context. With `--update` it changes the given fields of one. */
@@ -60,7 +60,7 @@ export async function contextAdd(io: Io, name: string, flags: Flags): Promise<En
   const all = await readContexts(io);
   const before = all.contexts.find((context) => context.name === name);
   if (before !== undefined && flags.update !== true) {
-    throw usageError(`there is a context ${name} already`, "--update changes what is given of it");
+    throw usageError(`context ${name} exists already`, "--update changes the given options of it");
   }
   if (before === undefined && flags.url === undefined) {
     throw usageError("--url is missing", `arq context add ${name} --url ws://127.0.0.1:4000`);
@@ -90,7 +90,7 @@ export async function contextUse(io: Io, name: string): Promise<Ended> {
   const changed = { ...all, current };
   await writeContexts(io, changed);
   const text = current === undefined
-    ? "No context is in use; commands take the running development bus.\n"
+    ? "No context is in use; commands use the running development bus.\n"
     : `${current} is in use: ${printable(contextNamed(all, current).url)}\n`;
   return { told: { current: current ?? null }, text: text + shadowText(io, changed) };
 }

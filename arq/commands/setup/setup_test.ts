@@ -81,7 +81,7 @@ async function keepsWhatIsThere({ cwd, run }: Place): Promise<void> {
   assert.equal(JSON.parse((await run("context", "list", "--json")).stdout).contexts.length, 1);
 }
 
-Deno.test("init keeps what is the user's, and its context follows the configuration that is kept", async () => {
+Deno.test("init keeps the user's files, and its context follows the kept configuration", async () => {
   const readme = "# Our shop\n";
   await using folder = await folderWith({ "shop/README.md": readme, "shop/.gitignore": "/dist/" });
   const cwd = `${folder.path}/shop`;
@@ -192,13 +192,13 @@ async function tokenFiles(place: Place, bus: TestBus): Promise<void> {
   );
   const where = ["--url", bus.url, "--admin-url", bus.admin_url, "--ops-url", bus.ops_url];
   const add = await run("context", "add", "prod", ...where, "--token-file", "admin.jwt", "--use");
-  assert.match(add.stdout, /It is in use\.\nIn this folder local counts/, add.stderr);
+  assert.match(add.stdout, /It is in use\.\nIn this folder local is used/, add.stderr);
   for (const args of [["policy", "list"], ["top", "--count", "1"], ["status"], ["pub", "a", "1"]]) {
     const { code, stderr } = await run(...args, "--context", "prod");
     assert.equal(code, 3, `${args}: ${stderr}`);
     assert.match(
       stderr,
-      /expired.*401 token-expired\)\n {5}context prod has it from .*admin\.jwt; put/,
+      /expired.*401 token-expired\)\n {5}context prod reads it from .*admin\.jwt; put/,
     );
     assert.doesNotMatch(stderr, /eyJ/);
   }
@@ -234,7 +234,7 @@ async function tenants({ run }: Place): Promise<void> {
   const claims = decodeJwt(gen.stdout.trim());
   assert.deepEqual([claims.iss, claims.aud, claims["tenant_id"]], ["me", "it", "acme"]);
   const twice = await run("context", "add", "other", "--url", "ws://a");
-  assert.match(twice.stderr, /there is a context other already\n.*--update/);
+  assert.match(twice.stderr, /context other exists already\n.*--update/);
   assert.match((await run("policy", "list", "--context", "other")).stderr, /has no admin URL/);
   assert.equal(
     (await run("context", "remove", "prod")).stdout,
@@ -253,12 +253,12 @@ Deno.test("an empty folder becomes a bus that commands in it find, and doctor fi
   );
   await using bus = await serve(place);
   await t.step("pub, sub, policies and schemas work without options", () => justWorks(place));
-  await t.step("doctor is content, and tells no secret", () => isHealthy(place));
-  await t.step("an expired token is told with its context", () => tokenFiles(place, bus));
+  await t.step("doctor finds nothing, and prints no secret", () => isHealthy(place));
+  await t.step("an expired token is reported with its context", () => tokenFiles(place, bus));
   await t.step("a context's tenant counts; contexts can go", () => tenants(place));
 });
 
-Deno.test("config check names every problem; wrong names and files are told apart", async () => {
+Deno.test("config check names every problem; wrong names and files have different errors", async () => {
   await using folder = await folderWith({
     "config.toml": '[server]\nprot = 1\n[policy]\ntimeout_ms = "5"\n',
   });

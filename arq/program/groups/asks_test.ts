@@ -33,7 +33,7 @@ function bodyMembers(schema: unknown): string[] {
   return [...Object.keys(properties), ...parts];
 }
 
-Deno.test("every plain command asks a route that there is, with parameters and members that it takes", () => {
+Deno.test("every plain command uses an existing route, with its parameters and members", () => {
   const asked = everyAsked();
   assert.ok(asked.length > 10, "the definitions were read");
   for (const { route, body } of asked) {

@@ -68,7 +68,7 @@ export function id(what: string): (text: string) => string {
 /** Parses a room, or a prefix with `*`. */
 export function roomPattern(text: string): string {
   if (isRoomPattern(text)) return text;
-  throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
+  throw new InvalidArgumentError("Expected a room, or a prefix of one with *: 'chat-*'.");
 }
 
 /** Reads a JSON text. */

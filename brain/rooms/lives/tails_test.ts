@@ -29,7 +29,7 @@ function testTails(rooms_max = 100) {
   return { tails, said, world, [Symbol.dispose]: () => tails.stop() };
 }
 
-Deno.test("a last change is said again three times, with how long ago it should have been heard", async () => {
+Deno.test("a last change is repeated three times, with its delay", async () => {
   using test = testTails();
   const { tails, said, world } = test;
   tails.said(at("lobby"), change(4), mark);
@@ -51,7 +51,7 @@ Deno.test("a last change is said again three times, with how long ago it should 
   await until("the old one is forgotten", () => tails.size === 1);
 });
 
-Deno.test("a newer change takes the place of the one before", async () => {
+Deno.test("a newer change replaces the previous one", async () => {
   using test = testTails();
   test.tails.said(at("lobby"), change(4), mark);
   test.world.now_ms = 1_000;
@@ -61,7 +61,7 @@ Deno.test("a newer change takes the place of the one before", async () => {
   assert.deepEqual(test.said, ["lobby 5 2000"]);
 });
 
-Deno.test("while the Spine is away nothing is said, and then it is", async () => {
+Deno.test("while the Spine is down nothing is sent, and afterwards it is", async () => {
   using test = testTails();
   test.world.connected = false;
   test.tails.said(at("lobby"), change(4), mark);
@@ -74,7 +74,7 @@ Deno.test("while the Spine is away nothing is said, and then it is", async () =>
   assert.deepEqual(test.said, ["lobby 4 9000"]);
 });
 
-Deno.test("beyond the bound the one that was said first is forgotten", () => {
+Deno.test("above the limit the oldest one is dropped", () => {
   using test = testTails(2);
   for (const room of ["a", "b", "c"]) test.tails.said(at(room), change(1), mark);
   assert.equal(test.tails.size, 2);

@@ -37,7 +37,7 @@ class Index {
   }
 }
 
-Deno.test("a lock is due when its lease is over or its holder has left, until it is gone", () => {
+Deno.test("a lock is due when its lease has expired or its holder has left, until it is removed", () => {
   const index = new Index();
   const { locks } = index;
   locks.see(at("a"), held("c1"));

@@ -92,7 +92,7 @@ Deno.test("two Brains that race for a write cut the same pages", () => {
   assert.deepEqual(one.added, other.added);
 });
 
-Deno.test("any run of writes: within time and number nothing is forgotten, nothing is kept twice", () => {
+Deno.test("any sequence of writes: within time and number nothing is forgotten, nothing is kept twice", () => {
   const writes = fc.array(fc.record({ count: fc.nat(400), rest_ms: fc.nat(100_000) }), {
     maxLength: 40,
   });

@@ -45,7 +45,7 @@ Deno.test("a tenant has what it may and no byte more, and others have theirs", a
   assert.match(bytes.refusal().message, /may not take more than 1000000 bytes/);
 });
 
-Deno.test("what others have taken away is seen, but not looked for all the time", async () => {
+Deno.test("others' removals are noticed, but not checked all the time", async () => {
   const { stored, state, brain } = stand();
   stored.set("acme.a", LIMIT);
   const bytes = brain();
@@ -88,7 +88,7 @@ Deno.test("a listing that fails changes nothing, and is tried again", async () =
   assert.equal(await bytes.take("acme", 1), true);
 });
 
-Deno.test("several Brains together never let a tenant have twice what it may", async () => {
+Deno.test("several Brains together never allow a tenant twice its limit", async () => {
   const step = fc.record({
     brain: fc.nat(2),
     size_bytes: fc.integer({ min: 1, max: 300_000 }),

@@ -6,7 +6,7 @@ const reducers = [{ name: "auction", file: "a.wasm" }];
 const refused = (settings: Record<string, unknown>, words: RegExp) =>
   assert.throws(() => configFrom(settings), words);
 
-Deno.test("a class names a reducer that there is, for rooms that are durable", () => {
+Deno.test("a class names an existing reducer, for durable rooms", () => {
   const rooms = [{ room: "a-*", durable: true, reducer: "auction", reducer_claims: ["team"] }];
   const config = configFrom({ reducers, rooms });
   assert.deepEqual(config.rooms[0]?.reducer_claims, ["team"]);

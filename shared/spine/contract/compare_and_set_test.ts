@@ -38,7 +38,7 @@ Deno.test("64 writers at once all succeed, each by what the others wrote", async
   assert.equal(Math.max(...turns), 64);
 });
 
-Deno.test("the last attempt's refusal goes to the caller, or what stands for it", async () => {
+Deno.test("the last attempt's refusal is returned to the caller, or its replacement", async () => {
   let turns = 0;
   const losing = () =>
     changeDocument(async (mayLose) => {
@@ -58,7 +58,7 @@ Deno.test("the last attempt's refusal goes to the caller, or what stands for it"
   );
 });
 
-Deno.test("what is refused for another reason is not tried again", async () => {
+Deno.test("a refusal for another reason is not retried", async () => {
   let turns = 0;
   const refuse = (reason: "invalid-settings" | "version-conflict") =>
     changeDocument((mayLose) => {

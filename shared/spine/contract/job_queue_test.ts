@@ -33,7 +33,7 @@ async function jobsOfAnEcho(turns: JobQueue): Promise<number> {
   return needed;
 }
 
-Deno.test("jobs that answer each other for ever let the sockets in every few turns", async () => {
+Deno.test("jobs that trigger each other forever let the sockets run every few turns", async () => {
   const end = lookAtSockets();
   // The clock stands still: no job comes later than it could.
   const turns = new JobQueue(() => 0);

@@ -27,7 +27,7 @@ const Step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("restore" as const), which: fc.nat() }) },
 );
 
-Deno.test("a position is taken only where all before it is what it was, over any copies", () => {
+Deno.test("a position is accepted only if everything before it is unchanged, over any copies", () => {
   fc.assert(fc.property(fc.array(Step, { maxLength: 60 }), (steps) => {
     let log: Copy = { messages: [], lives: [{ name: "first", first: 0 }] };
     const copies: Copy[] = [log];
@@ -72,7 +72,7 @@ Deno.test("over restarts alone every position stays good, as long as its life is
   }));
 });
 
-Deno.test("an offset is of the life in which it was given, and the oldest lives are forgotten", () => {
+Deno.test("an offset belongs to its incarnation, and the oldest incarnations are forgotten", () => {
   let lives: Lives = [{ name: "a", first: 0 }];
   lives = withLife(lives, "b", 11);
   lives = withLife(lives, "c", 11);
@@ -87,7 +87,7 @@ Deno.test("an offset is of the life in which it was given, and the oldest lives 
   assert.equal(lastOf(lives, "a"), undefined);
 });
 
-Deno.test("what is written of lives is read again, and nothing else is", () => {
+Deno.test("written incarnations are read back, and nothing else is", () => {
   const nameOf = (id: string) => id === "" ? "S" : `S~${id}`;
   const idOf = (name: string) => name.slice(2);
   const lives = [{ name: "S", first: 0 }, { name: "S~k3", first: 101 }];

@@ -106,7 +106,7 @@ for (const step_ms of [2_000, 20_000, 7_200_000]) {
   });
 }
 
-Deno.test("a damaged journal is told, and everything else goes on", async () => {
+Deno.test("a damaged journal is reported, and everything else continues", async () => {
   await onDisk(async (open, data_dir) => {
     const bytes = crypto.getRandomValues(new Uint8Array(8_192));
     await Deno.writeFile(`${data_dir}/journal.sqlite`, bytes);

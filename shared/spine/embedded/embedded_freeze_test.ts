@@ -104,7 +104,7 @@ Deno.test("freeze: data_dir stays locked through backups and after them", async 
   });
 });
 
-Deno.test("freeze: one backup at a time, and none of what is in memory", async () => {
+Deno.test("freeze: one backup at a time, and nothing that is in memory only", async () => {
   await withSpine((spine) => {
     const backup = backupOf(spine);
     assert.throws(() => spine.backup?.(), { reason: "too-many-pending" });
@@ -155,7 +155,7 @@ Deno.test("freeze: the engine closes while a backup is read, and loses nothing",
   await Deno.remove(data_dir, { recursive: true });
 });
 
-Deno.test("freeze: files are not written anew while a backup reads them", async () => {
+Deno.test("freeze: files are not rewritten while a backup reads them", async () => {
   await withSpine(async (spine) => {
     const backup = backupOf(spine);
     await assert.rejects(spine.scrub!(), /a backup is under way/);

@@ -152,7 +152,7 @@ Deno.test("with data_dir values, revisions and deletions outlive the engine", as
   });
 });
 
-Deno.test("without data_dir nothing is kept", async () => {
+Deno.test("without data_dir nothing is stored", async () => {
   await withSpine({}, async (spine) => {
     await (await spine.keyValue("ROOMS")).put(["a"], bytes("1"));
   });

@@ -11,7 +11,7 @@ import { watched } from "./testing/nats_harness.ts";
 
 const unavailable = refusedWith("spine-unavailable");
 
-Deno.test("a restart of the server refuses publishes, then resubscribes and tells the gap", async () => {
+Deno.test("a restart of the server refuses publishes, then resubscribes and reports the gap", async () => {
   await using server = await startNats();
   await using one = await watched(server.port);
   await using two = await watched(server.port);
@@ -62,7 +62,7 @@ Deno.test("a flush and a request under way when the server dies are refused at o
   assert.equal(one.spine.status.pending_bytes, 0);
 });
 
-Deno.test("a flush that nobody confirms is refused after request_timeout_ms", async () => {
+Deno.test("an unconfirmed flush is refused after request_timeout_ms", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 50 });
   await server.freeze();
@@ -71,7 +71,7 @@ Deno.test("a flush that nobody confirms is refused after request_timeout_ms", as
   server.resume();
 });
 
-Deno.test("while the server is silent, what is given is refused at once; then it is taken again", async () => {
+Deno.test("while the server is silent, publishes are refused at once; then they are accepted again", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 2_000 });
   const received = await collect(one.spine, subject("room"));
@@ -144,7 +144,7 @@ Deno.test("a drain while the server is away ends at once", async () => {
   assert.throws(() => one.spine.publish(subject("room"), bytes("")), unavailable);
 });
 
-Deno.test("a server that is not there is refused with its address", async () => {
+Deno.test("an unreachable server is refused with its address", async () => {
   const server = await startNats();
   await server[Symbol.asyncDispose]();
   await assert.rejects(watched(server.port), unavailable);
@@ -237,7 +237,7 @@ Deno.test("a receiver's own copy of a payload is what it gets", async () => {
   assert.equal(payload.buffer, room.buffer);
 });
 
-Deno.test("without JetStream a bucket is refused and says why", async () => {
+Deno.test("without JetStream a bucket is refused with the reason", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 200 });
   await assert.rejects(one.spine.keyValue("ROOMS"), unavailable);
@@ -250,7 +250,7 @@ Deno.test("without JetStream a bucket is refused and says why", async () => {
 // A write on a cluster with a lost acknowledgement, whose id the servers have already forgotten when they are asked for
 // it: it is refused, and the question does not harm the bucket. A real cluster.
 
-Deno.test("on a cluster the question for a forgotten write leaves its bucket as it is", async () => {
+Deno.test("on a cluster the query for a forgotten write leaves its bucket unchanged", async () => {
   await using cluster = await startNatsCluster("", { silent: true });
   await cluster.ready();
   const [member] = cluster.members;

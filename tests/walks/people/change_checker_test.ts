@@ -17,7 +17,7 @@ function judged(heard: readonly (number | ReturnType<typeof change>)[], now: num
   return record.judge({ epoch, version: now });
 }
 
-Deno.test("what is right has no violations", () => {
+Deno.test("a correct record has no violations", () => {
   assert.deepEqual(judged([1, 2, 3], 3), []);
   assert.deepEqual(judged([5, 6], 6), [], "it came late");
   assert.deepEqual(judged([1, -1, 4], 4), []);

@@ -114,7 +114,7 @@ Deno.test("answers that the room does not bear out are found", () => {
   wrong(shared, /fence 5 was given to ann and to bob/);
 });
 
-Deno.test("holders that both believe in their lock are found, but for one whose connection was gone", () => {
+Deno.test("holders that both believe in their lock are found, except for one whose connection was lost", () => {
   const believers = (cause: string) => {
     const ledger = ledgerOf(lock(5, 1, 90), unlock(5, 2, cause), lock(7, 3, 90));
     ledger.granted(held("ann", 5, 1, 90));
@@ -125,7 +125,7 @@ Deno.test("holders that both believe in their lock are found, but for one whose 
   assert.deepEqual(judgeLocks(believers("holder-left")).violations, []);
 });
 
-Deno.test("versions that nobody heard of and versions with two contents are found", () => {
+Deno.test("versions that nobody received and versions with two contents are found", () => {
   const gap = ledgerOf(set(0, 1));
   gap.add({ epoch: "1", version: 4, by: "u", ...set(0, 4) } as RoomEvent);
   wrong(gap, /nobody ever heard of versions 2, 3/);
@@ -138,7 +138,7 @@ Deno.test("versions that nobody heard of and versions with two contents are foun
 const later = (version: number, told: Told): RoomEvent =>
   ({ epoch: "8", version: 2_000 + version, by: "u", ...told }) as RoomEvent;
 
-Deno.test("a room keeps its lock over a new life, and the end of what was before is not told", () => {
+Deno.test("a room keeps its lock over a restart, and the end of what was before is not reported", () => {
   const ledger = ledgerOf(lock(5, 1, 90), set(5, 2));
   ledger.granted(held("ann", 5, 1, 90));
   // Both were answered, and the process ended before anybody received them.
@@ -153,7 +153,7 @@ Deno.test("a room keeps its lock over a new life, and the end of what was before
   wrong(ledger, /zoe was given fence 9 of epoch 8, of which the room says nothing/);
 });
 
-Deno.test("the ledger knows up to where it is complete, also in a new epoch and behind what is lost", () => {
+Deno.test("the ledger knows up to where it is complete, also in a new epoch and after lost versions", () => {
   const ledger = ledgerOf(set(0, 1), set(0, 2));
   assert.equal(ledger.known_to, 2);
   ledger.add(later(2, set(0, 3)));

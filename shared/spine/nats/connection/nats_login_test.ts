@@ -87,7 +87,7 @@ Deno.test("a password in a file is read again for each attempt to connect", asyn
   });
 });
 
-Deno.test("the user of a password in a file may stand in the URL", async () => {
+Deno.test("the user of a password in a file may be in the URL", async () => {
   await using server = await startNats({ config: user("hunter2") });
   await withFolder(async (write) => {
     const password_file = write("password", "hunter2\r\n");

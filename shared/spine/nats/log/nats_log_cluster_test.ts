@@ -103,7 +103,7 @@ Deno.test("three copies: what was acknowledged survives a leader that freezes an
   );
 });
 
-Deno.test("three copies: one server down takes nothing away, two down refuse with 503", async () => {
+Deno.test("three replicas: one server down has no effect, two down refuse with 503", async () => {
   await using cluster = await startNatsCluster();
   const [first, second, third] = cluster.members;
   assert.ok(first && second && third);
@@ -121,7 +121,7 @@ Deno.test("three copies: one server down takes nothing away, two down refuse wit
   assert.ok([kept, later, last].every((offset) => offsets.includes(offset)));
 });
 
-Deno.test("a cluster makes three copies unless a room class asks for another number", async () => {
+Deno.test("a cluster makes three replicas unless a room class requests another number", async () => {
   await using cluster = await startNatsCluster();
   await using one = await logEngine(cluster.urls);
   const single = await one.spine.log("single", { ...RETENTION, replicas: 1 });
@@ -135,7 +135,7 @@ Deno.test("a cluster makes three copies unless a room class asks for another num
 
 // Requests to a log's leader beside appends, on a real cluster: an answer may be older than later messages.
 
-Deno.test("what was asked before an append and answered behind it is no loss", async () => {
+Deno.test("a query from before an append that is answered after it is not a loss", async () => {
   await using cluster = await startNatsCluster();
   await cluster.ready();
   // Three servers on a busy machine: requests get enough time.

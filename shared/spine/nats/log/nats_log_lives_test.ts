@@ -33,7 +33,7 @@ async function copyStore({ store }: NatsServer, to: string, back: boolean): Prom
   assert.ok(success);
 }
 
-Deno.test("who opens a log goes on in its life while somebody follows it, else begins another", async () => {
+Deno.test("opening a log continues its incarnation while somebody follows it, else begins another", async () => {
   await using nats = await startNats({ jetstream: true });
   let first = "";
   {
@@ -57,7 +57,7 @@ Deno.test("who opens a log goes on in its life while somebody follows it, else b
   assert.equal((await log.head("a")).last?.offset, 6, "what was stored is there");
 });
 
-Deno.test("who ends in order tells the others how far a log is: one that opens it then goes on", async () => {
+Deno.test("an orderly stop announces how far a log is: the next process to open it continues", async () => {
   await using nats = await startNats({ jetstream: true });
   await using next = await logEngine([nats.url]);
   let first = "";
@@ -195,7 +195,7 @@ function openAnyhow(engine: LogEngine): Promise<DurableLog> {
   return insist("the log is opened", () => open(engine), isPassing, DEADLINE_MS);
 }
 
-Deno.test("one that is stopped is waited for, and the life goes on when it does", async () => {
+Deno.test("a stopped process is waited for, and the incarnation continues when it does", async () => {
   await using nats = await startNats({ jetstream: true });
   await using witness = await startWitness(nats.url);
   witness.stop();
@@ -207,7 +207,7 @@ Deno.test("one that is stopped is waited for, and the life goes on when it does"
   assert.equal((await log.append("a", bytes("more"))).offset, 4);
 });
 
-Deno.test("one that stays stopped is not waited for without end: a new life begins behind what is there", async () => {
+Deno.test("one that stays stopped is not waited for forever: a new incarnation begins after the existing messages", async () => {
   await using nats = await startNats({ jetstream: true });
   await using witness = await startWitness(nats.url);
   witness.stop();

@@ -22,7 +22,7 @@ function readingOf(rooms: readonly string[], page: number, asked: number[]): Rea
   return { api, stream: "LOG", timeout_ms: 1 } as unknown as Reading;
 }
 
-Deno.test("rooms of all pages of subjects are chosen from, and only as many are kept as are asked for", async () => {
+Deno.test("rooms of all pages of subjects are candidates, and only the requested number is kept", async () => {
   const rooms = Array.from({ length: 95 }, (_, at) => `r-${String(at).padStart(2, "0")}`);
   const asked: number[] = [];
   const reading = readingOf(rooms.toReversed(), 10, asked);

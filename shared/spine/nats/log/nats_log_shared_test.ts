@@ -44,7 +44,7 @@ async function flood(log: DurableLog, size_bytes: number, most = 10_000) {
 
 const isShared = ({ stream }: DurableLog) => stream.startsWith("LOGS_");
 
-Deno.test("who asks for no more than all shares a stream, who has a place keeps it", async () => {
+Deno.test("tenants without special options share a stream, and a tenant with a slot keeps it", async () => {
   await using nats = await startNats({ jetstream: true });
   await using outside = await operator(nats.url);
   await using before = await logEngine([nats.url]);
@@ -75,7 +75,7 @@ Deno.test("who asks for no more than all shares a stream, who has a place keeps 
   assert.equal(streams.filter(({ config }) => config.name.startsWith("LOG_")).length, 4);
 });
 
-Deno.test("a tenant whose entry is deleted while nobody works gets a place anew, by its classes of then", async () => {
+Deno.test("a tenant whose entry is deleted while idle gets a new slot, by its classes at that time", async () => {
   await using nats = await startNats({ jetstream: true });
   const more = { ...EVERYBODY, history_size: COMMON.history_size + 1 };
   let first = "";
@@ -151,7 +151,7 @@ Deno.test("each has its bound, half of the stream is for what tenants are sure o
   assert.equal(there.flat().length, flooded.stored, "none of it is gone");
 });
 
-Deno.test("a tenant that was full takes messages again once some are gone", async () => {
+Deno.test("a tenant that was full can write again once messages are removed", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
   const log = await open(one, "acme");
@@ -166,7 +166,7 @@ Deno.test("a tenant that was full takes messages again once some are gone", asyn
   assert.ok(again + rest.stored <= stored / 3 + 5, `${again + rest.stored} for ${stored / 3}`);
 });
 
-Deno.test("who lost the figure of what it holds goes on, and is counted", async () => {
+Deno.test("a tenant whose size is lost continues, and is counted again", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
   const log = await open(one, "acme");
@@ -200,7 +200,7 @@ Deno.test("a bound holds over processes, up to a grant each, and after restarts"
   assert.ok(stored * 5 * KIB <= 1.1 * MIB, `${stored}`);
 });
 
-Deno.test("what one tenant trims or asks for leaves the others of the stream alone", async () => {
+Deno.test("one tenant's trims and requests do not affect the others of the stream", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
   const [mine, theirs] = [await open(one, "acme"), await open(one, "bolt")];
@@ -218,7 +218,7 @@ Deno.test("what one tenant trims or asks for leaves the others of the stream alo
   assert.equal(one.lines.filter((line) => line.includes("more than the stream keeps")).length, 1);
 });
 
-Deno.test("what all tenants of a stream ask is asked once", async () => {
+Deno.test("a query for all tenants of a stream is sent once", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
   const names = Array.from({ length: 50 }, (_, n) => `t${n}`);
@@ -236,7 +236,7 @@ Deno.test("what all tenants of a stream ask is asked once", async () => {
   requests.unsubscribe();
 });
 
-Deno.test("when nobody can say that a shared stream goes on, all its tenants have another life", async () => {
+Deno.test("if nobody can confirm that a shared stream continues, all its tenants have another incarnation", async () => {
   await using nats = await startNats({ jetstream: true });
   const lives = new Set<string>();
   for (let round = 0; round < 2; round++) {
@@ -256,7 +256,7 @@ Deno.test("when nobody can say that a shared stream goes on, all its tenants hav
   assert.equal(lives.size, 2);
 });
 
-Deno.test("grants: never beyond a bound, of some size, and as large as what is asked for", () => {
+Deno.test("grants: never above a limit, of some size, and as large as requested", () => {
   const limits = { ...LOG_LIMITS, ...BOUNDS };
   const bounds = shareBounds(limits);
   assert.deepEqual(bounds, { sure: 256 * KIB, most: MIB });

@@ -23,7 +23,7 @@ import { takesBatches } from "./nats_log_batch.ts";
 const unavailable = refusedWith("log-unavailable");
 const small = { ...RETENTION, history_size: 10 };
 
-Deno.test("a stream deleted under appends is made anew, in order, and the log says so", async () => {
+Deno.test("a stream deleted during appends is recreated, in order, and the log reports it", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   await using other = await logEngine([server.url]);
@@ -55,7 +55,7 @@ Deno.test("a stream deleted under appends is made anew, in order, and the log sa
   assert.equal(theirs.stream, log.stream);
 });
 
-Deno.test("a read finds out that the stream is gone, and reads the new one", async () => {
+Deno.test("a read notices that the stream is deleted, and reads the new one", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   await using outside = await operator(server.url);
@@ -129,7 +129,7 @@ Deno.test("appends under way when the server dies are refused, nothing acknowled
   }
 });
 
-Deno.test("what nobody answers is refused in time, and its key tells whether it was stored", async () => {
+Deno.test("an unanswered append is refused in time, and its key shows whether it was stored", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url], {}, { request_timeout_ms: 300 });
   const log = await one.spine.log("acme", RETENTION);
@@ -168,7 +168,7 @@ Deno.test("appends above the bounds are refused at once", async () => {
   await within(Promise.all([large, fits]), "the appends");
 });
 
-Deno.test("a stream of somebody else on the log's subjects is named, with what to do", async () => {
+Deno.test("a foreign stream on the log's subjects is named, with what to do", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   await using outside = await operator(server.url);
@@ -198,7 +198,7 @@ Deno.test("many that open one log at once get one stream", async () => {
   }
 });
 
-Deno.test("a log that an operator has changed is put right when it is opened", async () => {
+Deno.test("a log that an operator has changed is corrected when it is opened", async () => {
   await using server = await startNats({ jetstream: true });
   await using outside = await operator(server.url);
   const open = async () => {
@@ -243,7 +243,7 @@ Deno.test("what others delete counts as erased in every room, and an older strea
   assert.equal((await log.read("r0", { ...ALL, after: offsets[3]! })).messages.length, 1);
 });
 
-Deno.test("replicas that one server cannot have are refused with the key that asks for them", async () => {
+Deno.test("replicas that one server cannot have are refused with the key that requests them", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   const opening = one.spine.log("acme", { ...RETENTION, replicas: 3 });
@@ -253,7 +253,7 @@ Deno.test("replicas that one server cannot have are refused with the key that as
   assert.equal((await log.status()).replicas, 1);
 });
 
-Deno.test("without JetStream a log is refused and says what to set", async () => {
+Deno.test("without JetStream a log is refused with what to set", async () => {
   await using server = await startNats();
   await using one = await logEngine([server.url]);
   const opening = within(one.spine.log("acme", RETENTION), "the refusal");
@@ -306,7 +306,7 @@ Deno.test("no page is called complete when something is missing, whatever took i
   assert.ok(proven > 500, `${proven} were proven`);
 });
 
-Deno.test("who waits at a place between a busy tenant's messages is not told that some are missing", async () => {
+Deno.test("a reader that waits between a busy tenant's messages gets no loss report", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   const log = await one.spine.log("acme", small);
@@ -327,7 +327,7 @@ const COUNT = 40;
 const some = (from: number) =>
   Array.from({ length: COUNT }, (_, at) => ({ payload: bytes(String(from + at)) }));
 
-Deno.test("a stream takes batches once they are asked for, and one that takes none any more gets single messages", async () => {
+Deno.test("a stream accepts batches once enabled, and one that no longer does gets single messages", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], {}, { request_timeout_ms: 60_000 });
   await using seen = await operator(nats.url);
@@ -351,14 +351,14 @@ Deno.test("a stream takes batches once they are asked for, and one that takes no
   assert.equal(messages.at(-1)?.offset, offset);
 });
 
-Deno.test("a server older than 2.12 is not asked for batches", () => {
+Deno.test("a server older than 2.12 gets no batches", () => {
   assert.equal(takesBatches(undefined), false);
   assert.equal(takesBatches({}), false);
   assert.equal(takesBatches({ api_lvl: 1 }), false);
   assert.equal(takesBatches({ api_lvl: 2 }), true);
 });
 
-Deno.test("what an operator purges is missed, whoever asks; what others lose is not", async () => {
+Deno.test("purges by an operator are detected by every reader; losses of others are not reported", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   await using other = await logEngine([server.url]);

@@ -42,7 +42,7 @@ async function fill(
   }
 }
 
-Deno.test("a tenant for whose log there is no room is refused with what to change; all others go on", async () => {
+Deno.test("a tenant whose log has no space is refused with what to change; all others continue", async () => {
   await using server = await smallServer(32 * MIB);
   await using one = await logEngine([server.url], { log_bytes: 8 * MIB });
   await using outside = await operator(server.url);
@@ -76,7 +76,7 @@ Deno.test("a tenant for whose log there is no room is refused with what to chang
   assert.equal((await logs[0]?.read("a", ALL))?.messages.length !== 0, true);
 });
 
-Deno.test("a bucket that is full says so at once, and what to raise", async () => {
+Deno.test("a full bucket reports that at once, and what to increase", async () => {
   await using server = await smallServer(8 * MIB);
   await using one = await logEngine([server.url]);
   const rooms = await one.spine.keyValue("ARQON_ROOMS");
@@ -91,7 +91,7 @@ Deno.test("a bucket that is full says so at once, and what to raise", async () =
   await bans.put(["acme", "ann"], bytes("banned"));
 });
 
-Deno.test("a log that nothing bounds is bounded when it is opened; one that cannot be is only read", async () => {
+Deno.test("an unlimited log is limited when it is opened; one that cannot be is read only", async () => {
   await using server = await smallServer(64 * MIB);
   await using outside = await operator(server.url);
   const streams: string[] = [];
@@ -138,7 +138,7 @@ Deno.test("another log_bytes is in force for the logs that are there, up and dow
   }
 });
 
-Deno.test("a bucket that nothing bounds is bounded when it is opened, with room to grow", async () => {
+Deno.test("an unlimited bucket is limited when it is opened, with room to grow", async () => {
   await using server = await startNats({ jetstream: true });
   await using outside = await operator(server.url);
   const stream = "KV_ARQON_ROOMS";
@@ -163,7 +163,7 @@ Deno.test("a bucket that nothing bounds is bounded when it is opened, with room 
   assert.ok(await bound() > 4 * MIB && await bound() <= 2 * state.bytes);
 });
 
-Deno.test("what there is, is found out: the server's limit, the account's, or what the configuration says", async () => {
+Deno.test("the available storage is determined: the server's limit, the account's, or the configuration's", async () => {
   await using server = await smallServer(64 * MIB);
   await using one = await logEngine([server.url], { log_bytes: 8 * MIB });
   await using outside = await operator(server.url);

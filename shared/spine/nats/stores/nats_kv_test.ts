@@ -44,7 +44,7 @@ async function written(bucket: KeyValue, key: string, value: string): Promise<nu
   }
 }
 
-Deno.test("a watch cut off meanwhile tells what others wrote and deleted", async () => {
+Deno.test("an interrupted watch reports what others wrote and deleted", async () => {
   await using server = await startNats({ jetstream: true });
   await using proxy = startTcpProxy(server.port);
   await using away = await watched(proxy.port);
@@ -79,7 +79,7 @@ Deno.test("a watch cut off meanwhile tells what others wrote and deleted", async
   watch.stop();
 });
 
-Deno.test("a watch goes on after the server restarts, also when its bucket is gone", async () => {
+Deno.test("a watch continues after the server restarts, also if its bucket is deleted", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 10_000 });
   const bucket = await one.spine.keyValue("BANS");
@@ -144,7 +144,7 @@ Deno.test("a watch that is not ready ends with the engine", async () => {
   await within(drained, "the drain");
 });
 
-Deno.test("a write under way when the server dies takes place once it is back", async () => {
+Deno.test("a write in flight when the server dies is applied once it has restarted", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 20_000 });
   const bucket = await one.spine.keyValue("ROOMS");
@@ -228,7 +228,7 @@ async function forgotten(server: NatsServer): Promise<void> {
   while ((await probe()).duplicate) continue;
 }
 
-Deno.test("the nonce tells a lost acknowledgement when the server has forgotten the id", async () => {
+Deno.test("the nonce identifies a lost acknowledgement if the server has forgotten the id", async () => {
   const { outcome, written, value } = await loseAcknowledgement(
     (_bucket, _revision, server) => forgotten(server),
     forgetful,
@@ -237,7 +237,7 @@ Deno.test("the nonce tells a lost acknowledgement when the server has forgotten 
   assert.equal(value, "2");
 });
 
-Deno.test("in a plain bucket the value tells it, and who else has put the same was not us", async () => {
+Deno.test("in a plain bucket the value identifies it, and another writer's equal value is not ours", async () => {
   const view = { plain: true };
   const { outcome, written, value } = await loseAcknowledgement(
     (_bucket, _revision, server) => forgotten(server),
@@ -263,7 +263,7 @@ Deno.test("when neither id nor nonce can tell, the write is refused and not gues
   assert.equal(value, "3");
 });
 
-Deno.test("buckets are made as the contract says, and corrected when they are not", async () => {
+Deno.test("buckets are created as in the contract, and corrected if they differ", async () => {
   await using server = await startNats({ jetstream: true });
   await forgetful(server);
   await using one = await watched(server.port);
@@ -284,7 +284,7 @@ Deno.test("buckets are made as the contract says, and corrected when they are no
   }
 });
 
-Deno.test("what ArqonBus did not write is told to the log and never taken for a value", async () => {
+Deno.test("foreign values are logged and never interpreted", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port);
   await using observer = await observe(server);
@@ -316,7 +316,7 @@ function overstating(port: number, then: (proxy: TcpProxy) => void = () => {}): 
   return proxy;
 }
 
-Deno.test("a listing ends where the server has nothing left, whatever number it said before", async () => {
+Deno.test("a listing ends when the server has nothing left, whatever number it announced", async () => {
   await using server = await startNats({ jetstream: true });
   await using proxy = overstating(server.port);
   await using away = await watched(proxy.port, { request_timeout_ms: 20_000 });
@@ -327,7 +327,7 @@ Deno.test("a listing ends where the server has nothing left, whatever number it 
   watch.stop();
 });
 
-Deno.test("a listing whose consumer says nothing more is an error, and not for long", async () => {
+Deno.test("a listing whose consumer becomes silent is an error, soon", async () => {
   await using server = await startNats({ jetstream: true });
   // The answer passes, and nothing after it.
   await using proxy = overstating(
