@@ -88,7 +88,7 @@ for (const reading of READINGS) {
     await using bridge = runLocalBridge(bus, database.url, { reading });
     assert.match(
       await endOf(bridge),
-      /slot arqon .*made anew or moved, .*committed after [0-9A-F]+\/[0-9A-F]+ \(\d{4}-.*Z\) may be missed/,
+      /slot arqon .*recreated or moved, .*committed after [0-9A-F]+\/[0-9A-F]+ \(\d{4}-.*Z\) may be missed/,
     );
     assert.deepEqual(await numbersIn(bus), [1]);
     // It continues where the new slot begins.
@@ -138,7 +138,7 @@ Deno.test("after a standby's promotion, a recreated slot ends the bridge, and a 
   await anew.sql(MAKE_SLOT);
   await commit(anew, 3);
   await using lost = runLocalBridge(bus, anew.url);
-  assert.match(await endOf(lost), /made anew or moved after \d+-00000001-\d+ became \d+-00000002-/);
+  assert.match(await endOf(lost), /recreated or moved after \d+-00000001-\d+ became \d+-00000002-/);
   assert.deepEqual(await numbersIn(bus), [1]);
   await commit(copied, 4);
   await using _whole = runLocalBridge(bus, copied.url);
@@ -171,7 +171,10 @@ Deno.test("a position recorded in another database does not count: a dump, a cop
   await database.sql("create database copy template postgres");
   const url = database.url.replace(/postgres$/, "copy");
   await using copy = runLocalBridge(bus, url);
-  assert.match(await endOf(copy, /another name/), /the slot arqon is of postgres with pgoutput/);
+  assert.match(
+    await endOf(copy, /another name/),
+    /the slot arqon belongs to postgres with pgoutput/,
+  );
   await using named = runLocalBridge(bus, url, { slot: "copied" });
   await named.says("following");
   await database.sql(`select arqon.publish('orders-0', 'order', '{"w":0,"n":4}')`, {

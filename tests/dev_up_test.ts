@@ -112,7 +112,7 @@ Deno.test("in a folder of arq init, auth gen uses the bus's key that every other
   const refused = await arq("pub", "lobby", "hello", "--url", up.url, "--token", local);
   assert.equal(refused.code, 3);
   assert.match(refused.stderr, /"arqon-local" is not trusted.*401 token-issuer/);
-  assert.match(refused.stderr, /arq context show says which bus, key and issuer count here/);
+  assert.match(refused.stderr, /arq context show says which bus, key and issuer are used here/);
   const named = await arq("pub", "lobby", "hello", "--context", "local", "--url", up.url);
   assert.match(named.stderr, /"arqon-local".*\n.*context local signed it with .*arq context show/);
 });

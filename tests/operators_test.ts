@@ -159,7 +159,7 @@ Deno.test("arq doctor reports that a cluster has lost its quorum, with the serve
       /FAIL +NATS quorum/,
       ...others.map(({ url }) => new RegExp(RegExp.escape(new URL(url).host))),
       /the cluster test has no leader for JetStream/,
-      /nobody leads KV_ARQON_ROOMS$/m,
+      /no leader for KV_ARQON_ROOMS$/m,
     ];
     let said = "";
     const isSaid = async () => {

@@ -264,5 +264,5 @@ Deno.test("on NATS, an entry with a different result is named", async () => {
   assert.equal((await arq("at", ...PLACE, "--offset", "10")).stdout, "total = 45\n");
   const refused = await arq("at", ...PLACE, "--offset", "11");
   assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /entry 11 of count-1 comes to something else.*\n.*arq room verify/);
+  assert.match(refused.stderr, /entry 11 of count-1 has a different result.*\n.*arq room verify/);
 });

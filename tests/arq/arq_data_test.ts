@@ -54,7 +54,7 @@ Deno.test("arq finds, exports and erases stored data of users, rooms and tenants
   const gone = await runArq(["tenant", "delete", "acme", "--yes", ...own]);
   assert.match(gone.stdout, /messages: 2 erased/, gone.stderr);
   const none = await runArq(["tenant", "delete", "acme", "--dry-run", ...own]);
-  assert.match(none.stdout, /keeps nothing of tenant acme/, none.stderr);
+  assert.match(none.stdout, /stores nothing of tenant acme/, none.stderr);
   const stranger = await bus.tokenFor({ role: "admin", tenant: "globex", user: "x" });
   const refused = await runArq(
     [

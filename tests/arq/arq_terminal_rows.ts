@@ -66,7 +66,7 @@ const setup = (way: Way): Story => [
   row("user export nobody --out -", { shows: /1 line written to -/ }),
   row("user erase nobody --yes", { shows: /nothing to erase/ }),
   row("tenant export nothing --out -", { shows: /0 lines written to -/ }),
-  row("tenant delete nothing --dry-run", { shows: /keeps nothing of tenant nothing/ }),
+  row("tenant delete nothing --dry-run", { shows: /stores nothing of tenant nothing/ }),
   row("room erase nowhere --yes", { shows: /nothing to erase/ }),
   row("journal status", { shows: /the journal of/ }),
   row("audit verify", { shows: /one chain|valid|entries/ }),
