@@ -21,7 +21,7 @@ function variable(name: string): string | undefined {
   return permission.state === "granted" ? Deno.env.get(name) : undefined;
 }
 
-// What only some command lines need is loaded when one needs it.
+// Modules that only some command lines need are loaded on demand.
 const endings = () => import("./terminal/exit.ts");
 const program = () => import("./program/program.ts");
 
@@ -32,12 +32,12 @@ function allStateFolders(cwd: string): string[] {
   return [...new Set([...stateFolders(cwd), ...(own === undefined ? [] : [own])])];
 }
 
-/** Who takes the next Ctrl-C. */
+/** The receiver of the next Ctrl-C. */
 interface Interrupts {
   onNext: (() => void) | undefined;
 }
 
-/** Stops the command orderly at the first signal, and at once at the second. */
+/** Stops the command cleanly at the first signal, and at once at the second. */
 async function listenForSignals(stop: AbortController, interrupts: Interrupts): Promise<void> {
   const { EXIT, Interrupted } = await endings();
   const codes = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
@@ -54,7 +54,7 @@ async function listenForSignals(stop: AbortController, interrupts: Interrupts): 
 
 const FLUSH_MS = 1_000;
 
-/** The size of the terminal that one of our streams is; it may change at any time. */
+/** The size of the terminal of our streams; it may change at any time. */
 function screenSize(): ScreenSize | undefined {
   try {
     return Deno.consoleSize();
@@ -109,15 +109,14 @@ async function main(): Promise<number> {
     exit_code = await runProgram(io, Deno.args);
     await io.stdout.flush();
   } catch (thrown) {
-    // Whatever fails while everything is being stopped has failed because of the stop.
+    // Whatever fails during a stop fails because of the stop.
     const error = stop.signal.aborted ? stop.signal.reason : thrown;
     const { asksForJson, exitCodeOf, explain, explainJson, Interrupted, isBrokenPipe } =
       await endings();
     exit_code = exitCodeOf(error);
     const silent = error instanceof Interrupted || isBrokenPipe(error);
     const text = asksForJson(Deno.args) ? explainJson(error) : explain(error);
-    // The sequences that restore the terminal are still being written. A reader that stalls is not
-    // waited for.
+    // The sequences that restore the terminal may still be in flight. A stalled reader is not waited for.
     await flushWithin(io.stdout, FLUSH_MS);
     if (!silent) await print(io.stderr, text).catch(() => {});
   }
@@ -131,7 +130,7 @@ if (import.meta.main) {
     const { isTrial, runTrial } = await import("../wasm/instance/compile_child.ts");
     if (isTrial(Deno.args)) await runTrial(Deno.args);
   }
-  // Scripts ask for the version only; it needs no definition of commands.
+  // Scripts use this often, and it needs no definition of commands.
   if (Deno.args.length === 1 && Deno.args[0] === "--version") console.log(VERSION);
   else Deno.exit(await main());
 }

@@ -1,6 +1,6 @@
 /**
- * The real command as its own process against a real bus, as a person or a script uses it. What needs
- * no bus is in `usage_test.ts`.
+ * The real command as its own process against a real bus, as a person or a script uses it. `usage_test.ts` has what
+ * needs no bus.
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
@@ -90,7 +90,7 @@ async function interrupted(bus: TestBus): Promise<void> {
   pub.child.kill("SIGINT");
   const { code, stderr } = await pub.result();
   assert.equal(code, 130);
-  // The message may be heard before its acknowledgement is.
+  // The subscriber may receive the message before its publisher gets the acknowledgement.
   assert.match(stderr, /^arq: stopped after [01] acknowledged messages\n$/);
   await writer.close().catch(() => {});
 }
@@ -102,7 +102,7 @@ async function brokenPipe(bus: TestBus): Promise<void> {
   await runArq(["pub", "pipe", "1", ...at(bus)]);
   assert.equal(new TextDecoder().decode((await reader.read()).value), "1\n");
   await reader.cancel();
-  // The first write after that meets the closed pipe.
+  // The first write after that fails because of the closed pipe.
   await runArq(["pub", "pipe", "2", ...at(bus)]);
   const status = await sub.child.status;
   assert.equal(status.code, 0);
@@ -171,7 +171,7 @@ async function foundByItself(bus: TestBus, folder: string): Promise<void> {
     started_ms: Date.now() + 1_000_000,
   };
   await Deno.writeTextFile(`${state}/1.json`, JSON.stringify(bus_file));
-  // A newer one that was killed, and something that is no announcement.
+  // A newer bus that was killed, and a file that is no announcement.
   const dead = { ...bus_file, ops_url: "http://127.0.0.1:1", started_ms: Date.now() + 2_000_000 };
   await Deno.writeTextFile(`${state}/2.json`, JSON.stringify(dead));
   await Deno.writeTextFile(`${state}/3.json`, "[]");
@@ -190,13 +190,13 @@ Deno.test("arq on a running bus", async (t) => {
   await using bus = await startBus();
   const folder = await Deno.makeTempDir();
   await t.step(
-    "lines go in and come out byte for byte and in order",
+    "lines are published and received byte for byte and in order",
     () => byteForByte(bus, folder),
   );
   await t.step("--json gives one object a line with the data as it was", () => jsonLines(bus));
   await t.step("without DATA stdin is the event", () => fromStdin(bus));
-  await t.step("Ctrl-C ends cleanly, also while nothing comes from stdin", () => interrupted(bus));
-  await t.step("a reader that goes away ends it without a word", () => brokenPipe(bus));
+  await t.step("Ctrl-C ends cleanly, also while stdin is silent", () => interrupted(bus));
+  await t.step("a closed pipe ends it silently", () => brokenPipe(bus));
   await t.step(
     "a bad line in a file is named, and nothing of the file is sent",
     () => badLine(bus, folder),
@@ -205,7 +205,7 @@ Deno.test("arq on a running bus", async (t) => {
     "what the token does not allow is exit code 3, in words",
     () => notAllowed(bus, folder),
   );
-  await t.step("status says what is ready, and figures with an admin's token", () => status(bus));
+  await t.step("status prints readiness, and figures with an admin's token", () => status(bus));
   await t.step(
     "the running bus and its key are found by themselves",
     () => foundByItself(bus, folder),
@@ -213,7 +213,7 @@ Deno.test("arq on a running bus", async (t) => {
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("a bus that is killed and started anew under a publisher and a subscriber: both go on", async () => {
+Deno.test("a bus that is killed and restarted: its publisher and subscriber continue", async () => {
   const first = await startBus();
   const port = new URL(first.url).port;
   const args = ["--url", first.url, "--token", first.token];
@@ -233,7 +233,7 @@ Deno.test("a bus that is killed and started anew under a publisher and a subscri
   const heard = sub.result();
   let ended = false;
   heard.finally(() => ended = true);
-  // One of these arrives once the second SUB does: published until then, as fast as a person would.
+  // One of these arrives after the second SUB: publishing continues until then.
   let line = 1;
   while (!ended) {
     await write(++line);

@@ -1,6 +1,6 @@
 /**
- * The first Ctrl-C ends a command that waits for a pipe: one that nobody has opened for writing, one into which nobody
- * writes. What a second one does is the system's and `main.ts`'s.
+ * The first Ctrl-C ends a command that waits for a pipe: one that nobody has opened for writing, or one into which
+ * nobody writes. The system and `main.ts` handle a second one.
  */
 import assert from "node:assert/strict";
 import { becomes, until } from "../shared/testing/until.ts";
@@ -8,7 +8,7 @@ import { folderWith } from "./testing/disk_io.ts";
 import { startArq } from "./testing/run_arq.ts";
 
 const ignore = Deno.build.os !== "linux";
-/** Much longer than a command takes to end, on a busy machine too. */
+/** Much longer than a command needs to end, also on a busy machine. */
 const END_MS = 20_000;
 
 async function pipeIn(folder: string, name: string): Promise<string> {
@@ -18,15 +18,15 @@ async function pipeIn(folder: string, name: string): Promise<string> {
   return path;
 }
 
-/** Whether a thread of the process waits for somebody to open the other end of a pipe. */
+/** Whether a thread of the process waits for the other end of a pipe to be opened. */
 async function waitsForPartner(pid: number): Promise<boolean> {
-  // What a thread waits for is in files that Deno opens with all permissions only.
+  // Deno can open the files with a thread's wait channel only with all permissions.
   const args = ["-c", `cat /proc/${pid}/task/*/wchan`];
   const { stdout } = await new Deno.Command("sh", { args, stderr: "null" }).output();
   return new TextDecoder().decode(stdout).includes("wait_for_partner");
 }
 
-/** Starts the command, presses Ctrl-C once `isWaiting`, and expects that it ends by that. */
+/** Starts the command, presses Ctrl-C once `isWaiting`, and expects the command to end. */
 async function endsAtOnce(
   args: string[],
   cwd: string,
@@ -74,14 +74,14 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the first Ctrl-C ends a command that reads a pipe into which nobody writes",
+  name: "the first Ctrl-C ends a command that reads from a silent pipe",
   ignore,
   async fn() {
     await using folder = await folderWith({});
     const path = await pipeIn(folder.path, "pipe");
     for (const args of [["pub", "lobby", "--ndjson", "pipe"], ["serve", "--config", "pipe"]]) {
       let writer: Deno.FsFile | undefined;
-      // It is open once the command has opened it for reading.
+      // Opening succeeds once the command has opened the pipe for reading.
       await endsAtOnce(args, folder.path, async () => {
         writer = await Deno.open(path, { write: true });
       });

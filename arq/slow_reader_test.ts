@@ -1,11 +1,11 @@
 /**
- * What a command writes comes whole through a pipe that Node has made non-blocking, as `npx` and npm's launcher
+ * The output of a command arrives complete through a pipe that Node has made non-blocking, as `npx` and npm's launcher
  * under an older Node do, however slow its reader is.
  */
 import assert from "node:assert/strict";
 import { arqCommand, runArq } from "./testing/run_arq.ts";
 
-/** Node runs a command that shares its output, and then looks at its own. */
+/** Node runs a command that shares its output, and then inspects its own. */
 const SHARED = `
   const [program, ...args] = process.argv.slice(1);
   require("node:child_process").spawn(program, args, { stdio: "inherit" })
@@ -13,10 +13,10 @@ const SHARED = `
   process.stdout.isTTY;
 `;
 
-Deno.test("a long output comes whole through a non-blocking pipe with a slow reader", async () => {
+Deno.test("a long output passes completely through a non-blocking pipe with a slow reader", async () => {
   const direct = await runArq(["man"]);
   assert.ok(direct.stdout.length > 80_000, `${direct.stdout.length}`);
-  // The reader comes late: until then the pipe is full.
+  // The reader starts late: until then the pipe is full.
   const script = '{ node -e "$0" -- "$@"; echo "code $?" >&2; } | { sleep 3; cat; }';
   const child = new Deno.Command("sh", {
     args: ["-c", script, SHARED, ...await arqCommand(), "man"],

@@ -67,7 +67,7 @@ Deno.test("with one, status answers to an admin alone", async () => {
   });
 });
 
-Deno.test("a port that is taken is named with its table, and nothing stays open", async () => {
+Deno.test("a port in use is named with its table, and nothing stays open", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
   const admin = { host: "127.0.0.1", port };

@@ -9,14 +9,14 @@ import { startNats } from "../tests/harness/nats_server.ts";
 import { accepted, TRACE_ID } from "./rooms/testing/command_probe.ts";
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
-/** Those of `deno task brain`, narrowed to the files and hosts of the test. */
+/** The permissions of `deno task brain`, narrowed to the files and hosts of the test. */
 const permissions = (folder: string) => ["--allow-net=127.0.0.1", `--allow-read=${folder}`];
-/** Only a process that hangs gets here. */
+/** Only a hanging process takes this long. */
 const PATIENCE_MS = 60_000;
 
 interface Process extends AsyncDisposable {
   readonly child: Deno.ChildProcess;
-  /** The first stderr line that holds every one of `parts`, also when it was there before. */
+  /** The first stderr line that contains every one of `parts`, also an earlier one. */
   line(...parts: string[]): Promise<string>;
   stderr(): string;
 }
@@ -57,7 +57,7 @@ function startProcess(folder: string, args: string[]): Process {
     line,
     stderr: () => lines.join("\n"),
     [Symbol.asyncDispose]: async () => {
-      // An ended process has no pid to signal: that is the good case.
+      // An ended process has no pid to signal: that is the expected case.
       try {
         child.kill("SIGKILL");
       } catch (error) {
@@ -79,7 +79,7 @@ async function withFolder(body: (folder: string) => Promise<void>): Promise<void
   }
 }
 
-/** Runs to the end. */
+/** Runs it to its end. */
 async function run(folder: string, args: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-prompt", ...permissions(folder), MAIN, ...args],
@@ -160,7 +160,7 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
   });
 });
 
-Deno.test("a NATS that is not there is said without a stack trace, exit 1", async () => {
+Deno.test("an unreachable NATS is reported without a stack trace, exit 1", async () => {
   await withFolder(async (folder) => {
     const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = gone.addr;

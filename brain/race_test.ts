@@ -1,7 +1,6 @@
 /**
- * Brains with connections of their own race for rooms on a real NATS server: owners serve, the
- * bucket's compare-and-set keeps the peace. Owners that end and rooms that live on:
- * `takeover_test.ts`.
+ * Brains with their own connections race for rooms on a real NATS server: owners serve, and the bucket's
+ * compare-and-set decides. `takeover_test.ts` has owners that end and rooms that live on.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readAck } from "@arqon/proto";
@@ -19,7 +18,7 @@ import { startRooms } from "./rooms/service.ts";
 import { openClient, startNode } from "./testing/node.ts";
 import { NO_REDUCERS } from "./capability.ts";
 
-/** Only what never happens takes this long. */
+/** Only an event that never happens takes this long. */
 const PATIENCE_MS = 60_000;
 
 interface Desk extends AsyncDisposable {
@@ -75,7 +74,7 @@ Deno.test("a Brain that always has commands for a room does not starve another o
   }
 });
 
-Deno.test("a command_id that comes to two owners at once is applied once", async () => {
+Deno.test("a command_id that reaches two owners at once is applied once", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await startDesk(nats, "b1");
   await using two = await startDesk(nats, "b2");
@@ -91,7 +90,7 @@ Deno.test("a command_id that comes to two owners at once is applied once", async
   }
 });
 
-Deno.test("a Brain that loses NATS is not ready, and serves again when it is back", async () => {
+Deno.test("a Brain that loses NATS is not ready, and serves again when it returns", async () => {
   await using nats = await startNats({ jetstream: true });
   await using node = await startNode(nats);
   const set = await accepted(node.spine, { name: "set", data: { key: "k", value: "kept" } });
@@ -116,7 +115,7 @@ Deno.test("a Brain that loses NATS is not ready, and serves again when it is bac
   assert.deepEqual(found, { ...set, state: { k: "kept" } }, "in the same life");
 });
 
-Deno.test("a server that carries less than state_bytes bounds the state, and the log says so", async () => {
+Deno.test("a server with less storage than state_bytes limits the state, and the log reports that", async () => {
   await using nats = await startNats({ jetstream: true, config: "max_payload: 65536" });
   await using node = await startNode(nats);
   assert.ok(

@@ -1,4 +1,4 @@
-/** A whole Brain on an embedded Spine. On NATS: `race_test.ts`; as a process: `main_test.ts`. */
+/** A whole Brain on an embedded Spine. `race_test.ts` has NATS, `main_test.ts` the process. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
@@ -55,7 +55,7 @@ function publishChat(spine: Spine): void {
   spine.publish(tapSubject("acme", "lobby"), envelope);
 }
 
-Deno.test("a Brain serves commands, and taps what it is told to", async () => {
+Deno.test("a Brain serves commands, and taps the configured rooms", async () => {
   await withBrain({ brain: { tap: true } }, async ({ spine, brain, lines, metrics }) => {
     assert.ok(isReady(brain.health()));
     publishChat(spine);
@@ -77,7 +77,7 @@ Deno.test("tap = false listens to nothing", async () => {
   });
 });
 
-Deno.test("a draining Brain answers what it has, takes nothing new, and says it is not ready", async () => {
+Deno.test("a draining Brain answers pending commands, accepts no new ones, and reports that it is not ready", async () => {
   await withBrain({}, async ({ spine, brain }) => {
     const taken = sendCommand(spine, { name: "set", data: { key: "k", value: 1 } });
     await spine.flush();

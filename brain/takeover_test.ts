@@ -1,7 +1,7 @@
 /**
- * Brains that come, go and crash on a real NATS server, with presence as Shields announce it: rooms
- * find their next owner, members keep them, locks fall as they should. Locks of clients while Brains are killed:
- * `tests/walks/people`.
+ * Brains that start, stop and crash on a real NATS server, with presence as Shields announce it: rooms find their next
+ * owner, members keep them, locks end as they should. `tests/walks/people` has locks of clients while Brains are
+ * killed.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
@@ -26,7 +26,7 @@ async function ownerAmong(nodes: readonly Node[], room: string): Promise<Node> {
   return nodes.find((_, index) => after[index] !== before[index])!;
 }
 
-/** What of a ROOM_UPDATE these tests look at. */
+/** The parts of a ROOM_UPDATE that these tests use. */
 interface Update {
   readonly version: number;
 }
@@ -37,7 +37,7 @@ const isPassing = ({ code }: { readonly code: number }) => code === 408 || code 
 
 /** Sends a command until it is answered, as an SDK does: each time with the same command_id. */
 async function persist(client: Spine, command: ProbeCommand): Promise<ProbeReply> {
-  // After an error of a Brain that ended with the command, only a repetition can tell whether it ran.
+  // After an error of a Brain that ended with the command, only a retry shows whether it ran.
   const send = () =>
     sendCommand(client, { timeout_ms: 1_000, ...command }).catch((error) => {
       if (!(error instanceof ArqonError)) throw error;
@@ -48,7 +48,7 @@ async function persist(client: Spine, command: ProbeCommand): Promise<ProbeReply
   return end;
 }
 
-/** The events of a room by version, as they are published from now on. */
+/** The events of a room by version, published from now on. */
 async function updatesOf(client: Spine, room: string): Promise<Map<number, Update>> {
   const updates = new Map<number, Update>();
   client.subscribe(subjectPattern(`out.t.acme.r.${room}`), ({ payload }) => {

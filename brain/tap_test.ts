@@ -24,7 +24,7 @@ interface Tapped {
   readonly outcomes: Record<string, number>;
 }
 
-/** Publishes through an embedded Spine and says what the tap did. */
+/** Publishes through an embedded Spine and returns the tap's outcome. */
 async function tapped(
   fraction: number,
   messages: readonly [payload: Uint8Array, headers?: SpineHeaders][],
@@ -98,7 +98,7 @@ Deno.test("mirrored traffic is not logged, nor what cannot be read, but both are
   assert.equal(outcomes.undecodable, 1);
 });
 
-Deno.test("more than the log takes of one text is left out, and the log does not warn of it", async () => {
+Deno.test("lines above a text's limit are dropped, and the log does not warn about it", async () => {
   const lines: string[] = [];
   const clock = { now_ms: 1_700_000_000_000 };
   const logging = createLogging({
@@ -128,14 +128,14 @@ Deno.test("more than the log takes of one text is left out, and the log does not
   assert.match(page, /^arqon_log_left_out_total 0$/m);
 });
 
-Deno.test("fraction 0 takes no trace and fraction 1 every one", () => {
+Deno.test("fraction 0 samples no trace and fraction 1 every one", () => {
   fc.assert(fc.property(traceId, (trace_id) => {
     assert.equal(isTapped(utf8.encode(trace_id), 0), false);
     assert.equal(isTapped(utf8.encode(trace_id), 1), true);
   }));
 });
 
-Deno.test("what a smaller fraction takes, a larger one takes too", () => {
+Deno.test("traces sampled at a smaller fraction are sampled at a larger one, too", () => {
   const unit = fc.double({ min: 0, max: 1, noNaN: true });
   fc.assert(fc.property(traceId, unit, unit, (trace_id, one, other) => {
     const smaller = isTapped(utf8.encode(trace_id), Math.min(one, other));
@@ -152,7 +152,7 @@ Deno.test("the fraction holds for trace ids that count up", () => {
       if (isTapped(utf8.encode(index.toString(16).padStart(32, "0")), fraction)) taken++;
     }
     const expected = total * fraction;
-    // Five standard deviations of a fair draw; the input is fixed, so this never flickers.
+    // Five standard deviations of a fair draw; the input is fixed, so the test is deterministic.
     const tolerance = 5 * Math.sqrt(expected * (1 - fraction));
     assert.ok(Math.abs(taken - expected) < tolerance, `${taken} of ${total} at ${fraction}`);
   }

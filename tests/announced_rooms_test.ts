@@ -27,7 +27,7 @@ messages_per_second = 10_000
 
 type Connection = Awaited<ReturnType<typeof connect>>;
 
-/** A world of processes on one NATS, each reached by the address that it is given. */
+/** Processes on one NATS, each reached at a given address. */
 async function startWorld(nats_url: string) {
   const issuer = await createIssuer();
   const stack = new AsyncDisposableStack();
@@ -46,7 +46,7 @@ async function startWorld(nats_url: string) {
   };
 }
 
-Deno.test("a publish that was refused with 503 never comes behind newer ones of its connection", async () => {
+Deno.test("a publish that was refused with 503 never arrives after newer ones of its connection", async () => {
   await using nats = await startNats({ jetstream: true });
   await using proxy = startPausingProxy(Number(new URL(nats.url).port));
   await using world = await startWorld(nats.url);
@@ -72,7 +72,7 @@ Deno.test("a publish that was refused with 503 never comes behind newer ones of 
     }
   })();
   await until("messages come", () => heard.length > 50, DEADLINE_MS);
-  // What this connection sends stays in the proxy; the Shield gives it up and makes another one.
+  // Messages on this connection stay in the proxy; the Shield abandons it and opens another.
   proxy.pausePresent();
   await until("publishes are refused", () => refused.length > 50, DEADLINE_MS);
   const before = heard.length;

@@ -40,7 +40,7 @@ async function entriesOf(client: AdminClient, query = ""): Promise<Entry[]> {
 const short = ({ outcome, action, tenant, by, reason }: Entry) =>
   [outcome, action, tenant, by, reason ?? ""].join(" ").trim();
 
-/** What the check in Python says of lines. */
+/** The output of the check in Python for lines. */
 async function pythonCheck(
   text: string,
 ): Promise<{ code: number; found: Record<string, unknown> }> {
@@ -56,7 +56,7 @@ async function pythonCheck(
   return { code, found: JSON.parse(new TextDecoder().decode(stdout)) };
 }
 
-Deno.test("who did what to which tenant, from where and with what outcome", async () => {
+Deno.test("who changed which tenant, from where and with what outcome", async () => {
   await using bus = await startLocalBus(OPERATORS);
   const [operator, acme, evil] = await Promise.all(
     ["ops", "acme", "evil"].map((tenant) => adminOf(bus, tenant)),
@@ -82,7 +82,8 @@ Deno.test("who did what to which tenant, from where and with what outcome", asyn
   assert.equal(lifted?.path, lift);
   assert.deepEqual(set?.about, { room: "x-*", durable: true });
   assert.ok(Math.abs(Date.now() - Number(set?.at_ms)) < 60_000);
-  // Its own, and what operators did to it, without their address; nothing of who else tried.
+  // The tenant's own entries, and what operators did to it, without their address; nothing about other tenants'
+  // attempts.
   assert.deepEqual((await entriesOf(acme!)).map(short), [
     "done ban.lift acme ops-admin",
     "refused room_class.set acme acme-admin invalid-settings",
@@ -94,7 +95,7 @@ Deno.test("who did what to which tenant, from where and with what outcome", asyn
   assert.equal((await acme!.get("/v1/audit/entries")).body.reason, "role-forbidden");
 });
 
-Deno.test("filters, pages and what comes next", async () => {
+Deno.test("filters, pages and the next page", async () => {
   await using bus = await startLocalBus(OPERATORS);
   const [operator, acme] = [await adminOf(bus, "ops"), await adminOf(bus, "acme")];
   for (let at = 0; at < 12; at++) {
@@ -115,7 +116,7 @@ Deno.test("filters, pages and what comes next", async () => {
     if (page.next === null) break;
     before = `&before=${page.next}`;
   }
-  // Two entries a change; beginnings are left out, also where a page ends between the two.
+  // Two entries per change; starts are left out, also where a page ends between the two.
   assert.deepEqual(seen, Array.from({ length: 13 }, (_, at) => 26 - 2 * at));
   const { entries, next } = await operator.read("/v1/audit?after=20");
   assert.deepEqual(entries.map(({ seq }: Entry) => seq), [22, 24, 26]);
@@ -136,7 +137,7 @@ Deno.test("filters, pages and what comes next", async () => {
   }
 });
 
-Deno.test("strangers are counted, not written one by one", async () => {
+Deno.test("unauthenticated requests are counted, not written one by one", async () => {
   await using bus = await startLocalBus("");
   const admin = await adminOf(bus, "default");
   const stranger = new AdminClient(bus.admin_url, "no.token.atall");
@@ -154,7 +155,7 @@ Deno.test("strangers are counted, not written one by one", async () => {
   ]);
 });
 
-Deno.test("rate-limited: a caller asks as often as it may, others go on", async () => {
+Deno.test("rate-limited: a caller may send as many requests as allowed, others continue", async () => {
   await using bus = await startLocalBus(
     "#constant limits.admin_requests_per_second = 10\n#constant limits.admin_changes_per_second = 1\n",
   );
@@ -177,7 +178,7 @@ Deno.test("rate-limited: a caller asks as often as it may, others go on", async 
   assert.ok(changes >= 10 && changes < 20, `${changes} changes in a burst of 10`);
 });
 
-/** Shields on one NATS server with the accounts that the documents tell to make. */
+/** Shields on one NATS server with the documented accounts. */
 async function shieldsOn(
   nats: { readonly port: number },
   issuer: Issuer,
@@ -225,7 +226,7 @@ Deno.test("several Shields write one chain on NATS, which a check in Python foll
     });
     const shorter = lines.toSpliced(30, 1).join("\n");
     assert.equal((await pythonCheck(shorter)).found.broken, 31);
-    // The newest entry names the one before, so the processes' logs and the chain agree.
+    // The newest entry refers to the previous one, so the processes' logs and the chain agree.
     const last = (await clients[1]!.read("/v1/audit?limit=1")).entries[0];
     assert.equal(`${last.seq}:${last.hash}`, found.head);
     assert.ok(shields.some((shield) => shield.log().includes(`hash=${last.hash}`)));
@@ -250,7 +251,7 @@ Deno.test("audit-unavailable: what cannot be written is not done, unless it may 
     assert.equal((await strict!.get("/v1/cluster")).status, 200, "readings go on");
     assert.equal((await open.clients[0]!.ask("PUT", path, CLASS)).status, 200);
     assert.equal((await strict!.read(path)).version, 1);
-    // The change is answered before the attempt to write it is given up.
+    // The change is answered before the attempt to write it is abandoned.
     const log = () => open.shields[0]!.log();
     await until(log, () => log().includes("the audit log cannot be written"));
   } finally {

@@ -72,7 +72,7 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
     succeeds(await pub("first.ndjson"));
     acknowledged = 200;
     succeeds(await run("room", "set", "orders", "last", "200", ...as("service", bus)));
-    // Publishing goes on while the backup is read.
+    // Publishing continues while the backup is read.
     const under_load = pub("more.ndjson");
     const json = await run("backup", file, "--json", ...admin(bus));
     succeeds(await under_load);
@@ -82,7 +82,7 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
     assert.ok(told.parts.some(({ name }: { name: string }) => name.endsWith("/config.toml")));
     assert.ok(told.parts.some(({ name }: { name: string }) => name.endsWith("/arqon-jwks.json")));
     assert.equal(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
-    fails(await run("backup", file, ...admin(bus)), /bus\.tar is there already/);
+    fails(await run("backup", file, ...admin(bus)), /bus\.tar exists already/);
     fails(await run("restore", file), /data_dir .* is in use by an ArqonBus that runs/);
     fails(await run("restore", file, "--force"), /is in use by an ArqonBus that runs/);
     assert.equal((await found(commands, bus)).messages.length, 400, "the bus has not noticed");
@@ -104,7 +104,7 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
   succeeds(await run("pub", "orders", '{"n":-1}', ...as("user", bus)));
 });
 
-Deno.test("backup: a stopped bus is read from its folder; restoring over data asks for --force and keeps it", async () => {
+Deno.test("backup: a stopped bus is read from its folder; restoring over data requires --force and keeps it", async () => {
   await using folder = await initFolder();
   const commands = await commandsIn(folder.path);
   const { run, as } = commands;
@@ -113,7 +113,7 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data as
   {
     await using bus = await startServe(folder.path);
     succeeds(await run("pub", "orders", '{"n":0}', ...as("user", bus)));
-    // A crash: what it had not moved into its files is in the backup as well.
+    // A crash: data that was not yet moved into its files is in the backup as well.
     await bus.stop("SIGKILL");
   }
   succeeds(await run("backup", file));
@@ -136,7 +136,7 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data as
   );
   await using bus = await startServe(folder.path);
   assert.deepEqual((await found(commands, bus)).messages, [0]);
-  // Who knew what is lost is told so, and nothing of it is given out again.
+  // A reader of lost messages receives a GAP, and none of their offsets is reused.
   const to = [...as("user", bus), "--json"];
   const next = JSON.parse(succeeds(await run("pub", "orders", '{"n":2}', ...to)));
   assert.notDeepEqual([next.offset, next.epoch], [known.offset, known.epoch]);
@@ -150,7 +150,7 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data as
   client.socket.close();
 });
 
-Deno.test("backup: what was erased after it comes back with a restore, and the audit log says how to erase it again", async () => {
+Deno.test("backup: data erased after it returns with a restore, and the audit log has how to erase it again", async () => {
   await using folder = await initFolder();
   const commands = await commandsIn(folder.path);
   const { run, as, admin } = commands;
@@ -160,7 +160,7 @@ Deno.test("backup: what was erased after it comes back with a restore, and the a
     readonly tenant: string;
     readonly about: Record<string, string | number>;
   };
-  /** As docs/data.md has it. */
+  /** As in docs/data.md. */
   const again = ({ tenant, about: { user, room, offset } }: Entry): string[] => [
     ...(user === undefined
       ? ["room", "erase", String(room), ...(offset === undefined ? [] : ["--offset", `${offset}`])]
@@ -220,14 +220,14 @@ Deno.test("backup: damaged, foreign and half-restored data are refused, and noth
   await Deno.writeTextFile(`${path}/text.tar`, "no backup".repeat(500));
   const before = await Deno.readFile(`${path}/data/log.sqlite`);
   for (const name of ["damaged", "cut", "text"]) {
-    fails(await run("backup", "verify", `${name}.tar`), /is no whole backup/);
-    fails(await run("restore", `${name}.tar`, "--force"), /is no whole backup/);
+    fails(await run("backup", "verify", `${name}.tar`), /is not a complete backup/);
+    fails(await run("restore", `${name}.tar`, "--force"), /is not a complete backup/);
   }
   assert.deepEqual(await Deno.readFile(`${path}/data/log.sqlite`), before);
   await Deno.writeTextFile(`${path}/nats.toml`, '[nats]\nurls = ["nats://127.0.0.1:1"]\n');
   fails(await run("restore", "bus.tar", "--config", "nats.toml"), /is of an embedded bus, and/);
 
-  // A restore that died between its two databases: the bus does not start on half of each.
+  // A restore that died between its two databases: the bus does not start with an incomplete one.
   await Deno.writeTextFile(`${path}/data/restore.unfinished`, "");
   const start = await run("serve", "--config", "config.toml");
   fails(start, /arq restore was cut short there: run it again, with --force/);
@@ -236,7 +236,7 @@ Deno.test("backup: damaged, foreign and half-restored data are refused, and noth
   assert.equal(bus.log().includes("level=error"), false);
 });
 
-Deno.test("backup: encrypted for a key or with a passphrase, it opens with that alone; files come along", async () => {
+Deno.test("backup: encrypted for a key or with a passphrase, it opens only with that; files are included", async () => {
   await using folder = await initFolder();
   const { run, as } = await commandsIn(folder.path);
   const { path } = folder;
@@ -260,7 +260,7 @@ Deno.test("backup: encrypted for a key or with a passphrase, it opens with that 
   }
   fails(await run("backup", "verify", "k.age"), /k\.age is encrypted[\s\S]*--identity FILE/);
   fails(await run("backup", "verify", "k.age", "--identity", "other.txt"), /cannot be decrypted/);
-  fails(await run("backup", "x.age", "--recipient", "age1nonsense"), /is no recipient/, 2);
+  fails(await run("backup", "x.age", "--recipient", "age1nonsense"), /is not a recipient/, 2);
   const verified = await run("backup", "verify", "p.age", "--passphrase-file", "phrase", "--json");
   assert.equal(JSON.parse(succeeds(verified)).encrypted, true);
   const to = ["--identity", "key.txt", "--force", "--files-to", "back", "--json"];

@@ -136,7 +136,7 @@ async function outlivesAll(durable: string, log: RegExp): Promise<void> {
     assert.ok(names.some((name) => log.test(name)), `${log} in ${names}`);
     await world.configure("restore", [as("restore", nats.url)]);
     const at_work = await arq("restore", file, "--config", "restore.toml", "--force");
-    fails(at_work, /a bus is at work in NATS at .*: [\s\S]*stop every Shield, Brain/);
+    fails(at_work, /a bus uses NATS at .*: [\s\S]*stop every Shield, Brain/);
   }
   succeeds(await arq("backup", "verify", file));
 
@@ -168,11 +168,11 @@ Deno.test("backup on NATS: a running bus is saved with the documented account, a
   await outlivesAll("", /^LOG_acme_/);
 });
 
-Deno.test("backup on NATS: so is one whose tenants share streams", async () => {
+Deno.test("backup on NATS: the same with tenants that share streams", async () => {
   await outlivesAll("[durable]\nshared_streams = 2\n", /^LOGS_0[01]_/);
 });
 
-Deno.test("backup on NATS: three servers are saved while one is away, and one server takes it; and back", async () => {
+Deno.test("backup on NATS: three servers are saved while one is down, and restored to one server; and back", async () => {
   await using world = await openWorld();
   const { arq } = world;
   {
@@ -182,7 +182,7 @@ Deno.test("backup on NATS: three servers are saved while one is away, and one se
     succeeds(await arq("pub", "orders", '{"n":0}', ...bus.user));
     succeeds(await arq("room", "set", "orders", "a", "1", ...bus.service));
     await (await cluster.leaderOf("KV_ARQON_ROOMS")).kill();
-    // A stream whose leader has just gone says nothing until there is another one.
+    // A stream whose leader is gone does not answer until another one is elected.
     await cluster.leaderOf("KV_ARQON_ROOMS");
     const backup = () => arq("backup", "three.tar", "--config", "three.toml");
     await seen("a backup is made", backup, ({ code }) => code === 0, 90_000);
@@ -204,7 +204,7 @@ Deno.test("backup on NATS: three servers are saved while one is away, and one se
   assert.deepEqual((await found(world, bus, "orders")).messages, [0, 1]);
   const leader = await cluster.leaderOf("KV_ARQON_ROOMS");
   await leader.kill();
-  // Three copies: another server has it as well.
+  // Three replicas: another server has it as well.
   await cluster.leaderOf("KV_ARQON_ROOMS");
 });
 
@@ -212,7 +212,7 @@ async function reconnected(connection: NatsConnection): Promise<void> {
   for await (const { type } of connection.status()) if (type === "reconnect") return;
 }
 
-Deno.test("backup on NATS: a stream that the server drops in the middle is begun once more", async () => {
+Deno.test("backup on NATS: a stream that the server drops in the middle is restarted", async () => {
   await using world = await openWorld();
   const { arq, issuer: { dir } } = world;
   {
@@ -232,7 +232,7 @@ Deno.test("backup on NATS: a stream that the server drops in the middle is begun
       remove: (name) => api.remove(name),
       async restore(config, state) {
         const restoring = await api.restore(config, state);
-        // A server that is started again has forgotten what was begun.
+        // A restarted server has forgotten the restore in progress.
         if (++begun === 3) await Promise.all([nats.restart(), reconnected(connection)]);
         return restoring;
       },
@@ -249,7 +249,7 @@ Deno.test("backup on NATS: a stream that the server drops in the middle is begun
   await connection.close();
 });
 
-Deno.test("backup on NATS: a login without the rights is told, and leaves no file", async () => {
+Deno.test("backup on NATS: a login without the permissions is reported, and leaves no file", async () => {
   await using world = await openWorld();
   const { arq, issuer: { dir } } = world;
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });

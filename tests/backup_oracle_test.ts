@@ -1,5 +1,5 @@
 /**
- * Backups against others' software: the library of `nats stream restore` accepts ours, a bus accepts those of `nats
+ * Backups against other software: the library of `nats stream restore` accepts ours, a bus accepts those of `nats
  * stream backup`, `age` opens and makes encrypted ones, `tar` and SQLite read them.
  */
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import { AGE, ensureGoProgram, STREAM_TOOL } from "./harness/go_program.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 
-/** Runs a program to its end; what it has said. */
+/** Runs a program to its end; returns its output. */
 async function run(program: string, args: string[], stdin?: Uint8Array): Promise<Uint8Array> {
   const child = new Deno.Command(program, {
     args,
@@ -27,7 +27,7 @@ async function run(program: string, args: string[], stdin?: Uint8Array): Promise
   return stdout;
 }
 
-/** A bus of one process on a NATS, with something in it. */
+/** A bus of one process on a NATS, with some content. */
 async function filled(path: string, nats_url: string) {
   const config = await Deno.readTextFile(`${path}/config.toml`);
   const plain = config.replace(/\n\[nats\][^]*$/, "");
@@ -46,7 +46,7 @@ Deno.test("oracle: the tool of NATS restores our files, and a bus works on what 
     run(program, [verb, url, name, `${path}/${folder}/${name}`]);
   await Deno.writeTextFile(
     `${path}/many.ndjson`,
-    // Random, so that it does not shrink: the log is in several pieces.
+    // Random, so that it does not compress: the log is in several pieces.
     Array.from({ length: 3_000 }, (_, n) => {
       const text = crypto.getRandomValues(new Uint8Array(6_000)).toBase64();
       return JSON.stringify({ n, text });
@@ -69,7 +69,7 @@ Deno.test("oracle: the tool of NATS restores our files, and a bus works on what 
       await tool("backup", nats.url, name, "theirs");
     }
   }
-  // Ours by their tool, then theirs by their tool: the bus finds the same.
+  // Our backup with their tool, then theirs with their tool: the bus finds the same.
   await Deno.mkdir(`${path}/ours`);
   await run("tar", ["-xf", `${path}/bus.tar`, "-C", `${path}/ours`]);
   for (const name of names) {

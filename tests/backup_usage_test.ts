@@ -15,7 +15,7 @@ const USAGE = "\n[usage]\nenabled = true\n#constant usage.flush_ms = 50\n";
 
 type Run = (...args: string[]) => Promise<ArqResult>;
 
-/** What the bus says that was taken, once it is so many. */
+/** The usage reported by the bus, once it has reached this amount. */
 async function counted(run: Run, admin: readonly string[], wanted: number): Promise<void> {
   let found: number | undefined;
   await until(() => `${found} of ${wanted} are counted`, async () => {
@@ -87,7 +87,7 @@ Deno.test("backup on NATS: the ledger of use is in it, and one that is there sta
       succeeds(await run("backup", file, "--config", "backup.toml", "--json")),
     );
     const names = told.parts.map(({ name }: { name: string }) => name);
-    // What runs is saved before what has ended: of both a reader takes one.
+    // Running minutes are saved before finished ones: of both a reader uses one.
     assert.ok(names.indexOf("KV_ARQON_USAGE") >= 0, String(names));
     assert.ok(names.indexOf("KV_ARQON_USAGE") < names.indexOf("ARQON_USAGE"), String(names));
     await life(nats.url, 1);

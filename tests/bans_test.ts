@@ -33,7 +33,7 @@ const running = sharedByTests(async () => {
 
 const HOUR_SECONDS = 3_600;
 
-/** In seconds, as claims have it. */
+/** Seconds, as in claims. */
 const nowSeconds = () => Math.floor(Date.now() / 1_000);
 
 const OLD = { iat: nowSeconds() - HOUR_SECONDS };
@@ -73,7 +73,7 @@ async function checked(shield: LocalShield, token: string): Promise<[number, str
   return [status, reason];
 }
 
-/** The signal, the refusal and the close, in this order. */
+/** Expects the signal, the refusal and the close, in this order. */
 async function isPutOut(client: RawClient, reason: string): Promise<void> {
   const { op, signal } = await client.json();
   assert.deepEqual([op, signal.kind, signal.reason ?? ""], ["msg", "REVOKE", reason]);
@@ -154,10 +154,10 @@ Deno.test("a revocation reaches every Shield, ends connections, and outlives res
   const { issuer, nats, config, one, two } = await running();
   const pair = { issuer, one, two };
   await t.step("of a user: earlier tokens and those without iat, not later ones", () => user(pair));
-  await t.step("of one token, also in a REFRESH; lifted, it is good again", () => tokenId(pair));
+  await t.step("of one token, also in a REFRESH; lifted, it is valid again", () => tokenId(pair));
   await t.step("of an admin: the admin API is closed, too", () => ofAdmin(pair));
   await t.step("of all tokens of a tenant that were issued before a moment", () => tenant(pair));
-  await t.step("a Shield that starts later knows all of it", async () => {
+  await t.step("a Shield that starts later knows all bans", async () => {
     const { revocations } = await admin(pair, one, "GET");
     assert.deepEqual(revocations.map(({ kind, id }: Record<string, string>) => `${kind} ${id}`), [
       ...["user ann", "user mallory", "issued-before *"],

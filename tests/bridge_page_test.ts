@@ -20,7 +20,7 @@ const WRITERS = 3;
 const ORDERS = 150;
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
-/** One transaction: some stay open for a while, so that a page sees those that began later, and not them. */
+/** One transaction: some stay open for a while, so that a page sees transactions that began later, but not them. */
 const order = (w: number, n: number) =>
   `begin; insert into orders (w, total) values (${w}, ${n});
    select arqon.publish('${ROOM}', 'order.made', (select to_jsonb(o) from orders o where w = ${w} and total = ${n}));
@@ -32,11 +32,11 @@ const writeAll = ({ database }: World) =>
     return database.sql(all.join("\n"));
   }));
 
-/** What a program prints about orders. */
+/** The orders that a program prints. */
 class Page {
   readonly ids: number[] = [];
 
-  /** Every row that there is, once. */
+  /** Expects every row, once. */
   async has(all: readonly number[]): Promise<void> {
     await until(
       () => `${this.ids.length} of ${all.length} orders`,
@@ -92,7 +92,7 @@ async function openPythonPage(python: string, { database, url }: World, token: s
       try {
         child.kill("SIGKILL");
       } catch {
-        // It has ended already.
+        // It has already ended.
       }
       await Promise.all([child.status, reading]);
     },

@@ -1,6 +1,6 @@
 /**
  * Who may publish by the bridge, on a real PostgreSQL: roles that may call `arqon.publish`, and nobody by writing into
- * the log of the database. Messages that cannot be published are in `arqon.refused`, and block nothing.
+ * the database's log. Messages that cannot be published are in `arqon.refused`, and block nothing.
  */
 import assert from "node:assert/strict";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";
@@ -10,7 +10,7 @@ import type { BridgedBus } from "./bridge/local_bridge.ts";
 import { somePostgres } from "./bridge/postgres_server.ts";
 import { storedIn } from "./bridge/world.ts";
 
-/** What docs/bridge.md has a database give to the bridge and to those who publish. */
+/** The rights that docs/bridge.md gives to the bridge and to publishers. */
 const ROLES = `
 create role bridge login replication;
 grant usage on schema arqon to bridge;
@@ -21,14 +21,14 @@ grant usage on schema arqon to app;
 create role stranger login;
 `;
 
-/** A message as `arqon.publish` writes it, by hand. */
+/** A hand-written message in the form of `arqon.publish`. */
 const forged = (message: Record<string, unknown>) =>
   `select pg_logical_emit_message(true, 'arqon', '${JSON.stringify(message)}');`;
 
 const idsIn = async ({ peer }: BridgedBus) =>
   (await storedIn(peer, "orders-0")).map(({ message_id }) => message_id);
 
-Deno.test("only who may use the schema publishes; what others write into the log is refused", async () => {
+Deno.test("only users with rights on the schema publish; what others write into the log is refused", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -40,7 +40,7 @@ Deno.test("only who may use the schema publishes; what others write into the log
   const as = (user: string, text: string) => database.sql(text, { user });
   const read_only = (text: string) => `begin read only; ${text} commit;`;
   await as("stranger", read_only(forged({ ...message, message_id: "forged" })));
-  // None of these may hold the slot or the room.
+  // None of these may block the slot or the room.
   await as("stranger", forged({ ...message, message_id: "x".repeat(300) }));
   await as("stranger", forged({ ...message, json: "{" }));
   await as("stranger", "select pg_logical_emit_message(true, 'arqon', '\\x00ff27'::bytea);");
@@ -52,9 +52,9 @@ Deno.test("only who may use the schema publishes; what others write into the log
   await assert.rejects(as("app", "select * from arqon.key"), /permission denied/);
   const publish = (id: string) => `select arqon.publish('orders-0', 'x', '"é"', '${id}');`;
   await as("app", read_only(publish("own")));
-  // Another's does not take what stands beside it.
+  // A forged message does not affect a valid one in the same transaction.
   await as("app", `begin; ${forged(message)} ${publish("beside")} commit;`);
-  // A subtransaction's id is not the one that commits.
+  // A subtransaction's id differs from that of the committing transaction.
   await as("app", `begin; savepoint a; ${publish("below")} release a; commit;`);
   await until("all of the app's have come", async () => (await idsIn(bus)).length >= 3);
   assert.deepEqual(await idsIn(bus), ["own", "beside", "below"]);
@@ -73,12 +73,12 @@ Deno.test("only who may use the schema publishes; what others write into the log
   const shown = await database.sql("select data #>> '{}' from arqon.refused order by lsn limit 4");
   assert.match(shown, /^\{"room":"orders-0".*"forged"\}/);
   assert.equal(shown.split("\n").at(-1), "??'");
-  // None of them holds the slot.
+  // None of them blocks the slot.
   const noted = "select lsn >= (select max(lsn) from arqon.refused) from arqon.bridge";
   await until("everything is over", async () => await database.sql(noted) === "t");
 });
 
-Deno.test("so many rows that are not signed are kept, and all that are signed go on", async () => {
+Deno.test("a limited number of unsigned rows is kept, and all signed ones are published", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -96,7 +96,7 @@ Deno.test("so many rows that are not signed are kept, and all that are signed go
   assert.equal(said.length, 1_000);
 });
 
-Deno.test("a key that was made anew is taken, and nothing signed with it is refused", async () => {
+Deno.test("a rotated key is used, and nothing signed with it is refused", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -111,7 +111,7 @@ Deno.test("a key that was made anew is taken, and nothing signed with it is refu
   assert.equal(await database.sql("select count(*) from arqon.refused"), "0");
 });
 
-Deno.test("text of a database that has another encoding comes as it is", async () => {
+Deno.test("text of a database with another encoding is published correctly", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();

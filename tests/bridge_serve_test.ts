@@ -21,7 +21,7 @@ import { samplesOf } from "./harness/server_state.ts";
 const table = (url: string, more = "") =>
   `\n[bridge.postgres]\ntenant = "default"\ndatabase = "${url}"\n${more}`;
 
-/** A figure of its page of metrics; undefined: it is not there. */
+/** A value on its page of metrics; undefined: the metric is missing. */
 const figure = async ({ bus }: World, name: string): Promise<number | undefined> =>
   (await samplesOf(bus.ops_url)).get(name);
 
@@ -32,7 +32,7 @@ const follows = (world: World) =>
     CATCH_UP_MS,
   );
 
-/** Each room has what was committed, once and in order. */
+/** Each room gets the committed messages, once and in order. */
 async function arrives({ database, peer }: World): Promise<void> {
   const wanted = await wantedOf(database);
   await until("everything has come", async () => {
@@ -76,7 +76,7 @@ for (
   });
 }
 
-Deno.test("of two buses on one NATS one follows, and the other one goes on when it is killed", async () => {
+Deno.test("of two buses on one NATS one follows, and the other one takes over when it is killed", async () => {
   await using nats = await startNats({ jetstream: true });
   const tables = ({ url }: { url: string }) => `${table(url)}\n[nats]\nurls = ["${nats.url}"]\n`;
   await using world = await openWorld(1_000, tables);
@@ -105,7 +105,7 @@ Deno.test("of two buses on one NATS one follows, and the other one goes on when 
   await arrives(world);
 });
 
-Deno.test("a slot that is gone is said with what to do, and the bus goes on once that is done", async () => {
+Deno.test("a missing slot is reported with what to do, and the bus continues once that is done", async () => {
   await using world = await openWorld(1_000, ({ url }) => table(url));
   if (world === undefined) return;
   const { database, peer } = world;

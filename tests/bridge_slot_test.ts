@@ -1,5 +1,5 @@
 /**
- * A slot other than that of `arqon.bridge`, on a real PostgreSQL: recreated while the bridge was down, after a
+ * A slot other than that in `arqon.bridge`, on a real PostgreSQL: recreated while the bridge was down, after a
  * promotion, in a copy of the database. No commit in between is lost silently.
  */
 import assert from "node:assert/strict";
@@ -26,7 +26,7 @@ const comes = (bus: BridgedBus, numbers: number[]) =>
   seen("what was committed", () => numbersIn(bus), (all) => all.length >= numbers.length)
     .then((all) => assert.deepEqual(all, numbers));
 
-/** What ends it. */
+/** The error that ends it. */
 async function endOf(
   bridge: ReturnType<typeof runLocalBridge>,
   hint = /^accept$/,
@@ -41,7 +41,7 @@ async function endOf(
   return error.message;
 }
 
-/** A bridge that has published 1 and is away. */
+/** A bridge that has published 1 and is stopped. */
 async function beginWith(bus: BridgedBus, database: PostgresServer, reading = READINGS[0]!) {
   await database.sql(BRIDGE_SQL);
   await using bridge = runLocalBridge(bus, database.url, { reading });
@@ -88,10 +88,10 @@ for (const reading of READINGS) {
     await using bridge = runLocalBridge(bus, database.url, { reading });
     assert.match(
       await endOf(bridge),
-      /slot arqon .*made anew or moved, .*committed after [0-9A-F]+\/[0-9A-F]+ \(\d{4}-.*Z\) may be missed/,
+      /slot arqon .*recreated or moved, .*committed after [0-9A-F]+\/[0-9A-F]+ \(\d{4}-.*Z\) may be missed/,
     );
     assert.deepEqual(await numbersIn(bus), [1]);
-    // It goes on where the new slot begins.
+    // It continues where the new slot begins.
     await using again = runLocalBridge(bus, database.url, { reading, accept_loss: true });
     await again.says("following");
     await commit(database, 5);
@@ -102,14 +102,14 @@ for (const reading of READINGS) {
   });
 }
 
-Deno.test("a slot that is made anew between two polls ends the bridge that polls", async () => {
+Deno.test("a slot that is recreated between two polls ends the bridge that polls", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
   await beginWith(bus, database);
   await using bridge = runLocalBridge(bus, database.url, { reading: READINGS[1] });
   await bridge.says("following");
-  // In one transaction with both, so that no poll finds no slot; one that is reading holds it for a moment.
+  // In one transaction with both, so that no poll finds the slot missing; a reading bridge holds it for a moment.
   await insist(
     "the slot is made anew",
     () =>
@@ -117,10 +117,10 @@ Deno.test("a slot that is made anew between two polls ends the bridge that polls
         `begin; ${DROP_SLOT}; commit; select arqon.publish('orders-0', 'order', '{"w":0,"n":2}'); ${MAKE_SLOT}`,
       ),
   );
-  assert.match(await endOf(bridge), /slot arqon (is gone|was made anew or moved)/);
+  assert.match(await endOf(bridge), /slot arqon (is gone|was recreated or moved)/);
 });
 
-Deno.test("of a promoted standby, a slot made anew ends the bridge, and a copied one goes on", async () => {
+Deno.test("after a standby's promotion, a recreated slot ends the bridge, and a copied one continues", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -130,7 +130,7 @@ Deno.test("of a promoted standby, a slot made anew ends the bridge, and a copied
   await commit(database, 2);
   for (const standby of [anew, copied]) await reaches(standby, database);
   await copied.stop();
-  // What Patroni does with a permanent slot.
+  // Patroni does this with a permanent slot.
   await copySlots(database, copied);
   await copied.start();
   await database.stop();
@@ -138,14 +138,14 @@ Deno.test("of a promoted standby, a slot made anew ends the bridge, and a copied
   await anew.sql(MAKE_SLOT);
   await commit(anew, 3);
   await using lost = runLocalBridge(bus, anew.url);
-  assert.match(await endOf(lost), /made anew or moved after \d+-00000001-\d+ became \d+-00000002-/);
+  assert.match(await endOf(lost), /recreated or moved after \d+-00000001-\d+ became \d+-00000002-/);
   assert.deepEqual(await numbersIn(bus), [1]);
   await commit(copied, 4);
   await using _whole = runLocalBridge(bus, copied.url);
   await comes(bus, [1, 2, 4]);
 });
 
-Deno.test("what is noted in another database counts for nothing: a dump, a copy, another cluster", async () => {
+Deno.test("a position recorded in another database does not count: a dump, a copy, another cluster", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -160,18 +160,21 @@ Deno.test("what is noted in another database counts for nothing: a dump, a copy,
   await other.sql(MAKE_SLOT);
   await commit(other, 3);
   await using foreign = runLocalBridge(bus, other.url);
-  assert.match(await endOf(foreign), /arqon\.bridge is of another database .*FF\/0/);
+  assert.match(await endOf(foreign), /arqon\.bridge belongs to another database .*FF\/0/);
   await using accepted = runLocalBridge(bus, other.url, { accept_loss: true });
   await comes(bus, [1, 3]);
   await accepted.stop();
   await other.sql(note);
   await using beyond = runLocalBridge(bus, other.url);
-  assert.match(await endOf(beyond), /arqon\.bridge is of another database .*FF\/0/);
-  // A copy beside it, whose slot is the original's.
+  assert.match(await endOf(beyond), /arqon\.bridge belongs to another database .*FF\/0/);
+  // A copy beside it, whose slot belongs to the original.
   await database.sql("create database copy template postgres");
   const url = database.url.replace(/postgres$/, "copy");
   await using copy = runLocalBridge(bus, url);
-  assert.match(await endOf(copy, /another name/), /the slot arqon is of postgres with pgoutput/);
+  assert.match(
+    await endOf(copy, /another name/),
+    /the slot arqon belongs to postgres with pgoutput/,
+  );
   await using named = runLocalBridge(bus, url, { slot: "copied" });
   await named.says("following");
   await database.sql(`select arqon.publish('orders-0', 'order', '{"w":0,"n":4}')`, {
@@ -188,7 +191,7 @@ Deno.test("an earlier schema is refused with what mends it", async () => {
   await using early = runLocalBridge(bus, database.url);
   assert.equal(
     await endOf(early, /^psql DATABASE -c 'drop table [^']+'; arq bridge postgres --sql \| psql/),
-    "the schema arqon is of an earlier version",
+    "the schema arqon has an earlier version",
   );
   await database.sql(`drop table arqon.bridge, arqon.refused; ${BRIDGE_SQL}`);
   await using bridge = runLocalBridge(bus, database.url);

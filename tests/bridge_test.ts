@@ -11,14 +11,14 @@ import { until } from "../shared/testing/until.ts";
 import { openWorld, startBridge, storedIn } from "./bridge/world.ts";
 import { tokenOf } from "./harness/serve_bus.ts";
 
-Deno.test("a bad room fails the transaction, what the bus refuses is noted, a slot that is gone is told", async () => {
+Deno.test("a bad room fails the transaction, refusals of the bus are recorded, a missing slot is reported", async () => {
   await using world = await openWorld();
   if (world === undefined) return;
   const { database, folder, peer, url } = world;
   await assert.rejects(database.sql("select arqon.publish('no room', 'x', '{}')"), /invalid-room/);
   await assert.rejects(database.sql("select arqon.publish('a', '', '{}')"), /type: expected/);
   await database.sql(BRIDGE_SQL);
-  // Whoever made the slot was killed before it could note that.
+  // The creator of the slot was killed before it could record that.
   await database.sql("select pg_create_logical_replication_slot('arqon', 'pgoutput')");
   let bridge = await startBridge(folder, database.url, url);
   await bridge.says("following");
@@ -28,7 +28,7 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   await publish("order", "own");
   await database.sql("select pg_logical_emit_message(true, 'arqon', 'nothing of ours')");
   await database.sql("select pg_logical_emit_message(true, 'other', 'not for us')");
-  // As long as the bus takes them, and no longer.
+  // As long as the bus accepts them, and no longer.
   const long = "x".repeat(256);
   await publish(long, long);
   await assert.rejects(publish(`${long}x`, "id"), /type: expected 1 to 256/);
@@ -60,7 +60,7 @@ Deno.test("a bad room fails the transaction, what the bus refuses is noted, a sl
   await bridge.stop();
 });
 
-Deno.test("a page that takes a position gets exactly what its queries have not seen", async () => {
+Deno.test("a page that takes a position gets exactly what its queries have not returned", async () => {
   await using world = await openWorld();
   if (world === undefined) return;
   const { database, folder, peer, url } = world;
@@ -75,7 +75,7 @@ Deno.test("a page that takes a position gets exactly what its queries have not s
     });
   const exact = "12345678901234567890.10";
   await database.sql(publish(1).replace('"n":1', `"n":1,"exact":${exact}`));
-  // Somebody holds a lock, so that a transaction that has published does not end.
+  // Another session holds a lock, so that a transaction that has published does not end.
   const holding = database.sql("select pg_advisory_lock(7), pg_sleep(600)").catch(() => {});
   await runs("pg_sleep", 1);
   const open = database.sql(`begin; ${publish(2)} select pg_advisory_xact_lock(7); commit;`);

@@ -27,7 +27,7 @@ const budgets = (["warn", "refuse"] as const)
 const usage = { enabled: true, flush_ms: 20, budgets };
 const log = testLog();
 
-/** A Shield's ledger of use, and what it writes into the audit log. */
+/** A Shield's usage ledger, and its entries in the audit log. */
 async function shieldAt({ spine }: WorldBrain, world: ReducerWorld, node_id: string) {
   const now = () => Date.now() + world.ahead_ms;
   const monotonic_ms = () => performance.now();
@@ -64,7 +64,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     for (const { action, tenant, from, by } of first.told) {
       assert.deepEqual([action, tenant, from, by], ["budget.exhausted", "t", "one", null]);
     }
-    // Another tenant's is told of by whichever Shield there is; nobody says again what was said.
+    // Any Shield reports another tenant's budget, and nothing is reported twice.
     await using second = await shieldAt(brain, world, "two");
     await applied(brain, "plain", "go", { tenant: "u" });
     const all = () => [...first.told, ...second.told];

@@ -49,7 +49,10 @@ const admin = (
   body?: object,
 ) => new AdminClient(ready.admin_url ?? "", token).ask(method, path, body);
 
-/** Publishes in turns, faster than a budget allows, until all are refused; how many were taken, and the last refusal. */
+/**
+ * Publishes in turns, faster than a budget allows, until all are refused; returns how many were accepted, and the last
+ * refusal.
+ */
 async function exhaust(clients: readonly RawClient[]) {
   let taken = 0;
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -69,7 +72,7 @@ async function exhaust(clients: readonly RawClient[]) {
   throw new Error(`not everybody is refused after ${ROUNDS_MAX} rounds, ${taken} were taken`);
 }
 
-/** A refusal by HTTP says when it ends, too. */
+/** A refusal over HTTP has the end of the period, too. */
 async function refusesByHttp(shield: LocalShield, token: string): Promise<void> {
   const peer = new HttpPeer(shield.ready.url ?? "", token);
   const { status, body, headers } = await peer.call("POST", "rooms/r/messages", { data: 1 });
@@ -77,7 +80,7 @@ async function refusesByHttp(shield: LocalShield, token: string): Promise<void> 
   assert.ok(Number(headers.get("retry-after")) >= 1);
 }
 
-/** An operator gives more, and then less than was used. */
+/** An operator raises the budget, and then lowers it below the usage. */
 async function changes(shield: LocalShield, clients: readonly RawClient[], issuer: Issuer) {
   const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
   const own = await issuer.tokenFor({ role: "admin", sub: "boss" });
@@ -95,13 +98,13 @@ async function changes(shield: LocalShield, clients: readonly RawClient[], issue
   const [{ used, exhausted, source }] = JSON.parse(less.text).in_force;
   assert.ok(used > LIMIT, less.text);
   assert.deepEqual([exhausted, source], [true, "tenant"]);
-  // Whoever has set it need not wait for it.
+  // A changed budget is in force at once where it was set.
   assert.equal((await publish(clients[0]!)).reason, "budget-exhausted");
   await until("the audit log tells of both limits, once each", async () => {
     const { text } = await admin(shield, operator, "/v1/audit?tenant=acme");
     return text.split('"budget.exhausted"').length === 3;
   });
-  // The tenant's own admin reads what operators have done to it.
+  // The tenant's own admin can read what operators have done to it.
   const told = await admin(shield, own, "/v1/audit?tenant=acme&action=budget.set&outcome=done");
   const entries: { by: string; from: string }[] = JSON.parse(told.text).entries;
   assert.deepEqual(entries.map(({ by, from }) => [by, from]), [["root", ""], ["root", ""]]);
@@ -111,7 +114,7 @@ async function changes(shield: LocalShield, clients: readonly RawClient[], issue
   assert.deepEqual(removed.in_force.map((one: { limit: number }) => one.limit), [LIMIT]);
 }
 
-Deno.test("budgets: two Shields hold one together, nobody else feels it, and a kill forgives nothing", async () => {
+Deno.test("budgets: two Shields enforce one together, nobody else is affected, and a kill loses nothing", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${BUDGETS}`;
@@ -136,11 +139,11 @@ Deno.test("budgets: two Shields hold one together, nobody else feels it, and a k
   assert.deepEqual([refusal.code, refusal.reason], [429, "budget-exhausted"]);
   assert.ok(refusal.retry_after_ms > 0);
   await refusesByHttp(one, token);
-  // Others pass, and what came before was taken by both.
+  // Others are admitted, and the earlier messages were accepted by both.
   using globex = await openText(socketOf(one), await issuer.tokenFor({ tenant_id: "globex" }));
   assert.equal((await publish(globex)).code, 0);
   const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
-  // What the one has taken last, the other hears with the next telling.
+  // The messages that one Shield accepted last reach the other with the next report.
   await until("the other knows of all", async () => {
     const { text } = await admin(other, operator, PATH);
     const [{ used, left, source }] = JSON.parse(text).in_force;
@@ -158,7 +161,7 @@ Deno.test("budgets: two Shields hold one together, nobody else feels it, and a k
   assert.equal((await publish(second)).reason, "budget-exhausted");
 });
 
-Deno.test("budgets: one that slows takes few messages, one that warns takes all and is told", async () => {
+Deno.test("budgets: one that slows accepts few messages, one that warns accepts all and is reported", async () => {
   const general = (action: string, limit: number) =>
     `[[usage.budgets]]\nper = "month"\nunit = "messages_in"\nlimit = ${limit}\naction = "${action}"\n`;
   await using bus = await startLocalBus(
@@ -199,7 +202,7 @@ async function fillLedger(url: string): Promise<void> {
   await spine.drain();
 }
 
-Deno.test("budgets: those of an apply hold, and hold nothing back any more, once it is answered", async () => {
+Deno.test("budgets: those of an apply are in force once it is answered, and removed ones are not", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n` +

@@ -50,7 +50,7 @@ async function serves(capabilities: readonly Capability[]): Promise<void> {
   await spine.drain();
 }
 
-Deno.test("a Shield serves with all capabilities, with none, and with each left out in turn", async (test) => {
+Deno.test("a Shield serves with all capabilities, with none, and without each in turn", async (test) => {
   await test.step("all", () => serves(SHIELD_CAPABILITIES));
   await test.step("none", () => serves([]));
   for (const left_out of SHIELD_CAPABILITIES) {
@@ -59,7 +59,7 @@ Deno.test("a Shield serves with all capabilities, with none, and with each left 
   }
 });
 
-Deno.test("a capability from outside serves beside them, and changes no file of the Shield", async () => {
+Deno.test("an external capability works next to them, and changes no file of the Shield", async () => {
   const started = await startWith([...SHIELD_CAPABILITIES, words(2)]);
   const ask = asking(started);
   const post = async (path: string, body: unknown) => {

@@ -1,6 +1,6 @@
 /**
- * The clock of a Shield steps over the end and the start of its certificate: it goes on, its metric stays what it is, and
- * a renewed pair that a wrong clock forbade is served once the clock is right.
+ * The clock of a Shield steps over the end and the start of its certificate: it keeps running, its metric is unchanged,
+ * and a renewed pair that a wrong clock refused is served once the clock is right.
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
@@ -32,7 +32,7 @@ Deno.test("a clock that steps over a certificate's end or start ends no Shield, 
   const { url = "", ops_url = "" } = shield.ready;
   let ended = false;
   shield.status.then(() => ended = true);
-  /** Whether somebody who trusts only this certificate, with the right clock, is answered. */
+  /** Whether a client that trusts only this certificate, with the right clock, gets an answer. */
   const serves = async ({ cert }: Pair) => {
     using client = Deno.createHttpClient({ caCerts: [cert] });
     return await fetch(`${url}/v1/auth/check`, { client }).then(
@@ -46,7 +46,7 @@ Deno.test("a clock that steps over a certificate's end or start ends no Shield, 
     return Number(found.exec(page)?.[1]);
   };
   const isWell = async (pair: Pair, what: string) => {
-    // The process has looked at its files and at its own port since.
+    // The process has checked its files and its own port since.
     await until(`${what}: it is ready`, async () => {
       const answer = await fetch(`${ops_url}/health/ready`);
       await answer.body?.cancel();

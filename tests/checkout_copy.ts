@@ -1,7 +1,7 @@
-/** Copies the checkout, for those who change it: what git knows, as it stands. */
+/** Copies the checkout, for tests that change it: all files known to git, in their present state. */
 import { ROOT } from "../tasks/checkout/source_files.ts";
 
-/** Copies each file that git knows into the folder, which is there. */
+/** Copies each file known to git into an existing folder. */
 export async function copyCheckout(folder: string): Promise<void> {
   const { stdout } = await new Deno.Command("git", { args: ["ls-files", "-z"], cwd: ROOT })
     .output();

@@ -39,7 +39,7 @@ durable = true
 history_size = 100
 `;
 
-/** A call of each operation that is accepted, in an order in which all are; then one that is refused. */
+/** An accepted call of each operation, in an order in which all are accepted; then a refused one. */
 const CALLS: readonly (readonly [id: string, path: string, body: unknown, bad: string])[] = [
   ["publish", "rooms/kept/messages", { type: "t", data: 1 }, "rooms/a.b/messages"],
   ["history", "rooms/kept/messages?limit=1", undefined, "rooms/kept/messages?limit=0"],
@@ -75,7 +75,7 @@ const CALLS: readonly (readonly [id: string, path: string, body: unknown, bad: s
   ["openapi", "openapi.json", undefined, ""],
 ];
 
-/** Those whose bodies are bytes or parts of a stream; what they answer is in tests of their own. */
+/** Operations whose bodies are bytes or parts of a stream; their answers have their own tests. */
 const BYTES = new Set([
   "createStream",
   "appendToStream",
@@ -113,7 +113,7 @@ Deno.test("the client API: the description is valid, and has every route and no 
     const described = (operation.parameters ?? []).filter((one) => one.in === "path");
     assert.deepEqual(described.map(({ name }) => name), named, path);
   }
-  // The table only lists itself: nothing of the process is asked for that.
+  // The table only lists itself, which needs nothing of the process.
   const config = configFrom({});
   const registry = createMetrics({ node_id: "n", version: "0" });
   const options = { config, registry, log: undefined, now: Date.now };
@@ -136,7 +136,7 @@ Deno.test("the client API: the description is valid, and has every route and no 
   );
 });
 
-/** Checks one answer against what is described for its status. */
+/** Checks one answer against the description of its status. */
 async function conforms(
   ajv: Ajv2020,
   operation: Operation,
@@ -157,7 +157,7 @@ async function conforms(
   assert.ok(isRight(JSON.parse(text)), `${what}: ${JSON.stringify(isRight.errors)}`);
 }
 
-Deno.test("the client API: every operation answers as it is described", async () => {
+Deno.test("the client API: every operation answers as documented", async () => {
   await using bus = await startLocalBus(CONFIG);
   using member = await openText(bus.url, await bus.tokenFor({ user: "zoe" }));
   member.send({ op: "sub", room: "here", id: 1, presence: true, member_meta: { a: 1 } });

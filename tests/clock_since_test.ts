@@ -20,7 +20,7 @@ const AHEAD_S = [7_200, -7_200];
 /** For tokens that outlast the steps. */
 const DAY_S = 86_400;
 
-Deno.test("NATS: a journal is found by the times of a Shield whose clock is not the server's", async () => {
+Deno.test("NATS: a journal is found by the times of a Shield whose clock differs from the server's", async () => {
   await using issuer = await createIssuer();
   const clock = await createWallClock(issuer.dir);
   if (clock === undefined) return;

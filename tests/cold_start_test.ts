@@ -9,10 +9,10 @@ import { startTask } from "./harness/server_task.ts";
 const PORTS = "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n";
 const OPERATORS = 'operator_tenants = ["*"]\n';
 const JSON_LOG = '[log]\nformat = "json"\nlevel = "debug"\n';
-/** Only a process that hangs gets here. */
+/** Only a hanging process takes this long. */
 const DEADLINE_MS = 120_000;
 
-/** A server that takes connections and says nothing. */
+/** A server that accepts connections and sends nothing. */
 function silent() {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const open: Deno.Conn[] = [];
@@ -61,7 +61,7 @@ async function withConfig(text: string, work: (file: string) => Promise<void>): 
   await work(file);
 }
 
-Deno.test("a process that cannot reach NATS yet lives, has metrics, and is not ready", async (t) => {
+Deno.test("a process that cannot reach NATS yet is alive, has metrics, and is not ready", async (t) => {
   for (const part of ["shield", "brain", "arq"] as const) {
     await t.step(part, async () => {
       using nats = silent();

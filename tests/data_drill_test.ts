@@ -20,7 +20,7 @@ import { asker, OLD_RULE, upload } from "./rollout_traffic.ts";
 
 const APP_SECRET = "a secret of the app";
 const built = new URL("../policies/build/reducers/poll.wasm", import.meta.url).pathname;
-/** Of Shields alone. */
+/** For Shields only. */
 const SHIELDS = `
 [growing]
 [centrifugo]
@@ -71,7 +71,7 @@ membership = "journal"
 journal_payload = "keep"
 `;
 const PLANTED = 50;
-/** What nobody knows but the drill: in messages, headers, state and growing messages of both users. */
+/** Text known only to the drill: in messages, headers, state and growing messages of both users. */
 const secretOf = (user: string, n: number) => `planted-${user}-${n}-secret`;
 const secretsOf = (user: string) =>
   Array.from({ length: PLANTED / 2 }, (_, n) => secretOf(user, n));
@@ -81,11 +81,11 @@ interface Stage {
   readonly url: string;
   readonly http_url: string;
   readonly admin_url: string;
-  /** Where it keeps its data. */
+  /** The folder of its data. */
   readonly folder: string;
-  /** Files that may have it for a while yet: docs/data.md says so; absent: none. */
+  /** Files that may contain the data for a while, as docs/data.md says; absent: none. */
   readonly left?: RegExp;
-  /** What can be read of it in the streams, and where; absent: there are none. */
+  /** What can still be read in the streams, and where; absent: there are none. */
   readonly readable?: (secrets: readonly string[]) => Promise<string[]>;
   readonly receiver: Receiver;
   tokenFor(user: string, tenant: string, role?: "admin"): Promise<string>;
@@ -93,7 +93,7 @@ interface Stage {
 
 const STATE = 5;
 
-/** One user's part of the life of the tenant. */
+/** One user's activity in the tenant. */
 async function lives(stage: Stage, user: string): Promise<void> {
   using client = await DurableClient.open(stage.url, await stage.tokenFor(user, "acme"));
   const ack = async (frame: object) => {
@@ -118,7 +118,7 @@ async function lives(stage: Stage, user: string): Promise<void> {
   }
 }
 
-/** A text that somebody plants by something that the bus can do. */
+/** A text that a client plants through one feature of the bus. */
 interface Planting {
   readonly stage: Stage;
   readonly user: string;
@@ -179,7 +179,7 @@ async function centrifugoMessage({ stage, user, secret }: Planting): Promise<voi
   socket.close();
 }
 
-/** What goes with its user, and what only goes with the tenant. */
+/** Data that is erased with its user, and data that is erased only with the tenant. */
 const PLANTINGS: Readonly<
   Record<"user" | "tenant", Record<string, (at: Planting) => Promise<void>>>
 > = {
@@ -233,7 +233,7 @@ const PLANTINGS: Readonly<
       const data = { key: "k", value: 1 };
       await done(peer, "POST", `rooms/${secret}/commands`, { name: "room.set", data });
     },
-    // The ledger of deliveries has them, too.
+    // The ledger of deliveries contains them, too.
     "message ids": ({ peer, secret }) =>
       done(peer, "POST", "rooms/chat/messages", { data: 1, message_id: secret }),
     async reducers({ nick, peer, secret }) {
@@ -284,16 +284,16 @@ const PLANTINGS: Readonly<
     },
   },
 };
-/** Nobody is kept by that name but as who did something: it goes with the tenant. */
+/** The name is stored only as the author of an action, and is erased with the tenant. */
 const EVE = "planted-eve-name-secret";
 const plantedBy = (goes: keyof typeof PLANTINGS) =>
   ["dan", EVE].flatMap((user) => Object.keys(PLANTINGS[goes]).map((what) => plantedOf(user, what)));
-/** For rooms and hooks, whose names stay. */
+/** For rooms and hooks, whose names remain. */
 const nickOf = (user: string) => user === EVE ? "eve" : user;
 const plantedOf = (user: string, what: string) =>
   `planted-${nickOf(user)}-${what.replace(" ", "-")}-secret`;
 
-/** Each can be found once it is planted: else nothing would be shown by its absence. */
+/** Each can be found after planting: otherwise its absence would prove nothing. */
 async function plants(stage: Stage): Promise<void> {
   const admin = new HttpPeer(stage.admin_url, await stage.tokenFor("officer", "acme", "admin"));
   for (const user of ["dan", EVE]) {
@@ -302,7 +302,7 @@ async function plants(stage: Stage): Promise<void> {
       for (const [what, plant] of Object.entries(PLANTINGS[goes])) {
         const secret = plantedOf(user, what);
         await plant({ stage, user, secret, nick: nickOf(user), peer, admin });
-        // The metadata of members is kept nowhere.
+        // The metadata of members is not stored.
         if (what === "pusher") continue;
         await seen(
           `${secret} is kept`,
@@ -314,7 +314,7 @@ async function plants(stage: Stage): Promise<void> {
   }
 }
 
-/** What a history says. */
+/** The content of a history. */
 async function historyOf(stage: Stage, room: string): Promise<string> {
   const peer = new HttpPeer(stage.http_url, await stage.tokenFor("carl", "acme"));
   const { status, body } = await peer.call("GET", `rooms/${room}/messages?limit=1000`);
@@ -322,10 +322,10 @@ async function historyOf(stage: Stage, room: string): Promise<string> {
   return JSON.stringify(body);
 }
 
-/** As it stands in a bucket's key. */
+/** As encoded in a bucket's key. */
 const asKey = (text: string) => encodeKey([text]);
 
-/** What is kept of it, and where. */
+/** What is stored, and where. */
 async function found(stage: Stage, secrets: readonly string[]): Promise<string[]> {
   const { folder, left, readable } = stage;
   const places = await findBytes(folder, [...secrets, ...secrets.map(asKey)]);
@@ -336,7 +336,7 @@ async function found(stage: Stage, secrets: readonly string[]): Promise<string[]
   return [...in_files, ...await readable?.(secrets) ?? []];
 }
 
-/** What anybody can read of it in the streams of a NATS: also of deleted entries, whose bytes may still be in the files. */
+/** What a reader of a NATS's streams can find, including deleted entries, whose bytes may still be in the files. */
 async function inStreams(url: string, secrets: readonly string[]): Promise<string[]> {
   const connection = await connectNats({ servers: url });
   try {
@@ -349,7 +349,7 @@ async function inStreams(url: string, secrets: readonly string[]): Promise<strin
       if (left === 0) continue;
       for await (const message of await consumer.consume()) {
         const text = `${message.subject} ${message.headers ?? ""} ${message.string()}`;
-        // That a key is gone stands in its bucket for a day at most, and has no value.
+        // A tombstone with the key stays in its bucket for a day at most, and has no value.
         const is_told = message.headers?.get("KV-Operation") === "DEL";
         for (const secret of secrets) {
           if (text.includes(secret) || (!is_told && text.includes(asKey(secret)))) {
@@ -371,7 +371,7 @@ interface Store {
   readonly stays?: string;
 }
 
-/** What is left of everything that was planted. */
+/** The remains of everything planted. */
 async function leftOf(stage: Stage, token: string): Promise<string[]> {
   const all = [
     ...secretsOf("ann"),
@@ -380,7 +380,7 @@ async function leftOf(stage: Stage, token: string): Promise<string[]> {
     ...plantedBy("tenant"),
     EVE,
   ];
-  // What an admin was asked is in the audit log, too, which stays: embedded it is in one file with the rest.
+  // An admin's requests are in the audit log, too, which remains: embedded it is in one file with the rest.
   const audit = await fetch(`${stage.admin_url}/v1/audit?tenant=acme&limit=1000`, {
     headers: { authorization: `Bearer ${token}` },
   });
@@ -422,7 +422,7 @@ async function drills(stage: Stage): Promise<void> {
     assert(names.includes(store), store);
   }
 
-  // A user: exported, erased, and then nobody has it but the state that the application has set.
+  // A user: exported, erased, and then nothing is left but the state that the application has set.
   const bobs = await lines("&user=bob");
   assert.ok(has(bobs, "bob") >= PLANTED / 2 - STATE, "messages and growing ones");
   assert.equal(has(bobs, "ann"), 0, "and nothing of others");

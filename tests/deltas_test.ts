@@ -30,7 +30,7 @@ durable = true
 `;
 
 const LINES = Array.from({ length: 40 }, (_, n) => `line ${n} of the text`);
-/** The data of message `n`: large, and little of it changes. */
+/** The data of message `n`: large, with small changes. */
 const dataOf = (n: number) => ({
   n,
   lines: LINES.map((line, at) => at === n % 40 ? "é" + n : line),
@@ -53,11 +53,11 @@ interface SaidDelta {
   readonly checksum?: number;
 }
 
-/** The bytes of data that a receiver holds, by room and slot. */
+/** The bytes of data that a receiver keeps, by room and slot. */
 class Held {
   readonly #slots = new Map<string, { number: number; data: Uint8Array }>();
   diffs = 0;
-  /** Bytes of diffs, and of the data that they stand for. */
+  /** Bytes of diffs, and of the data that they represent. */
   bytes = { diffs: 0, data: 0 };
 
   unfold({ slot, number, base = 0, checksum }: SaidDelta, data: Uint8Array, room = "") {
@@ -121,7 +121,7 @@ async function binaries(client: RawClient, held: Held): Promise<string[]> {
   }
 }
 
-Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes; for who keeps less, of those that came last", async () => {
+Deno.test("a pattern gets diffs of each of its rooms if the client stores enough bytes; otherwise only of the latest", async () => {
   await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ user: "reader" });
   const room = "folded-*";
@@ -136,7 +136,7 @@ Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes
     return client;
   };
   using binary = await openWith(bytes);
-  // Data of one message and a half.
+  // Data of one and a half messages.
   using small = await openWith(Math.floor(1.5 * wholeOf(0).length));
   using old = await openText(bus.url, token);
   await ask(old, { op: "sub", room, delta: true });
@@ -151,19 +151,19 @@ Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes
     assert.deepEqual(await binaries(small, held.small), expected);
     assert.deepEqual(await texts(old, held.old), expected);
   }
-  // All but the first of each room; of those who keep one only, the second of each run.
+  // All but the first of each room; with one slot only, the second of each run.
   const { diffs } = held.binary;
   assert.deepEqual([held.text.diffs, diffs, held.small.diffs, held.old.diffs], [6, 6, 4, 0]);
   assert.ok(held.binary.bytes.diffs < 0.2 * held.binary.bytes.data);
   assert.ok(held.binary.bytes.diffs < held.text.bytes.diffs);
-  // The SUB again begins with all of the data, in every room.
+  // The repeated SUB begins with the full data, in every room.
   await ask(text, { op: "sub", room, delta: true, delta_bytes: bytes });
   await publish(bus, "folded-1", [20, 22]);
   assert.deepEqual(await texts(text, held.text), [20, 22].map(wholeOf));
   assert.equal(held.text.diffs, 7);
 });
 
-Deno.test("a room of its own and its pattern count together, and one goes on when the other ends", async () => {
+Deno.test("a room's own subscription and its pattern count together, and one continues when the other ends", async () => {
   await using bus = await startLocalBus(CONFIG);
   using client = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
   const asked = { delta: true, delta_bytes: 100_000 };

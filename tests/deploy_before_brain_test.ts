@@ -79,7 +79,7 @@ for (const [name, accounts] of Object.entries(ACCOUNTS)) {
   });
 }
 
-Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before a Brain has begun are in force", async () => {
+Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before a Brain has started are in force", async () => {
   await using receiver = new Receiver();
   await using bus = await startBus(documentedAccounts);
   const ask = asker(bus.admin_url, bus.operator);
@@ -105,7 +105,7 @@ Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before 
   await done("POST", "rollouts/acme", rule);
   const rollout = async () => (await ask("GET", "rollouts/acme")).body.rollout;
   assert.equal((await rollout()).state, "running");
-  // These are done by Shields alone.
+  // Shields alone do these.
   const { body: { offset } } = await published();
   const read = async () => (await bus.peer.call("GET", "rooms/kept-s/messages")).body.messages;
   await until("a schedule publishes", async () => (await read())?.length > 0);

@@ -1,6 +1,6 @@
 /**
- * The Helm chart with values that people use, and with mistakes: its output is valid for Kubernetes, and values that
- * cannot work are refused by name. No cluster is used.
+ * The Helm chart with common values, and with mistakes: its output is valid for Kubernetes, and errors name values that
+ * cannot work. No cluster is used.
  */
 import assert from "node:assert/strict";
 import { parseConfig } from "../shared/config/load.ts";
@@ -33,7 +33,7 @@ function configIn(documents: readonly Document[], part: string) {
   return parseConfig(new TextDecoder().decode(Uint8Array.fromBase64(text)), { file: part });
 }
 
-Deno.test("the plain set is what the chart makes, without what is Helm's", async () => {
+Deno.test("the plain set equals the chart's output, without Helm's additions", async () => {
   const tools = await ensureDeployTools();
   assert.deepEqual(await plainProblems(tools), []);
   const { value = "" } = await madeByChart(tools, CHART, sets("brain.replicas=3"));
@@ -43,7 +43,7 @@ Deno.test("the plain set is what the chart makes, without what is Helm's", async
   assert.equal(brain, committed.replace("replicas: 2", "replicas: 3"));
   const { value: kustomized = [] } = await validateKustomization(tools, "deploy/kubernetes");
   const ours = (await made()).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
-  // kustomize puts a hash behind the names of configurations, and has a namespace.
+  // kustomize appends a hash to the names of configurations, and adds a namespace.
   const theirs = kustomized.filter(({ kind }) => kind !== "Namespace").map(({ kind, metadata }) =>
     `${kind} ${metadata.name.replace(/(-config)-[a-z0-9]{10}$/, "$1")}`
   );
@@ -51,7 +51,7 @@ Deno.test("the plain set is what the chart makes, without what is Helm's", async
   assert.doesNotMatch([...files.values()].join(), /Helm|checksum|arqon-\w+:\d/);
 });
 
-Deno.test("an issuer of one's own stands in the Shield's configuration, whatever is in it", async () => {
+Deno.test("a custom issuer is in the Shield's configuration, whatever its content", async () => {
   const issuer = 'https://id.example/?a="b"&c=\\d';
   const folder = await Deno.makeTempDir({ prefix: "arqon-chart-" });
   try {
@@ -79,7 +79,7 @@ Deno.test("the proxies that are believed are those of the values", async () => {
   );
 });
 
-Deno.test("parts are left out, replaced and placed as the values say", async () => {
+Deno.test("parts are omitted, replaced and placed as the values specify", async () => {
   const documents = await made(
     ...sets("nats.enabled=false", "backup.enabled=false", "ingress.enabled=false"),
     ...sets("shield.autoscaling.enabled=false", "shield.replicas=5", "image.tag=edge"),

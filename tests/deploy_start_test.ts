@@ -15,11 +15,11 @@ import { startNats } from "./harness/nats_server.ts";
 import { startValkey } from "./harness/valkey_server.ts";
 import { startNginx } from "./proxies/proxies.ts";
 
-// The configurations that containers get, on real processes: NATS (one server, and the cluster of three), Valkey,
-// Brain and Shield start with them, become ready, take a message and end at SIGTERM. Only addresses, paths and the
-// form of the log are others. No container is started: docs/deploy.md.
+// The configurations of containers, on real processes: NATS (one server, and the cluster of three), Valkey, Brain and
+// Shield start with them, become ready, accept a message and end on SIGTERM. Only addresses, paths and the form of the
+// log differ. No container is started: docs/deploy.md.
 
-/** Publishes by HTTP with a token of the key in `dir`; the status. */
+/** Publishes by HTTP with a token of the key in `dir`; returns the status. */
 async function publish(shield: ServerProcess, dir: string, issuer: string): Promise<number> {
   const jwk = JSON.parse(await Deno.readTextFile(`${dir}/arqon-private.jwk.json`));
   const token = await new SignJWT({ tenant_id: "acme", role: "user", sub: "ann" })
@@ -34,7 +34,7 @@ async function publish(shield: ServerProcess, dir: string, issuer: string): Prom
   return response.status;
 }
 
-/** Both are ready, a message is taken, and both end by themselves when they are told to. */
+/** Both become ready, a message is accepted, and both end when told to. */
 async function serveAndStop(shield: ServerProcess, brain: ServerProcess, dir: string, iss: string) {
   for (const { ready } of [brain, shield]) {
     for (const state of ["live", "ready"]) {
@@ -42,7 +42,7 @@ async function serveAndStop(shield: ServerProcess, brain: ServerProcess, dir: st
     }
   }
   assert.equal(await publish(shield, dir, iss), 200, shield.log());
-  // 1 when a process is not done within drain_timeout_ms, for which containers are given the time.
+  // 1 when a process exceeds drain_timeout_ms, for which containers get enough time.
   assert.equal((await shield.stop()).code, 0, shield.log());
   assert.match(await problemAt(`${shield.ready.ops_url}/health/live`) ?? "", /./);
   assert.equal((await brain.stop()).code, 0, brain.log());
@@ -103,9 +103,9 @@ Deno.test("the configurations for Kubernetes start on the NATS cluster, serve an
   }
 });
 
-// The configuration that the Helm chart ships behind a real nginx, as its Ingress is one, with a thousand clients of
-// a thousand addresses at once: all are let in, or answered 503 with a time. Only addresses and files are others. The
-// same where nobody has told the Shield of its proxy, and all are one address: then it says so.
+// The configuration of the Helm chart behind a real nginx that works like its Ingress, with a thousand clients from a
+// thousand addresses at once: all are admitted, or answered 503 with a retry time. Only addresses and files differ. The
+// same when the Shield does not know its proxy, and all have one address: then it reports that.
 
 const CLIENTS = 1_000;
 const NETWORKS = '["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]';

@@ -1,5 +1,5 @@
 /**
- * The checks between a mistake in `deploy` and a deployment: each validator and each of our own rules must name a
+ * The checks between a mistake in `deploy` and a deployment: each validator and each of our own rules must report a
  * planted mistake. `tasks/deploy/deploy.ts`, a step of the gate, checks the files themselves; `deploy_start_test.ts`
  * runs their configurations.
  */
@@ -32,7 +32,7 @@ import { ROOT } from "../tasks/checkout/source_files.ts";
 
 const read = (path: string) => Deno.readTextFileSync(`${ROOT}${path}`);
 
-/** Writes a copy of a file of the checkout in which `from` is `to`; the path of the copy. */
+/** Writes a copy of a file of the checkout with `from` replaced by `to`; returns the path of the copy. */
 function planted(folder: string, path: string, from: string, to: string): string {
   const text = read(path);
   assert.ok(text.includes(from), `${path} has no ${from}`);
@@ -81,12 +81,12 @@ Deno.test("each validator names a planted mistake", async () => {
   }
 });
 
-/** The Shield's ops listener where nobody outside of its container reaches it. */
+/** The Shield's ops listener on an address that is unreachable from outside of its container. */
 function onLoopback({ shield, brain }: Configs): Configs {
   return { shield: { ...shield, ops: { ...shield.ops, host: "127.0.0.1" } }, brain };
 }
 
-/** A path below the root that leads to an absolute one. */
+/** An absolute path relative to the root. */
 function relative(path: string): string {
   return `${"../".repeat(ROOT.split("/").length - 2)}${path.slice(1)}`;
 }
@@ -273,7 +273,7 @@ Deno.test("the image of Grafana has the dashboards that compose.yaml mounts", ()
     /path: (\S+)/.exec(read("deploy/docker/grafana_dashboards.yml"))?.[1],
     dashboards.replace(/\/$/, ""),
   );
-  // In the place of the image's own data source, not beside it: Grafana takes one default.
+  // Replaces the image's own data source: Grafana accepts only one default.
   const source = copies.find(([from]) => from === "deploy/docker/grafana_sources.yml")?.[1];
   assert.ok(read("compose.yaml").includes(`grafana_sources.yml:${source}:ro`));
 });

@@ -1,6 +1,6 @@
 /**
- * The files of `deploy` on real processes of this machine: only addresses, paths and the form of the log are
- * others. For tests that hold what we ship to running.
+ * The files of `deploy` on real processes of this machine: only addresses, paths and the form of the log differ. For
+ * tests that run what we ship.
  */
 import assert from "node:assert/strict";
 import { insist } from "../shared/testing/until.ts";
@@ -11,17 +11,17 @@ import { freePorts } from "./harness/free_ports.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 
-/** What stands in a file, and what stands there on this machine. */
+/** Texts in a file, and their replacements on this machine. */
 export type Changes = readonly (readonly [string, string])[];
 
-/** Ports are found free and taken later: somebody may be faster. */
+/** Ports are found free and used later: another process may be faster. */
 const ATTEMPTS = 3;
-/** How long a cluster may take until it serves; reached only when it never does. */
+/** Time for a cluster to become ready; reached only if it never does. */
 const CLUSTER_MS = 60_000;
-/** Of the tests: certificate, key and authority. */
+/** The tests' certificate, key and authority. */
 export const TLS_FOLDER = new URL("tls/", import.meta.url).pathname;
 
-/** A text in which each `from` is there, and becomes its `to`; `name` is for the complaint. */
+/** The text with each `from`, which must occur, replaced by its `to`; `name` is for the error. */
 export function changed(name: string, text: string, changes: Changes): string {
   return changes.reduce((now, [from, to]) => {
     assert.ok(now.includes(from), `${name} has no ${from}`);
@@ -29,7 +29,7 @@ export function changed(name: string, text: string, changes: Changes): string {
   }, text);
 }
 
-/** A file of `deploy` in which the deployment's addresses are those of this machine. */
+/** A file of `deploy` with the deployment's addresses replaced by those of this machine. */
 export function moved(path: string, changes: Changes): string {
   return changed(path, Deno.readTextFileSync(`${ROOT}deploy/${path}`), changes);
 }
@@ -53,7 +53,7 @@ export async function startFrom(
   return await startServer(part, rest, dir, tableIn(text, "server"), 0, [], admin.join("\n"));
 }
 
-/** `startFrom` again and again until the cluster has a leader, as Kubernetes would. */
+/** Repeats `startFrom` until the cluster has a leader, as Kubernetes would. */
 export function startAgain(
   part: "shield" | "brain",
   text: string,
@@ -62,7 +62,7 @@ export function startAgain(
   return insist(`the ${part} starts`, () => startFrom(part, text, dir), () => true, CLUSTER_MS);
 }
 
-/** Passwords as the Secret has them, in the form of NATS' configuration. */
+/** Passwords of the Secret, in the form of NATS' configuration. */
 const PASSWORDS = {
   shield: "shield's own",
   brain: "12 'brain",
@@ -77,7 +77,7 @@ const PASSWORD_LINES = Object.entries(PASSWORDS).map(([user, password]) =>
   `${user.toUpperCase()}_PASSWORD: ${JSON.stringify(password)}\n`
 ).join("");
 
-/** What Secrets mount beside a process, its own password and the authority of NATS; the folder. */
+/** The files that Secrets mount beside a process, its own password and the authority of NATS; returns the folder. */
 export async function mountNats(dir: string, user: NatsUser): Promise<string> {
   const folder = `${dir}/nats-${user}`;
   await Deno.mkdir(folder, { recursive: true });
@@ -89,11 +89,11 @@ export async function mountNats(dir: string, user: NatsUser): Promise<string> {
 /** One of the servers of `nats.yaml`. */
 export interface NatsPod {
   readonly server: NatsServer;
-  /** Its configuration, without what a test has added. */
+  /** Its configuration, without the test's additions. */
   readonly config: string;
 }
 
-/** What a test adds to the configuration of `nats.conf`. */
+/** A test's additions to the configuration of `nats.conf`. */
 export interface NatsMore {
   readonly changes?: Changes;
   readonly lines?: string;

@@ -16,7 +16,7 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-/** The value of a query's first line. */
+/** The value of a query's first result. */
 async function first(url: string, query: string): Promise<string | undefined> {
   const response = await fetch(`${url}/api/v1/query?query=${encodeURIComponent(query)}`);
   return (await response.json()).data.result[0]?.value[1];
@@ -37,14 +37,14 @@ Deno.test("dev --observe starts a Prometheus that reads the bus and ends with it
   assert.equal(await answers(url), false);
 });
 
-Deno.test("a Prometheus beside dev does not outlive a killed one", async () => {
+Deno.test("a Prometheus of dev does not outlive a killed one", async () => {
   const bus = await startBus(["--observe-port", "0"]);
   const url = await prometheusOf(bus);
   await bus.stop("SIGKILL");
   await until("it answers no more", async () => !await answers(url));
 });
 
-Deno.test("dev --observe goes on without a Prometheus and says what to install", async () => {
+Deno.test("dev --observe continues without a Prometheus and reports what to install", async () => {
   const folder = await Deno.makeTempDir();
   const link = 'ln -s "$(command -v sh)" "$(command -v ps)" "$0"';
   assert.ok((await new Deno.Command("sh", { args: ["-c", link, folder] }).output()).success);

@@ -55,7 +55,7 @@ async function isUp({ path, json }: Stack, up: any): Promise<void> {
   assert.deepEqual([context.name, context.url, context.issuer], ["compose", up.url, "arqon-dev"]);
   assert.equal(context.key, join(path, ".arqon", "dev-key.json"));
   assert.equal((await Deno.stat(context.key)).mode! & 0o777, 0o600);
-  // What the containers see of it is the public part.
+  // The containers see only the public part.
   const jwks = await Deno.readTextFile(join(path, ".arqon/dev/issuer/arqon-jwks.json"));
   assert.equal(JSON.parse(jwks).keys[0].d, undefined);
 }
@@ -133,7 +133,7 @@ async function isSeen({ arq, json, env }: Stack): Promise<void> {
   assert.match(succeeds(await arq("dev", "logs")), /shield-1 +\| .*msg="?ready/);
 }
 
-Deno.test("after arq dev up with the compose stack, every command takes it, until down", async (t) => {
+Deno.test("after arq dev up with the compose stack, every command uses it, until down", async (t) => {
   await using stack = await place();
   const { arq, json } = stack;
   const up = await json("dev", "up", ...PORTS, "--json");
@@ -141,12 +141,12 @@ Deno.test("after arq dev up with the compose stack, every command takes it, unti
   await t.step("pub, sub, auth gen and the console work", () => talks(stack, up));
   await t.step("tail follows a room", () => isTailed(stack));
   await t.step("status, doctor, dev status and logs show it", () => isSeen(stack));
-  await t.step("up again leaves it as it is", async () => {
+  await t.step("up again leaves it unchanged", async () => {
     const again = await json("dev", "up", "--json");
     assert.deepEqual([again.url, again.context], [up.url, up.context]);
     assert.equal((await json("context", "list", "--json")).contexts.length, 1);
   });
-  await t.step("a service that ends is told", async () => {
+  await t.step("a service that ends is reported", async () => {
     const state = JSON.parse(await Deno.readTextFile(`${stack.env["STAND_IN_DIR"]}/state.json`));
     Deno.kill(state.prometheus.pid, "SIGKILL");
     let last = "";
@@ -157,13 +157,13 @@ Deno.test("after arq dev up with the compose stack, every command takes it, unti
       return one.state === "exited" && one.exit_code === 137;
     });
   });
-  await t.step("down takes the context away", async () => {
+  await t.step("down removes the context", async () => {
     assert.match(
       (await arq("dev", "down")).stderr,
       /the compose stack of .*compose\.yaml has ended/,
     );
     assert.deepEqual((await json("context", "list", "--json")).contexts, []);
-    // Without it, the checkout's own development bus counts, if one runs just now.
+    // Without it, the checkout's own development bus is used, if one runs.
     const status = await arq("status");
     assert.ok(!status.stdout.includes(up.ops_url), status.stdout);
     if (status.code !== 0) assert.match(status.stderr, /no bus/);
@@ -185,7 +185,7 @@ Deno.test("another compose file is started; without our key in its Shield the co
   await using stack = await place();
   const { arq, json, path } = stack;
   const text = await Deno.readTextFile(`${ROOT}compose.yaml`);
-  // As somebody's own file: what it mounts is elsewhere, and its Shield has the key of the volume.
+  // As a user's own file: its mounts are elsewhere, and its Shield has the key of the volume.
   const own = text.replaceAll("- ./deploy/", `- ${ROOT}deploy/`)
     .replace("${ARQON_ISSUER_DIR:-issuer}", "issuer");
   await Deno.writeTextFile(join(path, "own.yaml"), own);
@@ -201,7 +201,7 @@ Deno.test("another compose file is started; without our key in its Shield the co
   assert.match(gen.stderr, /context compose has no key to sign with/);
   assert.equal((await json("status", "--json")).services.length, 10);
 
-  // Ours would take the other's place: a second folder is told whose runs.
+  // A second stack would replace the first: the second folder is told whose stack runs.
   const second = join(path, "..", "second");
   await Deno.mkdir(second);
   const refused = await stack.arqIn(second, "dev", "up");
@@ -209,7 +209,7 @@ Deno.test("another compose file is started; without our key in its Shield the co
   assert.match(refused.stderr, /the compose stack of .*work runs: ws:.*\n.*arq dev down in .*work/);
 });
 
-Deno.test("a stack of which a part does not start is an error that names it, and what runs can be asked", async () => {
+Deno.test("a stack with a part that does not start is an error that names it, and running parts can be queried", async () => {
   await using stack = await place();
   const { arq, json, path } = stack;
   const text = await Deno.readTextFile(`${ROOT}compose.yaml`);

@@ -25,13 +25,13 @@ async function announcements(): Promise<string[]> {
   try {
     return (await Array.fromAsync(Deno.readDir(`${ROOT}/.arqon/dev`))).map(({ name }) => name);
   } catch (error) {
-    // In a fresh clone no dev bus has ever run.
+    // In a fresh clone no development bus has ever run.
     if (error instanceof Deno.errors.NotFound) return [];
     throw error;
   }
 }
 
-Deno.test("dev says what is wrong with its arguments, exit 2", async () => {
+Deno.test("dev reports invalid arguments, exit 2", async () => {
   const cases: [args: string[], text: RegExp][] = [
     [["--port", "70000"], /--port expects a port from 0 to 65535, got "70000"/],
     [["--ops-port", "x"], /--ops-port expects a port/],
@@ -50,7 +50,7 @@ Deno.test("dev says what is wrong with its arguments, exit 2", async () => {
 
 Deno.test("dev is found by its announcement while it runs, and leaves nothing behind", async () => {
   const bus = await startBus();
-  // Other tests have buses here, too, which come and go.
+  // Other tests start and stop buses here, too.
   const texts = await Promise.all((await announcements()).map(async (name) => ({
     name,
     text: await Deno.readTextFile(`${ROOT}/.arqon/dev/${name}`).catch(() => "{}"),
@@ -70,7 +70,7 @@ Deno.test("dev ends with its supervisor, however that ends", async () => {
   assert.equal((await client.closed()).code, 1012);
 });
 
-Deno.test("dev makes the console's thread for replays when a page asks for it", async () => {
+Deno.test("dev starts the console's thread for replays when a page requests it", async () => {
   await using bus = await startBus();
   const thread = await fetch(`${bus.admin_url}/console/replay_worker.js`);
   const text = await thread.text();
@@ -82,24 +82,24 @@ Deno.test("dev makes the console's thread for replays when a page asks for it", 
 const untilReadyAgain = (bus: TestBus): Promise<void> =>
   until(() => bus.log(), () => bus.log().includes("ready again"));
 
-Deno.test("dev starts anew on a source change, on the same ports, and clients can come back", async () => {
+Deno.test("dev restarts on a source change, on the same ports, and clients can reconnect", async () => {
   await using bus = await startBus([], true);
   const client = await openText(bus.url, bus.token);
   const now = new Date();
-  // A new modification time is all that the watcher sees of an editor's save without a change.
+  // The watcher sees only a new modification time when an editor saves without a change.
   await Deno.utime(`${ROOT}/shield/main.ts`, now, now);
   assert.equal((await client.closed()).code, 1012);
   await untilReadyAgain(bus);
   (await openText(bus.url, bus.token))[Symbol.dispose]();
 });
 
-Deno.test("dev starts anew for a source change that comes while it starts", async () => {
+Deno.test("dev restarts for a source change during its start", async () => {
   const dir = await Deno.makeTempDir();
   const [config, ready_config] = [`${dir}/config.toml`, `${dir}/ready.toml`];
   await Deno.writeTextFile(ready_config, "");
   await new Deno.Command("mkfifo", { args: [config] }).output();
   const starting = startBus(["--config", config], true);
-  // Opens when the bus reads it, and the bus is not ready before it has read the end.
+  // Opens when the bus reads it, and the bus is not ready before it has read to the end.
   const reading = await Deno.open(config, { write: true });
   const now = new Date();
   await Deno.utime(`${ROOT}/shield/main.ts`, now, now);

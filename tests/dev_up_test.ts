@@ -52,7 +52,7 @@ Deno.test("up starts the bus once, commands find it, down drains it, its state s
   assert.equal(down.code, 0);
   assert.match(down.stderr, /the embedded bus \(pid \d+\) has ended/);
   assert.equal((await client.closed()).code, 1012);
-  // It follows to the end of the bus, and then ends.
+  // It follows until the bus ends, and then ends.
   const { code, stdout } = await follower.result();
   assert.equal(code, 0);
   assert.match(stdout, /msg="an operator drains this process"[\s\S]*msg="stopped"[^\n]*\n$/);
@@ -64,7 +64,7 @@ Deno.test("up starts the bus once, commands find it, down drains it, its state s
   assert.deepEqual(JSON.parse(succeeds(kept)).data, { item: "tea" });
   const unsure = await run("reset");
   assert.equal(unsure.code, 2);
-  assert.match(unsure.stderr, /Nobody is here to ask\n\s+say yes with --yes/);
+  assert.match(unsure.stderr, /No terminal to ask\n\s+confirm with --yes/);
   assert.match((await run("reset", "--yes")).stderr, /has ended and its state is gone/);
   const names = (await Array.fromAsync(Deno.readDir(here.dev))).map(({ name }) => name);
   assert.deepEqual(names, []);
@@ -81,12 +81,12 @@ async function statusOf(url: string, token: string): Promise<[number, string]> {
   return [response.status, detail];
 }
 
-Deno.test("in a folder of arq init, auth gen takes the key of the bus that every other command takes", async () => {
+Deno.test("in a folder of arq init, auth gen uses the bus's key that every other command uses", async () => {
   await using here = await place();
   const { run, arq } = here;
   succeeds(await arq("init"));
   const issuerOf = (token: string) => decodeJwt(token.trim()).iss;
-  // Before one runs, the folder's own bus counts.
+  // Before one runs, the folder's own bus is used.
   const local = succeeds(await arq("auth", "gen"));
   assert.equal(issuerOf(local), "arqon-local");
   const up = JSON.parse(succeeds(await run("up", "--embedded", ...FREE, "--json")));
@@ -105,26 +105,26 @@ Deno.test("in a folder of arq init, auth gen takes the key of the bus that every
   await answer.body?.cancel();
   assert.equal(answer.status, 200);
 
-  // The other key's token: the refusal names whose it is, and what to ask.
+  // A token of the other key: the refusal names its bus, and how to get another.
   const [status, detail] = await statusOf(messages, local.trim());
   assert.equal(status, 401);
   assert.match(detail, /"arqon-local" is not trusted/);
   const refused = await arq("pub", "lobby", "hello", "--url", up.url, "--token", local);
   assert.equal(refused.code, 3);
   assert.match(refused.stderr, /"arqon-local" is not trusted.*401 token-issuer/);
-  assert.match(refused.stderr, /arq context show says which bus, key and issuer count here/);
+  assert.match(refused.stderr, /arq context show says which bus, key and issuer are used here/);
   const named = await arq("pub", "lobby", "hello", "--context", "local", "--url", up.url);
   assert.match(named.stderr, /"arqon-local".*\n.*context local signed it with .*arq context show/);
 });
 
-Deno.test("what a killed bus left is no bus, and a stranger's process is not ended for it", async () => {
+Deno.test("the leftovers of a killed bus are ignored, and another program's process is not killed for it", async () => {
   await using here = await place();
   const { run } = here;
   succeeds(await run("up", "--embedded", ...FREE));
   Deno.kill(await pidOf(run), "SIGKILL");
   const command = new Deno.Command("sleep", { args: ["600"], stdin: "null", stdout: "null" });
   const stranger = command.spawn();
-  // The pid of the record is another program's by now.
+  // The recorded pid has been reused by another program.
   const record = { kind: "embedded", pid: stranger.pid, started_ms: 1 };
   await Deno.writeTextFile(join(here.dev, "up.json"), JSON.stringify(record));
   assert.equal((await run("status")).code, 1);
@@ -136,18 +136,18 @@ Deno.test("what a killed bus left is no bus, and a stranger's process is not end
   assert.equal((await run("status")).code, 0);
 });
 
-Deno.test("a bus that cannot be asked is ended by a signal", async () => {
+Deno.test("a bus that does not answer is ended by a signal", async () => {
   await using here = await place();
   const { run } = here;
   const { ops_url } = JSON.parse(succeeds(await run("up", "--embedded", ...FREE, "--json")));
   const pid = await pidOf(run);
-  // As one that drains already: it is announced no more, so that only a signal is left.
+  // As if it already drained: it is no longer announced, so only a signal is left.
   await Deno.remove(join(here.dev, `${pid}.json`));
   assert.match((await run("down")).stderr, /has ended/);
   await assert.rejects(fetch(`${ops_url}/health/live`), TypeError);
 });
 
-Deno.test("up says why it cannot start: a taken port, a folder that is none, a wrong option", async () => {
+Deno.test("up reports why it cannot start: a port in use, an invalid folder, an invalid option", async () => {
   await using here = await place();
   const { run } = here;
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -175,9 +175,9 @@ Deno.test("up says why it cannot start: a taken port, a folder that is none, a w
   await Deno.remove(join(here.path, ".arqon"));
 });
 
-Deno.test("without a Docker that works, a compose file that was asked for is refused, else it is embedded", async () => {
+Deno.test("without a working Docker, an explicit compose file is refused, else the embedded bus starts", async () => {
   const why = await dockerProblem(new AbortController().signal);
-  // Where Docker works, this would start the whole stack, images and all.
+  // With a working Docker, this would start the whole stack, including images.
   if (why === undefined) return;
   await using here = await place();
   await Deno.writeTextFile(join(here.path, "own.yaml"), "services: {}\n");

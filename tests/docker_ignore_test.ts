@@ -13,7 +13,7 @@ const MATCHER = {
 };
 const SOURCE_FILES = await listFiles([""]);
 
-/** The paths of the checkout that a Dockerfile copies; those of other stages are not among them. */
+/** The paths of the checkout that a Dockerfile copies, without those of other stages. */
 function copySources(dockerfile: string): string[] {
   const lines = dockerfile.replaceAll("\\\n", " ").matchAll(/^(?:COPY|ADD) (.*)$/gm);
   return [...lines].flatMap(([, text = ""]) => {
@@ -23,14 +23,14 @@ function copySources(dockerfile: string): string[] {
   });
 }
 
-/** The files of the checkout that a source stands for: one, those of a pattern, or those of a folder. */
+/** The files of a source: one file, those of a pattern, or those of a folder. */
 function filesOf(source: string): string[] {
   const path = source.replace(/\/$/, "").replaceAll(".", "\\.").replaceAll("*", "[^/]*");
   const form = new RegExp(`^${path}(/|$)`);
   return SOURCE_FILES.filter((file) => form.test(file));
 }
 
-/** Which of the files `.dockerignore` hides. */
+/** The files that `.dockerignore` hides. */
 async function hidden(ignore_file: string, files: readonly string[]): Promise<Set<string>> {
   const child = new Deno.Command(await ensureGoProgram(MATCHER), {
     args: [ignore_file],
@@ -45,7 +45,7 @@ async function hidden(ignore_file: string, files: readonly string[]): Promise<Se
   return new Set(new TextDecoder().decode(stdout).split("\n"));
 }
 
-/** What is hidden though a Dockerfile copies it. Of folders, tests and pages may be. */
+/** Hidden files that a Dockerfile copies. In folders, tests and pages may be hidden. */
 async function problems(ignore_file: string): Promise<string[]> {
   const left_out = await hidden(ignore_file, SOURCE_FILES);
   const dockerfiles = await listFiles(["Dockerfile"]);

@@ -1,5 +1,5 @@
 /**
- * Connections that keep their id over the end of a Shield in spite of faults: the other Shield is notified late, or a
+ * Connections that keep their id when a Shield ends in spite of faults: the other Shield is notified late, or a
  * client's first connection there is lost. `drain_test.ts` tests the drain itself.
  */
 import assert from "node:assert/strict";
@@ -14,13 +14,13 @@ interface Pair {
   readonly issuer: Issuer;
   readonly going: ServerProcess;
   readonly staying: ServerProcess;
-  /** Another process under the name of the one that goes. */
+  /** Another process with the name of the stopping one. */
   readonly again: () => Promise<ServerProcess>;
-  /** Between NATS and the Shield that stays. */
+  /** Between NATS and the remaining Shield. */
   readonly way: TcpProxy;
 }
 
-/** Two Shields on one NATS server; one of them reaches it by a way that can be made slow. */
+/** Two Shields on one NATS server; one of them is connected through a proxy that can be slowed. */
 async function withPair(run: (pair: Pair) => Promise<void>, drain_ms = 30_000): Promise<void> {
   await using nats = await startNats({ jetstream: true });
   await using way = startTcpProxy(nats.port);
@@ -38,7 +38,7 @@ async function withPair(run: (pair: Pair) => Promise<void>, drain_ms = 30_000): 
   await run({ issuer, going, staying, again, way });
 }
 
-/** Opens a connection that names the one before, and gives the id that WELCOME says. */
+/** Opens a connection that names the previous one, and returns the id in WELCOME. */
 async function enter({ ready }: ServerProcess, issuer: Issuer, resume = "", sub = "ann") {
   const token = await issuer.tokenFor({ sub });
   const url = `${ready.url?.replace(/^http/, "ws")}/v1/socket?resume=${resume}`;
@@ -56,7 +56,7 @@ async function joins(client: RawClient): Promise<void> {
   assert.equal(frame.code, 0);
 }
 
-/** A member on the Shield that goes, which has been told to. */
+/** A member on the stopping Shield, which has been told to move. */
 async function toldToMove({ issuer, going }: Pair) {
   const { client, connection } = await enter(going, issuer);
   await joins(client);
@@ -69,7 +69,7 @@ async function toldToMove({ issuer, going }: Pair) {
 async function hearsLate(pair: Pair): Promise<void> {
   pair.way.slow(1_000, Infinity);
   const { client, connection, stopped } = await toldToMove(pair);
-  // At once, as a client may that has drawn the first moment of the window.
+  // At once, as for a client that has drawn the first moment of the window.
   const again = await enter(pair.staying, pair.issuer, connection);
   assert.equal(again.connection, connection);
   client.socket.close(1000);
@@ -77,7 +77,7 @@ async function hearsLate(pair: Pair): Promise<void> {
   assert.equal((await stopped).code, 0, pair.going.log());
 }
 
-Deno.test("nobody is told to move before the other Shield knows who may come", () =>
+Deno.test("nobody is told to move before the other Shield knows who may resume", () =>
   withPair(hearsLate));
 
 async function comesTwice(pair: Pair): Promise<void> {
@@ -112,7 +112,7 @@ async function comesToTheNext(pair: Pair): Promise<void> {
   await again.client.closed();
 }
 
-Deno.test("a client that comes back only to the process that follows keeps its id, too", () =>
+Deno.test("a client that reconnects only to the successor process keeps its id, too", () =>
   withPair(comesToTheNext));
 
 async function isNobodyElse({ issuer, going, staying }: Pair): Promise<void> {

@@ -21,7 +21,7 @@ import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { logged } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
-/** A Shield, by what it says when it is ready. */
+/** A Shield, by the fields of its ready line. */
 type Node = Pick<ServerProcess, "ready">;
 
 const urlOf = ({ ready }: Node) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
@@ -56,7 +56,7 @@ async function enter(server: Node, issuer: Issuer, sub: string): Promise<RawClie
   return await openText(urlOf(server), await issuer.tokenFor({ sub }));
 }
 
-/** The next frame of this kind; others are passed over. */
+/** The next frame of this kind; others are skipped. */
 async function frameOf(client: RawClient, op: string): Promise<Record<string, unknown>> {
   for (;;) {
     const frame = await client.json();
@@ -105,10 +105,10 @@ async function inTheWindow({ issuer, start }: Place): Promise<void> {
   );
 }
 
-Deno.test("SIGTERM: clients are told to move and served on; the process ends when they have gone", () =>
+Deno.test("SIGTERM: clients are told to move and still served; the process ends when they have disconnected", () =>
   withoutBrain().then(inTheWindow));
 
-/** Takes the commands of a room and answers none until it is told to. */
+/** Receives the commands of a room and answers none until told to. */
 async function muteBrain(nats: NatsServer, room: string) {
   const connection = await connect({ servers: nats.url.replace("nats://", "") });
   const commands: Msg[] = [];
@@ -159,7 +159,7 @@ async function cutsOff({ issuer, nats, start }: Place): Promise<void> {
   await logged(shield, /operations=1 msg="connections were closed before all was answered"/);
 }
 
-Deno.test("an answer that never comes holds the process no longer than drain_timeout_ms", () =>
+Deno.test("an unanswered request delays the process no longer than drain_timeout_ms", () =>
   withoutBrain().then(cutsOff));
 
 async function hangs({ nats, start }: Place): Promise<void> {
@@ -177,7 +177,7 @@ async function hangs({ nats, start }: Place): Promise<void> {
 Deno.test("a drain that hangs ends as failed after drain_timeout_ms", () =>
   withoutBrain().then(hangs));
 
-/** Follows a list of members; every moment in which this user was not there counts. */
+/** Follows a list of members; records every moment in which this user was absent. */
 async function watchUser(presence: PresenceSubscription["presence"], user_id: string) {
   const seen = { absent: 0, joins: 0, leaves: 0 };
   const here = new Set<string>();
@@ -213,7 +213,7 @@ interface Cluster extends Place {
   readonly staying: Node;
 }
 
-/** For all tests with a Brain: that, and a Shield that stays, in this process. */
+/** For all tests with a Brain: in addition, a Shield that stays, in this process. */
 const withBrain = sharedByTests(async () => {
   const stack = new AsyncDisposableStack();
   const place = stack.use(await startPlace());
@@ -257,7 +257,7 @@ async function comesBack({ issuer, going, staying }: Cluster): Promise<void> {
   assert.deepEqual(seen, { absent: 0, joins: 1, leaves: 1 });
 }
 
-Deno.test("a member who returns to another node within the grace time is never gone", () =>
+Deno.test("a member who returns to another node within the grace time never leaves", () =>
   withCluster("drain_ms = 0", comesBack));
 
 async function moves(
@@ -276,7 +276,7 @@ async function moves(
     token: await issuer.tokenFor({ sub: "ann" }),
     onStatus: (status) => statuses.push(status),
     transport,
-    // At once: a kept connection may lead it back to the old node once or twice.
+    // At once: a kept-alive connection may lead it back to the old node once or twice.
     ...(transport === "http" && { random: () => 0 }),
   });
   using own = ann.room(name).subscribe({ presence: true, member_meta: { n: 1 }, no_echo: true });
@@ -288,7 +288,7 @@ async function moves(
   assert.equal((await going.stop()).code, 0, going.log());
   assert.equal(ann.welcome.connection_id, before);
   while ((await watcher.room(name).count()).connections > 1) {
-    // The Brain has not let go of the Shield that is gone.
+    // The Brain has not given up the stopped Shield yet.
   }
   assert.deepEqual(seen, { absent: 0, joins: 0, leaves: 0 }, "nobody has noticed");
   const written = async () => {
@@ -310,10 +310,10 @@ async function moves(
 Deno.test("the SDK moves to another node before it leaves: no gap, no flicker, no own echo", () =>
   withCluster("drain_ms = 10_000", moves));
 
-Deno.test("so it does over HTTP, though requests come to either node", () =>
+Deno.test("the same over HTTP, with requests to either node", () =>
   withCluster("drain_ms = 30_000\ndrain_timeout_ms = 90_000", (cluster) => moves(cluster, "http")));
 
-/** Asks for the lock of a room again and again; the first time that it is had, it is not given back. */
+/** Requests the lock of a room repeatedly; keeps it once it has it. */
 function contend(connection: Connection, room: string) {
   const seen = { refused: 0, fence: undefined as number | undefined };
   const run = async () => {
@@ -327,7 +327,7 @@ function contend(connection: Connection, room: string) {
     }
   };
   const ended = run();
-  // Who looks at it hears of an error; a test that has failed before does not.
+  // The awaiting code gets an error; a test that failed earlier does not await it.
   ended.catch(() => {});
   return { seen, ended };
 }

@@ -1,6 +1,6 @@
 /**
- * A SUB with a position during the recovery of the previous one: its messages follow its ACK, all of them. A client
- * that counts messages from the ACK on would miss the others.
+ * A SUB with a position during the recovery of the previous one: its ACK precedes all of its messages. A client that
+ * counts messages from the ACK on would otherwise miss some.
  */
 import assert from "node:assert/strict";
 import { startBusWith } from "./harness/bus.ts";
@@ -15,12 +15,12 @@ room = "log-*"
 durable = true
 `;
 const ROOM = "log-again";
-/** 6 MB, which no socket takes at once. */
+/** 6 MB, which no socket accepts at once. */
 const MESSAGES = 300;
 const TEXT = "x".repeat(20_000);
 const ROUNDS = 5;
 
-Deno.test("a SUB in the middle of a recovery gets what is behind its position after its ACK", async () => {
+Deno.test("a SUB in the middle of a recovery gets the messages after its position after its ACK", async () => {
   await using bus = await startBusWith(CONFIG);
   using publisher = await DurableClient.open(bus.url, bus.token);
   const texts = numbers(0, MESSAGES).map((number) => `${number} ${TEXT}`);

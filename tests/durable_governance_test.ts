@@ -1,6 +1,6 @@
 /**
- * Who may read a durable room; recovery checks nothing again. Policies, schemas and mirroring act at publish; room
- * classes change while the bus runs.
+ * Who may read a durable room; recovery repeats no checks. Policies, schemas and mirroring act at publish; room classes
+ * change while the bus runs.
  */
 import assert from "node:assert/strict";
 import { ping } from "../shield/schema/testing/schemas.ts";
@@ -97,7 +97,7 @@ async function setClass(bus: TestBus, room_class: object): Promise<void> {
   assert.equal(body.here.in_force, true);
 }
 
-/** One connection lives through all of it. */
+/** One connection persists through everything. */
 async function turned({ bus, open }: Stage): Promise<void> {
   const room = "turn-1";
   using publisher = await open();
@@ -128,7 +128,7 @@ async function turned({ bus, open }: Stage): Promise<void> {
   assert.deepEqual([after.data, after.offset], ["after", undefined]);
 }
 
-Deno.test("durable rooms and those who watch over them", async (t) => {
+Deno.test("durable rooms under policies, schemas and tails", async (t) => {
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const open = () => DurableClient.open(bus.url, bus.token);
   const step = (name: string, run: (stage: Stage) => Promise<void>) =>

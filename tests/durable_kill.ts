@@ -1,26 +1,26 @@
 /**
- * What the kill test of the embedded Spine and its child have in common: the rooms, the lines, and the
- * check of what is stored against what was acknowledged. Pure.
+ * Shared by the kill test of the embedded Spine and its child: the rooms, the lines, and the check of the stored
+ * messages against the acknowledged ones. Pure.
  */
 import type { Retention } from "../shared/spine/contract/durable_log.ts";
 
 /** The log's owner. */
 export const KILL_TENANT = "acme";
-/** All are written at once. */
+/** All are written concurrently. */
 export const KILL_ROOMS: readonly string[] = ["orders", "chat", "ticks", "quiet"];
-/** Nothing is trimmed: what is missing was lost. */
+/** Nothing is trimmed: a missing message was lost. */
 export const KILL_RETENTION: Retention = {
   history_size: 10_000_000,
   history_ttl_seconds: 86_400,
   replicas: undefined,
 };
 
-/** A bucket of keys and one of objects, of which one key after the other is written again and again. */
+/** A bucket of keys and one of objects, whose keys are rewritten one after the other. */
 export const KILL_BUCKET = "TORN";
 
 /**
- * A message that was acknowledged. Its text is `{round}/{number}`, numbers of a room from 0. Keys and objects stand as
- * rooms `key:{name}` and `object:{name}`, with their revision, or 0, as the offset.
+ * An acknowledged message. Its text is `{round}/{number}`, with numbers of a room from 0. Keys and objects are recorded
+ * as rooms `key:{name}` and `object:{name}`, with their revision, or 0, as the offset.
  */
 export interface Acknowledged {
   readonly room: string;
@@ -28,18 +28,18 @@ export interface Acknowledged {
   readonly offset: number;
 }
 
-/** A message as a room has it. */
+/** A stored message of a room. */
 export interface Stored {
   readonly text: string;
   readonly offset: number;
 }
 
-/** The line that says so. */
+/** The line for an acknowledgement. */
 export function acknowledgement({ room, text, offset }: Acknowledged): string {
   return `${room} ${text} ${offset}\n`;
 }
 
-/** The messages of whole lines. Throws on a line that is none. */
+/** The messages of whole lines. Throws on an invalid line. */
 export function readAcknowledgements(lines: readonly string[]): Acknowledged[] {
   return lines.map((line) => {
     const found = /^(\S+) (\d+\/\d+) (\d+)$/.exec(line);
@@ -49,8 +49,8 @@ export function readAcknowledgements(lines: readonly string[]): Acknowledged[] {
 }
 
 /**
- * What is wrong with what a room holds; nothing, if all that was acknowledged is there at its offset,
- * and everything is there once and in the order in which it was appended, without a hole.
+ * The problems of a room's content; none if all acknowledged messages are at their offsets, and everything is stored
+ * once and in the order of the appends, without a gap.
  */
 export function problems(
   stored: readonly Stored[],
@@ -74,7 +74,7 @@ export function problems(
   return found;
 }
 
-/** Whether what is stored is what was acknowledged last, or was written after it. */
+/** Whether the stored value is the last acknowledged one, or was written after it. */
 export function isAsNew(stored: string, acknowledged: string): boolean {
   const [a, b] = [stored, acknowledged].map((text) => text.split("/").map(Number));
   const [[round = -1, number = -1], [least_round = -1, least_number = -1]] = [a ?? [], b ?? []];

@@ -1,6 +1,6 @@
 /**
  * The process that `durable_kill_test.ts` kills: it appends to several rooms of an embedded log and writes keys and
- * objects without a pause, and a line for each of them that was acknowledged. Not a test by itself.
+ * objects without a pause, and prints a line for each acknowledgement. Not a test by itself.
  */
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { createLogger } from "../shared/logs/log.ts";
@@ -13,7 +13,7 @@ import {
   KILL_TENANT,
 } from "./durable_kill.ts";
 
-/** Appends under way in each room. */
+/** Concurrent appends in each room. */
 const AT_ONCE = 8;
 const KEYS = 20;
 
@@ -30,7 +30,7 @@ const spine = openEmbedded({ log: logger, now: Date.now, data_dir });
 const log = await spine.log(KILL_TENANT, KILL_RETENTION);
 const bucket = await spine.keyValue(KILL_BUCKET);
 const objects = await spine.objects(KILL_BUCKET);
-/** At once: what is acknowledged must be known to the one who kills. */
+/** Synchronous: the killer must know what was acknowledged. */
 const say = (room: string, text: string, offset: number) =>
   void Deno.stdout.writeSync(encoder.encode(acknowledgement({ room, text, offset })));
 
@@ -55,7 +55,7 @@ async function fillBucket(): Promise<never> {
       ? await bucket.put([key], encoder.encode(text))
       : await bucket.update([key], encoder.encode(text), before?.revision ?? 0);
     say(`key:${key}`, text, revision);
-    // The log has its turns, too.
+    // The log gets its turns, too.
     await turn();
     if (number % 10 !== 0) continue;
     await objects.put(key, encoder.encode(text.padEnd(10_000, ".")));

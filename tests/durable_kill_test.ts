@@ -1,7 +1,7 @@
 /**
- * SIGKILL in the middle of writes, a hundred times on one folder: everything that the embedded log acknowledged is
- * there afterwards, once and in order, and so are the writes of its buckets of keys and objects. It does not cover
- * power cuts: a killed process loses its memory, not what the system has accepted.
+ * SIGKILL during writes, a hundred times on one folder: everything that the embedded log acknowledged is stored
+ * afterwards, once and in order, and so are the writes of its buckets of keys and objects. It does not cover power
+ * cuts: a killed process loses its memory, not what the system has accepted.
  */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
@@ -24,11 +24,11 @@ import type { Random } from "./presence_simulation/random.ts";
 
 const KILLS = 100;
 const SEED = 20_240_606;
-/** The child lives so long after its first acknowledgement, at most. */
+/** The longest life of a child after its first acknowledgement. */
 const LIFE_MS = 60;
 const path = (name: string) => new URL(name, import.meta.url).pathname;
 
-/** Starts a child and kills it; returns what it acknowledged. Now and then it dies while it starts. */
+/** Starts a child and kills it; returns what it acknowledged. Sometimes it dies while it starts. */
 async function killOne(data_dir: string, round: number, random: Random) {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
@@ -50,7 +50,7 @@ async function killOne(data_dir: string, round: number, random: Random) {
   clearTimeout(timer);
   const { signal } = await child.status;
   assert.equal(signal, "SIGKILL", "the child died by itself");
-  // A line without its end was being written: whether it was acknowledged, nobody has heard.
+  // An incomplete line was being written: nobody has seen its acknowledgement.
   return readAcknowledgements(output.split("\n").slice(0, -1));
 }
 
@@ -68,14 +68,14 @@ async function storedAfter(log: DurableLog, room: string, after: number): Promis
   }
 }
 
-/** The state of the check: what was acknowledged in all, and up to where each room was verified. */
+/** The state of the check: everything acknowledged so far, and up to where each room was verified. */
 interface Ledger {
   readonly acknowledged: Acknowledged[];
   readonly verified: Map<string, number>;
   stream: string;
 }
 
-/** Verifies what came since the last time, and repeats the last message of each room. */
+/** Verifies what was added since the last time, and repeats the last message of each room. */
 async function verify(log: DurableLog, ledger: Ledger, fresh: readonly Acknowledged[]) {
   const is_same = log.lives.some(({ name }) => name === ledger.stream);
   if (ledger.stream !== "") assert.ok(is_same, "earlier positions are still good");
@@ -92,7 +92,7 @@ async function verify(log: DurableLog, ledger: Ledger, fresh: readonly Acknowled
   }
 }
 
-/** What keys and objects were acknowledged is there or newer, and no revision comes twice. */
+/** Acknowledged keys and objects are present or newer, and no revision occurs twice. */
 async function verifyBucket(spine: Spine, fresh: readonly Acknowledged[]): Promise<void> {
   const [bucket, objects] = [await spine.keyValue(KILL_BUCKET), await spine.objects(KILL_BUCKET)];
   const written = fresh.filter(({ room }) => room.includes(":"));

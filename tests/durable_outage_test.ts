@@ -1,6 +1,6 @@
 /**
- * Rooms under faults, on the wire: a log of a real NATS that is deleted, a reader that does not read. A NATS that is
- * killed: `tests/model/faults_nats_test.ts`.
+ * Rooms under faults, on the wire: a deleted log of a real NATS, a reader that does not read.
+ * `tests/model/faults_nats_test.ts` kills NATS.
  */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
@@ -39,7 +39,7 @@ async function deleteLogs(nats: NatsServer): Promise<void> {
   await connection.close();
 }
 
-/** Publishes until it is taken. */
+/** Publishes until it is accepted. */
 async function publishAnyhow(client: DurableClient, room: string, data: unknown): Promise<number> {
   const { offset } = await seen("the log comes back", () => client.pub(room, data), (answer) => {
     if (answer.code !== 0) assert.equal(answer.reason, "log-unavailable");
@@ -48,7 +48,7 @@ async function publishAnyhow(client: DurableClient, room: string, data: unknown)
   return offset as number;
 }
 
-Deno.test("a log deleted under a running Shield: live subscribers hear of it and go on", async () => {
+Deno.test("a log deleted under a running Shield: live subscribers are notified and continue", async () => {
   await using nats = await startNats({ jetstream: true });
   await using bus = await startLocalBus(`${ROOMS}[nats]\nurls = ["${nats.url}"]\n`);
   using publisher = await open(bus);
@@ -62,7 +62,7 @@ Deno.test("a log deleted under a running Shield: live subscribers hear of it and
   assert.deepEqual([signal?.kind, signal?.reason], ["GAP", "epoch-changed"]);
   const more = await publishAnyhow(publisher, "log-1", "more");
   let next = await reader.told();
-  // A Shield that asks the new log before its first message comes has told the loss of that one too.
+  // A Shield that checks the new log before its first message has already reported that loss.
   if (next.offset === offset) {
     assert.equal(next.data, "of the new log");
     next = await reader.told();
@@ -78,7 +78,7 @@ Deno.test("a log deleted under a running Shield: live subscribers hear of it and
 const MESSAGE_BYTES = 50_000;
 const MESSAGES = 200;
 
-/** Reads WebSocket frames of a server until so many messages have come: their data, in order. */
+/** Reads WebSocket frames of a server until this many messages have come; returns their data, in order. */
 async function readMessages(socket: Deno.TcpConn, count: number): Promise<string[]> {
   const all: string[] = [];
   const decoder = new TextDecoder();
@@ -97,7 +97,7 @@ Deno.test("a large recovery for a reader that is slow to read is paced, not cut 
   await using bus = await startLocalBus(ROOMS);
   using publisher = await open(bus);
   const { epoch } = await publisher.join("log-1");
-  // Its own messages live would be more than it reads in time.
+  // Its own live messages would be more than it reads in time.
   await publisher.ask({ op: "unsub", room: "log-1" });
   const [first] = await publisher.fill("log-1", ["first"]);
   const filler = "x".repeat(MESSAGE_BYTES);
@@ -109,7 +109,7 @@ Deno.test("a large recovery for a reader that is slow to read is paced, not cut 
   const frame = new TextEncoder().encode(JSON.stringify(place));
   assert.ok(frame.length < 126);
   await socket.write(new Uint8Array([0x81, 0x80 | frame.length, 0, 0, 0, 0, ...frame]));
-  // Long enough that everything would be written, were it not for the reader.
+  // Long enough for everything to be written if the reader were reading.
   await pace(2_000);
   const metrics = async () => await (await fetch(`${bus.ops_url}/metrics`)).text();
   const unsent = Number(/^shield_unsent_bytes (\d+)$/m.exec(await metrics())?.[1]);

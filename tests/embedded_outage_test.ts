@@ -22,7 +22,7 @@ async function withFolder(run: (data_dir: string) => Promise<void>): Promise<voi
 const dial = async (bus: TestBus): Promise<Connection> =>
   await connect({ url: bus.url, token: await bus.tokenFor({ role: "service" }) });
 
-/** A process of root's may write everywhere, unless it gives that right away. */
+/** A process of root may write everywhere, unless it drops that right. */
 const UNPRIVILEGED = Deno.uid() === 0
   ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
   : [];
@@ -37,7 +37,7 @@ async function failsToStart(args: string[], wrapper: readonly string[], why: Reg
   });
 }
 
-Deno.test("a data_dir that is read-only, damaged or in use: the bus does not start, and says why", async () => {
+Deno.test("a data_dir that is read-only, damaged or in use: the bus does not start, and reports why", async () => {
   await withFolder(async (data_dir) => {
     const args = ["--data-dir", data_dir];
     {

@@ -1,7 +1,7 @@
 /**
- * SIGTERM at any moment of a process: while it starts, while NATS or an issuer is silent, while it drains. It ends
- * within `[server] drain_timeout_ms`, and leaves nothing behind. Real processes; a proxy before a real NATS stalls in
- * the middle.
+ * SIGTERM at any moment of a process: while it starts, while NATS or an issuer does not answer, while it drains. It
+ * ends within `[server] drain_timeout_ms`, and leaves nothing behind. Real processes; a proxy before a real NATS stalls
+ * in the middle.
  */
 import assert from "node:assert/strict";
 import { pace } from "../shared/testing/pace.ts";
@@ -13,14 +13,14 @@ import { createRandom } from "./presence_simulation/random.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const DRAIN_TIMEOUT_MS = 4_000;
-/** Beyond that, on a slow machine; a process that does not end takes all of it, and more. */
+/** Additional time on a slow machine; a process that never ends exceeds it. */
 const SLOW_MS = 45_000;
-/** A signal comes within this time; by then a process serves, however slow the machine is that day. */
+/** A signal comes within this time; by then a process serves, even on a slow machine. */
 const LATEST_MS = 6_000;
 const PARTS = ["shield", "brain", "arq", "processes"] as const;
 const ROUNDS = 2;
 
-/** Takes connections and says nothing. */
+/** Accepts connections and sends nothing. */
 function silent(): Disposable & { readonly port: number } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const open: Deno.Conn[] = [];
@@ -36,7 +36,7 @@ function silent(): Disposable & { readonly port: number } {
   };
 }
 
-/** What `deno task` runs for a part, without `deno task` itself, which has a life of its own. */
+/** The command that `deno task` runs for a part, without `deno task` itself, which is a separate process. */
 async function argumentsOf(part: (typeof PARTS)[number], file: string): Promise<string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
   const [, ...flags] = tasks[part === "processes" ? "shield" : part].split(" ");
@@ -93,7 +93,7 @@ async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<vo
     try {
       child.kill("SIGTERM");
     } catch {
-      // A start that failed by itself.
+      // The start failed on its own.
     }
     const bound_ms = DRAIN_TIMEOUT_MS + SLOW_MS;
     const status = await Promise.race([child.status, pace(bound_ms).then(() => running)]);

@@ -1,6 +1,6 @@
 /**
- * A tenant is erased beside clients of other protocols, running orders, and faults of the Shields: nothing of it is
- * served or returns. Two Shields on one real NATS, one of which is a process that is stopped and killed.
+ * A tenant is erased beside clients of other protocols, running operations, and faults of the Shields: none of its data
+ * is served or returns. Two Shields on one real NATS, one of which is a process that is stopped and killed.
  */
 import assert from "node:assert/strict";
 import { seen, until } from "../shared/testing/until.ts";
@@ -12,7 +12,7 @@ import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
 
-/** Two Shields; each row has a tenant of its own. */
+/** Two Shields; each row has its own tenant. */
 interface Beside {
   readonly nats_url: string;
   /** May be stopped and killed; the first one erases. */
@@ -23,9 +23,9 @@ interface Beside {
   open(shield: 0 | 1): Promise<DurableClient>;
   urlOf(shield: 0 | 1): string;
   http(shield: 0 | 1): Promise<HttpPeer>;
-  /** Erases the whole tenant, and the rest of what was not in time. */
+  /** Erases the whole tenant, and whatever was missed in time. */
   erase(shield?: 0 | 1): Promise<void>;
-  /** What is found of the tenant, by store. */
+  /** The tenant's data, by store. */
   stocks(shield?: 0 | 1): Promise<Record<string, number>>;
 }
 
@@ -34,7 +34,7 @@ const offsetsOf = async (stage: Beside, shield: 0 | 1, room: string): Promise<nu
   return body.messages.map(({ offset }: { offset: number }) => offset);
 };
 
-/** Has each stored, also where the log of a busy machine answers late. */
+/** Has each stored, also if the log of a busy machine answers late. */
 async function fill(
   client: DurableClient,
   room: string,
@@ -64,14 +64,14 @@ async function fill(
   return offsets;
 }
 
-/** What a client that returns hears. */
+/** What a returning client receives. */
 async function returns(stage: Beside, at: 0 | 1, room: string, place: object): Promise<string> {
   using client = await stage.open(at);
   const { recovered, reason } = await client.join(room, place);
   return recovered ? "recovered" : reason;
 }
 
-/** By the protocol of Centrifugo: each command's answer, and what was pushed. */
+/** By the protocol of Centrifugo: each command's answer, and the pushes. */
 async function centrifugo(stage: Beside, shield: 0 | 1) {
   const socket = new WebSocket(`${stage.urlOf(shield)}/connection/websocket`);
   // deno-lint-ignore no-explicit-any -- as the protocol has them
@@ -116,7 +116,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
       assert.equal(told.was_recovering, true);
       assert.deepEqual([told.publications ?? [], told.history], [[], []]);
     }
-    // Who has heard all goes on.
+    // A client that has received everything continues.
     await fill(publisher, "r", ["next"]);
     await until("it goes on", () => live.told.filter(({ push }) => push?.pub).length === 11);
     assert.deepEqual(live.told.filter(({ push }) => push?.unsubscribe || push?.disconnect), []);
@@ -250,7 +250,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     } finally {
       stage.second.signal("SIGCONT");
     }
-    // As docs/data.md has it: from then on no Shield serves it, whether it knew of the second or not.
+    // As in docs/data.md: from then on no Shield serves it, whether it knew the second one or not.
     const told = [];
     for (const after_offset of [offsets[1], offsets[3]]) {
       told.push(await returns(stage, 1, "r", { after_offset, epoch }));
@@ -308,7 +308,7 @@ tenant = "beside-1"
 room_prefix = ""
 `;
 
-Deno.test("a tenant is erased beside clients, orders and faults, and nothing of it is served or comes back", async (t) => {
+Deno.test("a tenant is erased during traffic, orders and faults, and nothing of it is served or returns", async (t) => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${BESIDE_CONFIG}`;

@@ -33,14 +33,14 @@ cache_last = true
 interface Stage {
   readonly manager: JetStreamManager;
   readonly stream: string;
-  /** A client of the first Shield, which opens each room before anything is in it, or of the second. */
+  /** A client of the first Shield, which opens each room before it has messages, or of the second. */
   open(shield: 0 | 1, user?: string): Promise<DurableClient>;
-  /** Asks the admin listener of the second Shield. */
+  /** Queries the admin listener of the second Shield. */
   // deno-lint-ignore no-explicit-any -- the shape depends on the path
   admin(method: string, path: string, body?: unknown): Promise<any>;
   readonly token: string;
   readonly urls: readonly [string, string];
-  /** Of the first Shield to NATS. */
+  /** Between the first Shield and NATS. */
   readonly link: TcpProxy;
   subjectOf(room: string): string;
 }
@@ -62,7 +62,7 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
   const admin = new HttpPeer(two.admin_url, await two.tokenFor({ tenant, role: "admin" }));
   using busy = await open(0);
   using other = await open(1);
-  // Both have the log open, and other rooms of the tenant lose messages to their size, as they do anywhere.
+  // Both have the log open, and other rooms of the tenant are trimmed by size, as usual.
   await other.join("busy");
   await busy.fill("busy", numbers(0, 3 * KEPT));
   const connection = await connect({ servers: nats.url });
@@ -90,7 +90,7 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
   }
 }
 
-/** What a client that comes back with this position is told: "" when it was given all, else the reason. */
+/** The result for a client that returns with this position: "" when it got everything, else the reason. */
 async function comesBack(
   { open }: Stage,
   at: 0 | 1,
@@ -105,7 +105,7 @@ async function comesBack(
   return "";
 }
 
-/** Ways of an operator, through the admin API of the other Shield. */
+/** An operator's ways, through the admin API of the other Shield. */
 const TRIMS = {
   "trim": (_offsets: readonly number[]) => ({}),
   "trim-up-to": (offsets: readonly number[]) => ({ before: offsets[4] }),
@@ -136,7 +136,7 @@ async function erases(stage: Stage, way: keyof typeof WAYS | keyof typeof TRIMS)
     const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
     await stage.manager.streams.purge(stage.stream, options);
   }
-  // Up to the stated bound the open Shield may still serve them from its memory.
+  // Up to the documented bound the open Shield may still serve them from its memory.
   const back = (at: 0 | 1, after_offset: number | undefined, missed: readonly number[]) =>
     comesBack(stage, at, room, { after_offset, epoch }, missed);
   await seen(
@@ -158,9 +158,9 @@ async function erases(stage: Stage, way: keyof typeof WAYS | keyof typeof TRIMS)
     );
     assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left);
   }
-  // Of a room that is empty nobody can say whether one went that its readers had not got.
+  // For an empty room it is unknown whether its readers have missed a message.
   if (!is_whole) assert.equal(await back(0, offsets[9], []), "", "nothing was missed");
-  // Those who hear it go on, and so does who comes now.
+  // Subscribers continue, and so do new ones.
   const [next = 0] = await publisher.fill(room, ["next"]);
   let told = await reader.told();
   if (told.signal !== undefined) told = await reader.told();
@@ -220,7 +220,7 @@ async function singleMessages(stage: Stage, way: "erase" | "rmm"): Promise<void>
   assert.equal((await reader.told()).offset, next, "who hears the room goes on");
 }
 
-/** Purged while the first Shield has no NATS: it hears of no request. */
+/** Purged while the first Shield is disconnected from NATS: it receives no request. */
 async function whileCut(stage: Stage): Promise<void> {
   for (const way of ["whole", "keep"] as const) {
     const room = `cut-${way}`;
@@ -258,7 +258,7 @@ async function whileCut(stage: Stage): Promise<void> {
   }
 }
 
-/** Lowered limits remove messages, and ask for no purge. */
+/** Lowered limits remove messages, and send no purge request. */
 async function lowersLimits(stage: Stage): Promise<void> {
   const room = "edited";
   const { config } = await stage.manager.streams.info(stage.stream);
@@ -274,7 +274,7 @@ async function lowersLimits(stage: Stage): Promise<void> {
     const back = (after_offset: number | undefined, missed: readonly number[] = []) =>
       comesBack(stage, at, `${room}-${at}`, { after_offset, epoch }, missed);
     await limit(3);
-    // Nothing in the stream tells that any more.
+    // The stream shows no trace of that any more.
     await limit(config.max_msgs_per_subject);
     await seen("a refusal", () => back(offsets[1]), (reason) => reason !== "", 5_000);
     for (const place of [start, offsets[0], offsets[5]]) {

@@ -1,4 +1,4 @@
-/** Chromium's own `EventSource` with tickets, for `sse_readers_test.ts`: a bus of its own, one page. */
+/** Chromium's own `EventSource` with tickets, for `sse_readers_test.ts`: its own bus, one page. */
 import assert from "node:assert/strict";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
@@ -14,7 +14,7 @@ interface World {
   readonly page: Page;
 }
 
-/** What the page does: a ticket, a source, and what came of it. */
+/** The page's actions: a ticket, a source, and the results. */
 const FOLLOW = `async ({ token, last }) => {
   const asked = await fetch("/v1/tickets", {
     method: "POST",

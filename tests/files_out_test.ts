@@ -12,27 +12,30 @@ import type { TestBus } from "./harness/bus.ts";
 import { RawClient } from "./peers/raw_client.ts";
 import { sample } from "./strangers/strangers.ts";
 
-/** The bus would give its port up after so long without an answer of its own. */
+/** Without an answer of its own port for this long, the bus would give it up. */
 const GONE_MS = 2_000;
 const LIMITS =
   `#constant limits.listener_probe_ms = 500\n#constant limits.listener_gone_ms = ${GONE_MS}\n` +
   "connections_per_user = 100000\n#constant limits.strangers_per_address = 100000\n";
-/** The crowd answers no PING: none is due while the test runs, or a slow machine would have the bus end who is in. */
+/**
+ * The crowd answers no PING: none is due while the test runs, or a bus on a slow machine would disconnect admitted
+ * clients.
+ */
 const HEARTBEAT = "heartbeat_ms = 600_000\n";
-/** How many clients more than files. */
+/** Number of clients above the number of files. */
 const MORE = 200;
-/** As the answer says, and every SDK does. */
+/** As in the answer, and as in every SDK. */
 const RETRY_MS = 1_000;
 const ANSWER_MS = 20_000;
 const JSON_FRAMES = "arqon.v1.json";
 
-/** Clients that come again until they are let in, as an SDK does. */
+/** Clients that retry until they are admitted, as an SDK does. */
 class Crowd implements Disposable {
-  /** Those who are in, by their connections. */
+  /** The connections of admitted clients. */
   readonly inside = new Set<Deno.Conn>();
-  /** How many have been in. */
+  /** Number of admissions. */
   entered = 0;
-  /** How often a client heard that there is no room. */
+  /** How often a client was told that there is no room. */
   told = 0;
   #waits = true;
   readonly #connect: () => Promise<Deno.Conn>;
@@ -69,7 +72,7 @@ class Crowd implements Disposable {
     this.leave(Infinity);
   }
 
-  /** True when it was let in and has left again. */
+  /** True when it was admitted and has left again. */
   async #tries(): Promise<boolean> {
     const buffer = new Uint8Array(65_536);
     let conn: Deno.Conn | undefined;
@@ -85,7 +88,7 @@ class Crowd implements Disposable {
       this.inside.add(conn);
       while (await conn.read(buffer) !== null);
     } catch {
-      // It was ended, or has left.
+      // It was disconnected, or has left.
     } finally {
       if (conn !== undefined && (!is_in || this.inside.delete(conn))) conn.close();
     }
@@ -95,7 +98,7 @@ class Crowd implements Disposable {
 
 type ClientOption = { readonly client?: Deno.HttpClient };
 
-/** Answers of the ports of operators: to who stays connected, and to who comes. */
+/** Answers of the operators' ports: on a kept connection, and on a new one. */
 async function askOperators(bus: TestBus, scraper: Deno.HttpClient): Promise<string> {
   const ask = async (url: string, wanted: number, options: RequestInit & ClientOption) => {
     const response = await fetch(url, { ...options, signal: AbortSignal.timeout(ANSWER_MS) });
@@ -111,7 +114,7 @@ async function askOperators(bus: TestBus, scraper: Deno.HttpClient): Promise<str
   return await ask(`${bus.ops_url}/metrics`, 200, { client: scraper });
 }
 
-/** Two clients that were there before; `talk` passes a message from one to the other. */
+/** Two clients that connected earlier; `talk` passes a message from one to the other. */
 async function pairOf(bus: TestBus, trusting: Deno.HttpClient) {
   const offer = { token: bus.token, subprotocols: [JSON_FRAMES], client: trusting };
   const [hearer, speaker] = [new RawClient(bus.url, offer), new RawClient(bus.url, offer)];
@@ -127,7 +130,7 @@ async function pairOf(bus: TestBus, trusting: Deno.HttpClient) {
   return { talk, close: () => [hearer, speaker].forEach((one) => one[Symbol.dispose]()) };
 }
 
-/** The files that the bus has open: its process is the one whose announcement has its address. */
+/** The open files of the bus: its process is the one whose announcement has its address. */
 async function filesOf({ url }: TestBus): Promise<number> {
   const script = `pid=$(grep -l '"${url}"' .arqon/dev/*.json | sed 's|.*/||; s|[.]json||')
 ls /proc/$pid/fd | wc -l`;
@@ -135,7 +138,7 @@ ls /proc/$pid/fd | wc -l`;
   return Number(new TextDecoder().decode(stdout));
 }
 
-/** What runs out of files. */
+/** The listeners that run out of files. */
 interface Trial {
   readonly websocket: "own" | "native";
   readonly files: number;
@@ -150,13 +153,13 @@ async function runOut(bus: TestBus, { websocket, files, tls }: Trial): Promise<v
   const all = Array.from({ length: files + MORE }, () => crowd.come());
   await until("it is full", () => crowd.inside.size > files / 3 && crowd.told > 0);
   const [full, full_ms] = [crowd.inside.size, performance.now()];
-  // What has lost its port, in its own eyes, would give up within this.
+  // A bus that believes its port is lost would give up within this time.
   while (performance.now() < full_ms + 2 * GONE_MS) {
     const metrics = await askOperators(bus, scraper);
     await pair.talk();
     assert.equal(sample(metrics, "shield_listener_reopened_total"), 0);
     let open = 0;
-    // Own sockets are accepted all at once, and then ended.
+    // Our own listener accepts all sockets at once, and then ends them.
     await until(() => `${open} files are open`, async () => {
       open = await filesOf(bus);
       return open < files - 100 || websocket === "native" && assert.fail(`${open} files are open`);

@@ -38,7 +38,7 @@ const subscribe = async (bus: TestBus, room: string, more: object, claims = {}) 
   return client;
 };
 
-/** Publishes numbers, each with `n`, `parity` as a header, and a team; then one that all get. */
+/** Publishes numbers, each with `n`, `parity` as a header, and a team; then one that everybody gets. */
 async function publishNumbers(bus: TestBus, room: string, count: number): Promise<void> {
   using publisher = await openText(bus.url, await bus.tokenFor({ user: "writer" }));
   for (let n = 0; n < count; n++) {
@@ -49,7 +49,7 @@ async function publishNumbers(bus: TestBus, room: string, count: number): Promis
   await ask(publisher, { op: "pub", room, type: "end", data: {}, headers: { team: "both" } });
 }
 
-/** The numbers that come before the end. */
+/** The numbers before the end. */
 async function numbers(client: RawClient): Promise<number[]> {
   const found: number[] = [];
   for (;;) {
@@ -60,7 +60,7 @@ async function numbers(client: RawClient): Promise<number[]> {
   }
 }
 
-/** The result of what the ACK of an operation says. */
+/** The result in an operation's ACK. */
 // deno-lint-ignore no-explicit-any
 async function askFor(client: RawClient, operation: object): Promise<any> {
   client.send({ ...operation, id: 7 });
@@ -74,9 +74,9 @@ async function askFor(client: RawClient, operation: object): Promise<any> {
 
 const history = (room: string, data: object) => ({ op: "cmd", room, name: "history.get", data });
 
-Deno.test("what is stored comes whole and in order also where filters take many turns", () =>
+Deno.test("stored messages arrive completely and in order also if filters take many turns", () =>
   withBus(async (bus) => {
-    // Some 900 steps a message: four messages are a slice.
+    // Some 900 steps per message: four messages are a slice.
     const costly = `[${"1,".repeat(10)}1].all(x, [1, 2].all(y, x + y > 1)) && `;
     const filter = `${costly} (type == "end" || headers["parity"] == "odd")`;
     await publishNumbers(bus, "log-b", 60);
@@ -93,7 +93,7 @@ Deno.test("what is stored comes whole and in order also where filters take many 
     );
   }));
 
-Deno.test("a room class's filter holds for everybody, live, in recovery and in history", () =>
+Deno.test("a room class's filter applies to everybody, live, in recovery and in history", () =>
   withBus(async (bus) => {
     using red = await subscribe(bus, "team-1", {}, { teams: ["red", "both"] });
     using blue = await subscribe(bus, "team-1", { filter: "true" }, { teams: ["blue", "both"] });
@@ -129,12 +129,12 @@ Deno.test("a room class's filter holds for everybody, live, in recovery and in h
     const { epoch } = await askFor(blue, { op: "sub", room: "team-1" });
     await ask(blue, { op: "sub", room: "team-1", after_offset: 1, epoch });
     assert.deepEqual(await numbers(blue), [3, 6, 9]);
-    // Nothing has come to who has no team, but what was asked for.
+    // A client without a team receives nothing but answers.
     none.send({ op: "ping", data: "x" });
     assert.equal((await none.json()).op, "pong");
   }));
 
-Deno.test("what is no filter is refused, and so is one more than a room may have", () =>
+Deno.test("an invalid filter is refused, and so is one above a room's limit", () =>
   withBus(async (bus) => {
     using client = await openText(bus.url, bus.token);
     const cases: [filter: string, reason: string, text: RegExp][] = [
@@ -206,8 +206,8 @@ Deno.test("server-sent events have a filter, and the class's", () =>
     assert.equal((await refused.json()).reason, "invalid-filter");
   }));
 
-// Filters over data that has a schema, on a real bus: its fields by both of their names, in both forms of the data,
-// live, from a log and in history; and what no field of the schema is. Other filters: `filters_test.ts`.
+// Filters over data with a schema, on a real bus: its fields by both of their names, in both forms of the data, live,
+// from a log and in history; and names that are no field of the schema. `filters_test.ts` has other filters.
 
 const ORDER = {
   syntax: "proto3",
@@ -228,7 +228,7 @@ const ORDER = {
   }, { name: "Line", field: [field("sku_code", 1, "string")] }],
 };
 
-/** One order more than a double can hold exactly, so that it counts whether the number is one. */
+/** An integer that a double cannot represent, which shows whether numbers are exact. */
 const CENTS = 2n ** 53n + 1n;
 
 const ORDERS = [
@@ -237,7 +237,7 @@ const ORDERS = [
   { n: 3, unitPrice: 0, firstLine: { skuCode: "b" }, lines: [{ skuCode: "b" }, { skuCode: "c" }] },
 ];
 
-/** Filters, and which orders they let through. */
+/** Filters, and the orders that they admit. */
 const FILTERS: readonly (readonly [filter: string, orders: readonly number[]])[] = [
   ["data.unit_price > 10.0", [2]],
   ["data.unitPrice > 1", [1, 2]],
@@ -265,7 +265,7 @@ const binary = (order: typeof ORDERS[number]) => {
   return toBinary(desc, fromJson(desc, order));
 };
 
-/** Each filter judges the same orders live, in recovery and in history. */
+/** Each filter is applied to the same orders live, in recovery and in history. */
 async function judged(bus: TestBus, place: Place, form: "json" | "protobuf"): Promise<void> {
   const room = `orders-${form}`;
   using bob = await openBinary(bus.url, await bus.tokenFor({ user: "bob" }));

@@ -1,6 +1,6 @@
 /**
- * A bus on the embedded Spine whose disk is really full: a file system of its own. It fills while the bus runs, and is
- * full before it starts. `embedded_outage_test.ts` has limits of single files.
+ * A bus on the embedded Spine with a really full disk: its own file system. It fills while the bus runs, and is full
+ * before it starts. `embedded_outage_test.ts` has limits of single files.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -19,7 +19,7 @@ import { logged, samplesOf } from "./harness/server_state.ts";
 const MESSAGE = new Uint8Array(20_000).fill(65);
 const why_not = noSmallDisk();
 if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
-/** A test that is there where a file system can be mounted. */
+/** A test that exists only where a file system can be mounted. */
 function testOnDisk(name: string, run: () => Promise<void>): void {
   if (why_not === undefined) Deno.test(name, run);
 }
@@ -50,7 +50,7 @@ const dial = async (bus: TestBus): Promise<Connection> =>
   await connect({ url: bus.url, token: await bus.tokenFor({ role: "service" }) });
 
 testOnDisk(
-  "a disk that fills while the bus runs: readiness and a gauge say so, reads go on, and room heals it",
+  "a disk that fills while the bus runs: readiness and a gauge report it, reads continue, and free space heals it",
   async () => {
     await using disk = await mountSmallDisk(24);
     await using bus = await startBus(["--data-dir", `${disk.folder}/data`]);
@@ -88,7 +88,7 @@ testOnDisk(
   },
 );
 
-testOnDisk("a start on a full disk: one message says what to do, and nothing is lost", async () => {
+testOnDisk("a start on a full disk: one message has what to do, and nothing is lost", async () => {
   await using disk = await mountSmallDisk(24);
   const args = ["--data-dir", `${disk.folder}/data`];
   let offsets: bigint[] = [];
@@ -141,7 +141,7 @@ Deno.test("a file that is torn or damaged: the message names it, what it holds, 
     ) {
       const good = await Deno.readFile(`${data_dir}/${file}`);
       const torn = good.slice();
-      // The first page says how large the pages are and what tables there are.
+      // The first page has the page size and the list of tables.
       torn.fill(0xff, 100, 4_096);
       await Deno.writeFile(`${data_dir}/${file}`, torn);
       await assert.rejects(startBus(args), (error) => {
@@ -164,7 +164,7 @@ Deno.test("a file that is torn or damaged: the message names it, what it holds, 
 });
 
 testOnDisk(
-  "arq doctor tells a full disk under data_dir, though an empty file can be made there",
+  "arq doctor reports a full disk under data_dir, though an empty file can be created there",
   async () => {
     await using disk = await mountSmallDisk(1);
     const io = diskIo(disk.folder);
@@ -173,7 +173,7 @@ testOnDisk(
     const { status, text, fix } = await dataFinding(io, "data");
     assert.equal(status, "fail");
     assert.match(text, /cannot be written: .*[Nn]o space/);
-    assert.match(fix ?? "", /free some room/);
+    assert.match(fix ?? "", /free some space/);
     await disk.clear();
   },
 );

@@ -1,6 +1,6 @@
 /**
- * Every fuzz target for a moment, inputs that once broke one, and the fuzzer itself with planted faults. The long run
- * is `deno task fuzz`; docs/reliability.md has its figures.
+ * Every fuzz target briefly, inputs that once broke one, and the fuzzer itself with planted faults. `deno task fuzz` is
+ * the long run; docs/reliability.md has its figures.
  */
 import assert from "node:assert/strict";
 import { feed, FuzzFailure, inputAt } from "./fuzz/feed.ts";
@@ -27,7 +27,7 @@ for (const name of TARGETS) {
   });
 }
 
-/** Each seed reaches the decoder as it is; it may be refused, too. */
+/** Each seed reaches the decoder unchanged; it may be refused, too. */
 async function run(target: Target, bytes: Uint8Array): Promise<void> {
   try {
     await target.run(bytes);
@@ -73,7 +73,7 @@ Deno.test("fuzz: planted hangs, deaths and leaks are found by the process outsid
   assert.match(grown.problem ?? "", /KiB more at the end/);
 });
 
-Deno.test("fuzz: growth is what is held at the end above what was held early", () => {
+Deno.test("fuzz: growth is the memory at the end above the early memory", () => {
   assert.equal(growthOf([]), 0);
   assert.equal(growthOf([1, 1, 1]), 0);
   assert.equal(growthOf([1, 9, 9, 9]), 0, "what is loaded first is no leak");

@@ -1,7 +1,7 @@
 /**
- * A program whose garbage is looked at: so many messages through the policy pool, or so many answers
- * behind flushes to NATS, a few always under way. Its argument is a plan as JSON; prints `measured`
- * when everything is warm. `garbage_test.ts` starts it with V8's trace.
+ * A program whose garbage is measured: many messages through the policy pool, or many answers after flushes to NATS,
+ * with a few always in flight. Its argument is a plan as JSON; prints `measured` when everything is warm.
+ * `garbage_test.ts` starts it with V8's trace.
  */
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
@@ -11,7 +11,7 @@ import { FlushQueue } from "../shield/connection/flush_queue.ts";
 import { message, policy, startTestPool } from "../shield/policy/testing/pool.ts";
 import { keptLog } from "../shield/testing/spine.ts";
 
-/** What to do. */
+/** The plan. */
 export interface GarbagePlan {
   /** A NATS server: flushes; absent: policies. */
   readonly nats_url?: string;
@@ -19,7 +19,7 @@ export interface GarbagePlan {
   readonly under_way: number;
 }
 
-/** Does `once` so often, `under_way` at a time: one begins when one ends, so that it is never quiet. */
+/** Runs `once` this often, `under_way` at a time: one begins when one ends, so it is never idle. */
 async function often(once: () => Promise<unknown>, messages: number, under_way: number) {
   let begun = 0;
   await Promise.all(Array.from({ length: under_way }, async () => {
@@ -54,7 +54,7 @@ async function flushes(
   const payload = new Uint8Array(200);
   return () => {
     spine.publish(subject, payload);
-    // What an answer holds until then: the message and who sent it.
+    // Retained until the answer: the message and its sender.
     const held = { bytes: payload.slice() };
     return new Promise<number>((resolve) => queue.push(() => resolve(held.bytes.length)));
   };

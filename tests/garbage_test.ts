@@ -1,6 +1,6 @@
 /**
  * The garbage of a message is short-lived, also under a steady load: objects that V8 moves to the old generation wait
- * for a full collection, which delays everybody. Counted in bytes of V8's own trace, independent of the speed of the
+ * for a full collection, which delays everything. Measured in bytes by V8's own trace, independent of the speed of the
  * machine.
  */
 import assert from "node:assert/strict";
@@ -9,12 +9,12 @@ import type { GarbagePlan } from "./garbage_child.ts";
 import { startNats } from "./harness/nats_server.ts";
 
 const CHILD = new URL("./garbage_child.ts", import.meta.url).pathname;
-/** A Shield's own, and the trace. */
+/** A Shield's own flags, and the trace. */
 const FLAGS = SERVER_FLAGS.map((flag) => flag.replace("--v8-flags=", "--v8-flags=--trace-gc-nvp,"));
 const PERMISSIONS = ["--allow-net", "--allow-read", "--allow-env"];
 const MESSAGES = 60_000;
 const UNDER_WAY = 10;
-/** A share of what was allocated; what is under way at a collection is moved too, now and then. */
+/** A share of the allocated bytes; objects in flight at a collection are sometimes moved, too. */
 const OLD_SHARE_MAX = 0.02;
 const EVENT = /^\[\d+:(0x[0-9a-f]+):\d+\]\s+\d+ ms: GC: .*?"gc":"s".*$/;
 
@@ -22,7 +22,7 @@ function bytesOf(line: string, name: string): number {
   return Number(new RegExp(`"${name}":(\\d+)`).exec(line)?.[1] ?? NaN);
 }
 
-/** What the busiest thread allocated, and moved to the old generation, once it was warm. */
+/** The bytes that the busiest thread allocated, and moved to the old generation, once it was warm. */
 async function traceOf(plan: GarbagePlan): Promise<{ allocated: number; promoted: number }> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", ...FLAGS, ...PERMISSIONS, CHILD, JSON.stringify(plan)],
@@ -53,7 +53,7 @@ function assertYoung({ allocated, promoted }: { allocated: number; promoted: num
   assert.ok(share < OLD_SHARE_MAX, `${promoted} of ${allocated} bytes grew old`);
 }
 
-Deno.test("what a message through the policies leaves behind dies young", async () => {
+Deno.test("the garbage of a message through the policies is short-lived", async () => {
   assertYoung(await traceOf({ messages: MESSAGES, under_way: UNDER_WAY }));
 });
 

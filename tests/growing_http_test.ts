@@ -12,7 +12,7 @@ room = "chat-*"
 durable = true
 `;
 
-/** A body that is written as the test says. */
+/** A body that the test writes step by step. */
 function bodyOf() {
   let controller!: ReadableStreamDefaultController<Uint8Array>;
   const body = new ReadableStream<Uint8Array>({ start: (given) => void (controller = given) });
@@ -47,7 +47,7 @@ async function rivals(
   assert.equal((await kept).status, 200);
 }
 
-Deno.test("a body of HTTP grows as it comes", async () => {
+Deno.test("a body of HTTP grows as it arrives", async () => {
   await using bus = await startLocalBus(ROOMS);
   await using bob = await connect({
     url: bus.url,

@@ -30,12 +30,12 @@ durable = true
 const MASK = new URL("../policies/build/phrase_mask.wasm", import.meta.url);
 const on_append = (body: string, more = "") =>
   binary(guestText({ hook: "on_append", abi: 2, body, more }));
-/** Holds everything back as long as it may. */
+/** Holds everything back as long as allowed. */
 const HOLDS = on_append(
   "(call $add_header (i32.const 0) (i32.const 7) (i32.const 16) (i32.const 1)) (i32.const 0)",
   '(data (i32.const 0) "release") (data (i32.const 16) "0")',
 );
-/** Refuses what has "!" as its first byte. */
+/** Refuses text whose first byte is "!". */
 const STOPS = on_append(
   `(if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 4))) (i32.const 33))
     (then (call $reject (i32.const 403) (i32.const 0) (i32.const 6)))) (i32.const 0)`,
@@ -59,7 +59,9 @@ async function deploy(
 const open = async (bus: TestBus, user: string): Promise<Connection> =>
   await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
 
-/** What is held when a message ends: it goes, unless a policy refuses it, and never where nobody is to have it. */
+/**
+ * Held-back text when a message ends: it is delivered, unless a policy refuses it, and never where nobody may have it.
+ */
 async function ended(ann: Connection, bob: Connection): Promise<void> {
   const room = ann.room("chat-mask-ends");
   using heard = new Heard(bob.room("chat-mask-ends"));
@@ -83,7 +85,7 @@ async function ended(ann: Connection, bob: Connection): Promise<void> {
   assert.deepEqual(texts, ["ask for project fal", "ask for project fal"]);
 }
 
-/** A policy ends a message: readers keep what they have, its producer is told why. */
+/** A policy ends a message: readers keep what they have, its producer gets the reason. */
 async function stops(ann: Connection, bob: Connection): Promise<void> {
   const room = ann.room("chat-stop");
   using heard = new Heard(bob.room("chat-stop"));
@@ -94,7 +96,7 @@ async function stops(ann: Connection, bob: Connection): Promise<void> {
   })();
   await assert.rejects(stream(room, source, { id: "a" }), (error) => {
     const { reason, message } = error as { reason: string; message: string };
-    // The end may be heard before the answer.
+    // The end may be received before the answer.
     assert.ok(["policy-rejected", "growing-ended"].includes(reason), message);
     return /rather/.test(message);
   });
@@ -110,7 +112,7 @@ async function stops(ann: Connection, bob: Connection): Promise<void> {
   );
 }
 
-/** Who cannot decide lets nothing through; who holds back too much ends the message. */
+/** A policy that fails releases nothing; one that holds back too much ends the message. */
 async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
   const loops = ann.room("chat-loop");
   using heard = new Heard(bob.room("chat-loop"));
@@ -154,12 +156,12 @@ Deno.test("policies judge what grows before anybody has it", async (t) => {
     "however a text is cut, no reader has a phrase",
     () => cutAnywhere([ann], bob, "chat-mask", 25),
   );
-  await t.step("what is held when it ends", () => ended(ann, bob));
+  await t.step("what is held back at its end", () => ended(ann, bob));
   await t.step("a policy stops a message", () => stops(ann, bob));
-  await t.step("who cannot decide lets nothing through", () => failsClosed(ann, bob));
+  await t.step("a policy that cannot decide releases nothing", () => failsClosed(ann, bob));
 });
 
-Deno.test("what is held back of a message that is abandoned goes with its end", async () => {
+Deno.test("held-back text of an abandoned message is dropped at its end", async () => {
   await using bus = await startLocalBus(`${ROOMS}[growing]\n#constant growing.idle_ms = 8_000\n`);
   const admin = await policyAdmin(bus);
   const binding = { tenant: "default", name: "mask" };
@@ -174,7 +176,7 @@ Deno.test("what is held back of a message that is abandoned goes with its end", 
   assert.deepEqual((await stored(room)).map((message) => message.text()), ["The Geheim"]);
 });
 
-Deno.test("what is held back stands at every Shield", async () => {
+Deno.test("text is held back on every Shield", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config =

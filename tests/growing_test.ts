@@ -1,6 +1,6 @@
 /**
- * Growing messages on a real bus: what readers receive, authorization, limits, and what stays in the room. Killed
- * Shields: the focus `growing` of `walks/`.
+ * Growing messages on a real bus: what readers receive, authorization, limits, and what the room stores. The focus
+ * `growing` of `walks/` kills Shields.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -37,7 +37,7 @@ const open = async (bus: TestBus, user: string, claims: Record<string, unknown> 
 
 async function hearing(room: Room): Promise<Heard> {
   const heard = new Heard(room);
-  // Who is there hears the beginning of a message at once.
+  // Present readers receive the beginning of a message at once.
   const probe = await openStream(room);
   await until("the reader is there", () => heard.of(probe.id) !== undefined);
   await probe.abort("", { keep: false });
@@ -46,7 +46,7 @@ async function hearing(room: Room): Promise<Heard> {
   return heard;
 }
 
-/** Readers hear pieces; who comes later gets what is there as one; the room has one message in the end. */
+/** Readers receive pieces; a later reader gets the present text as one piece; the room has one message in the end. */
 async function grows({ ann, bob }: Users): Promise<void> {
   const [written, read] = [ann.room("chat-1"), bob.room("chat-1")];
   using plain = read.subscribe();
@@ -74,7 +74,7 @@ async function grows({ ann, bob }: Users): Promise<void> {
   }
   assert.equal(heard.pieces("answer-1").join(""), `${pieces.join("")}!`);
   assert.deepEqual(late.pieces("answer-1"), [pieces.join(""), "!", ""]);
-  // Who knows nothing of it hears one message.
+  // A reader without support for growing messages receives one message.
   const { value } = await plain.next();
   assert.equal(value?.text(), `${pieces.join("")}!`);
   assert.equal(value?.type, "answer");
@@ -84,7 +84,7 @@ async function grows({ ann, bob }: Users): Promise<void> {
   assert.equal((await stored(read)).length, 1);
 }
 
-/** A reader with the grant stops it; the producer hears it, and its source is ended. */
+/** A reader with the grant stops it; the producer is notified, and its source is ended. */
 async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
   const room = ann.room("chat-stop");
   let is_ended = false;
@@ -130,7 +130,7 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
   );
 }
 
-/** How a message ended is what the bus says, whatever its id and its reason are called. */
+/** The bus says how a message ended, whatever its id and its reason are called. */
 async function endedByWhom({ ann, writer, reader, stopper }: Users): Promise<void> {
   const grows = (room: Room, id: string) =>
     until(`${id} grows`, async () => {
@@ -140,7 +140,7 @@ async function endedByWhom({ ann, writer, reader, stopper }: Users): Promise<voi
   for (const [name, producer] of [["ann", ann], ["writer", writer]] as const) {
     const [room, seen] = [producer.room(`chat-by-${name}`), stopper.room(`chat-by-${name}`)];
     const over = Promise.withResolvers<void>();
-    // Who may not hear it is told by the refusal of the next piece.
+    // A producer that may not receive the end learns it from the refusal of the next piece.
     const endless = async function* () {
       yield "so far";
       await over.promise;
@@ -169,7 +169,7 @@ async function endedByWhom({ ann, writer, reader, stopper }: Users): Promise<voi
   }
 }
 
-/** Each step of a message once and in order, by whom it belongs to. */
+/** Each step of a message is accepted once and in order, and only from its producer. */
 async function kept({ ann, bob }: Users): Promise<void> {
   const room = ann.room("chat-kept");
   const ask = (verb: string, data: Record<string, string | number | boolean>) =>
@@ -200,7 +200,7 @@ async function kept({ ann, bob }: Users): Promise<void> {
       refusedWith("growing-forbidden"),
     );
   }
-  // A start whose answer was lost goes on where the message is.
+  // A start with a lost answer continues at the message's position.
   assert.equal((await ask("start", { id: "a" })).seq, 1);
   const { offset } = await ask("finish", { id: "a", seq: 1 });
   assert.equal((await ask("finish", { id: "a", seq: 1 })).offset, offset);
@@ -217,7 +217,7 @@ async function kept({ ann, bob }: Users): Promise<void> {
   assert.equal((await stored(room)).length, 2);
 }
 
-/** Everything that grows has its bound. */
+/** Everything that grows has its limit. */
 async function bounded({ ann, bob }: Users, peer: HttpPeer): Promise<void> {
   const room = ann.room("chat-bounds");
   const ask = (verb: string, data: Record<string, string | number>, where = room) =>
@@ -231,7 +231,7 @@ async function bounded({ ann, bob }: Users, peer: HttpPeer): Promise<void> {
   for (let seq = 1; seq <= 20; seq++) await ask("append", { id: "b", seq, text: "x" });
   await one_more("b", 21);
   await ask("start", { id: "c" });
-  // Over HTTP, since the SDK would wait for a place.
+  // Over HTTP, since the SDK would wait for a free slot.
   const too_many = async (where: string) => {
     const command = { name: "growing.start", data: { id: "d" } };
     const { status, body } = await peer.call("POST", `rooms/${where}/commands`, command);
@@ -240,14 +240,14 @@ async function bounded({ ann, bob }: Users, peer: HttpPeer): Promise<void> {
   await too_many("chat-bounds");
   await ask("start", { id: "d" }, ann.room("chat-bounds-2"));
   await too_many("chat-bounds-3");
-  // Another tenant's bound is its own.
+  // Another tenant has its own limit.
   await ask("start", { id: "e" }, bob.room("chat-bounds"));
   for (const id of ["a", "b", "c"]) await ask("abort", { id });
   await ask("abort", { id: "d" }, ann.room("chat-bounds-2"));
   assert.equal((await stored(room)).length, 2);
 }
 
-/** Where messages cannot grow, and who may not hear them. */
+/** Where messages cannot grow, and who may not receive them. */
 async function refused({ ann, reader, stranger }: Users): Promise<void> {
   const start = (room: string) => ann.room(room).command("growing.start", { id: "a" });
   await assert.rejects(start("lobby"), refusedWith("not-durable"));
@@ -263,7 +263,7 @@ async function refused({ ann, reader, stranger }: Users): Promise<void> {
     reader.room("chat-1").command("growing.start", { id: "a" }),
     refusedWith("not-granted"),
   );
-  // Who hears all rooms by a pattern hears messages, not their pieces.
+  // A subscriber of a pattern receives messages, not their pieces.
   using all = ann.room("chat-*").subscribe();
   await all.ready;
   await stream(ann.room("chat-pattern"), ["one ", "message"]);
@@ -275,11 +275,11 @@ interface Users {
   readonly bob: Connection;
   /** May read. */
   readonly reader: Connection;
-  /** May write, and not read. */
+  /** May write, but not read. */
   readonly writer: Connection;
-  /** May read and command. */
+  /** May read and send commands. */
   readonly stopper: Connection;
-  /** May do nothing in these rooms. */
+  /** Has no rights in these rooms. */
   readonly stranger: Connection;
 }
 
@@ -296,18 +296,18 @@ Deno.test("messages that grow", async (t) => {
   await using stranger = await open(bus, "stranger", grants("hall", "subscribe"));
   await using other = await open(bus, "other", { tenant_id: "other" });
   const users = { ann, bob, reader, writer, stopper, stranger };
-  await t.step("readers hear it grow, the room has one message", () => grows(users));
+  await t.step("readers receive it growing, the room has one message", () => grows(users));
   await t.step("a reader with the grant stops it", () => stopped(users));
-  await t.step("how it ended is what the bus says", () => endedByWhom(users));
-  await t.step("pieces are kept once and in order", () => kept(users));
+  await t.step("the bus reports how it ended", () => endedByWhom(users));
+  await t.step("pieces are stored once and in order", () => kept(users));
   await t.step(
     "each bound",
     () => bounded({ ...users, bob: other }, new HttpPeer(bus.http_url, bus.token)),
   );
-  await t.step("where none grow, who may not hear", () => refused(users));
+  await t.step("where none grow, who may not read", () => refused(users));
 });
 
-Deno.test("a message that nobody adds to is ended as it is, and one whose producer is there is not", async () => {
+Deno.test("an idle message is ended in its current state, and one whose producer is connected is not", async () => {
   const journal = '[journal]\njournal = "all"\n';
   await using bus = await startLocalBus(
     `[growing]\n#constant growing.idle_ms = 8_000\n${journal}${ROOMS}`,

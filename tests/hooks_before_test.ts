@@ -1,6 +1,6 @@
 /**
- * Hooks with `before`, on a real bus: what they deny does not happen, without a verdict the configuration decides, and
- * nobody else waits for them.
+ * Hooks with `before`, on a real bus: what they deny does not happen, the configuration decides when there is no
+ * verdict, and nobody else waits for them.
  */
 import assert from "node:assert/strict";
 import { Opcode, writeEnvelope } from "@arqon/proto";
@@ -37,7 +37,7 @@ ${hook("door", url, "*", 'before = ["connect"]\nbefore_timeout_ms = 10_000')}
 
 const says = (answer: object, status = 200) => Response.json(answer, { status });
 
-Deno.test("who is denied is told why, who is allowed goes on, and no other room is asked about", async () => {
+Deno.test("a denied user gets the reason, an allowed one continues, and no other room is checked", async () => {
   await using receiver = new Receiver();
   receiver.answer = ({ body: { type, data } }) => {
     if (type === "before.connect") return says({ allow: data.caller.user_id !== "mallory" });
@@ -79,7 +79,7 @@ Deno.test("who is denied is told why, who is allowed goes on, and no other room 
   assert.deepEqual(receiver.problems, []);
 });
 
-Deno.test("a publish in binary is asked about as one in text is, with the room and the trace of an HTTP request", async () => {
+Deno.test("a binary publish is checked as a text one is, with the room and the trace of an HTTP request", async () => {
   await using receiver = new Receiver();
   receiver.answer = ({ body: { type, data } }) =>
     says({ allow: type !== "before.publish" || data.message.data.n % 2 === 0, reason: "odd" });
@@ -121,7 +121,7 @@ Deno.test("a publish in binary is asked about as one in text is, with the room a
   assert.equal(receiver.calls.at(-1)?.body.data.message.trace_id, trace);
 });
 
-Deno.test("without an answer that says yes or no, what the configuration says holds", async () => {
+Deno.test("without a yes or no, the configured default applies", async () => {
   await using receiver = new Receiver();
   let answering: () => Response | Promise<Response> = () => says({ allow: true });
   const { promise: never, resolve: end } = Promise.withResolvers<Response>();
@@ -149,13 +149,13 @@ Deno.test("without an answer that says yes or no, what the configuration says ho
   }
   end(new Response());
   await receiver.stop();
-  // Whoever would connect is denied too; earlier requests go on.
+  // New connections are denied, too; earlier requests continue.
   answering = () => says({ allow: true });
   receiver.start();
   await until("it is asked again", async () => await publish("asked-1") === "200");
 });
 
-Deno.test("one user's questions that wait keep no other user's from being asked", async () => {
+Deno.test("one user's waiting calls do not delay another user's", async () => {
   await using receiver = new Receiver();
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
   receiver.answer = async () => {

@@ -1,6 +1,6 @@
 /**
- * `[[hooks]]` and the allowed addresses, changed in the file of a running bus: a new hook is called from now on, a
- * changed one continues at its position, a removed one is not called, and nobody is disconnected.
+ * `[[hooks]]` and the allowed addresses, changed in the file of a running bus: a new hook is called from then on, a
+ * changed one continues at its position, a removed one is no longer called, and nobody is disconnected.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -65,7 +65,7 @@ async function startLive() {
 
 const numbersOf = ({ taken }: Receiver) => taken.map(({ body }) => body.data.message?.data.n);
 
-Deno.test("a hook that the file gets is called, changed it goes on where it was, and gone it is not called", async () => {
+Deno.test("a hook added to the file is called, a changed one continues at its position, and a removed one is not called", async () => {
   await using receiver = new Receiver();
   await using other = new Receiver();
   await using live = await startLive();
@@ -86,7 +86,7 @@ Deno.test("a hook that the file gets is called, changed it goes on where it was,
   assert.deepEqual(await live.reload(OPEN), ["hooks"]);
   await live.publish();
   assert.equal((await live.hook()).reason, "not-found");
-  // It was away: it has what came meanwhile, and so the one above was not called for that.
+  // It was removed: it gets the messages of the meantime now, so the hook above was not called for them.
   await live.reload(OPEN + hook(other.url));
   await until("it goes on", () => other.taken.length === 2);
   assert.deepEqual(numbersOf(other), [1, 2]);
@@ -94,7 +94,7 @@ Deno.test("a hook that the file gets is called, changed it goes on where it was,
   while ((await client.json()).op !== "ack");
 });
 
-Deno.test("a hook that is asked before is asked from the change on, and no more without it", async () => {
+Deno.test("a before hook is called from the change on, and no longer without it", async () => {
   await using receiver = new Receiver();
   receiver.answer = () => Response.json({ allow: false });
   await using live = await startLive();
@@ -126,7 +126,7 @@ Deno.test("where hooks may be called, and how many a tenant may set, holds from 
   assert.equal(await problem(), "");
   await live.reload(webhooks("tenant_hooks = 1"));
   assert.notEqual(await problem(), "");
-  // Of two with one name, that of the configuration counts.
+  // If two have the same name, the one in the configuration wins.
   await live.reload(webhooks("") + hook(receiver.url));
   assert.notEqual(await problem(), "");
   await live.reload(OPEN + hook(receiver.url));

@@ -1,6 +1,6 @@
 /**
- * A receiver says that it is gone while the Brain that called it is killed: the hook is off on the next Brain, stays off
- * over the death of that one, and has lost nothing when it is resumed. On a real NATS.
+ * A receiver answers that it is gone while the Brain that called it is killed: the hook is off on the next Brain, stays
+ * off when that one dies, too, and has lost nothing when it is resumed. On a real NATS.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -11,7 +11,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 
 const GONE = () => new Response(null, { status: 410 });
 
-Deno.test("a hook that answers 410 beside the death of its Brain is off, stays off, and loses nothing", async () => {
+Deno.test("a hook that answers 410 while its Brain dies is off, stays off, and loses nothing", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   await using receiver = new Receiver();
@@ -36,7 +36,7 @@ Deno.test("a hook that answers 410 beside the death of its Brain is off, stays o
   await until("a Brain has it", async () => (await hook()).since !== null);
   await publish();
   await until("the first is there", () => receiver.taken.length === 1);
-  // Its Brain dies with the answer on its way.
+  // Its Brain dies while the answer is in flight.
   receiver.answer = async () => {
     receiver.answer = GONE;
     await first.stop("SIGKILL");

@@ -1,6 +1,6 @@
 /**
- * Hooks for policy refusals and exhausted budgets: from a log, whoever stored them, with the number of dropped ones;
- * and no client reads or writes that room.
+ * Hooks for policy refusals and exhausted budgets: they are called from a log, no matter which server stored the
+ * entries, with the number of dropped ones; and no client can read or write that room.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -49,7 +49,7 @@ ${hook("told", url, 'room = "o-*"\nevents = ["policy.refused", "budget.exhausted
 ${hook("other", url, 'room = "x-*"\nevents = ["policy.refused"]')}
 `;
 
-/** Denies what is secret, and takes everything else. */
+/** Denies the secret ones, and accepts everything else. */
 const answer = ({ body: { type, data } }: ReceivedCall) => {
   if (!type.startsWith("before.")) return undefined;
   return Response.json({
@@ -62,7 +62,7 @@ const toldOf = ({ taken }: Receiver, type: string) => {
   return [...calls.values()].filter((body) => body.type === type);
 };
 
-Deno.test("refusals and budgets are told, in order, and the excess is counted", async () => {
+Deno.test("refusals and budgets are notified, in order, and the excess is counted", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
   await using bus = await startLocalBus(configOf(receiver.url) + PATIENT_POLICIES, FEW);
@@ -94,7 +94,7 @@ Deno.test("refusals and budgets are told, in order, and the excess is counted", 
   const count = () =>
     toldOf(receiver, "policy.refused").length +
     toldOf(receiver, "hook.lost").reduce((sum, { data }) => sum + data.count, 0);
-  // The other hook is told of what is left out, too, under the same ids.
+  // The other hook is notified of what is left out, too, under the same ids.
   await until("each is told or counted", () => count() === 62);
   assert.ok(toldOf(receiver, "hook.lost").every(({ data }) => data.reason === "left-out"));
   for (let turn = 0; turn < 5; turn++) assert.equal(await publish("paid"), 200);
@@ -133,7 +133,7 @@ Deno.test("no client reads or writes the room of events, by its name or by a pat
   }
 });
 
-Deno.test("where hooks are shown, it says that a tenant without a durable class is told nothing; then that is stored", async () => {
+Deno.test("hooks show that a tenant without a durable class gets no refusals; with one they are stored", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
   const config = configOf(receiver.url).replace('[[rooms]]\nroom = "o-*"\ndurable = true\n', "");
@@ -145,7 +145,7 @@ Deno.test("where hooks are shown, it says that a tenant without a durable class 
       .map(({ id, problem }: { id: string; problem: string }) =>
         `${id} ${/no room class of the tenant is durable/.test(problem)}`
       ).toSorted();
-  // The gate is asked before, and called for nothing afterwards.
+  // The gate is called before the message, and not for anything afterwards.
   assert.deepEqual(await problems(), ["gate false", "other true", "told true"]);
   const secret = { type: "secret", data: {} };
   assert.equal((await client.call("POST", "rooms/o-1/messages", secret)).status, 403);

@@ -1,6 +1,6 @@
 /**
- * A tenant's own hooks over the admin API of an embedded bus. Of members: the focus `members` of `walks/`; over kills:
- * `brain/hooks/` and the focus `hook`; a receiver that is down: `alerts/dependencies_test.ts`.
+ * A tenant's own hooks over the admin API of an embedded bus. The focus `members` of `walks/` covers members;
+ * `brain/hooks/` and the focus `hook` cover kills; `alerts_faults_test.ts` covers a receiver that is down.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -9,7 +9,7 @@ import { hookTables, numbersOf, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 
-Deno.test("members who come and go are told, each once, with the cause", async () => {
+Deno.test("members that join and leave are notified, each once, with the cause", async () => {
   await using receiver = new Receiver();
   const config =
     `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"\n`;
@@ -19,7 +19,7 @@ Deno.test("members who come and go are told, each once, with the cause", async (
   while ((await client.json()).op !== "ack");
   const types = () => receiver.taken.map(({ body }) => body.type);
   await until("ann", () => types().length === 2);
-  // Without a code, as libraries close theirs.
+  // Without a code, as libraries close their sockets.
   client.socket.close();
   await until("ann goes", () => types().length === 4);
   assert.deepEqual(types(), ["member.joined", "room.occupied", "member.left", "room.vacated"]);
@@ -89,7 +89,7 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
   assert.equal((await admin.call("GET", `${path}/own`)).body.reason, "not-found");
   const calls = receiver.calls.length;
   await publish(3);
-  // One that is set anew begins at the end, and hears the next.
+  // A hook that is set again begins at the end, and gets the next message.
   await put("own", { ...quick, secret: SECRET });
   await until("a Brain has it", async () => (await show()).hook.since !== null);
   await publish(4);
@@ -115,7 +115,7 @@ Deno.test("what the operator's hooks may call, a tenant's may not", async () => 
   await until("it is given up", async () => (await show()).hook.dead === 1);
   assert.match((await show()).dead[0].problem, /not a public address/);
   await until("the operator's is called", () => receiver.taken.length === 1);
-  // The configuration's cannot be changed, but paused and tested.
+  // The configuration's hooks cannot be changed, but they can be paused and tested.
   assert.equal((await admin.call("PUT", `${path}/h`, body)).body.reason, "settings-conflict");
   assert.equal((await admin.call("DELETE", `${path}/h`)).body.reason, "settings-conflict");
   assert.equal((await admin.call("POST", `${path}/h/test`)).body.status, 204);

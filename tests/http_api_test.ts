@@ -1,6 +1,6 @@
 /**
  * The HTTP API of the client listener on real buses: its refusals, the SDK in networks that block WebSocket, readers of
- * events on two Shields. Commands on two Shields: `accounts_test.ts`.
+ * events on two Shields. `accounts_test.ts` has commands on two Shields.
  */
 import assert from "node:assert/strict";
 import { signingInput, writeEnvelope } from "@arqon/proto";
@@ -20,11 +20,11 @@ import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 
-/** A bus as `deno task dev` starts it, for the tests that need no other. */
+/** A bus as `deno task dev` starts it, for the tests with no other requirement. */
 const running = sharedByTests(() => startLocalBus());
 
-// What the HTTP API of the client listener refuses, and how: members, types, sizes, methods, origins, too many at
-// once, signatures, policies, and a bus without a Brain.
+// The refusals of the client listener's HTTP API: members, types, sizes, methods, origins, too many requests at once,
+// signatures, policies, and a bus without a Brain.
 
 const WRONG = 'transport is "udp"; expected "auto" or "websocket" or "http"';
 const CONFIG = `
@@ -44,7 +44,7 @@ interface Stage {
   readonly peer: HttpPeer;
 }
 
-/** Method, path, body, and the refusal with words that its text has. */
+/** Method, path, body, and the reason with words of its text. */
 const REFUSALS: readonly (readonly [
   method: string,
   path: string,
@@ -175,16 +175,16 @@ async function browsers({ bus, peer }: Stage): Promise<void> {
   assert.equal(await allowed("messages"), "POST, OPTIONS");
 }
 
-/** Requests that wait for a version hold their places until somebody writes it. */
+/** Requests that wait for a version occupy their slots until somebody writes it. */
 async function waiting({ bus }: Stage): Promise<void> {
   const path = "rooms/waiting/state";
   const ann = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "waits" }));
   const bob = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "other" }));
-  // The question below may hold the second place for a moment: who is refused for it asks again.
+  // The request below may occupy the second slot for a moment: a client that is refused for it retries.
   const ask = () => ann.call("GET", `${path}?after_version=1`);
   const wait = () => seen("it has a place", ask, ({ status }) => status !== 429);
   const waits = [wait(), wait()];
-  // Until both have arrived it is let in itself.
+  // It is admitted itself until both have arrived.
   await seen("both have arrived", () => ann.call("GET", path), ({ status }) => status !== 200);
   const refused = await ann.call("GET", path);
   const retry_after = refused.headers.get("retry-after");
@@ -233,7 +233,7 @@ Deno.test("what HTTP refuses", async (t) => {
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("what a path does not take is named", () => strict(stage));
-  await t.step("who may not is told so", () => tokens(stage));
+  await t.step("a client without the grant gets the reason", () => tokens(stage));
   await t.step("pages of allowed origins may use every method of a path", () => browsers(stage));
   await t.step("a user's requests under way are bounded", () => waiting(stage));
   await t.step("a room that wants signatures gets them by …/commands", () => signed(stage));
@@ -242,7 +242,7 @@ Deno.test("what HTTP refuses", async (t) => {
 Deno.test("without a Brain commands are refused at once, and messages pass", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
-  // A hang would end as 408, after a time that no test waits for.
+  // A hang would end as 408, after more time than any test waits.
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}\n` +
     "[limits]\n#constant limits.command_timeout_ms = 600_000\n";
   await using shield = await startServer("shield", config, issuer.dir);
@@ -264,22 +264,22 @@ Deno.test("without a Brain commands are refused at once, and messages pass", asy
   assert.ok((await peer.done("PUT", "rooms/r/state/k", { value: 1 })).version > 0);
 });
 
-// The SDK where WebSocket does not go: nginx and HAProxy that pass no upgrade on, sockets that are cut off soon, a
-// platform without WebSocket; and what is remembered of it.
+// The SDK without WebSocket: nginx and HAProxy that forward no upgrade, sockets that are cut soon, a platform without
+// WebSocket; and what the SDK remembers of it.
 
 async function one(heard: AsyncIterable<Message>): Promise<unknown> {
   for await (const message of heard) return message.json();
   return undefined;
 }
 
-/** As nginx is where nobody has thought of WebSocket: it passes no upgrade on. */
+/** An nginx configuration that ignores WebSocket: it forwards no upgrade. */
 const NO_UPGRADE = `
       location /v1/socket {
         proxy_pass http://shields;
         proxy_set_header Host $host;
       }`;
 
-/** Counts what it makes. */
+/** Counts the sockets and requests that it makes. */
 function counted(): { readonly webSocket: typeof WebSocket; readonly count: () => number } {
   let count = 0;
   class Counted extends WebSocket {
@@ -343,7 +343,7 @@ async function isTriedAgain(bus: TestBus, port: number): Promise<void> {
   assert.equal(await open(direct), 6, "a refused token says nothing of WebSocket");
 }
 
-/** A WebSocket that something cuts off once the Shield has spoken. */
+/** A WebSocket that is cut off once the Shield has sent something. */
 class CutSocket implements SocketLike {
   static count = 0;
   binaryType = "arraybuffer";
@@ -406,7 +406,7 @@ Deno.test("the SDK goes by HTTP where WebSocket does not open", async (t) => {
   });
 });
 
-// Readers of events on two Shields and NATS: a drain loses nothing, and a ticket is good once on both.
+// Readers of events on two Shields and NATS: a drain loses nothing, and a ticket is valid once across both.
 
 Deno.test("a reader moves to another Shield without a gap; a ticket of one is good at the other", async () => {
   await using nats = await startNats({ jetstream: true });
@@ -438,7 +438,7 @@ Deno.test("a reader moves to another Shield without a gap; a ticket of one is go
   await moving.until("subscribed");
   for (let n = 0; n < 5; n++) await publish();
   const stopped = one.stop();
-  // It is closed within the window, while messages go on.
+  // It is closed within the window, while messages continue.
   for (let name; (name = await take(moving)) !== undefined;) {
     if (name === "signal") { for (let n = 0; n < 5; n++) await publish(); }
   }
@@ -452,7 +452,7 @@ Deno.test("a reader moves to another Shield without a gap; a ticket of one is go
   await stopped;
 });
 
-Deno.test("a command that waits in vain for a version says for which", async () => {
+Deno.test("a command that waits in vain for a version names it", async () => {
   await using bus = await startLocalBus("#constant limits.command_timeout_ms = 200\n");
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "waits" }));
   const { status, body } = await peer.call("GET", "rooms/lobby/state?after_version=9");

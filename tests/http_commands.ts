@@ -1,13 +1,13 @@
 /**
- * What a backend does over HTTP with rooms: state, locks, presence, moderation, each on any Shield of a
- * bus. The steps only; `accounts_test.ts` runs them on two Shields and NATS.
+ * What a backend does with rooms over HTTP: state, locks, presence, moderation, each on any Shield of a bus. Only the
+ * steps; `accounts_test.ts` runs them on two Shields and NATS.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 
-/** Who a token is for; `claims` are more of them. */
+/** The user of a token; `claims` are additional claims. */
 export interface Who {
   readonly user: string;
   readonly role?: "user" | "service" | "admin";
@@ -15,14 +15,14 @@ export interface Who {
   readonly claims?: Record<string, unknown>;
 }
 
-/** A bus with two ways in, which may be one. */
+/** A bus with two addresses, which may be the same. */
 export interface TwoWays {
   /** `http://host:port` of each. */
   readonly urls: readonly [string, string];
   tokenFor(who: Who): Promise<string>;
 }
 
-/** Longer than anything that a test waits for. */
+/** Longer than any wait of a test. */
 const LONG_MS = 600_000;
 
 async function peers(bus: TwoWays, who: Who): Promise<[HttpPeer, HttpPeer]> {
@@ -35,7 +35,7 @@ async function client(bus: TwoWays, who: Who, at: 0 | 1 = 0): Promise<PresenceCl
   return await PresenceClient.open(url, await bus.tokenFor(who));
 }
 
-/** Reads, writes, deletes, conditions; a client hears of them as of any other. */
+/** Reads, writes, deletes, conditions; clients are notified as usual. */
 export async function state(bus: TwoWays): Promise<void> {
   const [ann, there] = await peers(bus, { user: "ann" });
   using bob = await client(bus, { user: "zoe is let in" }, 1);
@@ -71,7 +71,7 @@ export async function state(bus: TwoWays): Promise<void> {
   assert.deepEqual(body, { op: "ack", id: 7, code: 0, result });
 }
 
-/** Takes, renews and gives back a lock that no connection holds. */
+/** Acquires, renews and releases a lock that no connection holds. */
 export async function locks(bus: TwoWays): Promise<void> {
   const [ann, there] = await peers(bus, { user: "ann" });
   const [bob] = await peers(bus, { user: "zoe is let in" });
@@ -111,7 +111,7 @@ export async function locks(bus: TwoWays): Promise<void> {
     assert.equal(await ann.refused("POST", at, body), "409 locked");
   }
   assert.equal(await bob.refused("DELETE", `${at}?holder_id=worker-1`), "409 locked", "not ann");
-  // A connection of the same user that comes and goes takes nothing with it.
+  // A connection of the same user that comes and goes releases nothing.
   const passing = await client(bus, { user: "ann" });
   assert.equal((await passing.sub("locked", { presence: true })).code, 0);
   assert.equal((await passing.command("locked", "room.unlock")).reason, "locked");
@@ -174,7 +174,7 @@ export async function presence(bus: TwoWays): Promise<void> {
   assert.equal(await only.refused("GET", "rooms/here/state"), "403 not-granted");
 }
 
-/** Kicks, bans, lifts and lists. */
+/** Kicks, bans, unbans and lists bans. */
 export async function moderation(bus: TwoWays): Promise<void> {
   const [mod, there] = await peers(bus, { user: "mod", role: "service" });
   const [ann] = await peers(bus, { user: "ann" });
@@ -238,7 +238,7 @@ export async function moderation(bus: TwoWays): Promise<void> {
   );
 }
 
-/** What one tenant does another never sees. */
+/** One tenant never sees what another does. */
 export async function tenants(bus: TwoWays): Promise<void> {
   const [ours] = await peers(bus, { user: "mod", role: "admin" });
   const [theirs] = await peers(bus, { user: "mod", role: "admin", tenant: "other" });

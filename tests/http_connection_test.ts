@@ -1,6 +1,6 @@
 /**
- * Connections without WebSocket, on a real bus: the SDK's own client over requests and an endless answer, and refusals
- * of others.
+ * Connections without WebSocket, on a real bus: the SDK's own client over requests and a streamed answer, and refusals
+ * of other clients.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -28,7 +28,7 @@ history_size = 10_000
 const over = (bus: TestBus, more: Partial<ConnectOptions> = {}): Promise<Connection> =>
   connect({ url: bus.http_url, token: bus.token, webSocket: HttpSocket, ...more });
 
-/** The data of so many messages; then the subscription is left. */
+/** The data of `count` messages; then it unsubscribes. */
 async function taken(heard: AsyncIterable<Message>, count: number): Promise<unknown[]> {
   const data: unknown[] = [];
   for await (const message of heard) {
@@ -107,7 +107,7 @@ async function refuses(bus: TestBus): Promise<void> {
   assert.deepEqual(await post([0, 0, 0]), [400, "malformed-body"]);
   assert.deepEqual(await post([0, 0, 0, 1, 0, 0, 0, 1, 7]), [400, "invalid-field"]);
   assert.deepEqual(await post(new Uint8Array(1_000_000)), [413, "too-large"]);
-  // A PING in a batch that comes twice is answered once.
+  // A PING in a batch that arrives twice is answered once.
   assert.equal(await post(NUMBER_ONLY), 204);
   assert.equal(await post(NUMBER_ONLY), 204);
   assert.equal(await post([0, 0, 0, 1, 0, 0, 0, 2, 7, 9]), 204);
@@ -142,7 +142,7 @@ for (const websocket of ["native", "own"]) {
   });
 }
 
-/** Polls by hand: what is repeated, what is refused, and the end. */
+/** Polls manually: what is repeated, what is refused, and the end. */
 async function polled(bus: TestBus): Promise<void> {
   const ask = async (path: string, token = bus.token, body?: number[]) => {
     const method = body === undefined ? "GET" : "POST";
@@ -174,7 +174,7 @@ async function polled(bus: TestBus): Promise<void> {
   assert.equal((await ask(`${streamed}&poll=1`)).status, 404, "it is no polled one");
 }
 
-Deno.test("behind a proxy that holds streams back the client polls, and everything works", async () => {
+Deno.test("behind a proxy that buffers streams the client polls, and everything works", async () => {
   await using bus = await startLocalBus(CONFIG);
   const buffering = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;";
   await using proxy = await startNginx(Number(new URL(bus.http_url).port), false, buffering);
@@ -184,8 +184,8 @@ Deno.test("behind a proxy that holds streams back the client polls, and everythi
 
 Deno.test("requests go with the token that the connection was given last", async () => {
   await using bus = await startLocalBus(CONFIG);
-  // It has ended; 8 of the 30 s that clocks may differ are left. Where that was too short, the client
-  // has opened with the second one.
+  // It has expired; 8 s of the 30 s tolerance for clock differences are left. If that was too short, the client has
+  // connected with the second one.
   const first = await bus.tokenFor({ user: "iris", ttl_seconds: -22 });
   let asked = 0;
   await using one = await connect({

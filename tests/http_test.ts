@@ -1,5 +1,5 @@
 /**
- * The HTTP side of the client listener over real requests: auth, publish, CORS, upgrade refusals. Also many messages
+ * The HTTP side of the client listener over real requests: auth, publish, CORS, refused upgrades. Also many messages
  * and rooms in one request.
  */
 import assert from "node:assert/strict";
@@ -32,7 +32,7 @@ async function call(bus: TestBus, options: Call): Promise<Response> {
   });
 }
 
-/** Every refusal over HTTP: the call, the status and the reason. */
+/** All refusals over HTTP: the call, the status and the reason. */
 function refusals(expired: string): [name: string, call: Call, status: number, reason: string][] {
   const type = "application/json";
   const body = '{"type":"t"}';
@@ -131,7 +131,7 @@ async function check(bus: TestBus): Promise<void> {
   assert.equal((await bad.json()).reason, "token-malformed");
 }
 
-/** HEAD is GET without a body, and OPTIONS says the methods, to programs that are no pages too. */
+/** HEAD is GET without a body, and OPTIONS lists the methods, also for programs that are not pages. */
 async function reads(bus: TestBus): Promise<void> {
   const path = "/v1/auth/check";
   const [get, head] = [
@@ -166,7 +166,7 @@ async function reads(bus: TestBus): Promise<void> {
   }
 }
 
-/** The answer to those bytes. */
+/** The answer to raw bytes. */
 async function raw(url: string, text: string): Promise<string> {
   const { hostname, port } = new URL(url);
   using connection = await Deno.connect({ hostname, port: Number(port) });
@@ -208,14 +208,14 @@ Deno.test("the HTTP side", async (t) => {
   await using bus = await startLocalBus();
   await t.step("refusals", (t) => refused(bus, t));
   await t.step("Protobuf in, Protobuf out, commands too", () => protobufBody(bus));
-  await t.step("/v1/auth/check says what the upgrade would", () => check(bus));
+  await t.step("/v1/auth/check answers as the upgrade would", () => check(bus));
   await t.step("HEAD and OPTIONS are answered", () => reads(bus));
   await t.step("browsers of allowed origins may call", () => cors(bus));
   await t.step("upgrades are refused before they happen, and counted", () => upgrades(bus));
 });
 
 // `POST /v1/messages` on a running bus: many messages and many rooms in one request, each with its own answer; and what
-// is refused as a whole. Order, policies and schemas: the source `batch` of `tests/model/`.
+// is refused as a whole. The source `batch` of `tests/model/` covers order, policies and schemas.
 
 const CONFIG = `
 [limits]
@@ -264,7 +264,7 @@ async function toRooms({ bus, peer }: Stage): Promise<void> {
       new RegExp(`"room":"${room}","type":"news","data":\\{"n": 9007199254740993\\}`),
     );
   }
-  // The repetition has been dropped: the next that comes is another message.
+  // The duplicate has been dropped: the next one is a different message.
   await peer.call("POST", "messages", { rooms: ["a"], type: "last" });
   assert.equal((await client.json()).type, "last");
   client[Symbol.dispose]();
@@ -352,7 +352,7 @@ async function wholes({ bus, peer }: Stage): Promise<void> {
   assert.match(page, /shield_rejects_total\{[^}]*reason="too-large"[^}]*\} [3-9]/);
 }
 
-/** Every message is one operation, so a batch is more than the burst of two hundred. */
+/** Each message is one operation, so a batch exceeds the burst of two hundred. */
 async function rates({ bus }: Stage): Promise<void> {
   const token = await bus.tokenFor({ user: "fast" });
   const peer = new HttpPeer(bus.http_url, token);
@@ -370,7 +370,7 @@ Deno.test("messages in batches", async (t) => {
   });
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("one message for many rooms, and its repetition", () => toRooms(stage));
-  await t.step("a message that is refused stops none behind it", () => partial(stage));
+  await t.step("a refused message stops none after it", () => partial(stage));
   await t.step("what makes no sense as a whole does nothing", () => wholes(stage));
   await t.step("rates count each", () => rates(stage));
 });

@@ -1,7 +1,6 @@
 /**
- * The pages for newcomers with the npm package in place of the checkout: packed, installed into an
- * empty folder by the package manager of the runtime, every command run by its runner (`npx`, `bunx`),
- * on Node 22, Node 24 and Bun.
+ * The pages for newcomers with the npm package instead of the checkout: packed, installed into an empty folder by the
+ * runtime's package manager, each command run by its runner (`npx`, `bunx`), on Node 22, Node 24 and Bun.
  */
 import assert from "node:assert/strict";
 import { packArqon } from "../tasks/pack/pack_arqon.ts";
@@ -13,7 +12,7 @@ import type { Install } from "./tutorial/tutorial_shell.ts";
 const DOCS = new URL("../docs/", import.meta.url);
 const PAGES = ["quick_start", "tutorial_rooms", "tutorial_policies", "tutorial_schemas"];
 
-/** The runtime: its programs, by the names under which its commands are found. */
+/** The runtime: its programs, by command name. */
 interface Runtime {
   readonly name: string;
   readonly programs: Readonly<Record<string, string>>;
@@ -24,7 +23,7 @@ interface Runtime {
 async function nodeRuntime(version: typeof NODE_VERSIONS[number]): Promise<Runtime> {
   return {
     name: `Node ${version}`,
-    // npm is the machine's, which this Node runs.
+    // This machine's npm, run by this Node.
     programs: { node: await ensureNode(version) },
     install: ["npm", "install", "--no-audit", "--no-fund"],
     runner: ["npx", "--no-install"],
@@ -37,12 +36,12 @@ async function bunRuntime(): Promise<Runtime> {
     name: `Bun ${BUN_VERSION}`,
     programs: { bun, bunx: bun },
     install: ["bun", "install"],
-    // Bun itself is to run the launcher, not a Node that the machine may have.
+    // Bun itself has to run the launcher, not a Node that the machine may have.
     runner: ["bunx", "--bun"],
   };
 }
 
-/** What the page of schemas tells its reader to install beside the package, in our version. */
+/** The package that the page of schemas tells readers to install in addition, in our version. */
 async function compilerOfSchemas(): Promise<string> {
   const config = await Deno.readTextFile(new URL("../deno.json", import.meta.url));
   return String(JSON.parse(config).imports["@bufbuild/buf"]).replace(/^npm:/, "");
@@ -54,7 +53,7 @@ function installer(runtime: Runtime, packages: readonly string[]): Install {
     const bin = `${folder}/.bin`;
     await Deno.mkdir(bin);
     for (const [name, program] of Object.entries(runtime.programs)) {
-      // Deno makes links only for who may write everywhere.
+      // Deno makes links only with write permission for all paths.
       await run(["ln", "-s", program, `${bin}/${name}`], { cwd: folder });
     }
     const withPath = ["sh", "-c", `${OWN_ENVIRONMENT} PATH="$0:$PATH" exec "$@"`, bin];
@@ -67,13 +66,13 @@ function installer(runtime: Runtime, packages: readonly string[]): Install {
   };
 }
 
-/** Not that of the task which runs the tests, nor what npm thinks of this machine's settings. */
+/** Without the variables of the task that runs the tests, and without npm's settings of this machine. */
 const OWN_ENVIRONMENT =
   "unset npm_command npm_config_user_agent npm_execpath; export npm_config_loglevel=error;";
 
 const pageOf = (name: string) => Deno.readTextFile(new URL(`${name}.md`, DOCS));
 
-/** What is suggested begins as the reader began. */
+/** Suggested commands begin as the reader's command began. */
 async function suggests(install: Install, arq: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_installed_" });
   try {
@@ -87,7 +86,7 @@ async function suggests(install: Install, arq: string): Promise<void> {
   }
 }
 
-Deno.test("the installed package does what the pages say", async (t) => {
+Deno.test("the installed package does what the pages describe", async (t) => {
   const packed = await Deno.makeTempDir({ prefix: "arqon_packed_" });
   try {
     const { path } = await packArqon(packed);

@@ -1,4 +1,4 @@
-/** What readers learn about a killed Shield: a real `arq serve`, SIGKILL, NATS, and the admin API. */
+/** What readers see of a killed Shield: a real `arq serve`, SIGKILL, NATS, and the admin API. */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { isHole, type JournalHole } from "../shared/journal/record.ts";
@@ -14,7 +14,7 @@ import { openText } from "./peers/raw_client.ts";
 
 const log = testLog();
 
-/** The folder of a bus on that NATS server, which writes every decision and stores none for a minute. */
+/** The folder of a bus on that NATS server, which journals every decision and stores none for a minute. */
 async function folderOn(nats_url: string, node_id = "shield-1") {
   const folder = await initFolder();
   const file = `${folder.path}/config.toml`;
@@ -39,11 +39,11 @@ async function journalOf(bus: ServedBus, token: string) {
   return { holes: holes.map(({ hole }) => hole), ids };
 }
 
-/** How many lives of Shields that write a journal are known. */
+/** The number of known runs of Shields that write a journal. */
 const marksIn = async (spine: Spine): Promise<number> =>
   (await new Lives(spine).all()).filter(({ parts }) => parts.journal !== undefined).length;
 
-Deno.test("journal: a Shield that is killed leaves a hole, and one that ends in order leaves none", async () => {
+Deno.test("journal: a Shield that is killed leaves a hole, and an orderly stop leaves none", async () => {
   await using nats = await startNats({ jetstream: true });
   await using folder = await folderOn(nats.url);
   const token = await tokenOf(folder.path, "admin");

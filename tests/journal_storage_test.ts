@@ -17,7 +17,7 @@ import type { TestBus } from "./harness/test_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
 const TENANT = "default";
-/** What NATS may take on disk: room for what a bus begins with, and for a journal. */
+/** NATS's limit on disk: space for the initial streams of a bus, and for a journal. */
 const STORAGE_BYTES = 2_147_483_648;
 const why_not = noSmallDisk();
 if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
@@ -31,7 +31,7 @@ const count = async (bus: TestBus, series: string): Promise<number> =>
 const stored = (bus: TestBus) => count(bus, 'shield_journal_records_total{outcome="stored"}');
 const holes = (bus: TestBus, why: string) => count(bus, `shield_journal_holes_total{why="${why}"}`);
 
-/** The bytes that the server has promised to its streams. */
+/** The bytes that the server has reserved for its streams. */
 async function promisedBytes(link: NatsConnection): Promise<number> {
   const { streams } = await jetstreamManager(link);
   let sum = 0;
@@ -39,12 +39,12 @@ async function promisedBytes(link: NatsConnection): Promise<number> {
   return sum;
 }
 
-/** Sends a message that must pass; what it says does not compress. */
+/** Sends a message that must pass; its content does not compress. */
 async function say(client: Connection): Promise<void> {
   await client.room("plain").publish("t", crypto.getRandomValues(new Uint8Array(20_000)));
 }
 
-/** What the journal says is missing, and that it has decisions from behind that. */
+/** The journal reports what is missing, and has later decisions. */
 function checkTold(lines: readonly JournalLine[], why: string): void {
   const told = lines.filter(isHole).filter(({ hole }) => hole.why === why);
   assert(told.length > 0, JSON.stringify(lines.filter(isHole)));
@@ -54,7 +54,7 @@ function checkTold(lines: readonly JournalLine[], why: string): void {
 }
 
 if (why_not === undefined) {
-  Deno.test("journal: on a full disk messages go on, and once there is room the hole is told", async () => {
+  Deno.test("journal: on a full disk messages continue, and with free space the hole is reported", async () => {
     await using disk = await mountSmallDisk(24);
     const data_dir = `${disk.folder}/data`;
     await using bus = await startLocalBus(DEV_DEFAULTS, { data_dir });
@@ -78,13 +78,13 @@ if (why_not === undefined) {
   });
 }
 
-Deno.test("journal: where NATS has no room for it messages go on, and once there is the hole is told", async () => {
+Deno.test("journal: without storage in NATS messages continue, and with storage the hole is reported", async () => {
   await using nats = await startNats({ jetstream: true, max_file: String(STORAGE_BYTES) });
   await using bus = await startLocalBus(`${DEV_DEFAULTS}[nats]\nurls = ["${nats.url}"]\n`);
   const link = await dialNats({ servers: nats.url });
   try {
     const { streams } = await jetstreamManager(link);
-    // Nobody has been there yet, so there is no stream for the journal: now there is no room for one.
+    // The journal has no stream yet, since nobody has connected: now there is no space for one.
     const rest = STORAGE_BYTES - await promisedBytes(link);
     await streams.add({ name: "OTHER", subjects: ["other"], max_bytes: rest });
     await using client = await dial(bus);

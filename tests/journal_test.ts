@@ -1,6 +1,6 @@
 /**
- * The journal of a bus: every decision once, with its inputs. On NATS: `tests/model`. Blocks and the queue have their
- * own tests in `shared/journal` and `shield/journal`.
+ * The journal of a bus: every decision once, with its inputs. `tests/model` covers NATS. `shared/journal` and
+ * `shield/journal` have the tests of blocks and the queue.
  */
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";
@@ -111,7 +111,7 @@ Deno.test("journal: a message without an id is found in its room's log, though i
   assert.deepEqual(JSON.parse(told[0]!).payload, { form: "kept", data: btoa('"hello"') });
 });
 
-Deno.test("journal: what a policy took out of a message stands there only where the class keeps payloads", async () => {
+Deno.test("journal: what a policy removed from a message is there only if the class keeps payloads", async () => {
   await withFolder(async (data_dir) => {
     const classes = [["hash-*", "hash"], ["kept-*", "keep"]].map(([room, payload]) =>
       `[[rooms]]\nroom = "${room}"\njournal_payload = "${payload}"\n`

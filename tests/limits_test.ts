@@ -1,5 +1,5 @@
 /**
- * Limits of `[limits]` that are not live keys (those: `live_config_test.ts`), exceeded over real sockets. Also the
+ * Limits of `[limits]` that are not live keys (`live_config_test.ts` has those), exceeded over real sockets. Also the
  * shares of tenants, connections and unauthenticated clients under load.
  */
 import assert from "node:assert/strict";
@@ -39,7 +39,7 @@ async function envelope(bus: TestBus): Promise<void> {
   assert.equal((await client.closed()).code, 4413);
 }
 
-/** Until the Shield has noticed that earlier clients left. */
+/** Waits until the Shield has noticed that earlier clients disconnected. */
 async function nobodyConnected(bus: TestBus): Promise<void> {
   const metrics = () => fetch(`${bus.ops_url}/metrics`).then((response) => response.text());
   const nobody = async () => /^shield_active_connections 0$/m.test(await metrics());
@@ -59,7 +59,7 @@ async function connections(bus: TestBus): Promise<void> {
   for (const client of open) client[Symbol.dispose]();
 }
 
-/** A client that never reads: its kernel buffers fill, then ours, then it is cut off. */
+/** A client that never reads: its kernel buffers fill up, then ours, then it is disconnected. */
 Deno.test("unsent bytes: a client that never reads is closed with 4429", async () => {
   await using bus = await startLocalBus("[limits]\nunsent_bytes = 65_536\n");
   const token = await bus.tokenFor({ user: "slow", tenant: "slow" });
@@ -101,7 +101,7 @@ Deno.test("what a message and a process may have is bounded", async (t) => {
 });
 
 Deno.test("a client that goes on after 429 is closed, one that waits is not", async () => {
-  // Sockets that can stop reading make a client wait that sends on.
+  // Sockets with back-pressure make a client that continues to send wait.
   await using bus = await startLocalBus(
     `[server]\nwebsocket = "native"\n[limits]\nmessages_per_second = 1\n#constant limits.rate_refusals = 200\n`,
   );
@@ -110,12 +110,12 @@ Deno.test("a client that goes on after 429 is closed, one that waits is not", as
     for (let id = 1; id <= 150; id++) client.send({ op: "pub", room: "r", id });
     let wait_ms = 0;
     for (let id = 1; id <= 150; id++) wait_ms = (await client.json()).retry_after_ms ?? wait_ms;
-    // Longer than advised is as good; a shorter pause than this is none.
+    // A longer pause than advised is fine, too; a shorter one than this does not count as a pause.
     await pace(Math.max(100, wait_ms) + 20);
   }
-  // At once, since a slow round trip is a pause; no more than it takes, since a socket that is closed with frames
-  // unread is reset, and its last words are lost.
-  // The first is taken, and answered alone: beside others its answer could come after theirs, and count less for them.
+  // All at once, since a slow round trip is a pause; and no more than required, since closing a socket with unread
+  // frames resets it, and its last frames are lost. The first is accepted, and answered alone: otherwise its answer
+  // could come after others, and count less for them.
   client.send({ op: "pub", room: "r", id: 1 });
   assert.equal((await client.json()).code, 0);
   for (let excess = 0; excess <= 200;) {
@@ -133,12 +133,12 @@ Deno.test("a client that goes on after 429 is closed, one that waits is not", as
   assert.match(metrics, /^shield_rejects_total\{reason="flooding"\} 1$/m);
 });
 
-// Two tenants on a Shield at its limit: one asks for many times what the process may take, the other for half its
-// share. Counted, not timed.
+// Two tenants on a Shield at its limit: one sends many times what the process allows, the other half its share.
+// Counted, not timed.
 
 const RATE = 200;
 
-/** Kinds of sockets that refuse each message too many, and that slow down whoever sends them. */
+/** Kinds of sockets that refuse each excess message, and that slow down the sender. */
 const KINDS = { native: "refuses", own: "slows" } as const;
 
 const configOf = (websocket: string) => `
@@ -149,7 +149,7 @@ process_messages_per_second = ${RATE}
 #constant limits.rate_refusals = 1_000_000_000
 `;
 
-/** Operations that the flood has under way at a time. */
+/** Operations of the flood in flight at a time. */
 const WINDOW = 200;
 
 const MODEST = 150;
@@ -162,7 +162,7 @@ interface Flood {
   refused: number;
 }
 
-/** Sends one window after another, each when the one before is answered, until told to stop. */
+/** Sends one window after another, each when the previous one is answered, until aborted. */
 async function flood(bus: TestBus, counts: Flood, signal: AbortSignal): Promise<void> {
   using client = await openText(bus.url, await bus.tokenFor({ tenant: "loud" }));
   while (!signal.aborted) {
@@ -182,7 +182,7 @@ async function flood(bus: TestBus, counts: Flood, signal: AbortSignal): Promise<
   }
 }
 
-/** The modest tenant's messages that were refused, and the flood's answers during each of them. */
+/** The modest tenant's refused messages, and the flood's answers during each of its messages. */
 async function modestly(bus: TestBus, counts: Flood) {
   using modest = await openText(bus.url, await bus.tokenFor({ tenant: "modest" }));
   let refused = 0;
@@ -211,12 +211,12 @@ for (const [websocket, does] of Object.entries(KINDS)) {
     await flooding;
     assert.ok(refused <= MODEST * 0.05, `${refused} of ${MODEST} refused`);
     const seconds = (performance.now() - began_ms) / 1_000;
-    // A bucket holds two seconds' worth.
+    // A bucket holds the operations of two seconds.
     const most = RATE * (seconds + 2);
     assert.ok(counts.taken <= most, `${counts.taken} of the flood taken in ${seconds} s`);
     assert.ok(counts.refused > 0, "the flood is over its rate");
     assert.ok(counts.taken > 0, "the flood has its share too");
-    // One that had to wait for the flood to end, or for its turn in a queue of all, would see far more.
+    // Waiting for the flood's end, or in one queue for everybody, would show far more.
     assert.ok(median <= WINDOW * 2, `${median} answers of the flood before one of the other's`);
     const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
     const total = counts.refused + refused;
@@ -228,8 +228,8 @@ for (const [websocket, does] of Object.entries(KINDS)) {
   });
 }
 
-// A slow policy holds a connection's messages: so many of them and so many bytes wait, what is more is refused, and
-// other connections go on meanwhile.
+// A slow policy holds a connection's messages: a limited number of messages and bytes waits, the excess is refused, and
+// other connections continue meanwhile.
 
 const HELD = 16;
 
@@ -246,7 +246,7 @@ fuel_per_second = 1_000_000_000_000
 fuel_limit = 1_000_000
 `;
 
-/** Some 20 ms; all that wait are done before `stall_ms`, on a slow machine too. */
+/** About 20 ms; all waiting messages are done before `stall_ms`, on a slow machine, too. */
 const SLOW = `(local $left i32) (local.set $left (i32.const 20000000))
   (loop (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 0)`;
 
@@ -263,7 +263,7 @@ interface Answers {
   readonly refused: number[];
 }
 
-/** Reads answers until there are so many, or the first refusal. */
+/** Reads answers until `until` returns true, or the first refusal. */
 async function read(client: RawClient, answers: Answers, until: () => boolean): Promise<Answers> {
   while (!until()) {
     const { id, code, reason, retry_after_ms } = await client.json();
@@ -303,7 +303,7 @@ async function bytesWait(bus: TestBus): Promise<void> {
   assert.ok(answers.refused.length > 0);
 }
 
-Deno.test("what waits while policies run is bounded, and others go on", async (t) => {
+Deno.test("the number of messages that wait for policies is limited, and others continue", async (t) => {
   await using bus = await startLocalBus(SLOW_POLICY);
   await slowDown(bus, "slow");
   await t.step("operations of one connection", () => operations(bus));
@@ -312,7 +312,7 @@ Deno.test("what waits while policies run is bounded, and others go on", async (t
   assert.match(metrics, /^shield_pending_operations 0$/m, "nothing is left");
 });
 
-// What a schedule publishes comes in as what anybody publishes: it is counted, and waits where a rate is used up.
+// Messages of schedules arrive as any others do: they are counted, and wait when a rate is exhausted.
 
 const ONE_A_SECOND = `
 [limits]
@@ -335,19 +335,19 @@ Deno.test("schedules count as ingress, and take from the rates of their tenant",
     }
     return true;
   };
-  // The time is still to come when the last of them is set, however long that takes.
+  // The due time is still in the future when the last of them is set, however long that takes.
   for (let wait_ms = 200; !await setAll(Date.now() + wait_ms);) wait_ms *= 2;
   for (let heard = 0; heard < 4;) if ((await client.json()).op === "msg") heard++;
   const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
   const value = (name: string) =>
     Number(new RegExp(`^${RegExp.escape(name)} (\\d+)`, "m").exec(text)?.[1]);
   assert.ok(value('shield_ingress_ops{op="schedule"}') >= 4);
-  // Two seconds' worth are there at once; the others had to wait, and were tried again.
+  // The rate of two seconds is available at once; the others had to wait and were retried.
   assert.ok(value('shield_rate_refusals_total{scope="tenant"}') > 0);
 });
 
-// Many unauthenticated connections at a bus with requests under way that have shown a good token: the bounds of the
-// first never end the second.
+// Many unauthenticated connections to a bus with authenticated requests in flight: limits for the former never end the
+// latter.
 
 const IDLE = 60;
 
@@ -367,7 +367,7 @@ room = "durable-*"
 durable = true
 `;
 
-/** Connections that say nothing, until the bus has ended many of them. */
+/** Idle connections, opened until the bus has closed many of them. */
 async function idleStrangers(bus: { http_url: string; ops_url: string }) {
   const { hostname, port } = new URL(bus.http_url);
   const idle = await Promise.all(

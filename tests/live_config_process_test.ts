@@ -1,6 +1,6 @@
 /**
  * SIGHUP to real processes, with clients connected: a Shield and a Brain on NATS, several Shields of a supervisor, `arq
- * serve`; and listeners whose certificates get other paths.
+ * serve`; and listeners whose certificates move to other paths.
  */
 import assert from "node:assert/strict";
 import { exportSPKI, generateKeyPair } from "@panva/jose";
@@ -13,7 +13,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { logged } from "./harness/server_state.ts";
 
-/** Changes the file of a process that `startServer` has started; it is the only one of its part. */
+/** Changes the file of a process that `startServer` has started, which is the only one of its part. */
 async function edit({ dir }: Issuer, part: string, change: (text: string) => string) {
   for await (const { name } of Deno.readDir(dir)) {
     if (!name.startsWith(`${part}-`)) continue;
@@ -27,7 +27,7 @@ async function edit({ dir }: Issuer, part: string, change: (text: string) => str
 const count = (text: string, part: string) => text.split(part).length - 1;
 const READ = 'msg="the configuration was read again"';
 
-/** Sends SIGHUP and waits for what the process says of it. */
+/** Sends SIGHUP and waits for the process's log line about it. */
 async function hangUp(server: Pick<ServerProcess, "signal" | "log">, said: string, times = 1) {
   const before = count(server.log(), said);
   server.signal("SIGHUP");
@@ -79,13 +79,13 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
     ["brain", ["log.level"], [], null],
     ["shield", ["server.drain_ms", "log.level"], ["server.heartbeat_ms"], null],
   ]);
-  // The Brain serves on, and so does the connection; its end tells the window that is in force.
+  // The Brain continues to serve, and so does the connection; the refused update shows the window in force.
   await ask(client, { op: "cmd", room: "r", name: "room.set", data: { key: "k", value: 1 } });
   shield.signal("SIGTERM");
   assert.match((await client.closed()).reason, /^restart;spread_ms=77$/);
 });
 
-Deno.test("SIGHUP: another key in the file of an issuer is taken, and the one before verifies nothing any more", async () => {
+Deno.test("SIGHUP: a new key in an issuer's file is used, and the previous one no longer verifies", async () => {
   await using issuer = await createIssuer();
   await using shield = await startServer("shield", issuer.config, issuer.dir);
   const check = `${shield.ready.url}/v1/auth/check`;
@@ -127,7 +127,7 @@ Deno.test("SIGHUP: the Shields of a supervisor read their file again, and stay",
   client[Symbol.dispose]();
 });
 
-/** Whether somebody who trusts only this certificate gets any answer. */
+/** Whether a client that trusts only this certificate gets any answer. */
 async function trusts(url: string, cert: string): Promise<boolean> {
   using client = Deno.createHttpClient({ caCerts: [cert] });
   try {

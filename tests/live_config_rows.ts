@@ -1,6 +1,6 @@
 /**
- * Each live key of the configuration, another value for it, and how its effect is seen on a bus that runs. A
- * key whose effect needs a crowd, a wait or a certificate names the test that sees it.
+ * Each live key of the configuration, another value for it, and how its effect shows on a running bus. A key whose
+ * effect needs many clients, a wait or a certificate names the test that covers it.
  */
 import assert from "node:assert/strict";
 import type { LiveKey } from "../shared/config/keys/live_keys.ts";
@@ -20,7 +20,7 @@ import {
 import type { Row, World } from "./live_config_world.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
-/** What the file says while no row is tried. */
+/** The file's content while no row is tested. */
 export const BASE = `
 [admin]
 operator_tenants = ["default"]
@@ -100,7 +100,7 @@ const CLIENT_ROWS = {
   },
 };
 
-/** What was used has a price now. */
+/** Used operations have a cost now. */
 async function seesCost({ bus, client }: World): Promise<void> {
   assert.equal((await answer(client, { op: "pub", room: "priced" })).code, 0);
   const admin = await adminOf(bus, "payer");
@@ -194,7 +194,7 @@ const IN_RULES = "shield/journal/rules_test.ts";
 const IN_SAMPLER = "shared/telemetry/trace_sampler_test.ts";
 const IN_PROCESSES = "tests/live_config_process_test.ts";
 
-/** A row of each key, or the test that sees its effect. */
+/** A row for each key, or the test that covers its effect. */
 export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   ...RATE_ROWS,
   ...CLIENT_ROWS,

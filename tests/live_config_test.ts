@@ -35,7 +35,7 @@ async function startLive() {
     file,
     async reload(text: string) {
       await Deno.writeTextFile(file, text);
-      // One row is about how often an admin may change something.
+      // One row is about the rate of an admin's changes.
       const token = await bus.tokenFor({ role: "admin", user: `root-${++reloads}` });
       const admin = new AdminClient(bus.admin_url, token);
       const { status, body } = await admin.ask("POST", "/v1/config/reload", {});
@@ -72,11 +72,11 @@ Deno.test("live config: each live key takes effect in a running bus, and nobody 
       }
     });
   }
-  // Both were there before the first change.
+  // Both were connected before the first change.
   for (const one of [client, witness]) await ask(one, { op: "sub", room: "alive" });
 });
 
-Deno.test("live config: what needs a restart is named, a broken file changes nothing, and both are shown", async () => {
+Deno.test("live config: keys that need a restart are named, a broken file changes nothing, and both are shown", async () => {
   await using live = await startLive();
   const { bus, admin, reload } = live;
   const taken = await reload(

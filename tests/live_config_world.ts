@@ -1,6 +1,6 @@
 /**
- * The bus on which live keys are tried, and the ways in which an effect is seen that several keys share. Which
- * key is tried how is `live_config_rows.ts`.
+ * The bus on which live keys are tested, and ways to observe an effect that several keys share. `live_config_rows.ts`
+ * has the keys.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -9,15 +9,15 @@ import { AdminClient } from "./peers/admin_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
-/** The running bus, and a client that was connected before anything changed. */
+/** The running bus, and a client that was connected before any change. */
 export interface World {
   readonly bus: TestBus;
   readonly client: RawClient;
 }
 
-/** How one key is tried. */
+/** How one key is tested. */
 export interface Row {
-  /** The tables of the file, instead of `BASE`'s where they have the same name. */
+  /** The file's tables; they replace those of `BASE` with the same name. */
   readonly tables: Readonly<Record<string, string>>;
   /** Fails unless the new value has taken effect. */
   readonly see: (world: World) => Promise<void>;
@@ -38,7 +38,7 @@ export const limit = (name: string, value: string): Row["tables"] => ({
   limits: `${name} = ${value}`,
 });
 
-/** So many messages at once, more than the rates that are tried let through, however slow the machine. */
+/** Messages at once: more than the tested rates allow, however slow the machine is. */
 const BURST = 8;
 
 /** The answers to messages that are sent at once. */
@@ -50,7 +50,7 @@ async function answersToBurst(client: RawClient, room: string) {
   return answers;
 }
 
-/** The rates of the client that is there, seen by the refusal that names them. */
+/** The rates of the connected client, observed by the refusal that names them. */
 export function rate(name: string, scope: string, unit: "messages" | "bytes"): Row {
   const value = unit === "messages" ? 3 : 2_000;
   const said = `this ${scope} has ${value} ${unit} a second`;
@@ -76,7 +76,7 @@ export function refused(tables: Row["tables"], message: object, reason: string):
   };
 }
 
-/** With one client there, the next upgrade of its user is refused. */
+/** With one client connected, the next upgrade of its user is refused. */
 export function crowded(tables: Row["tables"], reason: string): Row {
   return {
     tables,
@@ -86,7 +86,7 @@ export function crowded(tables: Row["tables"], reason: string): Row {
   };
 }
 
-/** So many upgrades that the rate must tell one to come back; those that it lets in are not looked at. */
+/** Enough upgrades that the rate refuses one with a retry delay; accepted ones are ignored. */
 export const SENT_AWAY: Row["see"] = async ({ bus }) => {
   await until("an upgrade is rejected", async () => {
     const sockets = await Promise.all(
@@ -102,11 +102,11 @@ export const SENT_AWAY: Row["see"] = async ({ bus }) => {
   });
 };
 
-/** An admin of its own, so that its rates are nobody else's. */
+/** A new admin, so that nobody shares its rates. */
 export const adminOf = async (bus: TestBus, user: string, tenant = "default") =>
   new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user, tenant }));
 
-/** What the client publishes comes into the journal. */
+/** What the client publishes is journaled. */
 export function journaled(lines: string, room: string): Row {
   return {
     tables: { journal: `#constant journal.flush_ms = 100\n${lines}` },
@@ -125,7 +125,7 @@ export function journaled(lines: string, room: string): Row {
 export const levels = async (bus: TestBus) =>
   (await (await adminOf(bus, "logs")).read("/v1/log")).levels.at(-1);
 
-/** The server of quotas is away, so this Shield counts alone. */
+/** The server of quotas is down, so this Shield counts alone. */
 export function quota(lines: string): Row {
   return {
     tables: { quota: `url = "redis://127.0.0.1:1"\n${lines}` },

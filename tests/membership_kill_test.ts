@@ -25,7 +25,7 @@ membership = "journal"
 history_size = 10_000
 `;
 
-/** What stands in the journal, played: throws at what cannot be. */
+/** The journal, replayed: throws at an inconsistency. */
 async function played(peer: HttpPeer) {
   const player = new Player();
   for (let after = 0;;) {
@@ -50,7 +50,7 @@ async function enter(url: string, token: string): Promise<Client> {
   return client;
 }
 
-Deno.test("who was there when an embedded bus was killed has left, once it is there again", async () => {
+Deno.test("members of a killed embedded bus have left, once it has restarted", async () => {
   await using folder = await initFolder();
   const file = `${folder.path}/config.toml`;
   const port = freePort();

@@ -42,7 +42,7 @@ async function enter(bus: TestBus, user: string, room: string) {
   return client;
 }
 
-Deno.test("who comes and goes stands in the journal, each once, with the cause", async () => {
+Deno.test("members that join and leave are in the journal, each once, with the cause", async () => {
   await using bus = await startBusWith(CONFIG);
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
   const room = "stage-1";
@@ -78,7 +78,7 @@ Deno.test("who comes and goes stands in the journal, each once, with the cause",
   assert.ok(cat && dan);
 });
 
-Deno.test("a journal of members is read with the grants of its room, and written by nobody", async () => {
+Deno.test("a journal of members is read with the grants of its room, and clients cannot write it", async () => {
   await using bus = await startBusWith(CONFIG);
   const as = async (room: string, ...actions: string[]) =>
     new HttpPeer(bus.http_url, await bus.tokenFor({ claims: { grants: [{ room, actions }] } }));
@@ -101,7 +101,7 @@ Deno.test("a journal of members is read with the grants of its room, and written
   assert.equal(set.status, 403);
 });
 
-Deno.test("who is banned from a room, or kicked, does not hear who comes and goes there", async () => {
+Deno.test("a user who is banned from a room, or kicked, does not receive its joins and leaves", async () => {
   await using bus = await startBusWith(CONFIG);
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
   const token = await bus.tokenFor({ user: "eve" });
@@ -120,7 +120,7 @@ Deno.test("who is banned from a room, or kicked, does not hear who comes and goe
   assert.equal((await eve.call("GET", `rooms/${own}/messages`)).body.reason, "room-banned");
 });
 
-Deno.test("a pattern does not hear of members, a subscription by name does, without a gap", async () => {
+Deno.test("a pattern gets no members, a subscription by name does, without a gap", async () => {
   await using bus = await startBusWith(CONFIG);
   using all = await openText(bus.url, bus.token);
   all.send({ op: "sub", room: "stage-*", id: 1 });
@@ -137,7 +137,7 @@ Deno.test("a pattern does not hear of members, a subscription by name does, with
   assert.deepEqual([heard.room, heard.type], ["stage-1", "t"]);
 });
 
-Deno.test("arq says who was there then", async () => {
+Deno.test("arq shows the members at that time", async () => {
   await using bus = await startBusWith(CONFIG);
   const to = ["--url", bus.url, "--token", bus.token];
   const at = (time: string, ...more: string[]) =>

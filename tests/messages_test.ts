@@ -1,6 +1,6 @@
 /**
- * Messages end to end over real sockets. One bus for all tests; each step has rooms of its own. Both wire forms and
- * HTTP, order, echo, other tenants and repeated ids: tests/model.
+ * Messages end to end over real sockets. One bus for all tests; each step has its own rooms. `tests/model` covers both
+ * wire forms and HTTP, order, echo, other tenants and repeated ids.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, encodeUnsub, writeEnvelope } from "@arqon/proto";
@@ -83,5 +83,5 @@ const running = sharedByTests(() => startLocalBus());
 Deno.test("messages end to end", async (t) => {
   const bus = await running();
   await t.step("the first frame is WELCOME, with or without a subprotocol", () => welcome(bus));
-  await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
+  await t.step("the Shield's fields are rewritten, the rest is preserved", () => stamped(bus));
 });

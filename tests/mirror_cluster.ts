@@ -1,6 +1,6 @@
 /**
- * What the tests of mirroring share: a consumer that hears primary and shadow traffic on NATS, rules
- * that are set and awaited on every Shield, and counts of what was decided. Not the tests.
+ * Shared by the tests of mirroring: a consumer of primary and shadow traffic on NATS, rules that are set and awaited on
+ * every Shield, and counts of decisions.
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
@@ -16,14 +16,14 @@ import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { type HttpAnswer, HttpPeer } from "./peers/http_peer.ts";
 
-/** What a shadow consumer, and a consumer of the primary traffic, hear on NATS. */
+/** Receives shadow and primary traffic on NATS. */
 export interface Listener extends AsyncDisposable {
   readonly spine: Spine;
-  /** Messages in that room, by the subject before it. */
+  /** Messages in that room; `plane` is the subject's prefix. */
   inRoom(plane: "in" | "shadow.in", room: string): SpineMessage[];
 }
 
-/** A process of its own kind on NATS, with what it hears from now on. */
+/** A consumer on NATS that records everything from now on. */
 export async function listenOn(url: string): Promise<Listener> {
   const config = configFrom({ nats: { urls: [url] } }).nats!;
   const spine = await openNats({ config, log: testLog(), now: Date.now });
@@ -52,7 +52,7 @@ export async function connect({ ready }: LocalShield, issuer: Issuer): Promise<R
   return await openText(`${ready.url?.replace(/^http/, "ws")}/v1/socket`, await issuer.tokenFor());
 }
 
-/** One request of an operator to one Shield. */
+/** An operator's request to one Shield. */
 export async function admin(
   { ready }: LocalShield,
   issuer: Issuer,
@@ -64,7 +64,7 @@ export async function admin(
   return await new HttpPeer(ready.admin_url ?? "", token).call(method, path, body);
 }
 
-/** Sets a rule by the first Shield and waits until every one has it in force. */
+/** Sets a rule through the first Shield and waits until it is in force on every one. */
 export async function setRule(
   { shields, issuer }: Pick<MirrorCluster, "shields" | "issuer">,
   prefix: string,
@@ -81,7 +81,7 @@ export async function setRule(
   }
 }
 
-/** Messages that this rule was about and whose outcome is known. */
+/** Decided messages that this rule matched. */
 export async function decidedBy({ ready }: LocalShield, rule: string): Promise<number> {
   const text = await (await fetch(`${ready.ops_url}/metrics`)).text();
   const series = `shield_mirror_traffic_total{rule="${rule}",`;

@@ -1,6 +1,6 @@
 /**
  * Mirroring for operators and shadow consumers: two Shields, each a process, on a real NATS, and a shadow consumer.
- * `shield/mirror/` tests the mirrored share, and denials of NATS.
+ * `shield/mirror/` tests the mirrored share, and NATS permissions.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -26,7 +26,7 @@ async function post(
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
 }
 
-/** docs/governance.md: what the key is, for each way in which a client names its trace, or names none. */
+/** docs/governance.md: the sampling key, for each way in which a client sends a trace, and without one. */
 async function whole(cluster: Cluster): Promise<void> {
   const { shields, issuer, listener } = cluster;
   await setRule(cluster, "in.t.acme.r.whole-*", 0.5);
@@ -82,7 +82,7 @@ Deno.test("mirroring on two Shields and a real NATS", async (t) => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${PATIENT_POLICIES}`;
-  // A trace that this Shield makes, since it records each message, is no key.
+  // A trace that this Shield starts, since it records each message, is no key.
   await using collector = await startOtlpReceiver();
   const recording = `[telemetry]\notlp_url = "${collector.url}"\ntraces_ratio = 1\n`;
   await using one = await startLocalShield(config + recording);

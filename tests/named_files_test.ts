@@ -1,6 +1,6 @@
 /**
- * Files in a configuration that are missing or invalid: each start, and `arq config check`, names the key and the file.
- * Real processes.
+ * Missing or invalid files in a configuration: each start, and `arq config check`, names the key and the file. Real
+ * processes.
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
@@ -55,9 +55,9 @@ const MISSING: readonly (readonly [key: string, text: string, ops?: string])[] =
   ],
 ];
 
-/** Read by the same few lines as others of the table, which processes are started for. */
+/** Read by the same code as other rows of the table, which are tested with processes. */
 const READ_ALIKE = ["ops.tls_cert", "nats.token_file", "nats.nkey_file", "nats.tls_cert_file"];
-/** Those, what is read when it is needed, and what only `arq serve` reads. */
+/** Those, files that are read on demand, and files that only `arq serve` reads. */
 const CHECKED_ONLY = [...READ_ALIKE, "webhooks.ca_file", "bridge.postgres.database_file"];
 
 Deno.test("a file that is missing is named with its key, at the start and by arq config check", async (t) => {
@@ -88,7 +88,7 @@ Deno.test("a file that is missing is named with its key, at the start and by arq
   }
 });
 
-Deno.test("arq config check reads what is in the files, and every one of them", async () => {
+Deno.test("arq config check reads the content of every file", async () => {
   const issuer = await createIssuer();
   const cwd = issuer.dir;
   const check = (more: string[] = []) =>
@@ -137,7 +137,7 @@ Deno.test("arq config check reads what is in the files, and every one of them", 
   }
 });
 
-Deno.test("arq config check and arq doctor look into files of secrets, and show none of them", async () => {
+Deno.test("arq config check and arq doctor read files of secrets, and show none of them", async () => {
   const cwd = await Deno.makeTempDir();
   const file = `${cwd}/config.toml`;
   const secret = (name: string, text: string, mode = 0o600) =>
@@ -195,7 +195,7 @@ Deno.test("arq config check refuses more connections than a process here may hav
     return await runArq(["config", "check", "config.toml", ...more], { cwd });
   };
   try {
-    // No system allows so many.
+    // No system allows that many.
     const many = "[limits]\nconnections_per_process = 10_000_000\n";
     const { stdout } = await new Deno.Command("sh", { args: ["-c", "ulimit -n"] }).output();
     const limit = new TextDecoder().decode(stdout).trim();
@@ -226,7 +226,7 @@ Deno.test("arq config check looks into data_dir where the embedded Spine will be
     const on_file = '[server]\ndata_dir = "taken"\n';
     const refused = await check(on_file);
     assert.equal(refused.code, 1);
-    assert.match(refused.stdout, /^config\.toml server\.data_dir: .*taken is no folder; set /);
+    assert.match(refused.stdout, /^config\.toml server\.data_dir: .*taken is not a folder; set /);
     assert.equal((await check(on_file, "--no-files")).code, 0);
     assert.equal((await check(`${on_file}${NATS}`)).code, 0, "with NATS nobody opens it");
     assert.equal((await check('[server]\ndata_dir = "new/deep"\n')).code, 0, "a start makes it");
@@ -237,7 +237,7 @@ Deno.test("arq config check looks into data_dir where the embedded Spine will be
   }
 });
 
-Deno.test("a start refuses more connections than it may open files, where they are asked for", async (t) => {
+Deno.test("a start refuses more connections than it may open files, if they are configured", async (t) => {
   await using issuer = await createIssuer();
   const file = `${issuer.dir}/config.toml`;
   const write = (limits: string) =>
@@ -251,7 +251,7 @@ Deno.test("a start refuses more connections than it may open files, where they a
         stderr,
         /config\.toml:\d+:27 limits\.connections_per_process: 10_000 needs 10256 open files, /,
       );
-      // As many as the system says, but for what is open already.
+      // As many as the system allows, except for those that are already open.
       const [, limit = ""] = /a process here may open (\d+); expected at most/.exec(stderr) ?? [];
       assert.ok(Math.abs(Number(limit) - 2_000) < 100, stderr);
       assert.doesNotMatch(stderr, /^\s+at /m);

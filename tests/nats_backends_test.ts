@@ -1,6 +1,6 @@
 /**
- * Backends on the NATS of the bus, with the examples of `examples/nats/` in three languages and the documented account:
- * every follower has all published messages once and in order, while Shields are killed.
+ * Backends on the bus's NATS, with the examples of `examples/nats/` in three languages and the documented account:
+ * every follower gets all published messages once and in order, while Shields are killed.
  */
 import assert from "node:assert/strict";
 import { TextLineStream } from "../bench/measure/text_lines.ts";
@@ -75,7 +75,7 @@ function spawn([program = "", ...args]: readonly string[], env: Record<string, s
   return new Deno.Command(program, { args, env, stdout: "piped", stderr: "inherit" }).spawn();
 }
 
-/** What a follower prints. */
+/** Starts a follower; returns its output. */
 function follow(program: readonly string[], env: Record<string, string>) {
   const child = spawn([...program, "follow", ROOM, "0"], env);
   const lines: string[] = [];

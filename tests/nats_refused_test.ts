@@ -23,12 +23,12 @@ const DEADLINE_MS = 120_000;
 const account = (password: string) =>
   `accounts { A { jetstream: enabled, users: [{ user: "a", password: "${password}" }] },\n` +
   '  SYS { users: [{ user: "s", password: "s" }] } }\nsystem_account: SYS\n';
-/** What the tests ask themselves needs no login. */
+/** Lets the tests' own requests in without a login. */
 const OPEN = "no_auth_user: a\n";
 const REFUSED = /Authorization Violation/;
 const withLogin = (url: string, login: string) => url.replace("nats://", `nats://${login}@`);
 
-/** A user of this test alone: a client of another one may knock at a port that was its server's before. */
+/** A user of this test only: the client of another test may still reconnect to a port that belonged to its server. */
 const KEPT_OUT = "kept-out";
 const KEPT_OUT_LINE = /authentication error.*"kept-out"/i;
 
@@ -59,7 +59,7 @@ Deno.test("a wrong password against a cluster is one line and exit 1, after one 
           /NATS at 127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+/,
         );
         assert.doesNotMatch(stderr, /wrong|uncaught|^\s+at /m);
-        // A server's log comes by a pipe, maybe after the end of who was refused.
+        // A server's log arrives through a pipe, maybe after the refused process has ended.
         const attempts = () => cluster.members.map((member, at) => refusals(member) - before[at]!);
         await until(() => `attempts ${attempts()}`, () => attempts().every((count) => count > 0));
         assert.deepEqual(attempts(), [1, 1, 1]);
@@ -73,7 +73,7 @@ Deno.test("a wrong password against a cluster is one line and exit 1, after one 
   });
 });
 
-Deno.test("who was let in by one server of a cluster knows the others", async () => {
+Deno.test("a client admitted by one server of a cluster knows the others", async () => {
   await using cluster = await startNatsCluster(account("right") + OPEN);
   const { log } = keptLog();
   const config = configFrom({ nats: { urls: [withLogin(cluster.urls[0]!, "a:right")] } });
@@ -109,7 +109,7 @@ Deno.test("a password that is changed meanwhile is tried with growing pauses, an
   }
 });
 
-/** A server that takes connections and says nothing; `heard` resolves at the first. */
+/** A server that accepts connections and sends nothing; `heard` resolves at the first one. */
 function silent() {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const heard = Promise.withResolvers<void>();
@@ -127,7 +127,7 @@ function silent() {
   return { port: listener.addr.port, heard: heard.promise, [Symbol.dispose]: close };
 }
 
-Deno.test("SIGTERM ends arq doctor while it waits for a server that says nothing", async () => {
+Deno.test("SIGTERM ends arq doctor while it waits for a silent server", async () => {
   using server = silent();
   const nats =
     `[nats]\nurls = ["nats://127.0.0.1:${server.port}"]\n#constant nats.connect_timeout_ms = 600_000\n`;
@@ -135,7 +135,7 @@ Deno.test("SIGTERM ends arq doctor while it waits for a server that says nothing
     const doctor = await startArq(["doctor", "--config", file]);
     await server.heard;
     doctor.child.kill("SIGTERM");
-    // It rejects when the process runs on.
+    // It rejects if the process continues.
     const { code, stderr } = await doctor.result();
     assert.equal(code, 143, stderr);
   });
@@ -170,7 +170,7 @@ Deno.test("a process that the cluster does not understand ends in one line", asy
   }
 });
 
-Deno.test("a process that may not read the version of the storage says so, and does not start", async () => {
+Deno.test("a process that may not read the version of the storage reports that, and does not start", async () => {
   await using nats = await startNats({
     jetstream: true,
     config:

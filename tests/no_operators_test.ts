@@ -1,6 +1,6 @@
 /**
- * Which processes may start without `operator_tenants`: real processes of every kind, with an issuer that may vouch for
- * admins of any tenant.
+ * Which processes may start without `operator_tenants`: real processes of each kind, with an issuer that may issue
+ * tokens for admins of any tenant.
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
@@ -13,7 +13,7 @@ const LINE = 'operator_tenants = ["ops"]';
 const REFUSED =
   /admin\.operator_tenants: missing; expected .*several.* the line operator_tenants = \["ops"\]/;
 
-Deno.test("shield, arq serve and arq config check refuse it with the line to add, and with it they go on", async () => {
+Deno.test("shield, arq serve and arq config check refuse it with the line to add, and start with it", async () => {
   await using issuer = await createIssuer();
   const without = `${issuer.dir}/without.toml`;
   const having = `${issuer.dir}/having.toml`;
@@ -45,14 +45,14 @@ Deno.test("shield, arq serve and arq config check refuse it with the line to add
   assert.equal((await serving.result()).code, 0);
 });
 
-Deno.test("what arq init writes says it", async () => {
+Deno.test("the configuration of arq init has it", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const made = await runArq(["init", folder, "--no-context"], { cwd: folder });
     assert.equal(made.code, 0, made.stderr);
     const text = await Deno.readTextFile(`${folder}/config.toml`);
     assert.match(text, /^\[admin\]\n(?:.*\n)*?operator_tenants = \["default"\]$/m);
-    // For one more tenant nothing has to be thought of: its admins are no operators.
+    // An additional tenant needs nothing else: its admins are not operators.
     const more = text.replace(
       'tenants = ["default"]\nroles',
       'tenants = ["default", "acme"]\nroles',

@@ -1,6 +1,6 @@
 /**
  * The ports of operators with TLS and a token, for curl: a Shield, a Brain, several Shields of one supervisor. Real
- * processes; certificates and tokens change under them.
+ * processes; certificates and tokens change while they run.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
@@ -14,12 +14,12 @@ const FIRST = "first-hunter2";
 const SECOND = "second-hunter2";
 
 interface Answer {
-  /** 0: there was none. */
+  /** 0: none. */
   readonly status: number;
   readonly body: string;
 }
 
-/** Asks by curl, which trusts only the certificate of `dir`. */
+/** A request of curl, which trusts only the certificate of `dir`. */
 async function curl(dir: string, url: string, token?: string): Promise<Answer> {
   const header = token === undefined ? [] : ["--header", `authorization: Bearer ${token}`];
   const { stdout } = await new Deno.Command("curl", {
@@ -44,7 +44,7 @@ async function writePair(dir: string): Promise<void> {
 const tlsLines = (dir: string) => `tls_cert = "${dir}/cert.pem"\ntls_key = "${dir}/key.pem"\n`;
 const opsLines = (dir: string) => `${tlsLines(dir)}token_file = "${dir}/ops.token"\n`;
 
-/** With a certificate and a token in its folder. */
+/** An issuer with a certificate and a token in its folder. */
 async function withIssuer(body: (issuer: Issuer) => Promise<void>): Promise<void> {
   await using issuer = await createIssuer();
   await writePair(issuer.dir);
@@ -52,7 +52,7 @@ async function withIssuer(body: (issuer: Issuer) => Promise<void>): Promise<void
   await body(issuer);
 }
 
-/** Who shows the token sees all, who shows none only that it lives and is ready, any other nothing. */
+/** With the token everything is visible, without one only liveness and readiness, with another one nothing. */
 async function holdsOps({ ready }: ServerProcess, dir: string): Promise<void> {
   const ops = ready.ops_url ?? "";
   assert.match(ops, /^https:/);
@@ -73,7 +73,7 @@ async function holdsOps({ ready }: ServerProcess, dir: string): Promise<void> {
   assert.equal((await curl(dir, `${ops.replace("https", "http")}/health/live`)).status, 0);
 }
 
-/** `arq doctor` with the configuration of a healthy bus, whose ports are its own. */
+/** `arq doctor` with the configuration of a healthy bus. */
 async function doctorFindsNothing({ ready }: ServerProcess, dir: string, config: string) {
   for (const file of ["key.pem", "ops.token"]) await Deno.chmod(`${dir}/${file}`, 0o600);
   const port = (url = "") => `port = ${new URL(url).port}\n`;
@@ -101,7 +101,7 @@ async function tokenChanges({ ready }: ServerProcess, dir: string): Promise<void
   assert.deepEqual([await status(SECOND), await status(FIRST)], [200, 401], "the last good one");
 }
 
-Deno.test("a Shield's ports of operators speak TLS, and ops asks for a token", async () => {
+Deno.test("a Shield's ports of operators use TLS, and ops requires a token", async () => {
   await withIssuer(async ({ dir, config, tokenFor }) => {
     await using shield = await startServer(
       ...["shield", config, dir, "", 0, [], tlsLines(dir), opsLines(dir)] as const,
@@ -128,7 +128,7 @@ Deno.test("a Shield's ports of operators speak TLS, and ops asks for a token", a
   });
 });
 
-Deno.test("arq shows the token of an ops listener that asks for one, by an option or a context", async () => {
+Deno.test("arq sends the token of an ops listener that requires one, by an option or a context", async () => {
   await withIssuer(async ({ dir, config }) => {
     const token_line = `token_file = "${dir}/ops.token"\n`;
     await using shield = await startServer(
@@ -159,7 +159,7 @@ Deno.test("arq shows the token of an ops listener that asks for one, by an optio
   });
 });
 
-Deno.test("a supervisor's ops has the token of its Shields, and asks them with it", async () => {
+Deno.test("a supervisor's ops uses the token of its Shields, also for its requests to them", async () => {
   await withIssuer(async ({ dir, config, tokenFor }) => {
     await using nats = await startNats({ jetstream: true });
     const with_nats = `${config}[nats]\nurls = ["${nats.url}"]\n`;

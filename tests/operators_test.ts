@@ -1,5 +1,5 @@
 /**
- * Operators' tools under faults: logs, readiness, metrics and `arq doctor` of real processes whose log cannot be
+ * Operators' tools during faults: logs, readiness, metrics and `arq doctor` of real processes whose log cannot be
  * written, that drain, that differ, or whose NATS lacks JetStream or a leader.
  */
 import assert from "node:assert/strict";
@@ -16,9 +16,9 @@ import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DurableClient } from "./peers/durable_client.ts";
 
-/** Longest wait for what must come by itself while servers die and choose new leaders. */
+/** The longest wait for automatic recovery while servers die and elect new leaders. */
 const OUTAGE_MS = 90_000;
-/** Runs the command after it with a stderr on which every write fails: no space left. */
+/** Runs its arguments as a command with a stderr where every write fails: no space left. */
 const FULL_LOG = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"];
 
 Deno.test("a log on a full disk stops nothing", async () => {
@@ -27,7 +27,7 @@ Deno.test("a log on a full disk stops nothing", async () => {
   const room = client.room("lobby");
   const messages = room.subscribe();
   await messages.ready;
-  // A bad token is something to log; so is the end.
+  // An invalid token is logged; so is the stop.
   const refused = await fetch(`${bus.http_url}/v1/auth/check`, {
     headers: { authorization: "Bearer nonsense" },
   });
@@ -42,7 +42,7 @@ Deno.test("a log on a full disk stops nothing", async () => {
   assert.equal((await bus.stop()).code, 0);
 });
 
-// What a Shield says when its NATS server is not what it needs. Real processes.
+// What a Shield logs if its NATS server does not meet the requirements. Real processes.
 
 Deno.test("a Shield whose NATS has no JetStream does not start, and names the setting", async () => {
   await using issuer = await createIssuer();
@@ -58,11 +58,11 @@ Deno.test("a Shield whose NATS has no JetStream does not start, and names the se
   });
 });
 
-// `arq doctor` against Brains whose `[[rooms]]` differ, and then do not.
+// `arq doctor` against Brains with different `[[rooms]]`, and then with the same.
 
 const ROOMS = '[[rooms]]\nroom = "stage-*"\nmembership = "journal"\n';
 
-Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothing when none is", async () => {
+Deno.test("arq doctor names the Brain whose [[rooms]] differ, and reports nothing if none does", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const home = await Deno.makeTempDir({ prefix: "arqon-doctor-" });
@@ -105,13 +105,13 @@ Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothi
   }
 });
 
-// A bucket of NATS that nobody leads while all other streams are well: the Brain says so where probes and operators
-// look, `arq doctor` names it, and all is well again once it has a leader. Real processes on a real cluster; the
-// bucket has one copy, and the server of that copy is killed.
+// A NATS bucket without a leader while all other streams are healthy: the Brain reports it to probes and operators,
+// `arq doctor` names it, and everything recovers once it has a leader. Real processes on a real cluster; the bucket has
+// one replica, and that replica's server is killed.
 
 const STREAM = "KV_ARQON_ROOMS";
 
-/** The bucket of the rooms, with one copy; whoever finds it leaves its copies as they are. */
+/** The bucket of the rooms, with one replica; processes leave the replicas of an existing bucket unchanged. */
 async function makeLonely(urls: readonly string[], num_replicas = 1): Promise<void> {
   const connection = await connectNats({ servers: [...urls] });
   try {
@@ -133,7 +133,7 @@ async function makeLonely(urls: readonly string[], num_replicas = 1): Promise<vo
   }
 }
 
-/** What readiness says of the storage. */
+/** The storage's part of readiness. */
 async function storageOf({ ready }: ServerProcess): Promise<{ status: string; detail: string }> {
   const response = await fetch(`${ready.ops_url}/health/ready`);
   return (await response.json()).checks.storage;
@@ -144,7 +144,7 @@ async function writable({ ready }: ServerProcess): Promise<string | undefined> {
   return /^arqon_spine_storage_writable (\d)$/m.exec(page)?.[1];
 }
 
-Deno.test("arq doctor says that a cluster has lost its quorum, with the servers and the streams that nobody leads", async () => {
+Deno.test("arq doctor reports that a cluster has lost its quorum, with the servers and the streams without a leader", async () => {
   await using cluster = await startNatsCluster();
   await cluster.ready();
   await makeLonely(cluster.urls, 3);
@@ -154,12 +154,12 @@ Deno.test("arq doctor says that a cluster has lost its quorum, with the servers 
     const file = `${folder}/doctor.toml`;
     await Deno.writeTextFile(file, `[nats]\nurls = ${JSON.stringify(cluster.urls)}\n`);
     await Promise.all(others.map((member) => member.freeze()));
-    // A follower believes in a leader for some seconds more: JetStream's first, then that of each stream.
+    // A follower takes some more seconds to notice that a leader is gone: JetStream's first, then that of each stream.
     const causes = [
       /FAIL +NATS quorum/,
       ...others.map(({ url }) => new RegExp(RegExp.escape(new URL(url).host))),
       /the cluster test has no leader for JetStream/,
-      /nobody leads KV_ARQON_ROOMS$/m,
+      /no leader for KV_ARQON_ROOMS$/m,
     ];
     let said = "";
     const isSaid = async () => {
@@ -168,7 +168,7 @@ Deno.test("arq doctor says that a cluster has lost its quorum, with the servers 
       return code === 1 && causes.every((cause) => cause.test(stdout));
     };
     await until(() => `the cause; it says ${said}`, isSaid, OUTAGE_MS);
-    assert.match(said, /start the servers that are away/);
+    assert.match(said, /start the missing servers/);
   } finally {
     await Promise.all(others.map((member) => member.resume()));
     await Deno.remove(folder, { recursive: true });
@@ -215,7 +215,7 @@ Deno.test("a bucket without a leader is named by readiness and arq doctor, until
     /nobody answers in NATS for KV_ARQON_ROOMS \((it has no leader|its leader does not answer)\)/,
   );
   await until("the metric", async () => await writable(brain) === "0", OUTAGE_MS);
-  // The killed server may have led JetStream itself, which says nothing until another one does.
+  // The killed server may have been JetStream's leader, which answers nothing until another one is elected.
   const names = async () => /no leader answers for .*KV_ARQON_ROOMS/.test(await doctor());
   await until("arq doctor to name the bucket", names, OUTAGE_MS);
   await leader.start();

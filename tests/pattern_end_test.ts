@@ -1,6 +1,7 @@
 /**
  * A connection that ends, or whose new token grants less, leaves its rooms in slices, however many they are: after its
- * end it receives and counts nothing of them, and `why` knows it. `patterns_test.ts` tests what patterns receive.
+ * end it receives nothing from them and is not counted, and `why` reports that. `patterns_test.ts` tests which messages
+ * patterns receive.
  */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
@@ -12,9 +13,9 @@ import { until } from "../shared/testing/until.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 
 const ROOMS = 2_000;
-/** Rooms that are subscribed to by their names. */
+/** Rooms with a subscription of their own. */
 const NAMED = 500;
-/** As many as may be left in the turn of the end. */
+/** As many as may be left in the event loop turn of the end. */
 const PIECE = 64;
 
 function messageTo(room_id: string): Uint8Array {
@@ -22,7 +23,7 @@ function messageTo(room_id: string): Uint8Array {
   return writeEnvelope({ tenant_id: "acme", room_id, timestamp_ms: Date.now(), event });
 }
 
-/** A Shield, and a client of it with a pattern, whose rooms all have had a message, and rooms of its own. */
+/** A Shield, and a client with a pattern, where each room had a message, and with its own rooms. */
 async function withRooms() {
   let parts: Parts | undefined;
   const hooks = { atEnd: () => {} };
@@ -62,7 +63,7 @@ async function withRooms() {
   };
 }
 
-Deno.test("the end of a connection leaves its rooms in pieces, and hears no more of them", async () => {
+Deno.test("the end of a connection leaves its rooms in slices, and it receives nothing more of them", async () => {
   await using world = await withRooms();
   const { stats, hooks, sendAll, client } = world;
   const sent = stats.egress_messages;

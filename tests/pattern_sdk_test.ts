@@ -1,5 +1,5 @@
 /**
- * The SDK on patterns of durable rooms, on a real bus whose connections are repeatedly cut while messages come, over
+ * The SDK on patterns of durable rooms, on a real bus whose connections are repeatedly cut while messages arrive, over
  * WebSocket and over HTTP. `patterns_test.ts` tests the Shield.
  */
 import assert from "node:assert/strict";
@@ -22,7 +22,7 @@ durable = true
 history_size = 2
 `;
 
-/** What a loop has got: data by room, and the gaps by room. */
+/** What an iteration has returned: data by room, and the gaps by room. */
 class Got {
   readonly data = new Map<string, unknown[]>();
   readonly gaps: string[] = [];
@@ -66,7 +66,7 @@ async function overDrops(bus: TestBus, transport: "websocket" | "http"): Promise
   await until("each room has been heard", () => got.count === rooms.length);
   for (let turn = 0; turn < TURNS; turn++) {
     for (let each = 0; each < EACH; each++) {
-      // What is on its way is lost, and what is published meanwhile finds nobody.
+      // Messages in flight are lost, and those published meanwhile have no subscriber.
       if (each === EACH / 3) await proxy.cut();
       if (each === 2 * EACH / 3) proxy.restore();
       await publish(n++);
@@ -82,7 +82,9 @@ async function overDrops(bus: TestBus, transport: "websocket" | "http"): Promise
   await reading;
 }
 
-/** What was missed is gone: told of that room alone. More rooms than the bus takes positions of: the newest. */
+/**
+ * Missed messages are gone: only that room gets a GAP. With more rooms than the bus accepts positions of: the newest.
+ */
 async function told(bus: TestBus): Promise<void> {
   await using proxy = startTcpProxy(Number(new URL(bus.http_url).port));
   await using bob = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
@@ -121,5 +123,5 @@ Deno.test("patterns over drops: each message of each durable room once and in or
   });
   await t.step("over WebSocket", () => overDrops(bus, "websocket"));
   await t.step("over HTTP", () => overDrops(bus, "http"));
-  await t.step("what is lost is told of its room", () => told(bus));
+  await t.step("a loss is reported for its room", () => told(bus));
 });

@@ -164,7 +164,9 @@ async function durable(place: Place): Promise<void> {
   ]);
 }
 
-/** A room's own subscription ends while its client has not all of the room yet: the pattern goes on there. */
+/**
+ * A room's own subscription ends before its client has received everything of the room: the pattern continues there.
+ */
 async function behind(place: Place): Promise<void> {
   using ann = await join(place, "ann", 0);
   using bob = await join(place, "bob", 1);
@@ -189,7 +191,7 @@ async function letGo(place: Place): Promise<void> {
   using ann = await join(place, "ann", 0);
   using bob = await join(place, "bob", 1);
   using carl = await join(place, "carl", 0);
-  // It is open for others, so that its next message does not open it.
+  // It is open for others, so its next message does not open it.
   await carl.sub("g-0");
   await ann.sub("g-*");
   for (const turn of [1, 2, 3]) {
@@ -202,7 +204,7 @@ async function letGo(place: Place): Promise<void> {
   assert.match(metrics, /^shield_patterns(\{.*\})? 1$/m);
 }
 
-/** More rooms than one piece of a SUB or UNSUB: wholly received with its ACK, not at all after the next one. */
+/** More rooms than one slice of a SUB or UNSUB: all are received after its ACK, none after the next one. */
 async function many(place: Place): Promise<void> {
   using ann = await join(place, "ann", 0);
   using carl = await join(place, "carl", 0);
@@ -220,13 +222,13 @@ async function many(place: Place): Promise<void> {
   assert.deepEqual(await ann.take(1), ["end end"]);
 }
 
-/** Refuses every SUB. */
+/** Denies every SUB. */
 const DOORMAN = `(module
   (memory (export "memory") 1)
   (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
   (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
 
-/** Lets every SUB pass. */
+/** Allows every SUB. */
 const GREETER = DOORMAN.replace("(i32.const 1)))", "(i32.const 0)))");
 
 async function policies(place: Place, bus: TestBus): Promise<void> {
@@ -289,7 +291,7 @@ async function ended({ ops_url }: Place): Promise<void> {
 }
 
 const SCENARIOS = [heard, refused, echo, putOut, durable, behind, letGo, many];
-/** What another Shield and the log of NATS have a part in. */
+/** Scenarios that involve another Shield and NATS's log. */
 const ON_NATS: readonly unknown[] = [heard, putOut, durable, behind];
 
 async function scenarios(t: Deno.TestContext, place: Place, runs = SCENARIOS): Promise<void> {
@@ -303,7 +305,7 @@ async function scenarios(t: Deno.TestContext, place: Place, runs = SCENARIOS): P
 
 const onEmbedded = sharedByTests(() => startLocalBus(`${LIMITS}${ROOMS}`));
 
-/** Both planes of one process. */
+/** Both addresses are the same process. */
 const placeOf = (bus: TestBus): Place => ({
   urls: [bus.url, bus.url],
   ops_url: bus.ops_url,
@@ -318,7 +320,7 @@ Deno.test("patterns on the embedded engine", async (t) => {
   for (const run of [policies, seen]) await t.step(run.name, () => run(place, bus));
 });
 
-/** Two Shields on one NATS, for both tests there. */
+/** Two Shields on one NATS, shared by both tests there. */
 const onNats = sharedByTests(async () => {
   const parts = new AsyncDisposableStack();
   const nats = parts.use(await startNats({ jetstream: true }));
@@ -333,19 +335,20 @@ Deno.test("patterns on NATS, across two Shields", async (t) => {
   await scenarios(t, (await onNats()).place, SCENARIOS.filter((run) => ON_NATS.includes(run)));
 });
 
-// A pattern with a position for each of its durable rooms, on both engines: a client that was away gets what it
-// missed of each, once and in order. On NATS it comes back at another Shield. From now on: `patterns_test.ts`.
+// A pattern with a position for each of its durable rooms, on both engines: a client that was disconnected gets its
+// missed messages of each, once and in order. On NATS it reconnects to another Shield. `patterns_test.ts` covers new
+// messages.
 
 type Outcomes = Record<string, { readonly recovered: boolean; readonly reason?: string }>;
 type Vector = Record<string, Record<string, number>>;
 
-/** What a client keeps of the rooms of a pattern. */
+/** What a client stores about the rooms of a pattern. */
 class Positions {
   readonly offsets: Record<string, number> = {};
   readonly heard: string[] = [];
   epoch = "";
 
-  /** Subscribes from here on, and takes note of the epoch. */
+  /** Subscribes, and records the epoch. */
   async sub(listener: RoomListener, pattern: string, more: object = {}): Promise<Outcomes> {
     const positions: Vector = this.epoch === "" ? {} : { [this.epoch]: this.offsets };
     const answer = await listener.ask({ op: "sub", room: pattern, positions, ...more });
@@ -354,7 +357,7 @@ class Positions {
     return answer.result.positions;
   }
 
-  /** Takes what the listener has heard. */
+  /** Takes what the listener has received. */
   take({ heard }: RoomListener): void {
     for (const { room, data, offset } of heard.splice(0)) {
       this.offsets[room] = offset ?? 0;
@@ -399,7 +402,7 @@ async function missed(place: Place): Promise<void> {
   );
 }
 
-/** Another pattern that matches the same rooms goes on where the first has come to. */
+/** Another pattern that matches the same rooms continues at the first one's positions. */
 async function overlapping(place: Place): Promise<void> {
   using bob = await join(place, "bob", 1);
   const positions = new Positions();
@@ -422,7 +425,7 @@ async function overlapping(place: Place): Promise<void> {
   assert.deepEqual(positions.heard, [1, 2, 3, 4].map((at) => `log-o1 ${at}`));
 }
 
-/** The ACK of a SUB with positions comes before all that the pattern hears. */
+/** The ACK of a SUB with positions precedes everything that the pattern delivers. */
 async function answersFirst(place: Place): Promise<void> {
   using bob = await join(place, "bob", 1);
   using ann = await openText(place.urls[0], await place.tokenFor("ann"));

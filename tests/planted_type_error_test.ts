@@ -1,7 +1,6 @@
 /**
- * A type error in an example turns CI red: the gate's step of types and the test command both end with it. A wrong
- * command in the README is planted in `tasks/readme/readme_test.ts`, a COPY that `.dockerignore` hides in
- * `tests/images`.
+ * A type error in an example makes CI fail: both the gate's type check and the test command exit with an error.
+ * `tasks/readme/readme_test.ts` plants a wrong command in the README, `tests/images` a COPY that `.dockerignore` hides.
  */
 import assert from "node:assert/strict";
 import { copyCheckout } from "./checkout_copy.ts";

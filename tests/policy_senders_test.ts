@@ -1,6 +1,6 @@
 /**
- * A policy that fails on one user's messages is not cut off for the others: the sender is slowed, then closed. A
- * failure for everybody still cuts it off.
+ * A policy that fails on one user's messages is not disabled for the others: the sender is throttled, then closed. A
+ * failure for everybody still disables it.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -59,7 +59,7 @@ Deno.test("one user's messages that make a policy fail slow this user and nobody
   const bad = await open(bus, "bad");
   const answers: { code: number; reason?: string; retry_after_ms?: number }[] = [];
   for (let round = 0; round < 4; round++) {
-    // The first ones run side by side: so many faults make a pause that no slow machine outlasts.
+    // The first ones run in parallel: that many failures cause a pause longer than any slow machine takes.
     answers.push(...await send(bad, "bad", "bad", round === 0 ? 16 : 6));
     for (const [at, client] of clients.entries()) {
       const [answer] = await send(client, `room-${at}`, "good");
@@ -86,13 +86,13 @@ Deno.test("one user's messages that make a policy fail slow this user and nobody
   for (const client of [...clients, again]) client[Symbol.dispose]();
 });
 
-Deno.test("one user's requests that make a policy fail at connecting keep no other user out", async () => {
+Deno.test("one user's requests that make a policy fail at connecting exclude no other user", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   await deploy(bus, TRAPS_AT_CONNECT, { hooks: ["on_connect"] });
   const token = await bus.tokenFor({ tenant: TENANT, user: "bad" });
   const codes: string[] = [];
   const ask = () => refusedUpgrade(bus.http_url, { token, headers: ["x-bad: 1"] });
-  // On a slow machine a pause may be over before the next request comes, but each one is twice as long.
+  // On a slow machine a pause may be over before the next request arrives, but each one is twice as long.
   while (codes.at(-1) !== "429" && codes.length < 12) codes.push((await ask())[0]);
   assert.deepEqual(codes.slice(0, 3), ["503", "503", "503"]);
   assert.equal(codes.at(-1), "429");

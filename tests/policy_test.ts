@@ -1,6 +1,7 @@
 /**
- * Policies on a running bus: a refusal at the upgrade, their logs, and a command that they mask. Deployed, observed and
- * rolled back: `arq/commands/policy/policy_test.ts`; refused messages: the gate `policy` of `tests/model`.
+ * Policies on a running bus: a refusal at the upgrade, their logs, and a command that they mask.
+ * `arq/commands/policy/policy_test.ts` covers deploying, observing and rolling back; the gate `policy` of `tests/model`
+ * covers refused messages.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -68,7 +69,10 @@ async function logging(bus: TestBus): Promise<void> {
   client[Symbol.dispose]();
 }
 
-/** A command has a new payload as an event has: subscribers, log and next policy of one are the gate `replace` of the model. */
+/**
+ * A command gets a new payload as an event does; the model's gate `replace` covers an event's subscribers, log and next
+ * policy.
+ */
 async function commanded(bus: TestBus): Promise<void> {
   const admin = await policyAdmin(bus);
   const tenant = "commanded";
@@ -90,6 +94,6 @@ async function commanded(bus: TestBus): Promise<void> {
 Deno.test("policies on a running bus", async (t) => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   await t.step("X-Block-Me at connect is HTTP 403", () => blockedAtConnect(bus));
-  await t.step("a fixture policy that calls host_log is heard", () => logging(bus));
+  await t.step("a fixture policy that calls host_log is logged", () => logging(bus));
   await t.step("a command is masked like an event", () => commanded(bus));
 });

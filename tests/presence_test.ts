@@ -1,6 +1,6 @@
 /**
- * Presence for clients of a running bus: grants, limits and grace. Joins, changes and leaves: the reader `member` of
- * `tests/model`, and over faults `tests/walks/people`.
+ * Presence for clients of a running bus: grants, limits and grace. The reader `member` of `tests/model` covers joins,
+ * changes and leaves, `tests/walks/people` with faults.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -93,8 +93,8 @@ const lostConnections = async (bus: TestBus): Promise<number> =>
   (await samplesOf(bus.ops_url)).get('shield_closes_total{code="1006"}') ?? 0;
 
 /**
- * A member whose connection is lost: closed without having read what came, so that the peer is reset.
- * Resolves with its connection id once the Shield knows.
+ * A member whose connection is lost: it is closed before reading what arrived, so that the peer is reset. Resolves with
+ * its connection id once the Shield has noticed.
  */
 async function loses(bus: TestBus, room: string, watcher: PresenceClient): Promise<string> {
   const socket = await sendUpgrade(bus.http_url, { token: await bus.tokenFor({ user: "bob" }) });
@@ -117,7 +117,7 @@ async function grace(bus: TestBus): Promise<void> {
   await watcher.until(() => watcher.members.has(back.connection_id));
   assert.ok(watcher.members.has(lost), "its user never was away");
   await watcher.until(() => !watcher.members.has(lost));
-  // Its grace is far longer than a test waits for anything.
+  // Its grace is far longer than any wait of a test.
   back.raw.socket.close(1000);
   await hears(watcher, "ann");
   watcher[Symbol.dispose]();
@@ -130,7 +130,7 @@ async function grace(bus: TestBus): Promise<void> {
   short[Symbol.dispose]();
 }
 
-Deno.test("who has joined is in the list that is asked for next, however long joins wait", async () => {
+Deno.test("a member that has joined is in the next requested list, however long joins wait", async () => {
   await using bus = await startLocalBus(CONFIG, {
     constants: { presence: { page_members: 3, announce_ms: 2_000 } },
   });
@@ -145,6 +145,6 @@ Deno.test("who has joined is in the list that is asked for next, however long jo
 
 Deno.test("presence on a running bus", async (t) => {
   await using bus = await startLocalBus(CONFIG, { constants: { presence: { page_members: 3 } } });
-  await t.step("grants and limits hold, and what is refused has no effect", () => refuses(bus));
+  await t.step("grants and limits are enforced, and a refusal has no effect", () => refuses(bus));
   await t.step("in a room with grace a lost connection's user does not flicker", () => grace(bus));
 });

@@ -1,6 +1,6 @@
 /**
- * The codec of `shared/presence/wire.ts` against the code generated from `replication.proto`: the same bytes, and each
- * field under its name.
+ * The codec of `shared/presence/wire.ts` against the code generated from `replication.proto`: the same bytes, and the
+ * same field names.
  */
 import { fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
@@ -17,10 +17,10 @@ const ClusterMessageSchema = schemaOf("ClusterMessage");
 
 type LeaveReasons = ReadonlyMap<number, LeaveReason>;
 
-/** Those are uint32, which Protobuf's JSON writes as numbers; 64 bits are strings. */
+/** Those are uint32, which Protobuf's JSON writes as numbers; 64-bit ones are strings. */
 const UINT32 = ["page", "pages", "classes_hash"];
 
-/** A value of ours as Protobuf's JSON form has it. */
+/** Our value in Protobuf's JSON form. */
 function jsonOf(name: string, value: unknown): unknown {
   if (typeof value === "number") return UINT32.includes(name) ? value : String(value);
   if (typeof value === "string") {

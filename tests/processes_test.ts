@@ -43,7 +43,7 @@ interface Client extends Disposable {
 
 const socketUrl = (node: ServerProcess) => `${node.ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
-/** A client and the Shield that it has come to. */
+/** A client and its Shield. */
 async function connect(node: ServerProcess, issuer: Issuer): Promise<Client> {
   const raw = new RawClient(socketUrl(node), {
     token: await issuer.tokenFor(),
@@ -53,7 +53,7 @@ async function connect(node: ServerProcess, issuer: Issuer): Promise<Client> {
   return { raw, node_id, [Symbol.dispose]: () => raw[Symbol.dispose]() };
 }
 
-/** Clients until every Shield has one; the system deals connections out by their addresses. */
+/** Clients until every Shield has one; the kernel distributes connections by their addresses. */
 async function connectToAll(node: ServerProcess, issuer: Issuer): Promise<Map<string, Client>> {
   const by_node = new Map<string, Client>();
   await until("every Shield gets connections", async () => {
@@ -155,7 +155,7 @@ async function oneDies({ node, issuer, clients }: Node): Promise<void> {
   clients.set("edge-1", again);
 }
 
-/** A restart in place, of one process alone. */
+/** Restarts only one process in place. */
 async function oneDrains({ node, clients }: Node): Promise<void> {
   const [, before] = await health(node);
   const { pid } = before.processes[2] ?? {};
@@ -193,8 +193,8 @@ Deno.test("three Shields on one port", async (t) => {
   await t.step("connections go to all of them, and they are one bus", () => oneBus(all));
   await t.step("one page of metrics, one health", () => onePage(all));
   await t.step("one admin API, and each process by its number", () => oneAdmin(all));
-  await t.step("one is killed: the others go on, and it comes back", () => oneDies(all));
-  await t.step("one is told to stop: it drains, and another follows", () => oneDrains(all));
+  await t.step("one is killed: the others continue, and it restarts", () => oneDies(all));
+  await t.step("one is told to stop: it drains, and a successor starts", () => oneDrains(all));
   await t.step("SIGTERM: all drain, exit 0", () => allDrain(all));
   for (const client of clients.values()) client[Symbol.dispose]();
 });
@@ -231,7 +231,7 @@ Deno.test("what cannot be started with several processes is refused with what wo
   await using issuer = await createIssuer();
   const embedded = await refusal(issuer.config, issuer, ["--processes", "2"]);
   assert.match(embedded, /--processes needs \[nats\]/);
-  // Other counts: `supervisor_test.ts`.
+  // `supervisor_test.ts` has other counts.
   const many = await refusal(issuer.config, issuer, ["--processes", "65"]);
   assert.match(many, /expected a number from 1 to 64/);
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -1,6 +1,6 @@
 /**
  * Listeners of each kind behind common proxies: HAProxy with the PROXY protocol, HAProxy and nginx with
- * X-Forwarded-For. Real proxies, Node's HTTP client and the `ws` package's.
+ * X-Forwarded-For. Real proxies, the HTTP client of Node and the package `ws`.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -24,7 +24,7 @@ const KINDS = ["native", "own"] as const;
 class Door implements AsyncDisposable {
   readonly listener: ClientListener;
   readonly registry: Registry;
-  /** What it has logged. */
+  /** Its log lines. */
   readonly lines: readonly string[];
   readonly #sockets: SocketServer;
 
@@ -40,7 +40,7 @@ class Door implements AsyncDisposable {
     this.#sockets = sockets;
   }
 
-  /** Echoes messages, and answers requests with whose they are and what they brought. */
+  /** Echoes messages, and answers requests with their address, headers and body. */
   static async open(websocket: (typeof KINDS)[number], lines: string): Promise<Door> {
     const text = `[server]\nhost = "127.0.0.1"\nport = 0\nwebsocket = "${websocket}"\n${lines}`;
     const config = parseConfig(text, { file: "config.toml", defaults: {} });
@@ -91,14 +91,14 @@ interface Asked {
   readonly method?: string;
   readonly path?: string;
   readonly headers?: Record<string, string>;
-  /** Sent in chunks when it is a list. */
+  /** Sent in chunks if it is a list. */
   readonly body?: string | readonly string[];
   readonly agent?: Agent;
   /** The client's address; absent: `CLIENT`. */
   readonly from?: string;
 }
 
-/** A request from the client's address, by Node's client. */
+/** A request from the client's address, through Node's client. */
 function ask(port: number, asked: Asked = {}): Promise<Record<string, unknown>> {
   const { method = "GET", path = "/x", headers = {}, body, agent, from = CLIENT } = asked;
   const where = { host: "127.0.0.1", port, path, localAddress: from };
@@ -119,7 +119,7 @@ function ask(port: number, asked: Asked = {}): Promise<Record<string, unknown>> 
   });
 }
 
-/** All that a WebSocket of the client says until it has said as much, and what it was sent. */
+/** Everything that the client's WebSocket receives until it matches what was sent. */
 function talk(port: number, sent: readonly string[]): Promise<string[]> {
   return new Promise((resolve, reject) => {
     const heard: string[] = [];
@@ -138,7 +138,7 @@ function talk(port: number, sent: readonly string[]): Promise<string[]> {
   });
 }
 
-/** What has to be true behind every proxy. */
+/** Must hold behind every proxy. */
 async function works(port: number): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const lie = { headers: { "x-forwarded-for": "203.0.113.66", forwarded: "for=203.0.113.67" } };
@@ -169,7 +169,7 @@ for (const websocket of KINDS) {
     await using door = await Door.open(websocket, lines);
     await using proxy = await startHaproxy(door.listener.port, "proxy-v2");
     await works(proxy.port);
-    // Who is no proxy has no header to send: its first bytes are a request.
+    // A client that is not a proxy sends no header: its first bytes are a request.
     assert.equal((await ask(door.listener.port)).from, CLIENT);
   });
 

@@ -28,7 +28,7 @@ interface Told {
   readonly data: any;
 }
 
-/** A socket, with everything that it has heard. */
+/** A socket, with everything that it has received. */
 class Client {
   readonly heard: Told[] = [];
   closed: CloseEvent | undefined;
@@ -73,7 +73,7 @@ const subscribe = (channel: string, more = {}) => ({
 interface World {
   readonly bus: ServedBus;
   readonly folder: string;
-  /** Where HTTP goes. */
+  /** The address of HTTP requests. */
   readonly http: string;
   open(path?: string): Client;
 }
@@ -172,7 +172,7 @@ const STEPS: readonly (readonly [string, (world: World) => Promise<void>])[] = [
   ["who is kicked is told, and who is left when the Shield stops comes again", sentAway],
 ];
 
-Deno.test("a Pusher client that errs is told, and one that is rejected knows what to do", async (t) => {
+Deno.test("a Pusher client that errs gets the reason, and a rejected one the action to take", async (t) => {
   await using folder = await initFolder();
   await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
   await using bus = await startServe(folder.path);

@@ -1,6 +1,6 @@
 /**
- * A backup is restored under clients of Pusher's protocol, with `pusher-js` and `pusher` unchanged: what they hear, and
- * what they do not, since that protocol has no positions.
+ * A backup is restored while clients of Pusher's protocol are connected, with `pusher-js` and `pusher` unchanged: what
+ * they receive, and what they miss, since that protocol has no positions.
  */
 import assert from "node:assert/strict";
 import Backend from "pusher";
@@ -10,12 +10,12 @@ import { until } from "../shared/testing/until.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 
-// A CommonJS module: its types say `default`, and it is the class itself.
+// A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
 type Pusher = InstanceType<typeof Pusher>;
 
 const APP = { appId: "1001", key: "key-1", secret: "a secret of the app" };
-// `id` is what the types ask for, and `user_id` what the protocol does.
+// The types require `id`, the protocol requires `user_id`.
 const MEMBER = { id: "ann", user_id: "ann" };
 const CONFIG = `
 [pusher]
@@ -32,7 +32,7 @@ durable = true
 
 type Heard = [channel: string, event: string, data: unknown];
 
-/** Joins those channels; what it hears from the first moment. */
+/** Joins those channels; returns everything that it receives from then on. */
 function listen(client: Pusher, names: readonly string[]): Heard[] {
   const heard: Heard[] = [];
   for (const name of names) {
@@ -43,7 +43,7 @@ function listen(client: Pusher, names: readonly string[]): Heard[] {
   return heard;
 }
 
-Deno.test("a backup is restored under Pusher clients: they return, hear what is new, and no gap is reported", async () => {
+Deno.test("a backup is restored under Pusher clients: they reconnect, receive new messages, and no gap is reported", async () => {
   await using folder = await initFolder();
   const port = freePort();
   const file = `${folder.path}/config.toml`;

@@ -1,6 +1,6 @@
 /**
  * The Pusher endpoint with Pusher's own libraries, unchanged: `pusher-js` and Laravel Echo as clients, `pusher` as the
- * backend, which signs channels and requests. Beside them clients of the bus itself in the same rooms.
+ * backend, which signs channels and requests. Clients of the bus itself are in the same rooms.
  */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -13,7 +13,7 @@ import { until } from "../shared/testing/until.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 
-// A CommonJS module: its types say `default`, and it is the class itself.
+// A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
 type Pusher = InstanceType<typeof Pusher>;
 
@@ -47,7 +47,7 @@ interface World extends AsyncDisposable {
   readonly bus: ServedBus;
   readonly folder: string;
   readonly backend: Backend;
-  /** Where clients ask for signatures. */
+  /** Where clients request signatures. */
   readonly auth: string;
   client(key?: string, user?: string): Pusher;
 }
@@ -57,7 +57,7 @@ function backendOf(bus: ServedBus, app: typeof APP): Backend {
   return new Backend({ ...app, host, port, useTLS: false });
 }
 
-/** A backend that signs every channel, for the user that the query names. */
+/** A backend that signs every channel, for the user in the query. */
 function startAuth(backend: Backend): Promise<{ url: string; close(): void }> {
   const server = createServer((request, response) => {
     let body = "";
@@ -72,7 +72,7 @@ function startAuth(backend: Backend): Promise<{ url: string; close(): void }> {
       }
       const user = new URL(request.url ?? "", "http://x").searchParams.get("user") ?? "ann";
       const channel = form.get("channel_name") ?? "";
-      // `id` is what the types ask for, and `user_id` what the protocol does.
+      // The types require `id`, the protocol requires `user_id`.
       const member = { id: user, user_id: user, user_info: { name: user.toUpperCase() } };
       const data = channel.startsWith("presence-") ? member : undefined;
       const signed = Promise.resolve(
@@ -125,7 +125,7 @@ async function start(): Promise<World> {
 
 type Heard = [event: string, data: unknown];
 
-/** Joins and waits until the client is in; what it hears from then on. */
+/** Joins and waits until the client is subscribed; returns what it receives from then on. */
 async function join(client: Pusher, name: string): Promise<Heard[]> {
   const heard: Heard[] = [];
   const channel = client.subscribe(name);
@@ -150,7 +150,7 @@ async function publicChannel(world: World, ann: Pusher): Promise<void> {
   await until("three", () => other.length === 3 && one.length === 2);
   assert.deepEqual(other, [["tick", { n: 1 }], ["tick", "words"], ["last", [1]]]);
   assert.deepEqual(one, [["tick", { n: 1 }], ["last", [1]]]);
-  // The ledger, and with it the bill, says the same.
+  // The ledger, and with it the bill, agrees.
   const admin = new AdminClient(world.bus.admin_url, await tokenOf(world.folder, "admin"));
   const user = `user=pusher:${ann.connection.socket_id}&room=pusher:news`;
   const { body } = await admin.ask("GET", `/v1/why?${user}&since_ms=${Date.now() - 60_000}`);
@@ -164,7 +164,7 @@ async function privateChannel(world: World, ann: Pusher): Promise<void> {
   const heard = await join(ann, "private-App.User.1");
   await backend.trigger("private-App.User.1", "hello", { to: "ann" });
   await until("hello", () => heard.length === 1);
-  // Another app's word is none.
+  // Another app's signature is invalid.
   const signed = await backendOf(bus, OTHER).authorizeChannel("1.1", "private-App.User.1");
   const bad = world.client();
   (bad.config as unknown as { channelAuthorizer: unknown }).channelAuthorizer = (
@@ -232,7 +232,7 @@ async function presence(world: World, ann: Pusher): Promise<void> {
     const { members } = joined as unknown as { members: { members: Record<string, unknown> } };
     const there = Object.keys(members?.members ?? {}).join();
     assert.equal(told?.type, user === "e" ? "LimitReached" : undefined, `who is there: ${there}`);
-    // Who is there is known to all a moment after it is known to who joins.
+    // Other members are notified of a join a moment after the joining client.
     if (user !== "e") await until(`${user} is there`, () => come.includes(user));
   }
   await until("e has left again", () => gone.length > 1);
@@ -256,7 +256,7 @@ async function sameRooms(world: World, ann: Pusher): Promise<void> {
     assert.deepEqual(message.json(), { n: 3 });
     break;
   }
-  // What looks like the protocol's own is not passed on.
+  // Events that look like the protocol's own are not forwarded.
   const before = heard.length;
   await room.publish("pusher:error", { code: 4001 });
   await room.publish("after", 1);
@@ -341,7 +341,7 @@ async function counted(world: World): Promise<void> {
   assert.deepEqual(heard, []);
 }
 
-/** What `pusher-js` says of a channel's subscribers, whoever they are. */
+/** The events of `pusher-js` about a channel's subscriber count. */
 async function countedEvents({ bus, client, folder }: World): Promise<void> {
   const counts: number[] = [];
   const channel = client().subscribe("crowd");
@@ -387,7 +387,7 @@ async function otherSecret({ bus, folder, client }: World): Promise<void> {
   await reload(secret, /changed="?pusher\.apps\[1\]\.secret_file/);
   assert.equal((await next.trigger("news", "t", {})).status, 200);
   await assert.rejects(backendOf(bus, OTHER).trigger("news", "t", {}));
-  // A connection that was open takes the new word, and the former one no longer.
+  // An existing connection accepts the new signature, and no longer the previous one.
   for (const [backend, is_taken] of [[backendOf(bus, OTHER), false], [next, true]] as const) {
     const channel = `private-${is_taken}`;
     (open.config as unknown as { channelAuthorizer: unknown }).channelAuthorizer = (
@@ -439,7 +439,7 @@ async function refused(world: World): Promise<void> {
   assert.match(JSON.stringify(problem), /"status":401/);
 }
 
-/** A client that has the public key alone costs the tenant's journal nothing, in a block of its own or with others. */
+/** A client that has only the public key costs the tenant's journal nothing, in its own block or with others. */
 async function journalled({ bus, client, folder }: World): Promise<void> {
   const admin = new AdminClient(bus.admin_url, await tokenOf(folder, "admin"));
   const rooms = async () =>

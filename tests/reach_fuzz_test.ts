@@ -20,7 +20,7 @@ room = "s-*"
 durable = true
 history_size = 20
 `;
-/** Statuses that the documents have; 503 is what a bus under load may say. */
+/** Statuses in the documents; 503 is possible under load. */
 const STATUSES = new Set([
   ...[200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 409, 410, 411, 413, 415, 422, 429, 503],
 ]);
@@ -47,7 +47,7 @@ const ID_TEXTS = ["a:1", ":", "-", "a:1,-", ",".repeat(500), "ä", "a:9999999999
 
 const from = (...values: readonly string[]) => fc.constantFrom(...values);
 const token = fc.oneof({ weight: 20, arbitrary: fc.constant("good") }, from("bad", "none"));
-/** A header of the protocols, and what it may say. */
+/** A header of the protocols, with possible values. */
 const header = fc.oneof(
   fc.tuple(fc.constant("stream-closed"), from("true", "TRUE", "1", "false")),
   fc.tuple(fc.constant("stream-ttl"), from(...NUMBERS)),
@@ -70,7 +70,7 @@ const header = fc.oneof(
   ),
   fc.tuple(fc.constant("accept-encoding"), from("gzip", "gzip;q=0", "br", "*")),
 );
-/** Few at a time: a request with many of them is refused for its first. */
+/** Few at a time: a request with many of them is refused because of the first one. */
 const headers = fc.tuple(
   fc.oneof({ weight: 4, arbitrary: fc.constant("application/json") }, from(...TYPES)),
   fc.array(header, { maxLength: 3 }),
@@ -145,7 +145,7 @@ async function ask(bus: TestBus, asked: Request): Promise<void> {
   }
 }
 
-Deno.test("fuzz: events, tickets and streams answer whatever is asked", async () => {
+Deno.test("fuzz: events, tickets and streams answer every request", async () => {
   await using bus = await startLocalBus(CONFIG, {
     constants: { sse: { tickets: 8 }, streams: { event_stream_ms: 50 } },
   });

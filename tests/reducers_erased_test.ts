@@ -59,7 +59,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       await pace(round % 5);
       await erase(brain);
       await last;
-      // A call that came behind the erasure has begun the room anew.
+      // A call after the erasure has recreated the room.
       const names = (await objects.list()).map(({ name }) => name);
       if ((await records.keys(["t"])).length === 0) {
         assert.deepEqual(names.filter((name) => /^(snapshot|points)-/.test(name)), []);

@@ -1,7 +1,7 @@
 /**
- * Optimistic calls: in any order of answers and changes, a client shows the room's state and its own open calls once,
- * and in the end exactly the room's state. The room is a metered module under the Brain's fold, the clients predict
- * with the module of the file. And all of it on a real bus.
+ * Optimistic calls: whatever the order of answers and changes, a client shows the room's state and its own pending
+ * calls once, and in the end exactly the room's state. The room is a metered module in the Brain's fold, the clients
+ * predict with the unmetered module. And everything on a real bus.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -35,7 +35,7 @@ type Owner = Awaited<ReturnType<typeof createApplier>>;
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** A client, and what is on its way to it and from it. */
+/** A client, and its messages in flight in both directions. */
 class Client {
   readonly rebase = new Rebase();
   readonly calls: Call[] = [];
@@ -80,7 +80,7 @@ class Client {
   }
 }
 
-/** Has the room decide the next call of a client; tells it and everybody. */
+/** The room decides a client's next call; the client and everybody else are notified. */
 function order(owner: Owner, client: Client, clients: readonly Client[]): CommandEntry | undefined {
   const call = client.calls.shift();
   if (call === undefined) return undefined;
@@ -116,7 +116,7 @@ const steps = fc.array(fc.tuple(kinds, fc.nat(2), fc.integer({ min: 1, max: 50 }
   maxLength: 50,
 });
 
-/** Lets everything come that is on its way. */
+/** Delivers everything in flight. */
 function settle(owner: Owner, clients: readonly Client[]): void {
   for (const client of clients) while (order(owner, client, clients) !== undefined);
   for (const client of clients) {
@@ -135,7 +135,7 @@ Deno.test("each own call counts once in every moment, and in the end all show wh
       const owner = await ownerOf(bytes);
       const clients = ["ann", "bob", "cid"].map((user) => new Client(user, module));
       const totals = [0];
-      /** The entry of each call of each client; 0: none yet. */
+      /** The entry of each call of each client; 0: not yet. */
       const made = clients.map((): { amount: number; entry: number }[] => []);
       for (const [kind, at, amount] of all) {
         const client = clients[at]!;
@@ -170,7 +170,7 @@ Deno.test("calls that the room refuses or decides otherwise are put right", asyn
       const clients = ["ann", "bob", "cid"].map((user) => new Client(user, module));
       for (const [kind, at, amount] of all) {
         const client = clients[at]!;
-        // All open it: one is the seller then, and the others' guesses of the end are another clock's.
+        // All open it: one becomes the seller, and the others' guesses of the end use another clock.
         if (kind === "call") {
           client.call(amount < 10 ? "open" : "bid", amount < 10 ? "60000" : String(amount));
         } else if (kind === "order") order(owner, client, clients);
@@ -190,7 +190,7 @@ Deno.test("a module as the bus gives it ends in a client, whatever it does", asy
     const module = await WebAssembly.compile(meterReducer(moduleOf(guest), 64).bytes);
     const known = new Map<string, ReducedValue>();
     const values = { read: (key: string) => known.get(key), keys: () => known.keys() };
-    // It comes to an end; what it guesses is no matter.
+    // It must terminate; the guess itself does not matter.
     guess({ module, fuel_units: 5_000_000 }, { ...asked, ...about }, values);
     if (name !== "loops") continue;
     assert.equal(guess({ module, fuel_units: 5_000 }, { ...asked, ...about }, values), undefined);

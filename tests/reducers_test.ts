@@ -1,6 +1,6 @@
 /**
- * Rooms as programs on a real bus: calls by the SDKs and over HTTP, and who receives which event. `reducer_chaos/`
- * kills them during calls.
+ * Reducer rooms on a real bus: calls by the SDKs and over HTTP, and which clients receive which event. `reducer_chaos/`
+ * has faults during calls.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -38,7 +38,10 @@ reducer = "auction"
 reducer_visible = ["bidder", "closes_ms", "highest", "seller", "state"]
 `;
 
-/** Who may subscribe to the room, and is not kept out, reads and watches what is visible of it, and nothing else. */
+/**
+ * Only clients that may subscribe to the room and are not banned can read and watch its visible state, and nothing
+ * else.
+ */
 async function onlySubscribersSee(bus: TestBus, admin: HttpPeer): Promise<void> {
   const read = async (token: string) => {
     const peer = new HttpPeer(bus.http_url, token);
@@ -72,7 +75,7 @@ async function onlySubscribersSee(bus: TestBus, admin: HttpPeer): Promise<void> 
   await assert.rejects(history(mallory.room("count-1~values")), { reason: "not-granted" });
 }
 
-Deno.test("a room is called by the SDK and over HTTP, and hears its events", async () => {
+Deno.test("a room is called by the SDK and over HTTP, and publishes its events", async () => {
   await using bus = await startLocalBus(CONFIG);
   const as = async (user: string) =>
     await connect({ url: bus.url, token: await bus.tokenFor({ user }), request_timeout_ms });
@@ -114,7 +117,7 @@ Deno.test("a room is called by the SDK and over HTTP, and hears its events", asy
   await onlySubscribersSee(bus, admin);
 });
 
-Deno.test("an event for one user is heard by nobody else, and the room ends its auction itself", async () => {
+Deno.test("an event for one user is received by nobody else, and the room ends its auction itself", async () => {
   await using bus = await startLocalBus(CONFIG);
   await using stack = new AsyncDisposableStack();
   const heard = new Map<string, string[]>();
@@ -132,7 +135,7 @@ Deno.test("an event for one user is heard by nobody else, and the room ends its 
     await listener.ready;
     rooms.set(user, reduced(client.room("auction-1")));
   }
-  // Everybody is there; ten seconds before the end, a bid leaves ten more.
+  // Everybody is connected; a bid ten seconds before the end leaves ten more.
   await rooms.get("sam")?.call("open", 10_000);
   await rooms.get("ann")?.call("bid", 100);
   await assert.rejects(rooms.get("bob")!.call("bid", 50), { reason: "call-rejected" });

@@ -1,5 +1,5 @@
 /**
- * A room's schema from end to end: types of `arq reducer types` that the compiler checks calls against, and a bus that
+ * A room's schema end to end: types of `arq reducer types`, which the compiler checks calls against, and a bus that
  * refuses what passes the compiler.
  */
 import assert from "node:assert/strict";
@@ -51,7 +51,7 @@ reducer = "sale"
 reducer_visible = ["lot"]
 `;
 
-/** The same module with so much data that it takes three pages. */
+/** The same module with so much data that it needs three pages. */
 async function largeFile(): Promise<Uint8Array> {
   const bytes = new Uint8Array(250_000);
   for (let at = 0; at < bytes.length; at++) bytes[at] = at * 31 >> 3;
@@ -60,7 +60,7 @@ async function largeFile(): Promise<Uint8Array> {
   return encodeModule({ ...module, data: [...module.data, segment] });
 }
 
-/** Whoever may subscribe gets the module where the class says so, and sees own calls at once by it. */
+/** Clients that may subscribe get the module if the class allows it, and see their own calls at once through it. */
 async function theBusGivesTheModule(bus: TestBus): Promise<void> {
   const token = await bus.tokenFor({ user: "cid" });
   await using cid = await connect({ url: bus.url, token, request_timeout_ms });
@@ -88,7 +88,7 @@ async function theBusGivesTheModule(bus: TestBus): Promise<void> {
   assert.equal((await peer.call("POST", "rooms/sale-1/commands", asked)).status, 403);
 }
 
-/** An optimistic room is held to the same types as the room that it is made of. */
+/** An optimistic room has the same types as the underlying room. */
 async function ownCallsAreTyped(seen: OptimisticRoom<Sale>): Promise<void> {
   const lot: Lot = (await seen.call("look")).answer;
   const price: number | undefined = seen.watched.json("price");
@@ -104,7 +104,7 @@ async function ownCallsAreTyped(seen: OptimisticRoom<Sale>): Promise<void> {
   assert.equal(seen.watched.json("highest"), undefined);
 }
 
-/** Of a room of which commands alone are known, too. Compiled, not run. */
+/** Also for a room with known commands only. Compiled, not run. */
 async function _callsAloneAreTyped(room: Room): Promise<number> {
   const auction = await optimistic(reduced<{ bid: [number, number] }>(room));
   // @ts-expect-error A text where a number belongs.
@@ -112,7 +112,7 @@ async function _callsAloneAreTyped(room: Room): Promise<number> {
   return (await auction.call("bid", 5)).answer;
 }
 
-/** Calls that do not compile; each with how the bus refuses it. */
+/** Calls that do not compile; each with the bus's refusal. */
 const WRONG: readonly (readonly [
   ask: (sale: ReducedRoom<Sale>) => Promise<unknown>,
   code: number,
@@ -130,11 +130,11 @@ const WRONG: readonly (readonly [
   [(sale) => sale.call("bid"), 400, /data: expected an object, found none/],
   // @ts-expect-error Data where there is none.
   [(sale) => sale.call("look", 5), 400, /data: expected none/],
-  // What no type says.
+  // Errors that no type expresses.
   [(sale) => sale.call("bid", { amount: 0 }), 400, /data\.amount: expected at least 1, found 0/],
 ];
 
-/** A store of its values, for pages: heard, then left. */
+/** A store of its values, for pages: subscribed, then unsubscribed. */
 async function theStoreShowsValues(bus: TestBus): Promise<void> {
   const token = await bus.tokenFor({ user: "dan" });
   const client = createClient({ url: bus.url, token, request_timeout_ms });
@@ -164,7 +164,7 @@ async function theStoreShowsValues(bus: TestBus): Promise<void> {
   await until("no connection", () => client.connection.get().state === "connecting");
 }
 
-Deno.test("calls, answers, events and values of a room are what its schema says", async () => {
+Deno.test("calls, answers, events and values of a room match its schema", async () => {
   await using folder = await folderWith({});
   const large = `${folder.path}/large.wasm`;
   await Deno.writeFile(large, await largeFile());

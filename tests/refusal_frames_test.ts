@@ -17,7 +17,7 @@ import type { ServerFrame } from "@arqon/proto";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 
-/** What a refusal says besides its message, whoever tells it. */
+/** The members of a refusal besides its message, in either form. */
 interface Told {
   readonly reason: keyof typeof ERRORS;
   readonly detail?: string;
@@ -28,7 +28,7 @@ interface Told {
 const LONG = "x".repeat(65);
 const command = { name: "room.kick" };
 
-/** What is sent without an id, in both forms, and what is said to it. */
+/** Operations without an id, in both forms, and the refusal of each. */
 const REFUSED: readonly (readonly [frame: Uint8Array, text: object, told: Told])[] = [
   [
     encodePub(writeEnvelope({ room_id: "no", event: { type: "t" } })),
@@ -55,7 +55,7 @@ const REFUSED: readonly (readonly [frame: Uint8Array, text: object, told: Told])
     { op: "unsub", room: "in" },
     { reason: "not-subscribed", detail: "in", room: "in", action: "unsubscribe" },
   ],
-  // A room that cannot be is not said back: the client may have made up any length.
+  // An invalid room name is not returned: it may have any length.
   [encodeSub({ room_id: LONG }), { op: "sub", room: LONG }, { reason: "invalid-room" }],
 ];
 
@@ -69,7 +69,7 @@ async function open(form: Form, url: string, token: string): Promise<RawClient> 
   return client;
 }
 
-/** The next frame that is no message: who is in a room is told beside all this. */
+/** The next frame that is not a message: presence events are skipped. */
 async function nextText(client: RawClient) {
   for (;;) {
     const frame = await client.json();
@@ -92,7 +92,7 @@ async function subscribe(client: RawClient, form: Form, room: string, presence: 
   assert.ok(answer.kind === "ack" && answer.ack.code === 0, JSON.stringify(answer));
 }
 
-/** The next frame is this refusal, as that form has it. */
+/** The next frame must be this refusal, in that form. */
 async function hear(client: RawClient, form: Form, told: Told): Promise<void> {
   const { reason, detail, room = "", action = "" } = told;
   const { code } = ERRORS[reason];
@@ -114,7 +114,7 @@ async function hear(client: RawClient, form: Form, told: Told): Promise<void> {
 const grant = (room: string, ...actions: string[]) => ({ room, actions });
 const EVERYTHING = ["publish", "subscribe", "presence", "command"];
 
-Deno.test("a refusal without a request says which room and action it is about", async (t) => {
+Deno.test("a refusal without a request names its room and action", async (t) => {
   await using bus = await startLocalBus();
   const claims = { grants: [grant("in", ...EVERYTHING)] };
   const token = await bus.tokenFor({ claims });
@@ -133,7 +133,7 @@ Deno.test("a refusal without a request says which room and action it is about", 
   }
 });
 
-Deno.test("what a new token takes away ends with its room and action: 'not-granted'", async (t) => {
+Deno.test("what a new token removes ends with its room and action: 'not-granted'", async (t) => {
   await using bus = await startLocalBus();
   const before = { grants: [grant("*", ...EVERYTHING)] };
   const after = { grants: [grant("keep", "subscribe"), grant("seen", "subscribe")] };

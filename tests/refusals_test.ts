@@ -1,5 +1,5 @@
 /**
- * Bad input over real sockets: each case is a frame, its answer, and the proof that the connection lives on. A second
+ * Bad input over real sockets: each case is a frame, its answer, and the proof that the connection stays open. A second
  * connection subscribes to the room and must notice nothing.
  */
 import assert from "node:assert/strict";
@@ -36,7 +36,7 @@ const data = field(2, "x");
 const event = field(21, bytes(field(1, "t"), data));
 const pub = (...fields: Uint8Array[]) => bytes(Opcode.PUB, ...fields);
 
-/** What is sent on a binary connection, and the code and part of the text of the ERR. */
+/** Frames for a binary connection, and the code and part of the text of the ERR. */
 const BINARY: [name: string, frame: Uint8Array | string, code: number, text: RegExp][] = [
   ["an empty frame", new Uint8Array(0), 400, /opcode/i],
   ["an unknown opcode", bytes(0x42), 400, /0x42|66/],
@@ -84,7 +84,7 @@ function manyHeaders(count: number): Uint8Array {
   frame[0] = Opcode.PUB;
   for (let index = 0; index < count; index++) {
     frame.set(header, 1 + index * width);
-    // Each name is another: five letters in base 16, from "aaaaa" on.
+    // All names differ: five letters in base 16, from "aaaaa" on.
     for (let digit = 0; digit < 5; digit++) {
       frame[1 + index * width + 4 + digit] = 97 + (index >> (4 * digit) & 15);
     }
@@ -120,7 +120,7 @@ async function binaryCases(bus: TestBus, t: Deno.TestContext): Promise<void> {
   client[Symbol.dispose]();
 }
 
-/** What is sent on a text connection, and the exact reason and code of the answer. */
+/** Frames for a text connection, and the exact reason and code of the answer. */
 const TEXT: [name: string, frame: string, op: "err" | "ack", reason: string][] = [
   ["no JSON", "hello", "err", "malformed-frame"],
   ["an unknown op", '{"op":"dance"}', "err", "unknown-opcode"],
@@ -225,7 +225,7 @@ async function serviceRole(bus: TestBus): Promise<void> {
   client[Symbol.dispose]();
 }
 
-/** One bus for all tests; the first counts what it has refused. */
+/** One bus for all tests; the first one counts its refusals. */
 const running = sharedByTests(() => startLocalBus());
 
 Deno.test("bad input over WebSocket", async (t) => {
@@ -242,9 +242,9 @@ Deno.test("bad input over WebSocket", async (t) => {
   await t.step("every refusal is counted by reason", () => counted(bus));
 });
 
-// What a bus cannot decode over binary is refused with its request, code and field, in its own time.
+// A binary frame that the bus cannot decode is refused with its request, code and field, in order.
 
-/** Only a request that is not answered waits so long. */
+/** Only an unanswered request takes this long. */
 const PATIENCE_MS = 60_000;
 
 Deno.test("a publish or command that cannot be decoded is refused by code and field, not by silence", async () => {
@@ -269,7 +269,7 @@ Deno.test("a publish or command that cannot be decoded is refused by code and fi
   await refused(publish("t", { headers: { a: "1", A: "2" } }), "repeated-field", /header/);
   await refused(room.command(long), "invalid-field", /name/);
   await refused(room.command("c", "", { command_id: long }), "invalid-field", /command_id/);
-  // No bus takes these: they never leave.
+  // No bus accepts these: they are never sent.
   await refused(publish("t", { message_id: "x".repeat(70_000) }), "invalid-field", /message_id/);
   await room.publish("t", "what is fine still goes");
   await client.close();

@@ -34,10 +34,10 @@ const ended = async (ask: Ask, tenant: string) => {
   return (await ask("GET", `rollouts/${tenant}`)).body;
 };
 
-/** No answer but those that one of the versions gives: "abc9" never passes, "abc1" always. */
+/** All answers are those of one of the versions: "abc9" never passes, "abc1" always. */
 function requireJudged(traffic: Traffic): void {
   for (const { text, code, why } of traffic.answered) {
-    // On a busy machine a policy may be too late to decide, which refuses with 503.
+    // On a busy machine a policy may decide too late, which refuses with 503.
     if (text === "abc9") assert.notEqual(code, 0, "both versions refuse it");
     if (text === "abc1") assert.notEqual(code, 403, `both versions let it through: ${why}`);
   }
@@ -71,7 +71,7 @@ async function refusals(bus: TestBus): Promise<void> {
   await refused({ policies: unknown }, 404, /has not been uploaded/);
   assert.equal((await ask("GET", "rollouts/wrong")).status, 404);
   assert.equal((await ask("POST", "rollouts/wrong/pause")).status, 404);
-  // Without traffic it waits and says so; a second one, and an apply, are refused meanwhile.
+  // Without traffic it waits and reports that; a second one, and an apply, are refused meanwhile.
   assert.equal((await ask("POST", "rollouts/wrong", good)).status, 200);
   await until("it says so", async () => {
     const { body } = await ask("GET", "rollouts/wrong");
@@ -86,7 +86,7 @@ async function refusals(bus: TestBus): Promise<void> {
   const aborted = await ask("POST", "rollouts/wrong/abort");
   assert.equal(aborted.body.rollout.ended.why, "aborted by root");
   assert.equal((await ask("POST", "rollouts/wrong/pause")).status, 409);
-  // What is changed by hand ends a rollout, and stays.
+  // A manual change ends a rollout, and is kept.
   assert.equal((await ask("POST", "rollouts/wrong", good)).status, 200);
   const by_hand = { tenant: "wrong", name: "other", sha256 };
   await ask("POST", "policies/deploy", by_hand);
@@ -95,7 +95,7 @@ async function refusals(bus: TestBus): Promise<void> {
   assert.equal(rollout.past.length, 1);
 }
 
-/** Two at once are one; and settings that were changed by hand are kept, at the price of the last step. */
+/** Two identical ones are one rollout; and manual changes of settings are kept, with the cost of the last step. */
 async function rivals(bus: TestBus): Promise<void> {
   const ask = asker(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
   await putPolicy(ask, "rival", await upload(ask, OLD_RULE));
@@ -136,7 +136,7 @@ Deno.test("rollouts on one process", async (t) => {
   });
 });
 
-Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule is taken back everywhere", async () => {
+Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule is rolled back everywhere", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}\n[nats]\nurls = ["${nats.url}"]\n${PATIENT_POLICIES}`;
@@ -174,7 +174,7 @@ Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule
     const { body: { nodes } } = await ask("GET", "rollouts/acme");
     return nodes.length === 4;
   });
-  // One of the two Brains is gone, and nobody waits for it.
+  // One of the two Brains is dead, and nobody waits for it.
   await brains[0]!.stop("SIGKILL");
   await until("the share grows", async () => (await ask("GET", "rollouts/acme")).body.share > 0);
   const { body: before } = await ask("POST", "rollouts/acme/pause");
@@ -188,7 +188,7 @@ Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule
   const { body: held } = await seen("it goes on", resume, ({ status }) => status !== 503);
   const { id, stage } = before.rollout;
   assert.deepEqual([held.rollout.id, held.rollout.stage], [id, stage], "it has held");
-  // Every connection is the same as before.
+  // All connections are still the same.
   const bad = new Traffic(clients);
   bad.texts = ["abc1", "abc7", "abc9"];
   const { rollout } = await ended(ask, "acme");
@@ -204,13 +204,13 @@ Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule
   assert.notEqual(policies[0].sha256, sha256);
 });
 
-// A module that one of two Shields refuses, which has less memory for policies than the other: the rollout is taken back
-// on both, and says which Shield and why. Real processes and a real NATS.
+// A module that one of two Shields refuses, which has less memory for policies than the other: the rollout is rolled
+// back on both, and reports which Shield and why. Real processes and a real NATS.
 
-/** Refuses everything, and wants two pages. */
+/** Refuses everything, and requires two pages. */
 const LARGE_RULE = guest({ hook: "(i32.const 1)", memory: "2" });
 
-Deno.test("a module that is refused on one Shield only takes the rollout back on both", async () => {
+Deno.test("a module that only one Shield refuses rolls the rollout back on both", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   await using processes = new AsyncDisposableStack();
@@ -252,13 +252,13 @@ Deno.test("a module that is refused on one Shield only takes the rollout back on
   });
   assert.match(rollout.ended.why, /^s2: .*memory/);
   assert.equal(rollout.stage, 0, "it was never in force for anything");
-  // On every Shield the old rule alone decides, on the earlier connections.
+  // On every Shield only the old rule decides, on the earlier connections.
   await until(
     "the old rule decides everywhere",
     async () => (await codesOf("abc1")).every((code) => code === 0),
   );
   const after = (await ask("GET", "tenants/acme/state")).body;
   assert.deepEqual(after.policies, before.policies);
-  // Whoever deploys another one is not in the way of a finished rollout.
+  // Deploying another policy does not conflict with a completed rollout.
   assert.equal((await ask("POST", "rollouts/acme/resume")).status, 409);
 });

@@ -1,6 +1,6 @@
 /**
- * What the tests and the long form of rollouts share: a rule and its bad successor, and clients that keep a
- * book of the outcome of each message. Not the tests.
+ * Shared by the tests and the long run of rollouts: a rule and its bad successor, and clients that record the outcome
+ * of each message.
  */
 import assert from "node:assert/strict";
 import { pace } from "../shared/testing/pace.ts";
@@ -9,26 +9,26 @@ import type { RawClient } from "./peers/raw_client.ts";
 
 /** The fifth byte of a text frame's data: `"abc7"`. */
 const FIFTH = "(i32.load8_u offset=8 (call $get_payload))";
-/** A rule that decides so. Each call's payload lies where that of the call before did: it runs for long. */
+/** A rule with that decision. Each call's payload overwrites the previous one, since it runs for long. */
 const rule = (hook: string) => guest({ hook, alloc: "(i32.const 4096)" });
 /** Refuses "abc9". */
 export const OLD_RULE = rule(`(i32.eq ${FIFTH} (i32.const 57))`);
-/** Refuses "abc9", and "abc7" which it should not. */
+/** Refuses "abc9", and by mistake "abc7". */
 export const BAD_RULE = rule(
   `(i32.or (i32.eq ${FIFTH} (i32.const 57)) (i32.eq ${FIFTH} (i32.const 55)))`,
 );
-/** The same decisions as the old one in other bytes. */
+/** The same decisions as the old one in different bytes. */
 export const GOOD_RULE = rule(`(i32.eq (i32.const 57) ${FIFTH})`);
 
 /** One answered message. */
 export interface Answered {
   readonly text: string;
   readonly code: number;
-  /** Of a refusal, with what the bus says of it. */
+  /** The bus's text of a refusal. */
   readonly why: string;
 }
 
-/** Asks an admin API. */
+/** Sends a request to an admin API. */
 export type Ask = (
   method: string,
   path: string,
@@ -36,7 +36,7 @@ export type Ask = (
   // deno-lint-ignore no-explicit-any -- the tests say what is in it
 ) => Promise<{ readonly status: number; readonly body: any }>;
 
-/** An asker of one admin listener. */
+/** A client of one admin listener. */
 export function asker(admin_url: string, token: string): Ask {
   return async (method, path, body) => {
     const binary = path.startsWith("schemas/") ? "application/gzip" : "application/wasm";
@@ -55,10 +55,10 @@ export function asker(admin_url: string, token: string): Ask {
 /** Between a client's messages, in ms: a rollout's conditions need messages, not a busy machine. */
 const PAUSE_MS = 5;
 
-/** Clients that publish one message after the other until they are told to stop. */
+/** Clients that publish one message after another until they are stopped. */
 export class Traffic {
   readonly answered: Answered[] = [];
-  /** What is sent, in turn. */
+  /** Sent in turn. */
   texts: readonly string[] = ["abc1", "abc9"];
   #is_over = false;
   readonly #done: Promise<unknown>;
@@ -74,7 +74,7 @@ export class Traffic {
     await this.#done;
   }
 
-  /** Answers with that code to that text. */
+  /** Number of answers with that code to that text. */
   count(text: string, code: number): number {
     return this.answered.filter((one) => one.text === text && one.code === code).length;
   }
@@ -97,13 +97,13 @@ export async function upload(ask: Ask, bytes: Uint8Array<ArrayBuffer>): Promise<
   return body.sha256;
 }
 
-/** Puts one policy of that module in force for the tenant. */
+/** Applies one policy of that module to the tenant. */
 export async function putPolicy(ask: Ask, tenant: string, sha256: string): Promise<void> {
   const { body } = await ask("POST", "policies/deploy", { tenant, name: "rule", sha256 });
   assert.equal(body.here?.state ?? "active", "active", JSON.stringify(body));
 }
 
-/** The body that begins a rollout of that module. */
+/** The body that starts a rollout of that module. */
 export async function rolloutBody(ask: Ask, tenant: string, sha256: string, more: object) {
   const { body: { basis, policies } } = await ask("GET", `tenants/${tenant}/state`);
   const changed = policies.map((one: object) => ({ ...one, sha256 }));

@@ -1,6 +1,7 @@
 /**
- * Limits of a tenant's bans and rooms; rooms beside a room; and a room that is recreated. State, locks, kicks and bans:
- * `sdk/typescript/features_bus_test.ts`, `presence_bus_test.ts`, and over faults `tests/walks/people`.
+ * Limits of a tenant's bans and rooms; a room's companion rooms; and a room that is recreated.
+ * `sdk/typescript/features_bus_test.ts` and `presence_bus_test.ts` cover state, locks, kicks and bans,
+ * `tests/walks/people` with faults.
  */
 import assert from "node:assert/strict";
 import { roomState } from "@arqon/sdk/state";
@@ -62,9 +63,9 @@ Deno.test("rooms on a running bus", async (t) => {
   await t.step("bans and rooms of a tenant are bounded", () => limits(bus));
 });
 
-// In which order, and about which room, a reader is judged. Rooms beside a room, whose names the bus keeps for
-// itself: whoever may not have the room may have none of them, by any way in, and a policy that is bound to the room
-// alone is asked about all of them. What is wrong with a SUB is said before anybody is asked.
+// In which order, and for which room, a reader is authorized. Companion rooms of a room, whose names are reserved for
+// the bus: a client that may not subscribe to the room may subscribe to none of them, by any API, and a policy bound to
+// the room alone is called for all of them. Errors in a SUB are reported before any policy is called.
 
 const ROOM = "stage-1";
 
@@ -75,13 +76,13 @@ durable = true
 membership = "journal"
 `;
 
-/** Lets every message through, and nobody subscribe. */
+/** Allows every message, and no subscription. */
 const NOBODY = guest({
   hook: "(i32.const 0)",
   more: '(func (export "arqon_on_subscribe") (result i32) (i32.const 1))',
 });
 
-/** Every way to read a room; each gives the reason of the refusal, "" where there is none. */
+/** Every way to read a room; each returns the reason of the refusal, "" if there is none. */
 const WAYS: Readonly<
   Record<string, (bus: TestBus, token: string, room: string) => Promise<string>>
 > = {
@@ -111,7 +112,7 @@ const WAYS: Readonly<
   },
 };
 
-Deno.test("a policy that is bound to a room alone is asked about the rooms beside it, whoever reads them", async () => {
+Deno.test("a policy that is bound to a room alone is called for its companion rooms, whoever reads them", async () => {
   await using bus = await startLocalBus(STAGES);
   const token = await bus.tokenFor({ user: "ann" });
   const rooms = ["", "~members", "~growing", "~values"].map((suffix) => `${ROOM}${suffix}`);
@@ -133,12 +134,12 @@ Deno.test("a policy that is bound to a room alone is asked about the rooms besid
   const expected = Object.keys(before).map((key) => [key, "policy-rejected"]);
   assert.deepEqual(await all(), {
     ...Object.fromEntries(expected),
-    // Pieces are not kept.
+    // Pieces are not stored.
     [`stream ${ROOM}~growing`]: "stream-not-found",
   });
 });
 
-Deno.test("a filter is checked before policies are asked, of a room and of a pattern", async () => {
+Deno.test("a filter is checked before policies are called, of a room and of a pattern", async () => {
   await using bus = await startLocalBus(STAGES);
   const admin = await policyAdmin(bus);
   const { body: { sha256 } } = await admin.upload(NOBODY);
@@ -153,14 +154,14 @@ Deno.test("a filter is checked before policies are asked, of a room and of a pat
   }
 });
 
-// A room that ends and is born again, as one sees it who has heard it all the time: no GAP, and `first`.
+// A room that ends and is recreated, as seen by a subscriber that stays: no GAP, and `first`.
 
 const IDLE = `
 [brain]
 idle_timeout_ms = 500
 `;
 
-Deno.test("who hears a room that is born again gets its first change, marked, and no GAP", async () => {
+Deno.test("a subscriber of a recreated room gets its first change, marked, and no GAP", async () => {
   await using bus = await startLocalBus(IDLE);
   const ended = async () => (await samplesOf(bus.ops_url)).get("brain_rooms_ended_total") ?? 0;
   await using ann = await connect({ url: bus.url, token: bus.token });

@@ -1,6 +1,6 @@
 /**
- * Other versions of Deno, from npm: the newest two minor ones run a Shield that serves, and one that is too old reports
- * that in a line.
+ * Other versions of Deno, from npm: the latest two minor versions run a Shield that serves, and one that is too old
+ * reports that in one line.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -10,14 +10,14 @@ import { ended, startTask } from "./harness/server_task.ts";
 const TOO_OLD = "2.7.14";
 const PORTS = '[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\noperator_tenants = ["*"]\n';
 
-/** The program of that version. npx passes no signal on, and so stays out of the way. */
+/** The program of that version. npx forwards no signal, so it is not used to run it. */
 async function denoOf(version: string): Promise<string> {
   const args = ["-y", `deno@${version}`, "eval", "console.log(Deno.execPath())"];
   const { stdout } = await new Deno.Command("npx", { args }).output();
   return new TextDecoder().decode(stdout).trim();
 }
 
-/** The newest patch of each of the newest two minor versions. */
+/** The latest patch of each of the latest two minor versions. */
 async function newestTwo(): Promise<readonly string[]> {
   const asked = new Deno.Command("npm", { args: ["view", "deno", "versions", "--json"] });
   const { stdout } = await asked.output();
@@ -28,7 +28,7 @@ async function newestTwo(): Promise<readonly string[]> {
   return [...minors.values()].slice(-2);
 }
 
-/** The line of the log that says where clients connect. */
+/** The log line with the address for clients. */
 async function urlOf(child: Deno.ChildProcess): Promise<string> {
   let log = "";
   for await (const part of child.stderr.pipeThrough(new TextDecoderStream())) {
@@ -58,7 +58,7 @@ Deno.test("the newest two minor versions of Deno run a Shield that answers its c
   }
 });
 
-Deno.test("a Deno that is too old is refused in one line that says which would do", async (t) => {
+Deno.test("a Deno that is too old is refused in one line with the required version", async (t) => {
   await using issuer = await createIssuer();
   const file = `${issuer.dir}/config.toml`;
   await Deno.writeTextFile(file, `${PORTS}${issuer.config}`);
@@ -69,7 +69,7 @@ Deno.test("a Deno that is too old is refused in one line that says which would d
       assert.equal(code, 1, stderr);
       const said =
         /^[a-z]+: Deno 2\.7\.14 is too old: expected [\d.]+ or newer\. .*made for Deno [\d.]+$/;
-      // Deno itself may say that no `deno` is on the PATH.
+      // Deno itself may log that no `deno` is on the PATH.
       assert.match(stderr.trimEnd().split("\n").at(-1) ?? "", said);
     });
   }

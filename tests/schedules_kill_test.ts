@@ -1,6 +1,6 @@
 /**
- * Schedules over SIGKILL of an embedded bus, which is down while times pass: each time is in the room's log once.
- * `shield/schedules/schedules_test.ts` has Shields that vanish at any moment.
+ * Schedules across SIGKILL of an embedded bus, which is down at some due times: each due time is in the room's log
+ * once. `shield/schedules/schedules_test.ts` has Shields that vanish at any moment.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -18,7 +18,7 @@ durable = true
 history_size = 10_000
 `;
 
-/** Resolves when the journal has times of a schedule that were published; it has no hole but of killed Shields. */
+/** Resolves when the journal has published times of a schedule; its only holes are those of killed Shields. */
 async function journalled(admin: AdminClient, tenant: string, schedule_id: string) {
   await until(
     "times are in the journal",
@@ -32,7 +32,7 @@ async function journalled(admin: AdminClient, tenant: string, schedule_id: strin
 
 const tick = (room: string) => ({ room, message: { type: "tick", data: { n: 1 } } });
 
-/** The times of a schedule in the room's log, in the order of the log, Unix ms. */
+/** The due times of a schedule in the order of the room's log, Unix ms. */
 async function timesIn(peer: HttpPeer, schedule_id: string): Promise<number[]> {
   const times: number[] = [];
   for (let after = 0;;) {
@@ -50,13 +50,13 @@ async function timesIn(peer: HttpPeer, schedule_id: string): Promise<number[]> {
   }
 }
 
-/** Each time once, none left out, in order. */
+/** Each due time once, none missing, in order. */
 function assertWhole(times: readonly number[]): void {
   const [first = 0] = times;
   assert.deepEqual(times, times.map((_, at) => first + EVERY_MS * at));
 }
 
-Deno.test("times at which an embedded bus was not there are published once when it is back", async () => {
+Deno.test("due times at which an embedded bus was down are published once when it has restarted", async () => {
   await using folder = await initFolder();
   const file = `${folder.path}/config.toml`;
   const port = freePort();

@@ -1,6 +1,6 @@
 /**
- * Schemas on a running bus: registered and mapped through the admin API, enforced by WebSocket and by POST. Other forms
- * and modes: `shield/schema/gate_test.ts`; changing versions: `tests/model/faults_calm_test.ts`.
+ * Schemas on a running bus: registered and mapped through the admin API, enforced for WebSocket and POST.
+ * `shield/schema/gate_test.ts` has other forms and modes, `tests/model/faults_calm_test.ts` changing versions.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
@@ -35,7 +35,7 @@ async function map(
   assert.deepEqual(mapped.body["here"], { in_force: true });
 }
 
-/** Publishes by the binary subprotocol; resolves with the ACK. */
+/** Publishes through the binary subprotocol; resolves with the ACK. */
 async function publish(client: RawClient, data: Uint8Array, more: EnvelopeInput["event"] = {}) {
   const event = { type: "ping", data, content_type: PROTOBUF, ...more };
   client.send(encodePub(writeEnvelope({ room_id: "pings-1", request_id: 5, event })));
@@ -45,7 +45,7 @@ async function publish(client: RawClient, data: Uint8Array, more: EnvelopeInput[
   return { code, reason, message };
 }
 
-/** Publishes by POST in the Protobuf form; resolves with status and problem. */
+/** Publishes through POST in the Protobuf form; resolves with status and problem. */
 async function post({ bus, tenant }: Stage, data: Uint8Array) {
   const event = { type: "ping", data, content_type: PROTOBUF };
   const response = await fetch(`${bus.http_url}/v1/rooms/pings-1/messages`, {

@@ -23,7 +23,7 @@ interface World {
   readonly bus: TestBus;
   readonly ann: Connection;
   readonly bob: Connection;
-  /** What both ways say, which is the same. */
+  /** The answer of either way, which is the same. */
   ask(explained: Explanation): Promise<Answer>;
 }
 
@@ -33,7 +33,7 @@ interface Answer {
   readonly refusals: { connection_id: string; reason: string; stage: string; user_id: string }[];
 }
 
-/** The arguments of a command line, as a POSIX shell would hand them over; none here is quoted. */
+/** The arguments of a command line, as a POSIX shell would split them; none here is quoted. */
 const argumentsOf = ({ command }: Explanation) => command.split(" ").slice(1);
 
 async function withBus(work: (world: World) => Promise<void>): Promise<void> {
@@ -106,7 +106,7 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
       assert.ok(error instanceof ArqonError, String(error));
       assert.equal(error.reason, "not-granted");
       assert.equal(error.connection_id, cat.welcome.connection_id);
-      // A SUB is no message, and has no trace.
+      // A SUB is not a message, and has no trace.
       assert.match(error.trace_id, n === 3 ? /^$/ : n === 1 ? /^1{32}$/ : /^[0-9a-f]{32}$/);
       const { refusals } = await ask(explain(cat, error));
       assert.ok(refusals.length > 0);
@@ -128,7 +128,7 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
   });
 });
 
-Deno.test("what ends a connection names it; what one request hears is not what another does", async () => {
+Deno.test("what ends a connection names it; one request's refusal is not another's", async () => {
   await withBus(async ({ bus, ann }) => {
     const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
     const { connection_id } = ann.welcome;

@@ -1,6 +1,6 @@
 /**
  * Promises of docs/security.md that need a whole bus: the admin API refuses requests without a token, secrets stay out
- * of logs and metrics, a refresh with fewer grants counts at once, permissions are exact, and every line of the threat
+ * of logs and metrics, a refresh with fewer grants applies at once, permissions are exact, and every line of the threat
  * model has its test.
  */
 import assert from "node:assert/strict";
@@ -16,13 +16,13 @@ import { HttpPeer } from "./peers/http_peer.ts";
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const READY_MS = 60_000;
 
-/** Every route of the admin API; who is refused is refused whatever it names. */
+/** All routes of the admin API; a refused client is refused whatever it names. */
 const ADMIN_ROUTES = listedRoutes(SHIELD_CAPABILITIES).map(({ method, template }) => ({
   method,
   path: template.replaceAll(/\{[a-z]+\}/g, "none"),
 }));
 
-/** Files that answer some of them; a path that one of them names has to be in the tables. */
+/** Files that handle some of them; a path in one of them has to be in the tables. */
 const ADMIN_FILES = [
   "shield/admin/admin.ts",
   "shield/admin/admin_status.ts",
@@ -46,7 +46,7 @@ type Refused = readonly [status: number, reason: string];
 async function knock(bus: TestBus, token: string | undefined, query = ""): Promise<Refused[]> {
   const headers = new Headers(token === undefined ? {} : { authorization: `Bearer ${token}` });
   const refused: Refused[] = [];
-  // One after the other: the listener has room for so many strangers at a time, and there are more routes.
+  // One after another: the listener limits concurrent unauthenticated connections, and there are more routes than that.
   for (const { method, path } of ADMIN_ROUTES) {
     const more = query === "" ? "" : `?${query}`;
     const response = await fetch(`${bus.admin_url}${path}${more}`, { method, headers });
@@ -91,7 +91,7 @@ Deno.test("the admin listener is on loopback unless the configuration says other
   assert.equal(configFrom({}).admin.host, "127.0.0.1");
 });
 
-/** What must be nowhere: each stands in a place of its own. */
+/** Must not occur anywhere: each is put in a different place. */
 const SECRETS = ["claim", "jti", "data", "header", "state", "meta", "cipher", "query", "reason"]
   .map((what) => `SECRET-${what}-5f3a`);
 
@@ -192,7 +192,7 @@ Deno.test("after a REFRESH with fewer grants publishing and commands are refused
   assert.deepEqual(await ask({ ...command, id: 7 }), [7, ""]);
 });
 
-/** Starts a Shield with these permissions; whether it said that it is ready, and what it said. */
+/** Starts a Shield with these permissions; returns whether it became ready, and its output. */
 async function startWith(
   permissions: readonly string[],
   config: string,

@@ -28,20 +28,20 @@ Deno.test("serve runs a policy, without deno on the PATH, and drains at SIGTERM"
   const ending = bus.stop("SIGTERM");
   const { signal } = await subscriber.json();
   assert.equal(signal.kind, "DRAIN");
-  // The window of a drain ends as soon as everybody has gone.
+  // A drain ends as soon as everybody has disconnected.
   subscriber.socket.close();
   assert.equal(await ending, 0, bus.log());
   await logged(bus, /msg="ready"[\s\S]*msg="draining"[\s\S]*msg="stopped"/);
   assert.doesNotMatch(bus.log(), /level=error/);
 });
 
-Deno.test("serve says in a sentence why it cannot start", async () => {
+Deno.test("serve reports in a sentence why it cannot start", async () => {
   await using folder = await initFolder();
   const cwd = folder.path;
   const config = await Deno.readTextFile(`${cwd}/config.toml`);
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
-  // A program that is no bus: it hangs up.
+  // A program that is not a bus: it closes connections.
   (async () => {
     for await (const connection of taken) connection.close();
   })();

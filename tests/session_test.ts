@@ -1,7 +1,7 @@
 /**
- * The life of a connection: token expiry, REFRESH, heartbeat. Its end with the Shield's: `drain_test.ts`. Shrinking
- * grants: `refusal_frames_test.ts`, `security_test.ts`; signed messages: the model's source `signed` and gate
- * `unsigned`, `shield/message/signature_test.ts`.
+ * The life of a connection: token expiry, REFRESH, heartbeat. `drain_test.ts` covers its end with the Shield's;
+ * `refusal_frames_test.ts` and `security_test.ts` fewer grants; the model's source `signed` and gate `unsigned`, and
+ * `shield/message/signature_test.ts`, signed messages.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

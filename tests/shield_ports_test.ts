@@ -1,7 +1,7 @@
 /**
  * The ports of a Shield process, with every kind of sockets: no CPU for a while, no file descriptors; and ports that
- * are in use before it starts. Another certificate: `live_config_process_test.ts`,
- * `shared/listeners/tls_reload_test.ts`.
+ * are in use before it starts. `live_config_process_test.ts` and `shared/listeners/tls_reload_test.ts` cover new
+ * certificates.
  */
 import assert from "node:assert/strict";
 import { encodePing, encodePong } from "@arqon/proto";
@@ -18,15 +18,15 @@ import { openBinary } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { logged } from "./harness/server_state.ts";
 
-// A Shield that gets no CPU for longer than clients have to answer its PING: their answers lie unread in its own
-// sockets meanwhile, and nobody is ended for that. A process that is stopped, not a busy one.
+// A Shield without CPU for longer than clients' time to answer its PING: their answers wait unread in its own sockets
+// meanwhile, and nobody is disconnected for that. A process that is stopped, not a busy one.
 
 const CLIENTS = 40;
 
 /** More than two heartbeats. */
 const HELD_UP_MS = 3_500;
 
-/** Resolves with the PONG; rejects when the connection ends first. */
+/** Resolves with the PONG; rejects if the connection ends first. */
 async function echoed(client: RawClient): Promise<void> {
   client.send(encodePing(new Uint8Array([1])));
   assert.equal((await client.frame()).kind, "pong");
@@ -44,7 +44,7 @@ async function heldUp(websocket: string): Promise<void> {
   const answer = () => clients.forEach((client) => client.send(encodePong(new Uint8Array())));
   try {
     await Promise.all(clients.map((client) => client.pinged()));
-    // Who has answered once has to go on.
+    // A client that has answered once has to continue.
     answer();
     await Promise.all(clients.map((client) => client.pinged()));
     shield.signal("SIGSTOP");
@@ -62,13 +62,13 @@ for (const websocket of ["native", "own"]) {
     heldUp(websocket));
 }
 
-// A server whose ports cannot accept any more and never will: the system's limit of open files is lowered under it,
-// below what it has open. It says so, also to who has scraped it before and stays connected, and ends itself, for its
-// supervisor.
+// A server whose ports cannot accept connections any more and never will: the system's limit of open files is lowered
+// below its number of open files. It reports that, also on an existing connection that scraped before, and exits, for
+// its supervisor.
 
 const ANSWER_MS = 5_000;
 
-/** The page of metrics, by the connection of whoever asked before; undefined when nobody answers. */
+/** The page of metrics, on the connection of an earlier request; undefined if nobody answers. */
 async function pageOf(ops_url: string): Promise<string | undefined> {
   try {
     const signal = AbortSignal.timeout(ANSWER_MS);
@@ -78,7 +78,7 @@ async function pageOf(ops_url: string): Promise<string | undefined> {
   }
 }
 
-/** The last page that was answered. */
+/** The last answered page. */
 async function lastPage(ops_url: string): Promise<string> {
   let last = "";
   await until("nobody answers", async () => {
@@ -106,7 +106,7 @@ for (const websocket of ["native", "own"] as const) {
       args: ["--pid", `${shield.pid}`, "--nofile=5:5"],
     }).output();
     assert(success, "prlimit (of util-linux) is needed");
-    // Somebody comes, whom it cannot accept.
+    // New connections, which it cannot accept.
     const strangers = await Promise.all([1, 2, 3].map(() => (
       Deno.connect({ hostname: "127.0.0.1", port: Number(url.port) })
     )));
@@ -121,17 +121,17 @@ for (const websocket of ["native", "own"] as const) {
   });
 }
 
-// A port that is taken is told before anything starts: by `arq serve` and `arq dev`, and by Shield and Brain as
-// programs of their own. Each names the port, its key, and an ArqonBus that has it.
+// A port in use is reported before anything starts: by `arq serve` and `arq dev`, and by Shield and Brain as separate
+// programs. Each names the port, its key, and an ArqonBus that uses it.
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Nobody answers there: who gets that far does not end by itself. */
+/** Nobody answers there: a process that gets that far does not exit by itself. */
 const NO_NATS = `\n[nats]\nurls = ["nats://127.0.0.1:1"]\n`;
 
 const portOf = (url: string) => new URL(url).port;
 
-/** A folder as `arq init` makes it, with these ports. */
+/** A folder as `arq init` creates it, with these ports. */
 async function folderOf(client: string, ops: string, admin: string) {
   const cwd = await Deno.makeTempDir({ prefix: "arq-taken-" });
   const ports = ["--port", client, "--ops-port", ops, "--admin-port", admin];
@@ -153,7 +153,7 @@ async function allTaken(bus: TestBus): Promise<void> {
   const { cwd } = folder;
   const serve = await runArq(["serve"], { cwd });
   assertPlain(serve);
-  assert.match(serve.stderr, /^arq: no --config, taking \S+\/config\.toml\n/);
+  assert.match(serve.stderr, /^arq: no --config, using \S+\/config\.toml\n/);
   const told = ["client", "ops", "admin"].map((name, index) =>
     `${name} port: an ArqonBus serves on 127.0.0.1:${ports[index]} already`
   );
@@ -166,7 +166,7 @@ async function allTaken(bus: TestBus): Promise<void> {
   assert.match(dev.stderr, /choose others: --port N --ops-port N --admin-port N/);
 }
 
-/** The last listener only: those before it are not opened either. */
+/** Only the last listener's: the others are not opened either. */
 async function lastTaken(bus: TestBus): Promise<void> {
   const [client = 0, ops = 0] = freePorts(2);
   await using folder = await folderOf(String(client), String(ops), portOf(bus.admin_url));
@@ -177,7 +177,7 @@ async function lastTaken(bus: TestBus): Promise<void> {
   await assert.rejects(Deno.stat(`${cwd}/data`), "nothing is begun");
 }
 
-/** Ends on its own although its NATS never answers: the ports come first. */
+/** Exits by itself although its NATS never answers: the ports are opened first. */
 async function program(bus: TestBus, name: "shield" | "brain", expected: RegExp): Promise<void> {
   const [client = 0, ops = 0] = freePorts(2);
   await using folder = await folderOf(String(client), String(ops), portOf(bus.admin_url));
@@ -199,7 +199,7 @@ async function program(bus: TestBus, name: "shield" | "brain", expected: RegExp)
   assert.doesNotMatch(text, /\.ts:\d| {4}at /, "no stack trace");
 }
 
-Deno.test("a taken port is told before anything starts", async (t) => {
+Deno.test("a port in use is reported before anything starts", async (t) => {
   await using bus = await startBus();
   const admin = new RegExp(
     `admin listener: port ${portOf(bus.admin_url)} on 127\\.0\\.0\\.1 is in use by an ArqonBus ` +
@@ -211,7 +211,7 @@ Deno.test("a taken port is told before anything starts", async (t) => {
   await t.step("a Brain looks before it joins NATS", () => program(bus, "brain", admin));
 });
 
-Deno.test("arq serve without a configuration says which file it looked for", async () => {
+Deno.test("arq serve without a configuration names the missing file", async () => {
   await using folder = await folderWith({});
   const { code, stderr } = await runArq(["serve"], { cwd: folder.path });
   assert.equal(code, 2, stderr);

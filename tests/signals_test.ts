@@ -1,6 +1,6 @@
 /**
  * Backends that use NATS directly, with the accounts of docs/run_nats.md on a real NATS and Shields as processes:
- * signals, requests, and schemas put into their bucket by a tool; and what the accounts forbid.
+ * signals, requests, and schemas that a tool puts into their bucket; and what the accounts forbid.
  */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
@@ -20,7 +20,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
-// Requests of backends by NATS that are refused: each with the reason that HTTP has, and as NATS services say it.
+// Refused requests of backends by NATS: each with the reason that HTTP has, and in the form of NATS services.
 
 const utf8 = new TextEncoder();
 
@@ -73,7 +73,7 @@ Deno.test("what a backend may not ask by NATS is refused with its reason, and no
   }
   const { code, body } = await ask("history", "", reader);
   assert.deepEqual({ code, messages: JSON.parse(body).messages }, { code: "", messages: [] });
-  /** How many tokens were looked at. */
+  /** Number of verified tokens. */
   const looked = async () => {
     const page = await (await fetch(`${shield.ready.ops_url}/metrics`)).text();
     const counts = page.matchAll(/^shield_token_cache_(?:hits|misses)_total (\d+)/gm);
@@ -86,8 +86,8 @@ Deno.test("what a backend may not ask by NATS is refused with its reason, and no
   await nats.drain();
 });
 
-// The bucket of schemas on a real NATS with the accounts that docs/run_nats.md gives, two Shields as processes and
-// `arq`: what a tool puts by the NATS client alone is in force on both, or refused.
+// The bucket of schemas on a real NATS with the accounts of docs/run_nats.md, two Shields as processes and `arq`: what
+// a tool puts with only a NATS client comes into force on both, or is refused.
 
 const ID = "v1.events.user_created";
 
@@ -118,7 +118,7 @@ async function operatorsSee(admin_url: string, token: string): Promise<void> {
   }
 }
 
-Deno.test("a tool's set is the next version on every Shield, or refused and told by all of them", async () => {
+Deno.test("a tool's set is the next version on every Shield, or refused and reported by all of them", async () => {
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
   const issuer = await createIssuer();
   await using cleanup = new AsyncDisposableStack();
@@ -188,8 +188,8 @@ Deno.test("a tool's set is the next version on every Shield, or refused and told
 });
 
 // What backends do with `sys.t.{tenant}.signals`: two Shields and a Brain as processes on a NATS with the accounts of
-// docs/run_nats.md, and a backend with a NATS client of its own. What the Brain's commands do is `http_commands.ts`,
-// how bans are enforced without NATS `shield/auth/bans_test.ts`.
+// docs/run_nats.md, and a backend with its own NATS client. `http_commands.ts` covers the Brain's commands,
+// `shield/auth/bans_test.ts` how bans are enforced without NATS.
 
 const ACME = "sys.t.acme.signals";
 
@@ -202,7 +202,7 @@ interface Cluster {
 
 const socketUrl = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
-/** What the backend types; returns once NATS has it. */
+/** The backend's message; returns once NATS has it. */
 async function signal({ backend }: Cluster, value: unknown, subject = ACME): Promise<void> {
   const raw = typeof value === "string" || value instanceof Uint8Array;
   backend.publish(subject, raw ? value : JSON.stringify(value));
@@ -223,7 +223,7 @@ async function everywhere(
   }));
 }
 
-/** How a request with such a token ends at each Shield. */
+/** The outcome of a request with such a token at each Shield. */
 async function checks(
   { issuer, shields }: Cluster,
   claims: Record<string, unknown>,
@@ -237,7 +237,7 @@ async function checks(
 
 const both = (what: string) => [what, what];
 
-/** A command of role service, to the Brain. */
+/** A command of role service to the Brain. */
 async function command(cluster: Cluster, name: string, data: unknown, room = "lobby") {
   const token = await cluster.issuer.tokenFor({ sub: "moderator", role: "service" });
   using client = await openText(socketUrl(cluster.shields[0]!), token);
@@ -302,7 +302,7 @@ async function revoked(cluster: Cluster): Promise<void> {
   assert.equal(one.reason, "stolen");
 }
 
-/** NATS lets the backend into its tenant's subject alone; clients get nowhere near it. */
+/** NATS permits the backend only its tenant's subject, and clients nothing. */
 async function permitted(cluster: Cluster): Promise<void> {
   const ban = { signal: { kind: "BAN", target: "ann" } };
   const denials: string[] = [];
@@ -334,7 +334,7 @@ async function permitted(cluster: Cluster): Promise<void> {
   await watching;
 }
 
-/** The accounts as the page has them. */
+/** The page's accounts. */
 async function accounts(): Promise<string> {
   const page = await Deno.readTextFile(new URL("../docs/run_nats.md", import.meta.url));
   const servers = /^authorization \{\n[^]*?^\}$/m.exec(page)?.[0];
@@ -357,7 +357,7 @@ Deno.test("signals of backends", async (t) => {
     await t.step("BAN as JSON acts on every Shield, in its tenant", () => banned(cluster));
     await t.step("it outlives a restart, and UNBAN lifts it", () => outlives(cluster, start));
     await t.step("REVOKE of a token and of a user's tokens", () => revoked(cluster));
-    await t.step("who may not publish there bans nobody", () => permitted(cluster));
+    await t.step("a client without the permission bans nobody", () => permitted(cluster));
   } finally {
     await backend.close();
     for (const shield of cluster.shields) await shield.stop();

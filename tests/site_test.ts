@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { runInChild } from "./harness/child_scenarios.ts";
 import { siteSearch } from "./site/search.ts";
 
-/** What people look for in the words of the field, and the pages that answer it. */
+/** Queries of users in the field's terms, and the pages that answer them. */
 const QUERIES = new URL("site/queries.json", import.meta.url);
-/** How many of 40 queries have to find their page among the first three results. */
+/** How many of the 40 queries must find their page among the first three results. */
 const FOUND_MIN = 38;
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");

@@ -1,7 +1,7 @@
 /**
  * A client that stops reading and continues later, in rooms that do not disconnect it: what it receives, in which
- * order, and the notices of missing messages; and a client that sends and reads nothing. Rooms of the newest: the
- * reader `slow` of `tests/model`. Readers over HTTP: `sse_test.ts`.
+ * order, and the notices of missing messages; and a client that sends and reads nothing. The reader `slow` of
+ * `tests/model` covers `latest`, `sse_test.ts` covers readers over HTTP.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
@@ -32,13 +32,13 @@ slow_reader = "drop-oldest"
 
 const BODY_BYTES = 60_000;
 
-/** More than the kernel and two proxied sockets take. */
+/** More than the kernel and two proxied sockets buffer. */
 const MESSAGES_MAX = 5_000;
 
 const ENOUGH = 20;
 const STEP = 20;
 
-/** What came of a message: its number; a GAP has none. */
+/** A received message's number; a GAP has none. */
 interface Seen {
   readonly gap: boolean;
   readonly number: number;
@@ -51,7 +51,7 @@ function seenBinary({ event, signal }: PlainEnvelope): Seen {
   return { gap: signal !== undefined, number: Number(event?.type) };
 }
 
-/** Reads until the newest message has come, BATCH or not. */
+/** Reads until the latest message has arrived, in a BATCH or not. */
 async function readBinary(client: RawClient, sent: number): Promise<Seen[]> {
   const seen: Seen[] = [];
   while (!seen.some(({ number }) => number === sent)) {
@@ -65,7 +65,7 @@ async function readBinary(client: RawClient, sent: number): Promise<Seen[]> {
 const dropped = async (bus: TestBus): Promise<number> =>
   (await samplesOf(bus.ops_url)).get('shield_slow_reader_total{action="dropped"}') ?? 0;
 
-/** Publishes numbered messages while the client does not read; how many. */
+/** Publishes numbered messages while the client does not read; returns their number. */
 async function publishUntil(bus: TestBus, room_id: string): Promise<number> {
   using publisher = await openBinary(bus.url, bus.token);
   const before = await dropped(bus);
@@ -99,7 +99,7 @@ async function pauseAndRead(bus: TestBus, room_id: string) {
   return { sent, seen: await readBinary(client, sent) };
 }
 
-/** Whatever is missing is behind a GAP, and nothing is said to be missing that is not. */
+/** Whatever is missing follows a GAP, and no GAP reports anything that is not missing. */
 function assertGapsTell(seen: readonly Seen[]): void {
   let last = 0;
   let told = false;
@@ -120,7 +120,7 @@ async function dropOldest(bus: TestBus, room_id: string): Promise<void> {
   assert.ok(seen.filter(({ gap }) => !gap).length <= sent - ENOUGH);
 }
 
-/** The loop sees the GAP, goes on behind it, and the history has what is missing. */
+/** The iteration returns the GAP and continues after it, and the history has what is missing. */
 async function sdk(bus: TestBus): Promise<void> {
   await using proxy = startPausingProxy(Number(new URL(bus.url).port));
   const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
@@ -150,21 +150,21 @@ async function sdk(bus: TestBus): Promise<void> {
   assert.ok(first > missing.after && first < missing.before, "what it missed can be had");
 }
 
-Deno.test("who stops reading and goes on finds what his room's class says", async (t) => {
+Deno.test("a client that stops reading and continues gets what the room's class specifies", async (t) => {
   await using bus = await startLocalBus(CONFIG);
   await t.step("drop-oldest", () => dropOldest(bus, "drop-1"));
   await t.step("drop-oldest in a durable room, by the SDK", () => sdk(bus));
 });
 
-// A client that sends to a room that it hears itself, and reads nothing meanwhile: where reading can stop, it waits
+// A client that publishes to a room that it is subscribed to, and reads nothing meanwhile: with back-pressure, it waits
 // at its own end and gets everything afterwards; it is not closed as a slow reader.
 
-/** Twice what may wait for one connection, and beyond what the kernel holds of loopback. */
+/** Twice the limit of one connection's queue, and more than the kernel's loopback buffers. */
 const MESSAGES = 400;
 
 const SENT_BYTES = 100_000;
 
-Deno.test("who is behind with reading is not read (own)", async () => {
+Deno.test("a client that does not read is not read (own)", async () => {
   await using bus = await startLocalBus('[server]\nwebsocket = "own"\n');
   const headers = [`Authorization: Bearer ${bus.token}`, "Sec-WebSocket-Protocol: arqon.v1"];
   using peer = await RawPeer.connect(bus.url.replace(/^ws/, "http"), headers);

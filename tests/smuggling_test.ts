@@ -1,18 +1,18 @@
 /**
- * Ambiguous requests at our own listener: whatever it accepts, Node's strict parser reads in the same way, and behind
- * HAProxy and nginx it sees no request but theirs.
+ * Ambiguous requests to our own listener: whatever it accepts, Node's strict parser interprets in the same way, and
+ * behind HAProxy and nginx it gets no request except theirs.
  */
 import assert from "node:assert/strict";
 import { listenClient } from "../shared/listeners/listen.ts";
 import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 import { AFTER, SMUGGLING } from "./smuggling/cases.ts";
 
-/** One request as somebody has read it. */
+/** A parsed request. */
 type Seen = readonly [method: string, path: string, body: string];
 
 interface Reader extends AsyncDisposable {
   readonly port: number;
-  /** All requests since it was asked the last time, with what a proxy said that it was. */
+  /** All requests since the last call, with the proxy's interpretation. */
   taken(): Promise<{ seen: Seen; said: string | null }[]>;
 }
 
@@ -26,7 +26,7 @@ async function startOwn(): Promise<Reader> {
       try {
         body = await request.text();
       } catch {
-        // What comes of it is no body: the connection ends.
+        // The result is not a body: the connection ends.
         body = "broken";
       }
       requests.push({ seen: [method, new URL(url).pathname, body], said: headers.get("x-seen") });
@@ -44,7 +44,7 @@ async function startOwn(): Promise<Reader> {
   };
 }
 
-/** Node's own server, strict as it is by default, in a process of its own. */
+/** Node's own server, strict by default, in a separate process. */
 const NODE_SERVER = `
 const { createServer } = require("node:http");
 let requests = [];
@@ -86,14 +86,14 @@ async function startNode(): Promise<Reader> {
   };
 }
 
-/** Sends it in one piece; what comes back until the end, or until nothing has come for a while. */
+/** Sends it in one piece; returns everything received until the end, or until a pause. */
 async function send(port: number, raw: string): Promise<string> {
   using conn = await Deno.connect({ hostname: "127.0.0.1", port });
   const bytes = new Uint8Array([...raw + AFTER].map((unit) => unit.charCodeAt(0)));
   let text = "";
   try {
     await conn.write(bytes);
-    // A reader that waits for more is told that there is none.
+    // Tells a parser that waits for more that there is none.
     await conn.closeWrite();
     const buffer = new Uint8Array(65_536);
     for (;;) {
@@ -102,22 +102,22 @@ async function send(port: number, raw: string): Promise<string> {
       text += new TextDecoder().decode(buffer.subarray(0, count));
     }
   } catch {
-    // A reset, after which there is no more.
+    // A reset ends the answer.
     return text;
   }
 }
 
-/** Paths with what they brought; a body that broke is no request that was taken. */
+/** Paths with method and body; a request whose body broke was not accepted. */
 function readingOf(requests: readonly { seen: Seen }[]): string[] {
   return requests.map(({ seen: [method, path, body] }) => {
-    // Of "*" our handler sees the origin.
+    // For "*" our handler gets the origin.
     const { pathname } = new URL(path === "*" ? "/" : path, "http://a");
-    // Who answers GET has no use for its body, and ours passes it over.
+    // A handler of GET ignores its body, and ours skips it.
     return `${method} ${pathname} ${/^(GET|HEAD)$/.test(method) ? "" : body}`;
   }).filter((text) => !text.endsWith(" broken"));
 }
 
-Deno.test("what our own parser takes, Node's strict one takes in the same way", async () => {
+Deno.test("what our own parser accepts, Node's strict one interprets in the same way", async () => {
   await using own = await startOwn();
   await using node = await startNode();
   const [alike, refused, looser]: [string[], string[], string[]] = [[], [], []];
@@ -129,7 +129,7 @@ Deno.test("what our own parser takes, Node's strict one takes in the same way", 
     const no = / (4\d\d|50[15]) /.test(answer);
     assert(!ours.some((text) => text.split(" ")[1] === "/smuggled"), `${name}: ${ours}`);
     if (ours.join("\n") === theirs.join("\n")) alike.push(name);
-    // Read up to where it was refused, as Node has.
+    // Read until it was refused, as Node did.
     else if (no && ours.every((text, at) => text === theirs[at])) refused.push(name);
     else looser.push(`${name}: we read ${JSON.stringify(ours)}, Node ${JSON.stringify(theirs)}`);
   }
@@ -142,7 +142,7 @@ Deno.test("what our own parser takes, Node's strict one takes in the same way", 
 
 const PROXIES = [
   ["HAProxy", (port: number) => startHaproxy(port, "forwarded-for")],
-  // The half close behind each request is no reason to leave one out.
+  // The half-close after each request is no reason to exclude one.
   ["nginx", (port: number) => startNginx(port, true)],
 ] as const;
 
@@ -154,7 +154,7 @@ for (const [name, start] of PROXIES) {
     for (const [what, raw] of Object.entries(SMUGGLING)) {
       await send(proxy.port, raw);
       for (const { seen: [method, path], said } of await own.taken()) {
-        // HAProxy sees no path in "*".
+        // HAProxy reports no path for "*".
         const known = said === "OPTIONS" ? "OPTIONS /" : said?.replace("OPTIONS *", "OPTIONS /");
         assert.equal(known, `${method} ${path}`, `${what}: a request that ${name} did not see`);
         passed++;

@@ -1,7 +1,7 @@
 /**
  * A running bus with each implementation of client sockets: clients see the same, except for the close code of a
- * message that is far too long. The sockets alone: `shield/socket/testing/conformance.ts`. Also disconnected clients.
- * The order of ERRs: `shield/connection/reply_order_test.ts`.
+ * message that is far too long. Also disconnected clients. `shield/socket/testing/conformance.ts` covers the sockets
+ * alone, `shield/connection/reply_order_test.ts` the order of ERRs.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -30,7 +30,7 @@ drain_ms = 300
 #constant limits.close_frame_bytes = ${CLOSE_BYTES}
 `;
 
-/** How clients and proxies write one and the same offer; the first that we speak is confirmed. */
+/** Different spellings of the same offer by clients and proxies; the first supported one is confirmed. */
 async function readsLists(bus: TestBus): Promise<void> {
   const { token } = bus;
   const offers: [offer: string[], confirmed: string | undefined][] = [
@@ -63,7 +63,7 @@ async function bounds(bus: TestBus): Promise<void> {
   assert.equal((await client.closed()).code, 4413);
 }
 
-/** Answers WebSocket's pings in the middle of a message that never ends: alive to every socket. */
+/** Answers WebSocket's pings in the middle of a message that never ends: every socket considers it alive. */
 async function outlasts(bus: TestBus): Promise<void> {
   const headers = [`Authorization: Bearer ${bus.token}`, "Sec-WebSocket-Protocol: arqon.v1.json"];
   using peer = await RawPeer.connect(`${bus.http_url}/v1/socket`, headers);
@@ -71,7 +71,7 @@ async function outlasts(bus: TestBus): Promise<void> {
   alive.socket.addEventListener("message", ({ data }) => {
     if (JSON.parse(data).op === "ping") alive.send({ op: "pong", data: "" });
   });
-  // Who has answered once is to answer always.
+  // A client that has answered once must always answer.
   await peer.write(rawFrame(TEXT, new TextEncoder().encode('{"op":"pong","data":""}')));
   await peer.write(rawFrame(TEXT, new TextEncoder().encode('{"op":"p'), false));
   const told: { op: string; reason?: string }[] = [];
@@ -106,8 +106,8 @@ for (const websocket of ["native", "own"]) {
   });
 }
 
-// Who closes its connection while its request waits has its place among the requests under way back at once, with
-// every kind of sockets; and what waits on is bounded.
+// A client that closes its connection while its request waits releases its slot for requests in flight at once, with
+// every kind of sockets; and the number of requests that continue to wait is limited.
 
 const PLACES = 3;
 
@@ -134,7 +134,7 @@ interface Asked {
   readonly ended: Promise<number>;
 }
 
-/** Asks over a connection of its own, which ends when it is stopped. */
+/** Sends a request on a separate connection, which ends when it is stopped. */
 function asking(bus: TestBus, path: string, token: string): Asked {
   const stop = new AbortController();
   const ended = fetch(`${bus.http_url}/v1/${path}`, {
@@ -144,7 +144,7 @@ function asking(bus: TestBus, path: string, token: string): Asked {
   return { stop, ended };
 }
 
-/** An event stream over a connection of its own, whose head has come. */
+/** An event stream on a separate connection, after its header. */
 async function openEvents({ http_url, token }: TestBus, path: string): Promise<Deno.TcpConn> {
   const { hostname, port } = new URL(http_url);
   const connection = await Deno.connect({ hostname, port: Number(port) });
@@ -187,7 +187,7 @@ for (const websocket of ["own", "native"]) {
     await until("all wait for a version", async () => await pending(bus) === PLACES);
     for (const { stop } of waiting) stop.abort();
     await until("their places are free, too", async () => await pending(bus) === 0);
-    // What the Brain still waits for is bounded: those who come now keep their places.
+    // The number of requests that wait for the Brain is limited: new ones keep their slots.
     const more = Array.from({ length: PLACES }, () => asking(bus, version, bus.token));
     await until("others wait", async () => await pending(bus) === PLACES);
     for (const { stop, ended } of more) {
@@ -202,7 +202,7 @@ for (const websocket of ["own", "native"]) {
   });
 }
 
-Deno.test("a request behind a long-poll on one connection is answered when that is", async () => {
+Deno.test("a request after a long-poll on one connection is answered when that is", async () => {
   await using bus = await startLocalBus(waitingOn("own"));
   const authorization = `Bearer ${bus.token}`;
   const headers = { authorization, "content-type": "application/json" };

@@ -1,4 +1,4 @@
-/** Server-sent events with others' software: nginx and HAProxy in between, and Chromium's EventSource. */
+/** Server-sent events with third-party software: nginx and HAProxy in between, and Chromium's EventSource. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -39,14 +39,14 @@ Deno.test("events through nginx, which would hold answers back, and through HAPr
   await comesThrough(bus, haproxy);
 });
 
-Deno.test("a proxy that holds answers back shows by the welcome that does not come", async () => {
+Deno.test("a proxy that buffers answers shows by the missing welcome", async () => {
   await using bus = await startLocalBus(CONFIG);
   const lines = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;";
   await using nginx = await startNginx(portOf(bus), false, lines);
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
   const token = await bus.tokenFor({ user: "zoe" });
   const url = `http://127.0.0.1:${nginx.port}/v1/rooms/r/events`;
-  // The head of the answer waits as well: nothing comes before the end.
+  // The header of the answer waits, too: nothing arrives before the end.
   let has_come = false;
   const reading = EventReader.open(url, { token }).then((reader) => {
     has_come = true;

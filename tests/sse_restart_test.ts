@@ -1,6 +1,6 @@
 /**
- * Server-sent events over a bus that is killed and restarted on its port: the shell loop of docs/sse.md with `curl`.
- * npm's `eventsource` is among the readers of `walks/`.
+ * Server-sent events from a bus that is killed and restarted on its port: the shell loop of docs/sse.md with `curl`.
+ * The readers of `walks/` include npm's `eventsource`.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -8,7 +8,7 @@ import { freePort } from "./harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
-/** What a reader has got: the data of messages, in order. */
+/** What a reader has received: the data of messages, in order. */
 interface Reader extends AsyncDisposable {
   readonly got: readonly number[];
 }
@@ -74,7 +74,7 @@ Deno.test("curl reads each message once over kills of the bus", async () => {
   try {
     await using shell = await followInShell(url, token);
     const { got } = shell;
-    // A reader that has an id goes on from there; one without begins at what comes next.
+    // A reader with an id continues from there; one without begins with the next message.
     await until("it has begun", async () => {
       await publish();
       return got.length > 0;

@@ -1,6 +1,6 @@
 /**
- * Rooms as server-sent events, over real requests to a real bus: events, refusals, ends. Also with a ticket in place of
- * a token, under policies, and readers as operators see them.
+ * Rooms as server-sent events, over real requests to a real bus: events, refusals, ends. Also with a ticket instead of
+ * a token, with policies, and readers as operators see them.
  */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
@@ -111,7 +111,7 @@ async function fromTheStart({ read, publish }: World): Promise<void> {
   let id: string;
   {
     using reader = await read("events?room=kept-first&room=kept-none&from=start");
-    // Each room has its own order: the messages of one may come before the other is entered.
+    // Order is per room: messages of one may arrive before the other is subscribed.
     const came: Record<string, ReadEvent[]> = { welcome: [], subscribed: [], message: [] };
     while (came.subscribed!.length < 2 || came.message!.length < 2) {
       const event = await reader.next();
@@ -163,7 +163,7 @@ async function ofSeveralRooms({ read, publish }: World): Promise<void> {
   using reader = await read(path, { "last-event-id": id });
   const got = [await reader.until("message"), await reader.until("message")];
   assert.deepEqual(got.map(({ data }) => data.data).toSorted(), [3, 4]);
-  // Each of the two has moved one position on, and only its own.
+  // Each of the two positions has advanced by one, and only by its own message.
   const moved = (at: number) => (got[at]?.id ?? "").split(",").filter((one) => !id.includes(one));
   assert.deepEqual([moved(0).length, moved(1).length], [1, 2]);
 }
@@ -302,7 +302,7 @@ async function expires({ bus }: World): Promise<void> {
   assert.equal(await reader.next(), undefined);
 }
 
-/** Last: the bus ends. */
+/** Last, since the bus ends. */
 async function isSentAway({ bus, read }: World): Promise<void> {
   using reader = await read("rooms/plain/events");
   await reader.until("subscribed");
@@ -350,9 +350,9 @@ for (const websocket of ["own", "native"] as const) {
   });
 }
 
-// Readers of events under policies, and as operators and the journal see them: like any connection.
+// Readers of events with policies, and as operators and the journal see them: like any connection.
 
-/** Refuses every SUB. */
+/** Denies every SUB. */
 const DOORMAN = `(module
   (memory (export "memory") 1)
   (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
@@ -398,7 +398,7 @@ Deno.test("a reader of events under policies, and before operators", async (t) =
   });
 });
 
-// Tickets over real requests: a page reads events with one, once, and only what it is for.
+// Tickets over real requests: a page reads events with one, once, and only from its rooms.
 
 Deno.test("a ticket in place of a token", async (t) => {
   await using bus = await startLocalBus("", { constants: { sse: { tickets: 8 } } });
@@ -438,7 +438,7 @@ Deno.test("a ticket in place of a token", async (t) => {
     using second = await open(`rooms/mine/events?ticket=${ticket}`);
     await second.until("subscribed");
   });
-  await t.step("is refused where it is not right", async () => {
+  await t.step("is refused where it is invalid", async () => {
     const cases: [unknown, string][] = [
       [{ rooms: ["other"] }, "403 not-granted"],
       [{ rooms: ["a.b"] }, "400 invalid-room"],

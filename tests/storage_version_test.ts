@@ -1,4 +1,4 @@
-/** A start on a storage that a later ArqonBus has upgraded: one line with the required version, exit code 1. */
+/** A start on storage that a later ArqonBus has upgraded: one line with the required version, exit code 1. */
 import assert from "node:assert/strict";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { requireStorageVersion } from "../shared/spine/storage_version.ts";

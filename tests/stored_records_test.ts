@@ -1,4 +1,7 @@
-/** Records of a newer ArqonBus: neither damaged nor absent, for every kind that is stored with or without a format. */
+/**
+ * Records of a newer ArqonBus are considered neither damaged nor absent, for every kind that is stored with or without
+ * a format.
+ */
 import assert from "node:assert/strict";
 import { decodeRecord as decodeLife } from "../brain/rooms/lives/life_record.ts";
 import { decodeDocument } from "../brain/rooms/store/stored_document.ts";
@@ -24,7 +27,7 @@ import { decodeSettings } from "../shared/records/tenant_settings.ts";
 const bytes = (text: string) => new TextEncoder().encode(text);
 const NEWER = bytes('{"format":99}');
 
-/** Readers that throw, by the name of what they read. */
+/** Decoders that throw, by the name of their records. */
 const THROW: Readonly<Record<string, () => unknown>> = {
   room: () => decodeDocument(bytes('{"format":99}\n'), 1),
   life: () => decodeLife(NEWER),
@@ -43,7 +46,7 @@ const THROW: Readonly<Record<string, () => unknown>> = {
   reduced: () => decodeReduced(NEWER),
   removal: () => decodeRemoval(NEWER),
 };
-/** Readers that say what is wrong. */
+/** Decoders that return what is wrong. */
 const SAY: Readonly<Record<string, () => object>> = {
   policies: () => parseDocument(NEWER),
   schema: () => decodeSchemaRecord(NEWER),
@@ -71,7 +74,7 @@ for (const [name, read] of Object.entries(SAY)) {
   });
 }
 
-Deno.test("stored: what is damaged is none, and known formats are read", () => {
+Deno.test("stored: damaged records are ignored, and known formats are read", () => {
   const schema = { safeParse: (value: unknown) => ({ data: value }) } as never;
   assert.equal(readStored(bytes("{"), schema, "x"), undefined);
   assert.equal(readStored(bytes("7"), schema, "x"), 7);

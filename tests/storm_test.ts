@@ -1,6 +1,4 @@
-/**
- * A small storm on a real Shield with TLS: counts only. How long it takes is `deno task bench storm`.
- */
+/** A small connection storm on a real Shield with TLS: counts only. `deno task bench storm` measures the time. */
 import assert from "node:assert/strict";
 import { attempt } from "../bench/storm/storm_handshake.ts";
 import type { Door, Refused } from "../bench/storm/storm_handshake.ts";
@@ -41,7 +39,7 @@ async function startDoor(limits: string, secure: boolean): Promise<Place> {
 const metric = async (place: Place, sample: string): Promise<number> =>
   (await samplesOf(place.shield.ready.ops_url)).get(sample) ?? NaN;
 
-Deno.test("a crowd that drops and returns at once is all back; who was rejected heard when to come", async () => {
+Deno.test("a crowd that drops and returns at once reconnects completely; rejected clients get a retry delay", async () => {
   await using place = await startDoor("handshakes_per_second = 60\n", true);
   const tokens = await Promise.all(
     Array.from({ length: CLIENTS }, (_, index) => place.issuer.tokenFor({ sub: `user-${index}` })),
@@ -56,7 +54,7 @@ Deno.test("a crowd that drops and returns at once is all back; who was rejected 
     const waits = report.retry_after_ms;
     assert.ok(waits.length > 0, "the door was never closed");
     assert.ok(new Set(waits).size > waits.length / 4, `${new Set(waits).size} of ${waits.length}`);
-    // Everybody came with their earlier token.
+    // All reconnected with their earlier token.
     assert.equal(await metric(place, "shield_token_cache_hits_total") - hits, CLIENTS);
     assert.equal(await metric(place, "shield_handshakes_under_way"), 0);
     assert.ok(
@@ -68,20 +66,20 @@ Deno.test("a crowd that drops and returns at once is all back; who was rejected 
   }
 });
 
-/** Comes until it was rejected so often; what is let in meanwhile goes again. */
+/** Connects until it was rejected that often; accepted connections are closed again. */
 async function sentAway(place: Place, count: number): Promise<Refused[]> {
   const refusals: Refused[] = [];
   while (refusals.length < count) {
     const next = await attempt(place.door, "not.a.token");
     assert.ok(next.kind === "refused", next.kind);
-    // Let in, it hears of its token.
+    // When it is admitted, the token is refused.
     if (next.status === 401) continue;
     refusals.push(next);
   }
   return refusals;
 }
 
-Deno.test("a closed door says so before it looks at a token, in header and body, and to who asks", async () => {
+Deno.test("a rejection is sent before a token is checked, in header and body, and also for checks", async () => {
   await using place = await startDoor("handshakes_per_second = 1\n", false);
   const refusals = await sentAway(place, 5);
   for (const { status, reason, retry_after_ms, retry_after_seconds } of refusals) {
@@ -93,7 +91,7 @@ Deno.test("a closed door says so before it looks at a token, in header and body,
   const check = await fetch(`${http}/v1/auth/check`);
   assert.deepEqual([check.status, (await check.json()).reason], [503, "admission"]);
   assert.ok(Number(check.headers.get("retry-after")) > 0);
-  // Backends that publish are no handshakes.
+  // Publishing backends are not handshakes.
   const authorization = `Bearer ${await place.issuer.tokenFor()}`;
   const published = await fetch(`${http}/v1/rooms/lobby/messages`, {
     method: "POST",
@@ -104,7 +102,7 @@ Deno.test("a closed door says so before it looks at a token, in header and body,
   assert.ok(published.ok, `${published.status}`);
 });
 
-/** The waits of one `connect` to a closed door: as told, as announced, and as kept, in ms. */
+/** The waits of one `connect` that is refused: requested, announced, and measured, in ms. */
 async function waitsOf(place: Place): Promise<[told: number, announced: number, kept: number][]> {
   await sentAway(place, 2);
   const statuses: [at_ms: number, Status][] = [];
@@ -122,14 +120,14 @@ async function waitsOf(place: Place): Promise<[told: number, announced: number, 
   });
 }
 
-Deno.test("the SDK waits at least as long as it is told, and gets in", async () => {
+Deno.test("the SDK waits at least as long as requested, and connects", async () => {
   await using place = await startDoor("handshakes_per_second = 1\n", false);
   let waits = await waitsOf(place);
-  // A machine that stalls for a second in between finds the door open.
+  // After a stall of a second the machine admits it.
   while (waits.length === 0) waits = await waitsOf(place);
   for (const [told_ms, announced_ms, kept_ms] of waits) {
     assert.ok(told_ms > 0 && announced_ms >= told_ms);
-    // Timers may fire a hair early.
+    // Timers may fire slightly early.
     assert.ok(kept_ms >= told_ms - 2, `${kept_ms} of ${told_ms} ms`);
   }
 });

@@ -29,9 +29,9 @@ for (const websocket of ["native", "own"] as const) {
       });
       assert.equal(heard, STRANGERS / 100 + 1);
       const strangers_now = sample(metrics, "shield_strangers");
-      // Those with a place, and those of whom a request is awaited to turn them away.
+      // Those with a slot, and those whose request is awaited before they are refused.
       assert(strangers_now >= 0 && strangers_now <= 300 + 400, `${strangers_now} strangers`);
-      // Those that wait to be let in hold files, too: on a busy machine these run out before the places do.
+      // Those that wait for admission use files, too: on a busy machine files run out before the slots do.
       const ended = ["address", "total"]
         .reduce(
           (sum, bound) => sum + sample(metrics, `shield_strangers_ended_total{bound="${bound}"}`),
@@ -58,7 +58,7 @@ for (const websocket of ["native", "own"] as const) {
   }
 }
 
-Deno.test("when files run out, and strangers leave, everything goes on (native, TLS)", async () => {
+Deno.test("when files run out, and unauthenticated connections close, everything continues (native, TLS)", async () => {
   const { metrics, log } = await runStrangers({
     websocket: "native",
     limits: MANY,

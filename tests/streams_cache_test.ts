@@ -1,4 +1,4 @@
-/** Reads of streams through a real cache: nginx, which keeps what an answer allows it to keep. */
+/** Reads of streams through a real cache: nginx, which stores what an answer allows. */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNginx } from "./proxies/proxies.ts";
@@ -45,7 +45,7 @@ Deno.test("streams through nginx with a cache", async (test) => {
     };
   };
 
-  await test.step("a page of a public room is kept for everybody, and a reader goes on from it", async () => {
+  await test.step("a page of a public room is cached for everybody, and a reader continues from it", async () => {
     await write("PUT", "s-public");
     await write("POST", "s-public", "one ");
     assert.equal((await read("s-public?offset=-1")).cache, "MISS");
@@ -59,7 +59,7 @@ Deno.test("streams through nginx with a cache", async (test) => {
       [text, offset] = [text + page.text, page.next];
       await write("POST", "s-public", piece);
     }
-    // The end is asked for anew each time: an empty page is never kept.
+    // The end is requested each time: an empty page is never cached.
     for (let page = await read(`s-public?offset=${offset}`); page.text !== "";) {
       [text, offset] = [text + page.text, page.next];
       page = await read(`s-public?offset=${offset}`);

@@ -1,7 +1,7 @@
 /**
- * Streams with the protocol's own client, from npm, over Shields that are killed in the middle of appends: its
- * idempotent producers pipeline and retry, its reader follows. Both engines. In the end a plain request reads
- * everything, as the oracle of both.
+ * Streams with the protocol's own client, from npm, while Shields are killed in the middle of appends: its idempotent
+ * producers pipeline and retry, its reader follows. Both engines. In the end a plain request reads everything, as the
+ * oracle of both.
  */
 import assert from "node:assert/strict";
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
@@ -12,15 +12,15 @@ import type { KillableBus } from "./kills/killable_bus.ts";
 
 const KILLS = 4;
 const PRODUCERS = 3;
-/** Between the appends of a producer: several are under way at each kill, however long a start takes. */
+/** Between a producer's appends: several are in flight at each kill, however long a start takes. */
 const EVERY_MS = 40;
-/** How long an append may stay without an answer, in milliseconds; a Shield that holds one is at fault. */
+/** The time limit of an append's answer, in milliseconds; a Shield that exceeds it is wrong. */
 const ANSWER_MS = 60_000;
 const BACKOFF = { initialDelay: 20, maxDelay: 200, multiplier: 2, maxRetries: Infinity };
 
 /**
- * Asks the Shields in turns, as a balancer does. An append that got no answer, or 503, is repeated: the
- * client's producer hands that to its `fetch`.
+ * Sends requests to the Shields in turn, as a load balancer does. An append without an answer, or with 503, is retried:
+ * the client's producer leaves that to its `fetch`.
  */
 function inTurns(urls: readonly string[]): typeof fetch {
   let turn = 0;
@@ -40,7 +40,7 @@ function inTurns(urls: readonly string[]): typeof fetch {
   };
 }
 
-/** One more append of each producer. */
+/** The next append of each producer. */
 const lineOf = (producer: number, at: number) => JSON.stringify(`${producer}:${at}`);
 
 /** For each producer: all of its appends, once, in order. */
@@ -55,7 +55,7 @@ function requireAll(items: readonly string[], appended: readonly number[]): void
   assert.equal(items.length, appended.reduce((sum, count) => sum + count, 0));
 }
 
-/** All of a stream by plain requests, page after page. */
+/** A whole stream by plain requests, page by page. */
 async function readWhole(ask: (query: string) => Promise<Response>): Promise<string[]> {
   const items: string[] = [];
   for (let offset = "-1";;) {

@@ -1,7 +1,7 @@
 /**
  * Durable rooms as streams on a real bus, beyond the conformance package: grants, schemas, bans, classes without
- * storage, forks of deleted streams. The protocol itself is `deno task conformance:streams`; the same room on a socket:
- * the model's source and reader `stream`.
+ * storage, forks of deleted streams. `deno task conformance:streams` covers the protocol itself, the model's source and
+ * reader `stream` the same room on a socket.
  */
 import assert from "node:assert/strict";
 import { ping } from "../shield/schema/testing/schemas.ts";
@@ -28,7 +28,7 @@ history_size = 2
 const JSON_TYPE = { "content-type": "application/json" };
 const TEXT = { "content-type": "text/plain" };
 
-/** Asks for a room's stream with a token. */
+/** Requests a room's stream with a token. */
 function asker(bus: TestBus, token: string) {
   return (
     method: string,
@@ -57,7 +57,7 @@ async function waits(bus: TestBus, ask: Ask): Promise<void> {
   await expectStatus(ask("PUT", "s-wait", TEXT), 201);
   const waiting = ask("GET", "s-wait?offset=now&live=long-poll");
   using socket = await openText(bus.url, bus.token);
-  // Whether the reader waits already or not: what is stored behind `now` may come before it reads.
+  // Whether the reader is waiting already or not: a message stored after `now` may arrive before it reads.
   const next = (await ask("HEAD", "s-wait")).headers.get("stream-next-offset");
   const sure = ask("GET", `s-wait?offset=${next}&live=long-poll`);
   socket.send({
@@ -76,7 +76,7 @@ async function waits(bus: TestBus, ask: Ask): Promise<void> {
   const events = await expectStatus(ask("GET", "s-wait?offset=-1&live=sse"), 200);
   const text = await events.text();
   assert.match(text, /^event: data\ndata:heard\n\nevent: control\ndata:\{.*"streamClosed":true/);
-  // Whoever publishes on a socket goes on in the room; the stream has ended.
+  // Publishing on a socket continues in the room; the stream has ended.
   socket.send({
     op: "pub",
     room: "s-wait",
@@ -90,7 +90,7 @@ async function waits(bus: TestBus, ask: Ask): Promise<void> {
   assert.deepEqual([await after.text(), after.headers.get("stream-closed")], ["heard", "true"]);
 }
 
-/** Readers of streams in which nothing comes learn that they may read no longer. */
+/** Readers of idle streams are notified when they may not read any longer. */
 async function losesReaders(bus: TestBus, ask: Ask): Promise<void> {
   const headers = {
     ...JSON_TYPE,
@@ -195,9 +195,10 @@ Deno.test("streams: sockets, grants, schemas and classes hold on each request", 
   await using bus = await startLocalBus(CONFIG);
   const ask = asker(bus, bus.token);
   await test.step("readers wait, and a closed stream has ended", () => waits(bus, ask));
-  await test.step("who may read no longer is told", () => losesReaders(bus, ask));
-  await test.step("what is not granted or not kept is refused", () => refusals(bus, ask));
+  await test.step("a reader that may not read any longer is notified", () =>
+    losesReaders(bus, ask));
+  await test.step("anything not granted or not stored is refused", () => refusals(bus, ask));
   await test.step("a schema refuses all of a body", () => schemas(bus, ask));
-  await test.step("what is kept no longer is gone, not skipped", () => trimmed(ask));
-  await test.step("a deleted stream lives for its forks only", () => deletes(ask));
+  await test.step("removed messages are gone, not skipped", () => trimmed(ask));
+  await test.step("a deleted stream is kept only for its forks", () => deletes(ask));
 });

@@ -30,7 +30,7 @@ import { logged } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 // The metrics of a real Shield and a real Brain on a real NATS: the contract's names, Prometheus's naming rules, the
-// list in docs/metrics.md. By OTLP: shared/telemetry.
+// list in docs/metrics.md. `shared/telemetry` covers OTLP.
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DEADLINE_MS = 60_000;
@@ -56,7 +56,7 @@ function valueOf(page: Page, name: string, labels: Record<string, string> = {}):
   return sample.value;
 }
 
-/** What promtool says of a page beyond the contract's own names. */
+/** Promtool's remarks about a page, except for the contract's own names. */
 async function promtool(page: string): Promise<string[]> {
   const child = new Deno.Command("promtool", {
     args: ["check", "metrics"],
@@ -68,7 +68,7 @@ async function promtool(page: string): Promise<string[]> {
   await writer.write(new TextEncoder().encode(page));
   await writer.close();
   const { code, stdout, stderr } = await child.output();
-  // 3: it has something to say of the names.
+  // 3: it has remarks about names.
   const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
   assert.ok(code === 0 || code === 3, said);
   return said.split("\n").filter((line) =>
@@ -100,7 +100,7 @@ async function ruled({ shield, brain }: Bus): Promise<void> {
   for (const server of [shield, brain]) assert.deepEqual(await promtool(await textOf(server)), []);
 }
 
-/** Name and type of each row of a table that begins with them. */
+/** Name and type of each row of a table with those columns first. */
 function documented(text: string): Map<string, string> {
   const rows = text.matchAll(/^\| `(\w+)`\s*\| (counter|gauge|histogram)\s*\|/gm);
   return new Map([...rows].map(([, name = "", type = ""]) => [name, type]));
@@ -131,7 +131,7 @@ async function counted({ shield }: Bus): Promise<void> {
   assert.ok(valueOf(page, "arqon_spine_round_trip_seconds_count") >= 1);
   assert.equal(valueOf(page, "shield_flush_queue_depth"), 0);
   const tenant = { tenant: "acme" };
-  // The first scrape gave the tenant its place, from which on it counts there.
+  // The first scrape gave the tenant its own series, where it counts from then on.
   const total = (name: string) =>
     valueOf(page, name, tenant) + valueOf(page, name, { tenant: "_other" });
   assert.equal(valueOf(page, "shield_tenant_connections", tenant), 1);
@@ -153,14 +153,14 @@ Deno.test("metrics of a Shield and a Brain", async (t) => {
   await using shield = await startServer("shield", config, issuer.dir, lines);
   const bus = { shield, brain };
   const client = await traffic(shield, await issuer.tokenFor());
-  await t.step("the contract's names are there, and all names keep the rules", () => ruled(bus));
+  await t.step("the contract's names exist, and all names follow the rules", () => ruled(bus));
   await t.step("docs/metrics.md lists them, and no others", () => listed(bus));
   await t.step("what has happened is counted, by tenant too", () => counted(bus));
   client[Symbol.dispose]();
 });
 
-// Traces over a real cluster: NATS, two Shields and a Brain as processes, an SDK client, and a collector that takes
-// OTLP. What is recorded, what is not, and that a collector which is gone slows nothing.
+// Traces across a real cluster: NATS, two Shields and a Brain as processes, an SDK client, and a collector that accepts
+// OTLP. What is recorded, what is not, and that a missing collector slows nothing down.
 
 const OK = 0;
 
@@ -208,7 +208,7 @@ async function commands(cluster: Cluster): Promise<void> {
   assert.equal(served?.attributes["arqon.type"], "room.set");
 }
 
-/** Each Brain passes on what another one owns: the same trace goes on, over the Spine once more. */
+/** Each Brain forwards commands of rooms that another one owns: the same trace continues, over the Spine once more. */
 async function forwarded(cluster: Cluster): Promise<void> {
   const { sender, collector } = cluster;
   const first = 100;
@@ -286,7 +286,7 @@ async function refusals(cluster: Cluster): Promise<void> {
   assert.equal(outcomes()[0]?.attributes["error.type"], "token-missing");
 }
 
-/** What a policy says by host_log is an event of the message's span, as much of it as is bounded. */
+/** A policy's host_log output is an event of the message's span, up to its limit. */
 async function policyLogs(cluster: Cluster): Promise<void> {
   const { sender } = cluster;
   await sender.room("chatty-1").publish("note", 1, { traceparent: parentOf(13) });
@@ -330,7 +330,7 @@ async function handshakes(cluster: Cluster): Promise<void> {
   await closed;
 }
 
-/** Nobody's token and nobody's payload is in what left the processes. */
+/** No token and no payload is in what left the processes. */
 async function nothingSecret({ collector, issuer }: Cluster): Promise<void> {
   const [, claims = ""] = (await issuer.tokenFor()).split(".");
   const sent = JSON.stringify(
@@ -375,8 +375,8 @@ metrics = false
   const cluster = { ...ready, sender, listener };
   await t.step("one message, three processes, one trace", () => oneTrace(cluster));
   await t.step("a command reaches the Brain within its trace", () => commands(cluster));
-  await t.step("the trace id is the client's, whichever way it came", () => traceIds(cluster));
-  await t.step("what policies say is in the trace, too", () => policyLogs(cluster));
+  await t.step("the trace id is the client's, whichever way it was sent", () => traceIds(cluster));
+  await t.step("a policy's logs are in the trace, too", () => policyLogs(cluster));
   await t.step("a handshake is part of its client's trace", () => handshakes(cluster));
   await t.step("refusals are exported although not sampled", () => refusals(cluster));
   {
@@ -389,7 +389,7 @@ metrics = false
   await t.step("no span has a token or a payload", () => nothingSecret(cluster));
 });
 
-Deno.test("a collector that is gone slows nothing, and what is lost is counted", async () => {
+Deno.test("a collector that is down slows nothing, and what is lost is counted", async () => {
   const gone = await startOtlpReceiver();
   await gone[Symbol.asyncDispose]();
   await using bus = await startLocalBus(`

@@ -1,7 +1,7 @@
 /**
  * Signals of backends while a server of a NATS cluster stalls for some seconds: a client that returned after a
- * DISCONNECT is not disconnected by it again. Real servers and Shields. Messages meanwhile are the focus `plain` of
- * `walks/`.
+ * DISCONNECT is not disconnected by it again. Real servers and Shields. The focus `plain` of `walks/` covers messages
+ * meanwhile.
  */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
@@ -13,15 +13,15 @@ import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
-/** NATS leaves each to one of the Shields: some are for the one behind the server that stands still. */
+/** NATS delivers each to one of the Shields: some are for the one behind the stopped server. */
 const SIGNALS = 300;
 
-/** For what the server that goes on again has kept. */
+/** For the backlog of the server that continues. */
 const QUIET_MS = 3_000;
 
 const socketUrl = ({ ready }: ServerProcess) => `${ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
 
-/** Once the Shield knows again who is banned. */
+/** Connects once the Shield knows the bans again. */
 function entered(url: string, token: string): Promise<RawClient> {
   return insist("the Shield lets somebody in", () => openText(url, token));
 }
@@ -32,12 +32,12 @@ async function putOut(backend: NatsConnection, target: string, count: number): P
   await backend.flush();
 }
 
-Deno.test("a server of the cluster that stops and goes on puts nobody out twice", async () => {
+Deno.test("a server of the cluster that is stopped and continues disconnects nobody twice", async () => {
   await using nats = await startNatsCluster();
   await using issuer = await createIssuer();
   const [urls, [, frozen]] = [nats.urls, nats.members];
   const config = (at: number) => `${issuer.config}\n[nats]\nurls = ["${urls[at]}"]\n`;
-  // Where no Shield is, so that the server chooses among those of others.
+  // A server without Shields, so that it chooses among those of other servers.
   const backend = await connect({ servers: urls[0]!.replace("nats://", "") });
   try {
     await using behind = await startServer("shield", config(1), issuer.dir, "drain_ms = 0");
@@ -57,7 +57,7 @@ Deno.test("a server of the cluster that stops and goes on puts nobody out twice"
       client.send({ op: "ping" });
       assert.equal((await client.json()).op, "pong", "put out by what was over");
     }
-    // Each still hears what comes now, once.
+    // Each still receives new signals, once.
     await putOut(backend, "dora", 1);
     for (const client of clients) {
       assert.equal((await client.json()).signal.kind, "DISCONNECT");

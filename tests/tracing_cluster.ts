@@ -1,6 +1,6 @@
 /**
- * For the tests of traces: a cluster whose spans a collector takes, and what is looked at in spans. The
- * scenarios are `telemetry_test.ts`.
+ * For the tests of traces: a cluster that sends its spans to a collector, and checks of spans. `telemetry_test.ts` has
+ * the scenarios.
  */
 import assert from "node:assert/strict";
 import type { Connection, Message } from "@arqon/sdk";
@@ -13,7 +13,7 @@ import { policyAdmin } from "./peers/policy_admin.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-/** The span of the client that every trace of these tests hangs on. */
+/** The client's span, the parent of every trace of these tests. */
 export const CLIENT_SPAN = "b7ad6b7169203331";
 
 /** A trace id for each number. */
@@ -21,7 +21,7 @@ export const traceOf = (n: number) => n.toString(16).padStart(2, "0").repeat(16)
 /** Its `traceparent`, with the client's span. */
 export const parentOf = (n: number, flags = "01") => `00-${traceOf(n)}-${CLIENT_SPAN}-${flags}`;
 
-/** What a scenario has. */
+/** The inputs of a scenario. */
 export interface Cluster {
   readonly collector: OtlpReceiver;
   readonly issuer: Issuer;
@@ -33,7 +33,7 @@ export interface Cluster {
   readonly listener: Connection;
 }
 
-/** Spans of one trace, once as many have come as there must be. */
+/** Spans of one trace, once the expected number has arrived. */
 export async function spansOf({ collector }: Cluster, trace_id: string, names: readonly string[]) {
   const found = () => collector.spans().filter((span) => span.trace_id === trace_id);
   const shown = () => found().map(({ name }) => name).sort().join();
@@ -42,7 +42,7 @@ export async function spansOf({ collector }: Cluster, trace_id: string, names: r
   return found();
 }
 
-/** The only span of that name, of that service if one is given. */
+/** The only span of that name, of that service if given. */
 export function one(spans: readonly OtlpSpan[], name: string, service?: string): OtlpSpan {
   const found = spans.filter((span) =>
     span.name === name && (service === undefined || span.resource["service.name"] === service)
@@ -60,7 +60,7 @@ export function assertConnected(spans: readonly OtlpSpan[]): void {
   for (const { name, start_ns, end_ns } of spans) assert.ok(end_ns >= start_ns, name);
 }
 
-/** The messages of a room from now on. */
+/** New messages of a room. */
 export async function hear(listener: Connection, room: string): Promise<AsyncIterator<Message>> {
   const heard = listener.room(room).subscribe();
   await heard.ready;
@@ -69,7 +69,7 @@ export async function hear(listener: Connection, room: string): Promise<AsyncIte
 
 const KINDS = { server: 2, client: 3, producer: 4, consumer: 5 };
 
-/** The Spine's part: below who sent it, above those who got it, and named as OpenTelemetry has it. */
+/** The Spine's spans: below the sender's, above the receivers', and named as in OpenTelemetry. */
 export function assertSpine(
   { nats_port }: Cluster,
   sent: OtlpSpan,
@@ -90,12 +90,12 @@ export function assertSpine(
     assert.equal(kind, name === "command" ? KINDS.server : KINDS.consumer, name);
     assert.equal(attributes["messaging.system"], "nats");
     assert.equal(attributes["messaging.operation.type"], "process");
-    // The log's own subject is not the one on which its subscribers hear it.
+    // The log's own subject differs from the one of its subscribers.
     assert.equal(attributes["messaging.destination.name"], destination.replace(/^log/, "in"));
   }
 }
 
-/** Lines of one call, of which the first is short and the others long. */
+/** Log lines of one call; the first is short and the others are long. */
 export const CHATTY_LINES = 20;
 
 function chattyPolicy(): Uint8Array<ArrayBuffer> {
@@ -106,13 +106,13 @@ function chattyPolicy(): Uint8Array<ArrayBuffer> {
   return binary(guestText({ body: `${lines.join(" ")} (i32.const 0)`, more }));
 }
 
-/** Says hello to whoever connects. */
+/** Logs a greeting for each connection. */
 function greeterPolicy(): Uint8Array<ArrayBuffer> {
   const body = "(call $log (i32.const 2) (i32.const 16) (i32.const 5)) (i32.const 0)";
   return binary(guestText({ hook: "on_connect", body, more: '(data (i32.const 16) "hello")' }));
 }
 
-/** Deploys the policies and the schema that the scenarios count on. */
+/** Deploys the policies and the schema for the scenarios. */
 export async function prepare({ issuer, shields: [shield] }: Omit<Cluster, "sender" | "listener">) {
   const admin_url = shield.ready.admin_url ?? "";
   const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });

@@ -1,7 +1,7 @@
 /**
- * Two Shields and a Brain on one NATS, all processes of their own, for tests that are not written in
- * TypeScript: one line of JSON says where they are, then each line `stop N` on stdin sends SIGTERM to
- * a Shield and is answered with how it ended. The end of stdin ends everything.
+ * Two Shields and a Brain on one NATS, all separate processes, for tests that are not written in TypeScript: one line
+ * of JSON has their addresses, then each line `stop N` on stdin sends SIGTERM to a Shield and is answered with its exit
+ * status. The end of stdin ends everything.
  */
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";

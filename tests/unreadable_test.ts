@@ -1,7 +1,7 @@
 /**
- * Messages that are no valid Protobuf, on a real bus. One from a client is refused. One already in the log of a durable
- * room, from a Shield that did not check, ends nobody: history, recovery and live subscribers get it as an error at its
- * offset, and continue.
+ * Messages that are invalid Protobuf, on a real bus. One from a client is refused. One already in the log of a durable
+ * room, from a Shield that did not check, disconnects nobody: history, recovery and live subscribers get it as an error
+ * at its offset, and continue.
  */
 import assert from "node:assert/strict";
 import { fromBinary, type Message as ProtobufMessage } from "@bufbuild/protobuf";
@@ -28,10 +28,10 @@ const RETENTION = { history_size: 10_000, history_ttl_seconds: 86_400, replicas:
 const encoder = new TextEncoder();
 /** An event of type "e" whose length takes six bytes. */
 const POISON = [0xaa, 0x01, 0x83, 0x80, 0x80, 0x80, 0x80, 0x00, 0x0a, 0x01, 0x65];
-/** An event whose type ends behind the event. */
+/** An event whose type extends beyond the event. */
 const CUT = [0xaa, 0x01, 0x02, 0x0a, 0x05];
 
-/** What the Shield wrote before it, then what the sender did. */
+/** The Shield's fields, then the sender's. */
 function stored(owned: readonly number[]): Uint8Array {
   const routed = writeEnvelope({
     tenant_id: "default",
@@ -42,7 +42,7 @@ function stored(owned: readonly number[]): Uint8Array {
   return new Uint8Array([...routed, ...owned]);
 }
 
-/** A good one, as a Shield stores it. */
+/** A valid one, as a Shield stores it. */
 function good(text: string): Uint8Array {
   const event = { type: "n", data: encoder.encode(text), content_type: "text/plain" };
   return writeEnvelope({ tenant_id: "default", room_id: ROOM, sender_id: "ann", event });
@@ -58,7 +58,7 @@ async function take(messages: Subscription, count: number): Promise<Message[]> {
   return taken;
 }
 
-/** Offset and text of each; of one that cannot be read why, and who sent it. */
+/** Offset and text of each; for an unreadable one the reason and the sender. */
 const shown = (messages: readonly Message[]) =>
   messages.map((message) => [
     message.offset,
@@ -72,7 +72,7 @@ async function historyForms({ url, token }: TestBus, offsets: readonly number[])
   binary.send(new Uint8Array([1, ...writeEnvelope({ room_id: ROOM, request_id: 1, command })]));
   const ack = await binary.frame();
   assert.ok(ack.kind === "ack" && ack.ack.code === 0, JSON.stringify(ack));
-  // Another reader than ours takes all of it.
+  // Another decoder than ours accepts all of it.
   const { messages } = fromBinary(HistorySchema, ack.ack.result);
   assert.deepEqual(messages.map(({ offset }) => Number(offset)), offsets);
   const { payload, senderId } = messages[1]!;
@@ -124,7 +124,7 @@ async function livesThrough(bus: TestBus, log: DurableLog): Promise<void> {
     heard,
     expected.map(([offset, what]) => [offset, what === unreadable ? "unreadable" : what]),
   );
-  // What is stored, from its beginning; and what was missed since a place right before one of them.
+  // The stored messages from the beginning; and the missed ones since a position right before one of them.
   await using newcomer = await connect({ url, token });
   using replayed = newcomer.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
   assert.deepEqual(shown(await take(replayed, 5)), expected);
@@ -138,7 +138,7 @@ async function livesThrough(bus: TestBus, log: DurableLog): Promise<void> {
   await historyForms(bus, offsets);
 }
 
-/** A room that nobody hears while it is written: all that is recovered comes out of the log. */
+/** A room without subscribers while it is written: recovery reads everything from the log. */
 async function recoversFromLog({ url, token }: TestBus, log: DurableLog): Promise<void> {
   const room_id = "kept-2";
   const routed = writeEnvelope({ tenant_id: "default", room_id, sender_id: "mallory" });
@@ -153,13 +153,13 @@ async function recoversFromLog({ url, token }: TestBus, log: DurableLog): Promis
   while (kinds.length < 4) {
     const frame = await client.raw();
     assert.ok(frame instanceof Uint8Array);
-    // Opcode 4 is a MSG; what else comes is the ACK.
+    // Opcode 4 is a MSG; the other one is the ACK.
     if (frame[0] === 4) kinds.push(fromBinary(EnvelopeSchema, frame.subarray(1)).payload.case);
   }
   assert.deepEqual(kinds, ["event", "signal", "signal", "event"]);
 }
 
-/** What a client sends so is refused, in each form, and nobody hears of it. */
+/** Such a message of a client is refused, in each form, and nobody receives it. */
 async function refusedAtTheDoor({ url, http_url, token }: TestBus): Promise<void> {
   await using connection = await connect({ url, token });
   using loop = connection.room("open").subscribe();
@@ -183,8 +183,8 @@ async function refusedAtTheDoor({ url, http_url, token }: TestBus): Promise<void
   assert.deepEqual((await take(loop, 1)).map((message) => message.text()), ["after"]);
 }
 
-Deno.test("a message that nobody can read is refused, and one that is stored already ends nobody: 'malformed-frame'", async () => {
-  // It is one that other readers refuse.
+Deno.test("an unreadable message is refused, and a stored one disconnects nobody: 'malformed-frame'", async () => {
+  // Other decoders refuse it, too.
   assert.throws(() => fromBinary(EnvelopeSchema, new Uint8Array(CUT)));
   await using nats = await startNats({ jetstream: true });
   await using bus = await startLocalBus(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);

@@ -1,4 +1,7 @@
-/** The usage ledger and a start that fails, which is no kill. Kills under load are the focus `usage` of `walks/`. */
+/**
+ * The usage ledger and a start that fails, which does not count as a kill. The focus `usage` of `walks/` covers kills
+ * under load.
+ */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -9,13 +12,13 @@ import { AdminClient } from "./peers/admin_client.ts";
 
 const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
-/** NATS whose user may not make the bucket of bans, which a Shield opens when most of it is there. */
+/** A NATS whose user must not create the bucket of bans, which a Shield opens after most others. */
 const DENIED =
   `authorization { users = [ { user: "u", password: "p", permissions: { publish: { deny: [
   "$JS.API.STREAM.*.KV_ARQON_BANS" ] } } } ] }`;
 const ALLOWED = 'authorization { users = [ { user: "u", password: "p" } ] }';
 
-Deno.test("usage: a start that fails has counted nothing, and is not told as lost", async () => {
+Deno.test("usage: a failed start has counted nothing, and is not reported as lost", async () => {
   await using nats = await startNats({ jetstream: true, config: DENIED });
   await using issuer = await createIssuer();
   const url = nats.url.replace("//", "//u:p@");

@@ -49,7 +49,7 @@ Deno.test("usage: pages of history and streams are counted and priced, by the ro
   };
   await page("");
   await page("?limit=1");
-  // Two pages of the log are looked through for this one.
+  // Two pages of the log are scanned for this one.
   const filter = encodeURIComponent('data == "never"');
   await page(`?filter=${filter}`);
   const stream = `${bus.http_url}/v1/streams/kept-stream`;

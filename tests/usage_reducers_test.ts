@@ -46,7 +46,7 @@ Deno.test("usage: a deploy is refused while its tenant's budget is used up, befo
   const budget = { per: "month", unit: "fuel", action: "refuse", limit: 0 };
   assert.equal((await ask("budgets", JSON.stringify(budget), "application/json")).status, 200);
   for (const path of ["reducers/count-*", stored]) {
-    // What is no module is not looked at.
+    // An invalid module is not inspected.
     for (const bytes of [module, new Uint8Array(8)]) {
       const { status, reason, wait } = await ask(path, bytes);
       assert.deepEqual([status, reason], [429, "budget-exhausted"], path);

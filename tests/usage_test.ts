@@ -39,7 +39,7 @@ async function usageOf(bus: Pick<TestBus, "admin_url">, token: string, by: strin
   return await new AdminClient(bus.admin_url, token).read(`/v1/usage?by=${by}${more}`);
 }
 
-/** Ten messages of two classes of users in three rooms; gives how many bytes a free reader got. */
+/** Ten messages of two classes of users in three rooms; returns how many bytes a free reader received. */
 async function converse(bus: TestBus): Promise<number> {
   const deployed = await policyAdmin(bus);
   const uploaded = await deployed.upload(
@@ -62,7 +62,7 @@ async function converse(bus: TestBus): Promise<number> {
       received_bytes += encoder.encode(await free.raw() as string).length;
     }
   }
-  // What a policy refuses was not taken, but its fuel was used.
+  // A message that a policy refused was not accepted, but its fuel was used.
   assert.equal(await ask(free, { op: "pub", room: "chat-1", type: "t", data: "malware" }), 403);
   return received_bytes;
 }
@@ -76,7 +76,7 @@ async function check(bus: TestBus): Promise<void> {
       {};
   await until(() => `all is counted: ${JSON.stringify(answer)}`, async () => {
     answer = await usageOf(bus, token, "room,user");
-    // What was refused last is counted last.
+    // The last refusal is counted last.
     return of("chat-*", "free").fuel > 0 && of("", "free").connection_minutes > 0 &&
       answer.total.deliveries === 20 && answer.total.messages_in === 10 &&
       answer.total.log_bytes > 0 && Number.isInteger(answer.total.cost);
@@ -132,7 +132,7 @@ Deno.test("usage: an admin of a tenant sees its own only, and a bus without it h
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const token = await bus.tokenFor({ role: "admin", user: "root", tenant: "acme" });
   assert.equal((await usageOf(bus, token, "")).tenant, "acme");
-  // What clocks that are ahead count is in the future: it may be asked for, and nothing else is there.
+  // Counts of clocks that are ahead are in the future: that time can be queried, and has nothing else.
   const since_ms = Date.now() + 86_400_000;
   const later = await usageOf(bus, token, "room", `&since_ms=${since_ms}`);
   assert.deepEqual([later.rows, later.since_ms, later.until_ms], [[], since_ms, since_ms]);

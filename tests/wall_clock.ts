@@ -1,9 +1,9 @@
 /**
- * The wall clock of one process, set by a test while the process runs: libfaketime, by a file. Its
- * monotonic clock goes on as ever, as when an operator or NTP sets the clock of a machine.
+ * The wall clock of one process, set by a test while the process runs: libfaketime, controlled by a file. Its monotonic
+ * clock is unaffected, as when an operator or NTP sets a machine's clock.
  */
 
-/** Where Debian and Ubuntu have the library. */
+/** Where Debian and Ubuntu install the library. */
 const LIBRARIES = ["x86_64", "aarch64"].map((machine) =>
   `/usr/lib/${machine}-linux-gnu/faketime/libfaketimeMT.so.1`
 );
@@ -11,11 +11,11 @@ const MISSING =
   "libfaketime is needed to set the clock of one process: Debian and Ubuntu: apt-get install " +
   "--no-install-recommends libfaketime";
 
-/** A clock that starts where the machine's is. */
+/** A clock that starts at the machine's time. */
 export interface WallClock {
-  /** For the process whose clock it is to be. */
+  /** For the process that uses the clock. */
   readonly env: Readonly<Record<string, string>>;
-  /** So many seconds ahead of the machine's from now on; below 0: behind. */
+  /** That many seconds ahead of the machine's from now on; below 0: behind. */
   set(ahead_seconds: number): Promise<void>;
 }
 
@@ -28,8 +28,8 @@ async function findLibrary(): Promise<string | undefined> {
 }
 
 /**
- * A clock whose file is in `dir`. Undefined, with a line that says so, where the library is not there;
- * in CI, which installs it, that is an Error.
+ * A clock whose file is in `dir`. Undefined, with a log line, if the library is missing; in CI, which installs it, that
+ * is an Error.
  */
 export async function createWallClock(dir: string): Promise<WallClock | undefined> {
   const library = await findLibrary();
@@ -41,7 +41,7 @@ export async function createWallClock(dir: string): Promise<WallClock | undefine
   const path = `${dir}/clock`;
   const set = async (ahead_seconds: number) => {
     const sign = ahead_seconds < 0 ? "" : "+";
-    // In one piece: the process may read it at any moment.
+    // Atomically: the process may read it at any moment.
     await Deno.writeTextFile(`${path}.next`, `${sign}${ahead_seconds}\n`);
     await Deno.rename(`${path}.next`, path);
   };

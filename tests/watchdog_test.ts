@@ -1,5 +1,5 @@
 /**
- * Whole buses in processes of their own that die: by a watchdog that takes ordinary work for a hang, and twice in the
+ * Whole buses in separate processes that die: by a watchdog that considers ordinary work a hang, and twice in the
  * middle of the same work.
  */
 import assert from "node:assert/strict";
@@ -11,13 +11,13 @@ import { logged } from "./harness/server_state.ts";
 
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop stands/;
 
-/** The configuration of the folder with this at its end. */
+/** Appends this to the folder's configuration. */
 async function addConfig(folder: string, text: string): Promise<void> {
   const file = `${folder}/config.toml`;
   await Deno.writeTextFile(file, `${await Deno.readTextFile(file)}\n${text}`);
 }
 
-Deno.test("a bus whose event loop stands for longer than it may ends itself", async () => {
+Deno.test("a bus whose event loop stalls for longer than allowed ends itself", async () => {
   await using folder = await initFolder();
   // Loading the program alone takes longer.
   await addConfig(folder.path, "#constant watchdog.stall_ms = 1\n");
@@ -28,7 +28,7 @@ Deno.test("a bus whose event loop stands for longer than it may ends itself", as
   });
 });
 
-Deno.test("a schedule that kills the process twice is set aside, and the others go on", async () => {
+Deno.test("a schedule that kills the process twice is set aside, and the others continue", async () => {
   await using receiver = new Receiver();
   await using folder = await initFolder();
   await addConfig(
@@ -56,7 +56,7 @@ before_timeout_ms = 10_000
     return answer.body.schedule;
   };
   try {
-    // Each time that this one is published, the process is killed in the middle of it.
+    // The process is killed in the middle of each publish of this one.
     let killed = Promise.withResolvers<void>();
     receiver.answer = () => {
       bus.signal("SIGKILL");

@@ -1,6 +1,6 @@
 /**
  * `GET /v1/why` and `arq why` about a Shield that was killed, ended, disconnected from NATS or stalled: messages and
- * connections that it alone knew, the rest in its ledger's store, and the log of a durable room. Real processes, real
+ * connections that only it knew, the rest in its ledger's store, and the log of a durable room. Real processes, real
  * NATS.
  */
 import assert from "node:assert/strict";
@@ -13,7 +13,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
-/** It writes when the process ends in order, or when it is asked to by time. */
+/** It flushes at an orderly end, or when its interval has passed. */
 const configOf = (flush_ms: number) => `
 [ledger]
 store = true
@@ -32,7 +32,7 @@ async function answered(client: RawClient, operation: object): Promise<void> {
   }
 }
 
-/** Publishes and waits until the listener has it. */
+/** Publishes and waits until the listener has received it. */
 async function say(client: RawClient, listener: RawClient, message_id: string): Promise<void> {
   client.send({ op: "pub", room: "hall", type: "t", data: {}, message_id });
   for (;;) {
@@ -61,7 +61,7 @@ const wordsOf = ({ connections }: Json): string[] =>
     outcomes.map(({ state, why = "" }: Json) => `${state} ${why}`.trim())
   );
 
-Deno.test("a killed Shield's ledger is told up to its last writing, and that the rest is gone", async () => {
+Deno.test("a killed Shield's ledger is shown up to its last flush, and that the rest is lost", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${configOf(SHORT_MS)}`;
@@ -73,7 +73,7 @@ Deno.test("a killed Shield's ledger is told up to its last writing, and that the
   await answered(bob, { op: "sub", room: "hall" });
   await answered(ann, { op: "sub", room: "hall" });
   await say(ann, bob, "m-written");
-  // While it lives it answers itself; its store has it as soon as it was written once more.
+  // While it lives it answers itself; its store has it after the next flush.
   assert.deepEqual(wordsOf(await whyOf(other.ready, token, "message_id=m-written&user=bob")), [
     "sent",
   ]);
@@ -111,8 +111,8 @@ Deno.test("a killed Shield's ledger is told up to its last writing, and that the
   assert.deepEqual([theirs.messages, theirs.connections], [[], []]);
 });
 
-// What `GET /v1/why` and `arq why` say of a message of a durable room that no Shield tells of: the one that heard it
-// was killed and nothing of its ledger is stored. A real process, SIGKILL, and NATS.
+// The answer of `GET /v1/why` and `arq why` about a message of a durable room that no Shield reports: the one that
+// received it was killed and nothing of its ledger is stored. A real process, SIGKILL, and NATS.
 
 const adminOf = ({ ready }: Server) => ready["admin_url"] ?? "";
 
@@ -120,7 +120,7 @@ async function heardId(client: RawClient, message_id: string): Promise<void> {
   while ((await client.json()).message_id !== message_id);
 }
 
-Deno.test("a durable room's log tells of a message that no Shield tells of", async () => {
+Deno.test("a durable room's log reports a message that no Shield reports", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]
@@ -141,7 +141,7 @@ Deno.test("a durable room's log tells of a message that no Shield tells of", asy
   const admin = new AdminClient(adminOf(next), token);
   using bob = await openText(socketOf(next), await issuer.tokenFor({ sub: "bob" }));
   using cat = await openText(socketOf(next), await issuer.tokenFor({ sub: "cat" }));
-  // Somebody else reads the history: what a user has read of it counts as sent.
+  // Another user reads the history: what a user has read of it counts as sent.
   using dan = await openText(socketOf(next), await issuer.tokenFor({ sub: "dan" }));
   const { result: { epoch } } = await ask(dan, { op: "cmd", room: "log-1", name: "history.get" });
   bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1, epoch });
@@ -159,7 +159,7 @@ Deno.test("a durable room's log tells of a message that no Shield tells of", asy
   const args = ["--admin-url", adminOf(next), "--token", token];
   const shown = await runArq(["why", "--room", "log-1", "--offset", "2", ...args]);
   assert.match(shown.stdout, /in the room's log .*; no Shield tells of it/);
-  // What one has recovered was due, though no ledger that is there has heard of it.
+  // A recovered message was due, though no available ledger has it.
   await until("it is not under way any more", async () => {
     const { connections: [told] } = await admin.read("/v1/why?user=bob&room=log-1&since_ms=0");
     return told.room.due === 1 && told.room.sent === 1;

@@ -1,6 +1,6 @@
 /**
- * `GET /v1/why` beside every path that delivers a message later than fan-out: recovery by a position, history pages,
- * event streams and streams. Its answer is compared with what the client got.
+ * `GET /v1/why` for every path that delivers a message later than fan-out: recovery from a position, history pages,
+ * event streams and streams. Its answer is compared with what the client received.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -22,13 +22,13 @@ durable = true
 room = "live-*"
 `;
 
-/** More than the kernel and two proxied sockets take. */
+/** More than the kernel and two proxied sockets buffer. */
 const MESSAGES_MAX = 5_000;
 
 interface World {
   readonly bus: TestBus;
   readonly admin: AdminClient;
-  /** Publishes over HTTP, and hears nothing. */
+  /** Publishes over HTTP, and receives nothing. */
   readonly backend: HttpPeer;
 }
 
@@ -50,7 +50,7 @@ async function publish({ backend }: World, room: string, message_id: string, dat
   assert.equal(status, 200);
 }
 
-/** The messages that come up to the one with that id. */
+/** The messages up to the one with that id. */
 async function hear(one: RawClient, last: string): Promise<string[]> {
   const ids: string[] = [];
   while (ids.at(-1) !== last) {
@@ -60,7 +60,7 @@ async function hear(one: RawClient, last: string): Promise<string[]> {
   return ids;
 }
 
-/** What is said of a message for a user's connections, the oldest first: by id, and by its room and offset. */
+/** The answers about a message for a user's connections, the oldest first: by id, and by its room and offset. */
 async function words({ admin }: World, message_id: string, user: string): Promise<string> {
   const shown = async (query: string) => {
     const { connections } = await admin.read(`/v1/why?user=${user}&${query}`);
@@ -81,7 +81,7 @@ interface Told {
   readonly outcomes: readonly [{ readonly state: string; readonly why?: string }];
 }
 
-Deno.test("what a filter or no_echo kept back is caught up with by a later SUB of the same connection", async () => {
+Deno.test("messages omitted by a filter or no_echo are caught up with by a later SUB of the same connection", async () => {
   await withBus(async (world) => {
     using bob = await client(world, "bob");
     await ask(bob, { op: "sub", room: "log-1", filter: "data.n > 5", no_echo: true });
@@ -91,7 +91,7 @@ Deno.test("what a filter or no_echo kept back is caught up with by a later SUB o
     });
     assert.equal(await words(world, "filtered", "bob"), "left_out filter");
     assert.equal(await words(world, "echoed", "bob"), "left_out echo");
-    // The same by a position: what is passed over there is left out, too.
+    // The same with a position: what is skipped there is omitted, too.
     await ask(bob, {
       ...{ op: "sub", room: "log-1", filter: "data.n > 5", no_echo: true, after_offset: 0 },
       epoch: await epochOf(world, "log-1"),
@@ -116,13 +116,13 @@ async function epochOf({ backend }: World, room: string): Promise<string> {
   return (await backend.call("GET", `rooms/${room}/messages?limit=1`)).body.epoch;
 }
 
-/** What is said of a message that a user has read over HTTP. */
+/** The answers about a message that a user has read over HTTP. */
 async function readsOf({ admin }: World, message_id: string, user: string): Promise<string[]> {
   const { reads } = await admin.read(`/v1/why?message_id=${message_id}&user=${user}`);
   return reads.map(({ how, user_id }: { how: string; user_id: string }) => `${how} ${user_id}`);
 }
 
-Deno.test("a page of history or of a stream that was read over HTTP is told of its user", async () => {
+Deno.test("a page of history or of a stream that was read over HTTP is reported for its user", async () => {
   await withBus(async (world) => {
     const { bus } = world;
     const cat = await bus.tokenFor({ user: "cat" });
@@ -157,7 +157,7 @@ Deno.test("a page of history or of a stream that was read over HTTP is told of i
   });
 });
 
-Deno.test("what waits for a pattern's subscriber while somebody is asked whether it may hear the room is told", async () => {
+Deno.test("messages that wait for a pattern's authorization are reported", async () => {
   await using receiver = new Receiver();
   receiver.answer = () => Response.json({ allow: true });
   const hook = `
@@ -208,7 +208,7 @@ Deno.test("what waits in the Shield for a client that does not read is queued, a
   }, "[limits]\nmessages_per_second = 100_000\nbytes_per_second = 1_000_000_000\n");
 });
 
-Deno.test("what no ledger knows is found in the log of the room that is named, by any id", async () => {
+Deno.test("a message in no ledger is found in the log of the given room, by any id", async () => {
   await withBus(async (world) => {
     const { admin } = world;
     await publish(world, "log-1", "kept");

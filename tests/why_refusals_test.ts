@@ -27,7 +27,7 @@ interface Shown {
 interface World {
   readonly bus: TestBus;
   readonly admin: AdminClient;
-  /** The refusals that a question finds. */
+  /** The refusals that a query finds. */
   refusals(query: string): Promise<Shown[]>;
 }
 
@@ -38,7 +38,7 @@ async function withBus(work: (world: World) => Promise<void>): Promise<void> {
   await work({ bus, admin, refusals });
 }
 
-/** Tries to come in, and is not let. */
+/** Tries to connect, and is refused. */
 async function knock(bus: TestBus, token: string, resume?: string): Promise<void> {
   const url = resume === undefined ? bus.url : `${bus.url}?resume=${resume}`;
   using client = new RawClient(url, { token });
@@ -61,7 +61,7 @@ Deno.test("a token that has ended is found by its user; any other bad one by its
     );
     assert.deepEqual(await refusals("connection=c-of-eve"), [found]);
     assert.deepEqual(await refusals("user=eve&tenant=other"), [], "it is the tenant's own");
-    // Not signed by anybody whom the bus knows: what it says of itself is nobody's word.
+    // Not signed by a known issuer: its claims are not believed.
     const [head, body] = ended.split(".");
     await knock(bus, `${head}.${body}.${"A".repeat(342)}`, "c-of-bob");
     assert.deepEqual(await refusals("connection=c-of-bob"), []);
@@ -73,7 +73,7 @@ Deno.test("a token that has ended is found by its user; any other bad one by its
   });
 });
 
-Deno.test("who is banned and comes back is found by the connection that they had", async () => {
+Deno.test("a banned user who reconnects is found by the previous connection", async () => {
   await withBus(async ({ bus, admin, refusals }) => {
     const token = await bus.tokenFor({ user: "cat" });
     using cat = await openBinary(bus.url, token);
@@ -113,9 +113,9 @@ Deno.test("a frame that cannot be read is found by connection, user and address"
   });
 });
 
-// What `why` says of a subscription that takes the place of another in the same millisecond, on a real bus.
+// The answer of `why` about a subscription that replaces another one in the same millisecond, on a real bus.
 
-Deno.test("a subscription that takes the place of another in the same breath gets what comes then", async () => {
+Deno.test("a subscription that replaces another in the same millisecond gets later messages", async () => {
   await using bus = await startLocalBus();
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   using ann = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
@@ -126,10 +126,10 @@ Deno.test("a subscription that takes the place of another in the same breath get
     for (const room of rooms) bob.send({ op: "sub", room, id: 1 });
     for (let at = 0; at < rooms.length; at++) assert.equal((await bob.json()).code, 0);
   };
-  // A millisecond may end between two frames; it does not between all of these.
+  // A millisecond may end between two frames, but not between all of these.
   for (let at = 0; at < 20; at++) {
     const [twice, patterned] = [`twice-${at}`, `pattern-${at}-a`];
-    // The ledger has a number for a room from its first message on.
+    // The ledger assigns a number to a room at its first message.
     await subscribe([twice]);
     await publish(twice, `first-${twice}`);
     await publish(patterned, `first-${patterned}`);

@@ -52,7 +52,7 @@ async function client({ bus }: World, user: string, tenant = "default"): Promise
 const publish = (one: RawClient, room: string, message_id: string) =>
   ask(one, { op: "pub", room, type: "t", data: 1, message_id });
 
-/** The outcomes of a message for the connections of a user, the oldest connection first. */
+/** The outcomes of a message for a user's connections, the oldest connection first. */
 async function outcomes({ admin }: World, message_id: string, user: string, more = "") {
   const path = `/v1/why?message_id=${message_id}&user=${user}${more}`;
   const { connections, messages } = await admin.read(path);
@@ -68,7 +68,7 @@ async function word(world: World, message_id: string, user: string): Promise<str
   return all.map(({ state, why = "" }: Record<string, unknown>) => `${state} ${why}`.trim()).join();
 }
 
-Deno.test("sent, echo, never subscribed, unsubscribed, kicked, banned, gone, and another tenant", async () => {
+Deno.test("sent, echo, never subscribed, unsubscribed, kicked, banned, disconnected, and another tenant", async () => {
   await withBus(async (world) => {
     using ann = await client(world, "ann");
     using bob = await client(world, "bob");
@@ -115,7 +115,7 @@ Deno.test("sent, echo, never subscribed, unsubscribed, kicked, banned, gone, and
   });
 });
 
-/** A banned user's handshake, and what the bus says of it. */
+/** A banned user's handshake, and the bus's answer. */
 async function refusedHandshake(world: World) {
   const token = await world.bus.tokenFor({ user: "cat" });
   using refused = new RawClient(world.bus.url, { token });
@@ -140,7 +140,7 @@ Deno.test("fifty messages with the longest ids are one question, though each cha
   });
 });
 
-Deno.test("messages to which their sender gives the same X-Twist-ID are told apart", async () => {
+Deno.test("messages with the same X-Twist-ID are distinguished", async () => {
   await withBus(async (world) => {
     using ann = await client(world, "ann");
     using bob = await client(world, "bob");
@@ -169,7 +169,7 @@ Deno.test("messages to which their sender gives the same X-Twist-ID are told apa
   });
 });
 
-/** Publishes numbered messages until the bus has left some out for a client that does not read. */
+/** Publishes numbered messages until the bus has dropped some for a client that does not read. */
 async function publishUntil(world: World, room_id: string, action: string): Promise<number> {
   const { bus } = world;
   using publisher = await openBinary(bus.url, bus.token);
@@ -198,11 +198,11 @@ async function publishUntil(world: World, room_id: string, action: string): Prom
 
 interface Slow {
   readonly sent: number;
-  /** The numbers that the client has got. */
+  /** The numbers that the client has received. */
   readonly got: ReadonlySet<number>;
 }
 
-/** One that does not read for a while: what it got when it read again, to the end or to the last. */
+/** A client that does not read for a while: what it received when it read again, until the end or the last one. */
 async function slow(world: World, room_id: string, action: string, user: string): Promise<Slow> {
   const { bus } = world;
   await using proxy = startPausingProxy(Number(new URL(bus.url).port));
@@ -214,7 +214,7 @@ async function slow(world: World, room_id: string, action: string, user: string)
   const sent = await publishUntil(world, room_id, action);
   proxy.resume();
   const got = new Set<number>();
-  // The newest of a key takes the place of an older one, so the last number need not come last.
+  // The latest message of a key replaces an older one, so the last number need not come last.
   const isWhole = () =>
     Array.from({ length: KEYS }, (_, at) => sent - at).every((one) => got.has(one));
   while (!isWhole()) {
@@ -227,7 +227,7 @@ async function slow(world: World, room_id: string, action: string, user: string)
   return { sent, got };
 }
 
-/** Compares what the bus says of every tenth message, and in all, with what the client got. */
+/** Compares the bus's answers about every tenth message, and the totals, with what the client received. */
 async function compare(world: World, room: string, user: string, { sent, got }: Slow) {
   const path = `/v1/why?user=${user}&room=${room}&since_ms=0`;
   const { connections: [{ room: account }] } = await world.admin.read(path);
@@ -242,7 +242,7 @@ async function compare(world: World, room: string, user: string, { sent, got }: 
   return states;
 }
 
-Deno.test("drop-oldest and latest: exactly what a slow reader did not get is told", async () => {
+Deno.test("drop-oldest and latest: exactly what a slow reader did not get is reported", async () => {
   await withBus(async (world) => {
     const dropped = await slow(world, "drop-1", "dropped", "ann");
     const said = await compare(world, "drop-1", "ann", dropped);
@@ -253,7 +253,7 @@ Deno.test("drop-oldest and latest: exactly what a slow reader did not get is tol
   });
 });
 
-Deno.test("disconnect: what was still queued when the slow reader was cut off is told", async () => {
+Deno.test("disconnect: what was still queued when the slow reader was disconnected is reported", async () => {
   await withBus(async (world) => {
     const { sent, got } = await slow(world, "plain", "disconnected", "cat");
     assert.ok(got.size < sent);
@@ -261,7 +261,7 @@ Deno.test("disconnect: what was still queued when the slow reader was cut off is
     // Those sent together with the one that was too many may have come when nobody was there any longer.
     for (let number = 1; number <= sent - TOGETHER; number += 5) {
       const said = await word(world, `plain.${number}`, "cat");
-      // What the kernel had may have come; what was never handed over has not.
+      // What the kernel had may have arrived; what was never handed over has not.
       if (said.startsWith("queued")) assert.ok(!got.has(number), `${number} came`);
       if (got.has(number)) assert.equal(said, "sent");
       words.push(said);
@@ -272,7 +272,7 @@ Deno.test("disconnect: what was still queued when the slow reader was cut off is
   });
 });
 
-Deno.test("an admin of a tenant asks about its own; odd questions are refused", async () => {
+Deno.test("an admin of a tenant queries its own; odd queries are refused", async () => {
   await withBus(async (world) => {
     const { bus, admin } = world;
     using ann = await client(world, "ann");

@@ -1,6 +1,6 @@
 /**
- * `@arqon/yjs` on a real bus: editors that write at once, are disconnected, come late, may not write, and write what a
- * policy refuses. `tests/yjs/` has those with many editors and killed Shields.
+ * `@arqon/yjs` on a real bus: editors that write at once, are disconnected, connect late, may not write, and write what
+ * a policy refuses. `tests/yjs/` has those with many editors and killed Shields.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -110,7 +110,7 @@ async function cutOff(bus: TestBus): Promise<void> {
   await using ben = await open(bus, "doc-cut");
   for (let round = 0; round < 4; round += 1) {
     ann.text.insert(0, `[ann ${round}]`);
-    // In odd rounds what is under way is stored, and nobody says so.
+    // In odd rounds, updates in flight are stored without an acknowledgement.
     if (round % 2 === 1) proxy.holdAnswers();
     ann.text.insert(0, `[last ${round}]`);
     await proxy.cut();
@@ -132,7 +132,7 @@ async function whatWasKept(bus: TestBus): Promise<void> {
   await ann.provider.saved();
   await using ben = await open(bus, "doc-kept");
   assert.equal(ben.text.toString(), "written before there was a bus. ");
-  // A page that is loaded anew has what its storage kept, and what it could not send.
+  // A reloaded page has what its storage kept, and what it could not send.
   const again = new Y.Doc();
   Y.applyUpdate(again, Y.encodeStateAsUpdate(ben.doc));
   again.getText("body").insert(0, "while offline. ");
@@ -147,7 +147,7 @@ async function whatWasKept(bus: TestBus): Promise<void> {
 }
 
 async function compacted(bus: TestBus): Promise<void> {
-  // Of this room 30 messages are kept: without snapshots the first words were gone.
+  // The room keeps 30 messages: without snapshots the first words would be lost.
   const few = { snapshot_updates: 5 };
   await using ann = await open(bus, "short-1", few);
   await using ben = await open(bus, "short-1", few);
@@ -155,7 +155,7 @@ async function compacted(bus: TestBus): Promise<void> {
     const { text, provider } = at % 2 === 0 ? ann : ben;
     text.insert(text.length, `${at} `);
     await provider.saved();
-    // Each snapshot is as good as there before more is written than the room keeps.
+    // Each snapshot is stored before more is written than the room keeps.
     if (at % 5 === 4) await settle(ann, at + 1);
   }
   await until("both have the same", same(ann, ben));
@@ -167,7 +167,7 @@ async function compacted(bus: TestBus): Promise<void> {
   assert.deepEqual([ann.errors, ben.errors], [[], []]);
 }
 
-/** Waits until a mark says that a snapshot holds as many updates as are a multiple of five. */
+/** Waits until a marker reports a snapshot of a number of updates that is a multiple of five. */
 async function settle({ bus }: Editor, updates: number): Promise<void> {
   await until(`a snapshot after ${updates} updates`, async () => {
     const { messages } = await history(bus.room("short-1"), { reverse: true, limit: 100 });
@@ -219,7 +219,7 @@ async function mayNotWrite(bus: TestBus): Promise<void> {
   await guest.provider.saved();
   assert.equal(guest.text.toString(), "for all to read");
   assert.equal(guest.refused.length, 1, "nobody is asked a second time");
-  // Behind what the guest has never deleted: beside a copy that was put back the order is open (README).
+  // After text that the guest has never deleted: next to a restored copy the order is unspecified (README).
   ann.text.insert(ann.text.length, ", and on");
   await until("the guest reads on", () => guest.text.toString() === "for all to read, and on");
   assert.equal(ann.text.toString(), "for all to read, and on");
@@ -245,7 +245,7 @@ async function refusedByPolicy(bus: TestBus): Promise<void> {
   assert.equal(ann.text.toString(), "one two three", "taken back");
   assert.deepEqual(ann.refused.map(({ reason }) => reason), ["policy-rejected"]);
   assert.equal(ann.provider.state.read_only, false);
-  // What is written beside the place of what was refused reaches the others.
+  // Text written next to a refused change reaches the others.
   ann.text.insert(4, "and ");
   ann.text.insert(ann.text.length, ", four");
   await ann.provider.saved();
@@ -278,16 +278,19 @@ Deno.test({
   name: "yjs: editors on a bus",
   async fn(t) {
     await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
-    await t.step("two write at once, and a third comes late", () => twoWrite(bus));
+    await t.step("two write at once, and a third connects late", () => twoWrite(bus));
     await t.step("what was written while cut off is merged on return", () => cutOff(bus));
     await t.step("what a document had before goes to the room, once", () => whatWasKept(bus));
-    await t.step("snapshots hold what the room no longer keeps", () => compacted(bus));
+    await t.step("snapshots contain what the room no longer keeps", () => compacted(bus));
     await t.step("a large update and snapshot travel in parts", () => large(bus));
     await t.step(
-      "who may not publish reads on, and what it writes is undone",
+      "a user who may not publish continues to read, and its changes are undone",
       () => mayNotWrite(bus),
     );
-    await t.step("what a policy refuses is undone, and reaches nobody", () => refusedByPolicy(bus));
+    await t.step(
+      "a change that a policy refuses is undone, and reaches nobody",
+      () => refusedByPolicy(bus),
+    );
     await t.step("awareness is the room's presence", () => aware(bus));
   },
 });

@@ -74,7 +74,7 @@ export function readCluster(answer: Members): ClusterReading {
   };
 }
 
-/** Rates of each node since the reading `before`. A node that is new or has restarted has no rates yet. */
+/** Rates of each node since the reading `before`. A new or restarted node has no rates yet. */
 export function ratesOf(before: ClusterReading | undefined, now: ClusterReading) {
   const seconds = (now.now_ms - (before?.now_ms ?? 0)) / 1_000;
   return now.nodes.map((node) => {
@@ -163,7 +163,7 @@ function totalRow(
   ]];
 }
 
-/** The nodes that have other `[[rooms]]` than most, in words: they would treat rooms in another way. */
+/** A sentence about the nodes whose `[[rooms]]` differ from those of most nodes; they would treat rooms differently. */
 export function differentClasses({ nodes }: Pick<ClusterReading, "nodes">): string | undefined {
   const known = nodes.filter(({ gauges }) => typeof gauges["room_classes_hash"] === "number");
   const groups = [...Map.groupBy(known, ({ gauges }) => gauges["room_classes_hash"]).values()]
@@ -172,12 +172,12 @@ export function differentClasses({ nodes }: Pick<ClusterReading, "nodes">): stri
   const named = groups.map((group) =>
     group.map(({ kind, node_id }) => `${kind} ${node_id}`).join(", ")
   );
-  return `[[rooms]] are not the same everywhere: ${named.join(" | ")}`;
+  return `[[rooms]] differ between processes: ${named.join(" | ")}`;
 }
 
-/** The nodes that do not understand each other, in words: their versions of the wire lie too far apart. */
+/** A sentence about the nodes that cannot understand each other because their wire versions are too far apart. */
 export function apartVersions({ nodes }: Pick<ClusterReading, "nodes">): string | undefined {
-  // A node of the first release announces none.
+  // Nodes of the first release announce no wire version.
   const wire = ({ gauges }: NodeReading, name: string) => number(gauges[name]) || 1;
   const newest = Math.max(...nodes.map((node) => wire(node, "wire_oldest")));
   const old = nodes.filter((node) => wire(node, "wire_version") < newest);
@@ -189,8 +189,8 @@ export function apartVersions({ nodes }: Pick<ClusterReading, "nodes">): string 
 }
 
 /**
- * The table of `arq status`: one line for each node, with rates where they are known. Nodes of one process
- * share CPU, lag and memory, which are in the line of the first. Failing checks are below the table.
+ * The table of `arq status`: one line for each node, with rates where they are known. Nodes of one process share CPU,
+ * lag and memory, which are in the line of the first. Failing checks are below the table.
  */
 export function clusterTable(
   { nodes, silent }: ClusterReading,

@@ -44,7 +44,7 @@ Deno.test("rates are what totals grew by, over the time between two readings", (
   });
 });
 
-Deno.test("a process that started anew, a new one and the first reading have no rates", () => {
+Deno.test("a restarted process, a new one and the first reading have no rates", () => {
   const before = reading(10_000, shield());
   const now = reading(11_000, shield({ started_ms: 9_000 }), shield({ node_id: "s-2" }));
   assert.deepEqual(ratesOf(before, now).map(({ rates }) => rates), [undefined, undefined]);
@@ -52,7 +52,7 @@ Deno.test("a process that started anew, a new one and the first reading have no 
   assert.equal(ratesOf(before, before)[0]?.rates, undefined);
 });
 
-Deno.test("the table has a line a node, and says what fails and who is silent", () => {
+Deno.test("the table has one line per node, with what fails and which nodes are silent", () => {
   const checks = { keys: { ok: false, since_ms: 1, detail: "no keys yet for x\u001b[31m" } };
   const brain = { ...shield({ node_id: "b-1", ready: false, checks }), kind: "brain" };
   const text = clusterTable(
@@ -88,7 +88,7 @@ Deno.test("nodes of one process share its figures, which are counted once; other
   assert.ok(!clusterTable(reading(1, shield())).includes("total"), "one node has no sum");
 });
 
-Deno.test("nodes whose classes of rooms are others are named; one that does not say is not", () => {
+Deno.test("nodes whose room classes differ are named; one that does not report them is not", () => {
   const having = (node_id: string, room_classes_hash?: number) => ({
     ...shield({ node_id, gauges: { room_classes_hash } }),
     kind: "brain",
@@ -99,7 +99,7 @@ Deno.test("nodes whose classes of rooms are others are named; one that does not 
   assert.match(text, /^WARNING: \[\[rooms\]\] .*: brain b-2, brain b-3 \| brain b-1$/m);
 });
 
-Deno.test("nodes that do not understand the others are named; the first release says no version", () => {
+Deno.test("nodes that are incompatible with the others are named; the first release reports no version", () => {
   const having = (node_id: string, gauges: Record<string, number> = {}) =>
     shield({ node_id, gauges, version: "1.2" });
   const [first, next] = [having("s-1"), having("s-2", { wire_version: 2, wire_oldest: 1 })];

@@ -75,7 +75,7 @@ Deno.test("whatever a server answers, each figure is one printable line", () => 
   }));
 });
 
-Deno.test("an empty list is said to be empty", () => {
+Deno.test("an empty list is shown as empty", () => {
   const text = figureLines({ platform: { modules: [], quarantined: [], workers: 2 } });
   assert.equal(text, "  platform  modules none, quarantined none, workers 2\n");
 });

@@ -1,4 +1,4 @@
-/** Lines of the journal as text for people. Pure; one of another version is shown as it came. */
+/** Lines of the journal as text for people. Pure. A line of another version is shown unchanged. */
 import { isHole, parseLine } from "../../shared/journal/record.ts";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { plural } from "../../shared/plural.ts";
@@ -14,14 +14,14 @@ export function journalLineText(line: string): string {
   );
 }
 
-/** The line for decisions that are missing. */
+/** The line for missing decisions. */
 export function holeText(hole: Members): string {
   const { records } = hole;
   const what = records === null ? "decisions" : plural(Number(records), "decision");
   return told("{to_ms}  HOLE  {what} of {node} from {from_ms} on: {why}", { ...hole, what });
 }
 
-/** What a policy said, and what that cost. */
+/** The verdict of a policy, and its cost. */
 function policyText(
   { name, mode, allowed, code, fault, reason, units }: PolicyRecord,
 ): string {

@@ -8,24 +8,24 @@ interface Counted {
   readonly messages: number;
 }
 
-/** What of rooms could no longer be read, as the bus says it. */
+/** The room data that would become unreadable, as the bus reports it. */
 export interface RoomLosses {
-  /** Rooms of which nothing could be read. */
+  /** Rooms that would become unreadable as a whole. */
   readonly hidden: Counted;
-  /** Rooms with a shorter history. */
+  /** Rooms whose history would become shorter. */
   readonly cut: Counted;
   readonly named: readonly { readonly room: string; readonly messages: number }[];
-  /** There is more than was counted. */
+  /** The count stopped at its limit, so there may be more. */
   readonly more: boolean;
 }
 
-/** All of it. */
+/** Everything that would be lost. */
 export interface Losses extends RoomLosses {
-  /** Of hooks that are removed, those that have some. */
+  /** Removed hooks that have dead letters. */
   readonly dead_letters: readonly { readonly hook: string; readonly count: number }[];
 }
 
-/** Nothing is lost. */
+/** The value for no loss. */
 export const NO_ROOM_LOSSES: RoomLosses = {
   hidden: { rooms: 0, messages: 0 },
   cut: { rooms: 0, messages: 0 },
@@ -33,13 +33,13 @@ export const NO_ROOM_LOSSES: RoomLosses = {
   more: false,
 };
 
-/** Whether anything is. */
+/** Whether anything is lost. */
 export const isLoss = ({ hidden, cut, dead_letters = [] }: Partial<Losses>): boolean =>
   (hidden?.rooms ?? 0) + (cut?.rooms ?? 0) + dead_letters.length > 0;
 
 const count = (number: number, what: string): string => plural(number, what);
 
-/** A line for each kind of loss; "" when there is none. */
+/** A line for each kind of loss; "" when nothing is lost. */
 export function lossesText(
   { hidden, cut, named, more, dead_letters = [] }: Partial<Losses>,
 ): string {

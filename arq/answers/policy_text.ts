@@ -24,15 +24,15 @@ export function cell(value: unknown): string {
   return printable(typeof value === "string" ? value : JSON.stringify(value));
 }
 
-/** A time in Unix ms as UTC text; "" for 0 and for what is no time. */
+/** A time in Unix ms as UTC text; "" for 0 and for a value that is no time. */
 export function when(value: unknown): string {
   const date = new Date(typeof value === "number" ? value : Number.NaN);
   return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
 }
 
 /**
- * A member of an answer in the form that its name has: a time, a share, a list, and what is further in
- * (`latest.version`).
+ * A member of an answer as text in the form that its name implies (a time, a share, a list). A path reaches nested
+ * members (`latest.version`).
  */
 export function shown(one: Members, path: string): string {
   const [name = "", ...below] = path.split(".");
@@ -46,8 +46,8 @@ export function shown(one: Members, path: string): string {
 const PLACE = /\{([\w.]+)(:plain)?\}/g;
 
 /**
- * A text with members of an answer: `{by}`, and `{wait_ms:plain}` for what is no time. What is
- * in brackets is left out when one of its members is not there or empty.
+ * Fills a template with members of an answer: `{by}`, and `{wait_ms:plain}` for a number that is no time. A part in
+ * brackets is left out when one of its members is absent or empty.
  */
 export function told(template: string, one: Members): string {
   const valueOf = (name: string, plain?: string) => plain ? cell(one[name]) : shown(one, name);
@@ -61,7 +61,7 @@ export function told(template: string, one: Members): string {
     .replace(PLACE, (_, name, plain) => valueOf(name, plain));
 }
 
-/** An object with a member on each line below `head`; what is not there has no line. */
+/** An object as text: one line for each present member below `head`. */
 export function card(head: string, one: Members, rows: readonly string[]): string {
   const lines = rows.map((row) => row.split("=")).map(([label = "", member = label]) =>
     [label, shown(one, member)] as const
@@ -70,7 +70,7 @@ export function card(head: string, one: Members, rows: readonly string[]): strin
   return `${head}\n${lines.map(([label, text]) => `  ${label.padEnd(width)}  ${text}\n`).join("")}`;
 }
 
-/** A table of the objects of a list; "" for none. A column is a member, or what `made` makes of an object. */
+/** A table of the objects of a list; "" for an empty list. A column is a member, or what `made` makes of an object. */
 export function listing(
   items: unknown,
   columns: readonly string[],
@@ -83,7 +83,7 @@ export function listing(
   return table(pairs.map(([head = ""]) => head), rows);
 }
 
-/** A table whose columns have equal width and stand two spaces apart; "" when there are no rows. */
+/** A table whose columns have equal width and are two spaces apart; "" when there are no rows. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
   const widths = head.map((name, at) =>
@@ -103,7 +103,7 @@ export function percentText(fraction: unknown): string {
 /** The table of a tenant's policies, in the order in which they run. */
 export const policyTable = (policies: unknown): string =>
   listing(policies, ["NAME", "ROOM", "HOOKS", "ORDER", "MODE", "OF KEYS=percent", "MODULE"], {
-    // One of version 1 may keep memory from call to call.
+    // A policy of version 1 may keep memory from call to call.
     "MODULE": ({ sha256, stateful }) =>
       cell(sha256).slice(0, 12) + (stateful === true ? " stateful" : ""),
   });
@@ -127,7 +127,7 @@ export function quarantinedLines(quarantined: unknown): string {
 export const historyTable = (history: unknown): string =>
   listing(listOf(history).toReversed(), ["VERSION", "AT=at_ms", "BY", "CHANGE", "POLICIES"]);
 
-/** Says how far the node that answered is from `version`; "" when it enforces that version. */
+/** Says how far the node that answered is behind `version`; "" when it enforces that version. */
 export function nodeTrouble(here: unknown, version: unknown): string {
   const { state, detail, enforced_version } = membersOf(here);
   if (state === "active" && enforced_version === version) return "";
@@ -137,7 +137,7 @@ export function nodeTrouble(here: unknown, version: unknown): string {
   return `this node is ${cell(state) || "not there yet"}${why}`;
 }
 
-/** The table of all tenants that a node has policies of. */
+/** The table of all tenants for which a node has policies. */
 export const tenantTable = (tenants: unknown): string =>
   listing(tenants, ["TENANT", "STATE", "ENFORCED", "POLICIES", "DETAIL"], {
     ENFORCED: ({ enforced_version }) => cell(enforced_version ?? "none"),
@@ -180,7 +180,7 @@ export function policiesText(answer: Members, { all, history }: Members): string
   ].join("");
 }
 
-/** The answer to a change of a tenant's policies as text: what was done, in which time, and where it is in force. */
+/** The text of an answer to a change of a tenant's policies: the change, the time it took, and where it is in force. */
 export function changeText(answer: Members, done: string, took_ms: number): string {
   const { tenant, version, here } = answer;
   const trouble = nodeTrouble(here, version);

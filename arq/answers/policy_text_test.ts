@@ -1,4 +1,4 @@
-/** Listings and log lines for people: also of answers that are not what they should be. */
+/** Listings and log lines for people, also from malformed answers. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { policyName } from "../commands/policy/policy_deploy.ts";
@@ -55,12 +55,12 @@ Deno.test("policies are listed in columns, in the order that the bus gives", () 
   assert.equal(table(["A"], []), "");
 });
 
-Deno.test("a share is said in percent, without the dust of binary fractions", () => {
+Deno.test("a share is a percentage, without the noise of binary fractions", () => {
   const said = [0, 0.001, 0.07, 0.1, 0.29, 0.5, 1].map(percentText);
   assert.deepEqual(said, ["0 %", "0.1 %", "7 %", "10 %", "29 %", "50 %", "100 %"]);
 });
 
-Deno.test("earlier versions come newest first, the empty start without a time", () => {
+Deno.test("earlier versions are listed latest first, the empty start without a time", () => {
   const history = [
     { version: 0, at_ms: 0, by: "", change: "", policies: [] },
     { version: 1, at_ms: 1_767_323_045_000, by: "ops", change: "deploy a", policies: ["a", "b"] },
@@ -73,7 +73,7 @@ Deno.test("earlier versions come newest first, the empty start without a time", 
   );
 });
 
-Deno.test("a node that does not enforce the version says so", () => {
+Deno.test("a node that does not enforce the version reports that", () => {
   assert.equal(nodeTrouble({ state: "active", detail: "", enforced_version: 3 }, 3), "");
   assert.equal(nodeTrouble(null, 0), "");
   assert.match(nodeTrouble(null, 1), /this node is not there yet/);
@@ -83,7 +83,7 @@ Deno.test("a node that does not enforce the version says so", () => {
   assert.match(tenantTable([{ tenant: "acme", ...failed }]), /^TENANT.*\nacme {4}failed {2}2/);
 });
 
-Deno.test("a log line is one line, whatever it says", () => {
+Deno.test("a log line is one line, whatever its content", () => {
   const line = {
     ts: "2026-01-02T03:04:05.000Z",
     policy: "p",
@@ -108,7 +108,7 @@ Deno.test("no answer makes the rendering throw or drive the terminal", () => {
   }));
 });
 
-Deno.test("a policy is named after its file, or as --name says", () => {
+Deno.test("a policy is named after its file, or by --name", () => {
   assert.equal(policyName("build/bad-words.wasm", undefined), "bad-words");
   assert.equal(policyName("bad_words.WASM", undefined), "bad_words");
   assert.equal(policyName("x.wasm", "y"), "y");

@@ -18,11 +18,11 @@ export interface RunEnd {
   readonly file: string;
   readonly against: string | undefined;
   readonly state: RoomState;
-  /** The state of the module that it was compared with. */
+  /** State of the module that is compared with; undefined without one. */
   readonly other: RoomState | undefined;
   readonly entries: number;
   readonly faults: number;
-  /** Commands that the schema forbids, and entries that are not as it says. */
+  /** Commands that the schema forbids, and entries that violate it. */
   readonly forbidden: number;
   readonly unlike: number;
   /** Entries about which the two modules differ. */
@@ -32,10 +32,10 @@ export interface RunEnd {
 /** How one entry is reported. */
 interface StepAbout {
   readonly json: boolean;
-  /** In which parts the other module differs. */
+  /** The parts in which the other module differs. */
   readonly parts: readonly string[];
   readonly against: Outcome | undefined;
-  /** Where it is not what the schema says. */
+  /** Violations of the schema. */
   readonly problems: readonly string[];
 }
 
@@ -43,10 +43,9 @@ const LEVELS = ["debug", "info", "warn", "error"];
 /** Digits of a digest that people compare. */
 const SHORT = 16;
 
-/** A number for people. */
 const count = (number: number) => number.toLocaleString("en-US");
 const figure = (number: number) => String(Number(number.toPrecision(3)));
-/** So many of something. */
+/** A count with its noun in singular or plural. */
 const counted = (number: number, one: string, more: string) =>
   `${count(number)} ${number === 1 ? one : more}`;
 
@@ -127,7 +126,7 @@ export function stepLine(step: RunStep, about: StepAbout): string {
       `  DIFFERS in ${about.parts.join(", ")}: ` +
       `${about.against.kind}  ${verdictText(about.against)}`,
     ]),
-    ...about.problems.map((problem) => `  NOT AS THE SCHEMA SAYS  ${problem}`),
+    ...about.problems.map((problem) => `  VIOLATES THE SCHEMA  ${problem}`),
     `  fuel ${figure(fuel.own)} + ${figure(fuel.host)}  chain ${
       state.chain.toHex().slice(0, SHORT)
     }`,
@@ -143,7 +142,7 @@ const valuesOf = ({ values }: RoomState, prefix: KeyPrefix = "") =>
 
 const valueLine = ([key, value]: readonly [string, string]) => `${key} = ${value}`;
 
-/** How much there is in a room. */
+/** The size of a room's state. */
 function sizeText(state: RoomState): string {
   const { values, size_bytes, timers } = state;
   const next = nextTimer(state);
@@ -152,7 +151,6 @@ function sizeText(state: RoomState): string {
     `${counted(timers.size, "timer", "timers")}${first}`;
 }
 
-/** The digests of a state. */
 const digestsOf = (state: RoomState) => ({
   state: valuesDigest(state).toHex(),
   chain: state.chain.toHex(),
@@ -184,9 +182,7 @@ export function runEnd(end: RunEnd, has_values: boolean): Report {
     ...(forbidden === 0
       ? []
       : [`${counted(forbidden, "command", "commands")} forbidden by the schema`]),
-    ...(unlike === 0
-      ? []
-      : [`${counted(unlike, "entry is", "entries are")} not as the schema says`]),
+    ...(unlike === 0 ? [] : [`${counted(unlike, "entry violates", "entries violate")} the schema`]),
     ...values.map((one) => `  ${valueLine(one)}`),
     ...digestLines(digests),
     ...(other === undefined ? [] : [
@@ -202,11 +198,11 @@ export function runEnd(end: RunEnd, has_values: boolean): Report {
 /** Which values are reported: those whose keys begin with this, one character for each byte. */
 export type KeyPrefix = string;
 
-/** Where a fold and the bus do not agree. */
+/** A difference between a fold and the bus. */
 export interface FoldDifference {
-  /** `entries`: of their digest; `snapshot`: of the room that the bus has stored. */
+  /** `entries`: their digests differ; `snapshot`: the room's state differs from the stored snapshot. */
   readonly about: "entries" | "snapshot";
-  /** The entry, or that it is one of those from the first to the last. */
+  /** The first entry that may differ; the last one is `last`. */
   readonly first: number;
   readonly last: number;
   readonly noted: Uint8Array;
@@ -216,13 +212,13 @@ export interface FoldDifference {
 /** The outcome of a fold of a whole log. */
 export interface FoldEnd {
   readonly room_id: string;
-  /** The entry that it began behind; 0: the empty room. */
+  /** The entry after which the fold began; 0: the empty room. */
   readonly begin: number;
-  /** The room whose entry that is; undefined: its own. */
+  /** The room that the entry belongs to; undefined: the folded room itself. */
   readonly from: string | undefined;
   readonly entries: number;
   readonly programs: number;
-  /** Snapshots of the bus that it came past. */
+  /** Snapshots of the bus that the fold passed. */
   readonly snapshots: number;
   readonly state: RoomState;
   readonly difference: FoldDifference | undefined;
@@ -232,8 +228,8 @@ function differenceText(room_id: string, difference: FoldDifference): string[] {
   const { about, first, last, noted, folded } = difference;
   const which = first === last ? `entry ${first}` : `one of the entries ${first} to ${last}`;
   const what = about === "snapshot"
-    ? `the snapshot behind entry ${last} is another room than its entries make`
-    : `${which} comes to something else than when it was written`;
+    ? `the snapshot behind entry ${last} differs from what its entries produce`
+    : `${which} has a different result than when it was written`;
   return [
     `${room_id}: ${what}`,
     `noted   ${noted.toHex()}`,
@@ -267,7 +263,7 @@ export function foldReport(end: FoldEnd): Report {
   return { told, text };
 }
 
-/** A state: its values, and for people what is to be said of it. */
+/** A state: its values, and a summary for people. */
 export function stateReport(room_id: string, state: RoomState, prefix: KeyPrefix): Report {
   const { offset, time_ms: at_ms, size_bytes: state_bytes, timers } = state;
   const values = valuesOf(state, prefix);
@@ -284,7 +280,7 @@ export function stateReport(room_id: string, state: RoomState, prefix: KeyPrefix
   };
 }
 
-/** What is different between two states of a room. */
+/** The differences between two states of a room. */
 export function changesReport(
   room_id: string,
   from: RoomState,
@@ -312,7 +308,7 @@ export function changesReport(
   };
 }
 
-/** What is deployed to a class. */
+/** The deployment of a class. */
 interface Shown {
   readonly class: string;
   readonly reducer: string;
@@ -321,16 +317,16 @@ interface Shown {
   readonly before: readonly unknown[];
   /** Stored for the class. */
   readonly modules: readonly string[];
-  /** Absent: nobody has asked. */
+  /** Absent unless the rooms were requested. */
   readonly rooms?: readonly RoomBehind[];
 }
 
 /** A room that has another module than its class. */
 export interface RoomBehind {
   readonly room_id: string;
-  /** Hex SHA-256; "": not known. */
+  /** Hex SHA-256; "": unknown. */
   readonly module: string;
-  /** Whether the module of the class could not migrate it. */
+  /** Whether the class's module could not migrate it. */
   readonly is_refused: boolean;
 }
 
@@ -341,7 +337,7 @@ function outcomeText({ kind, code, reason }: { kind: string; code: number; reaso
   return kind === "applied" ? kind : `${kind} ${code} ${reason}`.trim();
 }
 
-/** One line for a room that a module was applied to. */
+/** The line of a rehearsal: the outcome of applying a module to one room. */
 export function rehearsalLine(room_id: string, found: Rehearsal, json: boolean): string {
   if (json) return `${JSON.stringify({ room: room_id, ...found, first: found.first ?? null })}\n`;
   const { entries, refused, forbidden } = found;
@@ -361,7 +357,7 @@ function forbiddenText({ command, code, reason, entries, first }: ForbiddenCalls
   return `${many}: ${command} was applied, would be refused ${code} ${reason}`;
 }
 
-/** What is otherwise than it was; undefined: nothing. */
+/** The difference that a module makes in a room, in words; undefined: none. */
 function differenceOf(
   { differing, first, values_differ, forbidden }: Rehearsal,
   many: string,
@@ -372,7 +368,7 @@ function differenceOf(
     return `${differing} of ${many} DIFFER, first entry ${offset} in ${parts.join(", ")}: ${how}`
       .trimEnd();
   }
-  // What is no longer asked leaves no values.
+  // Forbidden commands leave no values, so the values then differ as expected.
   if (values_differ === true && forbidden === 0) return `its values DIFFER after ${many}`;
   return undefined;
 }
@@ -384,11 +380,11 @@ function behindLine(
   const has = module === "" ? "the previous module" : module.slice(0, HASH_DIGITS);
   const why = is_refused
     ? "the migration was refused, until something is deployed again"
-    : "as it was stored last; it takes the other one when it is called next";
+    : "as stored last; its next call uses the other module";
   return `${printable(`${room_id} (${pattern}): ${has}, ${why}`)}\n`;
 }
 
-/** What is in force in classes. */
+/** The deployments in force in all classes. */
 export function programsText(reducers: readonly Shown[]): string {
   const rows = reducers.map(({ class: pattern, reducer, number, current, before, modules }) => [
     ...[pattern, reducer, String(number)],
@@ -401,7 +397,7 @@ export function programsText(reducers: readonly Shown[]): string {
     lines.join("");
 }
 
-/** What is in force in one class. */
+/** The deployment in force in one class. */
 export const programText = ({ reducer }: { readonly reducer: Shown }): string =>
   programsText([reducer]);
 
@@ -414,7 +410,7 @@ interface CutOff {
   readonly fault: { readonly entry: number; readonly reason: string; readonly detail: string };
 }
 
-/** The rooms that are cut off; empty where none is. */
+/** The rooms that are cut off; empty when there are none. */
 export function cutOffText(rooms: readonly CutOff[]): string {
   if (rooms.length === 0) return "";
   const rows = rooms.map(({ room_id, module, since_ms, until_ms, fault }) => [

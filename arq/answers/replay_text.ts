@@ -1,6 +1,6 @@
 /**
- * The answers about what is decided again, and their text for people: `arq policy replay`, `check` and `test`, recorded
- * cases, and `arq schema check --traffic`. Pure.
+ * Reports of repeated decisions as text: `arq policy replay`, `check` and `test`, recorded cases, and `arq schema check
+ * --traffic`. Pure.
  */
 import { plural } from "../../shared/plural.ts";
 import type { Hook } from "../../shield/message/verdict.ts";
@@ -21,7 +21,7 @@ const time = (at_ms: number) => new Date(at_ms).toISOString();
 
 type Row = readonly [name: string, text: string];
 
-/** What has no text is left out. */
+/** Aligned rows; pairs without a text are left out. */
 function rows(pairs: readonly Row[]): string {
   const told = pairs.filter(([, text]) => text !== "");
   const width = Math.max(...told.map(([name]) => name.length));
@@ -76,7 +76,7 @@ function gapRows({ journal }: ReplayAnswer): readonly Row[] {
   ];
 }
 
-/** What is not judged comes before everything that is said of the rest. */
+/** Decisions that were not judged; this row comes first because it limits all others. */
 function notJudgedRow({ journal, candidate }: ReplayAnswer): Row {
   const { not_judged, unknown } = candidate;
   const of = `${count(not_judged)} of ${plural(journal.decisions, "decision")}`;
@@ -88,7 +88,7 @@ function recordedRows({ recorded }: ReplayAnswer): readonly Row[] {
   const how = Object.keys(different).length > 0
     ? `; DIFFERENT: ${countsText(different)}`
     : above(repeated, repeated === same ? ", all the same" : ", none different");
-  const stateful = "with other fuel alone, of modules that may keep memory (v1)";
+  const stateful = "different only in fuel, of modules that may keep memory (v1)";
   const other = "metered by another version: fuel not compared";
   return [
     ["recorded module", `${count(repeated)} repeated${how}`],
@@ -128,7 +128,7 @@ const said = (one: Pick<Decision, "allowed" | "code" | "reason" | "fault">): str
     ? `fault ${one.fault}`
     : `${one.code}${one.reason === "" ? "" : ` ${JSON.stringify(one.reason)}`}`;
 
-/** What differs that neither verdict shows, in brackets: `(other payload)`; "" for nothing. */
+/** Differences beyond the verdict, in brackets: `(other payload)`; "" for none. */
 function unsaid({ differs, units }: Sample): string {
   const names = differs.split(", ");
   const others = names.filter((name) => ["headers", "payload", "state"].includes(name));
@@ -139,7 +139,7 @@ function unsaid({ differs, units }: Sample): string {
   return parts.length === 0 ? "" : ` (${parts.join("; ")})`;
 }
 
-/** One decision in a line: when, where, who, what it said then and now, and the payload's beginning. */
+/** One decision in a line: time, room, sender, the recorded and the new verdict, and the beginning of the payload. */
 function sampleLine(sample: Sample): string {
   const { time_ms, room, user, id, recorded, repeated, payload } = sample;
   const shown = payload === null ? "" : `  ${payload}`;
@@ -155,7 +155,7 @@ function samplesText(title: string, samples: readonly Sample[], of: number): str
   return `${title} (${shown})\n${samples.map(sampleLine).join("")}`;
 }
 
-/** The text of `arq policy replay`: what was repeated, what differs, and samples. */
+/** The text of `arq policy replay`: the repeated decisions, the differences, and samples. */
 export function replayText(answer: ReplayAnswer): string {
   const { policy, module, journal, recorded, candidate, interrupted } = answer;
   const { samples } = candidate;
@@ -166,7 +166,7 @@ export function replayText(answer: ReplayAnswer): string {
     `${plural(journal.decisions, "decision")}${window}`;
   const different = Object.values(recorded.different).reduce((sum, one) => sum + one, 0);
   return [
-    `${printable(head)}${interrupted ? "; INTERRUPTED: this is what was done" : ""}\n`,
+    `${printable(head)}${interrupted ? "; INTERRUPTED: incomplete result" : ""}\n`,
     rows([
       notJudgedRow(answer),
       ...gapRows(answer),
@@ -243,7 +243,7 @@ export function trafficText(answer: TrafficAnswer): string {
     `${source} as ${against} on ${traffic}: ${count(refused)} of ${count(checked)} events ` +
     `would be refused${before}${now}`;
   return [
-    `${printable(head)}${answer.interrupted ? "; INTERRUPTED: this is what was done" : ""}\n`,
+    `${printable(head)}${answer.interrupted ? "; INTERRUPTED: incomplete result" : ""}\n`,
     leftOut(answer),
     countLines("by field and rule", answer.by_rule),
     countLines("by sender", answer.by_sender),
@@ -282,7 +282,7 @@ export interface CasesAnswer {
 
 const SHOWN_CHARACTERS = 400;
 
-/** What was decided, in a few words. */
+/** A verdict in a few words. */
 const caseVerdict = (one: Decision): string =>
   `${one.allowed || one.fault !== null ? "" : "refused "}${said(one)}`;
 
@@ -399,7 +399,7 @@ function factRows(
   ];
 }
 
-/** What a policy finds in its memory. */
+/** The state of a policy's memory at the beginning of a call. */
 function betweenText(
   { renewed_by, restore_fuel }: NonNullable<CheckAnswer["between_calls"]>,
 ): string {
@@ -415,7 +415,7 @@ function betweenText(
   }
 }
 
-/** Which messages a policy decides about. */
+/** The message sizes that a policy accepts. */
 function sizeRows({ limit_bytes, refused }: MessageSizes): readonly Row[] {
   const [worst] = refused;
   const name = "message sizes";
@@ -429,7 +429,7 @@ function sizeRows({ limit_bytes, refused }: MessageSizes): readonly Row[] {
   ];
 }
 
-/** What is to be said when a policy is deployed that does not decide about all messages; "": nothing. */
+/** The warning for a policy that cannot judge all messages of the bus; "" when it can. */
 export function sizesWarning(
   file: string,
   { limit_bytes, fuel_limit, refused }: MessageSizes,
@@ -441,7 +441,7 @@ export function sizesWarning(
     `${worst.content}; \`arq policy check ${printable(file)}\` has more`;
 }
 
-/** The text of `arq policy check`: first the verdict, then what is known of the module. */
+/** The text of `arq policy check`: first the verdict, then the facts about the module. */
 export function checkText(answer: CheckAnswer): string {
   const { file, accepted, facts, reason = "", sentence = "", metered_bytes, compile_ms } = answer;
   const { between_calls } = answer;

@@ -1,4 +1,4 @@
-/** Members, locks and changes of a room as text for people, which drives no terminal. Pure. */
+/** Members, locks and changes of a room as text for people. No text can control the terminal. Pure. */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 import { type Members, membersOf, told, when } from "./policy_text.ts";
@@ -13,17 +13,17 @@ function shown(value: unknown): string {
   );
 }
 
-/** How many are in a room: `3 connections of 2 users`. */
+/** The number of members: `3 connections of 2 users`. */
 export function countText({ connections, users }: Members): string {
   // A bus may answer anything, and converting an object may throw.
   const numberOf = (value: unknown) => typeof value === "number" ? value : NaN;
   return `${plural(numberOf(connections), "connection")} of ${plural(numberOf(users), "user")}`;
 }
 
-/** The line of a member: `user connection since metadata`; of one that leaves the first two. */
+/** The line of a member: `user connection since metadata`; the first two are left out if it has none. */
 export function memberLine(member: Members): string {
   const { user_id, connection_id, meta } = member;
-  // The JSON text of a string keeps its quotes, which tells metadata "x" from metadata x.
+  // The JSON text of a string keeps its quotes, so the metadata "x" and x differ.
   const said = meta !== undefined && meta !== null ? shown(JSON.stringify(meta)) : "";
   return told("{user}[ {connection}][ {joined_ms}][ {said}]\n", {
     ...member,
@@ -56,11 +56,11 @@ function unquoted(name: string, json: string): string {
   return shown(JSON.parse(json));
 }
 
-/** The line of a change of state: `4 set topic "tea" by ann`. `event` has JSON text, as it was written. */
+/** The line of a change of state: `4 set topic "tea" by ann`. `event` has JSON text as it was written. */
 export function changeText(event: ReadonlyMap<string, string>): string {
   const parts = ["version", "op", ...CHANGE_MEMBERS].flatMap((name) => {
     const json = event.get(name);
-    // A lock names its holder, so the connection would say the same again.
+    // A lock names its holder, so its connection would be redundant.
     const redundant = name === "connection_id" && event.has("holder");
     return json === undefined || redundant ? [] : [unquoted(name, json)];
   });

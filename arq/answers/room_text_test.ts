@@ -1,4 +1,4 @@
-/** Members, counts and locks for people: also of answers that are not what they should be. */
+/** Members, counts and locks for people, also from malformed answers. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { changeText, countText, lockText, memberLine } from "./room_text.ts";
@@ -21,7 +21,7 @@ Deno.test("one connection is not called connections", () => {
   assert.equal(countText({ connections: 0, users: 0 }), "0 connections of 0 users");
 });
 
-Deno.test("a lock says who holds it and until when, and no lock says nothing", () => {
+Deno.test("a lock shows its holder and lease, and no lock shows nothing", () => {
   const lock = { holder: "ann", fence: 42, until_ms: 1_795_161_268_930 };
   assert.equal(
     lockText(lock),
@@ -31,7 +31,7 @@ Deno.test("a lock says who holds it and until when, and no lock says nothing", (
   assert.equal(lockText(undefined), "");
 });
 
-Deno.test("a change of the state says what, to what, by whom; values stay as they were written", () => {
+Deno.test("a change of the state shows key, value and author; values are unchanged text", () => {
   const text = (event: Record<string, string>) => changeText(new Map(Object.entries(event)));
   const at = { version: "4", epoch: '"17"', at_ms: "1", by: '"ann"' };
   assert.equal(

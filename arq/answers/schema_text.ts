@@ -19,7 +19,7 @@ export function painter(has_color: boolean): Paint {
   return has_color ? (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m` : (_, text) => text;
 }
 
-/** `version 3`, or the word that stands for one without a number. */
+/** `version 3`, or the word for a schema without a version. */
 function versionName(value: unknown): string {
   const text = cell(value);
   return /^\d+$/.test(text) ? `version ${text}` : text;
@@ -58,7 +58,7 @@ export function findingsText(findings: unknown, paint: Paint): string {
   return text;
 }
 
-/** How many findings there are: `2 errors, 1 warning`; "" when there are none. */
+/** The number of findings: `2 errors, 1 warning`; "" when there are none. */
 export function findingsCount(findings: unknown): string {
   const all = listOf(findings).map(membersOf);
   const errors = all.filter((one) => one["severity"] === "error").length;
@@ -77,7 +77,7 @@ export function againstText(against: unknown): string {
   return all.length === 1 ? `version ${shown}` : `versions ${shown}${more}`;
 }
 
-/** How far the node that answered is with a schema. */
+/** How far the answering node is with a schema. */
 function hereText(value: unknown): string {
   if (value === null || value === undefined) return "not mapped";
   const { state, messages } = membersOf(value);
@@ -131,12 +131,12 @@ export function historyText(answer: Members, _: unknown, { stdout }: Shown): str
   return `${head}\n${versionTable(versions)}${gone}${put}`;
 }
 
-/** What is said of a schema that is gone. */
+/** The text for a deleted schema. */
 export function deletionText({ version, versions }: Members, { id }: Members): string {
   const kept = plural(Number(versions), "version");
   const next = Number(version) + 1;
   const text =
-    "{id} is deleted ({kept}, the newest {version}); a push begins anew with version {next}\n";
+    "{id} is deleted ({kept}, the newest {version}); the next push gets version {next}\n";
   return told(text, { id, kept, version, next });
 }
 

@@ -33,7 +33,7 @@ const FINDINGS = [
   finding("error", "", "", "package-changed"),
 ];
 
-Deno.test("findings stand below their file and field, with rule and both versions", () => {
+Deno.test("findings are listed below their file and field, with rule and both versions", () => {
   assert.equal(
     findingsText(FINDINGS, plain),
     `a.proto
@@ -80,7 +80,7 @@ Deno.test("violations name path and rule, and how many more there are", () => {
   );
 });
 
-Deno.test("a table says where the node stands with each schema", () => {
+Deno.test("a table shows the node's state of each schema", () => {
   const latest = { version: 4, size_bytes: 99, registered_ms: 0 };
   const broken = { state: "invalid", messages: [{ message: "m.M", problem: "no such message" }] };
   const row = { schema_id: "s", compatibility: "FULL", versions: 3, latest };

@@ -17,7 +17,7 @@ import {
 } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
 
-/** What a tenant has set says neither whose it is nor that a tenant has set it. */
+/** The rules that the tenant has set itself, without the members that only repeat this. */
 const ownOf = (items: unknown, tenant: string | undefined): unknown =>
   tenant === undefined ? items : listOf(items).map((one) => ({
     source: "tenant",
@@ -26,7 +26,7 @@ const ownOf = (items: unknown, tenant: string | undefined): unknown =>
     ...membersOf(one),
   }));
 
-/** The table of mirror rules. `tenant` stands for the tenant of a rule that names none. */
+/** The table of mirror rules. `tenant` is the tenant of a rule that names none. */
 export const ruleTable = (rules: unknown, tenant?: string): string =>
   listing(ownOf(rules, tenant), ["PREFIX", "SHARE=percent", "SOURCE", "TENANT=tenant_id"]);
 
@@ -36,7 +36,7 @@ export function rulesText(answer: Members, { tenant }: Members): string {
     listingEnd(answer, listOf(answer["rules"]).length === 0 ? "mirror rules" : "", tenant);
 }
 
-/** What is said beside a listing of settings: that there are none or more, and why they are not in force. */
+/** The lines after a listing of settings: that there are none or more, and why they are not in force. */
 export function listingEnd(answer: Members, what: string, tenant: unknown): string {
   const { problem } = membersOf(answer["here"]);
   const whose = tenant === undefined ? "" : ` by tenant ${tenant}`;
@@ -45,7 +45,7 @@ export function listingEnd(answer: Members, what: string, tenant: unknown): stri
     (typeof problem === "string" ? `NOT IN FORCE: ${printable(problem)}\n` : "");
 }
 
-/** What a rule does, when it is set. */
+/** The text for a mirror rule that was set. */
 export const mirroredText = (_: Members, { prefix, share }: Members): string =>
   `${prefix} is mirrored at ${percentText(share)}`;
 
@@ -57,7 +57,7 @@ function share(part: unknown, whole: unknown): string {
 const exampleLine = (one: Members): string =>
   told("  would {would}[  {at_ms}][  {room}][  {type}][  {trace_id}][: {reason}]\n", one);
 
-/** The text of `arq mirror diff`: what candidates would have decided, then examples, newest first. */
+/** The text of `arq mirror diff`: what each candidate would have decided, then examples, newest first. */
 export function diffText({ candidates }: Members, { tenant }: Members = {}): string {
   const all = listOf(candidates).map(membersOf);
   if (all.length === 0) return `tenant ${tenant}: nothing was compared on this node\n`;
@@ -74,7 +74,7 @@ export function diffText({ candidates }: Members, { tenant }: Members = {}): str
   return listing(all, columns, shares) + examples.join("");
 }
 
-/** The text of `arq mirror explain`: which rule counts for a subject, and why. */
+/** The text of `arq mirror explain`: the rule that applies to a subject, and why. */
 export function explainText(answer: Members): string {
   const { others, mirrored } = answer;
   const is = mirrored === undefined ? "" : mirrored === true ? "mirrored" : "not mirrored";
@@ -120,7 +120,7 @@ export function optionsText(one: unknown): string {
   return words.length === 0 ? "defaults" : words.join(", ");
 }
 
-/** The table of room classes. `tenant` stands for the owner of stored classes. */
+/** The table of room classes. `tenant` is the owner of stored classes. */
 export const classTable = (classes: unknown, tenant?: string): string =>
   listing(ownOf(classes, tenant), ["ROOMS", "OPTIONS", "SOURCE", "TENANT"], {
     ROOMS: ({ pattern, room }) => cell(pattern ?? room),
@@ -134,13 +134,13 @@ export function classesText(answer: Members, { tenant }: Members): string {
   return classTable(classes, tenant as string) + end;
 }
 
-/** What is said of a class that is set. */
+/** The text for a class that was set. */
 export function classSetText(answer: Members, { pattern }: Members): string {
   const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);
   return `the class of ${pattern} is set (${optionsText(stored)})`;
 }
 
-/** What an option is that a class does not say. */
+/** The text of an option that a class does not set. */
 const UNSAID = {
   replicas: "3 on a NATS cluster, else 1",
   max_members: "100,000",
@@ -151,7 +151,7 @@ const OPTIONS =
   ("durable,history_size,history_ttl_seconds,replicas,cache_last,presence,slow_reader,max_members," +
     "echo,http_cache,membership,proof,proof_public,filter,delta").split(",");
 
-/** The text of `arq room class explain`: a room's class with all options, and those it overrules. */
+/** The text of `arq room class explain`: a room's class with all options, and the classes that it overrules. */
 export function classExplainText(answer: Members): string {
   const { room, why, others } = answer;
   const rest = listOf(others).filter((one) => membersOf(one)["source"] !== "default");
@@ -164,7 +164,7 @@ export function classExplainText(answer: Members): string {
 
 const timeText = (ms: unknown): string => when(ms) || "never";
 
-/** When it is due: `every 10s`, `30 9 * * 1-5 Europe/Berlin`, or a time. */
+/** When a schedule is due: `every 10s`, `30 9 * * 1-5 Europe/Berlin`, or a time. */
 function whenText({ at_ms, every_ms, cron, zone, until_ms }: Members): string {
   const until = until_ms === undefined ? "" : ` until ${timeText(until_ms)}`;
   if (at_ms !== undefined) return timeText(at_ms);
@@ -193,7 +193,7 @@ export function scheduleText({ schedule }: Members): string {
   }, rows);
 }
 
-/** In a table; what the problem is, the hook itself says. */
+/** A hook's state for a table; the hook's own text has the details. */
 const stateOf = (one: Members): string =>
   `${cell(one["state"])}${one["problem"] ? " (PROBLEM)" : ""}`;
 
@@ -206,7 +206,7 @@ export const hooksTable = ({ hooks }: Members): string =>
 /** One hook, a member on each line. */
 export function hookAnswerText({ hook }: Members): string {
   const one = membersOf(hook);
-  const secret = told("[{secret} (told only now)]", one);
+  const secret = told("[{secret} (shown only once)]", one);
   return card(told("{id}: {state}", one), { ...one, secret }, [
     ...["url", "room", "events", "dead", "PROBLEM=problem", "secret"],
   ]);
@@ -219,23 +219,23 @@ export function hookLettersText(answer: Members): string {
   return `${hookAnswerText(answer)}\n${dead || "no dead letters\n"}`;
 }
 
-/** Throws `CommandError` for a call that the hook has not taken. */
+/** Throws `CommandError` when the hook did not accept the call. */
 export function requireTaken({ status, problem }: Members, { id }: Members): void {
   if (typeof status === "number" && status >= 200 && status < 300) return;
   const why = status === 0 ? cell(problem) : `it answered ${cell(status)}`;
-  throw new CommandError(`the hook ${id} has not taken the call: ${why}`);
+  throw new CommandError(`the hook ${id} did not accept the call: ${why}`);
 }
 
 const namesOf = (value: unknown) => listOf(value).map(String).join(", ");
 
-/** The line that names a process, its file and when that was read last. */
+/** The line that names a process, its file, and when the file was read last. */
 function headOf({ node_id, kind, file, loaded_ms }: Members): string {
   const read = new Date(typeof loaded_ms === "number" ? loaded_ms : Number.NaN);
   const when = Number.isNaN(read.getTime()) ? "" : `, read ${read.toISOString()}`;
   return `${kind} ${node_id}: ${file ?? "no file"}${when}`;
 }
 
-/** What of the file is not in force, and why. */
+/** The settings of the file that are not in force, and why. */
 function doubtsOf({ needs_restart, problem }: Members): string[] {
   const keys = namesOf(needs_restart);
   return [
@@ -256,7 +256,7 @@ function linesOf(one: Members, has_values: boolean): string[] {
   return [headOf(one), ...news, ...doubtsOf(one)];
 }
 
-/** Processes that were asked and did not answer. */
+/** The processes that did not answer. */
 function silentOf(answer: Members): string[] {
   return listOf(membersOf(answer["nodes"])["silent"]).map(String);
 }
@@ -264,7 +264,7 @@ function silentOf(answer: Members): string[] {
 /** The keys in force in every process. */
 export const configText = (answer: Members): string => textOf(answer, true);
 
-/** What the last reading has changed in every process. */
+/** The changes by the last reload in every process. */
 export const reloadedText = (answer: Members): string => textOf(answer, false);
 
 function textOf(answer: Members, has_values: boolean): string {
@@ -273,7 +273,7 @@ function textOf(answer: Members, has_values: boolean): string {
   return [...said, ...missing].map((line) => `${printable(line)}\n`).join("");
 }
 
-/** 0 when every process answers, and has its file in force as far as that goes without a restart. */
+/** 0 when every process answered and has its file in force, except for keys that need a restart. */
 export function reloadedExit(answer: Members): number {
   const is_taken = silentOf(answer).length === 0 &&
     listOf(answer["configs"]).map(membersOf).every(({ problem }) => typeof problem !== "string");

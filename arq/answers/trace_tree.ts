@@ -1,6 +1,6 @@
 /**
  * Reads a trace from the answer of Jaeger's HTTP API, checks its shape, and shows it as a tree. Pure;
- * `commands/cluster/trace.ts` asks Jaeger.
+ * `commands/cluster/trace.ts` queries Jaeger.
  */
 import { printable } from "../terminal/exit.ts";
 
@@ -43,7 +43,7 @@ function toSpan(span: Json, processes: Json) {
   };
 }
 
-/** Reads the spans of a trace. Undefined: the answer is not Jaeger's; empty: Jaeger does not know it. */
+/** Reads the spans of a trace. Undefined: the answer is not Jaeger's; empty: Jaeger does not know the trace. */
 export function readTrace(answer: unknown): readonly TraceSpan[] | undefined {
   if (!isObject(answer) || !("data" in answer)) return undefined;
   if (answer["data"] !== null && !Array.isArray(answer["data"])) return undefined;
@@ -59,7 +59,7 @@ export function durationText(us: number): string {
   return us < 1_000_000 ? `${(us / 1_000).toFixed(2)} ms` : `${(us / 1_000_000).toFixed(2)} s`;
 }
 
-/** The tags of a span that are shown, the most telling first. */
+/** The tags of a span that are shown, the most useful first. */
 const SHOWN: readonly string[] = [
   "error.type",
   "arqon.outcome",
@@ -85,7 +85,7 @@ interface Row {
   readonly left: string;
 }
 
-/** The spans, parents before children. One whose parent is missing (the client's) is a root. */
+/** The spans, parents before children. A span whose parent is missing (the client's) is a root. */
 function rowsOf(spans: readonly TraceSpan[]): Row[] {
   const ids = new Set(spans.map(({ span_id }) => span_id));
   const children = Map.groupBy(
@@ -93,7 +93,7 @@ function rowsOf(spans: readonly TraceSpan[]): Row[] {
     ({ parent_id, span_id }) => ids.has(parent_id) && parent_id !== span_id ? parent_id : "",
   );
   const rows: Row[] = [];
-  // Spans that are each other's parents are below no root, so the walk ends.
+  // Spans that are each other's parents are below no root, so the walk terminates.
   const stack: { span: TraceSpan; before: string; last: boolean; root: boolean }[] = [];
   const push = (parent_id: string, before: string, root: boolean) => {
     const found = (children.get(parent_id) ?? []).toSorted(byStart);
@@ -112,7 +112,7 @@ function rowsOf(spans: readonly TraceSpan[]): Row[] {
   return rows;
 }
 
-/** The trace as text, a line a span: its place in the tree, its start, its duration and its tags. */
+/** The trace as text, one line for each span: its place in the tree, start, duration and tags. */
 export function traceTree(spans: readonly TraceSpan[]): string {
   const rows = rowsOf(spans);
   const first_us = Math.min(...rows.map(({ span }) => span.start_us));

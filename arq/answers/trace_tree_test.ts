@@ -1,4 +1,4 @@
-/** Jaeger's answer as a tree, whatever is in it. */
+/** Jaeger's answer as a tree, whatever it contains. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { durationText, readTrace, traceTree } from "./trace_tree.ts";
@@ -38,7 +38,7 @@ Deno.test("a name cannot drive the terminal", () => {
   assert.equal(shown.split("\n").length, 2);
 });
 
-Deno.test("an answer that is not Jaeger's is told from one without spans", () => {
+Deno.test("an answer that is not Jaeger's differs from one without spans", () => {
   for (const other of [null, 1, [], {}, { data: 1 }]) assert.equal(readTrace(other), undefined);
   assert.deepEqual(readTrace({ data: [] }), []);
   assert.deepEqual(readTrace({ data: null, errors: [{ code: 404 }] }), []);

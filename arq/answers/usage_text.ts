@@ -9,7 +9,7 @@ const COLUMNS = [
 ];
 const TIMES = ["minute", "hour", "day"];
 
-/** A number with separators and at most three digits behind the point. */
+/** A number with separators and at most three decimals. */
 function amount(value: unknown): string {
   return Number(value).toLocaleString("en-US", { maximumFractionDigits: 3 });
 }
@@ -23,7 +23,7 @@ function about(name: string, value: unknown): string {
 export const usageText = (answer: Members, { csv }: Members): string =>
   csv === true ? usageCsv(answer) : usageTable(answer);
 
-/** The table, and what is missing from it. */
+/** The table, and the periods that are missing from it. */
 function usageTable(answer: Members): string {
   const by = list(answer["by"]).map(String);
   const line = (row: Members, first: readonly string[]) => [
@@ -51,14 +51,14 @@ function missing(answer: Members): string {
     (Number(damaged) > 0 ? told("missing: {damaged} blocks cannot be read\n", answer) : "");
 }
 
-/** A field of CSV. What a spreadsheet would take as a formula gets an apostrophe in front. */
+/** A field of CSV. A value that a spreadsheet would read as a formula gets a leading apostrophe. */
 function field(value: unknown): string {
   const text = String(value ?? "");
   const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-/** The rows as CSV, with a head; without `by` the one row of all. */
+/** The rows as CSV with a header; without `by` there is one row for everything. */
 function usageCsv(answer: Members): string {
   const by = list(answer["by"]).map(String);
   const total = members(answer["total"]);

@@ -5,7 +5,7 @@ import { holeText } from "./journal_text.ts";
 import { listOf, type Members, membersOf, told, when } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
 
-/** What an outcome means: by its state, and by why it is so, or by a time that it has. */
+/** The meaning of an outcome: by its state and its reason, or by the timestamp that it carries. */
 const OUTCOMES = new Map(Object.entries({
   "sent": "sent {at_ms} ({frame})",
   "caught_up": "[read in a page of {why} that it asked for, {from_ms}]",
@@ -33,7 +33,7 @@ const OUTCOMES = new Map(Object.entries({
   "unknown edge": "unknown: not heard here, within a second of a subscription's beginning or end",
 }));
 
-/** What an outcome means, in words. */
+/** An outcome in words. */
 function outcomeText(outcome: Members): string {
   const { state, why } = outcome;
   const times = ["until_ms", "from_ms"].filter((name) => outcome[name] !== undefined);
@@ -62,7 +62,7 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
   ];
 }
 
-/** Which of several messages it is about. */
+/** Names the message that a line is about when there are several. */
 const twistOf = (due: readonly Members[], at: number): string =>
   due.length > 1 ? told("{twist_id}: ", due[at] ?? {}) : "";
 
@@ -120,14 +120,14 @@ function refusalLine(refusal: Members): string {
   return told(text, { ...refusal, count });
 }
 
-/** Whether the answer reports the message that was asked for, or of any connection or refusal if none was. */
+/** Whether the answer reports the requested message, or without one any connection or refusal. */
 export function tellsAnything(answer: Members, is_message: boolean): boolean {
   const names = is_message ? ["messages"] : ["connections", "refusals"];
   return names.some((name) => listOf(answer[name]).length > 0) ||
     is_message && hasOutcomes(answer);
 }
 
-/** Whether something is said of a message of which no more than its offset is known. */
+/** Whether there are outcomes of a message of which only the offset is known. */
 const hasOutcomes = (answer: Members) =>
   listOf(answer["connections"]).some((one) => listOf(membersOf(one)["outcomes"]).length > 0);
 
@@ -136,7 +136,7 @@ const readLine = (one: Members, due: readonly Members[]): string =>
   twistOf(due, Number(one["message"])) +
   told("read by {user_id} over HTTP, a page of {how}, at {node_id} {at_ms}", one);
 
-/** What is left of the ledger of a Shield that is not there any longer. */
+/** What is left of the ledger of a Shield that no longer exists. */
 function formerLine(one: Members): string {
   const stored = told("stored ledger of {node_id} from {since_ms} to {until_ms}", one);
   if (one["state"] === "ended") return stored;
@@ -146,10 +146,10 @@ function formerLine(one: Members): string {
   }`;
 }
 
-/** Clocks that differ by less are as good as one. */
+/** A smaller difference between clocks is not reported. */
 const CLOCKS_APART_MS = 100;
 
-/** The Shields whose clocks surely differ from that of the one that was asked. */
+/** The Shields whose clock surely differs from the clock of the Shield that answered. */
 function apartOf(answer: Members): ReadonlyMap<string, Members> {
   const ledgers = listOf(answer["ledgers"]).map(membersOf);
   return new Map(
@@ -159,7 +159,7 @@ function apartOf(answer: Members): ReadonlyMap<string, Members> {
   );
 }
 
-/** Shields whose clock is ahead or behind, for each Shield's times are its own. */
+/** The Shields whose clock is ahead or behind; each Shield stamps times by its own clock. */
 function clockLines(answer: Members): string[] {
   return [...apartOf(answer).values()].map((one) => {
     const ms = Number(one["ahead_ms"]);
@@ -182,7 +182,7 @@ export interface AskedWhose {
   readonly connection?: string | undefined;
 }
 
-/** What is said where no Shield that answered knows of any such connection. */
+/** The line for a user or connection that no answering Shield knows. */
 function absentLines(answer: Members, { user, connection }: AskedWhose): string[] {
   const what = connection !== undefined ? `connection ${connection}` : `connection of ${user}`;
   if (connection === undefined && user === undefined) return [];
@@ -195,7 +195,7 @@ function absentLines(answer: Members, { user, connection }: AskedWhose): string[
   return [`no ${what} on ${where} since ${when(Math.max(...reaches))}`];
 }
 
-/** The messages, and the outcome of each for those that were asked about. */
+/** The messages, and the outcome of each for the requested user or connection. */
 export function outcomeLines(answer: Members, whose: AskedWhose = {}): string[] {
   const messages = listOf(answer["messages"]).map(membersOf);
   const due = messages.filter(({ duplicate }) => duplicate !== true);
@@ -225,14 +225,14 @@ export function ledgerLines(answer: Members): string[] {
   ];
 }
 
-/** Holes that are shown one by one. */
+/** Holes that are listed one by one. */
 const HOLES_SHOWN = 5;
 
 /** The lines of all decisions, the oldest first. */
 export const wayInLines = (way_in: Members): string[] =>
   listOf(way_in["decisions"]).map(membersOf).flatMap(decisionLines);
 
-/** What the journal does not tell, and why. */
+/** What is missing from the journal's report, and why. */
 export function wayInGaps(way_in: Members): string[] {
   const holes = listOf(way_in["holes"]).map(membersOf);
   const hidden = holes.length - HOLES_SHOWN;

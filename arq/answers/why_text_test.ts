@@ -1,4 +1,4 @@
-/** What `arq why` says of the Shields' clocks, and of Shields that are gone. */
+/** The report of `arq why` about the Shields' clocks, and about former Shields. */
 import assert from "node:assert/strict";
 import { ledgerLines, outcomeLines } from "./why_text.ts";
 
@@ -21,7 +21,7 @@ Deno.test("arq why: clocks that surely differ are named, with how certain that i
   assert.deepEqual(of([90, 1], [500, 450]), []);
 });
 
-Deno.test("arq why: times of a clock that differs are told by the other one, too", () => {
+Deno.test("arq why: times of a differing clock are also given in the other clock's time", () => {
   const heard = [["s0", 5_000, 5_000], ["s1", 17_000, 5_000]] as const;
   const lines = outcomeLines({
     ...answerOf([{ ahead_ms: 0, within_ms: 0 }, { ahead_ms: 12_000, within_ms: 40 }]),
@@ -42,7 +42,7 @@ Deno.test("arq why: times of a clock that differs are told by the other one, too
   ]);
 });
 
-Deno.test("arq why: of a killed Shield it says what it was last known to have, and that the rest is gone", () => {
+Deno.test("arq why: a killed Shield's last known state is shown, and that the rest is lost", () => {
   const lost = { why: "killed", until_ms: 5_000, by_ms: 9_000 };
   const former = { node_id: "s1", life_ms: 0, since_ms: 1_000, until_ms: 5_000, by_ms: 9_000 };
   const answer = {

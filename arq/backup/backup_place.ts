@@ -13,7 +13,7 @@ import { failed } from "../terminal/exit.ts";
 import { readInput } from "../terminal/input.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
 
-/** A configuration, and where it says that the state is. */
+/** A configuration, and where it keeps its state. */
 export interface Place {
   /** Path of the configuration as the command line names it. */
   readonly config_file: string;
@@ -33,7 +33,10 @@ export interface OpenNats extends AsyncDisposable {
 const DEFAULT_FILE = "config.toml";
 const RECONNECT_MS = 1_000;
 
-/** The place of the configuration that `--config` names, or of `config.toml` here. Throws ConfigError. */
+/**
+ * The place of the configuration that `--config` names, or of `config.toml` in the working directory. Throws
+ * ConfigError.
+ */
 export async function findPlace(io: Io, config_file?: string): Promise<Place | undefined> {
   const is_here = await io.files.state(resolvePath(io.cwd, DEFAULT_FILE)) !== undefined;
   const file = config_file ?? (is_here ? DEFAULT_FILE : undefined);
@@ -53,7 +56,7 @@ export function dataDirOf(io: Io, { config_file, config }: Place): string {
   const { data_dir } = config.server;
   if (data_dir !== undefined) return resolvePath(io.cwd, data_dir);
   throw failed(
-    `${config_file} has neither [nats] nor [server] data_dir: such a bus keeps nothing`,
+    `${config_file} has neither [nats] nor [server] data_dir: such a bus stores nothing`,
     "set [server] data_dir, for example to /var/lib/arqon/data",
   );
 }

@@ -48,7 +48,7 @@ export async function sealingOf(io: Io, flags: Flags): Promise<Sealing | undefin
     } catch (error) {
       const hint = "age-keygen makes a pair; the line `# public key: age1…` has the recipient";
       const shown = one.startsWith("AGE-SECRET-KEY") ? "a secret key" : one;
-      throw new CommandError(`${shown} is no recipient: ${whyOf(error)}`, EXIT.usage, hint);
+      throw new CommandError(`${shown} is not a recipient: ${whyOf(error)}`, EXIT.usage, hint);
     }
   }
   if (passphraseFile !== undefined) {
@@ -60,8 +60,7 @@ export async function sealingOf(io: Io, flags: Flags): Promise<Sealing | undefin
 async function decrypterOf(io: Io, file: string, flags: Flags): Promise<Decrypter> {
   const { identity, passphraseFile } = flags;
   if (identity === undefined && passphraseFile === undefined) {
-    const hint =
-      "--identity FILE is the key of one it was encrypted for, --passphrase-file FILE a passphrase";
+    const hint = "--identity FILE has the key of a recipient, --passphrase-file FILE a passphrase";
     throw failed(`${file} is encrypted`, hint);
   }
   const decrypter = new Decrypter();
@@ -73,7 +72,7 @@ async function decrypterOf(io: Io, file: string, flags: Flags): Promise<Decrypte
         decrypter.addIdentity(line);
       } catch {
         const hint = "expected lines as AGE-SECRET-KEY-1…, as age-keygen writes them";
-        throw failed(`${identity} has a line that is no key`, hint);
+        throw failed(`${identity} has a line that is not a key`, hint);
       }
     }
   }
@@ -117,7 +116,7 @@ async function* unsealed(
   try {
     yield* await decrypter.decrypt(ReadableStream.from(bytes));
   } catch (error) {
-    const hint = "another key or passphrase, or a file that is damaged or cut short";
+    const hint = "another key or passphrase, or a damaged or truncated file";
     throw failed(`${file} cannot be decrypted: ${whyOf(error)}`, hint);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Files that a backup contains beside the data, which a restore writes only into a folder that the caller names; and
+ * Files that a backup contains besides the data; a restore writes them only into a folder that the caller names. Also
  * the texts about a backup.
  */
 import { type BackupPart, type Manifest, partBytes } from "../../shared/backup/manifest.ts";
@@ -67,7 +67,7 @@ export function filesToSave(
   return [...new Set([...own, ...more].map((path) => resolvePath(io.cwd, path)))];
 }
 
-/** The files as parts of a backup. All of them are read before the first part is given out. */
+/** The files as parts of a backup. All files are read before the first part is yielded. */
 export async function fileParts(io: Io, paths: readonly string[]): Promise<GivenPart[]> {
   return await Promise.all(paths.map(async (path, at): Promise<GivenPart> => {
     const bytes = await readInput(io, path);
@@ -84,16 +84,16 @@ export async function fileParts(io: Io, paths: readonly string[]): Promise<Given
   }));
 }
 
-/** The place in `folder` for a file that was at `path` on its machine. */
+/** The path in `folder` for a file that was at `path` on its machine. */
 function placeIn(folder: string, path: string): string {
   const parts = path.split(/[\\/]/).filter((part) => !["", ".", ".."].includes(part));
   return [folder, ...parts.map((part) => part.replace(/:$/, ""))].join("/");
 }
 
-/** Writes the files of a backup below a folder, at the paths that they had. It replaces no file. */
+/** Writes the files of a backup below a folder, at their original paths. It replaces no file. */
 export class FileRestorer implements BackupReader {
   readonly written: string[] = [];
-  /** A backup may be read more than once: what is written is passed over. */
+  /** A backup may be read more than once; files already written are skipped. */
   readonly #done = new Set<string>();
   readonly #io: Io;
   readonly #folder: string;

@@ -1,4 +1,4 @@
-/** Names with a time, and which files go when a newer one is there. */
+/** Names with a time, and which files are removed when a newer backup is complete. */
 import assert from "node:assert/strict";
 import { carriesTime, outdated, pathAt } from "../commands/backup/backup.ts";
 
@@ -30,7 +30,7 @@ Deno.test("the newest stay, older ones and what they have left go, and nothing e
   assert.deepEqual(outdated(names, PATH, 9), []);
   assert.deepEqual(outdated([], PATH, 1), []);
   const partial = (day: number) => `${at(day)}.partial`;
-  // One that is being written now is newer than what stays.
+  // An unfinished file that is newer than the kept ones may still be being written.
   assert.deepEqual(outdated([...names, partial(1), partial(5)], PATH, 3), [at(1), partial(1)]);
   assert.deepEqual(outdated([partial(1), partial(2)], PATH, 1), []);
 });

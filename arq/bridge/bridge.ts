@@ -1,6 +1,6 @@
 /**
  * Follows the log of a PostgreSQL database and publishes the messages of `arqon.publish`. One of several bridges with a
- * slot is active, the others wait. Its position is in the database, so killing any part loses nothing.
+ * slot is active, the others stand by. Its position is in the database, so killing any part loses nothing.
  */
 import { Intake } from "./intake.ts";
 import {
@@ -22,8 +22,8 @@ import type { BridgeBus, Committed } from "./bus.ts";
 import { type Outcome, Publisher } from "./publisher.ts";
 
 /**
- * What others write is noted when it is so much: a note is itself in the log, and a database that has nothing to do
- * must come to rest.
+ * The position is saved once others wrote this many bytes. A save is itself in the log, so without a threshold an idle
+ * database would never come to rest.
  */
 const IDLE_BYTES = 1_048_576n;
 
@@ -33,29 +33,31 @@ interface Following {
   readonly slot: string;
   readonly standing: Standing;
   readonly intake: Intake;
-  /** Messages that wait for the bus, above which nothing more is read. */
+  /** Messages that may wait for the bus; beyond it nothing more is read. */
   readonly waiting_messages: number;
   readonly signal: AbortSignal;
   /** Unix ms. */
   readonly now: () => number;
-  /** The slot is ours. */
+  /** Called when this bridge owns the slot. */
   readonly onFollowing: () => void;
-  /** Says whom to tell when a message is over. */
+  /** Registers a listener that is called when a message is settled. */
   readonly onOver: (listener: () => void) => void;
-  /** Rejects when the database is no longer heard of. */
+  /** Rejects when the connection to the database is lost. */
   readonly lost: Promise<never>;
-  /** Rejects when the slot that is ours by now is not the one that `standing` was found with. */
+  /** Rejects when the slot that this bridge now owns is not the one that `standing` was found with. */
   readonly check: () => Promise<void>;
-  /** Notes in the database how far everything is over, and gives that. The slot learns no more than that. */
+  /**
+   * Saves in the database up to which position everything is settled, and returns it. The slot never advances further.
+   */
   readonly note: () => Promise<Lsn>;
 }
 
-/** How often is noted how far everything is over. */
+/** How often the settled position is saved. */
 const SAVE_MS = 200;
-/** The server closes what says nothing for a minute. */
+/** The server closes a connection that is silent for a minute. */
 const STATUS_MS = 5_000;
 
-/** Until the signal. Rejects when the connection breaks, and with 55006 while another one has the slot. */
+/** Runs until the signal. Rejects when the connection breaks, and with 55006 while another process has the slot. */
 async function stream(following: Following): Promise<void> {
   const { url, slot, standing, intake, waiting_messages, signal, now, note } = following;
   const client = databaseAt(url, "replicates");
@@ -70,7 +72,7 @@ async function stream(following: Following): Promise<void> {
     wire.stream.resume();
   });
   wire.once("replicationStart", () => {
-    // From now on nobody can make another slot of this name.
+    // From now on nobody can create another slot of this name.
     checked = following.check().then(following.onFollowing);
     checked.catch(broken.reject);
   });
@@ -82,7 +84,7 @@ async function stream(following: Following): Promise<void> {
     }
     is_paused ||= pauseIfFull(following, wire);
   });
-  // A server that shuts down asks, until all that it has sent is confirmed.
+  // A server that shuts down asks until everything it has sent is confirmed.
   const tick = async (is_asked: boolean) => {
     const { done_lsn, over_lsn } = intake.progress;
     const is_far = done_lsn > noted || over_lsn - noted >= (is_asked ? 1n : IDLE_BYTES);
@@ -130,7 +132,7 @@ function pauseIfFull({ intake, waiting_messages }: Following, wire: Wire): boole
   return true;
 }
 
-/** A session that is gone must not hold its lock until the system's own hours are over. */
+/** A dead session must release its lock before the system's default of hours. */
 const KEEPALIVE = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; " +
   "set tcp_keepalives_count = 3";
 const LOCK = "select pg_try_advisory_lock(hashtext('arqon.bridge.poll ' || $1)) as is_ours";
@@ -139,7 +141,7 @@ const READ = "select lsn::text, data from pg_logical_slot_peek_binary_changes($1
   "'proto_version', '1', 'publication_names', 'arqon', 'messages', 'true')";
 const ADVANCE = "select pg_replication_slot_advance($1, $2)";
 
-/** Until the signal. Rejects when the connection breaks, and with 55006 while another one has the slot. */
+/** Runs until the signal. Rejects when the connection breaks, and with 55006 while another process has the slot. */
 async function poll(following: Following, poll_ms: number): Promise<void> {
   const { url, lost } = following;
   const sql = databaseAt(url, "patient");
@@ -160,16 +162,16 @@ async function pollWith(sql: Database, following: Following, poll_ms: number): P
   if (!is_ours) throw Object.assign(new Error("another bridge polls"), { code: IN_USE });
   for (let is_told = false; !signal.aborted;) {
     const { rows: [{ lsn: now_lsn }] } = await sql.query(NOW);
-    // It gives whole transactions: more than that, when the last one is longer.
+    // PostgreSQL returns whole transactions: more rows than requested when the last one is longer.
     const { rows } = await sql.query(READ, [slot, now_lsn, waiting_messages]);
-    // Nobody holds a slot between two reads: it may be another one by now.
+    // Between two reads nobody owns the slot, so it may have been replaced.
     await check();
     if (!is_told) following.onFollowing();
     is_told = true;
     for (const { data } of rows) intake.take(readChange(data));
     await Promise.race([intake.settled(), aborted(signal)]);
     if (signal.aborted) return;
-    // What others wrote since the last read need not be kept.
+    // The server need not keep what others wrote since the last read.
     if (rows.length === 0) progress.alive(parseLsn(now_lsn));
     if (progress.done_lsn > noted || progress.over_lsn - noted >= IDLE_BYTES) {
       noted = await note();
@@ -188,11 +190,11 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 /** What a bridge needs. */
 export interface BridgeOptions extends StandingOptions {
-  /** `postgres://user:password@host:port/database`, asked for each connection. May throw. */
+  /** `postgres://user:password@host:port/database`, requested for each connection. May throw. */
   readonly database: () => string;
   readonly bus: BridgeBus;
   readonly reading: Reading;
-  /** Messages that wait for the bus, above which the database is not read; it goes on below half of that. */
+  /** Messages that wait for the bus, above which the database is not read; reading resumes below half of that. */
   readonly waiting_messages: number;
   readonly watch: BridgeWatch;
   readonly signal: AbortSignal;
@@ -200,14 +202,14 @@ export interface BridgeOptions extends StandingOptions {
   readonly now: () => number;
 }
 
-/** How a bridge reads the log: as it comes, or by plain SQL every so often. */
+/** How a bridge reads the log: streamed, or by plain SQL at intervals. */
 export type Reading =
   | { readonly mode: "replication" }
   | { readonly mode: "polling"; readonly poll_ms: number };
 
-/** Receives what a bridge does, for metrics. */
+/** Receives the activity of a bridge, for metrics. */
 export interface BridgeWatch {
-  /** Following, or waiting for another one, or without the database. */
+  /** `false`: waiting for the slot, or without the database. */
   readonly state: (is_following: boolean) => void;
   readonly over: (message: Committed, outcome: Outcome) => void;
   readonly waiting: (messages: number) => void;
@@ -216,17 +218,17 @@ export interface BridgeWatch {
 
 const STANDBY_MS = 1_000;
 const AGAIN_MS = 1_000;
-/** How often is asked what the database keeps. */
+/** How often the database is asked how much it keeps, in ms. */
 const KEPT_MS = 5_000;
-/** What is said of it, at first; then each time that it has doubled. */
+/** Kept bytes at the first warning; the next one comes each time the amount has doubled. */
 const KEPT_SAID_BYTES = 1_073_741_824;
-/** How long the end waits for what is under way, in ms. */
+/** How long the end waits for work in progress, in ms. */
 const CLOSE_MS = 5_000;
 
 const SYNCHRONOUS = "select set_config('synchronous_commit', 'local', false) " +
   "where current_setting('synchronous_commit') = 'off'";
 
-/** Runs until the signal. Rejects with a CommandError for what does not pass on its own. */
+/** Runs until the signal. Rejects with a CommandError for problems that do not pass on their own. */
 export async function runBridge(given: BridgeOptions): Promise<void> {
   const { signal, say } = given;
   const options = { ...given, watch: { ...given.watch, kept: sayingKept(given) } };
@@ -254,7 +256,7 @@ export async function runBridge(given: BridgeOptions): Promise<void> {
   }
 }
 
-/** Says it, too, when the database keeps much. */
+/** The watches, with one that also warns when the database keeps much. */
 function sayingKept({ watch, slot, say }: BridgeOptions): BridgeWatch["kept"] {
   let said_bytes = KEPT_SAID_BYTES / 2;
   return (wal) => {
@@ -263,7 +265,7 @@ function sayingKept({ watch, slot, say }: BridgeOptions): BridgeWatch["kept"] {
     if (kept_bytes < KEPT_SAID_BYTES) said_bytes = KEPT_SAID_BYTES / 2;
     if (kept_bytes < 2 * said_bytes) return;
     said_bytes = kept_bytes;
-    say(`the database keeps ${kept_bytes} bytes of its log for the slot ${slot}`);
+    say(`the database retains ${kept_bytes} bytes of WAL for the slot ${slot}`);
   };
 }
 
@@ -273,14 +275,14 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
   const sql = databaseAt(url);
   await sql.connect();
   try {
-    // A note that a crash takes back would be behind the slot.
+    // A saved position that a crash undoes would be behind the slot.
     await sql.query(SYNCHRONOUS);
-    // Of bridges that start together one makes the slot, and the others find it noted.
+    // Of bridges that start together, one creates the slot and the others find it.
     await sql.query("select pg_advisory_lock(hashtext('arqon.bridge ' || $1))", [slot]);
     const standing = await standingOf(sql, options);
     await sql.query("select pg_advisory_unlock(hashtext('arqon.bridge ' || $1))", [slot]);
     const lost = Promise.withResolvers<never>();
-    // Who follows is notified, and nobody may be following yet.
+    // Whoever follows is notified, and perhaps nobody follows yet.
     lost.promise.catch(() => {});
     using _asking = asking(sql, options, lost.reject);
     const over = new AbortController();
@@ -318,9 +320,9 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
         intake.settled(),
         new Promise((resolve) => setTimeout(resolve, CLOSE_MS)),
       ]);
-      // What is not noted comes again; why the bridge ends is reported on its own.
+      // Unsaved messages are replayed; why the bridge ends is reported on its own.
       await note().catch(() => {});
-      // What is not over comes again, to the publisher of the next connection.
+      // Unsettled messages are replayed to the publisher of the next connection.
       over.abort();
     }
   } finally {
@@ -328,7 +330,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
   }
 }
 
-/** Asks from now on what the database keeps; `onLost` learns when it does not answer. */
+/** Polls how much the database keeps; `onLost` is called when it does not answer. */
 function asking(
   sql: Database,
   { slot, watch }: BridgeOptions,

@@ -1,5 +1,6 @@
 /**
- * The bus as a bridge uses it, and a connection of the SDK as one. `publisher.ts` decides what is published, and when.
+ * The bus as a bridge uses it, and a connection of the SDK as such a bus. `publisher.ts` decides what is published, and
+ * when.
  */
 import { ArqonError, type Connection } from "@arqon/sdk";
 import { historyPages, storedIn } from "../rooms/history.ts";
@@ -14,9 +15,9 @@ export interface Committed {
   readonly headers: Readonly<Record<string, string>>;
   /** When its transaction was committed, by the clock of the database, Unix ms. */
   readonly commit_ms: number;
-  /** Where it is in the database's log. */
+  /** Its position in the database's log. */
   readonly place: { readonly lsn: string; readonly number: number };
-  /** Why it is refused before any bus is asked; it has no room then. */
+  /** Why it is refused without asking a bus; it has no room then. */
   readonly refusal?: string;
 }
 
@@ -27,7 +28,7 @@ export interface StoredMessage {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Some of them in a row; the next page is older. */
+/** A page of stored messages; the next page is older. */
 export interface StoredPage {
   /** Newest first. */
   readonly messages: readonly StoredMessage[];
@@ -35,18 +36,18 @@ export interface StoredPage {
   readonly oldest_ms: number;
 }
 
-/** What a bridge asks of a bus. */
+/** The operations that a bridge needs from a bus. */
 export interface BridgeBus {
-  /** The user id that its messages get. */
+  /** The sender id of the bridge's messages. */
   readonly sender: string;
-  /** Resolves when the bus has taken it; rejects with its ArqonError. */
+  /** Resolves when the bus has accepted the message; rejects with its ArqonError. */
   publish(message: Omit<Committed, "place">): Promise<void>;
-  /** What a room has stored, from the newest on; nothing where it has no log. */
+  /** The stored messages of a room, newest first; empty for a room without a log. */
   storedBack(room_id: string): AsyncIterable<StoredPage>;
 }
 
 const TIMEOUT_MS = 30_000;
-/** Of the first page: a room in which only the bridge publishes needs one. */
+/** Messages on the first page: enough for a room in which only the bridge publishes. */
 const FIRST_MESSAGES = 16;
 
 /** A connection as the bus of a bridge. */
@@ -78,7 +79,8 @@ export function connectedBus(connection: Pick<Connection, "room" | "welcome">): 
           if (!has_more) return;
         }
       } catch (error) {
-        // A room without a log knows repetitions for two minutes only, and a token may not read every room.
+        // A room without a log recognizes repetitions for two minutes only, and a token may not be allowed to read
+        // every room.
         const has_none = error instanceof ArqonError &&
           ["not-durable", "not-granted"].includes(error.reason);
         if (!has_none) throw error;

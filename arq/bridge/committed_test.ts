@@ -1,4 +1,4 @@
-/** What is signed is a message, and nothing else is. That PostgreSQL signs so too is `tests/bridge_rights_test.ts`. */
+/** Only signed messages are accepted. `tests/bridge_rights_test.ts` checks that PostgreSQL signs the same way. */
 import assert from "node:assert/strict";
 import { committedOf, signatureOf, unsignedOf } from "./wal.ts";
 
@@ -10,7 +10,7 @@ const json = new TextEncoder().encode(
 const signed = (text: Uint8Array, key = KEY, xid = AT.xid) =>
   new Uint8Array([...signatureOf(text, key, xid), ...text]);
 
-Deno.test("a message has the signature of its own transaction by the key, or is none", () => {
+Deno.test("a message is accepted only with the signature of its own transaction", () => {
   assert.equal(committedOf(signed(json), KEY, AT)?.message_id, "pg-0-9-0-1000250");
   const others = [
     json,
@@ -27,7 +27,7 @@ Deno.test("a message has the signature of its own transaction by the key, or is 
   }
 });
 
-Deno.test("what is not signed is shown as far as any database can store it", () => {
+Deno.test("unsigned data is shown in a form that any database can store", () => {
   const { data, refusal, room } = unsignedOf(new Uint8Array([0, 0xff, 0x22, 0x41]), 2, AT);
   assert.deepEqual([JSON.parse(data), room], ['??"A', ""]);
   assert.match(refusal ?? "", /^2 messages without .*transaction 5$/);

@@ -1,6 +1,6 @@
 /**
- * The client of PostgreSQL, with types that it lacks, and the bridge's notes in the database: its position, messages
- * refused for good; and the slot, which retains the rest of the log for it.
+ * The client of PostgreSQL, with types that it lacks, and the bridge's data in the database: its position, permanently
+ * refused messages, and the slot, which makes the server keep the rest of the log.
  */
 import type { Buffer } from "node:buffer";
 import pg from "pg";
@@ -8,15 +8,15 @@ import { type CommandError, failed } from "../terminal/exit.ts";
 import type { Committed } from "./bus.ts";
 import { type Lsn, lsnText, parseLsn } from "./wal.ts";
 
-/** The package waits for an answer to its goodbye, which may not come from a connection that is broken, in ms. */
+/** How long the package waits for the answer to its goodbye, in ms; a broken connection never answers. */
 const END_MS = 1_000;
 const CONNECT_MS = 10_000;
 const QUERY_MS = 30_000;
 
-/** PostgreSQL: object_in_use, the slot is another's. */
+/** PostgreSQL: object_in_use, another process has the slot. */
 export const IN_USE = "55006";
 
-/** What a query gives; each row by its columns. */
+/** The result of a query; each row is an object by column. */
 interface Result {
   // deno-lint-ignore no-explicit-any -- the columns are the query's
   readonly rows: any[];
@@ -40,17 +40,20 @@ export interface Database {
   end(): Promise<void>;
 }
 
-/** `patient`: a query may take as long as it does. `replicates`: that, and it takes commands of that protocol. */
+/**
+ * `patient`: queries have no timeout. `replicates`: also without a timeout, and accepts commands of the replication
+ * protocol.
+ */
 type DatabaseKind = "plain" | "patient" | "replicates";
 
-/** What a client of a kind is given: a stream is one query for as long as it goes on. */
+/** Options of a client by kind; a stream is one query without an end. */
 const OPTIONS = {
   plain: { query_timeout: QUERY_MS },
   patient: {},
   replicates: { replication: "database" },
 } as const;
 
-/** A client that is not connected yet. What breaks it while nobody asks is heard by whoever asks next. */
+/** A client that is not connected yet. The next query receives an error that happens while none is running. */
 export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database {
   const client = new pg.Client({
     ...{ connectionString: url, keepAlive: true, connectionTimeoutMillis: CONNECT_MS },
@@ -64,7 +67,7 @@ export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database 
     async end() {
       const timeout = Promise.withResolvers<void>();
       const timer = setTimeout(timeout.resolve, END_MS);
-      // A connection that is broken has ended.
+      // A broken connection has already ended.
       await Promise.race([client.end().catch(() => {}), timeout.promise]);
       clearTimeout(timer);
       client.connection.stream.destroy();
@@ -72,34 +75,34 @@ export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database 
   };
 }
 
-/** What finding it needs. */
+/** The options of `standingOf`. */
 export interface StandingOptions {
   readonly slot: string;
-  /** Goes on where the slot is gone or another one, though something may have been missed. */
+  /** Continues when the slot is gone or was replaced, though messages may have been missed. */
   readonly accept_loss: boolean;
-  /** How to accept that. */
+  /** Tells the user how to accept that. */
   readonly accept_hint: string;
   readonly say: (text: string) => void;
 }
 
-/** Where the bridge is in the database. */
+/** The position of the bridge in the database. */
 export interface Standing {
   readonly lsn: Lsn;
-  /** Whether a bridge before may have published what is above; else the slot is new. */
+  /** Whether an earlier bridge may have published messages above the position; false for a new slot. */
   readonly is_known: boolean;
-  /** How far the log of the database went. */
+  /** End of the database's log. */
   readonly end_lsn: Lsn;
-  /** The database, and its timeline: after a restore or a failover, positions may come again. */
+  /** The database and its timeline: after a restore or a failover, positions may repeat. */
   readonly source: string;
-  /** With which `arqon.publish` signs. */
+  /** The key with which `arqon.publish` signs. */
   readonly key: Uint8Array;
 }
 
-/** What the database keeps of its log for a slot. */
+/** How much of its log the database keeps for a slot. */
 export interface KeptWal {
   readonly slot: string;
   readonly kept_bytes: number;
-  /** What may still be written before the slot is lost; undefined: without bound. */
+  /** Bytes that may still be written before the slot is lost; undefined: unlimited. */
   readonly safe_bytes: number | undefined;
 }
 
@@ -119,7 +122,7 @@ const SCHEMA = `
   select to_regclass('arqon.bridge') is not null as is_there, to_regclass('arqon.key') is not null and (
     select count(*) from pg_attribute where attname = 'source' and not attisdropped
       and attrelid in (to_regclass('arqon.bridge'), to_regclass('arqon.refused'))) = 2 as is_whole`;
-/** Rows of messages that are not signed: any role can cause them. */
+/** Rows kept of unsigned messages, which any role can cause. */
 const UNSIGNED_ROWS = 1_000;
 
 /** Undefined: there is no such slot. */
@@ -142,7 +145,7 @@ interface Slot {
   readonly lsn: string;
 }
 
-/** What is noted, null where nothing is; and where the database is by then. */
+/** The saved position, null where none is saved; and the current end of the log. */
 interface Noted {
   readonly here: string;
   readonly end_lsn: string;
@@ -151,13 +154,13 @@ interface Noted {
   readonly at_ms: string | null;
 }
 
-/** Finds where to go on, and makes the slot where there is none. Rejects for what needs a person. */
+/** Finds where to continue, and creates the slot if it is missing. Rejects for problems that a person has to solve. */
 export async function standingOf(
   sql: Database,
   { slot, accept_loss, accept_hint, say }: StandingOptions,
 ): Promise<Standing> {
   await checkDatabase(sql);
-  // In this order: a bridge that is active notes, and then tells the slot.
+  // In this order: an active bridge saves its position before it confirms it to the slot.
   const { rows: [found] }: { rows: Slot[] } = await sql.query(SLOT, [slot]);
   const noted: Noted = (await sql.query(NOTED, [slot])).rows[0];
   if (found !== undefined && found.is_ours !== true) throw foreign(slot, found);
@@ -202,39 +205,41 @@ async function checkDatabase(sql: Database): Promise<void> {
   }
   if (is_whole) return;
   throw failed(
-    "the schema arqon is of an earlier version",
+    "the schema arqon has an earlier version",
     `psql DATABASE -c 'drop table arqon.bridge, arqon.refused'; ${install}; then grant on them anew`,
   );
 }
 
-/** Another's slot is not ours to read, and not ours to drop. */
+/** The error for a slot that belongs to somebody else: it must be neither read nor dropped. */
 function foreign(slot: string, { database, plugin }: Slot): CommandError {
-  const text = `the slot ${slot} is of ${database ?? "no database"} with ${plugin ?? "no plugin"}`;
+  const text = `the slot ${slot} belongs to ${database ?? "no database"} with ${
+    plugin ?? "no plugin"
+  }`;
   const hint = "another name for ours, by --slot or [bridge.postgres] slot";
   return failed(text, hint);
 }
 
-/** Without the timeline: that of a database that was promoted goes on from what is noted. */
+/** Without the timeline: a promoted database continues from the saved position. */
 const databaseOf = (source: string): string => source.replace(/-[^-]*-/, "-");
 
 /**
- * Why the slot does not give everything that is above what is noted. A bridge notes before it tells the slot: its
- * own slot is never ahead. Nothing noted yet: no reason.
+ * Why the slot cannot deliver everything above the saved position. A bridge saves before it confirms to the slot, so
+ * its own slot is never ahead. Without a saved position there is no reason.
  */
 function problemOf(slot: string, own: Slot | undefined, noted: Noted): string | undefined {
   const { here, end_lsn, source, lsn } = noted;
   if (source === null || lsn === null) return undefined;
   if (databaseOf(source) !== databaseOf(here) || parseLsn(lsn) > parseLsn(end_lsn)) {
-    return `arqon.bridge is of another database (${source} up to ${lsn}; ` +
+    return `arqon.bridge belongs to another database (${source} up to ${lsn}; ` +
       `this is ${here} up to ${end_lsn})`;
   }
   if (own === undefined) return `the slot ${slot} is gone`;
   if (parseLsn(own.lsn) <= parseLsn(lsn)) return undefined;
   const promoted = source === here ? "" : ` after ${source} became ${here}`;
-  return `the slot ${slot} was made anew or moved${promoted}, and begins at ${own.lsn}`;
+  return `the slot ${slot} was recreated or moved${promoted}, and begins at ${own.lsn}`;
 }
 
-/** Where it begins. */
+/** Creates the slot and returns its position. */
 async function makeSlot(sql: Database, slot: string, is_lost: boolean): Promise<string> {
   if (is_lost) await sql.query("select pg_drop_replication_slot($1)", [slot]);
   const { rows: [{ lsn }] } = await sql.query(
@@ -244,19 +249,22 @@ async function makeSlot(sql: Database, slot: string, is_lost: boolean): Promise<
   return lsn;
 }
 
-/** Rejects when the slot that is read is not the one that `standingOf` has found: it was made anew since. */
+/** Rejects when the slot that is read is not the one that `standingOf` found: it was created anew since. */
 export async function checkHeld(sql: Database, slot: string): Promise<void> {
   const { rows: [held] } = await sql.query(
     `select s.confirmed_flush_lsn <= b.lsn as is_ours from arqon.bridge b
      join pg_replication_slots s on s.slot_name = b.slot where b.slot = $1`,
     [slot],
   );
-  if (held?.is_ours !== true) throw new Error(`the slot ${slot} is not where arqon.bridge says`);
+  if (held?.is_ours !== true) {
+    throw new Error(`the slot ${slot} is not at the position in arqon.bridge`);
+  }
 }
 
 /**
- * Notes how far everything is over, and gives that. Not the time of the note: while one room waits, what others have
- * published may be much older than that, and whoever goes on after a kill must look back so far.
+ * Saves up to which position everything is settled, and returns it. The saved time is not that of the save: while one
+ * room waits, published messages of others may be much older, and a bridge that continues after a kill must look back
+ * that far.
  */
 export async function save(
   sql: Database,
@@ -273,15 +281,15 @@ export async function save(
   return over_lsn;
 }
 
-/** Whether `arqon.publish` signs with the key that `standingOf` has found. */
+/** Whether `arqon.publish` still signs with the key that `standingOf` found. */
 export async function isKeyKept(sql: Database, { key }: Standing): Promise<boolean> {
   const { rows } = await sql.query("select from arqon.key where key = $1", [key]);
   return rows.length > 0;
 }
 
 /**
- * Notes what the bus refuses for good, and says it. What is not signed has no room; of that so many rows are kept that
- * no role fills the disk with them.
+ * Records and reports a message that the bus refuses permanently. Unsigned ones have no room; the number of their rows
+ * is limited so that no role can fill the disk.
  */
 export async function noteRefused(
   sql: Database,

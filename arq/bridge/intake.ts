@@ -1,5 +1,5 @@
 /**
- * Reads a database's log in order, and passes published messages to the publisher. `stream.ts` or `polling.ts` read the
+ * Reads a database's log in order and passes published messages to the publisher. `stream.ts` or `polling.ts` read the
  * log.
  */
 import { committedOf, type Lsn, unsignedOf, type WalChange } from "./wal.ts";
@@ -16,11 +16,11 @@ interface Commit {
 
 /** The progress of one stream. */
 export class Progress {
-  /** Everything below is published, refused for good, or was none of ours. */
+  /** Everything below was published, refused permanently, or did not concern the bridge. */
   done_lsn: Lsn;
   /**
-   * When the last transaction below was committed, Unix ms by the clock of the database: nothing above was published
-   * before that, by this bridge or by another. 0 when none is over yet.
+   * Commit time of the last transaction below `done_lsn`, Unix ms by the database's clock: no bridge published anything
+   * above before that time. 0 while no transaction is settled.
    */
   done_ms = 0;
   #idle_lsn: Lsn = 0n;
@@ -34,7 +34,7 @@ export class Progress {
     this.#transactions.push({ commit_ms, end_lsn: 0n, open: 0 });
   }
 
-  /** A message of the last transaction; calls the result when it is over. */
+  /** Counts a message of the last transaction; the returned function must be called when it is settled. */
   message(): () => void {
     const transaction = this.#transactions.at(-1);
     if (transaction === undefined) throw new TypeError("a message outside of a transaction");
@@ -51,12 +51,12 @@ export class Progress {
     this.#advance();
   }
 
-  /** The server is there, and has sent what there is of ours below that. */
+  /** The server is alive and has sent everything relevant below `lsn`. */
   alive(lsn: Lsn): void {
     if (this.#transactions.length === 0) this.#idle_lsn = lsn;
   }
 
-  /** What the server need not keep: also what other transactions wrote since. */
+  /** The position below which the server need not keep its log, including what other transactions wrote since. */
   get over_lsn(): Lsn {
     const is_idle = this.#transactions.length === 0 && this.#idle_lsn > this.done_lsn;
     return is_idle ? this.#idle_lsn : this.done_lsn;
@@ -74,22 +74,22 @@ export class Progress {
   }
 }
 
-/** What an intake needs. */
+/** The options of an intake. */
 export interface IntakeOptions {
   readonly standing: Standing;
   readonly publisher: Publisher;
-  /** So many messages wait for the bus now. */
+  /** Receives the number of messages that wait for the bus. */
   readonly onWaiting: (messages: number) => void;
 }
 
-/** The transaction whose changes come now. */
+/** The transaction that is being read. */
 interface Transaction {
   readonly lsn: Lsn;
   readonly xid: number;
   readonly commit_ms: number;
-  /** Of its next message. */
+  /** The number of its next message. */
   number: number;
-  /** Its messages without a signature: as many as there are, they are one that is refused. */
+  /** Its unsigned messages, refused together as one however many there are. */
   unsigned: Unsigned | undefined;
 }
 
@@ -100,7 +100,7 @@ interface Unsigned {
   count: number;
 }
 
-/** What one reader of the log has brought. */
+/** Everything that one reader of the log delivers. */
 export class Intake {
   readonly progress: Progress;
   readonly #options: IntakeOptions;
@@ -117,7 +117,7 @@ export class Intake {
     return this.#under_way.size;
   }
 
-  /** Resolves when everything that was begun is over, also what cannot end well. */
+  /** Resolves when every started message is settled, whatever its outcome. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#under_way);
   }
@@ -145,7 +145,7 @@ export class Intake {
   #publish(content: Uint8Array): void {
     const { source, key, is_known, lsn, end_lsn } = this.#options.standing;
     const at = this.#now;
-    // What is below was dealt with; after a crash the server has forgotten that.
+    // Everything below was handled, but after a crash the server has forgotten that.
     if (at === undefined || at.lsn < lsn) return;
     const number = at.number++;
     const committed = committedOf(content, key, { ...at, number, source });
@@ -165,7 +165,7 @@ export class Intake {
 
   #begin(message: Committed, is_early: boolean, over: () => void): void {
     const { publisher, onWaiting } = this.#options;
-    // It rejects when the bridge ends; the next one reads the message again.
+    // It rejects when the bridge ends; the next bridge reads the message again.
     const own = publisher.publish(message, is_early).then(over, () => {}).finally(() => {
       this.#under_way.delete(own);
       onWaiting(this.#under_way.size);

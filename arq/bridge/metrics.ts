@@ -7,7 +7,7 @@ const OUTCOMES: readonly Outcome[] = ["published", "repeated", "refused"];
 /** Upper bounds in seconds. */
 const COMMIT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600];
 
-/** Registers them; `now` is Unix ms. */
+/** Registers the metrics; `now` is Unix ms. */
 export function bridgeMetrics(registry: Registry, now: () => number): BridgeWatch {
   const registers = [registry];
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
@@ -39,7 +39,7 @@ export function bridgeMetrics(registry: Registry, now: () => number): BridgeWatc
   const safe = new Gauge({
     name: "bridge_safe_wal_bytes",
     help: "Bytes that the database may still write before the slot is lost, where that is bounded.",
-    // Without a label it would be 0 before it is known.
+    // A metric without a label would be 0 before its value is known.
     labelNames: ["slot"],
     registers,
   });

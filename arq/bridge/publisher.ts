@@ -1,7 +1,7 @@
 /**
  * Publishes committed messages: rooms concurrently, each in order, until the bus has accepted each message or refuses
- * it for good. After a start, messages that a former bridge may have published are searched in the rooms. Knows no
- * database.
+ * it permanently. After a start, the rooms are searched for messages that an earlier bridge may have published. Knows
+ * no database.
  */
 import type { BridgeBus, Committed, StoredMessage } from "./bus.ts";
 import { type Lsn, parseLsn } from "./wal.ts";
@@ -9,40 +9,42 @@ import { ArqonError } from "@arqon/sdk";
 import { pause } from "../rooms/flow.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** Which messages of a room are believed to be of this database. */
+/** Decides which messages of a room count as coming from this database. */
 export interface Origin {
-  /** The database and its timeline: positions of another one mean nothing here. */
+  /** The database and its timeline: positions of another timeline do not count. */
   readonly source: string;
-  /** Where its log ended when that was asked: whatever says that it is from beyond is of another history. */
+  /**
+   * End of the database's log when it was requested; a message with a position beyond it belongs to another history.
+   */
   readonly end_lsn: Lsn;
 }
 
-/** What a room has had. */
+/** The messages of this database that a room already has. */
 export interface Before {
   /** The newest message of this database. */
   readonly newest: Position | undefined;
-  /** The ids of the bridge's user above it that say no position of this database. */
+  /** Message ids of the bridge's user above `newest` that carry no position of this database. */
   readonly ids: ReadonlySet<string>;
-  /** Whether it was looked at as far as was asked. */
+  /** Whether the room was read back as far as requested. */
   readonly is_whole: boolean;
 }
 
 interface Position {
   readonly lsn: Lsn;
-  /** Among the messages of its transaction. */
+  /** Index among the messages of its transaction. */
   readonly number: number;
   /** By the clock of the database, Unix ms. */
   readonly commit_ms: number;
 }
 
 /**
- * Commits that are in their order in the log may have times in another order by so much, in ms. A database that was
- * set back to a copy of its disk has the same positions again, but later.
+ * Commits that follow each other in the log may have times in another order by this much, in ms. A database that was
+ * reset to a copy of its disk has the same positions again, but later.
  */
 const DISORDER_MS = 10_000;
 const IDS_MAX = 100_000;
 
-/** Looks at a room, back to `oldest_ms` (Unix ms) at most. Rejects as the bus does. */
+/** Reads a room, back to `oldest_ms` (Unix ms) at most. Rejects as the bus does. */
 async function publishedBefore(
   bus: Pick<BridgeBus, "sender" | "storedBack">,
   room_id: string,
@@ -53,7 +55,7 @@ async function publishedBefore(
   const { sender } = bus;
   for await (const page of bus.storedBack(room_id)) {
     for (const message of page.messages) {
-      // Anybody can write such headers; nobody else has the sender.
+      // Anybody can set such headers; nobody else can be the sender.
       if (message.sender !== sender) continue;
       const newest = positionOf(message, origin);
       if (newest !== undefined) return { newest, ids, is_whole: true };
@@ -65,7 +67,7 @@ async function publishedBefore(
   return { newest: undefined, ids, is_whole: true };
 }
 
-/** Whether the room has had it. */
+/** Whether the room already has the message. */
 function hasHad({ newest, ids }: Before, message: Committed): boolean {
   if (ids.has(message.message_id)) return true;
   if (newest === undefined || message.commit_ms > newest.commit_ms + DISORDER_MS) return false;
@@ -73,7 +75,7 @@ function hasHad({ newest, ids }: Before, message: Committed): boolean {
   return lsn < newest.lsn || (lsn === newest.lsn && message.place.number <= newest.number);
 }
 
-/** Undefined: it says none of this database. */
+/** The position that a message carries; undefined when it is not of this database. */
 function positionOf({ headers }: StoredMessage, origin: Origin): Position | undefined {
   if (headers["pg-source"] !== origin.source) return undefined;
   const number = Number(headers["pg-number"]);
@@ -87,17 +89,17 @@ function positionOf({ headers }: StoredMessage, origin: Origin): Position | unde
   }
 }
 
-/** The outcome of a message: `repeated`, a bridge before had published it. */
+/** The outcome of a message. `repeated`: an earlier bridge had published it. */
 export type Outcome = "published" | "repeated" | "refused";
 
-/** What publishing needs. */
+/** The options of a publisher. */
 export interface PublisherOptions {
   readonly bus: BridgeBus;
   readonly origin: Origin;
-  /** The bus refuses it for good. Rejects when that could not be noted; then it is tried again. */
+  /** The bus refuses the message permanently. Rejects when this could not be recorded; it is retried then. */
   readonly onRefused: (message: Committed, reason: string) => Promise<void>;
   readonly onProblem: (text: string) => void;
-  /** The outcome of a message that is over. */
+  /** The outcome of a settled message. */
   readonly onOver: (message: Committed, outcome: Outcome) => void;
   readonly signal: AbortSignal;
   /** Unix ms. */
@@ -106,27 +108,30 @@ export interface PublisherOptions {
 
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 5_000;
-/** Clocks of the bus and of the database may be so far apart, in ms. */
+/** Maximum difference between the clocks of the bus and the database, in ms. */
 const SKEW_MS = 60_000;
 /**
- * After so long the room is asked whether it has what was tried, in ms: it may have been stored though nobody heard of
- * that, and the bus knows repetitions for two minutes.
+ * After this time, in ms, the room is checked for the message: it may have been stored without an acknowledgement, and
+ * the bus recognizes repetitions only for two minutes.
  */
 const DOUBT_MS = 30_000;
 
 /** The publisher of one bridge. */
 export class Publisher {
   readonly #options: PublisherOptions;
-  /** The last message of each room that is under way. */
+  /** The last pending message of each room. */
   readonly #rooms = new Map<string, Promise<void>>();
-  /** What each room had at the start, where it may have had more than was noted. */
+  /** What each room had at the start, while it may have had more than was recorded. */
   readonly #before = new Map<string, Promise<Before>>();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
   }
 
-  /** Resolves when it is over; rejects only when everything ends. `is_early`: a bridge before may have had it. */
+  /**
+   * Resolves when the message is settled; rejects only when the bridge ends. `is_early`: an earlier bridge may have
+   * published it.
+   */
   publish(message: Committed, is_early: boolean): Promise<void> {
     const before = this.#rooms.get(message.room) ?? Promise.resolve();
     const own = before.then(async () => {
@@ -142,7 +147,7 @@ export class Publisher {
     const { bus, signal, now, onRefused, onProblem } = this.#options;
     const { room, refusal } = message;
     step(AT.bridge);
-    // Nothing older is to come.
+    // No older message will come.
     if (!is_early) this.#before.delete(room);
     let tried_ms = Infinity;
     for (let wait_ms = RETRY_MS;; wait_ms = Math.min(RETRY_MAX_MS, 2 * wait_ms)) {
@@ -162,14 +167,14 @@ export class Publisher {
           const is_noted = await onRefused(message, error.message).then(() => true, () => false);
           if (is_noted) return "refused";
         }
-        onProblem(`${room}: ${error instanceof Error ? error.message : error}; it is tried again`);
+        onProblem(`${room}: ${error instanceof Error ? error.message : error}; retrying`);
       }
       await pause(wait_ms, signal);
       signal.throwIfAborted();
     }
   }
 
-  /** The first that asks is the oldest: its room has nothing of what is to come from before its commit. */
+  /** The first caller has the oldest message: no later one was published before that commit. */
   #beforeIn({ room, commit_ms }: Committed): Promise<Before> {
     const { bus, origin, onProblem } = this.#options;
     const known = this.#before.get(room);
@@ -178,12 +183,12 @@ export class Publisher {
     this.#before.set(room, looking);
     looking.then(({ is_whole }) => {
       if (!is_whole) onProblem(`${room}: too much was published with this bridge's user`);
-      // What could not be read is read by the next try.
+      // After a failure the next attempt reads again.
     }, () => this.#before.delete(room));
     return looking;
   }
 
-  /** Whether the room has this one by now. */
+  /** Whether the room has the message by now. */
   async #has(message: Committed): Promise<boolean> {
     const { bus, origin: { source } } = this.#options;
     const { room, commit_ms, place } = message;
@@ -192,7 +197,7 @@ export class Publisher {
   }
 }
 
-/** Whether the same may be taken in a moment. */
+/** Whether a retry may succeed. */
 function isPassing({ code, reason }: ArqonError): boolean {
   return code === 401 || code === 408 || code === 429 || code >= 500 ||
     ["connection-lost", "closed", "not-connected"].includes(reason);

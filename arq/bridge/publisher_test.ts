@@ -1,4 +1,4 @@
-/** What a bridge before may have published is not published again, however long ago that was. */
+/** Messages that an earlier bridge may have published are not published again, however long ago that was. */
 import assert from "node:assert/strict";
 import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
 import { ArqonError } from "@arqon/sdk";
@@ -13,11 +13,11 @@ const SINCE_MS = 1_000_000_000;
 const SOURCE = "7-00000001-5";
 const END_LSN = 100n;
 const KEY = new Uint8Array(64);
-/** Its own id, which has its place and when it was committed. */
+/** The bridge's own message id: position and commit time. */
 const idOf = (lsn: number, number = 0, more_ms = 0) =>
   `pg-0-${lsn.toString(16)}-${number}-${SINCE_MS + lsn + more_ms}000`;
 
-/** The `number`th message of the transaction that was committed there. */
+/** The `number`th message of a transaction committed at `lsn`. */
 function committed(
   room: string,
   lsn: number,
@@ -39,7 +39,7 @@ function committed(
   return { ...committedOf(content, KEY, at)!, ...more };
 }
 
-/** A message as a room has it. */
+/** A stored message of a room. */
 interface Had {
   readonly message_id: string;
   readonly sender?: string;
@@ -47,7 +47,7 @@ interface Had {
   readonly timestamp_ms?: number;
 }
 
-/** Rooms that have had these; what is published is noted. */
+/** A bus whose rooms have these messages; published ones are recorded. */
 function busWith(had: Record<string, Had[]>) {
   const published: string[] = [];
   const asked: string[] = [];
@@ -72,7 +72,7 @@ function busWith(had: Record<string, Had[]>) {
       if (message_id === "late" && refusals-- > 0) {
         return Promise.reject(new ArqonError("rate-limited", "slower"));
       }
-      // Stored, and nobody hears of it.
+      // Stored, but not acknowledged.
       if (message_id === "unheard" && !published.includes(`${room_id} unheard`)) {
         (had[room_id] ??= []).push(committed(room_id, 50, 0, { message_id }));
         published.push(`${room_id} ${message_id}`);
@@ -87,7 +87,7 @@ function busWith(had: Record<string, Had[]>) {
   return { bus, published, asked };
 }
 
-/** A publisher, and the outcome of its messages. */
+/** A publisher, and the outcomes of its messages. */
 function publisherOn({ bus }: Pick<ReturnType<typeof busWith>, "bus">, now = () => SINCE_MS) {
   const refused: string[] = [];
   const over: string[] = [];
@@ -121,7 +121,7 @@ Deno.test("a room's messages are published in their order, tried again, or refus
   ]);
 });
 
-Deno.test("what stands at or below the newest message of the database in a room is not published again", async () => {
+Deno.test("messages at or below a room's latest message of the database are not published again", async () => {
   const others = Array.from({ length: 40 }, () => ({ message_id: "", sender: "somebody" }));
   const world = busWith({
     orders: [
@@ -142,7 +142,7 @@ Deno.test("what stands at or below the newest message of the database in a room 
   assert.equal(world.asked.length, 2, "a small page, and the one behind the others' messages");
 });
 
-Deno.test("nobody but the bridge says how far a room is, nor another database, nor what lies ahead", async () => {
+Deno.test("only the bridge's own messages count for a room's progress, not another database's, and not later ones", async () => {
   const own = committed("orders", 90);
   const forged = [
     { ...own, sender: "somebody" },
@@ -155,7 +155,7 @@ Deno.test("nobody but the bridge says how far a room is, nor another database, n
   const world = busWith({ orders: [{ message_id: "old", timestamp_ms: 1 }, ...forged] });
   const { publisher, over } = publisherOn(world);
   await publisher.publish(committed("orders", 5), true);
-  // Of the bridge's own user the ids count, too; of somebody else's not.
+  // Ids count only when they are the bridge's own user's.
   await publisher.publish(committed("orders", 6, 0, { message_id: "id-5" }), true);
   await publisher.publish(committed("orders", 6, 1, { message_id: "id-0" }), true);
   assert.deepEqual(over, [`${idOf(5)} published`, "id-5 repeated", "id-0 published"]);
@@ -179,7 +179,7 @@ Deno.test("after a promotion the same transaction is known, and another one at i
   assert.deepEqual(over, [`${idOf(80)} repeated`, `${idOf(80, 0, 1)} published`]);
 });
 
-Deno.test("a message whose answer was lost long ago is looked for before it is tried again", async () => {
+Deno.test("a message whose answer was lost long ago is looked up before it is retried", async () => {
   const world = busWith({});
   let now_ms = SINCE_MS;
   const { publisher, over } = publisherOn(world, () => now_ms += 40_000);

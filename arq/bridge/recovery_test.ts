@@ -1,7 +1,7 @@
 /**
- * Bridges that are killed all the time, on a database and a bus of this file. However soon each dies and however little
- * is noted, it comes further by what it published, looks no further back than its newest message, and each room has
- * everything once and in commit order. The bus of this file knows no repetitions.
+ * Bridges that are killed again and again, on a database and a bus simulated here. However soon each dies and however
+ * rarely it saves its position, it makes progress by what it published, reads no further back than its newest message,
+ * and each room gets everything once and in commit order. The simulated bus does not recognize repetitions.
  */
 import assert from "node:assert/strict";
 import { seeded } from "../../shared/testing/seeded.ts";
@@ -18,11 +18,11 @@ const ROOMS = ["a", "b", "c"];
 const PAGE = 16;
 
 interface Stored extends StoredMessage {
-  /** Of ours. */
+  /** The room, for a message of the bridge. */
   readonly wanted?: string;
 }
 
-/** Transactions with up to three messages each, and what each room has to have of them. */
+/** Transactions with up to three messages each, and the messages that each room must get. */
 function databaseWith(transactions: number, random: () => number) {
   const log: WalChange[][] = [];
   const wanted = new Map<string, string[]>(ROOMS.map((room) => [room, []]));
@@ -32,7 +32,7 @@ function databaseWith(transactions: number, random: () => number) {
       () => ROOMS[Math.floor(random() * ROOMS.length)]!,
     );
     const changes: WalChange[] = [
-      // Commits have their times in another order at times.
+      // Commit times are sometimes out of order.
       { kind: "begin", lsn: BigInt(n * 16), commit_ms: NOW_MS + n - (n % 3) * 40, xid: n },
       ...rooms.map((room, at) => {
         const json = `{"n":${n},"at":${at}}`;
@@ -51,13 +51,13 @@ function databaseWith(transactions: number, random: () => number) {
   return { log, wanted, end_lsn: BigInt(transactions * 16 + 8) };
 }
 
-/** Rooms, in which others publish too. */
+/** Rooms in which others publish too. */
 class Rooms {
   readonly stored = new Map<string, Stored[]>(ROOMS.map((room) => [room, []]));
   /** Pages that were read. */
   pages = 0;
 
-  /** A bridge's bus; it is killed with the message that is stored as the `left`th. */
+  /** A bridge's bus; the bridge is killed when it has stored `left` messages. */
   bus(left: number, kill: () => void, others: () => number): BridgeBus {
     const { stored } = this;
     const read = () => this.pages++;
@@ -69,7 +69,7 @@ class Rooms {
         all.push({ message_id, sender: "bridge", headers, wanted: data });
         for (let n = others(); n > 0; n--) all.push({ message_id: "", sender: "x", headers });
         if (left > 0) return Promise.resolve();
-        // It is stored, and nobody hears of it.
+        // It is stored, but not acknowledged.
         kill();
         return Promise.reject(new Error("dead"));
       },
@@ -87,7 +87,7 @@ class Rooms {
   }
 }
 
-/** One bridge, from what is noted until it is killed or has nothing left; gives how far everything is over then. */
+/** Runs one bridge from the saved position until it is killed or has nothing left; returns the settled position. */
 async function live(
   { log, end_lsn }: ReturnType<typeof databaseWith>,
   rooms: Rooms,
@@ -115,7 +115,7 @@ async function live(
 interface Case {
   readonly transactions: number;
   readonly kill_after: number;
-  /** How often a bridge lives to note how far it is, 0 to 1. */
+  /** How often a bridge survives to save its position, 0 to 1. */
   readonly notes: number;
   readonly others: boolean;
 }
@@ -149,7 +149,7 @@ async function runCase({ transactions, kill_after, notes, others }: Case): Promi
 for (const others of [false, true]) {
   const beside = others ? ", beside others who publish" : "";
   Deno.test(`bridges that die with every Nth message come to the end, whatever N and however little is noted${beside}`, async () => {
-    // 30 transactions are some 60 messages: each room has more of them than a page.
+    // 30 transactions are some 60 messages: each room has more than a page of them.
     for (const kill_after of [1, 2, 3, 7, 40, 59, 10_000]) {
       for (const notes of [0, 0.2, 1]) {
         await runCase({ transactions: 30, kill_after, notes, others });

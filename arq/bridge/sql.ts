@@ -1,6 +1,7 @@
 /**
- * What a database gets once: the schema `arqon` with `publish` and `position`, and the tables in which the bridge
- * notes how far it is, and the key with which `publish` signs. Idempotent. Text only; `arq bridge postgres --sql` prints it.
+ * The one-time setup of a database: the schema `arqon` with `publish` and `position`, the tables in which the bridge
+ * saves its position, and the key with which `publish` signs. Idempotent. Text only; `arq bridge postgres --sql` prints
+ * it.
  */
 
 /** The schema, in SQL for PostgreSQL 14 and newer. */

@@ -1,7 +1,7 @@
 /**
- * The bytes of logical replication that the bridge needs, read and written (PostgreSQL: "Streaming Replication
- * Protocol" and "Logical Replication Message Formats", version 1 with messages), and what `arqon.publish` has put
- * into them, as a message of the bus. Pure.
+ * Reads and writes the messages of logical replication that the bridge needs (PostgreSQL: "Streaming Replication
+ * Protocol" and "Logical Replication Message Formats", version 1 with messages), and turns what `arqon.publish` wrote
+ * into messages of the bus. Pure.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
@@ -21,7 +21,7 @@ export function parseLsn(text: string): Lsn {
   return (BigInt(`0x${high}`) << 32n) | BigInt(`0x${low}`);
 }
 
-/** What a log has of ours, between others' changes. */
+/** The changes in a log that matter to the bridge. */
 export type WalChange =
   | { readonly kind: "begin"; readonly lsn: Lsn; readonly commit_ms: number; readonly xid: number }
   | { readonly kind: "commit"; readonly end_lsn: Lsn }
@@ -37,7 +37,7 @@ const EPOCH_MS = 946_684_800_000;
 const XLOG_HEAD = 25;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Reads a copy-data message. Throws RangeError or TypeError for one that is cut off or is no text. */
+/** Reads a copy-data message. Throws RangeError or TypeError for one that is truncated or no text. */
 export function readWal(chunk: Uint8Array): WalMessage {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   const kind = String.fromCharCode(view.getUint8(0));
@@ -48,7 +48,7 @@ export function readWal(chunk: Uint8Array): WalMessage {
   return readChange(chunk.subarray(XLOG_HEAD));
 }
 
-/** Reads a change, as plain SQL gives it too. Throws as `readWal`. */
+/** Reads a change, also one that plain SQL returned. Throws as `readWal`. */
 export function readChange(bytes: Uint8Array): WalChange {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (String.fromCharCode(view.getUint8(0))) {
@@ -68,17 +68,17 @@ export function readChange(bytes: Uint8Array): WalChange {
   }
 }
 
-/** From the prefix on, which ends with a zero byte. */
+/** Reads from the prefix on, which ends with a zero byte. */
 function logicalMessage(chunk: Uint8Array, view: DataView, from: number): WalChange {
   const end = chunk.indexOf(0, from);
-  if (end < 0) throw new RangeError("a message without an end of its prefix");
+  if (end < 0) throw new RangeError("a message whose prefix has no end");
   const length = view.getUint32(end + 1);
   const content = chunk.subarray(end + 5, end + 5 + length);
-  if (content.length !== length) throw new RangeError("a message that is cut off");
+  if (content.length !== length) throw new RangeError("a truncated message");
   return { kind: "message", prefix: utf8.decode(chunk.subarray(from, end)), content };
 }
 
-/** Tells the server that everything below this position is dealt with. */
+/** Confirms to the server that everything below this position is handled. */
 export function statusUpdate(lsn: Lsn, now_ms: number): Uint8Array {
   const bytes = new Uint8Array(34);
   const view = new DataView(bytes.buffer);
@@ -91,30 +91,30 @@ export function statusUpdate(lsn: Lsn, now_ms: number): Uint8Array {
 const Emitted = z.object({
   room: z.string(),
   type: z.string(),
-  /** The data as PostgreSQL has it: read and written anew, its long numbers would be others. */
+  /** The data as PostgreSQL wrote it: parsing it and writing it again would change long numbers. */
   json: z.string(),
   message_id: z.string().nullable(),
 });
 
-/** Where in the log of the database a message stands. */
+/** Position of a message in the database's log. */
 export interface Place {
-  /** Of its commit. */
+  /** Position of the transaction's commit. */
   readonly lsn: Lsn;
-  /** Among the messages of its transaction, from 0 on. */
+  /** Index among the messages of its transaction, from 0. */
   readonly number: number;
   readonly xid: number;
   /** Unix ms; the database counts microseconds. */
   readonly commit_ms: number;
-  /** Which database's log that is. */
+  /** The database and timeline of the log. */
   readonly source: string;
 }
 
 const SIGNATURE_BYTES = 32;
-/** What `arqon.refused` shows of a message that is not signed. */
+/** Bytes of an unsigned message that `arqon.refused` shows. */
 const SHOWN_BYTES = 1_000;
 const strict = new TextDecoder("utf-8", { fatal: true });
 
-/** Reads it; undefined: `arqon.publish` has not written it in this transaction. */
+/** Reads a message; undefined when `arqon.publish` did not write it in this transaction. */
 export function committedOf(
   content: Uint8Array,
   key: Uint8Array,
@@ -135,18 +135,18 @@ export function committedOf(
   };
 }
 
-/** With the time: after a failover or a restore, another transaction may be at the same place. */
+/** Includes the time: after a failover or a restore, another transaction may have the same position. */
 function ownId({ lsn, number }: Committed["place"], commit_ms: number): string {
   return `pg-${lsn.replace("/", "-")}-${number}-${Math.round(commit_ms * 1_000)}`;
 }
 
-/** The messages of a transaction that are not signed, as one that is refused. */
+/** The unsigned messages of a transaction as one refused message. */
 export function unsignedOf(
   first: Uint8Array,
   count: number,
   { lsn, number, xid, commit_ms }: Omit<Place, "source">,
 ): Committed {
-  // What is there may be no text, or none of this database.
+  // The bytes may be no text, or not valid in this database.
   const shown = String.fromCharCode(...first.subarray(0, SHOWN_BYTES)).replace(/[^ -~]/g, "?");
   const messages = count === 1 ? "1 message" : `${count} messages`;
   return {
@@ -156,7 +156,7 @@ export function unsignedOf(
   };
 }
 
-/** What `arqon.publish` writes before the JSON of a message of that transaction. */
+/** The signature that `arqon.publish` writes before the JSON of a message in that transaction. */
 export function signatureOf(json: Uint8Array, key: Uint8Array, xid: number): Uint8Array {
   return createHmac("sha256", key).update(`${xid} `).update(json).digest();
 }

@@ -1,10 +1,13 @@
-/** The bytes of logical replication: positions, and what is cut off. What a server sends is `tests/bridge_test.ts`. */
+/**
+ * The messages of logical replication: positions, and truncated input. `tests/bridge_test.ts` reads those of a real
+ * server.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Progress } from "./intake.ts";
 import { lsnText, parseLsn, readWal, statusUpdate } from "./wal.ts";
 
-Deno.test("a position reads back, and anything else is none", () => {
+Deno.test("a position can be parsed again, and anything else is invalid", () => {
   fc.assert(fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (lsn) => {
     assert.equal(parseLsn(lsnText(lsn)), lsn);
   }));
@@ -14,7 +17,7 @@ Deno.test("a position reads back, and anything else is none", () => {
   }
 });
 
-Deno.test("what is cut off is an error, and never a message", () => {
+Deno.test("a truncated message is an error, and never a message", () => {
   const text = new TextEncoder().encode("arqon\0");
   const whole = new Uint8Array([
     ...new Uint8Array([0x77]),
@@ -52,7 +55,7 @@ Deno.test("the bridge is as far as the first transaction that is not over, in wh
       const first = left.findIndex((count) => count > 0);
       const done = first < 0 ? counts.length : first;
       assert.equal(progress.done_lsn, BigInt(done));
-      // Not that of one further on that is over already.
+      // The time is not that of a later transaction that is already settled.
       assert.equal(progress.done_ms, done === 0 ? 0 : 1_000 + done - 1);
       if (open.length === 0) return;
       const pick = (picks.next().value as number) % open.length;

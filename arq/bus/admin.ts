@@ -1,6 +1,6 @@
 /**
- * Requests to the admin listener of a bus: which listener, with which token, and how its answers are read.
- * HTTP only; the files in `commands/` say what the paths mean.
+ * Requests to the admin listener of a bus: which listener, with which token, and how answers are read. HTTP only; the
+ * files in `commands/` give the paths their meaning.
  */
 import { ArqonError } from "@arqon/proto";
 import { errorFromWire } from "../../sdk/typescript/wire/wire_error.ts";
@@ -20,7 +20,7 @@ export interface Admin {
   readonly renewal?: string | undefined;
 }
 
-/** A listener, and a token where it asks for one. */
+/** A listener, and a token if it requires one. */
 type Listener = Pick<Admin, "admin_url"> & { readonly token: string | undefined };
 
 /** One request to an admin listener. */
@@ -109,7 +109,7 @@ export async function exchange(
   return { response, text: await textOf(response, signal, max_bytes) };
 }
 
-/** The parameters that are given. */
+/** The parameters that are set, as a query. */
 export function queryOf(all: Readonly<Record<string, unknown>>): URLSearchParams {
   const given = Object.entries(all).filter(([, value]) => value !== undefined);
   return new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
@@ -124,13 +124,13 @@ function parsed(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** The error that stands for a refusal. An answer that is not ArqonBus's becomes `unreachable`. */
+/** The error for a refusal. An answer that is not ArqonBus's becomes `unreachable`. */
 function refusal({ admin_url, renewal }: Admin, status: number, text: string): unknown {
   const problem = parsed(text);
   if (problem === undefined || typeof problem["reason"] !== "string") {
     return new ArqonError(
       "unreachable",
-      `${admin_url}: it answers HTTP ${status}, but not as an ArqonBus does`,
+      `${admin_url}: HTTP ${status}, but the answer is not ArqonBus's`,
     );
   }
   const { reason, detail } = problem;
@@ -150,7 +150,7 @@ export async function askAdmin(
   return body;
 }
 
-/** The time of the listener by its `Date`, in Unix ms; undefined where it has none. Rejects as `askAdmin`. */
+/** The listener's time from its `Date` header, in Unix ms; undefined without one. Rejects as `askAdmin`. */
 export async function dateOf(io: Io, admin: Admin): Promise<number | undefined> {
   const { response, text } = await exchange(io, admin, { method: "GET", path: "/v1/access" });
   if (!response.ok) throw refusal(admin, response.status, text);
@@ -158,7 +158,7 @@ export async function dateOf(io: Io, admin: Admin): Promise<number | undefined> 
   return Number.isNaN(date_ms) ? undefined : date_ms;
 }
 
-/** Reads a stream until `enough` resolves with true; one that ends before that is a lost connection. */
+/** Reads a stream until `enough` resolves to true; a stream that ends earlier is a lost connection. */
 export async function follow(io: Io, admin: Admin, enough: () => Promise<boolean>): Promise<void> {
   try {
     if (await enough()) return;
@@ -221,7 +221,7 @@ export function clockOffset_ms(
   return most < 0 ? most : 0;
 }
 
-/** Unix ms by the clock of the Shield that answers; of ours where it does not say. Rejects as `askAdmin`. */
+/** Unix ms by the clock of the Shield that answers; by the local clock when it sends none. Rejects as `askAdmin`. */
 export async function busNow(io: Io, admin: Admin): Promise<number> {
   const sent_ms = io.now();
   const date_ms = await dateOf(io, admin);
@@ -230,7 +230,7 @@ export async function busNow(io: Io, admin: Admin): Promise<number> {
   return received_ms + clockOffset_ms({ date_ms, sent_ms, received_ms });
 }
 
-/** When so many seconds ago was, as `busNow` tells it; undefined for undefined, without asking. */
+/** The time this many seconds ago by `busNow`; undefined for undefined, without a request. */
 export async function busAgo(io: Io, admin: Admin, seconds: number): Promise<number>;
 export async function busAgo(
   io: Io,
@@ -246,7 +246,7 @@ export async function busAgo(
   return Math.max(0, Math.trunc(await busNow(io, admin) - 1_000 * seconds));
 }
 
-/** The same of what is read from a bus, and without one from a file: then by our clock, as nobody says another. */
+/** The same for data of a bus; for data of a file (no `admin`) by the local clock. */
 export async function agoIn(io: Io, admin: Admin | undefined, seconds: number): Promise<number> {
   return admin === undefined ? io.now() - 1_000 * seconds : await busAgo(io, admin, seconds);
 }

@@ -146,7 +146,7 @@ export function parseContexts(text: string): Contexts {
   const names = new Set(read.map(({ name }) => name));
   if (names.size !== read.length) throw new TypeError("two contexts have the same name");
   if (current !== undefined && !names.has(current)) {
-    throw new TypeError(`"current" is ${JSON.stringify(current)}, which is none of them`);
+    throw new TypeError(`"current" is ${JSON.stringify(current)}, which is not one of them`);
   }
   return { current, contexts: read };
 }
@@ -163,7 +163,7 @@ export async function readContexts(io: Pick<Io, "files" | "config_dir">): Promis
     const why = error instanceof Error ? error.message : error;
     throw failed(
       `the contexts in ${path} cannot be used: ${why}`,
-      "put the file right, or move it away and add the contexts anew; nothing was changed",
+      "correct the file, or move it away and add the contexts again; nothing was changed",
     );
   }
 }
@@ -221,9 +221,9 @@ export function withContext(all: Contexts, context: Context): Contexts {
   return { ...all, contexts: [...others, context] };
 }
 
-/** Says on stderr why no context was made. Throws when the command was ended. */
+/** Reports on stderr why no context was made. Throws when the command was interrupted. */
 export async function tellNoContext(io: Io, error: unknown): Promise<void> {
   io.signal.throwIfAborted();
   const why = error instanceof Error ? error.message : String(error);
-  await print(io.stderr, `arq: no context was made: ${printable(why)}\n`);
+  await print(io.stderr, `arq: no context was created: ${printable(why)}\n`);
 }

@@ -1,4 +1,4 @@
-// The contexts file in a folder of its own: what is taken, what is refused, and that nothing is lost.
+// The contexts file in a folder of its own: what is accepted, what is refused, and that nothing is lost.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -24,7 +24,7 @@ const ALL: Contexts = {
   ],
 };
 
-Deno.test("whatever lies in the file, it is contexts or it is refused", () => {
+Deno.test("any file content is parsed as contexts or refused", () => {
   const take = (text: string) => {
     try {
       const { current, contexts } = parseContexts(text);
@@ -46,7 +46,7 @@ Deno.test("a file that cannot be used is named with what to do, and is not writt
     ["[]", /it has no list "contexts"/],
     ['{"contexts":[{"name":"a"}]}', /contexts\[0\]\.url is not a string/],
     ['{"contexts":[{"name":"a","url":"ws://a","key":7}]}', /contexts\[0\]\.key is not a string/],
-    ['{"current":"b","contexts":[]}', /"current" is "b", which is none of them/],
+    ['{"current":"b","contexts":[]}', /"current" is "b", which is not one of them/],
     ['{"contexts":[{"name":"a","url":"ftp://a"}]}', /scheme "ftp:"/],
   ];
   const config_dir = await Deno.makeTempDir();
@@ -61,7 +61,7 @@ Deno.test("a file that cannot be used is named with what to do, and is not writt
   await Deno.remove(config_dir, { recursive: true });
 });
 
-Deno.test("contexts are kept for their owner only, sorted, whole, and nothing is left beside them", async () => {
+Deno.test("contexts are stored for their owner only, sorted and atomically, and no other files are left", async () => {
   const home = await Deno.makeTempDir();
   const io = { ...diskIo("/"), config_dir: `${home}/new/arqon` };
   assert.deepEqual(await readContexts(io), { current: undefined, contexts: [] });
@@ -88,7 +88,7 @@ Deno.test("the nearest folder's context counts, and an unknown name lists those 
   });
 });
 
-Deno.test("what a context cannot be is said with the option that is wrong", () => {
+Deno.test("an invalid context is refused with the wrong option", () => {
   const cases: [object, RegExp][] = [
     [{ name: "dev" }, /"dev" names the running development bus/],
     [{ name: "a b" }, /expected 1 to 64 of/],

@@ -19,7 +19,7 @@ export interface DevBus {
   readonly started_ms: number;
 }
 
-/** Issuer of development tokens. It is in the file of a running bus, too; this is for when none runs. */
+/** Issuer of development tokens, for when no bus runs; a running bus has it in its file. */
 export const DEV_ISSUER = "arqon-dev";
 /** The audience of development tokens. */
 export const DEV_AUDIENCE = "arqon";
@@ -60,7 +60,7 @@ async function announced(io: Reading, state_dir: string): Promise<DevBus[]> {
       const bus = parseDevBus(new TextDecoder().decode(bytes));
       if (bus !== undefined) found.push(bus);
     } catch {
-      // The bus ended just now and has removed its file.
+      // The bus has just ended and removed its file.
     }
   }
   return found.sort((one, other) => other.started_ms - one.started_ms).slice(0, CANDIDATES_MAX);
@@ -104,7 +104,7 @@ export async function findDevKey(
     try {
       return { path, text: new TextDecoder().decode(await io.files.read(path)) };
     } catch {
-      // There is none in this folder.
+      // This folder has none.
     }
   }
   return undefined;

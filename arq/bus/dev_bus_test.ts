@@ -1,6 +1,6 @@
 /**
- * Finding a development bus among files that anything may lie in: with an HTTP server of its own and
- * files in memory. A bus that really runs is in `main_test.ts`.
+ * Finding a development bus among files of any content, with an HTTP server and files in memory. `main_test.ts` runs a
+ * real bus.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -41,7 +41,7 @@ function folder(files: Record<string, string>) {
   };
 }
 
-Deno.test("whatever lies in a file, it is an announcement or it is none", () => {
+Deno.test("any file content is parsed as an announcement or ignored", () => {
   fc.assert(fc.property(fc.string(), (text) => assert.equal(parseDevBus(text), undefined)));
   fc.assert(fc.property(fc.json(), (text) => assert.equal(parseDevBus(text), undefined)));
   const bus = announcement("http://x");
@@ -49,7 +49,7 @@ Deno.test("whatever lies in a file, it is an announcement or it is none", () => 
   assert.equal(parseDevBus(JSON.stringify({ ...bus, key_file: 7 })), undefined);
 });
 
-Deno.test("the newest bus that answers and fits wins; a nearer folder comes first", async () => {
+Deno.test("the latest matching bus that answers wins; a nearer folder comes first", async () => {
   await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     (request) => new Response(null, { status: request.url.endsWith("/health/live") ? 200 : 404 }),

@@ -1,4 +1,4 @@
-/** Server-sent events, however the bytes are cut. */
+/** Server-sent events, wherever the bytes are split. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { readEvents } from "../commands/cluster/tail.ts";
@@ -42,7 +42,7 @@ Deno.test("events are the same wherever the stream is cut", async () => {
   ));
 });
 
-Deno.test("an event without end is an error, and comments are none", async () => {
+Deno.test("an endless event is an error, and comments are skipped", async () => {
   const piece = bytes("x".repeat(4_194_304));
   await assert.rejects(events(Array.from({ length: 9 }, () => piece)), RangeError);
   const beat = bytes(`: ${"x".repeat(4_194_304)}\n\n`);

@@ -31,7 +31,7 @@ export function stateFolders(cwd: string): string[] {
 export function configFolder(os: string, variables: FolderVariables): string | undefined {
   const { XDG_CONFIG_HOME = "", HOME = "", APPDATA = "" } = variables;
   if (os === "windows") return APPDATA === "" ? undefined : `${withoutEnd(APPDATA)}\\arqon`;
-  // The XDG Base Directory Specification says that a relative path is to be ignored.
+  // The XDG Base Directory Specification says that a relative path is ignored.
   if (XDG_CONFIG_HOME.startsWith("/")) return `${withoutEnd(XDG_CONFIG_HOME)}/arqon`;
   return HOME.startsWith("/") ? `${withoutEnd(HOME)}/.config/arqon` : undefined;
 }

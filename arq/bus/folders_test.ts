@@ -1,4 +1,4 @@
-// Where `.arqon` and the contexts are looked for, on each system.
+// Where `.arqon` and the contexts are searched, on each system.
 import assert from "node:assert/strict";
 import { configFolder, isWithin, stateFolders } from "./folders.ts";
 
@@ -27,7 +27,7 @@ Deno.test("contexts are in the person's configuration folder; a relative one is 
   assert.equal(of("linux", {}), undefined);
 });
 
-Deno.test("a folder is within itself and what is above it, not beside it", () => {
+Deno.test("a folder contains itself and its subfolders, not its siblings", () => {
   assert.ok(isWithin("/a/b", "/a/b"));
   assert.ok(isWithin("/a/b/c", "/a/b/"));
   assert.ok(isWithin("C:\\a\\b", "C:/a"));

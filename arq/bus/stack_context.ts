@@ -1,6 +1,6 @@
 /**
- * The context of a compose stack, which `arq dev up` adds and `arq dev down` removes. It counts in the folder
- * where the stack was started, so that every command there talks to the stack with its key.
+ * The context of a compose stack, which `arq dev up` adds and `arq dev down` removes. It applies in the folder where
+ * the stack was started, so every command there uses the stack with its key.
  */
 import { failed, printable } from "../terminal/exit.ts";
 import {
@@ -40,7 +40,7 @@ function freeName({ contexts }: Contexts): string {
   return name;
 }
 
-/** Why the bus does not accept a token signed with this key; undefined: it does, or it is silent. */
+/** Why the bus rejects a token signed with this key; undefined when it accepts it or does not answer. */
 async function refusalOf(io: Io, context: Context): Promise<string | undefined> {
   try {
     const token = await contextToken(io, context, "admin");
@@ -58,15 +58,15 @@ async function refusalOf(io: Io, context: Context): Promise<string | undefined> 
 }
 
 /**
- * Adds the context of a stack, or says on stderr why there is none. The context has no key when the stack's
- * Shield does not know the key, as with a compose file that does not mount the issuer folder.
+ * Adds the context of a stack, or reports on stderr why there is none. The context has no key when the stack's Shield
+ * does not know the key, as with a compose file that does not mount the issuer folder.
  */
 export async function leaveContext(io: Io, stack: StartedStack): Promise<Context | undefined> {
   const { folder, file, key, ports } = stack;
   try {
     const all = await readContexts(io);
     const addresses = {
-      // A context that an earlier stack of this folder left is replaced.
+      // A context left by an earlier stack of this folder is replaced.
       name: all.contexts.find(isOf(folder))?.name ?? freeName(all),
       url: `ws://127.0.0.1:${ports.port}/v1/socket`,
       admin_url: `http://127.0.0.1:${ports.admin_port}`,
@@ -116,7 +116,7 @@ export async function refuseOtherStack(io: Io, folder: string): Promise<void> {
     if (!runs) continue;
     throw failed(
       `the compose stack of ${one.folder} runs: ${one.url}`,
-      `take that one: arq --context ${one.name} …; or end it first: arq dev down in ${one.folder}`,
+      `use that one: arq --context ${one.name} …; or stop it first: arq dev down in ${one.folder}`,
     );
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The bus of a command, and the token: from its options, else a context, else the running development bus.
+ * Finds the bus of a command, and the token: from its options, else a context, else the running development bus.
  * `docs/arq.md` has the order. Whether a bus happens to run never decides between a local bus and a remote one.
  */
 import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
@@ -49,7 +49,7 @@ export function renewal(
   role: Role,
 ): string | undefined {
   if (token_file !== undefined) {
-    return `context ${name} has it from ${token_file}; put a good one of role ${role} there`;
+    return `context ${name} reads it from ${token_file}; put a valid one of role ${role} there`;
   }
   if (key === undefined) return undefined;
   return `context ${name} signed it with ${key}; the bus must have its public part in the ` +
@@ -68,7 +68,7 @@ export interface Signing {
 export interface Target {
   /** The bus in words: "context prod" or "the development bus". */
   readonly title: string;
-  /** Why this bus was taken, for people. */
+  /** Why this bus was chosen, for people. */
   readonly why: string;
   readonly context: Context | undefined;
   readonly url: string;
@@ -159,7 +159,7 @@ function contextTarget(io: Io, context: Context, why: string, is_named = false):
   };
 }
 
-/** A context, and the reason why it counts here. */
+/** A context, and the reason why it applies here. */
 interface ContextHere {
   readonly context: Context;
   readonly by: "option" | "folder" | "use";
@@ -172,7 +172,7 @@ const whyText = ({ context, by }: ContextHere) =>
     use: `it is in use (arq context use ${context.name})`,
   })[by];
 
-/** The context that counts here by the options, by the folder or by `arq context use`. Asks no bus. */
+/** The context that applies here by the options, by the folder or by `arq context use`. Sends no request. */
 async function contextHere(
   io: Io,
   flags: Pick<ConnectionFlags, "context" | "url">,
@@ -188,8 +188,8 @@ async function contextHere(
 }
 
 /**
- * The bus of the context that counts here. In the folder of that context, a running development bus takes its
- * place. Undefined when no context counts.
+ * The bus of the context that applies here. In the folder of that context, a running development bus takes precedence.
+ * Undefined when no context applies.
  */
 export async function contextBus(
   io: Io,
@@ -206,9 +206,9 @@ export async function contextBus(
 }
 
 /**
- * The bus that every command takes, whose key it signs with. The options name it: by `--context`, or by the
- * `--url` of a running development bus. Without them it is the bus of this folder's context (or the
- * development bus that runs there), then that of the context in use, then any running development bus.
+ * The bus that every command uses, and whose key it signs with. The options name it: by `--context`, or by the `--url`
+ * of a running development bus. Without them it is the bus of this folder's context (or the development bus that runs
+ * there), then that of the context in use, then any running development bus.
  */
 export async function findTarget(io: Io, flags: ConnectionFlags): Promise<Target | undefined> {
   const own = await contextBus(io, flags);
@@ -234,7 +234,7 @@ async function stackContext(io: Io, wanted: string | undefined): Promise<Context
   return contextOfFolder({ ...all, contexts: stacks }, io.cwd) ?? stacks[0];
 }
 
-/** The error that no bus was named and none was found. */
+/** The error for a command that names no bus where none was found. */
 export function noBus(io: Io): CommandError {
   const looked = io.state_dirs.map((dir) => `${dir}/dev`).join(", ");
   return new CommandError(
@@ -261,12 +261,12 @@ export function tokenRenewal(
 ): string | undefined {
   if (flags.tokenFile !== undefined) {
     const path = resolvePath(io.cwd, flags.tokenFile);
-    return `the token is in ${path}; put a good one there: arq auth gen --role ${role}`;
+    return `the token is in ${path}; put a valid one there: arq auth gen --role ${role}`;
   }
   return flags.token === undefined ? target?.renewal(role) : undefined;
 }
 
-/** Connects as the options say. Tells on stderr when the connection is lost. */
+/** Connects as the options say. Reports on stderr when the connection is lost. */
 export async function openConnection(
   io: Io,
   flags: ConnectionFlags,
@@ -290,7 +290,7 @@ export async function openConnection(
     ? { token: first, getToken: () => target.token(role) }
     : { token: first };
   try {
-    // Loaded by who connects: most commands ask by HTTP.
+    // Loaded only when a connection is needed: most commands use HTTP.
     const { connect } = await import("@arqon/sdk");
     return await connect({
       url: socketUrl(url),
@@ -299,7 +299,7 @@ export async function openConnection(
       signal: io.signal,
       onStatus: statusReporter(io),
       onError: (error) =>
-        // Nobody reads it.
+        // Stderr is closed; nobody reads it.
         void print(io.stderr, `arq: the bus says: ${error.message}\n`).catch(() => {}),
     });
   } catch (error) {
@@ -307,10 +307,10 @@ export async function openConnection(
   }
 }
 
-/** A listener that tells on stderr when the connection is lost and when it is back. */
+/** A listener that reports on stderr when the connection is lost and when it is restored. */
 function statusReporter(io: Io): (status: Status) => void {
   let lost = false;
-  // Nobody reads it.
+  // Stderr is closed; nobody reads it.
   const tell = (text: string) => void print(io.stderr, text).catch(() => {});
   return (status) => {
     if (status.state === "waiting" && !lost) {

@@ -9,7 +9,7 @@ import { CommandError, usageError } from "../terminal/exit.ts";
 /** Fewer bits are no longer safe, and every bus refuses them (RFC 7518, 3.3). */
 const RSA_BITS_MIN = 2_048;
 
-/** What Web Crypto calls them, for keys and for signatures. */
+/** The parameters of Web Crypto, for keys and for signatures. */
 const PARAMETERS: Readonly<Record<Algorithm, Algorithms>> = {
   RS256: [{ name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }],
   ES256: [{ name: "ECDSA", namedCurve: "P-256" }, { name: "ECDSA", hash: "SHA-256" }],
@@ -28,14 +28,14 @@ function encoded(bytes: Uint8Array): string {
 
 const part = (value: object) => encoded(encoder.encode(JSON.stringify(value)));
 
-/** The compact form of a JWT. Rejects with what Web Crypto says, which never has a part of the key. */
+/** The compact form of a JWT. Rejects with Web Crypto's error, which never contains a part of the key. */
 async function signedToken(
   jwk: JWK,
   alg: Algorithm,
   claims: Readonly<Record<string, unknown>>,
 ): Promise<string> {
   const [of_key, of_signature = of_key] = PARAMETERS[alg];
-  // Of a JWK's own `alg` and `use`, the caller has made `alg`.
+  // The caller has derived `alg` from the JWK's own `alg` and `use`.
   const { alg: _, use: __, ...rest } = jwk;
   const key = await crypto.subtle.importKey("jwk", rest as JsonWebKey, of_key, false, ["sign"]);
   const { modulusLength: bits = Infinity } = key.algorithm as Partial<RsaKeyAlgorithm>;
@@ -55,7 +55,7 @@ export const ROLES = ["user", "service", "admin"] as const;
 /** One of `ROLES`. */
 export type Role = typeof ROLES[number];
 
-/** Loaded by who makes keys: to sign, Web Crypto is enough. */
+/** Loaded only to make keys: for signing, Web Crypto is enough. */
 const jose = () => import("@panva/jose");
 
 const ACTIONS = ["publish", "subscribe", "presence", "command"];
@@ -75,7 +75,7 @@ export interface TokenClaims {
   readonly role: Role;
   /** Absent: the token allows everything in its tenant. */
   readonly grants?: readonly Grant[] | undefined;
-  /** Absent: an hour, long enough for a person at work. A connection that lasts longer gets another token. */
+  /** Absent: an hour, enough for a person at work. A longer connection gets another token. */
   readonly ttl_seconds?: number;
 }
 

@@ -1,4 +1,4 @@
-// Options become claims, keys become tokens that jose verifies; the commands are in `usage_test.ts`.
+// Options become claims, keys become tokens that jose verifies. `usage_test.ts` has the commands.
 import assert from "node:assert/strict";
 import type { JWK } from "@panva/jose";
 import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from "@panva/jose";
@@ -15,7 +15,7 @@ import {
 
 const usage = (error: unknown) => error instanceof CommandError && error.exit_code === EXIT.usage;
 
-Deno.test("--ttl takes seconds and units, and says what is right for the rest", () => {
+Deno.test("--ttl accepts seconds and units, and errors name valid values", () => {
   assert.deepEqual(["3600", "90s", "15m", "1h", "7d"].map((text) => parseSeconds("--ttl", text)), [
     3_600,
     90,
@@ -28,7 +28,7 @@ Deno.test("--ttl takes seconds and units, and says what is right for the rest", 
   }
 });
 
-Deno.test("--grant takes a room pattern and actions; a room may contain colons", () => {
+Deno.test("--grant accepts a room pattern and actions; a room may contain colons", () => {
   assert.deepEqual(parseGrant("chat-*:publish,subscribe"), {
     room: "chat-*",
     actions: ["publish", "subscribe"],
@@ -40,7 +40,7 @@ Deno.test("--grant takes a room pattern and actions; a room may contain colons",
   }
 });
 
-Deno.test("each algorithm makes a key whose token verifies with the public set and says what was asked", async () => {
+Deno.test("each algorithm makes a key whose token verifies with the public set and has the requested claims", async () => {
   for (const algorithm of ALGORITHMS) {
     const { private_jwk, public_jwk } = await newKeyPair(algorithm);
     assert.ok(!("d" in public_jwk), "nothing private is published");
@@ -69,7 +69,7 @@ Deno.test("each algorithm makes a key whose token verifies with the public set a
   }
 });
 
-Deno.test("a key that cannot sign is refused, and never repeated", async () => {
+Deno.test("a key that cannot sign is refused, and never printed", async () => {
   const claims = {
     ...{ issuer: "i", audience: "a", tenant: "t", user: "u", role: "user" as const },
     grants: undefined,
@@ -106,7 +106,7 @@ Deno.test("a key that cannot sign is refused, and never repeated", async () => {
   }
 });
 
-Deno.test("a wrong key file is named, and never repeated", () => {
+Deno.test("a wrong key file is named, and its content never printed", () => {
   const wrong: [string, RegExp][] = [
     ["secret", /k\.json is not JSON/],
     ["7", /k\.json is not a JWK/],

@@ -1,6 +1,6 @@
 /**
- * The commands of `arq` as plain data, read from their definition in commander's objects. The completion
- * scripts and the manual page are made from it. It runs nothing and knows no single command.
+ * The commands of `arq` as plain data, read from their definition in commander's objects. The completion scripts and
+ * the manual page are made from it. It runs nothing and knows no single command.
  */
 import type { Argument, Command, Option } from "commander";
 
@@ -15,7 +15,7 @@ export type ArgumentInfo = ReturnType<typeof argumentInfo>;
 
 /** A part of the text below the options in a command's help. */
 export interface Note {
-  /** True for a list, whose lines stay as they are; the lines of other parts flow. */
+  /** True for a list, whose lines are kept; the lines of other parts are reflowed. */
   readonly is_list: boolean;
   /** The lines without their indentation. */
   readonly lines: readonly string[];
@@ -32,7 +32,7 @@ export interface CommandInfo {
   readonly options: readonly OptionInfo[];
   readonly notes: readonly Note[];
   readonly examples: readonly string[];
-  /** Whether it does something on its own; a group with commands below may do so too. */
+  /** Whether it can run on its own; a group of commands may, too. */
   readonly is_runnable: boolean;
   readonly commands: readonly CommandInfo[];
 }
@@ -138,5 +138,5 @@ export function everyCommand(command: CommandInfo): CommandInfo[] {
   return [command, ...command.commands.flatMap(everyCommand)];
 }
 
-/** Heading of the options that every command has that talks to a bus. */
+/** Heading of the options of all commands that talk to a bus. */
 export const BUS_OPTIONS = "Bus options:";

@@ -1,4 +1,4 @@
-// What every command of arq promises: description, examples, --json, the same words for the same things.
+// What every command of arq promises: a description, examples, --json, the same words for the same things.
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
 import type { CommandInfo } from "./command_tree.ts";
@@ -8,17 +8,17 @@ const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
 const RUNNABLE = everyCommand(PROGRAM).filter(({ is_runnable }) => is_runnable);
 const words = ({ path }: CommandInfo) => path.join(" ");
 
-/** What has two meanings, in commands where each is the plain word for it. */
+/** Options with two meanings, in commands where each is the plain word for it. */
 const TWO_MEANINGS = new Set([
   "--version: -V, n",
-  // A private key, and what a mirror's share is taken of.
+  // A private key, and the member that a mirror's share is computed from.
   "--key: file, id",
-  // So many, and only how many.
+  // A number to stop at, and a flag to print only the number.
   "--count: n,",
   // A room, a version or a place in a log, and with --from a time.
   "--to: room, offset, time, version",
   "--from: offset, time",
-  // A moment, and of a room's log also an entry.
+  // A time, and for a room's log also an entry.
   "--at: time, place",
   // policy record writes a folder of cases, journal export one file.
   "--out: dir, file",
@@ -39,7 +39,7 @@ Deno.test("every command has a description and examples that are command lines o
   }
 });
 
-Deno.test("every option and operand is explained, and every command takes --json", () => {
+Deno.test("every option and operand has a description, and every command accepts --json", () => {
   for (const command of RUNNABLE) {
     for (const { flags, description } of command.options) {
       assert.notEqual(description, "", `${words(command)} ${flags}`);
@@ -68,11 +68,11 @@ Deno.test("an option has the same kind of value and the same letter in all comma
   assert.deepEqual(several.filter((text) => !TWO_MEANINGS.has(text)), []);
 });
 
-Deno.test("the options of the bus are all there or none is, and come last", () => {
+Deno.test("the bus options are either complete or absent, and come last", () => {
   for (const command of RUNNABLE) {
     const places = command.options.map(({ group }) => group === undefined ? 0 : 1);
     assert.deepEqual(places, places.toSorted(), words(command));
-    // Those that ask the ops listener take its token as well.
+    // Commands that use the ops listener accept its token as well.
     assert.ok([0, 6, 7].includes(places.filter((place) => place === 1).length), words(command));
   }
 });

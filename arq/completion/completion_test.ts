@@ -1,4 +1,4 @@
-// What is completed at the cursor. Real shells ask for it in `tests/arq/arq_completion_test.ts`.
+// Completion at the cursor. `tests/arq/arq_completion_test.ts` uses real shells.
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
 import { candidates, completionScript, SHELLS } from "../commands/setup/completion.ts";
@@ -15,7 +15,7 @@ async function after(line: string): Promise<string[]> {
   return found.map((one) => one.split("\t")[0] ?? "");
 }
 
-Deno.test("every command and every option is a candidate, and what is hidden is none", async () => {
+Deno.test("every command and every option is a candidate, except hidden ones", async () => {
   for (const { path, options, commands } of everyCommand(PROGRAM)) {
     const line = path.join(" ");
     const found = await after(`${line} --`);
@@ -58,7 +58,7 @@ Deno.test("an option's value is waited for only where it cannot be left out", as
   assert.deepEqual(await after("arq auth keys --alg "), ["RS256", "ES256", "EdDSA"]);
 });
 
-Deno.test("a value behind = has its option before it, and bash's cut is understood", async () => {
+Deno.test("a value after = belongs to its option, and bash's word splitting is handled", async () => {
   assert.deepEqual(await after("arq auth keys --alg=Ed"), ["--alg=EdDSA"]);
   assert.deepEqual(await after("arq --context=pr"), ["--context=prod"]);
   assert.deepEqual(await after("arq auth keys --out="), [":folder"]);
@@ -66,7 +66,7 @@ Deno.test("a value behind = has its option before it, and bash's cut is understo
   assert.deepEqual(await after("arq auth keys --alg ="), ["RS256", "ES256", "EdDSA"]);
 });
 
-Deno.test("a candidate has its description behind a tab, and nothing is offered for free text", async () => {
+Deno.test("a candidate has its description after a tab, and free text has no candidates", async () => {
   assert.deepEqual(await candidates(PROGRAM, ["auth"], "k", CONTEXTS), [
     "keys\tmake a key pair: a private JWK for your token server, a public set for the bus",
   ]);
@@ -74,6 +74,6 @@ Deno.test("a candidate has its description behind a tab, and nothing is offered 
   assert.deepEqual(await after("arq nothing "), await after("arq "));
 });
 
-Deno.test("a script is short, since it only asks", () => {
+Deno.test("a script is short, since it only calls arq", () => {
   for (const shell of SHELLS) assert.ok(completionScript(shell).split("\n").length <= 16, shell);
 });

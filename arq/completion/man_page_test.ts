@@ -1,4 +1,4 @@
-// The manual page: every command and option is in it, and real tools find nothing wrong with it.
+// The manual page: every command and option is in it, and real tools find no errors.
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
 import { manPage, roff } from "../commands/setup/completion.ts";
@@ -7,7 +7,7 @@ import { buildProgram } from "../program/program.ts";
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
 const PAGE = manPage(PROGRAM, "1.2.3");
 
-/** What a tool says of the page on stderr and stdout; undefined where it is not installed. */
+/** The output of a tool about the page, stderr and stdout; undefined where it is not installed. */
 async function ask(program: string, args: string[]): Promise<string | undefined> {
   try {
     const child = new Deno.Command(program, {
@@ -35,7 +35,7 @@ Deno.test("every command and option is on the page", () => {
   assert.match(PAGE, /^\.TH ARQ 1 "" "ArqonBus 1\.2\.3"/m);
 });
 
-Deno.test("a text is no request, and its characters stand for themselves", () => {
+Deno.test("text is not interpreted as requests, and its characters are literal", () => {
   assert.equal(roff(".so it's a\\b -x …"), "\\&.so it\\(aqs a\\(rsb \\-x \\[u2026]");
 });
 
@@ -43,7 +43,7 @@ Deno.test("groff and mandoc, where they are installed, warn of nothing", async (
   const groff = await ask("groff", ["-man", "-ww", "-Tutf8", "-z"]);
   assert.ok(groff === undefined || groff === "", groff);
   const mandoc = await ask("mandoc", ["-T", "lint", "-W", "warning"]);
-  // A date would be another one with each day.
+  // The page has no date, because it would differ every day.
   const warnings = mandoc?.split("\n").filter((line) => line !== "" && !/missing date/.test(line));
   assert.deepEqual(warnings ?? [], []);
 });

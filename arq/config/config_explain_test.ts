@@ -1,4 +1,4 @@
-// What is said of every key and table of the configuration, and of names that are none.
+// The explanation of every key and table of the configuration, and of unknown names.
 import assert from "node:assert/strict";
 import { LIVE_KEYS } from "../../shared/config/keys/live_keys.ts";
 import {
@@ -22,7 +22,7 @@ Deno.test("every key and table is found by its name, with its meaning", () => {
   }
 });
 
-Deno.test("a key is found as a person writes it; its last part is enough where it is unique", () => {
+Deno.test("a key is found in any spelling; its last part suffices if it is unique", () => {
   const key = (text: string) => explainKey(text).found?.key;
   assert.equal(key("[server]"), "server");
   assert.equal(key("[[auth.issuers]]"), "auth.issuers");
@@ -44,7 +44,7 @@ Deno.test("an unknown name is answered with similar names", () => {
   assert.deepEqual(near("xyzzy"), []);
 });
 
-Deno.test("a key is told with its type, default and bounds", () => {
+Deno.test("a key is shown with its type, default and bounds", () => {
   const { found } = explainKey("server.drain_ms");
   assert.deepEqual([found?.minimum, found?.maximum, found?.default], [0, 600_000, 5_000]);
   assert.match(
@@ -55,12 +55,12 @@ Deno.test("a key is told with its type, default and bounds", () => {
   assert.match(explanationText(url as ConfigEntry), /a non-empty array of strings; required/);
 });
 
-Deno.test("a key is told to be live or to need a restart, as the promised list has it", () => {
+Deno.test("a key is shown as live or as needing a restart, as in the promised list", () => {
   const text = (key: string) => explanationText(explainKey(key).found as ConfigEntry);
   assert.match(text("server.drain_ms"), /\n {2}live: .* on SIGHUP or POST \/v1\/config\/reload\n/);
   assert.match(text("server.tls_cert"), /\n {2}live: .*, while it is set\n/);
   assert.match(text("server.port"), /\n {2}not live: another value needs a restart\n/);
-  // In a table each live key says so.
+  // A table marks each live key.
   assert.match(text("server"), /\n {2}drain_ms +.*; live\n/);
   assert.doesNotMatch(text("server"), /\n {2}port +.*; live\n/);
   for (const entry of entries(configEntry())) {

@@ -1,6 +1,6 @@
 /**
- * Writes a state as the files of a folder. Pure. The same state gives the same bytes, whoever made it in
- * whichever order: things are sorted, members are in the order of the form.
+ * Writes a state as the files of a folder. Pure. The same state always gives the same bytes: things are sorted, members
+ * are in the order of the form.
  */
 import { HOOKS } from "../../shield/message/verdict.ts";
 import { listOf, type Members, percentText } from "../answers/policy_text.ts";
@@ -12,7 +12,7 @@ export const SCHEMA_FILE = "state.schema.json";
 const HEAD = `#:schema ./${SCHEMA_FILE}\n`;
 
 const moduleFile = (name: string) => `modules/${name}.wasm`;
-/** The file of a class's module: a dot is in no id, so no two have the same. */
+/** The file of a class's module: ids contain no dot, so no two classes share a file. */
 const reducerFile = (pattern: string) => `reducers/${pattern.replace("*", ".all")}.wasm`;
 /** The file of a schema's set. */
 export const setFile = (id: string) => `schemas/${id}.binpb.gz`;
@@ -27,18 +27,18 @@ function tables(list: string, entries: readonly Members[], what: string): string
   return HEAD + blocks.join("");
 }
 
-/** A fraction is easily taken for a percentage, which is said beside it. */
+/** A fraction is easily read as a percentage, so a comment gives it in percent. */
 const noteOf = (member: string, value: unknown) =>
   member === "percent" ? ` # ${percentText(value)}` : "";
 
-/** A value in TOML; a string of JSON is one of TOML. */
+/** A value in TOML; a JSON string is also a TOML string. */
 function tomlOf(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(tomlOf).join(", ")}]`;
-  // TOML has this one character escaped, JSON as it is.
+  // TOML requires this one character to be escaped, JSON does not.
   return JSON.stringify(value).replaceAll("\x7f", "\\u007f");
 }
 
-/** The file of each kind, and what it says where there is none. */
+/** The file of each kind, and its comment when there are none. */
 const FILES: Readonly<Record<Kind, readonly [file: string, none: string]>> = {
   policies: ["policies", "no policy decides"],
   schemas: ["schemas", "no mapping needs one"],
@@ -52,17 +52,17 @@ const FILES: Readonly<Record<Kind, readonly [file: string, none: string]>> = {
   schedules: ["schedules", "nothing is published by itself"],
   reducers: ["reducers", "the configuration's files are in force"],
 };
-/** Where a bus does not have these, or leaves them to others, they are not said to be none. */
+/** A bus may lack these kinds or manage them elsewhere, so no file says that there are none. */
 const NOT_EVERYWHERE: readonly Kind[] = ["hooks", "schedules", "reducers"];
 
-/** What a file says otherwise than the bus: the place of a file for its hash, and lists in one order. */
+/** Where a file differs from the bus: a module's path instead of its hash, and sorted lists. */
 const SAID: { readonly [One in Kind]?: (one: Members) => Members } = {
   policies: ({ name, hooks }) => ({
     module: moduleFile(String(name)),
     hooks: HOOKS.filter((hook) => listOf(hooks).includes(hook)),
   }),
   schemas: ({ id }) => ({ set: setFile(String(id)) }),
-  // What is not paused says nothing: a later pause by hand is nothing that an apply takes back.
+  // An unpaused hook has no `paused`, so that an apply does not undo a later manual pause.
   hooks: ({ events, paused }) => ({
     events: listOf(events).toSorted(),
     paused: paused || undefined,
@@ -97,10 +97,10 @@ export function exportTexts(tenant: string, state: State): Map<string, string> {
   ]);
 }
 
-/** The text of the file that says which schemas the bus has. */
+/** The text of the file that lists the schemas of the bus. */
 export const schemasText = (all: readonly StateSchema[]): string => kindText("schemas", all);
 
-/** The files of modules and sets: by path, where the bus has a module's bytes, or the id of a schema. */
+/** The files of modules and sets: by path, with the place of a module's bytes on the bus, or the id of a schema. */
 export function exportFiles(tenant: string, state: State): {
   readonly modules: ReadonlyMap<string, string>;
   readonly sets: ReadonlyMap<string, string>;
@@ -116,7 +116,7 @@ export function exportFiles(tenant: string, state: State): {
   return { modules: new Map([...of_policies, ...of_classes]), sets: new Map(sets) };
 }
 
-/** Where the bus has, and takes, a module of a class of rooms. */
+/** Path of the admin API for a module of a room class. */
 export function reducerModulePath(
   tenant: string,
   { class: pattern, sha256 }: StateReducer,

@@ -1,7 +1,7 @@
 /**
- * The form of a folder with a tenant's wanted state: TOML files, each with any of the kinds below; the same as values
- * that can be compared, and the differences of two states. Pure; `read_folder.ts` reads a folder, `export_text.ts`
- * writes one.
+ * The form of a folder with a tenant's wanted state: TOML files, each with any of the kinds below; the same as
+ * comparable values, and the differences of two states. Pure; `read_folder.ts` reads a folder, `export_text.ts` writes
+ * one.
  */
 import { z } from "zod";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
@@ -22,12 +22,12 @@ import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../shared/sc
 import { HOOKS } from "../../shield/message/verdict.ts";
 import { refuseWhen, SCHEDULE_MEMBERS, type When } from "../../shared/records/schedule.ts";
 
-/** Rules, mappings or classes that one tenant may have, of each; of policies 64. */
+/** Most rules, mappings or classes of one tenant, of each kind; policies have 64. */
 const RULES_MAX = 1_000;
 const POLICIES_MAX = 64;
 const SCHEDULES_MAX = 10_000;
 
-/** A file of the folder, by its path in it. */
+/** A file of the folder, by its relative path. */
 const filePath = z.string().min(1).max(256).refine(
   (path) => !/^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)/.test(path),
   { error: "expected the path of a file inside of the folder" },
@@ -67,7 +67,7 @@ const Schema = z.strictObject({
 
 const paused = z.boolean().optional().describe("absent: as it is, and a new one is not paused");
 const { secret: _secret, ...hook } = TenantHook.shape;
-// Its secret is the bus's: a hook keeps it, and a new one gets one.
+// The bus manages the secret: a hook keeps its own, and a new hook gets one.
 const Hook = z.strictObject({ id: id.describe("name of the hook"), ...hook, paused });
 
 function isObject(text: string): boolean {
@@ -93,7 +93,7 @@ const Reducer = z.strictObject({
   module: filePath.describe("the module, a .wasm file of the folder"),
 });
 
-/** The kinds, in the order in which they are shown, with the members that name one of each. */
+/** The kinds, in display order, with the members that identify one of each. */
 const KIND_NAMES = {
   policies: ["name"],
   schemas: ["id"],
@@ -107,16 +107,16 @@ const KIND_NAMES = {
   schedules: ["id"],
   reducers: ["class"],
 } as const;
-/** One of them. */
+/** The name of a kind. */
 export type Kind = keyof typeof KIND_NAMES;
-/** All of them. */
+/** All kinds, in display order. */
 export const KINDS = Object.keys(KIND_NAMES) as Kind[];
 
-/** What names one of a kind. */
+/** The identity of one of a kind. */
 export const nameOf = (kind: Kind, one: Thing): string =>
   KIND_NAMES[kind].map((member) => String(one[member])).join(" ");
 
-/** A list of a kind, whose entries differ in what names them. */
+/** A list of a kind, whose entries have different identities. */
 function kind<Z extends z.ZodType>(list: Kind, entry: Z, max = RULES_MAX) {
   const members: readonly string[] = KIND_NAMES[list];
   const [what, shown = ""] = [members.join(" and "), members[0]];
@@ -126,7 +126,7 @@ function kind<Z extends z.ZodType>(list: Kind, entry: Z, max = RULES_MAX) {
     .optional();
 }
 
-/** One file. A kind that no file of the folder has stays as it is on the bus. */
+/** One file. The bus keeps a kind that no file of the folder has. */
 export const StateFile = z.strictObject({
   tenant: id.optional().describe("whose state it is; in exactly one of the files"),
   policies: kind("policies", Policy, POLICIES_MAX).describe("all policies of the tenant"),
@@ -147,10 +147,10 @@ export const StateFile = z.strictObject({
     "all modules that are deployed to classes of rooms, in place of the configuration's files",
   ),
 });
-/** What one file says. */
+/** The content of one file. */
 export type StateFile = z.output<typeof StateFile>;
 
-/** The members of one of a kind, in the order of the form. */
+/** The members of a kind, in the order of the form. */
 export const formOf = (kind: Kind): readonly string[] =>
   Object.keys((StateFile.shape[kind].unwrap() as z.ZodArray<z.ZodObject>).element.shape);
 
@@ -171,18 +171,18 @@ export interface StatePolicy {
   readonly percent: number;
 }
 
-/** A schema, by its content: `unpacked_sha256` is of the set without gzip. */
+/** A schema, by its content: `unpacked_sha256` is the hash of the set without gzip. */
 export interface StateSchema {
   readonly id: string;
   readonly unpacked_sha256: string;
-  /** Absent in what is to be: as it is. */
+  /** Absent in a wanted state: unchanged. */
   readonly compatibility: string | undefined;
 }
 
 /** A hook without its secret, which only the bus has. */
 export interface StateHook extends Omit<TenantHook, "secret"> {
   readonly id: string;
-  /** Absent in what is to be: as it is. */
+  /** Absent in a wanted state: unchanged. */
   readonly paused?: boolean | undefined;
 }
 
@@ -192,7 +192,7 @@ export interface StateSchedule extends When {
   readonly room: string;
   readonly message: string;
   readonly user: string;
-  /** Absent in what is to be: as it is. */
+  /** Absent in a wanted state: unchanged. */
   readonly paused?: boolean | undefined;
 }
 
@@ -202,7 +202,7 @@ export interface StateReducer {
   readonly sha256: string;
 }
 
-/** The lists of a tenant; one that is undefined is not looked after. */
+/** The lists of a tenant; undefined ones are not managed. */
 export interface State {
   readonly policies: readonly StatePolicy[] | undefined;
   readonly schemas: readonly StateSchema[] | undefined;
@@ -217,7 +217,7 @@ export interface State {
   readonly reducers: readonly StateReducer[] | undefined;
 }
 
-/** A state as a folder has it, with what its files hold. */
+/** A wanted state with the content of the files that it names. */
 export interface Desired {
   readonly tenant: string;
   readonly state: State;
@@ -225,16 +225,16 @@ export interface Desired {
   readonly modules: ReadonlyMap<string, Uint8Array>;
   /** Gzipped sets by schema id. */
   readonly sets: ReadonlyMap<string, Uint8Array>;
-  /** Of the schemas of the bus, and no tenant's. */
+  /** Whether it has the schemas of the bus, not of a tenant. */
   readonly is_bus?: boolean;
-  /** What is right and may surprise, in sentences. */
+  /** Correct but surprising settings, in sentences. */
   readonly warnings: readonly string[];
 }
 
 /** One member that differs. */
 export interface MemberChange {
   readonly member: string;
-  /** Undefined: there is none. */
+  /** Undefined: it did not exist. */
   readonly before: unknown;
   readonly after: unknown;
 }
@@ -251,7 +251,7 @@ export interface Change {
 type Thing = Readonly<Record<string, unknown>>;
 
 function text(value: unknown): string {
-  // The order of hooks means nothing.
+  // The order of hooks has no meaning.
   return JSON.stringify(Array.isArray(value) ? value.toSorted() : value) ?? "";
 }
 
@@ -262,7 +262,7 @@ function membersBetween(names: readonly string[], before: Thing, after: Thing): 
     .map((member) => ({ member, before: before[member], after: after[member] }));
 }
 
-/** Members that stay as they are where nothing is said of them. */
+/** Members that stay unchanged when absent. */
 const KEPT: { readonly [One in Kind]?: readonly string[] } = {
   schemas: ["compatibility"],
   hooks: ["paused"],
@@ -284,13 +284,13 @@ function changesOf(kind: Kind, live: readonly Thing[], wanted: readonly Thing[])
     if (there !== undefined && members.length === 0) return [];
     return [{ kind, name: name_, action: there === undefined ? "add" : "change", members }];
   });
-  // Schemas are the bus's, and others may need them.
+  // Schemas belong to the bus, and others may need them.
   const gone = kind === "schemas" ? [] : [...before.keys()].filter((one) => !after.has(one));
   const removed = gone.map((one): Change => ({ kind, name: one, action: "remove", members: [] }));
   return [...kept, ...removed].sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
-/** Everything that is to be otherwise than it is, by kind and name. */
+/** All differences between the live and the wanted state, by kind and name. */
 export function differences(live: State, wanted: State): Change[] {
   return KINDS.flatMap((kind) => {
     const list = wanted[kind];

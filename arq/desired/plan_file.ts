@@ -18,9 +18,9 @@ const Plan = z.strictObject({
     policies: z.int().min(0),
     documents: z.string().optional(),
   }),
-  /** The rollout that the plan takes back; absent: none. */
+  /** The rollout that the plan rolls back; absent: none. */
   rollout: z.string().optional(),
-  /** The newest version of each schema that is to change; 0: there is none. */
+  /** The newest version of each schema that changes; 0: it does not exist. */
   schema_basis: z.record(z.string(), z.int().min(0)),
   tenant: z.string(),
   state: z.looseObject({}),
@@ -28,15 +28,15 @@ const Plan = z.strictObject({
   sets: Bytes,
 });
 
-/** What a plan was made on. */
+/** The state of the bus that a plan was made on. */
 export interface PlanBasis {
   readonly basis: {
     readonly settings: number;
     readonly policies: number;
-    /** Of hooks, schedules and reducers; absent: of a bus that has none of these kinds. */
+    /** Revision of hooks, schedules and reducers; absent when the bus has none of these kinds. */
     readonly documents?: string | undefined;
   };
-  /** The rollout that is taken back; absent: none. */
+  /** The rollout that is rolled back; absent: none. */
   readonly rollout?: string | undefined;
   readonly schema_basis: Readonly<Record<string, number>>;
 }
@@ -56,7 +56,7 @@ export function encodePlan(
   return gzipSync(JSON.stringify({ format: "arqon-plan-1", made_ms, ...basis, ...said }));
 }
 
-/** Reads a plan; undefined for bytes that are none. */
+/** Reads a plan; undefined for bytes that are no plan. */
 export function decodePlan(bytes: Uint8Array): Desired & PlanBasis | undefined {
   try {
     const text = gunzipSync(bytes, { maxOutputLength: PLAN_BYTES_MAX }).toString();

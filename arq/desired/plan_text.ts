@@ -1,4 +1,4 @@
-/** Plans, their consequences and rollouts as people read them. Pure. */
+/** Plans, their consequences and rollouts as text for people. Pure. */
 import { listOf, type Members, membersOf, percentText, told } from "../answers/policy_text.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Change } from "./form.ts";
@@ -10,19 +10,19 @@ interface Last {
   readonly change?: string;
 }
 
-/** What was changed by hand since an apply. */
+/** Manual changes since an apply. */
 export interface Drift {
   readonly since: { readonly id: string; readonly by: string; readonly at_ms: number };
   readonly settings?: Last;
   readonly policies?: Last;
 }
 
-/** A rollout under way that brings something of which a folder says what it is to be. */
+/** An active rollout that changes something a folder defines. */
 export interface UnderWay {
   readonly tenant: string;
   readonly id: string;
   readonly by: string;
-  /** The folder has the previous state; the state that the rollout brings; another one. */
+  /** Whether the folder has the previous state, the state that the rollout brings, or another one. */
   readonly stands: "is-taken-back" | "brings-it" | "in-the-way";
 }
 
@@ -37,11 +37,11 @@ const SIGNS = { add: "+", change: "~", remove: "-" } as const;
 function valueText(value: unknown): string {
   if (value === undefined) return "none";
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  // Hashes are long, and their beginnings tell them apart.
+  // Hashes are long, and their beginnings distinguish them.
   return printable(/^[0-9a-f]{64}$/.test(text) ? `${text.slice(0, 12)}…` : text);
 }
 
-/** A fraction has its percentage beside it. */
+/** A fraction is shown with its percentage. */
 function memberText(member: string, value: unknown): string {
   const text = valueText(value);
   return member === "percent" && value !== undefined ? `${text} (${percentText(value)})` : text;
@@ -57,7 +57,7 @@ function lineOf({ kind, name, action, members }: Change): string {
   return `  ${SIGNS[action]} ${kind} ${printable(name)}${more}\n`;
 }
 
-/** The changes, one a line, with the rollouts that they have to do with. */
+/** The changes, one per line, with the rollouts that they concern. */
 export function changesText(
   tenant: string,
   changes: readonly Change[],
@@ -66,7 +66,7 @@ export function changesText(
   return changesOfText(`tenant ${tenant}`, changes, rollouts);
 }
 
-/** The same of the tenant or of the bus, as words say. */
+/** The same for the tenant or the bus, named by `whose`. */
 export function changesOfText(
   whose: string,
   changes: readonly Change[],
@@ -83,7 +83,7 @@ export function changesOfText(
   }`;
 }
 
-/** What may surprise, a line each. */
+/** Surprising effects, one per line. */
 export function notesText(notes: readonly string[]): string {
   return notes.map((line) => `note: ${printable(line)}\n`).join("");
 }
@@ -97,7 +97,7 @@ function lastText(what: string, last: Last | undefined): string {
   return `  ${what}: version ${last.version}${change} ${by}\n`;
 }
 
-/** What was changed by hand; "" when nothing was. */
+/** The manual changes; "" when there are none. */
 export function driftText(drift: Drift | undefined): string {
   if (drift === undefined) return "";
   const { id, by, at_ms } = drift.since;
@@ -106,7 +106,7 @@ export function driftText(drift: Drift | undefined): string {
     lastText("mappings, rooms, mirror, limits and signatures", drift.settings);
 }
 
-/** Steps of fuel, of which the text shows the p99. */
+/** Fuel percentiles; the text shows the p99. */
 interface Fuel {
   readonly p99: number;
 }
@@ -114,29 +114,31 @@ interface Fuel {
 /** Numbers by name. */
 export type Counted = Readonly<Record<string, number>>;
 
-/** What one policy's change would have done. */
+/** The effect of one policy's change on recorded traffic. */
 export interface Consequence {
   readonly policy: string;
-  /** `add`: nobody was asked it then, so all that it refuses is new; `remove`: nothing is repeated. */
+  /** `add`: the policy did not exist then, so everything it refuses is new; `remove`: nothing is repeated. */
   readonly action: "add" | "change" | "remove";
-  /** Whether it is to decide, or only to observe: then nothing is refused by it. */
+  /** Whether it will decide or only observe; an observing policy refuses nothing. */
   readonly mode: string;
   /** Unix ms. */
   readonly from_ms: number;
-  /** Decisions of the policy in the window; of a new one those about what was let through without it. */
+  /**
+   * Decisions of the policy in the window; for a new policy, decisions about messages that were admitted without it.
+   */
   readonly decisions: number;
   readonly repeated: number;
   readonly allow_to_refuse: number;
   readonly refuse_to_allow: number;
   /** The same verdict with another code, reason or headers. */
   readonly changed: number;
-  /** Decisions that the module of then does not repeat as they were recorded. */
+  /** Decisions that the former module does not repeat as recorded. */
   readonly recorded_different: number;
-  /** Decisions that cannot be judged: they rest on what the journal does not have. */
+  /** Decisions that cannot be judged, because they depend on data that the journal does not have. */
   readonly unknown: number;
-  /** Holes of the journal, in which nobody knows what was decided. */
+  /** Holes of the journal, where decisions are unknown. */
   readonly holes: number;
-  /** What would be refused, by its sender. */
+  /** Refusals by sender. */
   readonly by_sender: Counted;
   readonly fuel: { readonly recorded: Fuel; readonly planned: Fuel };
   readonly samples: {
@@ -145,35 +147,35 @@ export interface Consequence {
   };
 }
 
-/** What a change of mappings, or of the schema that they name, would have done. */
+/** The effect of a change of mappings, or of the schema that they name, on recorded traffic. */
 export interface SchemaConsequence {
   readonly schema: string;
   /** Unix ms. */
   readonly from_ms: number;
-  /** Events in the window that are mapped to it. */
+  /** Events in the window that are mapped to the schema. */
   readonly checked: number;
   readonly allow_to_refuse: number;
   readonly refuse_to_allow: number;
-  /** Events that would be refused, and were so then. */
+  /** Events that were refused, and still would be. */
   readonly still_refused: number;
   /** Events whose payload the journal does not have. */
   readonly no_payload: number;
   readonly holes: number;
-  /** All that would be refused, then or not, by its sender, and by field and rule. */
+  /** All events that would be refused, whether or not they were then, by sender, and by field and rule. */
   readonly by_sender: Counted;
   readonly by_rule: Counted;
 }
 
-/** Both kinds. */
+/** The consequences of a plan, for policies and for schemas. */
 export interface Consequences {
   readonly policies: readonly Consequence[];
   readonly schemas: readonly SchemaConsequence[];
 }
 
-/** How many names of each list are shown. */
+/** Shown names of each list. */
 const SHOWN = 5;
 
-/** The most frequent ones, a line each. */
+/** The most frequent ones, one per line. */
 function countedLines(counted: Counted): string {
   const sorted = Object.entries(counted).sort(([a, one], [b, other]) =>
     other - one || (a < b ? -1 : 1)
@@ -196,13 +198,13 @@ function policyText(one: Consequence): string {
   const { decisions, repeated, fuel, samples } = one;
   const head = headOf("policy", one.policy, one.from_ms) +
     `${decisions} decisions, ${repeated} repeated\n`;
-  if (decisions === 0) return `${head}  the journal has none, so nothing can be said\n`;
+  if (decisions === 0) return `${head}  the journal has none, so the effect is unknown\n`;
   const shown = samples.to_refused.slice(0, 3).map(({ room, user }) =>
     `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`
   );
   const senders = one.allow_to_refuse === 0 ? "" : `  by sender:\n${countedLines(one.by_sender)}`;
   const observes = one.mode === "observe"
-    ? "  it only observes: nothing of this happens yet\n"
+    ? "  it only observes: none of this is enforced yet\n"
     : "";
   const doubt = doubtOf([
     [one.recorded_different, "do not repeat as recorded"],
@@ -229,7 +231,7 @@ function schemaText(one: SchemaConsequence): string {
     [one.no_payload, "NOT JUDGED, since the journal does not have the payload"],
     [one.holes, "holes"],
   ]);
-  if (one.checked === 0) return `${head}  the journal has none, so nothing can be said\n${doubt}`;
+  if (one.checked === 0) return `${head}  the journal has none, so the effect is unknown\n${doubt}`;
   const refused = one.allow_to_refuse + one.still_refused === 0
     ? ""
     : `  by sender:\n${countedLines(one.by_sender)}  by field and rule:\n${
@@ -245,7 +247,7 @@ export function consequencesText(all: Consequences | undefined): string {
   if (all === undefined) return "";
   const { policies, schemas } = all;
   if (policies.length + schemas.length === 0) {
-    return "no policy gets another module, and no mapping changes: there is nothing to repeat\n";
+    return "no policy gets a different module, and no mapping changes: nothing to replay\n";
   }
   return policies.map(policyText).join("") + schemas.map(schemaText).join("");
 }
@@ -271,7 +273,7 @@ function tallyText(tally: Members): string {
 const sampleText = (sample: Members): string =>
   told("  {at_ms} would {would}: {user}[ in {room}][: {reason}]\n", sample);
 
-/** How a rollout ended, with samples; "" while it is under way. */
+/** How a rollout ended, with samples; "" while it is active. */
 export function endText(view: Members): string {
   const { state, ended, by } = membersOf(view["rollout"]);
   if (state === "applied") return "applied: the new state is in force\n";
@@ -291,7 +293,7 @@ export function progressText(view: Members): string {
   return `${step}${tallies}\n`;
 }
 
-/** All of a rollout. */
+/** The full text of a rollout. */
 export function rolloutText(view: Members): string {
   const rollout = membersOf(view["rollout"]);
   const { state, conditions, schemas } = rollout;
@@ -314,7 +316,7 @@ export function rolloutText(view: Members): string {
     endText(view);
 }
 
-/** A list of rollouts, one on each line. */
+/** A list of rollouts, one per line. */
 export const rolloutsText = ({ rollouts }: Members): string =>
   listOf(rollouts).map(membersOf).map((one) =>
     told("{tenant} {id} {began_ms} by {by} {state}[ at {share}][: {why}]\n", one)

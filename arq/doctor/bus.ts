@@ -1,4 +1,4 @@
-/** Findings about the bus that commands take here: whether it runs, is ready and accepts its tokens. */
+/** Findings about the bus that commands use here: whether it runs, is ready and accepts its tokens. */
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import { parseAddress } from "@arqon/sdk";
 import { apartVersions, differentClasses, readCluster } from "../answers/cluster.ts";
@@ -10,7 +10,7 @@ import type { Role } from "../bus/token.ts";
 import { fail, type Finding, ok, privateFinding, warn, whyOf } from "./paths.ts";
 import type { Flags } from "../program/flags.ts";
 
-/** The findings about a bus, and the time that the bus told. */
+/** The findings about a bus, and the bus's time. */
 export interface BusReport {
   readonly findings: readonly Finding[];
   readonly time: TimeAnswer | undefined;
@@ -69,12 +69,12 @@ async function healthFinding(io: Io, target: Target, ops_url: string, flags: Fla
     }
     const finding = status === 200
       ? ok(CHECK, `${target.title} is ready (${ops_url})`)
-      : fail(CHECK, `${target.title} is not ready${unreadyParts(body)}`, "arq status says more");
+      : fail(CHECK, `${target.title} is not ready${unreadyParts(body)}`, "arq status has details");
     return { finding, time };
   } catch (error) {
     io.signal.throwIfAborted();
     const fix = /certificate/i.test(whyOf(error))
-      ? "let this machine believe its certificate: DENO_CERT=FILE with that of the authority"
+      ? "make this machine trust its certificate: DENO_CERT=FILE with the CA's"
       : "start it (arq serve, deno task dev), or choose another: arq context use NAME";
     const text = `${target.title} does not answer at ${ops_url}: ${whyOf(error)}`;
     // The bus of a folder may not have been started yet.
@@ -104,8 +104,8 @@ async function tokenFinding(
 }
 
 /**
- * Nodes that do not understand the others, or would treat rooms in another way than most; none as well where the token
- * may not ask for all.
+ * Nodes that do not understand the others, or whose room classes differ from most; empty as well when the token may not
+ * list all nodes.
  */
 async function nodeFindings(io: Io, target: Target, admin_url: string): Promise<Finding[]> {
   try {
@@ -125,7 +125,7 @@ async function nodeFindings(io: Io, target: Target, admin_url: string): Promise<
   }
 }
 
-/** Looks at a bus. A folder's bus that does not run is only a warning, since it need not run. */
+/** Checks a bus. If a folder's bus does not run, that is only a warning, since it need not run. */
 export async function busReport(
   io: Io,
   target: Target,

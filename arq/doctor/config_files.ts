@@ -1,6 +1,6 @@
 /**
- * The problems of the files and the folder that a configuration names, each with its key. They are opened as
- * a server opens them at its start. `arq doctor` looks at ports, NATS and the rest of the machine.
+ * The problems of the files and the folder that a configuration names, each with its key. They are opened as a server
+ * opens them at its start. `arq doctor` checks ports, NATS and the rest of the machine.
  */
 import { createLogger } from "../../shared/logs/log.ts";
 import { ConfigError, unreadable } from "../../shared/config/load.ts";
@@ -79,7 +79,7 @@ const READERS: readonly ((config: Config, read: ReadFile, now_ms: number) => unk
   bridgedDatabase,
 ];
 
-/** The problems of the embedded Spine's folder; none with NATS, where nobody opens it. */
+/** The problems of the embedded Spine's folder; none with NATS, which does not use it. */
 async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigProblem[]> {
   if (nats !== undefined || server.data_dir === undefined) return [];
   const { status, text, fix } = await dataFinding(io, server.data_dir);
@@ -87,7 +87,9 @@ async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigPro
   return [{ position: undefined, key: "server.data_dir", text: `${text}; ${fix}` }];
 }
 
-/** Reads all named files; paths begin where `arq` runs. The result throws for one that could not be read. */
+/**
+ * Reads all named files; paths begin where `arq` runs. The returned function throws for a file that could not be read.
+ */
 async function filesRead(io: Io, config: Config): Promise<ReadFile> {
   const texts = new Map<string, string | Error>();
   for (const { path } of namedFiles(config)) {
@@ -125,7 +127,7 @@ export async function namedFileProblems(io: Io, config: Config): Promise<ConfigP
     try {
       read(config, text, io.now());
     } catch (error) {
-      // A missing file has been reported already.
+      // A missing file has already been reported.
       const found = error instanceof ConfigError || error instanceof CertificateError
         ? problemsOf(error, "")
         : [];
@@ -159,8 +161,7 @@ async function quotaFinding(io: Io, config: Config): Promise<Finding[]> {
     }
     return [ok(check, `${host} answers`)];
   } catch (error) {
-    const fix =
-      "start it, or look at [quota] url and its login; until then each Shield counts alone";
+    const fix = "start it, or check [quota] url and its login; until then each Shield counts alone";
     return [warn(check, `${host} does not answer: ${whyOf(error)}`, fix)];
   }
 }
@@ -174,23 +175,23 @@ async function collectorFinding(io: Io, config: Config): Promise<Finding[]> {
   try {
     const target = otlpTarget(telemetry, "traces", { read });
     if (target === undefined) return [];
-    // An export of nothing.
+    // An empty export.
     const headers = { ...await target.headers(), "content-type": "application/x-protobuf" };
     const signal = AbortSignal.any([io.signal, AbortSignal.timeout(target.timeoutMillis)]);
     const response = await fetch(target.url, { method: "POST", headers, body: "", signal });
     await response.body?.cancel();
     if (response.ok) return [ok(check, `${host} answers`)];
-    const fix = "look at [telemetry] otlp_url and the headers";
+    const fix = "check [telemetry] otlp_url and the headers";
     return [warn(check, `${host} answers ${response.status} to an empty export`, fix)];
   } catch (error) {
     io.signal.throwIfAborted();
     const fix =
-      "start it, or look at [telemetry] otlp_url; until then traces and metrics are dropped";
+      "start it, or check [telemetry] otlp_url; until then traces and metrics are dropped";
     return [warn(check, `${host} does not answer: ${whyOf(error)}`, fix)];
   }
 }
 
-/** A finding for each that the configuration names. */
+/** A finding for each external address in the configuration. */
 export async function outsideFindings(io: Io, config: Config): Promise<Finding[]> {
   return (await Promise.all([quotaFinding(io, config), collectorFinding(io, config)])).flat();
 }

@@ -1,6 +1,6 @@
 /**
- * Findings about the keys, certificates and secrets of a configuration: whether files and URLs can be read, have
- * what is needed, and are for their owners only.
+ * Findings about the keys, certificates and secrets of a configuration: whether files and URLs can be read, have valid
+ * content, and are readable for their owners only.
  */
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -33,7 +33,7 @@ function loadedFinding(issuer: Issuer, where: string, { index, problems }: Loade
   const of = `issuer ${issuer.issuer}: ${where}`;
   if (problems.length > 0) return fail(CHECK, `${of}: ${problems.join("; ")}`, KEY_FIX);
   if (index.size === 0) {
-    const fix = "set algorithms of the issuer to what the key is for";
+    const fix = "set the issuer's algorithms to the key's";
     return fail(CHECK, `${of} has no key for ${issuer.algorithms.join(", ")}`, fix);
   }
   return ok(CHECK, `${of} has ${index.size} for ${issuer.algorithms.join(", ")}`);
@@ -48,7 +48,7 @@ async function fileFinding(io: Io, issuer: Issuer, path: string): Promise<Findin
     const read = issuer.pem_file === undefined ? keysFromJwks : keyFromPem;
     const finding = loadedFinding(issuer, path, await read(file.text, issuer.algorithms));
     if (finding.status !== "ok" || !await isWritableByAll(io, path)) return finding;
-    const text = `issuer ${issuer.issuer}: everybody may write ${path}, and so make tokens`;
+    const text = `issuer ${issuer.issuer}: everybody may write ${path}, and so issue tokens`;
     return fail(CHECK, text, `chmod 644 ${resolvePath(io.cwd, path)}`);
   } catch (error) {
     return fail(CHECK, `issuer ${issuer.issuer}: ${path}: ${whyOf(error)}`, KEY_FIX);
@@ -58,7 +58,7 @@ async function fileFinding(io: Io, issuer: Issuer, path: string): Promise<Findin
 async function urlFinding(io: Io, issuer: Issuer, timeout_ms: number): Promise<Finding> {
   const url = new URL(issuer.jwks_url ?? "");
   const where = `${url.origin}${url.pathname}`;
-  const fix = "look at [[auth.issuers]] jwks_url, and whether this machine may reach it";
+  const fix = "check [[auth.issuers]] jwks_url, and whether this machine can reach it";
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(timeout_ms)]);
   try {
     const response = await fetch(url, { redirect: "error", signal });
@@ -77,14 +77,14 @@ async function urlFinding(io: Io, issuer: Issuer, timeout_ms: number): Promise<F
   }
 }
 
-/** Findings about private keys beside the public sets, where `arq auth keys` and `arq init` leave them. */
+/** Findings about private keys beside the public sets, where `arq auth keys` and `arq init` write them. */
 async function privateFindings(io: Io, issuers: readonly Issuer[]): Promise<Finding[]> {
   const paths = issuers.flatMap(({ jwks_file }) => jwks_file ?? [])
     .filter((path) => path.endsWith("arqon-jwks.json"))
     .map((path) => `${path.slice(0, -"arqon-jwks.json".length)}arqon-private.jwk.json`);
   const findings: Finding[] = [];
   for (const path of new Set(paths)) {
-    // A file that cannot be looked at is another check's.
+    // Another check reports files that cannot be inspected.
     const state = await io.files.state(resolvePath(io.cwd, path)).catch(() => undefined);
     if (state !== undefined) findings.push(await privateFinding(io, "private key", path));
   }
@@ -109,10 +109,10 @@ export async function keyFindings(io: Io, { auth }: Config): Promise<Finding[]> 
 
 const TLS = "TLS";
 const DAY_MS = 86_400_000;
-/** Days before its end at which a certificate becomes a warning. */
+/** Days before its expiry from which on a certificate is a warning. */
 const NEAR_DAYS = 21;
 const RENEW =
-  "name a certificate that is in force, and its key (or set the clock); a running process takes them without a restart";
+  "name a valid certificate, and its key (or set the clock); a running process reloads them without a restart";
 
 const isLoopback = (host: string) => /^(localhost|127(\.\d+){3}|::1)$/.test(host);
 
@@ -123,7 +123,7 @@ function fitsName(certificate: X509Certificate, name: string): boolean {
   return fits !== undefined;
 }
 
-/** The finding about a certificate and key in PEM. `name`: the host by which clients come, if known. */
+/** The finding about a certificate and key in PEM. `name`: the host that clients use, if known. */
 export function certificateFinding(
   pair: TlsPair,
   now_ms: number,
@@ -150,7 +150,7 @@ export function certificateFinding(
   return ok(TLS, `the certificate is good until ${day}, for ${names}`);
 }
 
-/** The findings about the configured certificate. `name`: the host by which clients come, if known. */
+/** The findings about the configured certificate. `name`: the host that clients use, if known. */
 export async function tlsFindings(
   io: Io,
   { server }: Config,
@@ -172,7 +172,7 @@ export async function tlsFindings(
 }
 
 const TABLES = /^(ops|admin|quota|telemetry|bridge)\.|^nats\.tls_cert_file$/;
-/** What a path does not mend. */
+/** Problems for which advice about paths does not help. */
 const NOT_IN_FORCE = /the certificate (ended|is good from) |tls_key is of another certificate/;
 
 /** A finding for each file that cannot be used, each secret, and each operators' certificate. */

@@ -1,4 +1,4 @@
-// Keys of issuers in files and behind a URL of a real server: what counts as usable, and who may write them.
+// Keys of issuers in files and behind a URL of a real server: what counts as usable, and who may write the files.
 import assert from "node:assert/strict";
 import { exportJWK } from "@panva/jose";
 import { configFrom } from "../../shared/config/load.ts";
@@ -13,7 +13,7 @@ async function weakKey() {
   return await exportJWK((pair as CryptoKeyPair).publicKey);
 }
 
-Deno.test("keys must be there, strong enough, of the right kind and written by nobody else", async () => {
+Deno.test("keys must exist, be strong enough, of the right kind and writable by nobody else", async () => {
   const folder = await Deno.makeTempDir();
   const { public_jwk, private_jwk } = await newKeyPair("RS256");
   const set = (...keys: object[]) => JSON.stringify({ keys });

@@ -1,7 +1,7 @@
 /**
- * The NATS servers of a configuration: whether they can be reached, are new enough, have JetStream, accept our
- * login, and have leaders and storage for our streams. The greeting of each is read first, which needs no login;
- * then one connection is made as a server makes it, and nothing is changed.
+ * The NATS servers of a configuration: whether they can be reached, are new enough, have JetStream, accept our login,
+ * and have leaders and storage for our streams. The greeting of each is read first, which needs no login; then one
+ * connection is made as a server would, and nothing is changed.
  */
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Config } from "../../shared/config/schema.ts";
@@ -22,7 +22,7 @@ const STORAGE = "NATS storage";
 const PAGES = 1_000;
 /** Longer than a cluster waits for the leaders of the streams that it lists: four seconds (2.11 to 2.15). */
 const LIST_MS = 6_000;
-/** Most streams that a finding names; of the rest it has the number. */
+/** Most streams that a finding names; the others are counted. */
 const NAMED_MAX = 5;
 
 interface StreamAnswer {
@@ -38,11 +38,11 @@ interface StreamAnswer {
 interface Page {
   readonly total: number;
   readonly streams?: readonly StreamAnswer[] | null;
-  /** Streams whose leaders have not answered. */
+  /** Streams whose leaders did not answer. */
   readonly missing?: readonly string[];
 }
 
-/** Whether ArqonBus has made a stream. */
+/** Whether ArqonBus created a stream. */
 const isOurs = (name: string, kv_bucket: string): boolean =>
   /^(LOGS?_|KV_ARQON_|OBJ_ARQON_|ARQON_)/.test(name) || name.startsWith(`KV_${kv_bucket}`);
 
@@ -60,7 +60,7 @@ async function allStreams(connection: NatsConnection, timeout_ms: number) {
     );
     for (const name of silent) missing.add(name);
     for (const { config: { name, subjects = [], max_bytes }, cluster } of streams ?? []) {
-      // A copy that knows no leader has answered for the stream.
+      // A replica that knows no leader has answered for the stream.
       if (cluster !== undefined && (cluster.leader ?? "") === "") missing.add(name);
       found.set(name, { subjects, max_bytes });
     }
@@ -78,8 +78,8 @@ function named(names: readonly string[]): string {
 }
 
 /**
- * Streams of a bus of which the connection's server has a copy and that nobody leads, in words. Without a quorum
- * nobody lists streams, but each copy answers for its own.
+ * Leaderless streams of a bus of which the connected server has a replica, in words. Without a quorum nobody can list
+ * streams, but each replica answers for its own.
  */
 async function leaderlessCopies(
   connection: NatsConnection,
@@ -91,25 +91,25 @@ async function leaderlessCopies(
       const { cluster } = await callApi<StreamAnswer>(connection, verb, {}, timeout_ms);
       return (cluster?.leader ?? "") === "" ? [name] : [];
     } catch {
-      // There is none here, or it is led elsewhere.
+      // This server has no replica, or the stream has a leader elsewhere.
       return [];
     }
   }));
   return named(found.flat());
 }
 
-/** The finding about streams without a leader, to which nothing can be written; undefined: none. */
+/** The finding about streams without a leader, which accept no writes; undefined: none. */
 function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | undefined {
   const ours = [...missing].filter((name) => isOurs(name, kv_bucket));
   if (ours.length === 0) return undefined;
   return fail(
     STORAGE,
     `no leader answers for ${named(ours)}`,
-    "look what `nats stream info` and the servers' logs say of it; docs/storage.md says more",
+    "check `nats stream info` and the servers' logs; docs/storage.md has details",
   );
 }
 
-/** The finding about the storage that a connection reaches. */
+/** The finding about the storage behind a connection. */
 async function storageFinding(
   connection: NatsConnection,
   nats: NonNullable<Config["nats"]>,
@@ -133,13 +133,13 @@ async function storageFinding(
     const report = { ...usage, limit_bytes, unbounded };
     const problem = storageProblem(report, wish);
     if (problem !== undefined) {
-      return warn(STORAGE, problem, "docs/storage.md says how much is needed");
+      return warn(STORAGE, problem, "docs/storage.md has the required amount");
     }
     const of = limit_bytes !== undefined
       ? ` of ${limit_bytes}`
       : taken === undefined
-      ? "; how much there is, is found out once a Shield or a Brain has started"
-      : "; how much there is, NATS does not say ([nats] storage_bytes can)";
+      ? "; the available amount is known once a Shield or a Brain has started"
+      : "; NATS does not report the available amount ([nats] storage_bytes can)";
     const shared = usage.shared_streams;
     const logs = plural(usage.logs, "durable log") +
       (shared === 0 ? "" : `, ${plural(shared, "shared stream")}`);
@@ -152,8 +152,8 @@ async function storageFinding(
   } catch (error) {
     return warn(
       STORAGE,
-      `it cannot be asked: ${whyOf(error)}`,
-      "let the user publish on $JS.API.INFO, $JS.API.STREAM.NAMES and $JS.API.STREAM.LIST",
+      `it cannot be queried: ${whyOf(error)}`,
+      "permit the user to publish on $JS.API.INFO, $JS.API.STREAM.NAMES and $JS.API.STREAM.LIST",
     );
   }
 }
@@ -218,7 +218,9 @@ async function firstLine(connection: Deno.Conn): Promise<string> {
   return text.slice(0, text.indexOf("\n"));
 }
 
-/** Reads a server's greeting. One of several that is down is a warning: the login shows whether another accepts us. */
+/**
+ * Reads a server's greeting. If one of several is down, that is a warning: the login shows whether another accepts us.
+ */
 async function greet(address: string, timeout_ms: number, is_only: boolean): Promise<Finding> {
   const at = address.lastIndexOf(":");
   const hostname = address.slice(0, at).replace(/^\[|\]$/g, "");
@@ -240,10 +242,12 @@ async function greet(address: string, timeout_ms: number, is_only: boolean): Pro
   try {
     const greeting = parseGreeting(await firstLine(connection));
     if (greeting !== undefined) return greetingFinding(address, greeting);
-    return fail(CHECK, `${address} is no NATS server`, "set [nats] urls to one");
+    return fail(CHECK, `${address} is not a NATS server`, "set [nats] urls to one");
   } catch (error) {
-    // A server may want TLS before it says anything. The connection below shows whether it does.
-    if (signal.aborted) return warn(CHECK, `${address} says nothing of itself`, "is it NATS?");
+    // A server may require TLS before its greeting. The connection below shows whether it does.
+    if (signal.aborted) {
+      return warn(CHECK, `${address} sends no information about itself`, "is it NATS?");
+    }
     return unreachable(whyOf(error));
   } finally {
     signal.removeEventListener("abort", close);
@@ -265,7 +269,7 @@ async function jetStreamProblem(
   }
 }
 
-/** The finding about a JetStream that does not work. `silent`: servers that have said nothing of themselves. */
+/** The finding about a JetStream that does not work. `silent`: servers that sent no greeting. */
 async function jetStreamFinding(
   connection: NatsConnection,
   problem: string,
@@ -274,16 +278,16 @@ async function jetStreamFinding(
 ): Promise<Finding> {
   const { cluster } = connection.info as { cluster?: string } | undefined ?? {};
   if (cluster === undefined) {
-    const fix = `${JETSTREAM_FIX}; and look at the account's rights`;
+    const fix = `${JETSTREAM_FIX}; and check the account's permissions`;
     return fail("NATS login", `JetStream does not answer: ${problem}`, fix);
   }
   const streams = await leaderlessCopies(connection, timeout_ms);
-  const without = streams === "" ? "" : `; nobody leads ${streams}`;
+  const without = streams === "" ? "" : `; no leader for ${streams}`;
   const away = silent.length === 0 ? "" : `; ${silent.join(", ")} ${verbOf(silent)} not answer`;
   return fail(
     "NATS quorum",
     `the cluster ${cluster} has no leader for JetStream (${problem})${away}${without}`,
-    "start the servers that are away: more than half of them must run and reach each other (docs/outages.md)",
+    "start the missing servers: more than half of them must run and reach each other (docs/outages.md)",
   );
 }
 
@@ -306,7 +310,7 @@ async function loginFindings(
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const fix =
-      "look at the login of [nats] (in urls, or in user, password_file, token_file, nkey_file or credentials_file) and its tls_… files";
+      "check the login of [nats] (in urls, or in user, password_file, token_file, nkey_file or credentials_file) and its tls_… files";
     return [fail(check, why, fix)];
   }
   try {
@@ -335,7 +339,7 @@ export async function natsFindings(
   const greetings = await Promise.all(
     servers.map((address) => greet(address, connect_timeout_ms, servers.length === 1)),
   );
-  // The login would only fail for the same reason.
+  // The login would fail for the same reason.
   if (greetings.every(({ status }) => status === "fail")) return greetings;
   const silent = servers.filter((_, at) => greetings[at]?.status !== "ok");
   return [...greetings, ...await loginFindings(config, files, silent)];

@@ -1,4 +1,7 @@
-/** What `arq doctor` says of NATS servers: who lets nobody in, lacks JetStream or room, or is bound by nothing. Real servers. */
+/**
+ * The findings of `arq doctor` about NATS servers that reject logins, lack JetStream or space, or have no limits. Real
+ * servers.
+ */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import { jetstreamManager } from "@nats-io/jetstream";
@@ -33,7 +36,7 @@ Deno.test("doctor finds a NATS server without JetStream, without the right login
   assert.match(await nats(good, "nats://127.0.0.1:1"), /\nwarn .*\nok .*JetStream answer\nok .*$/);
 });
 
-Deno.test("doctor compares what is promised with what there is, and names what nothing bounds", async () => {
+Deno.test("doctor compares reserved storage with available storage, and names what is unlimited", async () => {
   const store_dir = await Deno.makeTempDir();
   const config = `jetstream { store_dir: ${JSON.stringify(store_dir)}, max_file: 16MB }`;
   await using server = await startNats({ config });

@@ -19,7 +19,7 @@ export interface Finding {
   readonly fix?: string;
 }
 
-/** A finding that all is well. */
+/** A finding without a problem. */
 export const ok = (check: string, text: string): Finding => ({ check, status: "ok", text });
 
 /** A finding that something works, but is not as it should be. */
@@ -44,7 +44,7 @@ export function whyOf(error: unknown): string {
   return (cause instanceof Error ? cause.message : String(cause)).replace(/\s+/g, " ");
 }
 
-/** A file of this size is written for a moment: on a full disk an empty one can still be made. */
+/** A file of this size is written as a test: on a full disk an empty one can still be created. */
 const PROBE_TEXT = "\n".repeat(262_144);
 /** Name of the embedded Spine's database below `data_dir`. */
 const DATABASE = "spine.sqlite";
@@ -62,14 +62,14 @@ export async function fileText(io: Io, path: string): Promise<FileText> {
 }
 
 /** Advice for a relative path that does not exist. */
-export const PATH_FIX = "relative paths begin in the folder in which the server is started";
+export const PATH_FIX = "relative paths are relative to the folder in which the server is started";
 
 /** The finding about a private key, which only its owner may read. */
 export async function privateFinding(io: Io, check: string, path: string): Promise<Finding> {
   const full = resolvePath(io.cwd, path);
-  // A file that cannot be looked at is none.
+  // A file that cannot be inspected counts as absent.
   const state = await io.files.state(full).catch(() => undefined);
-  if (state === undefined) return fail(check, `${path} is not there`, PATH_FIX);
+  if (state === undefined) return fail(check, `${path} does not exist`, PATH_FIX);
   if (state.mode !== undefined && (state.mode & 0o077) !== 0) {
     const mode = state.mode.toString(8).padStart(4, "0");
     return fail(check, `others may read or write ${path} (mode ${mode})`, `chmod 600 ${full}`);
@@ -77,7 +77,7 @@ export async function privateFinding(io: Io, check: string, path: string): Promi
   return ok(check, `${path} is for its owner only`);
 }
 
-/** Whether anybody may write a file, and so put another key into it. */
+/** Whether everybody may write a file, and so replace the key in it. */
 export async function isWritableByAll(io: Io, path: string): Promise<boolean> {
   const state = await io.files.state(resolvePath(io.cwd, path)).catch(() => undefined);
   return state?.mode !== undefined && (state.mode & 0o002) !== 0;
@@ -91,12 +91,12 @@ async function writeProblem(io: Io, folder: string): Promise<string | undefined>
   } catch (error) {
     return whyOf(error);
   } finally {
-    // It may never have been made.
+    // It may never have been created.
     await io.files.remove(probe).catch(() => {});
   }
 }
 
-/** True when another process has the database open. Only reads, and makes no database. */
+/** True when another process has the database open. Only reads, and creates no database. */
 function isLocked(path: string): boolean {
   try {
     const database = new DatabaseSync(path, { readOnly: true });
@@ -111,12 +111,12 @@ function isLocked(path: string): boolean {
   }
 }
 
-/** The finding about `[server] data_dir`, or about the folder in which the first start makes it. */
+/** The finding about `[server] data_dir`, or about the folder in which the first start creates it. */
 export async function dataFinding(io: Io, data_dir: string | undefined): Promise<Finding> {
   const check = "data_dir";
   if (data_dir === undefined) {
     const fix = "set [server] data_dir to keep it";
-    return warn(check, "none: room state and durable rooms are gone with the process", fix);
+    return warn(check, "none: room state and durable rooms are lost when the process ends", fix);
   }
   const folder = resolve(io.cwd, data_dir);
   let there = folder;
@@ -126,12 +126,12 @@ export async function dataFinding(io: Io, data_dir: string | undefined): Promise
     state = await io.files.state(there);
   }
   if (state?.is_directory !== true) {
-    return fail(check, `${there} is no folder`, "set [server] data_dir to a folder");
+    return fail(check, `${there} is not a folder`, "set [server] data_dir to a folder");
   }
   const problem = await writeProblem(io, there);
   if (problem !== undefined) {
     const fix = /no space|os error 28|quota/i.test(problem)
-      ? "free some room on its disk, or move the folder to a larger one: docs/storage.md"
+      ? "free some space on its disk, or move the folder to a larger one: docs/storage.md"
       : "give this user the folder: chown, or set [server] data_dir to another";
     return fail(check, `${there} cannot be written: ${problem}`, fix);
   }
@@ -139,5 +139,5 @@ export async function dataFinding(io: Io, data_dir: string | undefined): Promise
   if (await io.files.state(database) !== undefined && isLocked(database)) {
     return ok(check, `${folder} is in use by an ArqonBus that runs`);
   }
-  return ok(check, there === folder ? `${folder} is writable` : `${folder} can be made`);
+  return ok(check, there === folder ? `${folder} is writable` : `${folder} can be created`);
 }

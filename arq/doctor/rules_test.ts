@@ -1,4 +1,4 @@
-// The rules of `arq doctor` that need nothing of the machine, or a certificate, a port and files of a test.
+// The rules of `arq doctor` that depend on nothing of the machine, or only on a test's certificate, port and files.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { testCertificate } from "../../shared/listeners/testing/certificate.ts";
@@ -101,7 +101,7 @@ Deno.test("a certificate must be in force, of its key and for the name", async (
   assert.match(certificateFinding({ cert: "x", key }, NOW_MS, undefined).fix ?? "", /must be PEM/);
 });
 
-Deno.test("a port that another program has is told with that program", async () => {
+Deno.test("a port in use is reported with the program that uses it", async () => {
   await using taken = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     () => new Response("hello"),
@@ -121,7 +121,7 @@ Deno.test("a port that another program has is told with that program", async () 
   assert.equal(lsofOwner("") ?? ssOwner(""), undefined);
 });
 
-Deno.test("a port of two listeners is told with both, where one of them could not be opened", async () => {
+Deno.test("a port of two listeners is reported with both, if one of them could not be opened", async () => {
   const config = configFrom({ server: { host: "0.0.0.0", port: 4_101 }, ops: { port: 4_101 } });
   const places = placesOf(config);
   const ops = await portFinding(places[1] as Place, signal, places);
@@ -181,12 +181,12 @@ Deno.test("a quota server or collector that is away or refuses is named, and one
 Deno.test("data_dir must be writable; a private key must be its owner's only", async () => {
   const folder = await Deno.makeTempDir();
   const io = diskIo(folder);
-  assert.match((await dataFinding(io, "data/below")).text, /can be made$/);
+  assert.match((await dataFinding(io, "data/below")).text, /can be created$/);
   assert.deepEqual(await Array.fromAsync(Deno.readDir(folder)), [], "it leaves nothing behind");
   await Deno.writeTextFile(`${folder}/key`, "{}", { mode: 0o600 });
   assert.equal((await privateFinding(io, "key", "key")).status, "ok");
-  assert.match((await dataFinding(io, "key")).text, /is no folder/);
-  assert.match((await privateFinding(io, "key", "gone")).fix ?? "", /relative paths begin/);
+  assert.match((await dataFinding(io, "key")).text, /is not a folder/);
+  assert.match((await privateFinding(io, "key", "gone")).fix ?? "", /relative paths are relative/);
   if (Deno.build.os !== "windows") {
     await Deno.chmod(`${folder}/key`, 0o640);
     const open = await privateFinding(io, "key", "key");

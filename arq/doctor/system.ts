@@ -1,6 +1,6 @@
 /**
- * Findings about the machine: Deno, the number of files that a process may open, ports and the clock; and commands
- * of the shell for facts that Deno cannot tell.
+ * Findings about the machine: Deno, the number of files that a process may open, ports and the clock; and shell
+ * commands for facts that Deno cannot provide.
  */
 import { clockOffset_ms, type TimeAnswer } from "../bus/admin.ts";
 import { isAtLeast, MADE_FOR_DENO } from "../../shared/deno_versions.ts";
@@ -10,7 +10,7 @@ import { isArqon, type Place, sharedText, sharedWith } from "../../shared/listen
 
 const SHELL_MS = 5_000;
 
-/** The output of a command; undefined when there is no shell, or the command may not run or fails. */
+/** The output of a command; undefined when there is no shell, or when the command is not allowed or fails. */
 export async function runShell(command: string, signal: AbortSignal): Promise<string | undefined> {
   try {
     const { success, stdout } = await new Deno.Command("sh", {
@@ -25,19 +25,19 @@ export async function runShell(command: string, signal: AbortSignal): Promise<st
   }
 }
 
-/** Below this nobody notices a wrong clock. */
+/** Smaller differences are not worth a warning. */
 const CLOCK_WARN_MS = 2_000;
-/** Nothing of this project is older, so a clock before it was never set. */
+/** Nothing of this project is older, so an earlier clock was never set. */
 const OLDEST_NOW_MS = Date.UTC(2025, 0, 1);
 
-/** The finding about the version of Deno, which runs us and would run a server. */
+/** The finding about the version of Deno, which would also run a server. */
 export function denoFinding(version: string): Finding {
   return isAtLeast(version, MADE_FOR_DENO)
     ? ok("Deno", version)
     : fail("Deno", `${version} is too old`, `install ${MADE_FOR_DENO} or newer: deno upgrade`);
 }
 
-/** The number of files that a process started here may open; undefined when the shell does not say. */
+/** The number of files that a process started here may open; undefined when the shell does not tell. */
 export async function fileLimit(signal: AbortSignal): Promise<number | undefined> {
   // The shell inherits our limit, which Deno has raised as far as possible, as it does for a server.
   const text = (await runShell("ulimit -n", signal))?.trim();
@@ -53,9 +53,9 @@ export function fileLimitFinding(
   os: string,
 ): Finding {
   const check = "file limit";
-  if (os === "windows") return ok(check, "Windows has none that matters");
+  if (os === "windows") return ok(check, "Windows has no relevant limit");
   if (limit === undefined) {
-    return warn(check, "it is not known", "look yourself: ulimit -n in the shell of the server");
+    return warn(check, "it is not known", "check manually: ulimit -n in the shell of the server");
   }
   const needed = connections + OTHER_FILES;
   if (limit >= needed) return ok(check, `${limit} open files, ${needed} are needed at most`);
@@ -67,13 +67,13 @@ export function fileLimitFinding(
   );
 }
 
-/** The finding about the clock, compared with a server's, or else with the oldest time that can be right. */
+/** The finding about the clock, compared with a server's, or else with the oldest plausible time. */
 export function clockFinding(
   now_ms: number,
   answer: TimeAnswer | undefined,
   skew_seconds: number,
 ): Finding {
-  const fix = "let the system keep the time: timedatectl set-ntp true, or the system's settings";
+  const fix = "synchronize the clock: timedatectl set-ntp true, or the system's settings";
   if (now_ms < OLDEST_NOW_MS) {
     return fail("clock", `it says ${new Date(now_ms).toISOString()}`, fix);
   }
@@ -82,7 +82,7 @@ export function clockFinding(
   const seconds = Math.abs(offset_ms / 1_000).toFixed(1);
   const text = `${seconds} s ${offset_ms > 0 ? "behind" : "ahead of"} that of ${answer.server}`;
   if (Math.abs(offset_ms) > skew_seconds * 1_000) {
-    return fail("clock", `${text}; tokens are refused beyond ${skew_seconds} s`, fix);
+    return fail("clock", `${text}; tokens are refused above ${skew_seconds} s`, fix);
   }
   if (Math.abs(offset_ms) > CLOCK_WARN_MS) return warn("clock", text, fix);
   return ok("clock", `agrees with ${answer.server}`);
@@ -101,7 +101,7 @@ export function ssOwner(text: string): string | undefined {
   return pid === undefined ? undefined : `${name} (pid ${pid})`;
 }
 
-/** The program that listens on a port; undefined when the system does not say. */
+/** The program that listens on a port; undefined when the system does not tell. */
 async function ownerOf(port: number, signal: AbortSignal): Promise<string | undefined> {
   // Linux has ss. macOS has only lsof, which takes seconds on some machines.
   const ss = await runShell(`exec ss -ltnpH 'sport = :${port}'`, signal);
@@ -111,7 +111,7 @@ async function ownerOf(port: number, signal: AbortSignal): Promise<string | unde
   return lsof === undefined ? undefined : lsofOwner(lsof);
 }
 
-/** The finding about a port, opened for a moment; `places` are all that the configuration asks for. */
+/** The finding about a port, which is opened for a moment; `places` are all configured listeners. */
 export async function portFinding(
   place: Place,
   signal: AbortSignal,
@@ -134,7 +134,7 @@ export async function portFinding(
       return fail(check, `${where} is in use by ${owner}`, `stop it, or set [${table}] port`);
     }
     if (error instanceof Deno.errors.PermissionDenied) {
-      const fix = `take one from 1024 on: [${table}] port`;
+      const fix = `use one from 1024 on: [${table}] port`;
       return fail(check, `${where} may not be opened by this user`, fix);
     }
     const fix = `set [${table}] host to an address of this machine, 127.0.0.1 or 0.0.0.0`;

@@ -1,5 +1,5 @@
 /**
- * What a Centrifugo server's configuration, of version 5 or 6, becomes here: tables for `config.toml`, files beside it,
+ * Converts a Centrifugo server's configuration, of version 5 or 6: tables for `config.toml`, files beside it,
  * and each key that is not carried over with the reason. Pure.
  */
 import { createPublicKey } from "node:crypto";
@@ -10,16 +10,16 @@ import { isFetchable } from "../../shared/config/values/schema_values.ts";
 export interface FromCentrifugo {
   /** Tables of TOML that follow those of `arq init`. */
   readonly toml: string;
-  /** Undefined: it names none. */
+  /** Undefined: the configuration names none. */
   readonly origins: readonly string[] | undefined;
   readonly files: readonly {
     readonly path: string;
     readonly data: string;
     readonly mode: number;
   }[];
-  /** Keys that became something here, and what. */
+  /** Carried over keys, each with its counterpart here. */
   readonly carried: readonly (readonly [key: string, what: string])[];
-  /** Keys that did not, and why. */
+  /** Keys that are not carried over, each with the reason. */
   readonly left: readonly (readonly [key: string, why: string])[];
 }
 
@@ -33,9 +33,9 @@ const TTL_MAX = 315_360_000;
 const PATTERNS_MAX = 64;
 const ISSUER = "an issuer of [[auth.issuers]] has one public key, or key set";
 const PROXIES = "hooks ask a backend, and policies decide in the bus: docs/hooks.md";
-const OTHER_WIRE = "this way to connect is not there: docs/centrifugo.md";
+const OTHER_WIRE = "this transport is not supported: docs/centrifugo.md";
 
-/** Why a key is left, by the beginning of its last parts; the first that fits counts. */
+/** Why a key is not carried over, by a prefix of its last parts; the first match counts. */
 const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
   [/anonymous/, "the bus takes no client without a token"],
   [/hmac|^secret$/, "the bus takes no key that could sign: docs/moving_centrifugo.md#tokens"],
@@ -73,7 +73,7 @@ const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
   [/regex|channel_/, "channels are rooms by one rule: docs/centrifugo.md#channels-and-rooms"],
 ];
 
-const OTHER = "there is no such key: docs/moving_centrifugo.md";
+const OTHER = "unknown key: docs/moving_centrifugo.md";
 
 const isTable = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -81,7 +81,7 @@ const text = (value: unknown) =>
   typeof value === "string" && /^[^\p{Cc}\p{Cs}]+$/u.test(value) ? value : undefined;
 const quoted = (value: string) => JSON.stringify(value);
 
-/** The options of channels in one namespace; "" is none. */
+/** The options of channels in one namespace; "" is the default namespace. */
 interface Namespace {
   readonly name: string;
   readonly key: string;
@@ -105,7 +105,7 @@ class Carrying {
     this.#config = config;
   }
 
-  /** The value at the first of the keys that is there, with that key. */
+  /** The value of the first existing key, with that key. */
   at(...keys: string[]): { readonly key: string; readonly value: unknown } | undefined {
     for (const key of keys) {
       const value = key.split(".").reduce<unknown>(
@@ -148,7 +148,7 @@ class Carrying {
     }
   }
 
-  /** Namespaces, and what channels without one have. */
+  /** All namespaces, and the options of channels without one. */
   *namespaces(): Iterable<Namespace> {
     const { key, value } = this.at("channel.namespaces", "namespaces") ?? { key: "", value: [] };
     const names = new Set<string>();
@@ -190,7 +190,7 @@ function secondsOf(value: unknown): number | undefined {
   return sum >= 1 ? Math.min(TTL_MAX, Math.round(sum)) : undefined;
 }
 
-/** How the rooms of a namespace begin: a dot in its name is no letter of a room's id. */
+/** Prefix of a namespace's rooms: room ids cannot contain the dot of its name. */
 const roomsOf = (name: string) => name === "" ? "" : `${name.replaceAll(".", "=2e")}:`;
 
 /** A public key of tokens as the bus reads it; undefined: it is none that it takes. */
@@ -222,9 +222,9 @@ function carryPersonal(carrying: Carrying): void {
   carrying.carry(enabled.key, what);
 }
 
-/** Options of channels that have nothing of their own here. */
+/** Channel options that need no option of their own here. */
 const COVERED: Readonly<Record<string, string>> = {
-  join_leave: "clients ask for it; who does is a member",
+  join_leave: "clients request it; those that do are members",
   force_recovery: "durable rooms recover, always",
   force_positioning: "durable rooms are positioned, always",
 };
@@ -268,7 +268,7 @@ function carryNamespace(carrying: Carrying, { name, key, options }: Namespace): 
   for (const [option, what] of Object.entries(COVERED)) {
     if (options[option] === true) carrying.carry(key + option, what);
   }
-  // A namespace is there by its class.
+  // A namespace exists through its class.
   if (lines.length > 0 || name !== "") {
     carrying.tables.push(["[[rooms]]", `room = ${quoted(room)}`, ...lines, ""].join("\n"));
   }
@@ -327,7 +327,7 @@ tenants = ["default"]
   }
 }
 
-/** A configuration of Centrifugo. `audience` is that of tokens where it names none. */
+/** Converts a configuration of Centrifugo. `audience` is used for tokens when the configuration names none. */
 export function fromCentrifugo(config: Json, audience: string): FromCentrifugo {
   const carrying = new Carrying(config);
   const origins = carrying.at("client.allowed_origins", "allowed_origins");

@@ -1,4 +1,4 @@
-/** Configurations of Centrifugo carried over: each key has a place here, or a reason why it has none. */
+/** Conversion of Centrifugo configurations: each key has a counterpart here, or a reason why it has none. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { matchesRoomPattern } from "@arqon/proto";
@@ -9,7 +9,7 @@ import { initConfig } from "./templates.ts";
 
 const PORTS = { port: 4_000, ops_port: 4_001, admin_port: 4_002 };
 
-/** What is carried over, once the bus's own reader has taken it. */
+/** The converted configuration, after the bus's own parser has accepted it. */
 function carried(config: Parameters<typeof fromCentrifugo>[0]) {
   const from = fromCentrifugo(config, "arqon");
   const parsed = parseConfig(initConfig(PORTS, "arq", from.origins) + from.toml, {
@@ -118,7 +118,7 @@ Deno.test("version 6: the same in tables", () => {
   );
 });
 
-Deno.test("keys that could not be fetched safely are told, and what no API key may be", () => {
+Deno.test("keys that could not be fetched safely are reported, and invalid API keys, too", () => {
   const { parsed, reasons } = carried({
     token_jwks_public_endpoint: "http://keys.internal/certs",
     namespaces: [{ name: "private-room", history_ttl: "300s" }, "no table"],

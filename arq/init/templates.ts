@@ -32,7 +32,7 @@ export const INIT_FILES = {
   gitignore: ".gitignore",
 } as const;
 
-/** Pages of this machine. */
+/** Origins of pages on this machine. */
 const OWN_ORIGINS = ["http://localhost*", "http://127.0.0.1*"];
 
 /** The text of the configuration: one process on the embedded Spine, for this machine only. */

@@ -1,6 +1,6 @@
 /**
- * A tenant's journal from a bus: answer after answer, as one stream of whole lines. Lines are not parsed here; files of
- * lines are read elsewhere.
+ * A tenant's journal from a bus: all answers as one stream of whole lines. Lines are not parsed here; files of lines
+ * are read elsewhere.
  */
 import { ArqonError } from "@arqon/sdk";
 import { type Admin, queryOf, streamAdmin } from "../bus/admin.ts";
@@ -8,7 +8,7 @@ import { concat } from "../../shared/containers/concat.ts";
 import type { Io } from "../terminal/io.ts";
 import type { JournalQuery } from "../../shield/journal/admin/query.ts";
 
-/** What of a journal is asked for. */
+/** The query for a journal. */
 export interface JournalWish extends Omit<JournalQuery, "outcome" | "after" | "limit"> {
   /** `allowed`, `refused` or `fault`. */
   readonly outcome?: string | undefined;
@@ -16,25 +16,25 @@ export interface JournalWish extends Omit<JournalQuery, "outcome" | "after" | "l
   readonly after?: string | undefined;
   /** The newest lines, not the oldest; without `after`. */
   readonly newest?: "1" | undefined;
-  /** Payloads that are in rooms' logs are wanted, too. */
+  /** Whether payloads in rooms' logs are included. */
   readonly has_payloads?: boolean | undefined;
 }
 
 /** Where reading ended. */
 export interface JournalPosition {
-  /** `after` of the next question. */
+  /** `after` of the next request. */
   readonly next: string;
-  /** There was no more at that time. */
+  /** There was nothing more at that time. */
   readonly is_end: boolean;
 }
 
 const NEWLINE = 0x0a;
-/** Much longer than a bus takes for what it reads in one go; without an end `arq` would wait for good. */
+/** Much longer than a bus needs for one read; without a limit `arq` could wait forever. */
 const SILENCE_MS = 60_000;
 
 /**
  * The lines of one answer, whole lines at a time; returns where it ended. Throws the bus's refusal, and
- * `connection-lost` for an answer without its end, or when nothing of it comes for `silence_ms`.
+ * `connection-lost` for an answer without its end, or when nothing arrives for `silence_ms`.
  */
 export async function* journalAnswer(
   io: Io,
@@ -43,7 +43,7 @@ export async function* journalAnswer(
   limit: number,
   silence_ms: number = SILENCE_MS,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, JournalPosition> {
-  // The last line is held back: it says where the answer ended.
+  // The last line is held back: it has the position where the answer ended.
   let held = new Uint8Array(0);
   const silence = new Silence(io.signal, admin, silence_ms);
   silence.begin();
@@ -52,7 +52,7 @@ export async function* journalAnswer(
     const payload = has_payloads === true ? "1" : undefined;
     const path = `/v1/journal?${queryOf({ limit, ...own, payload })}`;
     for await (const chunk of await streamAdmin(silence, admin, path)) {
-      // Who takes the lines may take its time.
+      // The consumer of the lines may take its time.
       silence.end();
       const all = concat([held, chunk]);
       const end = all.subarray(0, -1).lastIndexOf(NEWLINE) + 1;
@@ -69,10 +69,13 @@ export async function* journalAnswer(
   io.signal.throwIfAborted();
   const position = positionIn(held);
   if (position !== undefined) return position;
-  throw new ArqonError("connection-lost", `${admin.admin_url} ended the journal before its end`);
+  throw new ArqonError(
+    "connection-lost",
+    `${admin.admin_url} closed the connection before the journal's end`,
+  );
 }
 
-/** A signal that aborts when the bus has said nothing for so long, while it is waited for. */
+/** A signal that aborts when the bus has been silent for this long while it is waited for. */
 class Silence {
   readonly #own = new AbortController();
   readonly #silence_ms: number;
@@ -86,16 +89,16 @@ class Silence {
     this.signal = AbortSignal.any([signal, this.#own.signal]);
   }
 
-  /** It is waited for from now on. */
+  /** Waiting begins. */
   begin(): void {
     const seconds = this.#silence_ms / 1_000;
-    const text = `${this.#admin_url} has said nothing of the journal for ${seconds} s`;
+    const text = `${this.#admin_url} has sent nothing of the journal for ${seconds} s`;
     const error = new ArqonError("connection-lost", text);
     this.end();
     this.#timer = setTimeout(() => this.#own.abort(error), this.#silence_ms);
   }
 
-  /** It is not waited for. */
+  /** Waiting ends. */
   end(): void {
     clearTimeout(this.#timer);
   }
@@ -110,10 +113,10 @@ function positionIn(line: Uint8Array): JournalPosition | undefined {
   }
 }
 
-/** Lines of one answer; more would only make each longer. */
+/** More lines would only make each answer longer. */
 const ANSWER_LINES = 10_000;
 
-/** The newest block, by its place; Infinity where the bus does not find it in one answer. */
+/** The place of the newest block; Infinity when the bus does not find it in one answer. */
 async function newestBlock(io: Io, admin: Admin, { tenant }: JournalWish): Promise<number> {
   const answer = journalAnswer(io, admin, { tenant, newest: "1" }, 1);
   for (;;) {
@@ -123,8 +126,8 @@ async function newestBlock(io: Io, admin: Admin, { tenant }: JournalWish): Promi
 }
 
 /**
- * All lines that there are now, the oldest first, whole lines at a time. What comes while it runs is not waited
- * for: it would never end. That goes by places, as a clock that was set back leaves decisions of times to come.
+ * All lines that exist now, oldest first, whole lines at a time. New lines are not waited for, because reading would
+ * never end. The end is a place, not a time, because a clock that was set back leaves decisions with future times.
  * Throws as `journalAnswer` does.
  */
 export async function* journalBytes(

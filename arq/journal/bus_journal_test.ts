@@ -1,4 +1,4 @@
-/** A bus that goes silent in the middle of a journal, or before it, ends the reading with an error. */
+/** A bus that goes silent within a journal, or before it, ends the reading with an error. */
 import assert from "node:assert/strict";
 import { diskIo } from "../testing/disk_io.ts";
 import { journalAnswer, journalBytes } from "./bus_journal.ts";
@@ -6,7 +6,7 @@ import { journalAnswer, journalBytes } from "./bus_journal.ts";
 const LINE = `{"hole":1}\n`;
 const END = `{"next":"7","is_end":true}\n`;
 
-/** What is read of a bus that answers so: the lines, and how it ended. */
+/** Reads from a bus that answers like this: the lines, and how it ended. */
 async function read(answer: () => Promise<Response>, silence_ms: number) {
   const over = new AbortController();
   const at = { port: 0, hostname: "127.0.0.1", onListen: () => {}, signal: over.signal };
@@ -27,7 +27,7 @@ async function read(answer: () => Promise<Response>, silence_ms: number) {
   }
 }
 
-/** The texts, and then an end or silence until the reader has gone. */
+/** The texts, and then an end, or silence until the reader is gone. */
 function saying(texts: readonly string[], is_silent: boolean): Response {
   const left = [...texts];
   const gone = Promise.withResolvers<void>();
@@ -43,19 +43,19 @@ function saying(texts: readonly string[], is_silent: boolean): Response {
   return new Response(body);
 }
 
-Deno.test("a journal whose bus goes silent is a lost connection, and one that ends is read to its end", async () => {
+Deno.test("a journal whose bus becomes silent is a lost connection, and a complete one is read until its end", async () => {
   const whole = await read(() => Promise.resolve(saying([LINE, END], false)), 60_000);
   assert.deepEqual(whole, { text: LINE, end: { next: "7", is_end: true } });
   const silent = await read(() => Promise.resolve(saying([LINE, LINE], true)), 1_000);
   assert.equal(silent.error?.reason, "connection-lost");
-  assert.match(silent.error?.message ?? "", /has said nothing of the journal for 1 s/);
+  assert.match(silent.error?.message ?? "", /has sent nothing of the journal for 1 s/);
   const said = Promise.withResolvers<Response>();
   const mute = await read(() => said.promise, 1_000);
   said.resolve(saying([], false));
   assert.deepEqual([mute.text, mute.error?.reason], ["", "connection-lost"]);
 });
 
-Deno.test("a journal that grows while it is read is read up to what there was when it began, whatever its times say", async () => {
+Deno.test("a journal that grows while it is read is read up to its initial end, whatever its times", async () => {
   const over = new AbortController();
   let newest = 2;
   const asked: string[] = [];

@@ -1,4 +1,4 @@
-// The compiler's text, as it wrote it, turned into problems; `policy_local_test.ts` runs the compiler.
+// Real output of the compiler, parsed into problems; `policy_local_test.ts` runs the compiler.
 import assert from "node:assert/strict";
 import { compileProblems } from "../commands/policy/policy_build.ts";
 
@@ -44,7 +44,7 @@ Deno.test("every problem has its place in the author's file, and the line", () =
   ]);
 });
 
-Deno.test("a file that is not found is named, and one outside says what may be imported", () => {
+Deno.test("a missing file is named, and one outside is refused with what may be imported", () => {
   const problem = (path: string) =>
     compileProblems(
       `ERROR TS6054: File '${path}' not found.\n   :\n 1 │ x\n   └─ in policy/p.ts(1,19)`,
@@ -57,7 +57,7 @@ Deno.test("a file that is not found is named, and one outside says what may be i
   );
 });
 
-Deno.test("what is no problem with a place is left to the caller", () => {
+Deno.test("a problem without a place is left to the caller", () => {
   for (const text of ["", "p.ts registers no handler", "▌ Whoops, the compiler has crashed"]) {
     assert.deepEqual(compileProblems(text, FOLDERS), []);
   }

@@ -1,4 +1,4 @@
-/** Which messages stock policies decide about, against what they do with messages of that length. */
+/** The reported message sizes of stock policies, compared with their verdicts on messages of that length. */
 import assert from "node:assert/strict";
 import { readPolicy, startPolicy } from "../../policies/testing/guest_host.ts";
 import { configFrom } from "../../shared/config/load.ts";
@@ -12,7 +12,7 @@ async function sizesOf(bytes: Uint8Array) {
   return await messageSizes(metered, configFrom({}), clocks);
 }
 
-Deno.test("a policy whose price grows with the message is told with the length at which it fails", async () => {
+Deno.test("a policy whose cost grows with the message is reported with the length at which it fails", async () => {
   const bytes = await readPolicy("bad_words");
   const { limit_bytes, refused: [worst, ...others] } = await sizesOf(bytes);
   assert.equal(limit_bytes, 262_144);
@@ -23,11 +23,11 @@ Deno.test("a policy whose price grows with the message is told with the length a
   assert.deepEqual([faultAt(worst!.bytes), faultAt(worst!.bytes * 1.1)], [undefined, "fuel"]);
 });
 
-Deno.test("a policy that asks nothing of the message's text takes all that the limits let in", async () => {
+Deno.test("a policy that does not read the message's text accepts every length within the limits", async () => {
   assert.deepEqual((await sizesOf(await readPolicy("content_size"))).refused, []);
 });
 
-Deno.test("a message that the policy refuses for its length is none that makes it fail", async () => {
+Deno.test("a message that the policy refuses for its length does not count as a failure", async () => {
   const { refused } = await sizesOf(await readPolicy("rate_limit"));
   assert.deepEqual(refused, []);
 });

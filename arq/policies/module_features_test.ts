@@ -1,4 +1,4 @@
-// Which features small modules use, by what shows each of them.
+// The features that small modules use, by the instructions that show each of them.
 import assert from "node:assert/strict";
 import wabt from "wabt";
 import { decodeModule } from "../../wasm/module/decode.ts";
@@ -19,7 +19,7 @@ function featuresOf(fields: string): readonly string[] {
   return usedFeatures(decodeModule(buffer, POLICY_LIMITS));
 }
 
-Deno.test("a module of WebAssembly 1.0 uses none", () => {
+Deno.test("a module of WebAssembly 1.0 uses no extension", () => {
   const fields = `(memory 1) (global (mut i32) (i32.const 0)) (table 1 funcref)
     (elem (i32.const 0) 0) (data (i32.const 0) "x")
     (func (param i32) (result i32) (block (result i32) (local.get 0)))`;

@@ -1,4 +1,4 @@
-/** Reads the module of a policy that a command line names. For a source it says how the module is built. */
+/** Reads the module of a policy that a command line names. For a source it tells how the module is built. */
 import { failed, printable, usageError } from "../terminal/exit.ts";
 import { readInput } from "../terminal/input.ts";
 import type { Io } from "../terminal/io.ts";
@@ -28,11 +28,11 @@ export function requireModule(file: string): void {
   );
 }
 
-/** The result; a module that no bus takes becomes an error for people, which may name a command that says more. */
+/** The result; a module that no bus accepts becomes an error for people, which may name a command with details. */
 export async function unlessRefused<T>(
   file: string,
   make: () => T | Promise<T>,
-  hint: string | null = `arq policy check ${file} says more`,
+  hint: string | null = `arq policy check ${file} has details`,
 ): Promise<T> {
   try {
     return await make();

@@ -17,7 +17,7 @@ const DOCUMENT = {
   ],
 };
 
-Deno.test("an old version: how many changes back, of when, by whom, and what is taken back", () => {
+Deno.test("an old version: how many changes ago, its time and author, and what is rolled back", () => {
   const way = wayBack(DOCUMENT, 1);
   assert.ok(way);
   assert.deepEqual(way.taken_back.map(({ version }) => version), [2, 3, 4]);
@@ -35,7 +35,7 @@ Deno.test("an old version: how many changes back, of when, by whom, and what is 
   ]);
 });
 
-Deno.test("the beginning, the version in force, one that is not there, a bus that says something else", () => {
+Deno.test("the first version, the one in force, a missing one, an unexpected answer of the bus", () => {
   const way = wayBack(DOCUMENT, 0);
   assert.ok(way);
   assert.match(wayBackText(way), /^version 0 is 4 changes back, from before the first change; /);

@@ -1,8 +1,8 @@
 /**
- * Runs one policy on made-up operations without a bus. The Overseer's own code makes the request, runs the
- * metered module with the host's own functions, and says what a client would receive. No pool is around it:
- * no worker, queue, breaker or fuel for each second. As on a bus, the policy keeps its state from one
- * operation to the next, a policy of version 1 in its memory until a fault makes a new instance.
+ * Runs one policy on made-up operations without a bus. The Overseer's own code makes the request, runs the metered
+ * module with the host's own functions, and gives the client's view. There is no pool: no worker, queue, breaker or
+ * fuel for each second. As on a bus, the policy keeps its state between operations, a policy of version 1 in its memory
+ * until a fault makes a new instance.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -30,7 +30,7 @@ import type { MeteredPolicy } from "../../shield/policy/abi/abi_check.ts";
 export interface TrialOptions {
   /** The metered module, compiled. */
   readonly module: WebAssembly.Module;
-  /** How each call begins with the state after initialisation; absent: the policy keeps its memory. */
+  /** How each call gets the state after initialisation; absent: the policy keeps its memory. */
   readonly renewal?: GuestModule["renewal"];
   readonly fuel_limit: number;
   readonly config: Pick<Config, "policy" | "limits">;
@@ -44,19 +44,19 @@ export interface TrialOptions {
   readonly monotonic_ms: () => number;
 }
 
-/** One operation that the policy decides about. */
+/** One operation for the policy to decide. */
 export interface TrialOperation {
   readonly hook: Hook;
   readonly room_id: string;
   /** Headers of the message's envelope, or of the request for other hooks. */
   readonly headers: Readonly<Record<string, string>>;
-  /** This field and those below count for `on_message` and `on_append` only. */
+  /** This field and those below are used by `on_message` and `on_append` only. */
   readonly type: string;
   readonly content_type: string;
   readonly payload: Uint8Array;
 }
 
-/** What the policy decided about one operation. */
+/** The policy's decision about one operation. */
 export interface TrialOutcome {
   readonly verdict: "allowed" | "refused" | "fault";
   /** The code of the policy's refusal; 503 for a fault; 0 when the policy allowed the operation. */
@@ -69,7 +69,7 @@ export interface TrialOutcome {
   readonly fuel: number;
   readonly time_ms: number;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
-  /** The payload in place of the one that came: text, or `base64:` and so; null: it stays. */
+  /** The replacing payload: text, or `base64:` and its base64; null: unchanged. */
   readonly payload: string | null;
   readonly logs: readonly { readonly level: number; readonly message: string }[];
   /** What the client receives; null when the operation is allowed. */
@@ -89,17 +89,17 @@ const ENTRY = { module: MODULE, name: NAME, mode: "enforce", asks: true } as con
 const CONNECTION = "trial";
 const REMOTE_IP = "127.0.0.1";
 
-/** The refusal of a message that is too large; the pool would not give it to the policy. */
+/** The refusal of a message that is too large; the pool would not pass it to the policy. */
 function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
   const fault = "payload-too-large";
-  const detail = `${size_bytes} bytes; policies are given at most ${limit_bytes}`;
+  const detail = `${size_bytes} bytes; policies get at most ${limit_bytes}`;
   const about = { reason: "", units: 0, instance_units: 0 } as const;
   const code = faultCode(fault);
   const ran = { ...about, allowed: false, code, fault, detail, duration_ms: 0 } as const;
   return { outcomes: [ran], added_headers: [], logs: [] };
 }
 
-/** A trial has no room to lack. */
+/** Limits that a trial never reaches. */
 const ROOMY = { tenant_entries: 1e6, tenant_bytes: 1e9, entries: 1e6, bytes: 1e9 };
 const NO_REPLY: WorkerReply = { outcomes: [], added_headers: [], logs: [] };
 
@@ -111,7 +111,7 @@ function createRunner(options: TrialOptions): (request: EvaluateRequest) => Work
   const { module: compiled, renewal } = options;
   instances.load(MODULE, { compiled, instance_units: 0, renewal, value_bytes });
   const { fuel_limit, monotonic_ms: now } = options;
-  // Only this policy runs, so its own limit is the only one. Making its instance is no part of a call.
+  // Only this policy runs, so its own limit is the only one. Creating its instance is not part of a call.
   const runner = { instances, fuel_limit, chain_fuel_limit: Infinity, now, onProgress() {} };
   const store = new StateStore(ROOMY);
   const runInPlace = createInPlace(runner, store);
@@ -141,7 +141,7 @@ function callerOf(options: TrialOptions, operation: TrialOperation): Caller {
   };
 }
 
-/** A payload for people: as it is where that is text. */
+/** A payload for people: unchanged if it is text. */
 function payloadText(payload: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload);
@@ -169,7 +169,7 @@ function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): Trial
   };
 }
 
-/** Adds pieces to one message, one behind the other: what is held back is judged with the next. */
+/** Appends pieces to one message: held back bytes are judged together with the next piece. */
 function growing(overseer: Policies) {
   let grown = { released: "", held: "" };
   return async (caller: Caller, operation: TrialOperation): Promise<void> => {
@@ -209,7 +209,7 @@ export function createTrial(options: TrialOptions): Trial {
   });
 
   const appended = growing(overseer);
-  /** Asks the Overseer, at once or by a promise; a refusal is thrown. */
+  /** Asks the Overseer, synchronously or by a promise; a refusal is thrown. */
   function ask(operation: TrialOperation): unknown {
     const { hook, room_id, headers, type, content_type, payload: data } = operation;
     const caller = callerOf(options, operation);
@@ -240,32 +240,32 @@ export function createTrial(options: TrialOptions): Trial {
     }
     if (refused !== undefined && !(refused instanceof ArqonError)) throw refused;
     const [ran] = reply.outcomes;
-    // An envelope that no gateway takes is refused before a policy is asked.
-    if (ran === undefined) throw refused ?? new TypeError("the policy was not asked");
+    // An envelope that no gateway accepts is refused before a policy is asked.
+    if (ran === undefined) throw refused ?? new TypeError("the policy was not called");
     return outcome(ran, reply, refused);
   };
 }
 
-/** The longest messages of one kind of content that the policy decides about. */
+/** The longest messages of one kind of content that the policy accepts. */
 export interface ContentSize {
   readonly content: string;
-  /** The most bytes. */
+  /** Most bytes. */
   readonly bytes: number;
 }
 
-/** Which messages a policy decides about before it runs out of fuel or memory. */
+/** The message sizes that a policy can judge before it runs out of fuel or memory. */
 export interface MessageSizes {
-  /** The longest payload that the default limits let in. */
+  /** The longest payload that the default limits admit. */
   readonly limit_bytes: number;
   readonly fuel_limit: number;
-  /** The contents of which it does not decide about that, the one that allows least first. */
+  /** The contents that it cannot judge at that length, the most restrictive first. */
   readonly refused: readonly ContentSize[];
 }
 
 interface Content {
   readonly content: string;
   readonly content_type: string;
-  /** Text between `head` and `tail` that is repeated. */
+  /** Text that is repeated between `head` and `tail`. */
   readonly unit: string;
   readonly head?: string;
   readonly tail?: string;
@@ -284,17 +284,17 @@ const CONTENTS: readonly Content[] = [
 const LEAST_BYTES = 1_024;
 const encoder = new TextEncoder();
 
-/** A payload of that content, of at most so many bytes and nearly as many. */
+/** A payload of that content, of at most `size_bytes` and nearly as many. */
 function payloadOf({ unit, head = "", tail = "" }: Content, size_bytes: number): Uint8Array {
   const room = size_bytes - head.length - tail.length;
   const times = Math.max(1, Math.floor(room / encoder.encode(unit).length));
   return encoder.encode(head + unit.repeat(times) + tail);
 }
 
-/** Makes the policy as nobody has called it yet: the first call of an instance often costs most. */
+/** Makes a fresh policy: the first call of an instance often costs most. */
 type Fresh = () => Trial;
 
-/** Whether the policy fails for want of fuel or memory. */
+/** Whether the policy fails for lack of fuel or memory. */
 async function isTooMuch(fresh: Fresh, content: Content, size_bytes: number): Promise<boolean> {
   const { fault } = await fresh()({
     ...{ hook: "on_message", room_id: "r", headers: {}, type: "t" },
@@ -304,7 +304,7 @@ async function isTooMuch(fresh: Fresh, content: Content, size_bytes: number): Pr
   return fault === "fuel" || fault === "memory";
 }
 
-/** The longest payload that is too much, of those that are shorter by half each; undefined: none is. */
+/** The longest failing payload, of lengths halved repeatedly; undefined: none fails. */
 async function tooLong(fresh: Fresh, content: Content, limit_bytes: number) {
   for (let size_bytes = limit_bytes; size_bytes >= LEAST_BYTES; size_bytes /= 2) {
     if (await isTooMuch(fresh, content, size_bytes)) return size_bytes;
@@ -312,10 +312,10 @@ async function tooLong(fresh: Fresh, content: Content, limit_bytes: number) {
   return undefined;
 }
 
-/** The longest payload of the content that is not too much, where one of `fails` bytes is. */
+/** The longest payload of the content that does not fail, when one of `fails` bytes does. */
 async function longest(fresh: Fresh, content: Content, fails: number): Promise<number> {
   let passes = 0;
-  // To one part in a hundred: the figure is read by people.
+  // To one percent: people read the figure.
   while (fails - passes > Math.max(16, passes / 100)) {
     const middle = Math.floor((passes + fails) / 2);
     if (await isTooMuch(fresh, content, middle)) fails = middle;
@@ -324,7 +324,7 @@ async function longest(fresh: Fresh, content: Content, fails: number): Promise<n
   return passes;
 }
 
-/** Asks a policy for `on_message` about messages of all lengths that the limits let in. */
+/** Calls a policy's `on_message` with messages of all lengths that the limits admit. */
 export async function messageSizes(
   { bytes, renewal }: Pick<MeteredPolicy, "bytes" | "renewal">,
   config: Config,

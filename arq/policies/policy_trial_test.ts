@@ -1,4 +1,4 @@
-// A policy on made-up operations, in this process: what it is given, what it keeps, how it fails.
+// A policy on made-up operations, in this process: its inputs, its state, its failures.
 import assert from "node:assert/strict";
 import wabt from "wabt";
 import { configFrom } from "../../shared/config/load.ts";
@@ -8,7 +8,7 @@ import type { TrialOperation, TrialOptions } from "./policy_trial.ts";
 
 const { parseWat } = await wabt();
 
-/** Refuses with what `$say` leaves: a value of the host, whose length stands before it. */
+/** Refuses with the host's value that `$say` left; its length precedes it. */
 const PRELUDE = `
   (import "arqon_host_v1" "host_get_header" (func $header (param i32 i32) (result i32)))
   (import "arqon_host_v1" "host_get_claim" (func $claim (param i32 i32) (result i32)))
@@ -90,7 +90,7 @@ Deno.test("connections and subscriptions have the request's headers, and no even
 });
 
 Deno.test("pieces of a growing message are judged together with what was held back before", async () => {
-  // Holds back all but the first two bytes, and says how many bytes readers have.
+  // Holds back all but the first two bytes, and reports how many bytes readers have.
   const holds = `(data (i32.const 0) "release") (data (i32.const 16) "2")
     (data (i32.const 32) "x-arqon-growing-bytes")` +
     hook(
@@ -127,7 +127,7 @@ Deno.test("claims are the given ones and those that every token has", async () =
   ]);
 });
 
-Deno.test("added headers and logs are told; a client hears of a refusal as on a bus", async () => {
+Deno.test("added headers and logs are shown; a client gets a refusal as on a bus", async () => {
   const texts = '(data (i32.const 0) "x-plan") (data (i32.const 16) "gold")';
   const add = `(call $add (i32.const 0) (i32.const 6) (i32.const 16) (i32.const 4))
     (call $log (i32.const 2) (i32.const 16) (i32.const 4))`;
@@ -145,7 +145,7 @@ Deno.test("added headers and logs are told; a client hears of a refusal as on a 
   });
 });
 
-Deno.test("state lives from call to call until a fault makes a new instance", async () => {
+Deno.test("state is kept from call to call until a fault makes a new instance", async () => {
   const counts = `(global $n (mut i32) (i32.const 0))
     (func (export "arqon_on_message") (result i32)
       (global.set $n (i32.add (global.get $n) (i32.const 1)))
@@ -157,7 +157,7 @@ Deno.test("state lives from call to call until a fault makes a new instance", as
   assert.deepEqual(verdicts, ["allowed", "refused", "fault", "allowed", "refused", "fault"]);
 });
 
-Deno.test("faults are told with what was wrong, and a client hears 503", async () => {
+Deno.test("faults are shown with their cause, and a client gets 503", async () => {
   const loop = await trialOf(hook("(loop (br 0))"), { fuel_limit: 7 })();
   assert.deepEqual([loop.verdict, loop.fault, loop.fuel], ["fault", "fuel", 7]);
   assert.equal(loop.client?.code, 503);
@@ -176,7 +176,7 @@ Deno.test("the same call uses the same fuel every time", async () => {
   assert.equal((await ask()).fuel, first.fuel);
 });
 
-Deno.test("an envelope that no gateway takes is an error", async () => {
+Deno.test("an envelope that gateways refuse is an error", async () => {
   const ask = trialOf(hook(""));
   await assert.rejects(ask({ headers: { a: "1", A: "2" } }), { reason: "repeated-field" });
 });

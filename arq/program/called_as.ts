@@ -1,6 +1,5 @@
 /**
- * The words with which a person started `arq`, so that a suggested command can be pasted. Pure: reads no
- * environment.
+ * The words with which the user started `arq`, so that a suggested command can be pasted. Pure: reads no environment.
  */
 
 /** The environment variables that show how `arq` was started. */
@@ -14,7 +13,7 @@ export interface CalledBy {
 /** Names of the `CalledBy` variables, for code that asks for permission to read them. */
 export const CALLED_BY_VARIABLES = ["ARQON_CALLED_AS", "npm_command"] as const;
 
-/** Text that can be suggested: words for a shell, in one line. */
+/** Text that can be suggested: shell words on one line. */
 const WORDS = /^[A-Za-z0-9 ._@/:\\-]{1,200}$/;
 
 /** The words for suggestions: `arq`, `npx arq`. `is_checkout` means our sources, run by their task. */

@@ -1,4 +1,4 @@
-/** What `arq` suggests begins as the person began. */
+/** The suggestions of `arq` begin with the words that the user typed. */
 import assert from "node:assert/strict";
 import { calledAs } from "./called_as.ts";
 import { folderWith } from "../testing/disk_io.ts";
@@ -13,7 +13,7 @@ Deno.test("suggestions name the launcher, else the checkout's task with or witho
   assert.equal(calledAs({ npm_command: "exec" }, true), "npx -y deno task -q arq");
 });
 
-Deno.test("arq init prints what comes next the way it was called", async () => {
+Deno.test("arq init prints the next commands the way it was called", async () => {
   await using folder = await folderWith({});
   const config_home = `${folder.path}/home`;
   const options = { cwd: folder.path, config_home };

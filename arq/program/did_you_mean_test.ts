@@ -1,4 +1,4 @@
-/** What an unknown word may stand for, over the commands that there really are. */
+/** Suggestions for an unknown word, over the real commands. */
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "../completion/command_tree.ts";
 import { similarCommands, slips } from "./wrong_command_line.ts";
@@ -16,7 +16,7 @@ Deno.test("slips counts keys: left out, added, changed, swapped", () => {
   for (const [one, two, count] of cases) assert.equal(slips(one, two), count, `${one} ${two}`);
 });
 
-Deno.test("an unknown word names what was meant: a slip, another tool's word, a command of a group", () => {
+Deno.test("an unknown word suggests the intended one: a typo, another tool's word, a command of a group", () => {
   const cases: [word: string, at: string, expected: string[]][] = [
     ["dwon", "", ["dev down"]],
     ["dwon", "dev", ["dev down"]],

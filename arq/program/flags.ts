@@ -1,7 +1,7 @@
 /**
- * The options of all commands by their names: an option has one kind of value wherever it stands, which
- * `command_tree_test.ts` holds the definitions to. Commander makes the values: a span of time is
- * in seconds, a moment is in Unix ms. Each list has the names of one kind of value.
+ * The options of all commands by name: an option has one kind of value everywhere, which `command_tree_test.ts` checks.
+ * Commander makes the values: a span of time is in seconds, a moment is in Unix ms. Each list has the names of one kind
+ * of value.
  */
 import type { Json, Uint64 } from "@arqon/sdk";
 import type { Algorithm, Grant, Role } from "../bus/token.ts";
@@ -65,7 +65,10 @@ interface Options extends ConnectionFlags, Switches, Texts, Numbers, Lists {
   readonly watch?: number | true;
 }
 
-/** What a command line gives a command. `Given` names what is always there: operands of a kind, and options with a default. */
+/**
+ * The options and operands of a command. `Given` names those that are always present: operands of a kind, and options
+ * with a default.
+ */
 export type Flags<Given extends keyof Options = never> =
   & Options
   & { readonly [Name in Given]-?: NonNullable<Options[Name]> };

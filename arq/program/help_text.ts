@@ -1,6 +1,6 @@
-/** Breaks help at the width of the terminal it is shown on. Pure. */
+/** Wraps help at the width of the terminal. Pure. */
 
-/** Breaks one line between words. Later lines are indented as far as the text after the list's mark. */
+/** Wraps one line between words. Later lines are indented to the text after the list's mark. */
 function fold(line: string, width: number): string[] {
   if (line.length <= width) return [line];
   const indent = /^ *(?:\d+\. )?/.exec(line)?.[0] ?? "";
@@ -17,8 +17,8 @@ function fold(line: string, width: number): string[] {
 }
 
 /**
- * A text whose lines are at most `width` long where words allow it. Lines that begin at the margin and
- * stand together are one paragraph and flow anew; indented ones only break.
+ * A text whose lines are at most `width` long where words allow it. Adjacent lines without indentation are one
+ * paragraph and are reflowed; indented ones are only wrapped.
  */
 export function reflow(text: string, width: number): string {
   const paragraphs: string[] = [];

@@ -1,9 +1,9 @@
-// How help breaks at the width of a terminal.
+// How help wraps at the width of a terminal.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { reflow } from "./help_text.ts";
 
-Deno.test("lines at the margin flow anew, indented ones only break", () => {
+Deno.test("lines at the margin are reflowed, indented ones are only wrapped", () => {
   const text = "One two\nthree four.\n\nList:\n  1. alpha beta gamma\n  x  y\n";
   assert.equal(
     reflow(text, 14),
@@ -11,7 +11,7 @@ Deno.test("lines at the margin flow anew, indented ones only break", () => {
   );
 });
 
-Deno.test("no word is lost and no line that has a space to break at is too long", () => {
+Deno.test("no word is lost and no line with a space to break at is too long", () => {
   const line = fc.string({ unit: fc.constantFrom("a", "b", " "), maxLength: 60 })
     .map((text) => text.trimEnd());
   fc.assert(fc.property(fc.array(line), fc.integer({ min: 20, max: 80 }), (lines, width) => {

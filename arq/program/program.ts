@@ -1,6 +1,6 @@
 /**
- * The command line of `arq` in commander: commands, options, help. It parses and calls the files in
- * `commands/`, which do the work.
+ * The command line of `arq` in commander: commands, options, help. It parses and calls the files in `commands/`, which
+ * do the work.
  */
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../../shared/version.ts";
@@ -46,7 +46,7 @@ export function buildProgram(run: Run, only?: string): Command {
     .description("The command line of ArqonBus.")
     .version(VERSION)
     .option("--context <name>", "the bus of this context; may also stand after the command")
-    // This lets a command have a --version of its own.
+    // This allows a command its own --version.
     .enablePositionalOptions()
     .exitOverride()
     .addHelpText("afterAll", `\n${EXIT_HELP}`);
@@ -56,8 +56,8 @@ export function buildProgram(run: Run, only?: string): Command {
 }
 
 /**
- * The first word of a command line, when a program with nothing else is enough for it. Completion and manual
- * page describe the whole program, and so does help.
+ * The first word of a command line, when a program with only that command is enough. Completion, manual page and help
+ * describe the whole program.
  */
 function onlyWord([word]: readonly string[]): string | undefined {
   const is_enough = ALL.some((one) => one.words[0] === word && !COMPLETION.includes(one));
@@ -89,7 +89,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     command.configureOutput({
       writeOut: (text) => void print(io.stdout, reflow(text, width)),
       writeErr: (text) => void print(io.stderr, reflow(text, width)),
-      // The error is reported like every other one.
+      // The error is reported with all others.
       outputError: () => {},
       getOutHelpWidth: () => width,
       getErrHelpWidth: () => width,
@@ -104,9 +104,9 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.ok;
-    // The command line names a group and no command; commander has shown its help.
+    // The command line names a group without a command; commander has shown its help.
     if (error.code === "commander.help" && !asksForJson(args)) return EXIT.usage;
-    // What was meant may be any command.
+    // Any command may have been meant.
     throw wrongCommandLine(error, buildProgram(run), args);
   }
 }

@@ -1,12 +1,12 @@
 /**
- * The real command as its own process where no bus runs: wrong command lines, nobody there, something
- * else there, keys and tokens. `main_test.ts` has the bus.
+ * The real command as its own process without a bus: wrong command lines, nothing or something else at the address,
+ * keys and tokens. `main_test.ts` has the bus.
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
 import { type Refusal, refuses, runArq } from "../testing/run_arq.ts";
 
-Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
+Deno.test("without a bus it reports that: exit codes 2, 3 and 4", async () => {
   const cases: Refusal[] = [
     [["sub", "lobby", "--url", "ws://127.0.0.1:1", "--token", "a.b.c"], 4, /503 unreachable/],
     [["sub", "lobby", "--url", "ws://127.0.0.1:1"], 3, /no token for ws:\/\/127\.0\.0\.1:1/],
@@ -30,7 +30,7 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [["sub", "lobby", "--since", "1w"], 2, /--since "1w": expected 15m, 1h, 7d/],
     [["sub", "lobby", "--last", "0"], 2, /a whole number above 0/],
     [["sub", "lobby", "--epoch", "x"], 2, /--epoch needs --from/],
-    [["sub", "a", "b", "--from", "1"], 2, /--from is a place in one room/],
+    [["sub", "a", "b", "--from", "1"], 2, /--from is a position in one room/],
     [["auth", "gen", "--ttl", "1w"], 2, /expected 15m, 1h, 7d/],
     [["auth", "gen", "--tenant", "a.b", "--key", "x"], 2, /--tenant: character "\."/],
     [["auth", "gen", "--key", "x"], 2, /--key needs --issuer and --audience/],
@@ -61,7 +61,7 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [
       ["policy", "replay", "p.v2.wasm", "--journal", "j"],
       2,
-      /no name.*\n {5}give one with --policy/,
+      /cannot be a policy's name.*\n {5}give one with --policy/,
     ],
     [["policy", "replay", "p.wasm", "--policy", "a b"], 2, /--policy: character " "/],
     [["policy", "replay", "p.wasm", "--max-flips", "101%"], 2, /a share of the calls: 0 or 0\.1%/],
@@ -69,7 +69,7 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
   await refuses(cases);
 });
 
-Deno.test("a bus that is not ready is exit code 1, and something that is no bus is told apart", async () => {
+Deno.test("a bus that is not ready is exit code 1, and a server that is not a bus has a different error", async () => {
   const checks = { spine: { status: "unavailable", detail: "reconnecting\u001b[2J" } };
   await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
@@ -92,7 +92,7 @@ Deno.test("a bus that is not ready is exit code 1, and something that is no bus 
   assert.match(other.stderr, /answers HTTP 404, but not JSON/);
   const sub = await runArq(["sub", "lobby", "--url", ops_url, "--token", "a.b.c"]);
   assert.equal(sub.code, 4);
-  assert.match(sub.stderr, /HTTP 404.*\n.*is no ArqonBus/);
+  assert.match(sub.stderr, /HTTP 404.*\n.*is not an ArqonBus/);
 });
 
 Deno.test("help goes to stdout, lists the exit codes, and exits with 0", async () => {
@@ -103,7 +103,7 @@ Deno.test("help goes to stdout, lists the exit codes, and exits with 0", async (
   }
 });
 
-Deno.test("auth keys makes a key that auth gen signs with, keeps it private and never overwrites it", async () => {
+Deno.test("auth keys makes a key for auth gen, keeps it private and never overwrites it", async () => {
   const cwd = await Deno.makeTempDir();
   for (const alg of ["RS256", "ES256", "EdDSA"]) {
     const made = await runArq(["auth", "keys", "--out", alg, "--alg", alg, "--json"], { cwd });

@@ -1,4 +1,4 @@
-/** Turns commander's error for a wrong command line into ours, and says what was meant. Runs nothing. */
+/** Turns commander's error for a wrong command line into ours, with suggestions. Runs nothing. */
 import type { Command, CommanderError } from "commander";
 import { type CommandError, failed, usageError } from "../terminal/exit.ts";
 
@@ -47,7 +47,7 @@ type Test = (command: string) => boolean;
 /** Most suggestions that are shown. */
 const SHOWN_MAX = 6;
 
-/** The number of slips between two words: a letter inserted, left out or changed, or two letters swapped. */
+/** The edit distance of two words: a letter inserted, removed or changed, or two letters swapped. */
 export function slips(one: string, two: string): number {
   let before: number[] = [];
   let row = Array.from({ length: two.length + 1 }, (_, index) => index);
@@ -66,14 +66,14 @@ export function slips(one: string, two: string): number {
   return row[two.length] ?? 0;
 }
 
-/** Whether a word may be a slip for another: one slip in a short word, two in a longer one. */
+/** Whether a word may be a typo of another: one edit in a short word, two in a longer one. */
 const isClose = (word: string, wanted: string) =>
   wanted.length > 2 && slips(word, wanted) <= (wanted.length > 5 ? 2 : 1);
 
 /**
- * Commands in full that `unknown` may stand for below the group `at` ("" is `arq` itself): those of the
- * group, else those below it, else those of other groups. None when nothing is near. `commands` holds the
- * words of all commands: `room get`.
+ * Full commands that `unknown` may stand for below the group `at` ("" is `arq` itself): those of the group, else those
+ * below it, else those of other groups. Empty when none is similar. `commands` holds the words of all commands: `room
+ * get`.
  */
 export function similarCommands(
   unknown: string,
@@ -128,12 +128,12 @@ function wordsBelow(command: Command, above = ""): string[] {
 function unknownWord(error: CommanderError, command: Command): string | undefined {
   const [, unknown] = /^error: unknown command '(.*?)'/s.exec(error.message) ?? [];
   if (unknown !== undefined) return unknown;
-  // A group that does something on its own takes the word for an argument too many.
+  // A runnable group treats the word as an argument too many.
   const is_group = error.code === "commander.excessArguments" && command.commands.length > 0;
   return is_group ? / but got \d+: (.*?)(?:, .*)?\.$/s.exec(error.message)?.[1] : undefined;
 }
 
-/** A hint with the commands that a wrong word may stand for; empty when nothing is near. */
+/** A hint with the commands that a wrong word may stand for; empty when none is similar. */
 function meant(unknown: string, program: Command, at: string): string[] {
   const similar = similarCommands(unknown, at, wordsBelow(program))
     .map((words) => `${program.name()} ${words}`);
@@ -141,7 +141,7 @@ function meant(unknown: string, program: Command, at: string): string[] {
   return [`Did you mean ${similar.length === 1 ? similar[0] : `one of ${similar.join(", ")}`}?`];
 }
 
-/** The usage error for commander's error. Commander has one text, whose later lines say what to do. */
+/** The usage error for commander's error. Commander has one text, whose later lines give advice. */
 export function wrongCommandLine(
   error: CommanderError,
   program: Command,
@@ -156,12 +156,12 @@ export function wrongCommandLine(
   const [what, more] = unknown === undefined
     ? [first, told]
     : [`unknown command '${unknown}'`, meant(unknown, program, at)];
-  const help = `${words} --help says how it is used`;
+  const help = `${words} --help shows its usage`;
   const hints = [...more, help].map((hint, index, { length }) =>
     index + 1 === length || /[.?!]$/.test(hint) ? hint : `${hint};`
   );
   const hint = hints.join(" ");
-  // The other code for it says that a plan has changes.
+  // The usual exit code for this would mean that a plan has changes.
   if (at === "plan") return failed(what, hint);
   return usageError(what, hint);
 }

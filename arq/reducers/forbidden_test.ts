@@ -1,4 +1,4 @@
-/** What a schema lets a module be asked of what a room was asked. */
+/** Which recorded calls a schema still admits. */
 import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, timer, utf8 } from "../../brain/reducers/testing/rooms.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
@@ -9,7 +9,7 @@ import { type Admitted, admitted, ForbiddenCount } from "./rehearsal.ts";
 const schema = parseRoomSchema(utf8(`{"commands":{"do":{"data":{"type":"integer"}}}}`));
 const reducer = reducerOf(() => {});
 
-Deno.test("what is allowed comes as a bus gives it, and a timer, and what is remembered, as it is", () => {
+Deno.test("allowed answers, timers and remembered ids are as on a bus", () => {
   const allowed = admitted(schema, command(1, { data: utf8(" 1e1 ") }), emptyRoom());
   assert.ok("entry" in allowed && allowed.entry.kind === "command");
   assert.deepEqual(allowed.entry.data, utf8("10"));
@@ -23,7 +23,7 @@ Deno.test("what is allowed comes as a bus gives it, and a timer, and what is rem
   assert.deepEqual(admitted(undefined, again, emptyRoom()), { entry: again });
 });
 
-Deno.test("of what is forbidden each reason is told once, and not more than 16 of a room", () => {
+Deno.test("each reason of forbidden entries is reported once, and at most 16 per room", () => {
   const count = new ForbiddenCount();
   const { outcome } = applyEntry(emptyRoom(), command(1), reducer, roomOf());
   const add = (offset: number, name: string, then = outcome) => {

@@ -1,7 +1,7 @@
 /**
- * A room with a reducer on the user's machine: commands of a file in place of a room's log. It does what an owner of a
- * room does with a log, timers included, by the same code. No bus, no clock: the time is that of the commands, and
- * every run of the same file gives the same result.
+ * A room with a reducer on the user's machine: the commands of a file replace a room's log. It does what a room's owner
+ * does with a log, including timers, by the same code. No bus, no clock: the time is that of the commands, and every
+ * run of the same file gives the same result.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -19,24 +19,24 @@ import { judge } from "../../wasm/reducer/schema/judge.ts";
 import { type RoomSchema, schemaOf } from "../../wasm/reducer/schema/room_schema.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
-/** The time of a new room's first command, where it has none: the first moment of 2026. */
+/** The time of a new room's first command without a time: the first moment of 2026. */
 const FIRST_MS = 1_767_225_600_000;
 
-/** A text whose characters are whole: half a one has no bytes that it could be identified by. */
+/** Text without unpaired surrogates, which have no bytes that could identify them. */
 const text = (most: number) =>
   z.string().max(most).refine((one) => one.isWellFormed(), "a text with half a character");
 
 const Line = z.strictObject({
   command: text(256).min(1).optional(),
-  /** Read as the bus reads it, from the text. */
+  /** Parsed from the text, as the bus does. */
   data: z.unknown().optional(),
   user: text(256).default("dev"),
   role: text(64).default("user"),
   id: text(256).default(""),
   claims: z.record(text(256), z.json()).default({}),
-  /** Unix ms; may lie before the line above, as a clock that was put back. */
+  /** Unix ms; may be before the previous line, as after a clock was set back. */
   at_ms: z.int().min(0).optional(),
-  /** Instead: so long after the line above. */
+  /** Instead: the time after the previous line. */
   after_ms: z.int().min(0).optional(),
 });
 
@@ -45,7 +45,7 @@ export interface CommandLine {
   /** Number of the line, from 1. */
   readonly line: number;
   readonly at_ms: number;
-  /** Absent: nothing but the time passes. */
+  /** Absent: only time passes. */
   readonly command: string | undefined;
   readonly data: Uint8Array;
   readonly user_id: string;
@@ -54,7 +54,7 @@ export interface CommandLine {
   readonly claims: Readonly<Record<string, string>>;
 }
 
-/** The bytes of a command's data, as the bus would take them from the line; a text says what is wrong. */
+/** The bytes of a command's data, as the bus would take them from the line; a string is the error. */
 function dataIn(json: string): Uint8Array | string {
   try {
     return callData(objectMembers(json).get("data"));
@@ -70,7 +70,7 @@ function problem(source: string, line: number, what: string): CommandError {
   return new CommandError(message, EXIT.usage, `expected a line such as ${example}`);
 }
 
-/** Reads lines one after another; each needs the time of the one before, the first that of the room. */
+/** Parses lines in order; each needs the time of the previous one, the first that of the room. */
 export function createLineReader(
   source: string,
   room_ms: number,
@@ -102,48 +102,48 @@ export function createLineReader(
   };
 }
 
-/** The most timers that run before one command: more than that is a reducer that wakes itself without end. */
+/** Most timers that run before one command: more means a reducer that wakes itself endlessly. */
 const TIMERS_MOST = 100_000;
 const SEED_BYTES = 16;
 const NOTHING = new Uint8Array();
 
-/** What one entry came to. */
+/** The result of one entry. */
 export interface RunStep {
   readonly entry: LogEntry;
   /** Line of the command in its file; undefined for a timer. */
   readonly line: number | undefined;
-  /** What was asked: the name of the command, or of the timer's. */
+  /** The name of the command, or of the timer's command. */
   readonly command: string;
   readonly outcome: Outcome;
-  /** Absent for what was not asked of the reducer: a repetition. */
+  /** Absent for a repetition, which does not reach the reducer. */
   readonly run: Run | undefined;
   readonly state: RoomState;
-  /** True: the schema forbids it, and it is no entry. */
+  /** True: the schema forbids it, and it becomes no entry. */
   readonly forbidden?: true;
 }
 
-/** A module as it is applied. */
+/** A module that can be applied. */
 export interface Applier {
-  /** The state after the entries that it has had. */
+  /** The state after the entries applied so far. */
   readonly state: RoomState;
-  /** What its users may ask for; undefined: whatever they like. */
+  /** The commands that users may send; undefined: all. */
   readonly schema: RoomSchema | undefined;
   apply(entry: LogEntry): Omit<RunStep, "entry" | "line" | "command">;
 }
 
-/** What a module is run with. */
+/** The options of an applier. */
 export interface ApplierOptions {
   readonly room: RoomAbout;
   readonly fuel_limit: number;
   readonly memory_limit_pages: number;
 }
 
-/** More timers were due at once than a run has. */
+/** More timers were due at once than a run allows. */
 export class TooManyTimers extends Error {
   override readonly name = "TooManyTimers";
 }
 
-/** Makes a module ready to be applied. Rejects with `PolicyModuleError` for one that is no reducer. */
+/** Prepares a module. Rejects with `PolicyModuleError` when it is no reducer. */
 export async function createApplier(
   bytes: Uint8Array,
   options: ApplierOptions,
@@ -173,18 +173,18 @@ export async function createApplier(
   };
 }
 
-/** The fuel that the command of a step has used, and what the host has used around it. */
+/** The fuel of a step's command, and of the host around it. */
 export const fuelOf = ({ run }: Pick<RunStep, "run">) => ({
   own: (run?.units ?? 0) / UNITS_PER_FUEL,
   host: (run?.host_units ?? 0) / UNITS_PER_FUEL,
 });
 
-/** The randomness of an entry: that of a run begins with its seed. */
+/** The random seed of an entry, derived from the seed of the run. */
 function seedOf(seed: number, offset: number): Uint8Array {
   return digestOf(new TextEncoder().encode(`${seed} ${offset}`)).subarray(0, SEED_BYTES);
 }
 
-/** Makes entries of lines, and of the timers between them, and applies each. */
+/** Turns a line, and the timers due before it, into entries, and applies each. */
 export function* runLine(
   applier: Applier,
   about: CommandLine,

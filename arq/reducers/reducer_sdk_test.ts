@@ -4,7 +4,7 @@ import { REDUCER_SDK } from "./reducer_sdk.ts";
 
 Deno.test("every file of the guest SDK of reducers is in the program", async () => {
   const folder = new URL("../../policies/reducer_sdk/", import.meta.url);
-  // The folder `rust` beside them is a crate, and the reader of JSON that of the policies' SDK.
+  // The folder `rust` is a crate, and the JSON reader is that of the policies' SDK.
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
   assert.deepEqual(
     Object.keys(REDUCER_SDK),

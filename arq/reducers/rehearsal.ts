@@ -1,6 +1,6 @@
 /**
- * A module on a room's recent commands, beside the programs that answered them: where its answers differ, and whether
- * it can migrate the room. Changes nothing.
+ * Runs a module on a room's recent commands, beside the programs that answered them: where its answers differ, and
+ * whether it can migrate the room. Changes nothing.
  */
 import type {
   CommandEntry,
@@ -37,7 +37,7 @@ function timers({ scheduled }: Outcome): string {
   );
 }
 
-/** The parts in which two outcomes of an entry differ; empty where they are the same. */
+/** The parts in which two outcomes of an entry differ; empty when they are the same. */
 export function differingParts(one: Outcome, other: Outcome): readonly string[] {
   const parts: readonly (readonly [string, unknown, unknown])[] = [
     ["verdict", one.kind, other.kind],
@@ -51,26 +51,26 @@ export function differingParts(one: Outcome, other: Outcome): readonly string[] 
   return parts.flatMap(([name, left, right]) => left === right ? [] : [name]);
 }
 
-/** Kinds of refusals that are reported of one room. */
+/** Kinds of refusals that are reported for one room. */
 const KINDS_MAX = 16;
 
 /** Calls of one command that are refused for one reason. */
 export interface ForbiddenCalls {
   readonly command: string;
   readonly code: number;
-  /** Where in the data, and what would be right. */
+  /** The place in the data, and what would be right. */
   readonly reason: string;
   readonly entries: number;
-  /** The first of them. */
+  /** The first such entry. */
   readonly first: number;
 }
 
-/** What a bus does with an entry once a module has the room. */
+/** How a bus handles an entry once the room has the module. */
 export type Admitted =
   | { readonly entry: LogEntry }
   | { readonly refused: Exclude<Judged, { data: Uint8Array }>; readonly asked: CommandEntry };
 
-/** What a module with that schema is asked, where a room was asked this; a repetition gets what the room remembers. */
+/** The call that a module with that schema receives for a recorded one; a repetition gets the remembered answer. */
 export function admitted(
   schema: RoomSchema | undefined,
   entry: LogEntry,
@@ -84,15 +84,15 @@ export function admitted(
   return { refused: judged, asked: entry };
 }
 
-/** Counts what is forbidden of one room. */
+/** Counts the forbidden calls of one room. */
 export class ForbiddenCount {
   readonly #kinds = new Map<string, ForbiddenCalls>();
   /** All that were applied then. */
   entries = 0;
-  /** Those of kinds that are not told. */
+  /** Those of unreported kinds. */
   others = 0;
 
-  /** Takes a call that is refused. What was refused then, too, is no difference. */
+  /** Records a refused call. A call that was also refused then is no difference. */
   add(
     { refused: { code, reason }, asked }: Extract<Admitted, { asked: CommandEntry }>,
     then: Outcome,
@@ -109,13 +109,13 @@ export class ForbiddenCount {
     }
   }
 
-  /** By command and reason, the first one first. */
+  /** By command and reason, in the order of their first entry. */
   kinds(): ForbiddenCalls[] {
     return [...this.#kinds.values()];
   }
 }
 
-/** The parts of an outcome that another form of the values changes. */
+/** The parts of an outcome that depend on the form of the values. */
 const OF_VALUES = new Set(["values", "timers"]);
 const SEED_BYTES = 16;
 
@@ -124,11 +124,11 @@ export interface Candidate {
   readonly guest: ReducerGuest;
   readonly bounds: RoomBounds;
   readonly migrates: boolean;
-  /** What it lets users ask; undefined: everything. */
+  /** The calls that it admits; undefined: all. */
   readonly schema: RoomSchema | undefined;
 }
 
-/** An entry that the module would have answered otherwise. */
+/** An entry that the module would have answered differently. */
 export interface DifferentEntry {
   readonly offset: number;
   readonly asked: string;
@@ -140,39 +140,39 @@ export interface DifferentEntry {
 
 const said = ({ kind, code, reason, detail }: Outcome) => ({ kind, code, reason, detail });
 
-/** What a module made of a room. */
+/** The result of a module for one room. */
 export interface Rehearsal {
   readonly entries: number;
   readonly differing: number;
   readonly first: DifferentEntry | undefined;
-  /** Calls that were applied and that its schema forbids. */
+  /** Calls that were applied but that its schema forbids. */
   readonly forbidden: number;
-  /** The same by command and reason, and how many are of kinds that are one too many. */
+  /** The same by command and reason, and the number of unreported kinds. */
   readonly forbidden_calls: readonly ForbiddenCalls[];
   readonly forbidden_others: number;
-  /** Why it cannot migrate the room; "": it can, or need not. */
+  /** Why it cannot migrate the room; "": it can, or needs no migration. */
   readonly refused: string;
-  /** Whether the values at the end differ; undefined: a migration makes others of them, or nothing was asked. */
+  /** Whether the final values differ; undefined: a migration changes them, or there was no call. */
   readonly values_differ: boolean | undefined;
 }
 
-/** Where the fold begins: the last state from before that time, else the first that is kept. */
+/** Where the fold begins: the last state before that time, else the first that is kept. */
 async function beginOf(source: RoomSource, since_ms: number) {
   const { begins } = await beginnings(source);
   const before = begins.filter(({ at_ms }) => at_ms <= since_ms);
   const begin = await firstOf(source, [...before.toReversed(), ...begins.slice(before.length)]);
   if (begin !== undefined) return begin;
-  throw new MissingEntries(`nothing that the log of ${source.room_id} goes on from is kept`);
+  throw new MissingEntries(`the log of ${source.room_id} has no snapshot to continue from`);
 }
 
-/** The room as the module would have taken it over. */
+/** The room as the module would take it over. */
 function takenOver(
   state: RoomState,
   { guest, bounds, migrates }: Candidate,
   room_id: string,
 ): { readonly state: RoomState; readonly refused: string } {
   if (!migrates || state.offset === 0) return { state, refused: "" };
-  // The migration stands for the entry before, so that those behind it keep their places.
+  // The migration counts as the previous entry, so the later ones keep their offsets.
   const { offset, time_ms } = state;
   const from = "0".repeat(64);
   const placed = { offset, time_ms, seed: new Uint8Array(SEED_BYTES) };
@@ -185,7 +185,7 @@ function takenOver(
   return { state, refused: `${kind} ${code} ${reason} ${detail}`.trim() };
 }
 
-/** Applies the module to what a room was asked since a time. Rejects as `foldRoom`. */
+/** Applies the module to a room's commands since a time. Rejects as `foldRoom`. */
 export async function rehearse(
   source: RoomSource,
   candidate: Candidate,
@@ -205,7 +205,7 @@ export async function rehearse(
       own = takenOver(state, candidate, source.room_id);
     }
     state = folded.state;
-    // What another module made of the room is not asked of this one.
+    // Migrations of other modules do not concern this one.
     if (own === undefined || own.refused !== "" || entry.kind === "migrate") continue;
     entries++;
     const asked = admitted(schema, entry, own.state);
@@ -228,7 +228,7 @@ export async function rehearse(
       now: said(step.outcome),
     };
   }
-  // As it stands is how it would be taken over.
+  // The present state is the one it would take over.
   const { refused } = takenOver(state, candidate, source.room_id);
   const values_differ = migrates || own === undefined
     ? undefined

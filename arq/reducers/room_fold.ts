@@ -1,5 +1,5 @@
 /**
- * The log of a room with a reducer, folded again on this machine: each entry by the program that applied it, in the
+ * Folds the log of a room with a reducer again on this machine: each entry by the program that applied it, with the
  * code of the room's owner. The caller provides the log and the programs.
  */
 import { createReducer, type ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";
@@ -13,82 +13,82 @@ import { emptyRoom, type RoomState, tree } from "../../brain/reducers/state/room
 import { unpackSnapshot } from "../../brain/reducers/state/packed_snapshot.ts";
 import { decodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
 
-/** A snapshot that the bus has. */
+/** A snapshot stored by the bus. */
 export interface StoredSnapshot {
   readonly name: string;
-  /** The last entry in it. */
+  /** Its last entry. */
   readonly offset: number;
-  /** The room's clock then; 0: that is not known. */
+  /** The room's clock at that entry; 0: unknown. */
   readonly at_ms: number;
-  /** The message of the log with that entry; 0: that is not known. */
+  /** The log message with that entry; 0: unknown. */
   readonly position: number;
 }
 
-/** Where a room's log is read. */
+/** The source of a room's log. */
 export interface RoomSource {
   readonly room_id: string;
   /** The room's snapshots, in the order of their entries. */
   readonly snapshots: readonly StoredSnapshot[];
-  /** A snapshot, program or module by its name; undefined: it is not stored. */
+  /** A snapshot, program or module by name; undefined: it is not stored. */
   get(name: string): Promise<Uint8Array | undefined>;
-  /** Where its past is that it shares; undefined: it began empty. */
+  /** The room whose past it shares; undefined: it began empty. */
   readonly origin: RoomOrigin | undefined;
-  /** Entries that are lost, the last of them; 0: none are. */
+  /** The last lost entry; 0: none are lost. */
   readonly lost: number;
-  /** What the log keeps behind a message, the oldest first; 0: all of it. */
+  /** The log after a message, oldest first; 0: all of it. */
   batches(position: number): AsyncIterable<Batch>;
 }
 
-/** The room that a fork comes from. */
+/** The room that a fork was made from. */
 export interface RoomOrigin {
   readonly room_id: string;
-  /** The last entry that both have. */
+  /** The last entry that both rooms share. */
   readonly offset: number;
   readonly with_timers: boolean;
   open(): Promise<RoomSource>;
 }
 
-/** A state that a fold can begin with. */
+/** A state from which a fold can begin. */
 export interface Beginning extends Omit<StoredSnapshot, "name"> {
-  /** Its snapshot; undefined: it is the empty room, or of a fork what that began with. */
+  /** Its snapshot; undefined: the empty room, or a fork's first state. */
   readonly name: string | undefined;
 }
 
-/** What is there to begin a fold with. */
+/** The states from which a fold can begin. */
 export interface Beginnings {
-  /** The first entry that the log keeps; undefined: it keeps none. */
+  /** The first entry that the log keeps; undefined: none. */
   readonly first: number | undefined;
-  /** What the log goes on from, the earliest first. */
+  /** States that connect to the log, earliest first. */
   readonly begins: readonly Beginning[];
 }
 
-/** A place in a room's log: behind the last entry that is not past it. */
+/** A place in a room's log: after the last entry that is not beyond it. */
 export interface Wanted {
   readonly offset: number;
   readonly time_ms: number;
 }
 
-/** What one entry came to. */
+/** The result of one entry. */
 export interface Folded {
   readonly entry: LogEntry;
   readonly state: RoomState;
   readonly outcome: Outcome;
   readonly program: string;
-  /** The entries whose digest the bus noted, with that, when this is the last of them. */
+  /** The digest recorded by the bus and the first of its entries, when this entry is the last of them. */
   readonly noted: { readonly first: number; readonly chain: Uint8Array } | undefined;
 }
 
-/** Entries of the log that are missing. */
+/** Entries of the log are missing. */
 export class MissingEntries extends Error {
   override readonly name = "MissingEntries";
 }
 
-/** Entries come to something else than the bus noted. */
+/** Entries give another digest than the bus recorded. */
 export class DifferentEntries extends Error {
   override readonly name = "DifferentEntries";
 }
 
-/** Looks for what a fold can begin with. */
+/** Finds the states from which a fold can begin. */
 export async function beginnings(source: RoomSource): Promise<Beginnings> {
   let first: number | undefined;
   for await (const { after, entries } of source.batches(0)) {
@@ -103,7 +103,7 @@ export async function beginnings(source: RoomSource): Promise<Beginnings> {
   return { first, begins: is_whole ? [empty, ...begins] : begins };
 }
 
-/** The state of a beginning; undefined: its snapshot is gone. Throws `SnapshotError` for one that is none. */
+/** The state of a beginning; undefined: its snapshot is gone. Throws `SnapshotError` when it is invalid. */
 export async function stateOf(
   source: RoomSource,
   { name }: Beginning,
@@ -113,7 +113,7 @@ export async function stateOf(
     const { offset, with_timers } = origin;
     const state = await stateAt(await origin.open(), { offset, time_ms: Infinity });
     if (state?.offset !== offset) {
-      throw new MissingEntries(`entry ${offset} of ${origin.room_id} is gone`);
+      throw new MissingEntries(`entry ${offset} of ${origin.room_id} is missing`);
     }
     return with_timers ? state : { ...state, timers: tree() };
   }
@@ -123,8 +123,8 @@ export async function stateOf(
 }
 
 /**
- * The first of some beginnings whose state is there and behind which no entries are lost; what a fork began with may
- * be gone with the other room's past. Throws `MissingEntries` when that was all there was.
+ * The first usable beginning: its state exists, and no entries after it are lost. A fork's first state may be gone with
+ * the other room's past. Throws `MissingEntries` when nothing else remains.
  */
 export async function firstOf(
   source: RoomSource,
@@ -144,7 +144,7 @@ export async function firstOf(
   return undefined;
 }
 
-/** Whether a state is behind what is wanted. */
+/** Whether a state is beyond the wanted place. */
 const isPast = (
   { offset, time_ms }: Pick<RoomState, "offset" | "time_ms">,
   wanted: Wanted,
@@ -164,8 +164,8 @@ async function load(source: RoomSource, id: string): Promise<Loaded> {
 }
 
 /**
- * Applies the log's entries behind a state, one after the other; `position`: the message with the state's last entry,
- * or 0. Throws `MissingEntries`, and `log-unavailable` when a program is not stored.
+ * Applies the log's entries after a state, in order; `position`: the message with the state's last entry, or 0. Throws
+ * `MissingEntries`, and `log-unavailable` when a program is not stored.
  */
 export async function* foldRoom(
   source: RoomSource,
@@ -177,7 +177,7 @@ export async function* foldRoom(
   for await (const { program: id, entries, after, chain } of source.batches(position)) {
     if (entries.length === 0 || after + entries.length <= state.offset) continue;
     if (after > state.offset) {
-      throw new MissingEntries(`entries ${state.offset + 1} to ${after} of the log are gone`);
+      throw new MissingEntries(`entries ${state.offset + 1} to ${after} of the log are missing`);
     }
     const { program, guest } = loaded.get(id) ?? await load(source, id);
     loaded.set(id, { program, guest });
@@ -192,7 +192,7 @@ export async function* foldRoom(
   }
 }
 
-/** The nearest state before a place that is stored, and where the log goes on from it; undefined: there is none. */
+/** The nearest stored state before a place, and the log position after it; undefined: there is none. */
 async function nearest(
   source: RoomSource,
   { begins }: Beginnings,
@@ -206,14 +206,14 @@ async function nearest(
   return undefined;
 }
 
-/** What a room was at a place; undefined: that is not kept. Throws as `foldRoom`, and `DifferentEntries`. */
+/** A room's state at a place; undefined: it is not kept. Throws as `foldRoom`, and `DifferentEntries`. */
 export async function stateAt(source: RoomSource, wanted: Wanted): Promise<RoomState | undefined> {
   const begin = await nearest(source, await beginnings(source), wanted);
   if (begin === undefined) {
     return source.origin && await stateAt(await source.origin.open(), wanted);
   }
   let { state } = begin;
-  // What comes behind it need not be read to know that it is past.
+  // The next entry need not be read to know that it is beyond the place.
   if (state.offset === wanted.offset) return state;
   for await (const folded of foldRoom(source, state, begin.position)) {
     if (isPast(folded.state, wanted)) break;
@@ -221,7 +221,7 @@ export async function stateAt(source: RoomSource, wanted: Wanted): Promise<RoomS
     const { noted } = folded;
     if (noted !== undefined && noted.chain.toHex() !== state.chain.toHex()) {
       const text =
-        `entry ${state.offset} of ${source.room_id} comes to something else than when it was written`;
+        `entry ${state.offset} of ${source.room_id} has a different result than when it was written`;
       throw new DifferentEntries(text);
     }
     if (state.offset === wanted.offset) break;

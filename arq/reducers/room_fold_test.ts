@@ -1,4 +1,4 @@
-/** A room's log that does not reach back to its first entry is folded from a snapshot that it goes on from. */
+/** A room's log that does not reach back to its first entry is folded from a snapshot that connects to it. */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { type Batch, decodeBatch } from "../../brain/reducers/log/batch.ts";
@@ -24,7 +24,7 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
   await using world = await ENGINES.embedded!({
     modules: { counter },
     reducer: { snapshot_entries: 4 },
-    // None but those of every fourth entry.
+    // Only snapshots of every fourth entry.
     brain: { reducer_idle_ms: 600_000 },
   });
   const brain = await world.start("a");
@@ -65,7 +65,7 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
   const known = await beginnings(rest);
   assert.deepEqual(known.begins.map(({ offset }) => offset), [oldest!.offset, newest!.offset]);
   for (const begin of known.begins) assert.equal(await chainOf(rest, begin), chain);
-  // The log begins behind the older snapshot: only the newer one is left.
+  // The log begins after the older snapshot, so only the newer one is usable.
   const less = await beginnings(sourceOf(all.filter(({ after }) => after >= newest!.offset)));
   assert.deepEqual(less.begins.map(({ offset }) => offset), [newest!.offset]);
   const begin = await firstOf({ ...sourceOf(all), lost: newest!.offset }, whole.begins);
@@ -74,6 +74,7 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
   await assert.rejects(
     chainOf(hole, whole.begins[0]),
     (error) =>
-      error instanceof MissingEntries && /entries 6 to \d+ of the log are gone/.test(error.message),
+      error instanceof MissingEntries &&
+      /entries 6 to \d+ of the log are missing/.test(error.message),
   );
 });

@@ -19,7 +19,7 @@ const ADDED: AddedPolicy = {
 };
 const namesOf = (record: JournalRecord | undefined) => record?.policies.map(({ name }) => name);
 
-Deno.test("a new policy stands in the chain by its order, then by its name", () => {
+Deno.test("a new policy runs in the chain by its order, then by its name", () => {
   assert.deepEqual(namesOf(withAdded(tea, ADDED)), ["new", "words"]);
   assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, name: "x" })), ["words", "x"]);
   assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, order: 6 })), ["words", "new"]);
@@ -28,7 +28,7 @@ Deno.test("a new policy stands in the chain by its order, then by its name", () 
   assert.deepEqual([own?.module, own?.allowed, own?.writes], [NO_MODULE, true, []]);
 });
 
-Deno.test("a new policy is not asked about other rooms, hooks and shares, nor about what was refused anyway", () => {
+Deno.test("a new policy is not called for other rooms, hooks and shares, nor for what was refused anyway", () => {
   assert.equal(withAdded(tea, { ...ADDED, room: "other-*" }), undefined);
   assert.notEqual(withAdded(tea, { ...ADDED, room: "chat-*" }), undefined);
   assert.equal(withAdded(tea, { ...ADDED, hooks: ["on_subscribe"] }), undefined);
@@ -47,7 +47,7 @@ Deno.test("a new policy is not asked about other rooms, hooks and shares, nor ab
   assert.equal(withAdded({ ...tea, sender: null }, half), undefined, "nobody knows its key");
 });
 
-Deno.test("a new policy finds headers and claims that another one has read, and none of its state", () => {
+Deno.test("a new policy finds headers and claims that another policy has read, and none of its state", () => {
   const reads = [
     { from: "claim", name: "plan", value: "gold" },
     { from: "state", name: "{user}", value: "AA==" },

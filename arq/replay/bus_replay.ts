@@ -1,4 +1,6 @@
-/** What a replay reads from a bus: the journal of a tenant, and modules by their digest or by a policy's name. */
+/**
+ * The data that a replay reads from a bus: the journal of a tenant, and modules by their digest or by a policy's name.
+ */
 import { ArqonError } from "@arqon/sdk";
 import { listOf, membersOf } from "../answers/policy_text.ts";
 import { type Admin, askAdmin, streamAdmin } from "../bus/admin.ts";
@@ -9,10 +11,10 @@ import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
 import type { ModuleSource } from "./replay_modules.ts";
 import type { ReplaySelection } from "./selection.ts";
 
-/** The tenant that a bus is asked about when nobody names one. */
+/** The default tenant for requests to a bus. */
 export const DEFAULT_TENANT = "default";
 
-/** The journal of a bus as it is now, with payloads that are in rooms' logs. */
+/** The journal of a bus at present, with payloads from rooms' logs. */
 export function busChunks(
   io: Io,
   admin: Admin,
@@ -22,7 +24,7 @@ export function busChunks(
   const wish: JournalWish = {
     tenant,
     policy: policy === "" ? undefined : policy,
-    // The bus knows single rooms; a pattern is looked at here.
+    // The bus filters by single rooms; a pattern is matched here.
     room: room?.endsWith("*") === true ? undefined : room,
     since_ms: from_ms,
     until_ms,
@@ -31,7 +33,7 @@ export function busChunks(
   return journalChunks(journalBytes(io, admin, wish), `the journal of ${admin.admin_url}`);
 }
 
-/** The modules that a tenant's policies name, or did. */
+/** The modules that a tenant's policies name or named. */
 export function busModules(io: Io, admin: Admin, tenant: string): ModuleSource {
   return async (sha256) => {
     try {
@@ -48,7 +50,7 @@ export function busModules(io: Io, admin: Admin, tenant: string): ModuleSource {
 /** `NAME` or `NAME@VERSION`. */
 const NAMED = /^([\w~:=-]{1,64})(?:@(\d+))?$/;
 
-/** The policy, and the version of the tenant's policies, that an operand names; undefined: it names a file. */
+/** The policy and version that an operand names; undefined: it names a file. */
 export function namedPolicy(operand: string): { name: string; version?: number } | undefined {
   const [, name, version] = NAMED.exec(operand) ?? [];
   if (name === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Which calls become cases, and that a case gives the same call again. */
+/** Which calls become cases, and that a case repeats the same call. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PolicyRecord } from "../../shared/journal/record.ts";
@@ -45,7 +45,7 @@ Deno.test("cases: half of them refused, no two alike, the same ones each time", 
   assert.deepEqual(choose(60).filter(({ verdict }) => verdict.allowed).length, 30);
 });
 
-Deno.test("cases: written, read and run they say what was recorded", () => {
+Deno.test("cases: written, read and run, they repeat the recorded decisions", () => {
   const recorder = new Recorder("p", MODULE);
   for (const payload of ["short", "long".repeat(20), '{"a":[1,2,3]}']) {
     const made = caseOf(recorder.record({ payload }), 0, []);
@@ -58,7 +58,7 @@ Deno.test("cases: written, read and run they say what was recorded", () => {
   assert.ok("problem" in problem);
 });
 
-Deno.test("cases: what a policy keeps in its state is redacted as payloads are, and its key is in no case", async () => {
+Deno.test("cases: a policy's state is redacted as payloads are, and its key is in no case", async () => {
   const recorder = new Recorder("p", await builtReady("rate_limit"));
   const record = recorder.record({ payload: "{}" });
   const [policy] = record.policies as [PolicyRecord];

@@ -1,7 +1,7 @@
 /**
- * One recorded call as a file that people read and that CI runs: its inputs, and what was decided; and how such a
- * case is decided again, each on a fresh instance, with the smallest message for which two modules still differ.
- * What could be a secret is never in it.
+ * One recorded call as a file that people read and that CI runs: its inputs and the decision; and how such a case is
+ * decided again, each on a fresh instance, with the smallest message about which two modules still differ. It never
+ * contains anything that could be a secret.
  */
 import { z } from "zod";
 import { Read, RECORD_FORMAT } from "../../shared/journal/record.ts";
@@ -21,7 +21,7 @@ import type { ReplayModule } from "./repeater.ts";
 
 const Count = z.int().min(0);
 
-/** `json` when writing the value anew gives the same bytes, else `text`, else `base64`. */
+/** `json` when serializing the value gives the same bytes, else `text`, else `base64`. */
 const Payload = z.union([
   z.strictObject({ json: z.unknown() }),
   z.strictObject({ text: z.string() }),
@@ -43,13 +43,13 @@ const Case = z.strictObject({
   user: z.string(),
   type: z.string(),
   content_type: z.string(),
-  /** Its sender signed the message; absent: not. */
+  /** Whether the sender signed the message; absent: no. */
   is_signed: z.literal(true).optional(),
   payload: Payload,
   reads: z.array(Read),
   budget_units: Count,
   asking_bytes: Count,
-  /** Whether something was taken out, by a path or because it looked like a secret. */
+  /** Whether something was removed, by a path or because it looked like a secret. */
   is_redacted: z.boolean(),
   verdict: z.strictObject({
     allowed: z.boolean(),
@@ -57,7 +57,7 @@ const Case = z.strictObject({
     reason: z.string(),
     fault: z.string().nullable(),
     headers: z.array(z.tuple([z.string(), z.string()])),
-    /** What it put in the place of the payload; null: nothing. */
+    /** The replacing payload; null: unchanged. */
     payload: Payload.nullable(),
     units: Count,
   }),
@@ -67,7 +67,7 @@ export type Case = z.output<typeof Case>;
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
-/** A payload in the most readable form that gives the same bytes again. */
+/** A payload in the most readable form that restores the same bytes. */
 export function readablePayload(bytes: Uint8Array): Case["payload"] {
   let text: string;
   try {
@@ -79,7 +79,7 @@ export function readablePayload(bytes: Uint8Array): Case["payload"] {
     const json: unknown = JSON.parse(text);
     if (JSON.stringify(json) === text) return { json };
   } catch {
-    // Text that is no JSON.
+    // Text that is not JSON.
   }
   return { text };
 }
@@ -91,8 +91,8 @@ export function payloadBytes(payload: Case["payload"]): Uint8Array {
 }
 
 /**
- * An input without what must not be there. A value of state is what a policy made of payloads, and is taken as
- * one; what filled its key goes, for it has users and claims, and nothing that runs a case asks for it.
+ * An input without secrets. A value of state is derived from payloads and is redacted like one; the values that fill
+ * its key are removed, because they contain users and claims, and running a case does not need them.
  */
 function redactedInput(read: Read, redact: readonly RedactPath[]): Read {
   const { from, name, value } = read;
@@ -103,7 +103,7 @@ function redactedInput(read: Read, redact: readonly RedactPath[]): Read {
   return { from, name, value: after === before ? value : payloadBytes(after).toBase64() };
 }
 
-/** The case of a recorded call; undefined when a payload or its sender is not known. */
+/** The case of a recorded call; undefined when a payload or its sender is unknown. */
 export function caseOf(
   record: JournalRecord,
   place: number,
@@ -144,7 +144,7 @@ export function caseOf(
   };
 }
 
-/** The case of a file, or what is wrong with the file. */
+/** The case of a file, or the problem of the file. */
 export function parseCase(text: string): { readonly case: Case } | { readonly problem: string } {
   let value: unknown;
   try {
@@ -158,13 +158,13 @@ export function parseCase(text: string): { readonly case: Case } | { readonly pr
   return { problem: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "it is no case"}` };
 }
 
-/** What was decided then. */
+/** The recorded decision. */
 export function recordedDecision({ verdict }: Case): Decision {
   const { allowed, code, reason, fault } = verdict;
   return { allowed, code, reason, fault };
 }
 
-/** The record of a case with this payload, to decide it again. */
+/** A record of the case with this payload, to decide it again. */
 function recordOf(one: Case, payload: Uint8Array): JournalRecord {
   const { verdict } = one;
   const policy: PolicyRecord = {
@@ -217,7 +217,7 @@ function recordOf(one: Case, payload: Uint8Array): JournalRecord {
 /** Most messages that are tried. */
 const TRIES = 20_000;
 
-/** Every sequence that lacks one stretch, long stretches first. */
+/** All sequences with one range removed, long ranges first. */
 function* shorter<T>(items: readonly T[]): Generator<readonly T[]> {
   for (let size = items.length; size >= 1; size = Math.floor(size / 2)) {
     for (let start = 0; start < items.length; start += size) {
@@ -249,7 +249,7 @@ function* simpler(value: unknown): Generator<unknown> {
   }
 }
 
-/** Takes the first simpler value that has the property, until none has or `tries` are used up. */
+/** Repeatedly takes the first simpler value that has the property, until none has or `tries` are used up. */
 function reduce<T>(first: T, next: (value: T) => Iterable<T>, has: (value: T) => boolean): T {
   let value = first;
   let tries = 0;
@@ -266,7 +266,7 @@ function reduce<T>(first: T, next: (value: T) => Iterable<T>, has: (value: T) =>
   }
 }
 
-/** A smaller payload for which `has` is true, as it must be for the given one. */
+/** A smaller payload for which `has` is true; it must be true for the given one. */
 export function shrinkPayload(
   payload: Uint8Array,
   has: (payload: Uint8Array) => boolean,
@@ -294,25 +294,25 @@ export function shrinkPayload(
     return encoder.encode(characters.join(""));
   }
   const written = (value: unknown) => encoder.encode(JSON.stringify(value));
-  // Without its blanks and escapes it may have lost the property.
+  // Without its whitespace and escapes it may have lost the property.
   if (!has(written(json))) return payload;
   return written(reduce(json, simpler, (value) => has(written(value))));
 }
 
-/** What a module says of a case. */
+/** A module's outcome for a case. */
 export interface CaseOutcome {
   readonly decision: Decision;
   readonly headers: readonly (readonly [name: string, value: string])[];
-  /** What it put in the place of the payload; undefined: nothing. */
+  /** The replacing payload; undefined: unchanged. */
   readonly payload: Uint8Array | undefined;
   readonly units: number;
-  /** What differs from the recorded verdict, without fuel; empty: nothing does. */
+  /** Differences from the recorded verdict, without fuel; empty: none. */
   readonly differs: readonly Difference[];
-  /** Inputs that the module asks for and the case does not have; then the rest counts for nothing. */
+  /** Inputs that the module reads but the case lacks; if there are any, the outcome is meaningless. */
   readonly unknown: readonly string[];
 }
 
-/** No case is of somebody who was erased. */
+/** A case never belongs to an erased user. */
 const WHOLE: Comparable = { compares_units: false, is_erased: false };
 
 function run(module: ReplayModule, one: Case, payload: Uint8Array) {
@@ -324,7 +324,7 @@ function run(module: ReplayModule, one: Case, payload: Uint8Array) {
   return { record, outcome, unknown: [...inputs.unknown ?? []] };
 }
 
-/** What a module says of a case. */
+/** Runs a module on a case, on a fresh instance. */
 export function runCase(module: ReplayModule, one: Case): CaseOutcome {
   const { record, outcome, unknown } = run(module, one, payloadBytes(one.payload));
   const [recorded] = record.policies;
@@ -341,7 +341,7 @@ export function runCase(module: ReplayModule, one: Case): CaseOutcome {
   };
 }
 
-/** Whether the new payload is the case's, once secrets are out of it, too: a mask is not what was masked. */
+/** Whether the new payload equals the case's after redaction: a mask is not the masked value. */
 function isRedactedSame({ is_redacted, verdict }: Case, payload: Uint8Array | undefined): boolean {
   if (!is_redacted || verdict.payload === null || payload === undefined) return false;
   const now = redactedPayload(readablePayload(payload), []);
@@ -352,8 +352,8 @@ const sameVerdict = (one: GuestOutcome, other: GuestOutcome): boolean =>
   one.allowed === other.allowed && one.code === other.code && one.fault === other.fault;
 
 /**
- * The smallest message that was found of which `before` and `after` still say different verdicts, of the same
- * kind as of the case's own; undefined when they agree about that.
+ * The smallest message found about which `before` and `after` still differ in the same way as about the case's own;
+ * undefined when they agree about that one.
  */
 export function shrinkFlip(
   before: ReplayModule,

@@ -1,4 +1,4 @@
-/** Percentiles of fuel against sorted figures, and histograms that add up. */
+/** Percentiles of fuel compared with sorted figures, and sums of histograms. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";

@@ -1,12 +1,12 @@
 /**
- * Cuts a stream of journal lines into pieces of whole lines, which threads then read, in a browser, too. It looks for
- * ends of lines only and reads no record.
+ * Splits a stream of journal lines into chunks of whole lines, which threads then read, in a browser, too. It only
+ * looks for line ends and parses no record.
  */
 import { concat } from "../../shared/containers/concat.ts";
 import { isHole, type JournalRecord, parseLine } from "../../shared/journal/record.ts";
 import { CommandError } from "../terminal/exit.ts";
 
-/** What was read besides records. */
+/** Counts of everything other than records. */
 interface ReadCounts {
   lines: number;
   bad_lines: number;
@@ -39,9 +39,9 @@ export interface JournalChunk {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-/** A piece has about so many bytes. */
+/** Approximate size of a chunk. */
 const CHUNK_BYTES = 262_144;
-/** Most bytes of a line: a payload of 16 MiB in base64 and what stands around it. */
+/** Most bytes of a line: a payload of 16 MiB in base64 and the rest of the record. */
 const LINE_BYTES_MAX = 33_554_432;
 const NEWLINE = 0x0a;
 
@@ -51,7 +51,7 @@ function linesIn(bytes: Uint8Array): number {
   return lines;
 }
 
-/** Yields the lines of `stream` in pieces. Throws a `CommandError` for a line that no journal has. */
+/** Yields the lines of `stream` in chunks. Throws a `CommandError` for a line that no journal can have. */
 export async function* journalChunks(
   stream: AsyncIterable<Uint8Array>,
   source: string,
@@ -65,7 +65,7 @@ export async function* journalChunks(
     const end = size_bytes + newline >= chunk_bytes ? newline : 0;
     if (end > 0) {
       const bytes = concat([...parts, part.subarray(0, end)]);
-      // Whoever takes the piece may hand its bytes to another thread.
+      // The consumer may transfer the chunk's bytes to another thread.
       const lines = linesIn(bytes);
       yield { first_line, bytes };
       first_line += lines;
@@ -73,7 +73,7 @@ export async function* journalChunks(
       size_bytes = 0;
     }
     if (end === part.length) continue;
-    // A copy, since the stream may use its buffer again.
+    // A copy, since the stream may reuse its buffer.
     parts.push(part.slice(end));
     size_bytes += part.length - end;
     if (size_bytes > LINE_BYTES_MAX + chunk_bytes) {

@@ -1,4 +1,4 @@
-/** Pieces of a journal: no byte is lost, no line is cut, and the numbers of lines are right. */
+/** Chunks of a journal: no byte is lost, no line is split, and the line numbers are right. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { journalChunks } from "./journal_chunks.ts";
@@ -19,7 +19,7 @@ Deno.test("journal chunks: whole lines in order, whatever the pieces of the stre
       assert.equal(chunk.first_line, all.split("\n").length);
       assert.ok(all === "" || all.endsWith("\n"));
       all += new TextDecoder().decode(chunk.bytes);
-      // A piece may be handed to another thread.
+      // A chunk may be transferred to another thread.
       chunk.bytes.buffer.transfer();
     }
     assert.equal(all, text);

@@ -1,35 +1,35 @@
 /**
- * Threads that take the chunks of a stream, each the next one when it has read one, until the stream or a signal ends
- * it, and then return their results. Independent of the chunks' content.
+ * Threads that take chunks of a stream, each the next one when it has read one, until the stream or a signal ends it,
+ * and then return their results. Independent of the chunks' content.
  */
 
-/** Pieces that a thread has at a time: the one that it reads, and the next. */
+/** Chunks per thread: the one being read, and the next. */
 const AHEAD = 2;
 
 /** One thread. */
 export interface Lane<Mail, Told> {
   readonly number: number;
   readonly post: (mail: Mail, moved?: Transferable[]) => void;
-  /** It listens: mail that comes to a thread before that is lost, so it waits until then. */
+  /** Called when the thread listens: messages sent earlier are lost, so the sender waits. */
   readonly ready: () => void;
-  /** It has read a piece: it takes another. */
+  /** Called when the thread has read a chunk and can take another. */
   readonly done: (pieces_read: number) => void;
-  /** It has told what it has found. */
+  /** Called with the thread's result. */
   readonly told: (told: Told) => void;
 }
 
-/** What threads need. */
+/** The options of lanes. */
 export interface LanesOptions<Mail, News, Told> {
   readonly threads: number;
-  /** Makes a thread, by its number. */
+  /** Creates a thread, by its number. */
   readonly start: (number: number) => Worker;
-  /** What each thread receives first, and last. */
+  /** The first and the last message for each thread. */
   readonly first: Mail;
   readonly last: Mail;
   readonly hear: (lane: Lane<Mail, Told>, news: News) => void;
-  /** When it is aborted, no more pieces are read; what was read is reported. */
+  /** After the abort no more chunks are read; the results so far are reported. */
   readonly signal: AbortSignal;
-  /** Called with what all threads have read so far, as they say it. */
+  /** Called with the total that all threads report to have read. */
   readonly onProgress: (read: number) => void;
 }
 
@@ -40,11 +40,11 @@ interface Running<Mail, Told> extends Lane<Mail, Told> {
   read: number;
 }
 
-/** Threads that run, until `run` ends. */
+/** Running threads, until `run` ends. */
 export class Lanes<Mail, News, Told> {
   readonly #options: LanesOptions<Mail, News, Told>;
   readonly #lanes: Running<Mail, Told>[];
-  /** Lanes that take a piece, once for each. */
+  /** Lanes that can take a chunk, once for each chunk. */
   readonly #free: Running<Mail, Told>[] = [];
   #wake = () => {};
   #failed: { readonly error: unknown } | undefined;
@@ -58,7 +58,7 @@ export class Lanes<Mail, News, Told> {
   #start(number: number): Running<Mail, Told> {
     const thread = this.#options.start(number);
     const { promise: found, resolve: told, reject } = Promise.withResolvers<Told>();
-    // It is awaited only after the last piece.
+    // Awaited only after the last chunk.
     found.catch(() => {});
     let waiting: [Mail, Transferable[]][] | undefined = [];
     const lane: Running<Mail, Told> = {
@@ -87,7 +87,7 @@ export class Lanes<Mail, News, Told> {
     return lane;
   }
 
-  /** Ends it: `run` rejects with this error. */
+  /** Aborts: `run` rejects with this error. */
   fail(error: unknown): void {
     this.#failed ??= { error };
     for (const { reject } of this.#lanes) reject(error);
@@ -104,7 +104,7 @@ export class Lanes<Mail, News, Told> {
     }
   }
 
-  /** Gives all pieces away; resolves with what each thread has found. Rejects as the stream does. */
+  /** Hands out all chunks; resolves with each thread's result. Rejects as the stream does. */
   async run<Piece>(
     pieces: AsyncIterable<Piece>,
     give: (lane: Lane<Mail, Told>, piece: Piece, number: number) => void,
@@ -121,7 +121,7 @@ export class Lanes<Mail, News, Told> {
           give(lane, piece, number++);
         }
       } catch (error) {
-        // A stream that the signal has ended is an end like another; a thread's failure is none.
+        // A stream ended by the signal is a normal end; a thread's failure is not.
         if (!signal.aborted || this.#failed !== undefined) throw error;
       }
       for (const lane of this.#lanes) lane.post(last);

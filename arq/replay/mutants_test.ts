@@ -1,6 +1,6 @@
 /**
- * How much recorded cases see: mutants of a policy against 1,000 recorded decisions. A mutant is found when one
- * of them is decided otherwise. Mutants that no message of another, larger crowd tells from the policy are no
+ * How much recorded cases detect: mutants of a policy against 1,000 recorded decisions. A mutant is found when one of
+ * them is decided differently. Mutants that no message of another, larger crowd distinguishes from the policy are no
  * mistakes (another size of a buffer, a table's unused end) and do not count.
  */
 import assert from "node:assert/strict";
@@ -14,7 +14,7 @@ import { type Mutant, mutantsOf } from "./testing/mutants.ts";
 import { builtModule, linesOf, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 
 const CASES = 1_000;
-/** Messages of the crowd that says which mutants are mistakes. */
+/** Messages of the crowd that decides which mutants are mistakes. */
 const CROWD = 2_500;
 const MUTANTS = 50;
 const FOUND = 45;
@@ -33,7 +33,7 @@ function numbers(seed: number): (below: number) => number {
 }
 
 const WORDS = ["malware", "phishing", "ransomware", "schädling", "вирус", "ウイルス"];
-/** What stands between letters and changes nothing: marks, joiners, half of a pair of tags. */
+/** Characters between letters that change nothing: marks, joiners, half of a pair of tags. */
 const NOTHING = ["\u0301", "\u200b", "\u00ad", "\ufe0f", "\u{e0061}", "\u{e0100}"];
 /** Characters at the borders of the lengths of UTF-8, of ASCII's ranges, and of escapes. */
 const BORDERS = [..."@[`{/:'\\\"xu\u007f\u0080\u07ff\u0800\ud7ff\ue000\uffff\u{10000}\u{10ffff}"];
@@ -56,7 +56,7 @@ function spelled(letter: string, next: (below: number) => number): string {
   }
 }
 
-/** A message with a word in some spelling, of which half the time one letter is missing or another one. */
+/** A message with a word in some spelling; half the time one letter is missing or replaced. */
 function message(next: (below: number) => number): string {
   const letters = [...WORDS[next(WORDS.length)]!].map((letter) => spelled(letter, next));
   const at = next(letters.length);
@@ -72,7 +72,7 @@ function messagesOf(next: (below: number) => number): string[] {
   return [...known, ...Array.from({ length: CASES - known.length }, () => message(next))];
 }
 
-/** Whether a module decides one of the recorded messages otherwise; the first piece that has such a one ends it. */
+/** Whether a module decides one of the recorded messages differently; stops after the first chunk that has one. */
 async function tells(
   original: ReplayModule,
   candidate: ReplayModule,
@@ -93,7 +93,7 @@ async function tells(
   return false;
 }
 
-/** Lines of a piece of the records. */
+/** Lines in a chunk of the records. */
 const PIECE = 100;
 
 function recordsOf(original: ReplayModule, messages: readonly string[]): JournalChunk[] {

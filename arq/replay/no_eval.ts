@@ -1,6 +1,6 @@
 /**
- * Keeps the checks of records from making functions of text, which a page's content policy forbids. It is
- * imported before anything that makes such checks, and does nothing else.
+ * Makes zod validate without generated functions, which a page's content policy forbids. It must be imported before any
+ * schema is built, and does nothing else.
  */
 import * as z from "zod";
 

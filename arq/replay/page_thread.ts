@@ -1,7 +1,7 @@
 /**
- * The thread of the console in which a module is tried on recorded decisions: it meters the module as a Shield
- * would and repeats the calls of the lines that the page hands to it. It asks nobody: lines and the modules
- * that they name come from the page. `shield/admin/console/replay_bundle.ts` bundles it for the browser.
+ * The console's thread that tries a module on recorded decisions: it meters the module as a Shield would and repeats
+ * the calls of the lines that the page passes to it. It sends no requests: lines and the modules that they name come
+ * from the page. `shield/admin/console/replay_bundle.ts` bundles it for the browser.
  */
 import "./no_eval.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
@@ -11,7 +11,7 @@ import { createRepeater, type Repeater } from "./repeater.ts";
 import type { ReplaySelection } from "./selection.ts";
 import type { Tally } from "./tally.ts";
 
-/** What the page says. */
+/** Messages from the page. */
 type PageMail =
   | {
     readonly kind: "start";
@@ -27,13 +27,13 @@ type PageMail =
   }
   | { readonly kind: "chunk"; readonly chunk: JournalChunk };
 
-/** What the thread says. */
+/** Messages from the thread. */
 type PageNews =
   | { readonly kind: "ready"; readonly sha256: string; readonly is_stateful: boolean }
-  /** No Shield would take the module, or what the lines ask for failed. */
+  /** No Shield would accept the module, or repeating the lines failed. */
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "needs"; readonly sha256: string }
-  /** Everything that was counted so far. */
+  /** All counts so far. */
   | { readonly kind: "done"; readonly tally: Tally };
 
 /** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
@@ -46,8 +46,8 @@ const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
 /**
- * The bus has chosen the lines by tenant, room and time. `selection.ts` is not here: it would bring patterns of
- * rooms, and with them the whole protocol, into the page.
+ * The bus has selected the lines by tenant, room and time. `selection.ts` is not used: it would bring room patterns,
+ * and with them the whole protocol, into the page.
  */
 const isSelected = ({ tenant }: JournalRecord, selection: ReplaySelection): boolean =>
   tenant === selection.tenant;

@@ -1,6 +1,6 @@
 /**
- * A module that is tried in a browser: the console's own code with the thread that it starts, over journals
- * that real modules have made. The page around it, and Chromium, are `tests/console/scenarios_trial.ts`.
+ * A module that is tried in a browser: the console's own code with its thread, on journals made by real modules.
+ * `tests/console/scenarios_trial.ts` has the page around it, and Chromium.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ async function lines(): Promise<string[]> {
   return SAID.map((text) => JSON.stringify(recorder.record({ payload: JSON.stringify({ text }) })));
 }
 
-/** An API that gives each of these answers once, and the modules that stand built. */
+/** An API that gives each of these answers once, and the prebuilt modules. */
 function apiOf(answers: readonly string[], modules: readonly string[] = ["bad_words"]) {
   const asked: URL[] = [];
   const left = [...answers];
@@ -45,7 +45,7 @@ function apiOf(answers: readonly string[], modules: readonly string[] = ["bad_wo
 const answer = (records: readonly string[], next: string, is_end: boolean) =>
   [...records, JSON.stringify({ next, is_end })].join("\n") + "\n";
 
-/** What a trial says, and its last tally. */
+/** The messages of a trial, and its last tally. */
 async function tried(
   api: ReturnType<typeof apiOf>,
   module: Uint8Array,
@@ -60,7 +60,7 @@ async function tried(
   return { why, tally };
 }
 
-Deno.test("a trial reads answer after answer, and tells the flips of all of them", async () => {
+Deno.test("a trial reads several answers, and reports the flips of all of them", async () => {
   const [one, two, ...more] = await lines() as [string, string, ...string[]];
   const api = apiOf([answer([one, two], "7.2", false), answer(more, "8", true)]);
   const { why, tally } = await tried(api, await builtModule("content_size"));
@@ -73,7 +73,7 @@ Deno.test("a trial reads answer after answer, and tells the flips of all of them
   assert.ok(api.asked.every(({ searchParams }) => searchParams.get("payload") === "1"));
 });
 
-Deno.test("a trial ends at its bounds, and says which", async () => {
+Deno.test("a trial ends at its limits, and reports which", async () => {
   const all = await lines();
   const api = () => apiOf([answer(all, "1", false), answer(all, "2", true)]);
   const module = () => builtModule("content_size");
@@ -85,7 +85,7 @@ Deno.test("a trial ends at its bounds, and says which", async () => {
   assert.equal(small.tally?.decisions, 4);
 });
 
-Deno.test("faults of the module count, and a recorded module that is gone is told", async () => {
+Deno.test("faults of the module count, and a missing recorded module is reported", async () => {
   const { tally } = await tried(apiOf([answer(await lines(), "1", true)], []), await traps());
   assert.deepEqual(tally?.candidate.faults, { trap: SAID.length });
   assert.equal(tally?.candidate.to_refused, 2);
@@ -97,7 +97,7 @@ Deno.test("a broken module is refused in the words of the check on a Shield", as
   await assert.rejects(tried(apiOf([]), broken), /magic|not a WebAssembly|binary/i);
 });
 
-Deno.test("an answer of the journal that was cut off is not taken for its end", async () => {
+Deno.test("a truncated answer of the journal is not considered its end", async () => {
   const cut = (await lines()).join("\n") + "\n";
   const trial = tried(apiOf([cut]), await builtModule("content_size"));
   await assert.rejects(trial, /was cut off/);

@@ -1,7 +1,7 @@
 /**
  * One recorded call, to be decided again: its inputs and keyed state in the journal, whether a repeated call had the
  * recorded verdict, and which calls can be repeated at all. A value that a module reads and the record lacks is
- * unknown: it is noted, and nothing is guessed. Pure; time is that of the records.
+ * unknown: it is noted, never guessed. Pure; time is that of the records.
  */
 import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
@@ -11,10 +11,10 @@ import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 import { filledKey, type StateSlot } from "../../shield/policy/state/declaration.ts";
 import { type StateRef, StateStore } from "../../shield/policy/state/state_store.ts";
 
-/** What can differ between two calls. */
+/** The ways in which two calls can differ. */
 export type Difference = "verdict" | "code" | "reason" | "headers" | "payload" | "state" | "fuel";
 
-/** Faults that the Shield reports, not the module: no repetition can show them. */
+/** Faults reported by the Shield, not by the module: repeating the call cannot show them. */
 const OF_THE_SHIELD: ReadonlySet<string> = new Set([
   "stall",
   "wedge",
@@ -26,16 +26,16 @@ const OF_THE_SHIELD: ReadonlySet<string> = new Set([
   "payload-too-large",
 ]);
 
-/** Why the module itself did not decide a recorded call; undefined: it did, so it can be repeated. */
+/** Why the module itself did not decide a recorded call; undefined: it did, so the call can be repeated. */
 export function notOfTheModule({ fault, detail, units, abi }: PolicyRecord): string | undefined {
   if (fault === null) return undefined;
   if (OF_THE_SHIELD.has(fault)) return fault;
-  // The chain had nothing left, or its headers were too many together.
+  // The chain had no fuel left, or its headers were too many together.
   if (fault === "chain-fuel" && units === 0) return fault;
   if (fault === "abi" && detail.startsWith("the chain adds")) return "abi of the chain";
-  // An erasure takes the detail, and so nobody knows which of the two it was.
+  // An erasure removes the detail, so it is unknown which of the two it was.
   if (fault === "abi" && detail === "") return fault;
-  // No room for an instance; a module that finds no room on its own says so.
+  // No memory for an instance; a module whose own allocation fails reports that itself.
   if (fault === "memory" && abi === 1 && !detail.includes("arqon_alloc")) return fault;
   return undefined;
 }
@@ -48,12 +48,12 @@ function sameHeaders(one: PolicyRecord["added_headers"], other: GuestOutcome["ad
     one.every(([name, value], at) => name === other[at]?.[0] && value === other[at]?.[1]);
 }
 
-/** Whether both put the same payload in the place of the message's, or none. */
+/** Whether both replaced the payload in the same way. */
 function samePayload({ payload }: PolicyRecord, ran: GuestOutcome): boolean {
   return payload === (ran.payload?.toBase64() ?? null);
 }
 
-/** What a decision is, as samples and comparisons have it. */
+/** A decision in the form for samples and comparisons. */
 export interface Decision {
   readonly allowed: boolean;
   readonly code: number;
@@ -61,12 +61,12 @@ export interface Decision {
   readonly fault: string | null;
 }
 
-/** What a repeated call decided. */
+/** The decision of a repeated call. */
 export function decisionOf({ allowed, code, reason, fault }: GuestOutcome): Decision {
   return { allowed, code, reason, fault: fault ?? null };
 }
 
-/** What differs of what users and policies wrote. */
+/** Differences in parts that users or policies wrote. */
 function wordsAndData(recorded: PolicyRecord, ran: GuestOutcome): Difference[] {
   const found: Difference[] = [];
   if (recorded.reason !== ran.reason) found.push("reason");
@@ -78,14 +78,14 @@ function wordsAndData(recorded: PolicyRecord, ran: GuestOutcome): Difference[] {
   return found;
 }
 
-/** What of a record can be compared. */
+/** Which parts of a record can be compared. */
 export interface Comparable {
   readonly compares_units: boolean;
-  /** The sender's part of the record is gone: words, headers, a new payload, and what was written to state. */
+  /** The sender's part of the record is erased: text, headers, a new payload, and what was written to state. */
   readonly is_erased: boolean;
 }
 
-/** What differs between a record and a call, in a fixed order; empty: nothing does. */
+/** The differences between a record and a call, in a fixed order; empty: none. */
 export function differences(
   recorded: PolicyRecord,
   ran: GuestOutcome,
@@ -120,7 +120,7 @@ function keptPayload(payload: PayloadRecord): Uint8Array | undefined {
   return payload.form === "none" ? EMPTY : undefined;
 }
 
-/** The headers that the Shield makes of what the record itself says; undefined: it does not know. */
+/** A header that the Shield derives from the record itself; undefined: unknown. */
 function ownHeader(record: JournalRecord, name: string): { value: string } | undefined {
   const { sender } = record;
   switch (name) {
@@ -150,11 +150,11 @@ const OWN_NAMES = new Set(
   ["hook", "tenant", "room", "type", "content-type", "now-ms", "user", "remote-ip"],
 );
 
-/** What a module may ask for in the repetition of a recorded call. */
+/** The inputs for repeating a recorded call. */
 export class RecordedInputs implements GuestRequest {
   readonly asking_bytes: number;
   readonly payload_most: number;
-  /** The keyed state of the module that runs; undefined: it has none. */
+  /** The keyed state of the running module; undefined: it has none. */
   state: GuestState | undefined;
   readonly #record: JournalRecord;
   readonly #place: number;
@@ -172,7 +172,7 @@ export class RecordedInputs implements GuestRequest {
       : Infinity;
   }
 
-  /** What was asked for and is not known: `payload`, `header NAME`, `claim NAME`. Mostly empty. */
+  /** Requested inputs that are unknown: `payload`, `header NAME`, `claim NAME`. Mostly empty. */
   get unknown(): ReadonlySet<string> | undefined {
     return this.#unknown;
   }
@@ -192,7 +192,7 @@ export class RecordedInputs implements GuestRequest {
       const name = lower_name.slice(OWN.length);
       const own = ownHeader(this.#record, name);
       if (own !== undefined) return own.value;
-      // Under these names a policy finds only what the Shield says, and it says nothing else.
+      // Headers of these names come only from the Shield, and it sends no others.
       if (!OWN_NAMES.has(name)) return undefined;
     }
     this.note(`header ${lower_name}`);
@@ -206,12 +206,12 @@ export class RecordedInputs implements GuestRequest {
     return undefined;
   }
 
-  /** Takes note that something was asked for that is not known. */
+  /** Records that an unknown input was requested. */
   note(what: string): void {
     (this.#unknown ??= new Set()).add(what);
   }
 
-  /** The value that an earlier policy of the chain has added under a name, the last one. */
+  /** The last value that an earlier policy of the chain added under a name. */
   #addedBefore(lower_name: string): string | undefined {
     const { policies } = this.#record;
     for (let before = this.#place - 1; before >= 0; before--) {
@@ -234,7 +234,7 @@ export class RecordedInputs implements GuestRequest {
   }
 }
 
-/** What a call wrote, by slot; null: deleted. */
+/** The writes of a call, by slot; null: deleted. */
 export type Written = ReadonlyMap<number, Uint8Array | null>;
 
 const bytesOf = (value: string | null): Uint8Array | null =>
@@ -244,7 +244,7 @@ function recordedRead({ reads }: PolicyRecord, slot: StateSlot) {
   return reads.find(({ from, name }) => from === "state" && name === slot.key);
 }
 
-/** The state as the record has it; what it does not have is unknown to `inputs`. */
+/** The recorded state; values missing from the record are unknown to `inputs`. */
 export function recordedState(
   slots: readonly StateSlot[],
   policy: PolicyRecord,
@@ -263,7 +263,7 @@ export function recordedState(
   };
 }
 
-/** Whether a call wrote what is recorded. */
+/** Whether a call wrote exactly what is recorded. */
 export function sameWrites(
   slots: readonly StateSlot[],
   { writes }: PolicyRecord,
@@ -276,14 +276,14 @@ export function sameWrites(
   return then.length === now.length && then.every((one, at) => one === now[at]);
 }
 
-/** Bounds of one replay: about those of a Shield with much memory. */
+/** Limits of one replay: about those of a Shield with much memory. */
 const LIMITS = { tenant_entries: 4e6, tenant_bytes: 1e9, entries: 4e6, bytes: 1e9 };
 
-/** The values of a new module, which live on from record to record, for each Shield its own. */
+/** The state of a new module, which persists from record to record, separately for each Shield. */
 export class OwnState {
   readonly #slots: readonly StateSlot[];
   readonly #values = new StateStore(LIMITS);
-  /** Places that were seen: their values are the module's own from then on. */
+  /** Keys already seen: from then on their values are the module's own. */
   readonly #seen = new Set<string>();
   #first_ms: number | undefined;
 
@@ -291,13 +291,13 @@ export class OwnState {
     this.#slots = slots;
   }
 
-  /** Whether values from before the first record may still count at a time. */
+  /** Whether values from before the first record may still be valid at a time. */
   isWarmUp({ time_ms }: JournalRecord): boolean {
     const first_ms = this.#first_ms ??= time_ms;
     return this.#slots.some(({ ttl_ms }) => time_ms < first_ms + ttl_ms);
   }
 
-  /** The state that a call sees, and what keeps its writes. A key that is not known is unknown. */
+  /** The state that a call sees, and a function that keeps its writes. The value of an unknown key is unknown. */
   of(
     record: JournalRecord,
     policy: PolicyRecord,
@@ -343,7 +343,7 @@ export class OwnState {
   }
 }
 
-/** The headers and claims that a key is made of, as far as they are known. */
+/** The headers and claims that form a key, as far as they are known. */
 function factsFor({ placeholders }: StateSlot, inputs: RecordedInputs): PolicyFacts {
   const headers: [string, string][] = [];
   const claims: Record<string, string> = {};

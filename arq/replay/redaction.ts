@@ -1,6 +1,6 @@
 /**
- * Removes secrets from a recorded call before it goes into a file: values under paths that a person names, and what is
- * or looks like a secret. Pure.
+ * Removes secrets from a recorded call before it is written to a file: values under paths that the user names, and
+ * everything that is or looks like a secret. Pure.
  */
 import type { Read } from "../../shared/journal/record.ts";
 
@@ -11,30 +11,30 @@ export interface RedactPath {
   readonly steps: readonly string[];
 }
 
-/** A payload as a case has it. */
+/** A payload in a case. */
 type Payload = { json?: unknown } | { text: string } | { base64: string };
 
 const REDACTED = "[redacted]";
 /** Headers that carry credentials. */
 const SECRET_HEADERS =
   /^(?:(?:proxy-)?authorization|(?:set-)?cookie2?|sec-websocket-protocol|.*(?:token|secret|password|api-?key).*)$/;
-/** Claims and members that do. */
+/** Claims and members that carry credentials. */
 const SECRET_NAMES =
   /(?:^|[_.-])(?:token|secret|passwords?|passwd|api_?key|authorization|cookie)s?$/i;
 /** A JSON Web Token anywhere in a text. */
 const TOKEN = /eyJ[\w-]{4,}\.[\w-]{4,}\.[\w-]*/g;
-/** The value of a query parameter that carries one. */
+/** The value of a query parameter that carries a credential. */
 const QUERY =
   /([?&](?:access_|id_|refresh_)?(?:token|key|secret|password|sig|signature)=)[^&#\s"]+/gi;
 
-/** Reads a path; undefined when it is none. */
+/** Parses a path; undefined when it is invalid. */
 export function parseRedactPath(text: string): RedactPath | undefined {
   const [root, ...steps] = text.split(".");
   if (root !== "data" && root !== "header" && root !== "claim") return undefined;
   if (steps.some((step) => step === "") || (root !== "data" && steps.length === 0)) {
     return undefined;
   }
-  // The names of headers and claims may have dots.
+  // Names of headers and claims may contain dots.
   return { root, steps: root === "data" ? steps : [steps.join(".")] };
 }
 
@@ -43,7 +43,7 @@ function withoutTokens(text: string): string {
   return text.replace(TOKEN, REDACTED).replace(QUERY, `$1${REDACTED}`);
 }
 
-/** A value of the same kind that says nothing. */
+/** A value of the same kind without information. */
 function blank(value: unknown): unknown {
   if (typeof value === "number") return 0;
   if (typeof value === "boolean") return false;
@@ -84,8 +84,8 @@ function jsonOf(text: string): unknown {
 }
 
 /**
- * A payload without what must not be there; the same object when nothing was taken out. Where a path into it
- * is named and it is no JSON, all of it is taken out, for nobody knows where in it the member stands.
+ * A payload without secrets; the same object when nothing was removed. If a path into it is named and it is not JSON,
+ * it is removed as a whole, since the member's place in it is unknown.
  */
 export function redactedPayload<T extends Payload>(payload: T, paths: readonly RedactPath[]): T {
   const below = paths.filter(({ root }) => root === "data");
@@ -96,7 +96,7 @@ export function redactedPayload<T extends Payload>(payload: T, paths: readonly R
     : undefined;
   if (json !== undefined) {
     const out = below.reduce((value, { steps }) => at(value, steps), withoutSecrets(json));
-    // Text that is JSON with other spaces becomes JSON when something is taken out of it.
+    // JSON with other whitespace is serialized anew only when something was removed from it.
     return JSON.stringify(out) === JSON.stringify(json) ? payload : { json: out } as Payload as T;
   }
   if (below.length > 0) return { text: REDACTED } as Payload as T;
@@ -105,7 +105,7 @@ export function redactedPayload<T extends Payload>(payload: T, paths: readonly R
   return text === payload.text ? payload : { ...payload, text };
 }
 
-/** A header or a claim without what must not be there. That there was one stays. */
+/** A header or claim without secrets. It still shows that there was one. */
 export function redactedRead(read: Read, paths: readonly RedactPath[]): Read {
   const { from, name, value } = read;
   if (value === null || from === "state") return read;

@@ -1,4 +1,4 @@
-/** What is taken out of cases: named paths, credentials, and tokens wherever they stand. */
+/** What redaction removes: named paths, credentials, and tokens anywhere. */
 import assert from "node:assert/strict";
 import { parseRedactPath, redactedPayload, redactedRead, type RedactPath } from "./redaction.ts";
 
@@ -25,7 +25,7 @@ Deno.test("redaction: paths name members, list entries and the whole payload", (
   }
 });
 
-Deno.test("redaction: JSON with other spaces is JSON, and what is none goes as a whole", () => {
+Deno.test("redaction: JSON with other whitespace is JSON, and invalid JSON is redacted as a whole", () => {
   type Payload = { json?: unknown } | { text: string } | { base64: string };
   const out = (payload: Payload, ...paths: string[]) => redactedPayload(payload, paths.map(path));
   const spaced = { text: '{"email": "a@b", "password": "p",  "n": 1}\n' };

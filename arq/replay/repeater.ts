@@ -1,7 +1,6 @@
 /**
- * Repeats the recorded calls of one policy: with the module that decided then, and with a new one. It reads
- * lines of a journal and counts. Which thread it runs on, and where lines and modules come from, is not its
- * business.
+ * Repeats the recorded calls of one policy: with the module that decided then, and with a new one. It reads lines of a
+ * journal and counts. Its caller chooses the thread and the source of lines and modules.
  */
 import { isHole, parseLine } from "../../shared/journal/record.ts";
 import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
@@ -30,7 +29,7 @@ import type { ReplaySelection } from "./selection.ts";
 /** A module that can run. */
 export interface ReplayModule extends GuestModule {
   readonly sha256: string;
-  /** How each call begins with the state after initialisation; absent: state lives between calls. */
+  /** How each call gets the state after initialisation; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;
   readonly hooks: readonly Hook[];
   /** Whether it may keep memory from call to call, as modules of `arqon_host_v1` may. */
@@ -40,13 +39,13 @@ export interface ReplayModule extends GuestModule {
   readonly value_bytes: readonly number[];
 }
 
-/** What a repeater needs. */
+/** The options of a repeater. */
 export interface RepeaterOptions {
   readonly selection: ReplaySelection;
-  /** Whether a record is of the selection: mostly `isSelected` of `selection.ts`. */
+  /** Whether a record is selected: usually `isSelected` of `selection.ts`. */
   readonly isSelected: (record: JournalRecord, selection: ReplaySelection) => boolean;
   readonly candidate: ReplayModule;
-  /** Puts a candidate that nobody was asked about then into a record; absent: the journal knows it. */
+  /** Adds a candidate that did not exist then to a record; absent: the journal has the policy. */
   readonly withAdded?: ((record: JournalRecord) => JournalRecord | undefined) | undefined;
   /** The module that a record names; undefined when nobody has its bytes. */
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
@@ -54,10 +53,10 @@ export interface RepeaterOptions {
   readonly onFlip?: (kind: FlipKind, sample: Sample) => void;
 }
 
-/** A repeater, and what it has counted so far. */
+/** A repeater, and its counts so far. */
 export interface Repeater {
   readonly tally: Tally;
-  /** Repeats the calls of some lines, in their order. */
+  /** Repeats the calls of some lines, in order. */
   feed(chunk: JournalChunk): Promise<void>;
 }
 
@@ -81,8 +80,8 @@ interface Asked {
 }
 
 /**
- * How many times its budget a call gets that was paid by other prices: it ended within it then, and has to do so by
- * these. No price of an instruction has grown by more.
+ * Factor of a call's fuel limit when other prices applied: it finished within the limit then, and has to finish now. No
+ * instruction's price has grown by more.
  */
 const PRICES_GREW = 64;
 /** Most instances at a time; a journal of many tenants has one for each. */
@@ -121,7 +120,7 @@ function sampleOf(
   };
 }
 
-/** The outcome of a call for which no instance could be made. */
+/** The outcome of a call for which no instance could be created. */
 function noInstance(error: unknown): GuestOutcome {
   const detail = error instanceof Error ? error.message : String(error);
   const fault = error instanceof RangeError ? "memory" : "trap";
@@ -160,7 +159,7 @@ class JournalRepeater implements Repeater {
       start = end + 1;
       if (asked === undefined) continue;
       const { module: sha256 } = asked.policy;
-      // Waiting for each line would cost more than a call.
+      // Awaiting every line would cost more than a call.
       if (!this.#loaded.has(sha256)) await this.#load(sha256);
       this.#repeat(asked, this.#loaded.get(sha256));
     }
@@ -173,7 +172,7 @@ class JournalRepeater implements Repeater {
     this.#loaded.set(sha256, module === undefined ? undefined : { module, number });
   }
 
-  /** The call of the policy that a line records; undefined when it records none that counts. */
+  /** The policy's call in a line; undefined when the line has no relevant one. */
   #read(text: string, line: number): Asked | undefined {
     if (text.trim() === "") return undefined;
     const { tally } = this;
@@ -228,7 +227,7 @@ class JournalRepeater implements Repeater {
     }
     const { candidate: { hooks } } = this.#options;
     if (!hooks.includes(asked.record.hook)) return void candidate.no_hook++;
-    // The same module is not asked twice: its memory would be another one.
+    // The same module is not run twice: its memory would differ.
     const is_same = loaded?.number === CANDIDATE && ran !== undefined && this.#own === undefined;
     this.#judge(asked, is_same ? ran! : this.#callCandidate(asked));
   }
@@ -247,7 +246,7 @@ class JournalRepeater implements Repeater {
     const own = this.#own?.of(asked.record, asked.policy, inputs);
     inputs.state = own?.state;
     const ran = this.#call(asked, CANDIDATE, inputs, asked.policy.budget_units);
-    // What rests on a guess is not kept.
+    // Writes that depend on unknown inputs are not kept.
     if (ran.unknown === undefined) own?.keep(ran.outcome.written);
     return ran;
   }
@@ -260,7 +259,7 @@ class JournalRepeater implements Repeater {
     return { outcome, unknown: inputs.unknown };
   }
 
-  /** The tenant's instance, or what a Shield would say when none can be made. */
+  /** The tenant's instance, or the outcome of a Shield that cannot create one. */
   #guest(tenant: string, number: number): Guest | GuestOutcome {
     const guest = this.#instances.find(tenant, number);
     if (guest !== undefined) return guest;
@@ -271,7 +270,7 @@ class JournalRepeater implements Repeater {
     }
   }
 
-  /** Compares the recorded module's repeated call with what it said then. */
+  /** Compares the recorded module's repeated call with the record. */
   #compare(asked: Asked, module: ReplayModule, ran: Ran): void {
     const { recorded } = this.tally;
     if (ran.unknown !== undefined) {

@@ -1,4 +1,4 @@
-/** Repeated calls: what is the same, what is told apart, and what is unknown instead of guessed. */
+/** Repeated calls: equal ones, different ones, and unknown instead of guessed results. */
 import assert from "node:assert/strict";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { caseOf, runCase } from "./case_file.ts";
@@ -43,18 +43,18 @@ function sized(sizes: readonly number[]): JournalRecord[] {
   return sizes.map((size) => recorder.record({ payload: "x".repeat(size) }));
 }
 
-/** The record with other members of its policy. */
+/** The record with changed members of its policy. */
 function withPolicy(record: JournalRecord, change: Partial<PolicyRecord>): JournalRecord {
   return { ...record, policies: record.policies.map((one) => ({ ...one, ...change })) };
 }
 
-Deno.test("replay: the recorded module says again what it said, fuel included", async () => {
+Deno.test("replay: the recorded module repeats its decisions, fuel included", async () => {
   const { recorded, candidate, decisions } = await repeat(sized([5, 19, 20, 400]));
   assert.deepEqual([decisions, recorded.repeated, recorded.same], [4, 4, 4]);
   assert.deepEqual([candidate.to_allowed, candidate.to_refused], [0, 0]);
 });
 
-Deno.test("replay: every difference from the record is told by what differs", async () => {
+Deno.test("replay: every difference from the record is reported with the differing member", async () => {
   const [one, two, three] = sized([5, 5, 30]) as [JournalRecord, JournalRecord, JournalRecord];
   const { recorded } = await repeat([
     withPolicy(one, { allowed: false, code: 403, reason: "no" }),
@@ -69,7 +69,7 @@ Deno.test("replay: every difference from the record is told by what differs", as
   assert.deepEqual(recorded.samples.map(({ id }) => id), [one.id, two.id, three.id]);
 });
 
-Deno.test("replay: fuel alone is told apart for a module that may keep memory, and fails for others", async () => {
+Deno.test("replay: a difference in fuel alone is separate for a module that may keep memory, and fails for others", async () => {
   const [record] = sized([5]) as [JournalRecord];
   const other = [withPolicy(record, { units: 1 })];
   const stateful = await repeat(other);
@@ -113,7 +113,7 @@ Deno.test("replay: flips of a planted change are those that a ledger of our own 
   assert.ok(found.samples.to_allowed.every(({ payload }) => /^x{20,29}$/.test(payload ?? "")));
 });
 
-Deno.test("replay: an input that the record does not have is unknown, never guessed", async () => {
+Deno.test("replay: an input that the record lacks is unknown, never guessed", async () => {
   const recorder = new Recorder("p", WORDS);
   const records = [recorder.record({ payload: "a" }), recorder.record({ payload: "b" })];
   for (
@@ -139,7 +139,7 @@ Deno.test("replay: recorded inputs are given, and those of the chain and of the 
   assert.deepEqual([has.allowed, lacks.allowed], [true, false]);
   const { recorded } = await repeat([has, lacks], { candidate: wanting });
   assert.deepEqual([recorded.same, recorded.unknown], [2, {}]);
-  // A policy before it has added the header, so the read of the other module is not needed.
+  // The policy ran before the header was added, so the other module's read is not needed.
   const [words] = new Recorder("first", WORDS).record({ payload: "a" }).policies as [PolicyRecord];
   const before = { ...words, added_headers: [["X-Plan", "pro"] as [string, string]] };
   const chained = { ...lacks, policies: [before, { ...lacks.policies[0]!, reads: [] }] };
@@ -152,7 +152,7 @@ Deno.test("replay: recorded inputs are given, and those of the chain and of the 
   assert.deepEqual(gone.recorded.unknown, { "header x-plan": 1 });
 });
 
-Deno.test("replay: a payload that an earlier policy has put there is the one that is seen", async () => {
+Deno.test("replay: the payload is the one that an earlier policy has replaced", async () => {
   const [record] = sized([25]) as [JournalRecord];
   const [words] = new Recorder("first", WORDS).record({ payload: "a" }).policies as [PolicyRecord];
   const short = { ...words, payload: btoa("short") };
@@ -206,7 +206,7 @@ Deno.test("replay: what the Shield decided for a policy is not repeated, and a l
   assert.equal(lost.candidate.repeated, 1, "the recorded verdict is still one to compare with");
 });
 
-Deno.test("replay: a new module's fault is a flip and counts by name; a lacking hook is told", async () => {
+Deno.test("replay: a new module's fault is a flip and counts by name; a missing hook is reported", async () => {
   const records = sized([5, 5, 30]);
   const { candidate } = await repeat(records, { candidate: await ready(traps()) });
   assert.deepEqual([candidate.to_refused, candidate.changed], [2, 1]);
@@ -216,13 +216,13 @@ Deno.test("replay: a new module's fault is a flip and counts by name; a lacking 
   assert.equal(none.candidate.no_hook, 3);
 });
 
-Deno.test("replay: calls of a module of version 2 do not depend on which came before, of version 1 they may", async () => {
+Deno.test("replay: calls of a module of version 2 are independent of earlier ones, of version 1 they may depend", async () => {
   for (const abi of [1, 2] as const) {
     const module = await ready(alternates(abi));
     const recorder = new Recorder("p", module);
     const records = Array.from({ length: 6 }, () => recorder.record({ payload: "a" }));
     assert.equal(records.filter(({ allowed }) => allowed).length, abi === 1 ? 3 : 6);
-    // Without the first call, whatever keeps memory is one call behind.
+    // Without the first call, every module that keeps memory is one call behind.
     const { recorded } = await repeat(records.slice(1), { candidate: module });
     assert.deepEqual(Object.keys(recorded.different), abi === 1 ? ["verdict, code"] : []);
     assert.equal(recorded.same, abi === 1 ? 0 : 5);
@@ -236,10 +236,10 @@ Deno.test("replay: keyed state of the recorded module is what it read, of a new 
   const records = users.map((user) => recorder.record({ payload: "a", user }));
   assert.equal(records.filter(({ allowed }) => allowed).length, 12);
   const moduleOf = () => Promise.resolve(old);
-  // The recorded module needs nothing from before: each record has what it read.
+  // The recorded module needs nothing earlier: each record has what it read.
   const middle = await repeat(records.slice(20), { candidate: old, moduleOf });
   assert.deepEqual([middle.recorded.same, middle.recorded.different], [20, {}]);
-  // A more generous limit lets two more of each user through, counted from the recorded values on.
+  // A more generous limit admits two more messages of each user, counted from the recorded values on.
   const flips: string[] = [];
   const { candidate } = await repeat(records.slice(4), {
     candidate: await ready(limits(5)),
@@ -259,7 +259,7 @@ Deno.test("replay: keyed state of the recorded module is what it read, of a new 
   ]);
 });
 
-/** What a journal gives of a record once its sender is erased. */
+/** A record as the journal returns it after its sender was erased. */
 function erased(record: JournalRecord): JournalRecord {
   const gone = { reason: "", detail: "", payload: null, added_headers: [], logs: [] };
   const policies = record.policies.map((one) => ({
@@ -271,7 +271,7 @@ function erased(record: JournalRecord): JournalRecord {
   return { ...record, sender: null, payload: { form: "erased" }, policies };
 }
 
-Deno.test("replay: what an erasure took is no difference, and what is left is compared", async () => {
+Deno.test("replay: erased data is not a difference, and the remaining data is compared", async () => {
   for (const bytes of [refusesAll(), writesBlindly()]) {
     const module = await ready(bytes);
     const record = new Recorder("p", module).record({ payload: "a" });
@@ -296,13 +296,13 @@ Deno.test("replay: a new module begins with no value of state that an erasure to
   const [first, second, third] = records as [JournalRecord, JournalRecord, JournalRecord];
   const { candidate } = await repeat([erased(second), third], { candidate: wider });
   assert.deepEqual(candidate.unknown, { "state {tenant}": 1 });
-  // The third is judged by what stands in its own record.
+  // The third is judged by the data in its own record.
   assert.deepEqual([candidate.repeated, candidate.to_allowed], [1, 0]);
   const known = await repeat([first, erased(second)], { candidate: wider });
   assert.deepEqual([known.candidate.unknown, known.candidate.to_allowed], [{}, 1]);
 });
 
-Deno.test("replay: a value of state has its time, and after it a new module begins anew", async () => {
+Deno.test("replay: a state value expires, and after that a new module starts without it", async () => {
   const old = await ready(limits(1));
   const record = new Recorder("p", old).record({ payload: "a" });
   const at = (later_ms: number) => [record, { ...record, time_ms: record.time_ms + later_ms }];
@@ -330,7 +330,7 @@ Deno.test("replay: a payload that a module puts in the place of another is compa
   const by_sender = { ...withPolicy(record, signed), is_signed: true as const };
   const kept = await repeat([by_sender], { candidate: masks });
   assert.equal(kept.candidate.faults["signed-payload"], 1);
-  // Also where the module that was recorded had not touched the payload.
+  // The same when the recorded module had not read the payload.
   const untouched = await repeat([{ ...withPolicy(record, { payload: null }), is_signed: true }], {
     candidate: masks,
   });

@@ -1,6 +1,6 @@
 /**
- * Makes modules ready to be run again: metered as on a Shield and compiled, without the trial compilation.
- * Their bytes come from files and from a source that is asked once for each.
+ * Prepares modules for another run: metered as on a Shield and compiled, without the trial compilation. Their bytes
+ * come from files and from a source that is queried once for each.
  */
 import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { parseStateKeys, type StateSlot } from "../../shield/policy/state/declaration.ts";
@@ -12,7 +12,7 @@ import type { ReplayModule } from "./repeater.ts";
 /** The bytes of a module by its SHA-256; undefined when nobody has them. */
 export type ModuleSource = (sha256: string) => Promise<Uint8Array | undefined>;
 
-/** What a module declares of its state. Throws `PolicyModuleError`. */
+/** The state slots that a module declares. Throws `PolicyModuleError`. */
 function slotsOf(compiled: WebAssembly.Module): readonly StateSlot[] {
   let text: string;
   try {
@@ -23,7 +23,7 @@ function slotsOf(compiled: WebAssembly.Module): readonly StateSlot[] {
   return parseStateKeys(text);
 }
 
-/** Meters and compiles a module. Throws `PolicyModuleError` when no Shield would take it. */
+/** Meters and compiles a module. Throws `PolicyModuleError` when no Shield would accept it. */
 export async function readyModule(
   bytes: Uint8Array,
   memory_limit_pages: number,
@@ -43,7 +43,7 @@ export async function readyModule(
   };
 }
 
-/** The modules that records name, each made ready once. */
+/** The modules that records name, each prepared once. */
 export function createModuleBook(
   source: ModuleSource,
   memory_limit_pages: number,
@@ -54,7 +54,7 @@ export function createModuleBook(
     if (bytes === undefined) return undefined;
     try {
       const module = await readyModule(bytes, memory_limit_pages);
-      // Bytes that are not what the record names would be another policy.
+      // Bytes with another hash would be another policy.
       return module.sha256 === sha256 ? module : undefined;
     } catch (error) {
       if (error instanceof PolicyModuleError) return undefined;

@@ -1,6 +1,6 @@
 /**
- * A replay over all its threads: hands out pieces of the journal, gives modules to threads that need them,
- * and adds up what they have counted. It reads no record.
+ * A replay over all its threads: hands out chunks of the journal, sends modules to threads that need them, and adds up
+ * their counts. It parses no record.
  */
 import type { JournalChunk } from "./journal_chunks.ts";
 import { type Lane, Lanes } from "./lanes.ts";
@@ -9,16 +9,16 @@ import type { ReplayModule } from "./repeater.ts";
 import type { ReplaySelection } from "./selection.ts";
 import { addTally, emptyTally, type Tally } from "./tally.ts";
 
-/** What a replay needs. */
+/** The options of a replay. */
 export interface ReplayRunOptions {
   readonly chunks: AsyncIterable<JournalChunk>;
   readonly selection: ReplaySelection;
   readonly candidate: ReplayModule;
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
   readonly threads: number;
-  /** When it is aborted, no more pieces are read; what was read is counted. */
+  /** After the abort no more chunks are read; the results so far are counted. */
   readonly signal: AbortSignal;
-  /** Takes each flip, in the order of the journal; absent: nobody wants them. */
+  /** Receives each flip, in the order of the journal; absent: flips are not needed. */
   readonly onFlips?: (flips: readonly Flip[]) => Promise<void>;
   /** Called with the number of calls so far. */
   readonly onProgress: (decisions: number) => void;
@@ -26,11 +26,11 @@ export interface ReplayRunOptions {
 
 type ReplayLane = Lane<ReplayMail, Tally>;
 
-/** Flips of pieces that are read side by side, handed over in the order of the pieces. */
+/** Flips of chunks that are read concurrently, delivered in the order of the chunks. */
 class FlipsInOrder {
   readonly #onFlips: ReplayRunOptions["onFlips"];
   readonly #onError: (error: unknown) => void;
-  /** Flips by the number of their piece, until those before them are handed over. */
+  /** Flips by the number of their chunk, until earlier ones are delivered. */
   readonly #waiting = new Map<number, readonly Flip[]>();
   #next = 0;
   #written: Promise<void> = Promise.resolve();
@@ -52,7 +52,7 @@ class FlipsInOrder {
     }
   }
 
-  /** Resolves when all are handed over. Rejects as handing over does. */
+  /** Resolves when all are delivered. Rejects as the delivery does. */
   written(): Promise<void> {
     return this.#written;
   }
@@ -66,7 +66,7 @@ function startThread(number: number): Worker {
   });
 }
 
-/** Runs a replay to its end, or to the signal. Throws what reading the journal throws. */
+/** Runs a replay to its end, or to the signal. Throws the errors of reading the journal. */
 export async function replay(options: ReplayRunOptions): Promise<Tally> {
   const { chunks, selection, candidate, moduleOf, onFlips, threads, signal, onProgress } = options;
   const flips = new FlipsInOrder(onFlips, (error) => lanes.fail(error));

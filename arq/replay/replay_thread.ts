@@ -7,18 +7,18 @@ import { createRepeater, type Repeater, type ReplayModule } from "./repeater.ts"
 import { isSelected, type ReplaySelection } from "./selection.ts";
 import type { FlipKind, Sample, Tally } from "./tally.ts";
 
-/** One flip, as it is written into a file. */
+/** One flip, as written into a file. */
 export interface Flip extends Sample {
   readonly kind: FlipKind;
 }
 
-/** What the thread receives. */
+/** Messages to the thread. */
 export type ReplayMail =
   | {
     readonly kind: "start";
     readonly selection: ReplaySelection;
     readonly candidate: ReplayModule;
-    /** Whether each flip is wanted, not only samples. */
+    /** Whether every flip is needed, not only samples. */
     readonly keeps_flips: boolean;
   }
   | { readonly kind: "chunk"; readonly number: number; readonly chunk: JournalChunk }
@@ -29,9 +29,9 @@ export type ReplayMail =
   }
   | { readonly kind: "finish" };
 
-/** What the thread says. */
+/** Messages from the thread. */
 export type ReplayNews =
-  /** It listens: what came before now would be lost if a module that it imports waited for something. */
+  /** The thread listens: earlier messages would be lost if an imported module awaited something. */
   | { readonly kind: "ready" }
   | { readonly kind: "needs"; readonly sha256: string }
   | {
@@ -53,7 +53,7 @@ function serve(scope: WorkerScope): void {
   const modules = new Map<string, PromiseWithResolvers<ReplayModule | undefined>>();
   let repeater: Repeater | undefined;
   let flips: Flip[] = [];
-  // One piece after another: a piece may wait for a module.
+  // One chunk after another: a chunk may wait for a module.
   let last: Promise<void> = Promise.resolve();
 
   const moduleOf = (sha256: string): Promise<ReplayModule | undefined> => {
@@ -65,7 +65,7 @@ function serve(scope: WorkerScope): void {
 
   const inTurn = (action: (repeater: Repeater) => Promise<void> | void) => {
     last = last.then(() => action(repeater as Repeater));
-    // An error ends the thread: the process learns of it.
+    // An error ends the thread and is reported to the process.
     last.catch((error) => setTimeout(() => reportError(error)));
   };
 

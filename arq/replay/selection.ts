@@ -8,16 +8,16 @@ import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 export interface ReplaySelection {
   /** The policy's name within its tenant. */
   readonly policy: string;
-  /** Only of this tenant; absent: a file may have several. */
+  /** Only this tenant; absent: a file may have several. */
   readonly tenant?: string;
-  /** A room or a pattern; absent: all. It does not count for `on_connect`. */
+  /** A room or a pattern; absent: all. Not applied to `on_connect`. */
   readonly room?: string;
-  /** Unix ms; the calls from the first on, before the second. Absent: no bound. */
+  /** Unix ms; the calls from the first time on, before the second. Absent: unlimited. */
   readonly from_ms?: number;
   readonly until_ms?: number;
 }
 
-/** Whether a record is of the tenant, the room and the window. */
+/** Whether a record matches the tenant, the room and the window. */
 export function isSelected(record: JournalRecord, selection: ReplaySelection): boolean {
   const { tenant, room, from_ms = -Infinity, until_ms = Infinity } = selection;
   if (tenant !== undefined && record.tenant !== tenant) return false;
@@ -26,7 +26,7 @@ export function isSelected(record: JournalRecord, selection: ReplaySelection): b
     matchesRoomPattern(room, record.room));
 }
 
-/** The policy as it is to be, and where the others stand. */
+/** The new policy, and the order of the others. */
 export interface AddedPolicy {
   readonly name: string;
   readonly room: string;
@@ -34,33 +34,33 @@ export interface AddedPolicy {
   readonly order: number;
   readonly mode: "enforce" | "observe";
   readonly percent: number;
-  /** The fuel that a call has. */
+  /** The fuel limit of a call. */
   readonly fuel_limit: number;
   /** The order of the tenant's other policies by name. */
   readonly orders: Readonly<Record<string, number>>;
 }
 
-/** Stands for the module that decided then: there was none. */
+/** Stands for a module that did not exist when the decision was made. */
 export const NO_MODULE = "0".repeat(64);
 
-/** Whether a policy is asked before the added one. A deleted one counts: its order is unknown. */
+/** Whether a policy runs before the added one. Deleted ones are assumed to: their order is unknown. */
 function isBefore({ name, order, orders }: AddedPolicy, { name: other }: PolicyRecord): boolean {
   const others = orders[other];
   return others === undefined || others < order || (others === order && other < name);
 }
 
-/** What all policies of a chain find alike: headers and claims that any of them has read. */
+/** Inputs that all policies of a chain share: headers and claims that any of them has read. */
 function sharedReads(policies: readonly PolicyRecord[]): Read[] {
   const reads = new Map<string, Read>();
   for (const read of policies.flatMap((one) => one.reads)) {
     if (read.from === "state") continue;
-    // A header that an earlier policy has added is found there.
+    // A header added by an earlier policy is visible there.
     reads.set(`${read.from} ${read.name}`, read);
   }
   return [...reads.values()];
 }
 
-/** Whether the operation is one that the policy is asked about. */
+/** Whether the operation is one that the policy is called for. */
 function isAbout(added: AddedPolicy, { hook, room, trace, sender }: JournalRecord): boolean {
   if (!added.hooks.includes(hook)) return false;
   if (hook !== "on_connect" && !matchesRoomPattern(added.room, room)) return false;
@@ -68,7 +68,9 @@ function isAbout(added: AddedPolicy, { hook, room, trace, sender }: JournalRecor
   return added.percent === 1 || (key !== undefined && isSampled(key, added.percent));
 }
 
-/** The record with the policy in its chain; undefined: it is not about it, or was refused without it. */
+/**
+ * The record with the policy in its chain; undefined: the policy is not called for it, or it was refused without it.
+ */
 export function withAdded(record: JournalRecord, added: AddedPolicy): JournalRecord | undefined {
   const { policies } = record;
   if (!record.allowed || !isAbout(added, record)) return undefined;

@@ -1,4 +1,4 @@
-/** Shrinking: what comes out still has the property, and nothing of it can be left out. */
+/** Shrinking: the result still has the property, and no part of it can be removed. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { shrinkPayload } from "./case_file.ts";
@@ -6,7 +6,7 @@ import { shrinkPayload } from "./case_file.ts";
 const encode = (text: string) => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
-Deno.test("shrink: a text becomes the word alone, wherever it stood", () => {
+Deno.test("shrink: a text shrinks to the word alone, wherever it was", () => {
   const around = fc.string({ unit: "grapheme", maxLength: 80 });
   fc.assert(fc.property(around, around, (before, after) => {
     const has = (bytes: Uint8Array) => decode(bytes).includes("malware");

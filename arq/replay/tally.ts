@@ -5,7 +5,7 @@ import type { Decision } from "./recorded_call.ts";
 /** A number of calls, or a share of them. */
 export type CallBound = { readonly count: number } | { readonly share: number };
 
-/** The units of many calls. It is plain data, so threads can send it. */
+/** The units of many calls, as plain data that threads can send. */
 export interface FuelHistogram {
   calls: number;
   sum_units: number;
@@ -71,7 +71,7 @@ export function fuelFigures(histogram: FuelHistogram): FuelFigures {
   };
 }
 
-/** One decision as it is shown. */
+/** One decision, as shown. */
 export interface Sample {
   readonly id: string;
   /** Unix ms. */
@@ -83,37 +83,37 @@ export interface Sample {
   readonly user: string | null;
   readonly recorded: Decision;
   readonly repeated: Decision;
-  /** What differs, as `verdict, fuel`. */
+  /** The differences, as `verdict, fuel`. */
   readonly differs: string;
   /** The recorded and the repeated call's units. */
   readonly units: readonly [recorded: number, repeated: number];
-  /** The beginning of the payload, as text; null: it is none or not known. */
+  /** The beginning of the payload, as text; null: not text or unknown. */
   readonly payload: string | null;
-  /** Whether it fell into the time in which recorded and new state still mix. */
+  /** Whether it is in the warm-up, when recorded and new state still mix. */
   readonly is_warm_up: boolean;
 }
 
-/** The kinds of decisions of the new module that are shown. */
+/** The kinds of the new module's decisions that are shown. */
 export type FlipKind = "to_refused" | "to_allowed" | "changed";
 
-/** How often something was, by name. */
+/** Counts by name. */
 export type Counts = Record<string, number>;
 
 /** The repetition of the recorded modules. */
 export interface RecordedTally {
   repeated: number;
   same: number;
-  /** Differences by what differs. */
+  /** Differences by kind. */
   readonly different: Counts;
-  /** Calls of modules that may keep memory, and that differ in fuel alone. */
+  /** Calls of modules that may keep memory, and that differ in fuel only. */
   stateful_fuel: number;
-  /** Calls that another version of the metering transform has counted. */
+  /** Calls that another version of the metering transform counted. */
   fuel_not_compared: number;
   /** Calls that a module did not decide, by fault. */
   readonly not_run: Counts;
   /** Calls of modules whose bytes nobody has, by SHA-256. */
   readonly no_module: Counts;
-  /** Calls without an input that the module asks for, by input. */
+  /** Calls without an input that the module reads, by input. */
   readonly unknown: Counts;
   readonly samples: Sample[];
 }
@@ -121,42 +121,42 @@ export interface RecordedTally {
 /** The new module on the same calls. */
 export interface CandidateTally {
   repeated: number;
-  /** Calls that it cannot judge, since an input is not known. */
+  /** Calls that it cannot judge, since an input is unknown. */
   not_judged: number;
   to_refused: number;
   to_allowed: number;
   /** The same verdict with another code, reason or headers. */
   changed: number;
-  /** Flips that fell into the warm-up of state; they count above, too. */
+  /** Flips within the warm-up of state; they are counted above, too. */
   warm_up: number;
   /** Calls of hooks that the module does not have. */
   no_hook: number;
   /** Its faults by name; each is a refusal. */
   readonly faults: Counts;
-  /** Inputs that are not known; a call may lack several. */
+  /** Unknown inputs; a call may lack several. */
   readonly unknown: Counts;
   readonly not_run: Counts;
-  /** Fuel of the calls that both have made. */
+  /** Fuel of the calls that both modules made. */
   readonly recorded_fuel: FuelHistogram;
   readonly fuel: FuelHistogram;
   readonly samples: Record<FlipKind, Sample[]>;
 }
 
-/** Everything that a replay has counted. */
+/** All counts of a replay. */
 export interface Tally {
   lines: number;
   bad_lines: number;
-  /** The first line that is none of a journal. */
+  /** The first line that does not belong to a journal. */
   first_bad: { readonly line: number; readonly problem: string } | null;
   holes: number;
-  /** Records that holes tell to be missing. */
+  /** Missing records according to holes. */
   missing: number;
-  /** Holes of which nobody knows how many records are missing. */
+  /** Holes with an unknown number of missing records. */
   unknown_holes: number;
   readonly hole_reasons: Counts;
-  /** Records outside of the room or the window that was asked for. */
+  /** Records outside of the requested room or window. */
   outside: number;
-  /** Records of which the policy was not asked. */
+  /** Records for which the policy was not called. */
   without_policy: number;
   /** Records that name other policies, by name. */
   readonly other_policies: Counts;
@@ -172,7 +172,7 @@ export interface Tally {
 /** Most samples of a kind. */
 export const SAMPLES = 10;
 
-/** A tally of nothing. */
+/** An empty tally. */
 export function emptyTally(): Tally {
   return {
     lines: 0,
@@ -227,7 +227,7 @@ export function sumOf(counts: Counts): number {
   return Object.values(counts).reduce((sum, one) => sum + one, 0);
 }
 
-/** Adds what is counted by name, also below; of lists and of times the caller knows more. */
+/** Adds counts by name, also nested ones; the caller merges lists and times. */
 export function addCounts(to: object, from: object): void {
   const sums = to as Record<string, unknown>;
   for (const [name, value] of Object.entries(from)) {
@@ -245,7 +245,7 @@ function addSamples(samples: Sample[], other: readonly Sample[]): void {
   samples.splice(SAMPLES);
 }
 
-/** Adds what another thread has counted. */
+/** Adds the counts of another thread. */
 export function addTally(to: Tally, from: Tally): void {
   const first_ms = Math.min(to.first_ms, from.first_ms);
   const last_ms = Math.max(to.last_ms, from.last_ms);

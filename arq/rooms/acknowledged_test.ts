@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Acknowledged, swappedText } from "./flow.ts";
 
-Deno.test("the place to go on from is never beyond an unacknowledged message", () => {
+Deno.test("the position to continue from is never beyond an unacknowledged message", () => {
   fc.assert(fc.property(
     fc.uniqueArray(fc.integer({ min: 2, max: 500 }), { maxLength: 50 }),
     fc.infiniteStream(fc.nat()),

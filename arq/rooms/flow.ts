@@ -1,10 +1,7 @@
-/**
- * Paces a pipeline: at most so many pieces of work at a time, at an even rate, and how far it has come. No
- * sockets, no streams.
- */
+/** Paces a pipeline: a limited number of tasks at a time, at an even rate, and its progress. No sockets, no streams. */
 import { plural } from "../../shared/plural.ts";
 
-/** Runs at most `limit` pieces of work at a time. The first failure stops the rest. */
+/** Runs at most `limit` tasks at a time. The first failure stops the rest. */
 export class Window {
   readonly #limit: number;
   #under_way = 0;
@@ -15,7 +12,7 @@ export class Window {
     this.#limit = limit;
   }
 
-  /** Starts `work` as soon as there is room. Throws the first failure of earlier work. */
+  /** Starts `work` as soon as there is a free slot. Throws the first failure of earlier work. */
   async run(work: () => Promise<void>): Promise<void> {
     await this.#until(() => this.#under_way < this.#limit);
     this.#under_way += 1;
@@ -27,7 +24,7 @@ export class Window {
     });
   }
 
-  /** Resolves when no work is under way. Throws the first failure. */
+  /** Resolves when no task is running. Throws the first failure. */
   async drained(): Promise<void> {
     await this.#until(() => this.#under_way === 0);
   }
@@ -40,7 +37,7 @@ export class Window {
   }
 }
 
-/** When piece `index` (0 is the first) is due at `rate` pieces a second, in ms after the start. */
+/** When task `index` (0 is the first) is due at `rate` tasks a second, in ms after the start. */
 export function dueAfter(index: number, rate: number): number {
   return index * 1_000 / rate;
 }
@@ -63,7 +60,7 @@ export function pause(delay_ms: number, signal: AbortSignal): Promise<void> {
 export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);
-  // After an abort nobody learns how the work ends.
+  // After an abort nobody is interested in the outcome of the work.
   work.catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
   try {
@@ -80,12 +77,11 @@ export class Acknowledged {
   upTo: number;
   /** Number of acknowledgements. */
   count = 0;
-  /** Number of messages that a durable room has stored before one that was sent earlier. */
+  /** Messages that a durable room stored before an earlier sent one. */
   swapped = 0;
   #stored = 0;
   /**
-   * Messages after `upTo` that are under way, in order, each with its offset once it has one. At most as many
-   * as the window holds.
+   * Pending messages after `upTo`, in order, each with its offset once it has one. At most as many as the window holds.
    */
   readonly #under_way = new Map<number, number | undefined>();
 
@@ -93,12 +89,12 @@ export class Acknowledged {
     this.upTo = upTo;
   }
 
-  /** Notes that a message is sent. Its number is higher than those before. */
+  /** Records a sent message. Its number is higher than all earlier ones. */
   begin(number: number): void {
     this.#under_way.set(number, undefined);
   }
 
-  /** Notes the acknowledgement of a message. `stored` is its offset, 0 where the room is not durable. */
+  /** Records the acknowledgement of a message. `stored` is its offset, 0 if the room is not durable. */
   add(acknowledged: number, stored: number): void {
     this.count += 1;
     this.#under_way.set(acknowledged, stored);

@@ -1,9 +1,9 @@
-// The window and the pace by themselves, without a bus; `--rate` as a whole is in `main_test.ts`.
+// The window and the pace alone, without a bus; `main_test.ts` has `--rate` as a whole.
 import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
 import { dueAfter, pause, unlessStopped, Window } from "./flow.ts";
 
-Deno.test("no more than the limit is under way, and all of it is waited for", async () => {
+Deno.test("at most the limit is in flight, and all of it is awaited", async () => {
   const window = new Window(3);
   const finish: (() => void)[] = [];
   let most = 0;
@@ -27,7 +27,7 @@ Deno.test("no more than the limit is under way, and all of it is waited for", as
   assert.equal(under_way, 0);
 });
 
-Deno.test("the first failure stops what comes after it", async () => {
+Deno.test("the first failure stops later ones", async () => {
   const window = new Window(1);
   await window.run(() => Promise.reject(new Error("first")));
   await assert.rejects(window.run(() => Promise.reject(new Error("second"))), /first/);
@@ -47,7 +47,7 @@ Deno.test("a pause ends at once when everything stops", async () => {
   await pause(3_600_000, stop.signal);
 });
 
-Deno.test("what is waited for ends with the signal, with its own end before that", async () => {
+Deno.test("waiting ends with the signal, or earlier with its own end", async () => {
   const stop = new AbortController();
   assert.equal(await unlessStopped(stop.signal, Promise.resolve(1)), 1);
   await assert.rejects(unlessStopped(stop.signal, Promise.reject(new Error("its own"))), /its own/);

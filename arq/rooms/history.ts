@@ -1,6 +1,6 @@
 /**
- * Reads what a durable room stores, page by page, and repeats reads while the bus restarts; finds places in it,
- * and says whether one from an earlier epoch still means the same.
+ * Reads what a durable room stores, page by page, and retries reads while the bus restarts; finds positions in it, and
+ * decides whether a position of an earlier epoch is still valid.
  */
 import { ArqonError, type Message, type Room, type Uint64 } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
@@ -17,7 +17,7 @@ export interface HistoryQuery {
   readonly reverse?: boolean;
 }
 
-/** Messages in a row, and the position of the room. */
+/** Consecutive messages, and the position of the room. */
 export interface HistoryPage {
   readonly messages: readonly Message[];
   readonly offset: Uint64;
@@ -49,13 +49,13 @@ const FEWER = /limit: \d+; at most (\d+)/;
 const PATIENCE_MS = 30_000;
 const RETRY_MS = 250;
 
-/** The room has begun anew while it was read, so that earlier offsets have lost their meaning. */
+/** The room began a new log while it was read, so earlier offsets are invalid. */
 export class EpochChanged extends CommandError {
   /** The new epoch. */
   readonly epoch: string;
 
   constructor(was: string, now: string) {
-    super(`the room began anew while it was read: its epoch was ${was} and is ${now}`);
+    super(`the room was recreated while it was read: its epoch was ${was} and is ${now}`);
     this.epoch = now;
   }
 }
@@ -65,7 +65,7 @@ function isPassing(error: unknown): boolean {
   return error.code === 503 || ["connection-lost", "answer-timeout"].includes(error.reason);
 }
 
-/** The same source, with reads repeated for up to 30 s after a failure that may pass. */
+/** The same source, with reads retried for up to 30 s after a temporary failure. */
 export function patient(
   source: HistorySource,
   io: Pick<Io, "monotonic_ms" | "signal">,
@@ -86,7 +86,7 @@ export function patient(
   };
 }
 
-/** How many messages the bus allows in a page, by its refusal of `asked`. Throws any other refusal. */
+/** How many messages the bus allows in a page, from its refusal of `asked`. Throws any other refusal. */
 function fewer(error: unknown, asked: number): number {
   const text = error instanceof ArqonError && error.code === 400 ? error.message : "";
   const most = Number(FEWER.exec(text)?.[1] ?? asked);
@@ -94,20 +94,20 @@ function fewer(error: unknown, asked: number): number {
   throw error;
 }
 
-/** What `historyPages` is to read. */
+/** The query of `historyPages`. */
 export interface PagesQuery extends Omit<HistoryQuery, "limit"> {
   /** Most messages. */
   readonly total: number;
   /** Epoch that the first page must have. */
   readonly epoch?: string;
-  /** Whether a place still means the same although the room has another epoch; absent: it does not. */
+  /** Whether a position is still valid although the room has another epoch; absent: it is not. */
   readonly isKnown?: (place: Place) => Promise<boolean>;
 }
 
 /**
- * Yields at least one page, then more until `total` messages have come or there are none left. Throws
- * `EpochChanged` for a page whose epoch differs from the page before or from `query.epoch`, unless `isKnown`
- * says that the place which was read still means the same.
+ * Yields at least one page, then more until `total` messages have come or there are none left. Throws `EpochChanged`
+ * for a page whose epoch differs from the previous page or from `query.epoch`, unless `isKnown` confirms that the last
+ * read position is still valid.
  */
 export async function* historyPages(
   source: HistorySource,
@@ -116,7 +116,7 @@ export async function* historyPages(
   const { total, epoch: wanted, reverse = false, isKnown, ...bounds } = query;
   let { after, before } = bounds;
   let epoch = wanted;
-  // Highest offset that was read. Everything below it is from the same log.
+  // Highest offset read. Everything below it is from the same log.
   let highest = after ?? 0;
   let most = PAGE_MESSAGES;
   for (let left = total; left > 0;) {
@@ -150,13 +150,13 @@ export async function* historyPages(
 export function checkEpoch(room_id: string, epoch: string, wanted: string | undefined): void {
   if (wanted === undefined || wanted === epoch) return;
   throw failed(
-    `room ${room_id} began anew: its epoch is ${epoch}, not ${wanted}; offsets from before mean nothing`,
-    "--from 0 without --epoch begins with the oldest message that it keeps",
+    `room ${room_id} was recreated: its epoch is ${epoch}, not ${wanted}; earlier offsets are invalid`,
+    "--from 0 without --epoch begins with its oldest message",
   );
 }
 
 /**
- * False when the room has begun anew, or when messages up to the place are gone. The connection must have no
+ * False when the room has begun a new log, or when messages up to the position are trimmed. The connection must have no
  * subscription to the room. Rejects with the bus's refusal of the SUB.
  */
 export async function isKnownPlace(room: Pick<Room, "subscribe">, place: Place): Promise<boolean> {
@@ -164,17 +164,17 @@ export async function isKnownPlace(room: Pick<Room, "subscribe">, place: Place):
   await subscription.ready;
   if (subscription.recovered !== false) return true;
   for await (const { signal, sender } of subscription) {
-    // Other reasons, such as too many messages since, say nothing about the place itself.
+    // Other reasons, such as too many messages since, say nothing about the position itself.
     if (signal?.kind === "GAP" && sender === "") return signal.reason !== "epoch-changed";
   }
   return false;
 }
 
-/** The place where a subscription begins. */
+/** The position where a subscription begins. */
 export interface Start extends Place {
-  /** Whether the person has named this place. Then a missing message right after it is a loss. */
+  /** Whether the user named this position. Then a missing message right after it is a loss. */
   readonly is_named: boolean;
-  /** Whether the person has named its epoch. Then a room that has begun anew since is refused. */
+  /** Whether the user named its epoch. Then a room that has begun a new log since is refused. */
   readonly is_epoch_named?: true;
 }
 
@@ -184,8 +184,8 @@ export function hasStart({ from, since, last }: Flags): boolean {
 }
 
 /**
- * Finds the place of the options in a room. `now_ms` is by the clock of the bus, like the times of messages.
- * Throws when there is no such place, and with the refusal of the bus, for example `not-durable`.
+ * Finds the position of the options in a room. `now_ms` is by the clock of the bus, like the times of messages. Throws
+ * when there is no such position, and with the refusal of the bus, for example `not-durable`.
  */
 export async function startPlace(
   source: HistorySource,
@@ -195,7 +195,7 @@ export async function startPlace(
   const { from, since, last = Infinity } = flags;
   if (from !== undefined) {
     const is_named = from > 0;
-    // Only the answer to the SUB says whether an epoch that is over goes on in the present one.
+    // Only the answer to the SUB shows whether a former epoch continues in the present one.
     if (flags.epoch !== undefined) {
       return { offset: from, epoch: flags.epoch, is_named, is_epoch_named: true };
     }

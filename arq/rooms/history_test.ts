@@ -1,4 +1,4 @@
-// Pages, patience and epochs, on a room in this process; the real bus is in `kept_test.ts`.
+// Pages, retries and epochs, on a room in this process; `kept_test.ts` has the real bus.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/sdk";
@@ -73,7 +73,7 @@ Deno.test("patience ends after 30 s, and with the stop signal", async () => {
   await assert.rejects(waiting, /stopped/);
 });
 
-Deno.test("a room that begins anew between two pages is never taken for the old one", async () => {
+Deno.test("a room that is recreated between two pages is never mistaken for the old one", async () => {
   const room = new StoredRoom(Array.from({ length: 1_200 }, (_, index) => index + 1));
   room.before = () => {
     if (room.asked.length === 2) room.epoch = "e2";
@@ -89,7 +89,7 @@ Deno.test("a room that begins anew between two pages is never taken for the old 
   assert.throws(() => checkEpoch("orders", "e2", "e1"), /its epoch is e2, not e1/);
 });
 
-Deno.test("a room that goes on in another life is read on, if what was read is known there", async () => {
+Deno.test("a room that continues in another incarnation is read on, if the read part is known there", async () => {
   for (const reverse of [false, true]) {
     for (const is_known of [true, false]) {
       const room = new StoredRoom(Array.from({ length: 1_200 }, (_, index) => index + 1));
@@ -101,13 +101,13 @@ Deno.test("a room that goes on in another life is read on, if what was read is k
       const reading = offsetsOf(room, { total: Infinity, reverse, isKnown });
       if (is_known) assert.equal((await reading).length, 1_200);
       else await assert.rejects(reading, EpochChanged);
-      // The highest that was read.
+      // The highest one read.
       assert.deepEqual(asked, [{ offset: reverse ? 1_200 : 500, epoch: "e1" }]);
     }
   }
 });
 
-Deno.test("a bus that gives fewer messages at a time is asked for fewer", async () => {
+Deno.test("smaller pages are requested from a bus that returns fewer messages", async () => {
   const room = new StoredRoom(Array.from({ length: 30 }, (_, index) => index + 1));
   room.before = ({ limit = 0 }) => {
     const detail = `limit: ${limit}; at most 7 (limits.history_messages)`;

@@ -1,6 +1,6 @@
 /**
- * The log of a room with a reducer, and what is stored beside it, by the admin API of a bus. What is made of it is
- * `reducers/room_fold.ts`.
+ * The log of a room with a reducer, and what is stored beside it, by the admin API of a bus. `reducers/room_fold.ts`
+ * uses it.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -31,11 +31,11 @@ const Page = z.looseObject({
 
 const notFound = (error: unknown) => error instanceof ArqonError && error.reason === "not-found";
 
-/** An answer of the bus as it has to be. */
+/** Checks an answer of the bus against a schema. */
 function read<T extends z.ZodType>(schema: T, answer: unknown, { admin_url }: Admin): z.output<T> {
   const parsed = schema.safeParse(answer);
   if (parsed.success) return parsed.data;
-  throw new CommandError(`${admin_url} answers, but not as an ArqonBus does`);
+  throw new CommandError(`${admin_url} answers, but not like an ArqonBus`);
 }
 
 function batchOf(room_id: string, offset: number, data: string): Batch {
@@ -47,7 +47,7 @@ function batchOf(room_id: string, offset: number, data: string): Batch {
   }
 }
 
-/** The room at the bus of the options. Rejects with `not-found` for a room without a reducer. */
+/** The room on the bus that the options name. Rejects with `not-found` for a room without a reducer. */
 export async function openReduced(
   io: Io,
   room_id: string,
@@ -61,7 +61,7 @@ export async function openReduced(
     for (let after = position;;) {
       const path = `${pathOf(about.log_room_id)}/messages?after=${after}`;
       const page = read(Page, await askAdmin(io, admin, { method: "GET", path }), admin);
-      // The log began anew since the snapshot: its position says nothing any longer.
+      // The log was created anew since the snapshot, so its position is invalid.
       if (position > 0 && page.epoch !== about.epoch) return yield* batches(0);
       for (const { offset, data } of page.messages) {
         yield batchOf(about.log_room_id, offset, data.base64);

@@ -1,4 +1,4 @@
-// What a replay keeps and how it goes on; the real bus is in `kept_test.ts`.
+// What a replay keeps and how it resumes; `kept_test.ts` has the real bus.
 import assert from "node:assert/strict";
 import { clientHeaders, resumeCommand } from "../commands/room/room_history.ts";
 
@@ -15,7 +15,7 @@ Deno.test("only the publisher's own headers stay, whatever the case of the other
   assert.equal(JSON.stringify(odd), '{"__proto__":"x"}');
 });
 
-Deno.test("the command that goes on names everything but the token", () => {
+Deno.test("the command to continue names everything except the token", () => {
   const flags = { to: "copy", from: 7, epoch: "e1", until: 9, rate: 50, window: 1, token: "x" };
   assert.equal(
     resumeCommand("orders", flags),

@@ -1,7 +1,6 @@
 /**
- * Sends one command to a room's Brain for `arq room …`: opens the connection, repeats the command under one
- * command id, and gives the answer as text and as an object. The files in `commands/` say what the commands
- * mean.
+ * Sends one command to a room's Brain for `arq room …`: opens the connection, retries the command under one command id,
+ * and returns the answer as text and as an object. The files in `commands/` give the commands their meaning.
  */
 import type { CommandOptions } from "@arqon/sdk";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
@@ -21,13 +20,13 @@ export interface RoomRequest extends Pick<Flags, "expectVersion" | "fence" | "co
   readonly name: string;
   /** JSON text of an object; absent: the command has no data. */
   readonly data?: string;
-  /** Role of the token, if one is made; absent: user. */
+  /** Role of the token, if one is created; absent: user. */
   readonly role?: Role;
 }
 
 /** The Brain's answer to a command. */
 export interface RoomAnswer {
-  /** The answer as it came: one line of JSON. */
+  /** The unchanged answer: one line of JSON. */
   readonly text: string;
   readonly members: Readonly<Record<string, unknown>>;
 }
@@ -47,7 +46,7 @@ function answerOf(name: string, bytes: Uint8Array): RoomAnswer {
   }
 }
 
-/** Opens a connection, gives `work` a function that sends commands to the room, and closes it. */
+/** Opens a connection, passes `work` a function that sends commands to the room, and closes it. */
 export async function withRoom<T>(
   io: Io,
   flags: RoomFlags,
@@ -80,7 +79,7 @@ export async function change(io: Io, flags: RoomFlags, request: RoomRequest): Pr
   );
 }
 
-/** Prints the answer as it came with `--json`, else `text`. */
+/** Prints the unchanged answer with `--json`, else `text`. */
 export async function tell(
   io: Io,
   flags: RoomFlags,

@@ -1,6 +1,6 @@
 /**
- * Prints one room for `arq sub`: live messages and, in a durable room that is read from a place on, stored
- * messages that the loop does not bring. It prints no message twice, and reports a loss.
+ * Prints one room for `arq sub`: live messages and, in a durable room that is read from a position on, stored messages
+ * that the loop does not bring. It prints no message twice, and reports a loss.
  */
 import type { Message, Room, Subscription } from "@arqon/sdk";
 import { failed, printable } from "../terminal/exit.ts";
@@ -17,12 +17,12 @@ export interface RoomReaderOptions {
     & Pick<Subscription, "epoch" | "offset" | "position">
     & AsyncIterable<Message>;
   readonly json: boolean;
-  /** Place from which messages are read without a gap; absent: from now on, as they come. */
+  /** Position from which messages are read without a gap; absent: only new messages. */
   readonly start: Start | undefined;
   readonly run: Run;
 }
 
-/** The messages that are still wanted from all rooms; `stop` ends the loops. */
+/** The number of messages still wanted from all rooms; `stop` ends the loops. */
 export interface Run {
   left: number;
   stop(): void;
@@ -35,7 +35,7 @@ export class RoomReader {
   /** Offset of the message that was printed last. */
   #offset: number;
   #epoch: string;
-  /** Whether a loss is reported: not of a place that we chose ourselves. */
+  /** Whether a loss is reported: not for a position that we chose ourselves. */
   #tells: boolean;
 
   constructor(options: RoomReaderOptions) {
@@ -68,9 +68,9 @@ export class RoomReader {
     const { io, subscription, json, start, run } = this.#options;
     const offset = Number(message.offset);
     const has_place = offset > 0;
-    // A new epoch without a GAP before it: the room goes on from the same place.
+    // A new epoch without a GAP before it: the room continues from the same position.
     if (has_place) this.#epoch = message.epoch;
-    // The loop began before the history was read, so it brings some messages again.
+    // The loop began before the history was read, so it repeats some messages.
     if (start !== undefined && has_place && offset <= this.#offset) return true;
     // Two rooms may deliver in one turn. Messages after the last wanted one are not printed.
     if (run.left === 0) return false;
@@ -97,7 +97,7 @@ export class RoomReader {
     if (reason === "offset-ahead" && start?.is_named === true && this.#offset === start.offset) {
       throw failed(
         `room ${gap.room} is not at offset ${start.offset} yet`,
-        "that is an offset of another room, or of an earlier log; --from 0 prints all there is",
+        "that is an offset of another room, or of an earlier log; --from 0 prints everything",
       );
     }
     let loss: string | undefined;
@@ -108,7 +108,7 @@ export class RoomReader {
     }
     for (;;) {
       if (epoch !== this.#epoch) {
-        loss = `the room began anew; what came after ${this.#offset} before that is gone`;
+        loss = `the room was recreated; earlier messages after ${this.#offset} are lost`;
         this.#epoch = epoch;
         this.#offset = 0;
       }
@@ -132,10 +132,10 @@ export class RoomReader {
       await this.#tell(gap, `${gap.room}: ${missing}; ${next}`, this.#epoch);
       missing = undefined;
     };
-    // The page begins with the last printed message: while that is there, nothing after it is missing.
+    // The page begins with the last printed message: while that exists, nothing after it is missing.
     const query = { after: Math.max(0, last - 1), total: Infinity, epoch: this.#epoch };
     for await (const { messages, offset } of historyPages(this.#history, query)) {
-      // The log was set back, so what comes now is new, whatever its offset.
+      // The log was set back, so all later messages are new, whatever their offset.
       if (reason === "offset-ahead") this.#offset = Math.min(this.#offset, Number(offset));
       for (const message of messages) {
         if (Number(message.offset) === last && loss === undefined) missing = undefined;
@@ -143,11 +143,11 @@ export class RoomReader {
         if (!await this.#take(message)) return false;
       }
     }
-    await tell("going on with the next one");
+    await tell("continuing with the next one");
     return true;
   }
 
-  /** Prints a line on stderr; with `--json` also an object on stdout with the place from which to go on. */
+  /** Prints a line on stderr; with `--json` also an object on stdout with the position from which to continue. */
   async #tell(signal: Message, text: string, epoch: string): Promise<void> {
     const { io, json } = this.#options;
     await print(io.stderr, `arq: ${printable(text)}\n`);

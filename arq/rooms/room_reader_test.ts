@@ -1,4 +1,4 @@
-// What is printed of one room, from a loop and a history made by hand: nothing twice, no loss unsaid.
+// The output for one room, from a simulated loop and history: nothing twice, and every loss is reported.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Message } from "@arqon/sdk";
@@ -40,7 +40,7 @@ const range = (first: number, last: number) =>
 const lines = (offsets: readonly number[]) => offsets.map((offset) => `${offset}\n`).join("");
 const live = (offsets: readonly number[]) => offsets.map((offset) => storedMessage(offset));
 
-Deno.test("what the loop brings after a recovery is printed as it comes", async () => {
+Deno.test("the iteration's messages after a recovery are printed as they arrive", async () => {
   const { stdout, stderr } = await read(new StoredRoom([1, 2, 3]), live([2, 3, 7]), named(1));
   assert.deepEqual([stdout, stderr], ["2\n3\n7\n", ""]);
 });
@@ -53,7 +53,7 @@ Deno.test("too much to recover: the history brings it, and nothing of the loop i
   assert.equal(stderr, "");
 });
 
-Deno.test("what was trimmed is told, and the rest is printed", async () => {
+Deno.test("trimmed messages are reported, and the rest is printed", async () => {
   const room = new StoredRoom([50, 60]);
   const loop = [gap("history-trimmed"), ...live([60, 70])];
   const { stdout, stderr } = await read(room, loop, named(7));
@@ -64,11 +64,11 @@ Deno.test("what was trimmed is told, and the rest is printed", async () => {
   const empty = await read(new StoredRoom([]), [gap("history-trimmed")], named(7));
   assert.equal(
     empty.stderr,
-    "arq: orders: messages after 7 are gone; going on with the next one\n",
+    "arq: orders: messages after 7 are gone; continuing with the next one\n",
   );
 });
 
-Deno.test("a reader of all stored messages is told of no loss for what was trimmed before", async () => {
+Deno.test("a reader of all stored messages gets no loss report for earlier trims", async () => {
   for (const offset of [0, 49]) {
     const start = { offset, epoch: "e1", is_named: false };
     const { stdout, stderr } = await read(new StoredRoom([50]), [gap("history-trimmed")], start);
@@ -76,7 +76,7 @@ Deno.test("a reader of all stored messages is told of no loss for what was trimm
   }
 });
 
-Deno.test("with --json each line, also that of a loss, says where to go on", async () => {
+Deno.test("with --json each line, also that of a loss, has the position to continue from", async () => {
   const room = new StoredRoom([50]);
   const { stdout } = await read(room, [gap("history-trimmed")], named(7), { json: true });
   const [loss, message] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
@@ -87,7 +87,7 @@ Deno.test("with --json each line, also that of a loss, says where to go on", asy
   assert.deepEqual([message.offset, message.epoch, message.data], [50, "e1", 50]);
 });
 
-Deno.test("messages that a slow reader dropped come from the history", async () => {
+Deno.test("messages that a slow reader dropped are read from the history", async () => {
   const room = new StoredRoom(range(1, 30));
   const dropped = gap("20 messages dropped here");
   const loop = [...live(range(1, 5)), dropped, ...live(range(26, 30))];
@@ -95,23 +95,23 @@ Deno.test("messages that a slow reader dropped come from the history", async () 
   assert.deepEqual([stdout, stderr], [lines(range(1, 30)), ""]);
 });
 
-Deno.test("a room that begins anew is told and read from its beginning", async () => {
+Deno.test("a recreated room is reported and read from its beginning", async () => {
   const room = new StoredRoom([2, 4]);
   room.epoch = "e2";
   const loop = [storedMessage(9), gap("epoch-changed"), storedMessage(4, "e2")];
   const { stdout, stderr } = await read(room, loop, named(8));
   assert.equal(stdout, "9\n2\n4\n");
-  const what = "the room began anew; what came after 9 before that is gone";
+  const what = "the room was recreated; earlier messages after 9 are lost";
   assert.equal(stderr, `arq: orders: ${what}; beginning at 2\n`);
 });
 
-Deno.test("a named epoch refuses a room that began anew, and accepts one that goes on", async () => {
+Deno.test("a named epoch refuses a recreated room, and accepts one that continues", async () => {
   const room = new StoredRoom([2, 4]);
   room.epoch = "e2";
   const start = { ...named(8), is_epoch_named: true } as const;
   await assert.rejects(
     read(room, [gap("epoch-changed")], start),
-    /room orders began anew: its epoch is e2, not e1/,
+    /room orders was recreated: its epoch is e2, not e1/,
   );
   const { stdout, stderr } = await read(
     room,
@@ -144,7 +144,7 @@ Deno.test("--count ends it in the middle of the history too", async () => {
   assert.equal(room.asked.length, 2);
 });
 
-Deno.test("without a place to begin at a GAP is only told", async () => {
+Deno.test("without a start position a GAP is only reported", async () => {
   const room = new StoredRoom([1, 2]);
   const { stdout, stderr } = await read(room, [gap("too-many"), storedMessage(9)], undefined);
   assert.deepEqual([stdout, stderr], ["9\n", "arq: GAP in orders: too-many\n"]);
@@ -159,7 +159,7 @@ Deno.test("however a loop is cut and filled, each message is printed once and in
     fc.nat({ max: 199 }),
     async (stored, cuts, from) => {
       const room = new StoredRoom(stored.sort((a, b) => a - b));
-      // Each cut loses what comes after it, up to the next one; the loop goes on anywhere behind.
+      // Each cut loses the messages up to the next one; the loop continues anywhere after it.
       const loop = cuts.sort((a, b) => a - b).flatMap((at) => [
         ...live(room.offsets.slice(at, at + 3)),
         gap("too-many"),

@@ -1,10 +1,10 @@
-// From options to a place, on a room in this process.
+// From options to a position, on a room in this process.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { hasStart, startPlace } from "./history.ts";
 import { StoredRoom } from "../testing/stored_room.ts";
 
-/** What is printed from a place on. */
+/** The messages printed from a position on. */
 const after = (room: StoredRoom, offset: number) => room.offsets.filter((at) => at > offset);
 
 Deno.test("--from is the place itself, with the room's epoch", async () => {

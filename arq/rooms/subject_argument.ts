@@ -14,9 +14,8 @@ export interface SubjectArgument {
 const DEFAULT_TENANT = "default";
 
 /**
- * Reads a subject argument. `in.t.acme.r.lobby` stays as it is; `vehicles-*` is a pattern of rooms in
- * `tenant`. Without `tenant` it takes the tenant that the subject names, else `own`. Throws a usage error for
- * any other text.
+ * Parses a subject argument. `in.t.acme.r.lobby` stays as it is; `vehicles-*` is a pattern of rooms in `tenant`.
+ * Without `tenant` it uses the tenant that the subject names, else `own`. Throws a usage error for any other text.
  */
 export function subjectArgument(
   text: string,
@@ -31,9 +30,9 @@ export function subjectArgument(
   if (!isId(named)) {
     throw usageError(
       `${JSON.stringify(text)} is neither a room nor a subject of one tenant`,
-      "a room 'lobby', the beginning of one 'vehicles-*', or a subject 'in.t.acme.*'",
+      "a room 'lobby', a prefix of one 'vehicles-*', or a subject 'in.t.acme.*'",
     );
   }
   if (tenant === undefined || tenant === named) return { tenant: named, subject: text };
-  throw usageError(`${JSON.stringify(text)} is of tenant ${named}, not of ${tenant}`);
+  throw usageError(`${JSON.stringify(text)} belongs to tenant ${named}, not to ${tenant}`);
 }

@@ -1,4 +1,4 @@
-/** What a command line may name as a subject; the patterns themselves are tested in `shared/`. */
+/** The subjects that a command line accepts; `shared/` tests the patterns themselves. */
 import assert from "node:assert/strict";
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import { subjectArgument } from "./subject_argument.ts";

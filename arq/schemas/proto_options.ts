@@ -17,8 +17,7 @@ export class ProtoNames {
   }
 
   /**
-   * The full name that Protobuf finds for `written` in `scope`: it stops at the first scope that has the
-   * first part.
+   * The full name that Protobuf resolves `written` to in `scope`: it stops at the first scope that has the first part.
    */
   #resolve(written: string, scope: string): string | undefined {
     const first = written.split(".", 1)[0] ?? "";
@@ -39,9 +38,9 @@ export class ProtoNames {
     return `.${full_name}`;
   }
 
-  /** The full name, with a leading dot where it would otherwise mean another type. */
+  /** The full name, with a leading dot if it would otherwise mean another type. */
   full(full_name: string, scope: string): string {
-    // A name without a package may be that of a field, and this class does not know fields.
+    // A name without a package may be that of a field, which this class does not know.
     const is_plain = full_name.includes(".") && this.#resolve(full_name, scope) === full_name;
     return is_plain ? full_name : `.${full_name}`;
   }
@@ -63,7 +62,7 @@ export type Setting = readonly [name: string, value: Value];
 
 /** Longest line; longer ones are broken. */
 const LINE_CHARS = 100;
-/** Options that the text expresses in other ways, or that no compiler leaves. */
+/** Options that the text expresses in other ways, or that no compiler keeps. */
 const NOT_WRITTEN = ["map_entry", "uninterpreted_option"];
 
 /** A double-quoted literal. Bytes that are not printable ASCII are escaped. */
@@ -86,7 +85,7 @@ function scalar(value: unknown): string {
   return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
-/** The text of a value. A short one stays on its line, which has `used` characters already. */
+/** The text of a value. A short one stays on its line, which already has `used` characters. */
 export function valueText(value: Value, indent: string, used: number): string {
   if (typeof value === "string") return value;
   const close = value.open === "{" ? "}" : "]";
@@ -121,10 +120,7 @@ export class OptionReader {
     for (const list of this.#extensions.values()) list.sort((a, b) => a.number - b.number);
   }
 
-  /**
-   * Every option that is set, with its name as it is written in `scope`. A repeated option is there once for
-   * each value.
-   */
+  /** Every option that is set, with its name as written in `scope`. A repeated option appears once for each value. */
   read(desc: DescMessage, options: Message | undefined, scope: string): Setting[] {
     if (options === undefined) return [];
     return this.#members(desc, reflect(desc, options), scope, (name) => `(${name})`)
@@ -182,7 +178,7 @@ export class OptionReader {
     }
     if (field.message === undefined) return scalar(value);
     const inside = isReflectMessage(value) ? value : reflect(field.message, value as Message);
-    // Names inside of a literal are always full, without a leading dot.
+    // Names within a literal are always full, without a leading dot.
     const items = this.#members(field.message, inside, undefined, (name) => `[${name}]`);
     return { open: "{", items };
   }

@@ -30,7 +30,7 @@ import { OptionReader, ProtoNames, quoted, type Setting, valueText } from "./pro
 const FIELD_NUMBER_MAX = 536_870_911;
 const ENUM_NUMBER_MAX = 2_147_483_647;
 const LINE_CHARS = 100;
-/** What is written before a message or an enum (edition 2024). */
+/** The modifier before a message or an enum (edition 2024). */
 const VISIBILITY: Readonly<Record<SymbolVisibility, string>> = {
   [SymbolVisibility.VISIBILITY_UNSET]: "",
   [SymbolVisibility.VISIBILITY_LOCAL]: "local ",
@@ -172,7 +172,7 @@ class FileText {
     nested: readonly DescriptorProto[],
     scope: string,
   ): void {
-    // Only neighbours share a block, which keeps the order.
+    // Only neighbours share a block, to preserve the order.
     for (let at = 0; at < fields.length;) {
       const { extendee } = fields[at] as FieldDescriptorProto;
       let end = at;

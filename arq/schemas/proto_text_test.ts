@@ -1,4 +1,4 @@
-/** Text from descriptors, judged by the real compiler: it must make the same descriptors of it. */
+/** Text from descriptors, checked by the real compiler: it must produce the same descriptors. */
 import assert from "node:assert/strict";
 import { createRegistry, toJson } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
@@ -97,7 +97,7 @@ message M {
 }
 `;
 
-Deno.test("edition 2024 keeps what it exports, and imports for options alone", async () => {
+Deno.test("edition 2024 keeps exports, and imports for options only", async () => {
   await using folder = await folderWith({
     "marks.proto": `edition = "2024";
 package ed;
@@ -131,14 +131,14 @@ Deno.test("text of our own protocol compiles to the same descriptors", async () 
   assert.match(texts["arqon/v1/envelope.proto"] ?? "", /map<string, string> headers = 5;/);
 });
 
-Deno.test("the rules' own file comes back whole, with every predefined rule", async () => {
+Deno.test("the rules' own file is reproduced completely, with every predefined rule", async () => {
   const file = file_buf_validate_validate;
   const registry = createRegistry(file, ...file.dependencies);
   await using folder = await folderWith({ [file.proto.name]: protoText(file, registry) });
   const built = await buildSchema(diskIo(folder.path), ".");
   const json = toJson(FileDescriptorProtoSchema, file.proto, { registry });
   const [again] = descriptorsOf(built);
-  // JSON names that follow from the name are left out in the package, and filled in by the compiler.
+  // JSON names that follow from the name are omitted in the package, and filled in by the compiler.
   const strip = (value: unknown) =>
     JSON.parse(JSON.stringify(value, (key, one) => key === "jsonName" ? undefined : one));
   assert.deepEqual(strip(again), strip(json));

@@ -27,7 +27,7 @@ export interface BufCommand {
 /** Advice for when buf cannot be found. */
 const BUF_HINT =
   "npm install @bufbuild/buf, or have buf on the PATH (https://buf.build/docs/cli/installation); " +
-  "a set that is built already needs none";
+  "an existing set does not need it";
 
 const ON_PATH: BufCommand = { command: "buf", args: [] };
 
@@ -65,7 +65,7 @@ const DEPTH_MAX = 32;
 
 /** The files that are compiled together. */
 interface SchemaSources {
-  /** The folder as it was given, with a slash; "" for none. It stands before a file's path for people. */
+  /** The folder as given, with a slash; "" for none. It is prefixed to a file's path for people. */
   readonly folder: string;
   /** Files with their paths, as other files import them. */
   readonly files: readonly TarFile[];
@@ -113,7 +113,7 @@ async function readSources(io: Io, path: string): Promise<SchemaSources> {
   }
   const absolute = resolvePath(io.cwd, path).replace(/\/+$/, "");
   const paths = await walk(io, absolute);
-  if (paths.length === 0) throw new CommandError(`${path}: no folder with .proto files`);
+  if (paths.length === 0) throw new CommandError(`${path}: not a folder with .proto files`);
   const files: TarFile[] = [];
   let size_bytes = 0;
   for (const one of paths) {
@@ -128,7 +128,7 @@ async function readSources(io: Io, path: string): Promise<SchemaSources> {
   return { folder: folder === "." || folder === "" ? "" : `${folder}/`, files };
 }
 
-/** Longer than buf needs for the most sources that are allowed. */
+/** Longer than buf needs for the largest allowed sources. */
 const BUILD_MS = 120_000;
 const BUILD_ARGS = [
   "build",
@@ -174,14 +174,14 @@ export function problemLine({ file, line, column, message }: BuildProblem): stri
   return printable(place === "" ? message : `${place}:${message}`);
 }
 
-/** The file `validate.proto`, with which rules are written, from the package that checks them. */
+/** The file `validate.proto`, which defines rules, from the package that checks them. */
 function validateProto(): TarFile {
   const file = file_buf_validate_validate;
   const text = protoText(file, createRegistry(file, ...file.dependencies));
   return { path: file.proto.name, bytes: new TextEncoder().encode(text) };
 }
 
-/** The sources, and the files that they may import without having them. */
+/** The sources, and the files that they may import without containing them. */
 function withValidate({ files }: SchemaSources): readonly TarFile[] {
   const { name } = file_buf_validate_validate.proto;
   if (files.some(({ path }) => path === name)) return files;
@@ -212,11 +212,11 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
     const missing = command === "buf" && error instanceof Deno.errors.NotFound;
-    const sentence = missing ? "there is no buf, which compiles .proto files" : why;
+    const sentence = missing ? "buf, which compiles .proto files, is not installed" : why;
     const fix = command === "buf" ? BUF_HINT : undefined;
     throw failed(`buf cannot be started: ${sentence}`, fix);
   }
-  // buf may end before it has read everything; its exit code says why.
+  // buf may end before it has read everything; its exit code tells why.
   const fed = new Blob([archive]).stream().pipeTo(child.stdin).catch(() => {});
   const { code, stdout, stderr } = await child.output();
   await fed;
@@ -243,7 +243,7 @@ function problemOf(line: string, folder: string): BuildProblem {
 async function compile(io: Io, sources: SchemaSources): Promise<BuiltSchema> {
   const { code, stdout, stderr } = await runBuf(io, archiveOf(withValidate(sources)));
   if (code !== 0) {
-    const lines = stderr === "" ? ["buf ended without a word"] : stderr.split("\n");
+    const lines = stderr === "" ? ["buf exited without a message"] : stderr.split("\n");
     throw new SchemaBuildError(lines.map((line) => problemOf(line, sources.folder)));
   }
   const gzipped = new Uint8Array(gzipSync(stdout, { level: 9 }));

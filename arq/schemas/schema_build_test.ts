@@ -40,7 +40,7 @@ Deno.test("a set holds no file that nothing imports", async () => {
   assert.deepEqual(schema.set.file.map(({ name }) => name), ["a.proto"]);
 });
 
-Deno.test("what does not compile is told with file, line and column below the folder that was given", async () => {
+Deno.test("compile errors are reported with file, line and column below the given folder", async () => {
   const bad = `syntax = "proto3";\nmessage M {\n  Missing x = 1;\n  string y = 1;\n}\n`;
   const told = await problemsOf({ "dir/sub/a.proto": bad }, "dir/");
   assert.match(told, /^dir\/sub\/a\.proto:3:3:cannot find `Missing`/);
@@ -57,8 +57,8 @@ Deno.test("what does not compile is told with file, line and column below the fo
   assert.ok(hostile.startsWith("a.proto:1:") && !hostile.includes("\u001b"), hostile);
 });
 
-Deno.test("what is no source is told before anything runs", async () => {
-  assert.match(await problemsOf({ "a.txt": "" }), /^\.: no folder with \.proto files/);
+Deno.test("invalid sources are reported before anything runs", async () => {
+  assert.match(await problemsOf({ "a.txt": "" }), /^\.: not a folder with \.proto files/);
   assert.match(await problemsOf({}, "nowhere.proto"), /cannot read .*nowhere\.proto/);
   const long = `${"x".repeat(120)}.proto`;
   assert.match(await problemsOf({ [long]: "" }), /too long for an archive/);

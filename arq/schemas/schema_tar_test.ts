@@ -1,4 +1,4 @@
-/** The archive is read back by the system's `tar`, which is not ours. */
+/** The archive is read back by the system's `tar`. */
 import assert from "node:assert/strict";
 import { tarOf } from "./schema_build.ts";
 

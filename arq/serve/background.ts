@@ -1,7 +1,7 @@
 /**
- * The files that `arq dev up` leaves in the state folder: a record of what runs, a lock that the bus holds while
- * it lives, and its log. The system ends a lock with its process. So a process that cannot get the lock knows that
- * the recorded process is ours, and files of a killed bus deceive nobody.
+ * The files that `arq dev up` leaves in the state folder: a record of what runs, a lock that the bus holds while it
+ * lives, and its log. The system releases a lock when its process ends. So while the lock is held, the recorded process
+ * is ours, and files of a killed bus mislead nobody.
  */
 import { join } from "node:path";
 import type { DevBusReady } from "./dev_bus.ts";
@@ -17,7 +17,7 @@ export interface DevFiles {
   readonly data_dir: string;
   /** Folder with the public keys for a compose stack. */
   readonly issuer_dir: string;
-  /** Folder of the compose file, where no checkout has one. */
+  /** Folder of the compose file, used without a checkout. */
   readonly stack_dir: string;
 }
 
@@ -124,16 +124,16 @@ export async function announcementOf(
   return text === undefined ? undefined : JSON.parse(text);
 }
 
-/** Size above which a new file begins; the file before is kept as `….1`. */
+/** Size above which a new file begins; the previous file is kept as `….1`. */
 const LOG_BYTES_MAX = 16 * 1_048_576;
 const CHUNK_BYTES = 65_536;
 
-/** The path of the log file before the present one. */
+/** The path of the previous log file. */
 export function olderLog(path: string): string {
   return `${path}.1`;
 }
 
-/** Begins the log file anew. The returned function writes one line and never throws. */
+/** Starts a new log file. The returned function writes one line and never throws. */
 export function openLog(path: string, max_bytes = LOG_BYTES_MAX): (line: string) => void {
   const encoder = new TextEncoder();
   const open = () =>
@@ -164,9 +164,8 @@ async function isOther(path: string, file: Deno.FsFile): Promise<boolean> {
 }
 
 /**
- * Yields the content of the log file, then what is added to it and to the files after it. After each end it
- * calls `pause`, and stops when that says that nothing more will come. Rejects with NotFound when there is no
- * such file.
+ * Yields the content of the log file, then what is appended to it and to the files after it. After each end it calls
+ * `pause`, and stops when that reports that nothing more will come. Rejects with NotFound when there is no such file.
  */
 export async function* readLog(
   path: string,
@@ -174,7 +173,7 @@ export async function* readLog(
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   let file = await Deno.open(path);
   try {
-    // It asks before it reads to the end, so that nothing written in between is missed.
+    // It asks before reading to the end, so that nothing written in between is missed.
     for (let is_over = false, is_next = false;;) {
       const buffer = new Uint8Array(CHUNK_BYTES);
       const count = await file.read(buffer);

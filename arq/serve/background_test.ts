@@ -22,7 +22,7 @@ async function place() {
   };
 }
 
-Deno.test("a record is read as it was written; anything else is none", async () => {
+Deno.test("a record is read back unchanged; anything else is ignored", async () => {
   await using here = await place();
   assert.equal(await readRecord(here.files), undefined);
   for (
@@ -49,7 +49,7 @@ Deno.test("a record is read as it was written; anything else is none", async () 
   ) assert.equal(parseRecord(text), undefined, text);
 });
 
-Deno.test("a bus lives as long as its lock is held", async () => {
+Deno.test("a bus counts as alive while its lock is held", async () => {
   await using here = await place();
   assert.equal(await isAlive(here.files), false);
   const lock = await takeLock(here.files);
@@ -74,11 +74,11 @@ Deno.test("a log is followed to its last line, also over the beginning of anothe
   for await (const bytes of readLog(here.files.log, pause)) text += new TextDecoder().decode(bytes);
   const lines = Array.from({ length: 3 }, (_, n) => `line ${n} of a long log\n`);
   assert.equal(text, ["first\n", ...lines, "last\n"].join(""));
-  // One file of up to 64 bytes and a line, and the one before.
+  // One file of up to 64 bytes and a line, and the previous one.
   assert.equal(await Deno.readTextFile(olderLog(here.files.log)), ["first\n", ...lines].join(""));
 });
 
-Deno.test("a log that is not there is NotFound", async () => {
+Deno.test("a missing log is NotFound", async () => {
   await using here = await place();
   const all = Array.fromAsync(readLog(here.files.log, () => Promise.resolve(false)));
   await assert.rejects(all, Deno.errors.NotFound);

@@ -1,4 +1,4 @@
-/** How a bus is started as a process of its own, and which sentence a failed start becomes. */
+/** How a bus is started as its own process, and the message for a failed start. */
 import assert from "node:assert/strict";
 import { diskIo } from "../testing/disk_io.ts";
 import { backgroundCommand } from "../commands/dev/dev_up.ts";
@@ -9,7 +9,7 @@ import { devFiles } from "./background.ts";
 import { busFlags } from "../commands/dev/dev_up.ts";
 import { startProblem, takenPlaces } from "./start_problem.ts";
 
-/** Where the system is slow to say who has the port, it is "another program". */
+/** If the system is slow to tell who has the port, the message says "another program". */
 const ASK_MS = 500;
 const told = (error: unknown) =>
   startProblem(
@@ -46,7 +46,7 @@ Deno.test("the background is this program again, compiled or not, with absolute 
   assert.deepEqual(args.slice(main + 1), own);
 });
 
-Deno.test("a taken port is told with its listener and how to choose another", async () => {
+Deno.test("a port in use is reported with its listener and how to choose another", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
   const message = `ops listener: port ${port} on 127.0.0.1 is in use; stop the other process`;
@@ -64,7 +64,7 @@ Deno.test("a taken port is told with its listener and how to choose another", as
   assert.equal(error.hint, "fix ops");
 });
 
-Deno.test("a wrong configuration is a usage error, other failures keep their sentence", async () => {
+Deno.test("an invalid configuration is a usage error, other failures keep their text", async () => {
   const problem = { position: undefined, key: "nats.urls", text: "wrong" };
   const usage = await told(new ConfigError("--nats", [problem]));
   assert.ok(usage instanceof CommandError);

@@ -4,7 +4,7 @@ import { type ComposeAction, composeArguments, dockerCommand } from "./stack.ts"
 
 const FILE = "/my folder/compose.yaml";
 
-Deno.test("up waits for health in the background; reset forgets volumes, down keeps them", () => {
+Deno.test("up waits for health in the background; reset removes volumes, down keeps them", () => {
   const of = (action: ComposeAction) => composeArguments(FILE, action).join(" ");
   assert.equal(of("up"), `compose --file ${FILE} up --detach --wait`);
   assert.equal(of("down"), `compose --file ${FILE} down`);

@@ -20,7 +20,7 @@ export interface DevKey {
   readonly jwk: JWK;
 }
 
-/** Reads the key in the folder `dir`, or makes it; two that start at once get the same. */
+/** Reads the key in the folder `dir`, or creates it; two processes that start at once get the same. */
 export async function devKey(dir: string): Promise<DevKey> {
   await Deno.mkdir(dir, { recursive: true });
   const key_file = `${dir}/${DEV_KEY_FILE}`;
@@ -30,7 +30,7 @@ export async function devKey(dir: string): Promise<DevKey> {
     const temporary = `${dir}/dev-key.${Deno.pid}.tmp`;
     await Deno.writeTextFile(temporary, await newKey(), { mode: 0o600 });
     try {
-      // Linking fails when the name exists. So the first process wins, and nobody reads half a file.
+      // Linking fails when the name exists. So the first process wins, and nobody reads a partial file.
       await Deno.link(temporary, key_file);
     } catch (error) {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
@@ -79,7 +79,7 @@ export interface DevBusOptions {
   readonly nats_url?: string;
 }
 
-/** A running development bus, as its line on stdout and its file in the state folder have it. */
+/** A running development bus, as in its line on stdout and its file in the state folder. */
 export interface DevBusReady extends DevBus {
   readonly pid: number;
   /** Node id of its Shield, for the admin API. */
@@ -91,11 +91,11 @@ export interface DevProcess extends ServeProcess {
   readonly pid: number;
   /** Reads and checks a configuration; ends the process when it cannot be used. */
   readonly loadConfig: (file: string, defaults: ConfigDefaults) => Config;
-  /** As `loadConfig`, while a bus runs: throws an Error that says what is wrong. */
+  /** As `loadConfig`, while a bus runs: throws an Error that describes the problem. */
   readonly readConfig: (file: string, defaults: ConfigDefaults) => Config;
 }
 
-/** The configuration of a development bus that is given none. */
+/** The configuration of a development bus without a file. */
 export const DEV_DEFAULTS = `
 [server]
 host = "127.0.0.1"
@@ -160,13 +160,13 @@ export async function serveDev(
   const config = devConfig(options, process.loadConfig, key.jwks_file);
   const read = () => devConfig(options, process.readConfig, key.jwks_file);
   const announcement = `${state_dir}/dev/${pid}.json`;
-  // Whoever finds it looks whether its process lives.
+  // A reader of a leftover file checks whether its process is alive.
   const withdraw = () => Deno.remove(announcement).catch(() => {});
   await serve({
     given: { file: options.config_file ?? null, config, read },
     process: {
       ...process,
-      // Once it drains, nobody is to find this bus.
+      // A draining bus must not be found.
       begin: async (log) => (await process.begin(log), await withdraw()),
     },
     service_name: "arqon-dev",

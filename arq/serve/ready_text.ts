@@ -7,8 +7,8 @@ export function readyLine({ url, ops_url, admin_url, token, tenant }: DevBusRead
 }
 
 /**
- * The text for people. `arq` is how they start arq, `end` how the bus ends, and `has_durable` says that the
- * default durable rooms are there.
+ * The text for people. `arq` is how they start arq, `end` how they end the bus, and `has_durable` whether it has the
+ * default durable rooms.
  */
 export function readyText(
   { url, ops_url, admin_url, token, tenant }: DevBusReady,

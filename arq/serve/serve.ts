@@ -23,9 +23,9 @@ import { VERSION as version } from "../../shared/version.ts";
 import { followCertificate } from "../../shield/certificate.ts";
 import { openSharedParts, type ServeProcess, type Servers, startServers } from "./servers.ts";
 
-/** The issuer of the sender: no token has it. */
+/** The issuer of the bridge's sender: no token has it. */
 const ISSUER = "arqon:bridge";
-/** How long it waits for somebody to mend what does not pass on its own, in ms. */
+/** Time before a retry when a person has to solve the problem, in ms. */
 const BLOCKED_MS = 10_000;
 
 interface BridgingOptions {
@@ -38,26 +38,26 @@ interface BridgingOptions {
   readonly read: (path: string) => string;
 }
 
-/** A bridge in this process, or none. */
+/** The bridge in this process, or none. */
 interface Bridging {
-  /** Publishes nothing more; resolves when what is under way has ended. Never rejects. */
+  /** Stops publishing; resolves when messages in flight have ended. Never rejects. */
   close(): Promise<void>;
 }
 
-/** Begins to follow the database, where there is one. */
+/** Starts following the database, if one is configured. */
 async function startBridging(options: BridgingOptions): Promise<Bridging> {
   const { config, shield, registry, log, now, read } = options;
   const { postgres } = config.bridge;
   if (postgres === undefined) return { close: () => Promise.resolve() };
   const { tenant, user, slot, mode, poll_ms, waiting_messages } = postgres;
-  // The client of PostgreSQL is loaded only where there is a bridge.
+  // The client of PostgreSQL is loaded only for a bridge.
   const { runBridge } = await import("../bridge/bridge.ts");
   const { bridgeMetrics } = await import("../bridge/metrics.ts");
   const stopping = new AbortController();
   const { signal } = stopping;
   const bridge: BridgeOptions = {
     ...{ slot, waiting_messages, signal, now, accept_loss: false },
-    accept_hint: `delete from arqon.bridge where slot = '${slot}' goes on`,
+    accept_hint: `delete from arqon.bridge where slot = '${slot}' continues`,
     database: () => bridgedDatabase(config, read) ?? "",
     bus: shield.backend({ tenant_id: tenant, user_id: user, issuer: ISSUER }),
     reading: mode === "polling" ? { mode, poll_ms } : { mode },
@@ -70,7 +70,7 @@ async function startBridging(options: BridgingOptions): Promise<Bridging> {
         await runBridge(bridge);
       } catch (error) {
         const hint = error instanceof CommandError ? error.hint : undefined;
-        log.error("the bridge cannot go on; it tries again", { slot, error, hint });
+        log.error("the bridge has failed; it retries", { slot, error, hint });
         await pause(BLOCKED_MS, signal);
       }
     }
@@ -93,7 +93,7 @@ export interface Serving {
   readonly admin_url: string;
 }
 
-/** The configuration and process of a bus, and who learns that it is ready. */
+/** The configuration and process of a bus, and a callback for its readiness. */
 export interface ServeOptions {
   readonly given: GivenConfig;
   readonly process: ServeProcess;
@@ -129,7 +129,7 @@ async function openListeners(
   return { client, ops, admin };
 }
 
-/** Ends the process for lack of memory, to be started again. Clients are not waited for. */
+/** Ends the process because memory ran out; its supervisor restarts it. Clients are not waited for. */
 async function endExhausted(
   { shield, spine }: Servers,
   { exit }: ServeProcess,
@@ -164,7 +164,8 @@ async function drain(
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { given, process } = options;
-  // The certificate and the bridge's database are read before anything is opened, so that a bus without it does not join a cluster.
+  // The certificate and the bridge's database are read before anything is opened, so that a bus without them does not
+  // join a cluster.
   const served = process.tls(given.config);
   requireUsableAs("server", served, process.now());
   bridgedDatabase(given.config, process.readTextFile);

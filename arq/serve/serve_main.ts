@@ -29,7 +29,7 @@ import { serve, type Serving } from "./serve.ts";
 const NO_ISSUER = "[[auth.issuers]] is missing: without an issuer every token is refused";
 const ISSUER_HINT = "arq init writes a configuration with one; docs/security.md shows others";
 
-/** The bytes of a configuration file. Rejects with a usage error, or as a signal has stopped the command. */
+/** The bytes of a configuration file. Rejects with a usage error, or when a signal stopped the command. */
 export async function readConfigBytes({ files, signal }: Io, file: string): Promise<Uint8Array> {
   try {
     return await files.read(file);
@@ -39,7 +39,7 @@ export async function readConfigBytes({ files, signal }: Io, file: string): Prom
   }
 }
 
-/** The same for a program whose signals end it anyhow. */
+/** The same for a program that signals end anyway. */
 function readConfigBytesNow(file: string): Uint8Array {
   try {
     return Deno.readFileSync(file);
@@ -65,13 +65,13 @@ function usableConfig(bytes: Uint8Array, file: string, defaults: ConfigDefaults)
 export interface ProcessOptions {
   /** Name of the program, for sentences on stderr. */
   readonly program: string;
-  /** Resolves when the bus is to drain; the logger is there to say why. */
+  /** Resolves when the bus has to drain; the logger is for the reason. */
   readonly stopping: (log: Logger) => Promise<unknown>;
   /** The bytes of the configuration file, if there is one. */
   readonly config?: Uint8Array;
   /** Writes a log line; absent: to stderr. */
   readonly writeLog?: (line: string) => void;
-  /** The file to which it writes them; absent: none. */
+  /** The file with the log lines; absent: none. */
   readonly log_file?: string;
 }
 
@@ -100,7 +100,7 @@ export function busProcess(
       return stopping(log);
     },
     exit(exit_code, sentence) {
-      // stderr may have no reader, so the log has the sentence too.
+      // Nobody may be reading stderr, so the log gets the sentence too.
       writeLog?.(`${program}: ${sentence}\n`);
       return endWith(program, exit_code, sentence);
     },
@@ -108,7 +108,7 @@ export function busProcess(
   };
 }
 
-/** A function for `stopping` that resolves when the signal aborts, and logs that the drain begins. */
+/** A function for `stopping` that resolves when the signal aborts, and logs the start of the drain. */
 export function stoppedBy(signal: AbortSignal): (log: Logger) => Promise<void> {
   return (log) =>
     new Promise((resolve) => {

@@ -42,23 +42,20 @@ export interface ServeProcess {
   readonly random: Random;
   readonly readTextFile: (path: string) => string;
   readonly readFile: (path: string) => Uint8Array;
-  /**
-   * The certificate and key that the files of the configuration hold now; undefined without TLS. May
-   * throw.
-   */
+  /** The certificate and key currently in the configured files; undefined without TLS. May throw. */
   readonly tls: (config: Config) => TlsPair | undefined;
   /** Writes one log line, which has its newline; must not throw. */
   readonly writeLog: (line: string) => unknown;
   readonly cores: number;
-  /** Called once, before anything is opened; resolves when the servers are to drain. */
+  /** Called once, before anything is opened; resolves when the servers have to drain. */
   readonly begin: (log: Logger) => Promise<unknown>;
-  /** Calls `reload` when the process is told to read its configuration again; absent: it never is. */
+  /** Calls `reload` when the process is told to read its configuration again; absent: never. */
   readonly onHangup?: (reload: (by: string) => unknown) => void;
-  /** Kills the process when its event loop stands; absent: nobody watches it. */
+  /** Kills the process when its event loop hangs; absent: no watchdog. */
   readonly watch?: ((watched: WatchdogOptions) => Watchdog | undefined) | undefined;
-  /** Ends the process with a sentence about why. */
+  /** Ends the process with a sentence about the reason. */
   readonly exit: (exit_code: number, sentence: string) => Promise<never>;
-  /** Ends the process as failed when it is still there after `timeout_ms`. */
+  /** Ends the process as failed when it still runs after `timeout_ms`. */
   readonly stopWithin: (timeout_ms: number) => void;
 }
 
@@ -71,13 +68,13 @@ export interface SharedParts {
   readonly logging: Logging;
   readonly log: Logger;
   readonly registry: Registry;
-  /** Token of the ops port; undefined: the port asks for none. */
+  /** Token of the ops port; undefined: the port requires none. */
   readonly token: OpsToken | undefined;
   /** Resolved when an operator asks for a drain. */
   readonly asked: PromiseWithResolvers<unknown>;
   /** Resolves when the process or an operator asks for a drain. */
   readonly stopping: Promise<unknown>;
-  /** To be called once the servers run. */
+  /** Call it once the servers run. */
   readonly started: () => void;
   /** Resolved with the reason when the process cannot go on. */
   readonly fatal: PromiseWithResolvers<string>;
@@ -94,7 +91,7 @@ export interface Servers extends SharedParts {
   readonly exhausted: Promise<string>;
 }
 
-/** Makes logs, metrics and what ends the process, which can be asked to stop from now on. */
+/** Creates logs, metrics and the stop conditions of the process, which can be told to stop from now on. */
 export function openSharedParts(given: GivenConfig, process: ServeProcess): SharedParts {
   const { now, monotonic_ms, random, readTextFile } = process;
   const { server, log: lines } = given.config;
@@ -122,9 +119,9 @@ export function openSharedParts(given: GivenConfig, process: ServeProcess): Shar
 }
 
 /**
- * Starts Shield and Brain. `service_name` is their name in traces; `starting` learns how far they are.
- * Rejects with `spine-unavailable` when NATS cannot be reached or `data_dir` is in use, and with any other
- * error without which a Shield or Brain cannot start.
+ * Starts Shield and Brain. `service_name` is their name in traces; `starting` receives their progress. Rejects with
+ * `spine-unavailable` when NATS cannot be reached or `data_dir` is in use, and with any other error that prevents a
+ * Shield or Brain from starting.
  */
 export async function startServers(
   shared: SharedParts,
@@ -175,7 +172,7 @@ export async function startServers(
   const shield = await startShield({
     capabilities: SHIELD_CAPABILITIES,
     ...common,
-    // The Brain in this process has nothing to tell beside the Shield.
+    // The Brain in this process has nothing to report besides the Shield.
     reloading: shared.reloading,
     log,
     random,

@@ -1,10 +1,10 @@
 /**
- * The compose stack of `arq dev up`: the commands for Docker, its services as Docker lists them, and the ports on
- * which they listen. A service without a health check in Docker is asked over HTTP.
+ * The compose stack of `arq dev up`: the commands for Docker, its services as Docker lists them, and their ports. A
+ * service without a health check in Docker is checked over HTTP.
  */
 import { fileURLToPath } from "node:url";
 
-/** What a command for Docker does with the stack. */
+/** The effect of a Docker command on the stack. */
 export type ComposeAction = "up" | "down" | "reset" | "logs" | "follow" | "status" | "services";
 
 const ACTIONS: Readonly<Record<ComposeAction, readonly string[]>> = {
@@ -63,12 +63,12 @@ export async function dockerProblem(signal: AbortSignal): Promise<string | undef
   }
 }
 
-/** Variables for the compose file, added to the environment that `docker` has. */
+/** Variables for the compose file, in addition to the environment. */
 export type ComposeVariables = Readonly<Record<string, string>>;
 
 /**
- * Runs `docker` in the foreground with our streams and resolves with its exit code. With `is_quiet` its
- * output goes to stderr, so that stdout is ours; `signal` ends a command that follows.
+ * Runs `docker` in the foreground with our streams and resolves with its exit code. With `is_quiet` its output goes to
+ * stderr, which reserves stdout for us; `signal` ends a command that follows.
  */
 export async function runDocker(
   args: readonly string[],
@@ -80,7 +80,7 @@ export async function runDocker(
 ): Promise<number> {
   const [program, list] = dockerCommand(args);
   const stdout = is_quiet ? "piped" : "inherit";
-  // The terminal sends docker its own Ctrl-C, which ends it. A SIGTERM comes only to us.
+  // The terminal sends docker its own Ctrl-C, which ends it. A SIGTERM reaches only us.
   const child = new Deno.Command(program, { args: list, env, stdout }).spawn();
   const end = () => child.kill("SIGTERM");
   signal?.addEventListener("abort", end, { once: true });
@@ -107,7 +107,7 @@ export async function ownComposeFile(): Promise<string | undefined> {
   if (!import.meta.url.startsWith("file:")) return undefined;
   const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
   try {
-    // A package has the compose file too, but nothing from which its images could be built.
+    // A package has the compose file too, but no sources for its images.
     await Deno.stat(at("deploy/docker/shield.Dockerfile"));
     const file = at("compose.yaml");
     return (await Deno.stat(file)).isFile ? file : undefined;
@@ -124,8 +124,8 @@ export interface StackService {
   /** Exit code of a service that has ended. */
   readonly exit_code?: number;
   /**
-   * Health: `healthy`, `unhealthy`, `starting`; `unreachable` for a service that runs and does not answer;
-   * `none` when nobody knows.
+   * Health: `healthy`, `unhealthy`, `starting`; `unreachable` for a running service that does not answer; `none` when
+   * unknown.
    */
   readonly health: string;
   /** Source of the health: Docker's health check, or our request to its port. */
@@ -212,7 +212,7 @@ async function probed(service: StackService, signal: AbortSignal): Promise<Stack
   return { ...service, health, by: "http" };
 }
 
-/** All services in the stack of a compose file; undefined when Docker does not say. */
+/** All services in the stack of a compose file; undefined when Docker does not tell. */
 export async function readStack(
   file: string,
   signal: AbortSignal,

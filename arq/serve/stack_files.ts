@@ -1,7 +1,6 @@
 /**
- * The files of the compose stack that comes with `arq` where there is no checkout: compose.yaml and all that
- * it mounts. Published images take the place of those that a checkout builds. Texts only;
- * `commands/dev/dev_stack.ts` writes them.
+ * The files of the compose stack that comes with `arq` without a checkout: compose.yaml and everything that it mounts.
+ * Published images replace those that a checkout builds. Texts only; `commands/dev/dev_stack.ts` writes them.
  */
 import compose from "../../compose.yaml" with { type: "text" };
 import brain from "../../deploy/compose/brain.toml" with { type: "text" };
@@ -30,7 +29,7 @@ export function pulledCompose(text: string, version: string): string {
   let is_build = false;
   for (const line of text.split("\n")) {
     const indent = line.search(/\S/);
-    // Lines of `build:` are indented further than it.
+    // Lines below `build:` are indented further.
     is_build = indent === 4 ? /^ {4}build:/.test(line) : is_build && indent > 4;
     if (!is_build && !/^ {4}pull_policy: build$/.test(line)) lines.push(line);
   }

@@ -1,4 +1,4 @@
-// What `docker compose` says of a stack, in the forms that its versions have, and the files of the stack.
+// The output of `docker compose` about a stack, in the forms of its versions, and the files of the stack.
 import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { parseServices, readStack, shieldPorts, stackText, withMissing } from "./stack.ts";
@@ -51,12 +51,12 @@ Deno.test("a service without a container is missing, not left out", () => {
   );
 });
 
-Deno.test("without Docker there is nothing to say of a stack", async () => {
+Deno.test("without Docker there is nothing to report about a stack", async () => {
   const env = { PATH: "/nowhere" };
   assert.equal(await readStack("/x/compose.yaml", new AbortController().signal, env), undefined);
 });
 
-Deno.test("the stack that comes along has every file that it mounts, and builds nothing", () => {
+Deno.test("the included stack has every file that it mounts, and builds nothing", () => {
   const files = stackFiles("1.2.3");
   const { services } = parse(files.get(STACK_FILE) ?? "", { merge: true });
   const paths = [...files.keys()];

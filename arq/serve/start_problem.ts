@@ -8,7 +8,7 @@ import { fileLimit, portFinding } from "../doctor/system.ts";
 
 import { CommandError, failed, usageError } from "../terminal/exit.ts";
 
-/** Fewest files that a bus can start with: its sources, listeners, databases and threads need as many. */
+/** Fewest files with which a bus can start: its sources, listeners, databases and threads need as many. */
 const FILES_LEAST = 256;
 
 const TABLES: Readonly<Record<string, Place["table"]>> = {
@@ -19,7 +19,7 @@ const TABLES: Readonly<Record<string, Place["table"]>> = {
 
 const TAKEN = /(client|ops|admin) listener: port (\d+) on (\S+) is in use/g;
 
-/** The places that a ListenError found in use; empty for other messages. */
+/** The addresses that a ListenError reports as in use; empty for other messages. */
 export function takenPlaces(message: string): Place[] {
   return [...message.matchAll(TAKEN)].flatMap(([, name = "", port = "", host = ""]) => {
     const table = TABLES[name];
@@ -27,10 +27,10 @@ export function takenPlaces(message: string): Place[] {
   });
 }
 
-/** The program that has a place, in a few words. */
+/** The program that uses an address, in a few words. */
 async function holder(place: Place, signal: AbortSignal): Promise<string> {
   const { status, text } = await portFinding(place, signal);
-  // The place may be free again by now.
+  // The address may be free again by now.
   const who = / is free$/.test(text) ? `${place.host}:${place.port} was in use` : text;
   const again = status === "ok" && who === text ? " already" : "";
   return `${place.name} port: ${who}${again}`;
@@ -62,7 +62,7 @@ export async function startProblem(
   if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
     return failed(error.message, "run it in a folder that you may write to");
   }
-  // No bus was asked, so advice for callers of a bus does not fit.
+  // No bus was asked, so advice for clients of a bus does not fit.
   return error instanceof ArqonError || error instanceof CertificateError
     ? new CommandError(error.message)
     : error;

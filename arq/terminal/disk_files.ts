@@ -13,7 +13,7 @@ async function replace(path: string, text: string, mode: number): Promise<void> 
     await Deno.writeTextFile(temporary, text, { createNew: true, mode });
     await Deno.rename(temporary, path);
   } catch (error) {
-    // The failure that led here is reported.
+    // The original failure is reported.
     await Deno.remove(temporary).catch(() => {});
     throw error;
   }
@@ -85,7 +85,7 @@ export const diskFiles: Files = {
   },
 };
 
-/** Whether a file is a pipe or a device: reading or writing one may wait for ever. */
+/** Whether a file is a pipe or a device: reading or writing one may block forever. */
 const mayWait = async (path: string) => (await state(path))?.is_file === false;
 
 /** The result, or the signal's reason as soon as it is aborted. */
@@ -104,8 +104,8 @@ async function unlessAborted<Result>(
 }
 
 /**
- * The same, but nobody waits for a pipe once `signal` is aborted: the command ends by its reason. What is read while
- * a command cleans up, after that, is read as usual.
+ * The same, but pipes are abandoned once `signal` is aborted: the command ends with its reason. Reads during the
+ * cleanup afterwards work as usual.
  */
 export function diskFilesUntil(signal: AbortSignal): Files {
   const { read, open, write } = diskFiles;

@@ -1,6 +1,6 @@
 /**
- * How a command ends: exit codes, and errors in words for people (what, where, what would be right). An error
- * never has a stack trace or a token.
+ * How a command ends: exit codes, and errors in words for people (what, where, what would be right). An error never has
+ * a stack trace or a token.
  */
 import { ArqonError } from "@arqon/proto";
 
@@ -11,13 +11,13 @@ export const EXIT = {
   failure: 1,
   /** The command line is wrong; nothing was done. */
   usage: 2,
-  /** `arq plan`: there are changes. Its wrong command lines are `failure`, so that no script takes one for that. */
+  /** `arq plan`: there are changes. Its usage errors are `failure`, so that no script confuses the two. */
   changes: 2,
   /** 401 or 403: the token does not allow it. */
   refused: 3,
-  /** Nobody answers, or the connection is lost for good. */
+  /** Nothing answers, or the connection is lost permanently. */
   unreachable: 4,
-  /** A policy of the tenant refused; no other token helps. */
+  /** A policy of the tenant refused; another token does not help. */
   policy: 5,
   /**
    * A replay found more flips than `--max-flips` allows or could not judge more calls than `--max-unknown`, or a
@@ -32,10 +32,10 @@ export const EXIT = {
 
 /** What each exit code means, for the help, the manual page and the documents. */
 export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[] = [
-  [EXIT.ok, "done; also when the reader of a pipe has gone"],
+  [EXIT.ok, "done; also if the reader of a pipe has exited"],
   [EXIT.failure, "failed: a refusal, a bad file, a bus that is not ready"],
   [EXIT.usage, "wrong command line; nothing was done. Of arq plan: there are changes"],
-  [EXIT.refused, "refused: the token is missing, bad, expired or does not allow it"],
+  [EXIT.refused, "refused: the token is missing, invalid, expired or does not permit it"],
   [EXIT.unreachable, "the bus cannot be reached, or answers 503"],
   [EXIT.policy, "refused by a policy of the tenant (policy-rejected)"],
   [
@@ -75,15 +75,15 @@ export class CommandError extends Error {
   }
 }
 
-/** What an error says. */
+/** The message of an error. */
 export const whyOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
-/** The error that a path could not be read, with the reason. */
+/** The error for a path that could not be read, with the reason. */
 export const cannotRead = (path: string, error: unknown): CommandError =>
   new CommandError(`cannot read ${path}: ${whyOf(error)}`);
 
-/** The error that nothing was written at a path, with the reason. */
+/** The error for a path where nothing was written, with the reason. */
 export function cannotWrite(path: string, error: unknown): CommandError {
   if (error instanceof Deno.errors.AlreadyExists) {
     return new CommandError(`cannot write ${path}: it is there already`);
@@ -92,7 +92,7 @@ export function cannotWrite(path: string, error: unknown): CommandError {
   return failed(`cannot write ${path}: ${whyOf(error)}`, hint);
 }
 
-/** The error for what failed, with what to do about it. */
+/** The error for a failure, with advice. */
 export function failed(message: string, hint?: string): CommandError {
   return new CommandError(message, EXIT.failure, hint);
 }
@@ -114,19 +114,18 @@ export class Interrupted extends Error {
 }
 
 /**
- * Whether the reader of our output is gone (`arq sub … | head`). That is no failure; there is nobody left to
- * write to.
+ * Whether the reader of our output is gone (`arq sub … | head`). This is no failure; there is nobody left to write to.
  */
 export function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && (error.name === "BrokenPipe" || /EPIPE/.test(error.message));
 }
 
-/** The exit code that an error stands for. */
+/** The exit code for an error. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommandError || error instanceof Interrupted) return error.exit_code;
   if (isBrokenPipe(error)) return EXIT.ok;
   if (!(error instanceof ArqonError)) return EXIT.failure;
-  // Looked at before the code, which a policy may choose.
+  // Checked before the code, which a policy may choose.
   if (error.reason === "policy-rejected") return EXIT.policy;
   if (error.code === 401 || error.code === 403) return EXIT.refused;
   const lost = ["unreachable", "connection-lost", "answer-timeout", "connection-closed"];
@@ -135,7 +134,7 @@ export function exitCodeOf(error: unknown): number {
 
 /** Advice for a bus that does not know a token's issuer. */
 export const WHICH_ISSUER =
-  "arq context show says which bus, key and issuer count here, and why; " +
+  "arq context show says which bus, key and issuer are used here, and why; " +
   "--context dev names the running development bus";
 
 const HINTS: Readonly<Record<string, string>> = {
@@ -145,15 +144,15 @@ const HINTS: Readonly<Record<string, string>> = {
   "message-too-large": "[limits] max_frame_bytes of the bus bounds a message",
   "role-forbidden": "make one: arq auth gen --role admin, for a tenant of [admin] operator_tenants",
   "command-forbidden": "make a token: arq auth gen --role service",
-  "version-conflict": "read it anew, then decide: arq room get ROOM --json",
+  "version-conflict": "read it again, then decide: arq room get ROOM --json",
   "not-durable": "arq room class set makes rooms durable, or [[rooms]] in the bus's config",
-  "fence-mismatch": "that lock has ended; lock anew: arq room lock ROOM",
+  "fence-mismatch": "that lock has ended; lock again: arq room lock ROOM",
   "banned":
     "arq room unban ROOM USER --scope tenant lifts it, with a token of role service or admin",
   "room-banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
 };
 
-const HINT_OTHER = "what answers there is no ArqonBus; --url names another";
+const HINT_OTHER = "the server there is not an ArqonBus; --url names another";
 const HINT_401 = "make a token: arq auth gen --role user (see arq auth gen --help)";
 
 function hintFor(error: unknown): string | undefined {
@@ -161,7 +160,7 @@ function hintFor(error: unknown): string | undefined {
   if (!(error instanceof ArqonError)) return undefined;
   if (error.reason === "locked") {
     const seconds = Math.ceil(error.retry_after_ms / 1_000);
-    return `its lease ends in ${seconds} s unless it is renewed; --fence is for who holds it`;
+    return `its lease ends in ${seconds} s unless it is renewed; --fence is for its holder`;
   }
   if (error.reason === "unreachable" && /HTTP \d+/.test(error.message)) return HINT_OTHER;
   return HINTS[error.reason] ?? (error.code === 401 ? HINT_401 : undefined);
@@ -170,7 +169,7 @@ function hintFor(error: unknown): string | undefined {
 // deno-lint-ignore no-control-regex
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
-/** A text without control characters, which could drive the terminal. Texts of a server go through it. */
+/** A text without control characters, which could control the terminal. All texts of a server pass through it. */
 export function printable(text: string): string {
   return text.replace(
     UNPRINTABLE,
@@ -179,8 +178,8 @@ export function printable(text: string): string {
 }
 
 /**
- * Parts that Deno adds to an error and that tell a person nothing: the URL again and the layers it went
- * through, a number and the name of a call, a flag of its own.
+ * Parts that Deno adds to an error and that do not help a person: the URL again and the layers it passed, a number and
+ * the name of a call, a flag of its own.
  */
 const ADDED: readonly (readonly [pattern: RegExp, instead: string])[] = [
   [/error sending request for url \([^)]*\): (?:client error \(\w+\): )?/, ""],
@@ -200,7 +199,7 @@ function textOf(error: unknown): string {
   return printable(ADDED.reduce((before, [pattern, to]) => before.replace(pattern, to), text));
 }
 
-/** The text for an error: a line for each thing that is wrong, and one for what to do, if there is advice. */
+/** The text for an error: a line for each problem, and one with advice, if there is any. */
 export function explain(error: unknown): string {
   const refusal = refusalIn(error);
   const reason = refusal === undefined ? "" : ` (${refusal.code} ${refusal.reason})`;
@@ -213,7 +212,7 @@ function moreOf(error: unknown): readonly string[] {
   return error instanceof CommandError ? error.more : [];
 }
 
-/** The JSON for an error, as `--json` asks for it: one object in one line. */
+/** The JSON for an error, for `--json`: one object in one line. */
 export function explainJson(error: unknown): string {
   const reason = refusalIn(error)?.reason;
   const hint = hintFor(error);
@@ -226,7 +225,7 @@ export function explainJson(error: unknown): string {
   return `${JSON.stringify({ error: told })}\n`;
 }
 
-/** Whether a command line asks for JSON, by its words alone: a wrong one cannot be parsed. */
+/** Whether a command line requests JSON, judged by its words: a wrong one cannot be parsed. */
 export function asksForJson(args: readonly string[]): boolean {
   const end = args.indexOf("--");
   return (end < 0 ? args : args.slice(0, end)).includes("--json");

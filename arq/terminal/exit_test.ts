@@ -1,10 +1,10 @@
-// What each kind of error becomes: exit code and words. That the process ends so is in `usage_test.ts`.
+// Exit code and text for each kind of error. `usage_test.ts` checks that the process ends so.
 import assert from "node:assert/strict";
 import { ArqonError, errorFromWire } from "@arqon/sdk";
 import { asksForJson, CommandError, EXIT, exitCodeOf, explain, explainJson } from "./exit.ts";
 import { Interrupted, printable } from "./exit.ts";
 
-Deno.test("an error's exit code says what kind of trouble it is", () => {
+Deno.test("an error's exit code shows its kind", () => {
   const cases: [unknown, number][] = [
     [new ArqonError("token-expired"), EXIT.refused],
     [new ArqonError("not-granted"), EXIT.refused],
@@ -33,7 +33,7 @@ Deno.test("an explanation is one line and a hint, without stack or control chara
   assert.equal(
     explain(new ArqonError("locked", "ann", { retry_after_ms: 11_500 })),
     "arq: The room is locked by ann (409 locked)\n" +
-      "     its lease ends in 12 s unless it is renewed; --fence is for who holds it\n",
+      "     its lease ends in 12 s unless it is renewed; --fence is for its holder\n",
   );
   assert.equal(explain(new Error("a\nb\u001b[2J")), "arq: a\\u000ab\\u001b[2J\n");
   assert.equal(printable("tab\tümlaut"), "tab\\u0009ümlaut");
@@ -51,7 +51,7 @@ Deno.test("with --json an error is one object: reason of the bus, message, hint,
   );
 });
 
-Deno.test("everything that is wrong is told, each on a line of its own", () => {
+Deno.test("all errors are reported, one per line", () => {
   const error = new CommandError("a.toml:1:1 x", EXIT.failure, "mend it", {
     more: ["a.toml:2:1 y", "b\n"],
   });
@@ -65,6 +65,6 @@ Deno.test("everything that is wrong is told, each on a line of its own", () => {
   );
 });
 
-Deno.test("a wrong command line asks for JSON by its words, before --", () => {
+Deno.test("an invalid command line honors --json among its words, before --", () => {
   assert.ok(asksForJson(["sub", "--json"]) && !asksForJson(["pub", "a", "--", "--json"]));
 });

@@ -1,6 +1,6 @@
 /**
- * How a received message is shown: as a readable line on a terminal, as the exact payload bytes in a pipe,
- * and with `--json` as one JSON object on each line. Pure.
+ * How a received message is shown: as a readable line on a terminal, as the exact payload bytes in a pipe, and with
+ * `--json` as one JSON object on each line. Pure.
  */
 import { isJson } from "@arqon/proto";
 import type { Message } from "@arqon/sdk";
@@ -30,7 +30,7 @@ function base64(data: Uint8Array): string {
   return btoa(binary);
 }
 
-/** The line of a message for people: `room type sender data`. Nothing in a message can drive the terminal. */
+/** The line of a message for people: `room type sender data`. Nothing in a message can control the terminal. */
 export function humanLine(message: Message): string {
   const text = textOf(message.data);
   const shown = text === undefined ? `(${message.data.length} bytes, not text)` : text;
@@ -51,8 +51,8 @@ export function rawLine(message: Message): Uint8Array {
 }
 
 /**
- * The `data` of a message as JSON text. JSON stays as it came, except that line breaks between tokens become
- * spaces, so that a message is one line. Text becomes a string, anything else `{"base64":…}`.
+ * The `data` of a message as JSON text. JSON is unchanged, except that line breaks between tokens become spaces, so
+ * that a message is one line. Text becomes a string, anything else `{"base64":…}`.
  */
 function dataJson(message: Message): string {
   const text = textOf(message.data);
@@ -64,13 +64,13 @@ function dataJson(message: Message): string {
   return `{"base64":${JSON.stringify(base64(message.data))}}`;
 }
 
-/** The position from which a script goes on after a line. */
+/** The position from which a script continues after a line. */
 export type LinePlace = Pick<Message, "offset" | "epoch">;
 
 /**
- * The JSON object of a message in one line. It has the members of a text frame, with `data` last. In a
- * durable room every line has `offset` and `epoch`, so that the last one says where to go on. `place` gives
- * them for a line that is no stored message.
+ * The JSON object of a message in one line. It has the members of a text frame, with `data` last. In a durable room
+ * every line has `offset` and `epoch`, so the last one gives the position to continue from. `place` provides them for a
+ * line that is no stored message.
  */
 export function jsonLine(message: Message, place: LinePlace = message): Uint8Array {
   const { room, type, sender, timestamp_ms, content_type, message_id, trace_id } = message;

@@ -1,4 +1,4 @@
-// The three forms of a received message, from messages made by hand.
+// The three forms of a received message, from constructed messages.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Message } from "@arqon/sdk";
@@ -51,13 +51,13 @@ Deno.test("nothing that a publisher sends can drive the terminal or fake a secon
   assert.match(line, /\\u001b\[2J\\u000alobby/);
 });
 
-Deno.test("in a pipe the payload's bytes come out exactly, whatever they are", () => {
+Deno.test("in a pipe the payload's bytes are printed exactly, whatever they are", () => {
   fc.assert(fc.property(fc.uint8Array(), (data) => {
     assert.deepEqual(rawLine(message(data, "")), new Uint8Array([...data, 0x0a]));
   }));
 });
 
-Deno.test("--json keeps a JSON payload byte for byte in one line", () => {
+Deno.test("--json preserves a JSON payload byte for byte in one line", () => {
   const odd = '{ "big": 12345678901234567890, "a": 1.0,\t"a":2 }';
   const line = decode(jsonLine(message(encode(odd), "application/json; charset=utf-8")));
   assert.ok(line.endsWith(`,"data":${odd}}\n`), line);
@@ -86,7 +86,7 @@ Deno.test("--json gives text as a string and anything else as base64, and always
   );
 });
 
-Deno.test("--json says where a script goes on, in durable rooms only", () => {
+Deno.test("--json prints the position to continue from, in durable rooms only", () => {
   const line = (...args: Parameters<typeof jsonLine>) => JSON.parse(decode(jsonLine(...args)));
   const other = line(message(encode("1"), ""));
   assert.deepEqual([other.offset, other.epoch], [undefined, undefined]);

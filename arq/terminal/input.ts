@@ -1,4 +1,4 @@
-/** What a person gives a command: whole files that the command line names, and answers to questions at a terminal. */
+/** The user's input for a command: whole files that the command line names, and answers to questions at a terminal. */
 import { cannotRead, cannotWrite, usageError } from "./exit.ts";
 import { type FileWriter, type Io, print, resolvePath } from "./io.ts";
 
@@ -26,7 +26,7 @@ export async function openInput(io: Io, file: string): Promise<ReadableStream<Ui
   });
 }
 
-/** Writes a file, and replaces one that is there. Throws `CommandError` when it cannot be written. */
+/** Writes a file, or replaces an existing one. Throws `CommandError` when it cannot be written. */
 export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Promise<void> {
   const path = resolvePath(io.cwd, file);
   await io.files.write(path, bytes).catch((error) => {
@@ -34,7 +34,7 @@ export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Prom
   });
 }
 
-/** Begins a new file, which other people may not read. Throws `CommandError` when it cannot be made. */
+/** Starts a new file, which other users may not read. Throws `CommandError` when it cannot be created. */
 export async function newFile(io: Io, file: string): Promise<FileWriter> {
   const path = resolvePath(io.cwd, file);
   return await io.files.writer(path, 0o600).catch((error) => {
@@ -42,7 +42,7 @@ export async function newFile(io: Io, file: string): Promise<FileWriter> {
   });
 }
 
-/** Whether a person is there to answer. */
+/** Whether a person can answer. */
 export function canAsk(): boolean {
   return Deno.stdin.isTerminal();
 }
@@ -58,8 +58,8 @@ export async function confirmed(io: Io, question: string): Promise<boolean> {
   return /^y(es)?$/i.test(line.trim());
 }
 
-/** Asks a question whose yes the command line can say with `--yes`. Throws where nobody is there to answer. */
+/** Asks a question that the command line can answer with `--yes`. Throws when nobody can answer. */
 export async function sure(io: Io, question: string): Promise<boolean> {
-  if (!canAsk()) throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
+  if (!canAsk()) throw usageError(`${question} No terminal to ask`, "confirm with --yes");
   return await confirmed(io, question);
 }

@@ -1,6 +1,6 @@
 /**
- * The outside world for a command: streams, files, clock, stop signal. `main.ts` makes the real one. Commands
- * use nothing else of the world, apart from the SDK's sockets.
+ * The outside world for a command: streams, files, clock, stop signal. `main.ts` creates the real one. Commands use
+ * nothing else of the world, apart from the SDK's sockets.
  */
 
 import { concat } from "../../shared/containers/concat.ts";
@@ -20,7 +20,7 @@ export interface Output {
 /** The facts about a file, without its content. */
 export interface FileState {
   readonly is_directory: boolean;
-  /** False for a pipe or a device too: who reads one may wait for ever. */
+  /** False for a pipe or a device too: reading one may block forever. */
   readonly is_file: boolean;
   /** Permission bits; undefined where the system has none. */
   readonly mode: number | undefined;
@@ -38,7 +38,7 @@ export interface FileWriter {
   write(bytes: Uint8Array): Promise<void>;
   /** Resolves when the whole file is on the disk. */
   finish(): Promise<void>;
-  /** Closes the file as it is; harmless after `finish`. */
+  /** Closes the file in its present state; harmless after `finish`. */
   abandon(): void;
 }
 
@@ -49,7 +49,7 @@ export interface Files {
   open(path: string): Promise<ReadableStream<Uint8Array>>;
   /** Writes a new file with this mode. Rejects with AlreadyExists. */
   create(path: string, data: string | Uint8Array, mode: number): Promise<void>;
-  /** Writes a file, and replaces one that is there. */
+  /** Writes a file, or replaces an existing one. */
   write(path: string, bytes: Uint8Array): Promise<void>;
   /** Writes a file with this mode as `write` does. Others see the old file or the whole new one. */
   replace(path: string, text: string, mode: number): Promise<void>;
@@ -80,11 +80,11 @@ export interface Io {
   readonly state_dirs: readonly string[];
   /** Folder of the contexts; undefined when no variable says where a person's files are. */
   readonly config_dir: string | undefined;
-  /** How a person starts this program, for suggested commands: `arq`, `npx arq`. */
+  /** How the user starts this program, for suggested commands: `arq`, `npx arq`. */
   readonly arq: string;
   /** Aborted by Ctrl-C, by SIGTERM or when the reader is gone; the reason says which. */
   readonly signal: AbortSignal;
-  /** Calls back for the next Ctrl-C in place of ending the command, until the result is called. */
+  /** Calls back for the next Ctrl-C instead of ending the command, until the result is called. */
   readonly takeInterrupt?: (onInterrupt: () => void) => () => void;
   /** The present size of the terminal; undefined when there is none. */
   readonly size: () => ScreenSize | undefined;
@@ -94,10 +94,10 @@ export interface Io {
   readonly monotonic_ms: () => number;
 }
 
-/** How a command ends: well, with an exit code, or with what it found, for programs and as text for people. */
+/** How a command ends: successfully, with an exit code, or with a report for programs and people. */
 export type Ended = void | number | Report;
 
-/** What is printed: `told` as JSON with `--json`, else `text`, and then `note` on stderr. */
+/** The output: `told` as JSON with `--json`, else `text`, and then `note` on stderr. */
 export interface Report {
   readonly told: unknown;
   readonly text: string;
@@ -109,8 +109,8 @@ export interface Report {
 const BACKLOG_BYTES = 65_536;
 
 /**
- * An output that writes in the background, joins what is waiting, and keeps a bounded backlog. `onError` is
- * called at once when a write fails; later writes throw the error.
+ * An output that writes in the background, joins waiting bytes, and keeps a bounded backlog. `onError` is called at
+ * once when a write fails; later writes throw the error.
  */
 export function createOutput(
   sink: Sink,
@@ -154,8 +154,8 @@ export function createOutput(
 }
 
 /**
- * An output that goes behind what another has taken, for two that are one terminal: a summary is below the lines that
- * it sums up. It waits `limit_ms` at most, since a terminal may stall.
+ * An output that writes after what another one has accepted, for two that share a terminal: a summary appears below the
+ * lines that it sums up. It waits at most `limit_ms`, since a terminal may stall.
  */
 export function behind(output: Output, other: Output, limit_ms: number): Output {
   const write = async (bytes: Uint8Array) => {
@@ -165,11 +165,11 @@ export function behind(output: Output, other: Output, limit_ms: number): Output 
   return { ...output, write };
 }
 
-/** Waits until an output is written, `limit_ms` at most. */
+/** Waits until an output is written, at most `limit_ms`. */
 export async function flushWithin(output: Output, limit_ms: number): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, limit_ms);
-  // Whoever writes to it is notified of a failure.
+  // The writer is notified of a failure.
   await Promise.race([output.flush().catch(() => {}), late]);
   clearTimeout(timer);
 }
@@ -185,7 +185,7 @@ export function resolvePath(cwd: string, path: string): string {
   return absolute ? path : `${cwd.replace(/[\\/]+$/, "")}/${path}`;
 }
 
-/** Prints what a command has ended with, and gives its exit code. */
+/** Prints a command's result, and returns its exit code. */
 export async function finish(
   io: Pick<Io, "stdout" | "stderr">,
   ended: Ended,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
 import { behind, createOutput, print, resolvePath } from "./io.ts";
 
-/** A sink that takes a few bytes at a time, when it is told to. */
+/** A sink that takes a few bytes at a time, on demand. */
 function slowSink() {
   const taken: number[] = [];
   let go = Promise.withResolvers<void>();
@@ -22,7 +22,7 @@ function slowSink() {
   };
 }
 
-Deno.test("everything is written in order, also by a sink that takes it in pieces", async () => {
+Deno.test("everything is written in order, also by a sink that accepts it in pieces", async () => {
   const sink = slowSink();
   const output = createOutput(sink, false, (error) => assert.fail(String(error)));
   await print(output, "hello ");
@@ -37,7 +37,7 @@ Deno.test("everything is written in order, also by a sink that takes it in piece
   assert.equal(String.fromCharCode(...sink.taken), "hello world, again");
 });
 
-Deno.test("nothing can be written too, and what comes after it is", async () => {
+Deno.test("an empty write works, and later ones, too", async () => {
   const taken: Uint8Array[] = [];
   const sink = { write: (bytes: Uint8Array) => Promise.resolve(taken.push(bytes) && bytes.length) };
   const output = createOutput(sink, false, (error) => assert.fail(String(error)));
@@ -62,7 +62,7 @@ Deno.test("a write waits once much is unwritten", async () => {
   await third;
 });
 
-Deno.test("a reader that is gone is told at once and to every write after it", async () => {
+Deno.test("a closed reader is reported at once and to every later write", async () => {
   const errors: unknown[] = [];
   const broken = new Error("EPIPE");
   const output = createOutput(
@@ -81,7 +81,7 @@ Deno.test("relative paths begin where the caller is", () => {
   assert.equal(resolvePath("/home/me", "/a"), "/a");
 });
 
-Deno.test("an output goes behind what another has taken, and waits no longer than it may", async () => {
+Deno.test("an output is written after the previous one, and waits no longer than its limit", async () => {
   const shown: string[] = [];
   const go = Promise.withResolvers<void>();
   const sinkOf = (until: Promise<void>) => ({

@@ -1,6 +1,6 @@
 /**
- * Splits a stream of bytes into lines of JSON. The bytes of a line are checked and never changed, not even a
- * carriage return. Blank lines are left out.
+ * Splits a stream of bytes into lines of JSON. The bytes of a line are checked and never changed, not even a carriage
+ * return. Blank lines are skipped.
  */
 import { CommandError, failed, printable } from "./exit.ts";
 
@@ -12,7 +12,7 @@ export interface NdjsonLine {
   readonly bytes: Uint8Array;
 }
 
-/** Most bytes of a line; no bus takes a longer one (`[limits] max_frame_bytes` is at most 16 MiB). */
+/** Most bytes of a line; no bus accepts a longer one (`[limits] max_frame_bytes` is at most 16 MiB). */
 export const LINE_BYTES_MAX = 16_777_216;
 
 const NEWLINE = 0x0a;
@@ -77,7 +77,7 @@ export async function* readNdjson(
       line += 1;
     }
     if (start === chunk.length) continue;
-    // A copy, since the stream may use its buffer again.
+    // A copy, since the stream may reuse its buffer.
     partial.push(chunk.slice(start));
     partial_bytes += chunk.length - start;
     if (partial_bytes > line_bytes_max) take(new Uint8Array());

@@ -1,4 +1,4 @@
-// Splitting into lines, whatever the chunks; nothing is published here.
+// Splitting into lines, independent of the chunks; nothing is published here.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { CommandError } from "./exit.ts";
@@ -9,7 +9,7 @@ const encode = (text: string) => new TextEncoder().encode(text);
 async function* chunked(bytes: Uint8Array, sizes: Iterator<number>): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length;) {
     const size: number = sizes.next().value ?? 1;
-    // One buffer used again and again, as some streams do.
+    // One buffer reused, as some streams do.
     yield bytes.slice(at, at + size);
     at += size;
   }
@@ -31,14 +31,14 @@ async function lines(
   return found;
 }
 
-Deno.test("lines keep their bytes and numbers, with or without a last newline", async () => {
+Deno.test("lines preserve their bytes and numbers, with or without a final newline", async () => {
   const expected = [[1, '{"a": 1}'], [3, " [2] "], [4, '"ü"\r']];
   assert.deepEqual(await lines('{"a": 1}\n\n [2] \n"ü"\r\n'), expected);
   assert.deepEqual(await lines('{"a": 1}\n\n [2] \n"ü"\r'), expected);
   assert.deepEqual(await lines(""), []);
 });
 
-Deno.test("any JSON lines cut into any chunks come out byte for byte", async () => {
+Deno.test("any JSON lines in any chunks are passed on byte for byte", async () => {
   await fc.assert(fc.asyncProperty(
     fc.array(fc.jsonValue(), { maxLength: 20 }),
     fc.infiniteStream(fc.integer({ min: 1, max: 40 })),

@@ -21,7 +21,7 @@ export interface Progress {
   stop(): void;
 }
 
-/** Makes a progress bar, which loads nothing unless `is_tty`. `total` undefined: nobody knows it. */
+/** Makes a progress bar, which loads nothing unless `is_tty`. `total` undefined: unknown. */
 export async function createProgress(
   options: { is_tty: boolean; total: number | undefined; now: () => number; unit?: Unit },
 ): Promise<Progress> {
@@ -44,7 +44,7 @@ export async function createProgress(
           stream: process.stderr,
           hideCursor: true,
           clearOnComplete: true,
-          // Ctrl-C belongs to us: a bar that handles signals would end the process.
+          // Ctrl-C is ours: a bar that handles signals would end the process.
           gracefulExit: false,
           barsize: 30,
         });

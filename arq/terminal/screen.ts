@@ -1,6 +1,6 @@
 /**
- * Shows a view that is drawn again and again: in place on a terminal, on an alternate screen that disappears
- * at the end; in a pipe one view after another. The command says what is shown.
+ * Shows a view that is redrawn: in place on a terminal, on an alternate screen that disappears at the end; in a pipe
+ * one view after another. The command provides the content.
  */
 import { type Io, print, type ScreenSize } from "./io.ts";
 
@@ -32,7 +32,7 @@ export function openScreen(io: Io, is_plain: boolean): Screen {
   return {
     async show(text) {
       if (!in_place) return await print(io.stdout, text);
-      // The size is asked each time, since a person may change the window.
+      // The size is read each time, since the user may resize the window.
       const size = io.size();
       const drawn = (size === undefined ? text : cropped(text, size)).replaceAll(
         "\n",

@@ -1,8 +1,8 @@
-/** An `Io` in a test's own process: files of the disk, kept output, no bus. */
+/** An `Io` in a test's own process: files of the disk, recorded output, no bus. */
 import { diskFiles } from "../terminal/disk_files.ts";
 import type { Io, Output } from "../terminal/io.ts";
 
-/** An output that keeps what is written. */
+/** An output that records what is written. */
 export interface KeptOutput extends Output {
   text(): string;
 }
@@ -21,7 +21,7 @@ function keep(is_tty: boolean): KeptOutput {
   };
 }
 
-/** An `Io` whose working folder is `cwd`. `is_tty` is for both outputs. */
+/** An `Io` whose working folder is `cwd`. `is_tty` applies to both outputs. */
 export function diskIo(
   cwd: string,
   is_tty = false,

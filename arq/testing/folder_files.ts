@@ -1,4 +1,4 @@
-/** Every file below a folder by its path in it, with its bytes in hex. */
+/** Every file below a folder by its relative path, with its bytes in hex. */
 export async function filesOf(folder: string, below = ""): Promise<Record<string, string>> {
   const all: Record<string, string> = {};
   for await (const { name, isDirectory } of Deno.readDir(`${folder}/${below}`)) {

@@ -1,4 +1,4 @@
-/** Runs `arq` in the test's process as an admin of a bus: its exit code is held to, its output is the answer. */
+/** Runs `arq` in the test's process as an admin of a bus: its exit code is checked, its output returned. */
 import assert from "node:assert/strict";
 import type { TestBus } from "../../tests/harness/test_bus.ts";
 import { runProgram } from "../program/program.ts";
@@ -6,10 +6,12 @@ import { exitCodeOf, explain } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 import { diskIo } from "./disk_io.ts";
 
-/** Runs one command line, and gives what it has printed. */
+/** Runs one command line, and returns what it printed. */
 export type LocalArq = (code: number, ...args: string[]) => Promise<string>;
 
-/** An `arq` that works in a folder, with a token of an admin of tenant `default`. `more` is of its `Io`. */
+/**
+ * An `arq` that works in a folder, with a token of an admin of tenant `default`. `more` overrides parts of its `Io`.
+ */
 export async function localArq(
   bus: Pick<TestBus, "admin_url" | "tokenFor">,
   cwd: string,
@@ -30,7 +32,7 @@ export async function localArq(
   };
 }
 
-/** What makes a command that shows progress leave at once, as with Ctrl-C in a script. */
+/** Makes a command that shows progress exit at once, as with Ctrl-C in a script. */
 export const LEAVES: Partial<Io> = {
   takeInterrupt(onNext) {
     onNext();

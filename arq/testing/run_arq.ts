@@ -61,7 +61,7 @@ export async function startArq(args: string[], options: ArqOptions = {}): Promis
     env: {
       // `deno task` sets this variable, and a test may run below a task.
       INIT_CWD: options.cwd ?? ROOT,
-      // The contexts of the person who runs the tests must not count.
+      // The contexts of the user who runs the tests must not apply.
       XDG_CONFIG_HOME: options.config_home ?? NO_CONFIG,
       APPDATA: options.config_home ?? NO_CONFIG,
       // The tests may run below npx, but this `arq` does not.
@@ -119,16 +119,16 @@ export async function runArq(args: string[], options: ArqOptions = {}): Promise<
   return await (await startArq(args, options)).result();
 }
 
-/** What a command that must succeed has said on stdout. */
+/** The stdout of a command that must succeed. */
 export function succeeds({ code, stdout, stderr }: ArqResult): string {
   assert.equal(code, 0, stderr);
   return stdout;
 }
 
-/** A command line, the exit code that it must have, and what stderr must say. */
+/** A command line, its required exit code, and the required text on stderr. */
 export type Refusal = [args: string[], code: number, said: RegExp];
 
-/** Runs each command line, behind `group`, and requires that it is refused as its case says, without a stack trace. */
+/** Runs each command line, after `group`, and requires that it is refused as its case says, without a stack trace. */
 export async function refuses(cases: readonly Refusal[], ...group: string[]): Promise<void> {
   for (const [args, code, said] of cases) {
     const result = await runArq([...group, ...args]);

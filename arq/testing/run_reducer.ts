@@ -1,8 +1,8 @@
-/** `arq reducer test` for tests: what it prints stands in the given streams. */
+/** `arq reducer test` for tests: it prints to the given streams. */
 import { reducerTry } from "../commands/reducer/reducer_try.ts";
 import { finish, type Io } from "../terminal/io.ts";
 
-/** Runs it; gives its exit code. */
+/** Runs it; returns its exit code. */
 export async function runReducer(
   io: Io,
   file: string,

@@ -1,6 +1,6 @@
 /**
- * A durable room in a test's own process that answers `history.get`. With it tests make what a bus rarely
- * does: histories that are trimmed or begin anew at a given moment, and answers that fail for a while.
+ * A durable room in a test's own process that answers `history.get`. It simulates what a bus rarely does: histories
+ * that are trimmed or restarted at a given moment, and requests that fail for a while.
  */
 import { Message } from "@arqon/sdk";
 import type { HistoryPage, HistoryQuery, HistorySource } from "../rooms/history.ts";
@@ -27,7 +27,7 @@ export function storedMessage(offset: number, epoch = "e1", timestamp_ms = offse
   }, epoch);
 }
 
-/** The GAP that the SDK puts into the loop of a subscription. */
+/** The GAP that the SDK inserts into the loop of a subscription. */
 export function gap(reason: string): Message {
   return new Message({
     trace_id: "",
@@ -50,7 +50,7 @@ export class StoredRoom implements HistorySource {
   readonly asked: HistoryQuery[] = [];
   offsets: number[];
   epoch = "e1";
-  /** Called before each answer; an error that it throws is the answer. */
+  /** Called before each answer; an error that it throws replaces the answer. */
   before: (query: HistoryQuery) => void = () => {};
 
   constructor(offsets: readonly number[]) {

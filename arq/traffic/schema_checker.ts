@@ -1,6 +1,6 @@
 /**
- * Checks events that were really sent against a candidate of a schema, with the code of a Shield: which would
- * be refused, for which field and rule, from whom, and where they stand. Pure.
+ * Checks recorded events against a candidate of a schema, with the code of a Shield: which would be refused, for which
+ * field and rule, from whom, and at which position. Pure.
  */
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
@@ -15,28 +15,28 @@ import { addCounts, countOf, type Counts } from "../replay/tally.ts";
 /** An event as it was sent. */
 export interface TrafficEvent {
   readonly room: string;
-  /** Who sent it; null: nobody knows any longer. */
+  /** The sender; null: erased. */
   readonly sender: string | null;
   /** Unix ms. */
   readonly time_ms: number;
-  /** Its place in the room's log; null: it has none. */
+  /** Its offset in the room's log; null: it has none. */
   readonly offset: number | null;
   /** The id of its journal record; null: it comes from the log. */
   readonly id: string | null;
   readonly content_type: string;
   readonly data: Uint8Array;
-  /** Whether the schema of then refused it. */
+  /** Whether the schema of that time refused it. */
   readonly was_refused: boolean;
 }
 
-/** The candidate, and what is mapped to it. */
+/** The candidate, and the mappings to it. */
 export interface CandidateSchema {
   readonly tenant: string;
   /** The id under which it would be registered. */
   readonly schema_id: string;
   /** The gzipped descriptor set. */
   readonly set: Uint8Array;
-  /** The tenant's mappings, or one for all that counts. */
+  /** The tenant's mappings, or one for everything. */
   readonly mappings: readonly SchemaMapping[];
 }
 
@@ -44,18 +44,18 @@ export interface CandidateSchema {
 export interface RefusedEvent extends Omit<TrafficEvent, "data" | "content_type"> {
   readonly path: string;
   readonly rule: string;
-  /** The sentence that its sender would get. */
+  /** The sentence that its sender would receive. */
   readonly text: string;
 }
 
-/** What a check has counted. It is plain data, so threads can send it. */
+/** The counts of a check, as plain data that threads can send. */
 export interface TrafficTally {
   checked: number;
   refused: number;
-  /** Of these, events that the schema of then refused, too; and events that only it refused. */
+  /** Of these, events that the former schema refused, too; and events that only it refused. */
   refused_before: number;
   allowed_now: number;
-  /** Events of rooms that nothing of this schema is mapped to. */
+  /** Events of rooms without a mapping to this schema. */
   unmapped: number;
   /** Events whose payload the journal does not have. */
   no_payload: number;
@@ -63,15 +63,15 @@ export interface TrafficTally {
   readonly by_rule: Counts;
   readonly by_sender: Counts;
   readonly by_room: Counts;
-  /** The refused events, as far as there is room for them. */
+  /** The refused events, up to a limit. */
   readonly events: RefusedEvent[];
 }
 
-/** Most refused events that are named, and most senders and rooms that are counted one by one. */
+/** Most refused events that are listed, and most senders and rooms that are counted separately. */
 const NAMED = 10_000;
 const OTHERS = "(others)";
 
-/** A tally of nothing. */
+/** An empty tally. */
 export function emptyTraffic(): TrafficTally {
   return {
     checked: 0,
@@ -92,7 +92,7 @@ function countBounded(counts: Counts, name: string): void {
   countOf(counts, has_room ? name : OTHERS);
 }
 
-/** Adds what another thread has counted. */
+/** Adds the counts of another thread. */
 export function addTraffic(to: TrafficTally, from: TrafficTally): void {
   addCounts(to, from);
   for (const part of [to.by_rule, to.by_sender, to.by_room]) {
@@ -104,16 +104,16 @@ export function addTraffic(to: TrafficTally, from: TrafficTally): void {
   to.events.push(...from.events.slice(0, NAMED - to.events.length));
 }
 
-/** A path without the places in lists and the keys of maps: one field has one name. */
+/** A path without list indexes and map keys: a field has one name. */
 const fieldOf = (path: string): string => path.replace(/\[[^\]]*\]/g, "[]");
 
-/** What the events of a room must be; undefined: nothing of this schema. */
+/** The required type of a room's events; undefined: none of this schema. */
 interface Rule {
   readonly mapping: SchemaMapping;
   readonly message: MessageSchema;
 }
 
-/** A check under way. */
+/** A running check. */
 export class SchemaChecker {
   readonly tally: TrafficTally = emptyTraffic();
   readonly #candidate: CandidateSchema;
@@ -122,7 +122,7 @@ export class SchemaChecker {
   readonly #messages = new Map<string, MessageSchema>();
   readonly #rooms = new Map<string, Rule | undefined>();
 
-  /** Throws `SchemaError` when the set cannot be used or has no message that is mapped. */
+  /** Throws `SchemaError` when the set cannot be used or lacks a mapped message. */
   constructor(candidate: CandidateSchema) {
     this.#candidate = candidate;
     this.#registry = readDescriptorSet(candidate.set).registry;
@@ -176,10 +176,10 @@ export class SchemaChecker {
   }
 }
 
-/** Names that commands have; a command is no event, and no schema judges it. */
+/** Names that commands have; a command is no event, and no schema applies to it. */
 const COMMAND = /^(?:room|presence|history)\.[a-z_.]+$/;
 
-/** The event of a record that came as far as a schema, or why there is none to check. */
+/** The event of a record that reached the schema check, or why there is none to check. */
 export function eventOf(record: JournalRecord): TrafficEvent | "no-event" | "no-payload" {
   const { hook, payload, room, time_ms, offset, id, content_type, sender } = record;
   const was_refused = record.reason === "schema-violation";

@@ -1,4 +1,4 @@
-/** A check of traffic over all its threads: hands out what is read, and adds up what they have counted. */
+/** A check of traffic over all its threads: hands out the input, and adds up the counts. */
 import { CommandError } from "../terminal/exit.ts";
 import { addTraffic, emptyTraffic } from "./schema_checker.ts";
 import type { CandidateSchema, TrafficEvent, TrafficTally } from "./schema_checker.ts";
@@ -11,19 +11,19 @@ export type TrafficPiece =
   | { readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly events: readonly TrafficEvent[] };
 
-/** What a check needs. */
+/** The options of a check. */
 export interface TrafficRunOptions {
   readonly pieces: AsyncIterable<TrafficPiece>;
   readonly candidate: CandidateSchema;
   readonly selection: Omit<ReplaySelection, "policy">;
   readonly threads: number;
-  /** When it is aborted, no more pieces are read; what was read is counted. */
+  /** After the abort no more chunks are read; the results so far are counted. */
   readonly signal: AbortSignal;
-  /** Called with the number of events that are checked so far. */
+  /** Called with the number of events checked so far. */
   readonly onProgress: (checked: number) => void;
 }
 
-/** What a check has found. */
+/** The result of a check. */
 export interface TrafficResult {
   readonly tally: TrafficTally;
   readonly journal: JournalCounts;

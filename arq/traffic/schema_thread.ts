@@ -1,6 +1,6 @@
 /**
- * A thread of a check of traffic: a Web Worker without permissions. It reads lines of a journal or takes
- * events, and tells its counts when it is told to finish. `schema_run.ts` starts it.
+ * A thread of a check of traffic: a Web Worker without permissions. It reads lines of a journal or takes events, and
+ * reports its counts when told to finish. `schema_run.ts` starts it.
  */
 import { isHole, parseLine } from "../../shared/journal/record.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
@@ -8,16 +8,16 @@ import { isSelected, type ReplaySelection } from "../replay/selection.ts";
 import { eventOf, SchemaChecker } from "./schema_checker.ts";
 import type { CandidateSchema, TrafficEvent, TrafficTally } from "./schema_checker.ts";
 
-/** What was read of a journal besides events. */
+/** Counts of a journal's lines other than events. */
 export interface JournalCounts {
   lines: number;
   bad_lines: number;
   holes: number;
-  /** Records of other tenants, or outside of the rooms or the window that were asked for. */
+  /** Records of other tenants, or outside of the requested rooms or window. */
   outside: number;
 }
 
-/** What the thread receives. */
+/** Messages to the thread. */
 export type TrafficMail =
   | {
     readonly kind: "start";
@@ -28,11 +28,11 @@ export type TrafficMail =
   | { readonly kind: "events"; readonly events: readonly TrafficEvent[] }
   | { readonly kind: "finish" };
 
-/** What the thread says. */
+/** Messages from the thread. */
 export type TrafficNews =
-  /** It listens. */
+  /** The thread listens. */
   | { readonly kind: "ready" }
-  /** It has read what it was given. */
+  /** It has read its input. */
   | { readonly kind: "done"; readonly checked: number }
   /** The candidate cannot be used. */
   | { readonly kind: "problem"; readonly problem: string }

@@ -1,4 +1,4 @@
-/** What a Brain knows of a tenant whose settings are deleted, and of one whose store is lost. */
+/** What a Brain knows about a tenant whose settings are deleted, and about one whose stored settings are lost. */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
@@ -49,7 +49,7 @@ Deno.test("a deleted tenant has no classes and no budgets any longer; what a sto
   followed.close();
 });
 
-Deno.test("classes that could not be opened are opened by the next who asks", async () => {
+Deno.test("classes that could not be opened are opened by the next access", async () => {
   const embedded = openEmbedded({ log: QUIET, now: Date.now });
   let asked = 0;
   const spine = overriding(embedded, {

@@ -1,11 +1,11 @@
-/** A hook that is told to be called again for everything since a time, on a real log. */
+/** A hook that is ordered to repeat its calls since a time, on a real log. */
 import assert from "node:assert/strict";
 import { hasOrder, hookBytes, hookKey, withAgain } from "../../shared/records/hook_document.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
 import { upTo, World } from "./testing/world.ts";
 
-/** Orders all to be called again that was stored since then. */
+/** Orders the repetition of all calls for messages stored since then. */
 async function orderAgain({ bucket }: World, from_ms: number): Promise<() => Promise<boolean>> {
   const stored = async () => {
     const entry = await bucket.get(hookKey("t", "h"));
@@ -15,7 +15,7 @@ async function orderAgain({ bucket }: World, from_ms: number): Promise<() => Pro
   return async () => !hasOrder(await stored());
 }
 
-Deno.test("everything since a time is called for again, in order by room, and then what is new", async () => {
+Deno.test("everything since a time is called again, in order by room, and then new messages", async () => {
   await using world = await World.open();
   await world.brain();
   await world.send("o1", 5);
@@ -37,13 +37,13 @@ Deno.test("everything since a time is called for again, in order by room, and th
   assert.equal(world.receiver.taken.filter(({ id }) => ids.has(id)).length, 81, "previous ids");
 });
 
-Deno.test("what is to be called for again survives the Brain that was told, and tells what is gone", async () => {
+Deno.test("requested replays survive the Brain that accepted them, and report what is lost", async () => {
   await using world = await World.open();
   await world.brain("b1", new Registry(), { rooms_kept: 1 });
   for (const room of ["o1", "o2", "o3"]) await world.send(room, 4);
   const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
   await until("all", () => world.receiver.taken.length === 12);
-  // What came after the survey before may stay: `rooms_kept` of them are no reason to put them together.
+  // Positions since the previous survey may stay: `rooms_kept` of them do not trigger a merge.
   await until("one position", async () => await positions() <= 1);
   world.receiver.taken.splice(0);
   await world.receiver.stop();

@@ -1,4 +1,4 @@
-/** What hooks subscribe to, what a message costs them, and how a hook whose rooms cannot be read says so. */
+/** What hooks subscribe to, the cost of a message, and the report of a hook whose rooms cannot be read. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { keptLog } from "../../shared/testing/logs.ts";
@@ -10,7 +10,7 @@ import { until } from "../../shared/testing/until.ts";
 import { HookFeeds } from "./feeds.ts";
 import { upTo, World } from "./testing/world.ts";
 
-/** Counts what is subscribed to, and how often a handler is called. */
+/** Counts subscriptions, and the calls of handlers. */
 function watchSpine(spine: Spine): { readonly patterns: Set<string>; callbacks: number } {
   const seen = { patterns: new Set<string>(), callbacks: 0 };
   const subscribe = spine.subscribe.bind(spine);
@@ -50,7 +50,7 @@ Deno.test("twenty hooks of a tenant share one subscription, and a message is one
   assert.deepEqual([...seen.patterns], []);
 });
 
-Deno.test("hooks that name single rooms hear of these only", async () => {
+Deno.test("hooks that name single rooms get only these", async () => {
   const others = [
     { id: "same", room: "o1" },
     { id: "members", room: "o2", events: ["member.left"] },
@@ -67,7 +67,7 @@ Deno.test("hooks that name single rooms hear of these only", async () => {
   assert.equal(seen.callbacks, 1);
 });
 
-Deno.test("a feed follows the hooks that come and go", async () => {
+Deno.test("a feed follows added and removed hooks", async () => {
   await using world = await World.open();
   const seen = watchSpine(world.spine);
   const feeds = new HookFeeds(world.spine);
@@ -125,7 +125,7 @@ Deno.test("rooms that cannot be read are counted, looked at more and more seldom
   assert.equal(warnings(), 1, lines.join("\n"));
   assert.match(await registry.metrics(), /brain_hook_survey_failures_total\{hook="h"\} [5-9]\n/);
   const [, , third = 0, fourth = 0, fifth = 0] = attempts_ms;
-  // survey_ms is 100; a timer may be late, and is never early.
+  // survey_ms is 100; a timer may be late, but never early.
   assert.ok(fourth - third > 350 && fifth - fourth > 700, attempts_ms.join(" "));
   is_away = false;
   const isRead = () => lines.some((line) => line.includes("are read again"));

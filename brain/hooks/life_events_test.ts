@@ -1,6 +1,6 @@
 /**
- * What hooks are told of rooms that are made and end, as it stands in the tenant's log: each once and in the order of
- * the room, whatever a Brain left unsaid.
+ * The events of created and ended rooms in the tenant's log, for hooks: each once and in the order of the room,
+ * whatever a Brain left unreported.
  */
 import assert from "node:assert/strict";
 import { TenantHook } from "../../shared/config/automation/hooks.ts";
@@ -28,7 +28,7 @@ const IDLE_MS = 1_000;
 const START_MS = 1_700_000_000_000;
 const set = (room: string) => ({ name: "set", data: { key: "k", value: 1 }, room });
 
-/** A clock that the test moves, and Brains whose word can be held back. */
+/** A clock that the test moves, and Brains whose messages can be held back. */
 function controls(hooks: readonly object[] = [HOOK]) {
   const clock = { now_ms: START_MS };
   const config = configFrom({ rooms: DURABLE, hooks });
@@ -58,7 +58,7 @@ async function stored(spine: Spine, tenant_id = "acme"): Promise<LogMessage[]> {
   return [...messages];
 }
 
-/** Type and room of what is stored, in order. */
+/** Type and room of the stored events, in order. */
 async function told(spine: Spine, tenant_id?: string): Promise<string[]> {
   return (await stored(spine, tenant_id)).map(({ payload }) => {
     const event = readTenantEvent(payload);
@@ -66,7 +66,7 @@ async function told(spine: Spine, tenant_id?: string): Promise<string[]> {
   });
 }
 
-/** Resolves when rooms that are made from now on are told of. */
+/** Resolves when rooms created from now on are reported. */
 async function begun({ spine }: RoomTestBed): Promise<void> {
   const bucket = await spine.keyValue("ARQON_HOOKS");
   const key = ["acme", "~rooms", "since"];
@@ -76,7 +76,7 @@ async function begun({ spine }: RoomTestBed): Promise<void> {
 const isGone = async ({ bucket }: RoomTestBed, room: string) =>
   await bucket.get(["acme", room]) === undefined;
 
-Deno.test("a room that is made, ends and is made again is told of each time; older rooms only at their end", async () => {
+Deno.test("each creation and end of a room is notified; older rooms only at their end", async () => {
   const { clock, options } = controls();
   await withTestBed(async (bed) => {
     const { spine } = bed;
@@ -88,7 +88,7 @@ Deno.test("a room that is made, ends and is made again is told of each time; old
     await begun(bed);
     await accepted(spine, set("new"));
     await until("it is told", async () => (await told(spine)).length === 1);
-    // Again and again: the Brain may come to know the older room after the first step.
+    // Repeatedly: the Brain may learn of the older room only after the first step.
     await until("both have ended", async () => {
       clock.now_ms += 2 * IDLE_MS;
       return (await told(spine)).length === 3;
@@ -112,7 +112,7 @@ Deno.test("a room that is made, ends and is made again is told of each time; old
   });
 });
 
-Deno.test("what a Brain did not come to say, the next one says; meanwhile no room ends untold", async () => {
+Deno.test("the next Brain sends unsent notifications; meanwhile no room ends without one", async () => {
   const { clock, held, options } = controls();
   await withTestBed(async (bed) => {
     const { spine, cluster } = bed;
@@ -162,7 +162,7 @@ Deno.test("two Brains that both think a room theirs tell of it once, and the sam
   });
 });
 
-Deno.test("a hook of a tenant begins when it is set; who wants other events hears of no room", async () => {
+Deno.test("a hook of a tenant begins when it is set; one for other events gets none about rooms", async () => {
   const { options } = controls([{ ...HOOK, events: ["room.message"] }]);
   await withTestBed(async (bed) => {
     const { spine } = bed;
@@ -179,7 +179,7 @@ Deno.test("a hook of a tenant begins when it is set; who wants other events hear
   });
 });
 
-Deno.test("a tenant whose log takes nothing does not hold up what others hear of rooms that are gone", async () => {
+Deno.test("a tenant whose log refuses writes does not delay notifications of others about ended rooms", async () => {
   const { held, options } = controls([HOOK, { ...HOOK, tenant: "zoo" }]);
   held.before = (_type, { tenant_id }) =>
     tenant_id === "acme" ? Promise.reject(new Error("its log is full")) : Promise.resolve();

@@ -1,6 +1,6 @@
 /**
- * Hooks on a real log: everything once by its place, in order by room, over receivers that fail in every way,
- * Brains that take over from each other, and logs that have forgotten.
+ * Hooks on a real log: everything once by its position, in order by room, over receivers that fail in every way, Brains
+ * that take over from each other, and trimmed logs.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -18,7 +18,7 @@ import { Receiver } from "../../tests/hooks/receiver.ts";
 import type { ReceivedCall } from "../../tests/hooks/receiver.ts";
 import { status, upTo, World } from "./testing/world.ts";
 
-Deno.test("what is stored after a hook began comes to it, signed, in order; other rooms do not", async () => {
+Deno.test("messages stored after a hook began are delivered, signed, in order; those of other rooms are not", async () => {
   await using world = await World.open();
   await world.send("o1", 3);
   await world.brain();
@@ -72,7 +72,7 @@ Deno.test("no more calls are made at a time than are allowed", async () => {
   assert.equal(most, 2);
 });
 
-Deno.test("who hangs is called again when his time is over", async () => {
+Deno.test("a hanging receiver is called again after the timeout", async () => {
   await using world = await World.open({ timeout_ms: 50 });
   await world.brain();
   const { promise: held, resolve: release } = Promise.withResolvers<Response>();
@@ -83,7 +83,7 @@ Deno.test("who hangs is called again when his time is over", async () => {
   release(status(500));
 });
 
-Deno.test("what a receiver refuses is a dead letter, the room goes on, and a replay calls again", async () => {
+Deno.test("a refused call becomes a dead letter, the room continues, and a replay calls again", async () => {
   await using world = await World.open({ retries: 2 });
   const registry = new Registry();
   await world.brain("b1", registry);
@@ -104,7 +104,7 @@ Deno.test("what a receiver refuses is a dead letter, the room goes on, and a rep
   assert.deepEqual(world.taken("o1").toSorted(), upTo(4));
 });
 
-Deno.test("of dead letters only so many stay, the newest", async () => {
+Deno.test("only a limited number of dead letters is kept, the latest", async () => {
   await using world = await World.open({ retries: 0 }, [], { dead_letters: 3 });
   await world.brain();
   world.receiver.answer = ({ body }) => body.data.message.data.n < 12 ? status(500) : undefined;
@@ -115,7 +115,7 @@ Deno.test("of dead letters only so many stay, the newest", async () => {
   assert.deepEqual(offsets.toSorted((a, b) => a - b), [10, 11, 12]);
 });
 
-Deno.test("a Brain that takes over goes on where the other was, whoever still calls", async () => {
+Deno.test("a Brain that takes over continues where the previous one was, whoever still calls", async () => {
   await using world = await World.open();
   const first = await world.brain("b1");
   await world.brain("b2");
@@ -132,12 +132,12 @@ Deno.test("a Brain that takes over goes on where the other was, whoever still ca
   assert.deepEqual(world.taken("o1"), upTo(25));
 });
 
-Deno.test("two Brains that both think a hook theirs leave nothing out, and only one goes on", async () => {
+Deno.test("two Brains that both consider a hook theirs skip nothing, and only one continues", async () => {
   await using world = await World.open();
   await world.brain("b1");
   await world.send("o1", 5);
   await until("five", () => world.taken("o1").length === 5);
-  // b1 is not told: it thinks that it still has the hook.
+  // b1 is not notified: it still believes that it owns the hook.
   world.owner = "b2";
   await world.brain("b2");
   await world.send("o1", 40);
@@ -145,7 +145,7 @@ Deno.test("two Brains that both think a hook theirs leave nothing out, and only 
   assert.deepEqual(world.taken("o1"), upTo(45));
 });
 
-Deno.test("what the log has forgotten is told as lost, before what comes after it", async () => {
+Deno.test("removed messages are reported as lost, before what follows", async () => {
   await using world = await World.open();
   await world.brain();
   await world.receiver.stop();
@@ -162,7 +162,7 @@ Deno.test("what the log has forgotten is told as lost, before what comes after i
   assert.deepEqual(types.slice(1), ["room.message", "room.message"]);
 });
 
-Deno.test("what is erased while it waits for its call is not called for, and told as lost", async () => {
+Deno.test("a message erased before its call is not called for, and reported as lost", async () => {
   await using world = await World.open();
   await world.brain();
   world.give("nobody");
@@ -181,7 +181,7 @@ Deno.test("what is erased while it waits for its call is not called for, and tol
   assert.deepEqual([body.type, body.data.reason], ["hook.lost", "erased"]);
 });
 
-Deno.test("what is erased during its last call leaves no dead letter", async () => {
+Deno.test("a message erased during its last call leaves no dead letter", async () => {
   await using world = await World.open({ retries: 0 });
   await world.brain();
   const held = Promise.withResolvers<Response>();
@@ -203,7 +203,7 @@ Deno.test("what is erased during its last call leaves no dead letter", async () 
   assert.equal(world.receiver.taken[0]?.body.data.reason, "erased");
 });
 
-Deno.test("a position in a log that is gone is told as lost", async () => {
+Deno.test("a position in a deleted log is reported as lost", async () => {
   await using world = await World.open();
   const since = { stream: "another", offset: 7 };
   await world.bucket.put(hookKey("t", "h"), hookBytes({ ...NEW_HOOK, since }));
@@ -226,7 +226,7 @@ Deno.test("a paused hook is called for nothing, and then for everything", async 
   await world.send("o1");
   await until("one", () => world.taken("o1").length === 1);
   await set(true);
-  // Metrics have those hooks that the Brain has.
+  // Metrics exist for the hooks that the Brain has.
   const has = async () => (await registry.metrics()).includes('rooms_waiting{hook="h"}');
   await until("the Brain lets it go", async () => !await has());
   const before = world.receiver.calls.length;
@@ -242,7 +242,7 @@ async function documentOf({ bucket }: World): Promise<HookDocument> {
   return JSON.parse(new TextDecoder().decode(entry?.value));
 }
 
-/** The hook `h`, and another one that is told when it is switched off. */
+/** The hook `h`, and another one that is notified when `h` is disabled. */
 const watched = (url: string) => ({ id: "w", room: "x*", events: ["hook.off"], url });
 
 async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promise<void> {
@@ -255,7 +255,7 @@ async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promis
   assert.match(off ?? "", why);
 }
 
-Deno.test("a receiver that is gone (410) is called no more, that is told, and once resumed it gets everything", async () => {
+Deno.test("a receiver that is gone (410) is not called any more, that is reported, and once resumed it gets everything", async () => {
   await using other = new Receiver();
   await using world = await World.open({}, [watched(other.url)]);
   const registry = new Registry();
@@ -275,7 +275,7 @@ Deno.test("a receiver that is gone (410) is called no more, that is told, and on
   assert.match(await registry.metrics(), /brain_hooks_off 0/);
 });
 
-Deno.test("a receiver that has taken nothing for five days is switched off, by the monotonic clocks of those that called", async () => {
+Deno.test("a receiver that has accepted nothing for five days is switched off, by the monotonic clocks of the callers", async () => {
   await using other = new Receiver();
   await using world = await World.open({}, [watched(other.url)]);
   const HOUR_MS = 3_600_000;
@@ -298,7 +298,7 @@ Deno.test("a receiver that has taken nothing for five days is switched off, by t
   await world.send("o1");
   await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
   assert.equal(other.taken.length, 0);
-  // Another Brain, whose clock has begun anew, goes on with what was counted.
+  // Another Brain, whose clock starts anew, continues the counted time.
   await first.drain();
   monotonic = 5;
   const begun = world.receiver.calls.length;
@@ -308,7 +308,7 @@ Deno.test("a receiver that has taken nothing for five days is switched off, by t
   assert.ok(world.receiver.calls.length - begun < 10, "it did not begin anew");
 });
 
-Deno.test("a receiver that says when to come again is left alone until then, in all rooms", async () => {
+Deno.test("Retry-After of a receiver is honored, in all rooms", async () => {
   await using world = await World.open();
   const registry = new Registry();
   await world.brain("b1", registry);
@@ -331,7 +331,7 @@ Deno.test("a receiver that says when to come again is left alone until then, in 
   assert.deepEqual([world.taken("o1"), early], [upTo(2), false]);
 });
 
-Deno.test("a Brain that takes a hook over leaves its receiver alone for as long as the receiver said", async () => {
+Deno.test("a Brain that takes a hook over honors its receiver's Retry-After", async () => {
   await using world = await World.open();
   const first = await world.brain("b1");
   const called_ms: number[] = [];
@@ -351,7 +351,7 @@ Deno.test("a Brain that takes a hook over leaves its receiver alone for as long 
   assert.ok(called_ms[1]! - called_ms[0]! >= 1_900, `${called_ms}`);
 });
 
-/** Sends to so many rooms, of which none has been called for before all have a message. */
+/** Sends to this many rooms; all have a message before the first call. */
 async function sendToAll(world: World, rooms: readonly string[]): Promise<void> {
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
   const before = world.receiver.taken.length;
@@ -366,7 +366,7 @@ Deno.test("positions become one although the bucket fails when few are left", as
   const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
   const { spine } = world;
   const open = spine.keyValue.bind(spine);
-  /** How many there were when it failed; so few are no reason to begin. */
+  /** The number at the failure; too few do not trigger a merge. */
   let left: number | undefined;
   spine.keyValue = async (...args) => {
     const bucket = await open(...args);
@@ -380,7 +380,7 @@ Deno.test("positions become one although the bucket fails when few are left", as
     return bucket;
   };
   await world.brain("b1", new Registry(), { rooms_kept: 10 });
-  // What came after the survey before may stay, and that may be all that is left: then there are more.
+  // Positions since the previous survey may stay, and may be all that is left: then more are sent.
   for (let round = 1; left === undefined; round++) {
     await sendToAll(world, upTo(30).map((at) => `o${round}-${at}`));
     await until("few are left", async () => left !== undefined || await positions() <= 10);
@@ -394,7 +394,7 @@ Deno.test("positions in many rooms become one, and nothing is left out", async (
   const rooms = upTo(30).map((at) => `o${at}`);
   await sendToAll(world, rooms);
   const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
-  // What came after the survey before may stay: rooms_kept of them are no reason to put them together.
+  // Positions since the previous survey may stay: rooms_kept of them do not trigger a merge.
   await until("one", async () => await positions() <= 10);
   // A room from before, a new one, and then all from another Brain.
   await world.send("o1");

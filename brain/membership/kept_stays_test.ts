@@ -1,6 +1,6 @@
 /**
- * Stays that a Brain keeps until they are written, on a real log that takes nothing for a while: those whose Shield or
- * whose Brain is gone before the log takes anything stand there all the same, once.
+ * Stays that a Brain keeps until they are written, on a real log that refuses writes for a while: even if their Shield
+ * or Brain is gone before the log accepts anything, each is written once.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -26,7 +26,7 @@ import { KeptStays } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
-/** So many a Brain keeps here: few enough that a busy machine writes them soon. */
+/** The most kept stays here: few enough that a busy machine writes them soon. */
 const KEPT_MAX = 100;
 const quiet = QUIET;
 const SHIELD: Writer = { node_id: "s1", incarnation: 1 };
@@ -40,14 +40,14 @@ const member = (counter: number, room_id = "stage"): WrittenEntry => ({
 const stayOf = ({ writer, entry }: WrittenEntry): Stay => ({ writer, entry, cause: "closed" });
 const tagOf = ({ writer, entry: { counter } }: WrittenEntry): Tag => ({ writer, counter });
 
-/** What one Brain sees of the cluster. */
+/** One Brain's view of the cluster. */
 class World implements ClusterView, StaysView {
   readonly brain_id = "brain:b1";
   readonly brains = ["brain:b1", "brain:b2"];
   owner = "brain:b1";
   shield_is_up = true;
   readonly present = new Map<string, WrittenEntry>();
-  /** What was said to be written, and of what the other Brains were told. */
+  /** Stays confirmed as written, and the messages to the other Brains. */
   readonly confirmed: Tag[] = [];
   readonly shared: Stay[] = [];
   readonly #members = new Set<(change: MemberChange) => void>();
@@ -91,7 +91,7 @@ class World implements ClusterView, StaysView {
     for (const listener of this.#stays) listener({ node_id, stays, missed: [] });
   }
 
-  /** Another Brain says so. */
+  /** Another Brain reports them as written. */
   written(...stays: Tag[]): void {
     for (const listener of this.#written) listener({ stays });
   }
@@ -123,7 +123,7 @@ function add<Listener>(all: Set<Listener>, listener: Listener): () => void {
   return () => void all.delete(listener);
 }
 
-/** A Brain's journals, whose log takes nothing until it is told to. */
+/** A Brain's journals, whose log refuses writes until told otherwise. */
 async function startBrain() {
   const config = configFrom({ rooms: [{ room: "stage", membership: "journal" }] });
   const spine = await openSpine(config, { log: quiet, now: Date.now });
@@ -168,7 +168,7 @@ async function journalOf(spine: Spine): Promise<readonly string[]> {
 
 const ONE = ["joined c1", "occupied", "left c1 node-lost", "vacated"];
 
-Deno.test("who came and was lost with its Shield while the log took nothing stands there", async () => {
+Deno.test("a member that joined and was lost with its Shield while the log refused writes is journaled", async () => {
   const { world, kept, start, spine, logIsBack, stands } = await startBrain();
   const journals = await start();
   world.come(member(1));
@@ -182,7 +182,7 @@ Deno.test("who came and was lost with its Shield while the log took nothing stan
   await spine.drain();
 });
 
-Deno.test("who left before the Brain could write anything stands there", async () => {
+Deno.test("a member that left before the Brain could write anything is journaled", async () => {
   const { world, start, spine, logIsBack, stands } = await startBrain();
   const one = member(1);
   world.come(one, member(2, "elsewhere"));
@@ -196,7 +196,7 @@ Deno.test("who left before the Brain could write anything stands there", async (
   await spine.drain();
 });
 
-Deno.test("what a Shield told before it was gone is written by the Brain that has the room then", async () => {
+Deno.test("what a dead Shield reported is written by the room's current Brain", async () => {
   const { world, kept, start, spine, logIsBack, stands } = await startBrain();
   world.owner = "brain:b2";
   const journals = await start();
@@ -222,7 +222,7 @@ Deno.test("what a Shield told before it was gone is written by the Brain that ha
   await spine.drain();
 });
 
-Deno.test("other Brains are told of members whose Shields are gone", async () => {
+Deno.test("other Brains are notified of members of dead Shields", async () => {
   const { world, start, spine } = await startBrain();
   world.owner = "brain:b2";
   const journals = await start();
@@ -238,7 +238,7 @@ Deno.test("other Brains are told of members whose Shields are gone", async () =>
   await spine.drain();
 });
 
-Deno.test("who has moved, or has other metadata, has not left", async () => {
+Deno.test("a member that has moved, or changed its metadata, has not left", async () => {
   const { world, kept, start, spine, logIsBack, stands } = await startBrain();
   logIsBack();
   const journals = await start();
@@ -247,7 +247,7 @@ Deno.test("who has moved, or has other metadata, has not left", async () => {
   const moved = { writer: { node_id: "s2", incarnation: 1 }, entry: one.entry };
   world.come(moved);
   world.present.set("c1", moved);
-  // The former entry goes, and the connection is there.
+  // The former entry leaves, and the connection is present.
   const stayed = [...world.present];
   world.go("reported", [one], "lost");
   for (const [id, entry] of stayed) world.present.set(id, entry);
@@ -259,7 +259,7 @@ Deno.test("who has moved, or has other metadata, has not left", async () => {
   await spine.drain();
 });
 
-Deno.test("a surplus stands there as a number, where its Shield is gone", async () => {
+Deno.test("a surplus is journaled as a number, if its Shield is dead", async () => {
   const { world, kept, start, spine, logIsBack } = await startBrain();
   const journals = await start();
   const all = Array.from({ length: KEPT_MAX + 3 }, (_, at) => member(at + 1));
@@ -298,7 +298,7 @@ Deno.test("a tenant with many who left pushes out nobody of another tenant", () 
     [some, KEPT_MAX - 2 * some, some],
   );
   assert.ok(dropped.every(({ entry }) => entry.tenant_id === "large"));
-  // The oldest of its own go first.
+  // The Brain drops its own oldest stays first.
   assert.equal(dropped[0]?.entry.counter, 1_000);
   assert.equal(kept.size, KEPT_MAX);
 });

@@ -1,6 +1,6 @@
 /**
- * Brains that take a room from each other, die with an append under way and know too little at times, on
- * a real embedded log: each join stands there once, each leave once, and in the end who is there.
+ * Brains that take a room from each other, die during an append and sometimes know too little, on a real embedded log:
+ * each join and each leave is written once, and the final members are right.
  */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
@@ -25,16 +25,16 @@ const member = (connection_id: string, joined_ms = 1): RecordedMember => ({
   ...{ user_id: "u", issuer: "i", connection_id, ...WRITER, joined_ms },
 });
 
-/** What is true, who owns the room, and what the log does to an append. */
+/** The true members, the owner of the room, and the log's faults. */
 interface World {
   readonly log: DurableLog;
   readonly present: Set<string>;
   owner: number;
-  /** Appends from now on that are stored and reported as not. */
+  /** The number of next appends that are stored but reported as failed. */
   lost_answers: number;
-  /** When those came who did not at 1. */
+  /** Join times of the members that did not join at 1. */
   readonly joined_ms?: ReadonlyMap<string, number>;
-  /** What a Shield need not tell any more. */
+  /** Stays that a Shield need not report any longer. */
   readonly settled?: Stay[];
 }
 
@@ -86,7 +86,7 @@ async function entriesOf(log: DurableLog): Promise<MembershipEntry[]> {
   return messages.map(({ payload }) => readStored(payload) ?? assert.fail("no entry"));
 }
 
-/** A real log of a room in which these are; it ends with the scope. */
+/** A real log of a room with these members; it ends with the scope. */
 async function worldOf(...present: string[]) {
   const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
   const log = await spine.log("t", RETENTION);
@@ -94,7 +94,7 @@ async function worldOf(...present: string[]) {
   return { log, world, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
-/** Plays a journal; throws at what cannot be. Who is in the room at its end. */
+/** Plays a journal; throws on an impossible entry. Returns the final members. */
 function play(entries: readonly MembershipEntry[]): Set<string> {
   const inside = new Set<string>();
   let sequence = 0;
@@ -118,7 +118,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ lose: fc.integer({ min: 1, max: 3 }) }) },
 );
 
-Deno.test("whoever owns the room, however often, each comes and goes once", async () => {
+Deno.test("whatever the room's owners, each join and leave is journaled once", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
@@ -172,7 +172,7 @@ const stayStep: fc.Arbitrary<StayStep> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ lose: fc.integer({ min: 1, max: 3 }) }) },
 );
 
-Deno.test("each stay of which a Shield tells until it need not stands there once, whoever has heard of it", async () => {
+Deno.test("each stay that a Shield reports until acknowledged is journaled once, whichever Brain received it", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(stayStep, { maxLength: 60 }), async (steps) => {
       const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
@@ -198,7 +198,7 @@ Deno.test("each stay of which a Shield tells until it need not stands there once
           tell();
         } else if ("lose" in one) world.lost_answers = one.lose;
         else {
-          // As connections do, each comes once.
+          // Each comes once, as connections do.
           const id = `c${one.toggle}-${joined_ms.get(`n${one.toggle}`) ?? 0}`;
           if (world.present.delete(id)) {
             stays.push(stayOf(id, joined_ms.get(id) ?? 0));
@@ -274,7 +274,7 @@ for (const hours of [2, -2]) {
   });
 }
 
-Deno.test("what a Shield could not keep stands there as a number, once", async () => {
+Deno.test("stays that a Shield could not keep are journaled as a number, once", async () => {
   await using own = await worldOf("a");
   const { log, world } = own;
   const one = recorderOf(world, 0);
@@ -320,13 +320,13 @@ Deno.test("a fenced Brain writes nothing more: it reads, and agrees", async () =
   assert.deepEqual(types, ["joined", "occupied", "joined", "left"]);
 });
 
-Deno.test("a Brain whose room another one has written meanwhile reads again when it compares", async () => {
+Deno.test("a Brain whose room another one has written meanwhile re-reads it when it compares", async () => {
   await using own = await worldOf("a", "b");
   const { log, world } = own;
   const one = recorderOf(world, 0);
   one.compare();
   await until("a and b", async () => play(await entriesOf(log)).size === 2);
-  // Another one takes the room for its own, and its members for gone: this one has heard of neither.
+  // Another one believes that it owns the room and that its members have left: it has received nothing of either.
   const mistaken = recorderOf({ ...world, present: new Set(), owner: 1 }, 1);
   mistaken.compare();
   await until("nobody", async () => play(await entriesOf(log)).size === 0);
@@ -336,7 +336,7 @@ Deno.test("a Brain whose room another one has written meanwhile reads again when
   await one.close();
 });
 
-Deno.test("everybody is listed after many changes, and who takes over reads no more than that", async () => {
+Deno.test("all members are listed after many changes, and a new owner reads no more than that", async () => {
   await using own = await worldOf();
   const { log, world } = own;
   for (let at = 0; at < 400; at++) world.present.add(`c${at}`);
@@ -345,7 +345,7 @@ Deno.test("everybody is listed after many changes, and who takes over reads no m
   await until("all", async () => play(await entriesOf(log)).size === 400);
   await until("a list", async () => (await entriesOf(log)).some(({ type }) => type === "present"));
   await one.close();
-  // What is before the list may be gone.
+  // Entries before the list may be trimmed.
   await log.trim(ROOM, 180);
   world.present.delete("c7");
   world.present.add("new");
@@ -360,7 +360,7 @@ Deno.test("everybody is listed after many changes, and who takes over reads no m
   );
 });
 
-Deno.test("while the log takes nothing, those who come and go do not pile up", async () => {
+Deno.test("while the log refuses writes, joins and leaves do not pile up", async () => {
   await using own = await worldOf("a");
   const { log, world } = own;
   let is_away = true;
@@ -381,28 +381,28 @@ Deno.test("while the log takes nothing, those who come and go do not pile up", a
   assert.deepEqual((await entriesOf(log)).map(({ type }) => type), ["joined", "occupied"]);
 });
 
-Deno.test("a wall clock that was set back holds up no list for so long that the last one is gone", async () => {
+Deno.test("a wall clock that was set back delays no list until the last one is removed", async () => {
   await using own = await worldOf("a");
   const { log, world } = own;
   let ahead_ms = 0;
   const one = recorderOf(world, 0, undefined, () => Date.now() + ahead_ms);
   one.compare();
   await until("a", async () => (await entriesOf(log)).length === 2);
-  // More than a quarter of the hour for which messages are kept.
+  // More than a quarter of the hour for which messages are retained.
   ahead_ms = -901_000;
   one.sweep();
   await until("a list", async () => (await entriesOf(log)).at(-1)?.type === "present");
   await one.close();
 });
 
-Deno.test("a list is written anew in time, also by a Brain that has just taken over", async () => {
+Deno.test("a list is rewritten in time, also by a Brain that has just taken over", async () => {
   await using own = await worldOf("a");
   const { log, world } = own;
   const one = recorderOf(world, 0);
   one.compare();
   await until("a", async () => (await entriesOf(log)).length === 2);
   await one.close();
-  // A quarter of the hour for which messages are kept has passed.
+  // A quarter of the hour for which messages are retained has passed.
   const later = () => Date.now() + 901_000;
   const next = recorderOf(world, 0, undefined, later);
   next.compare();

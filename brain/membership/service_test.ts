@@ -1,6 +1,6 @@
 /**
- * The journals of a Brain whose rooms and whose share of them change while it reads which rooms have
- * members, or while that reading fails: nobody who is there stays unwritten. The log is a real one.
+ * The journals of a Brain whose rooms and owners change while it lists the occupied rooms, or while that listing fails:
+ * every member is written. The log is real.
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
@@ -24,10 +24,10 @@ const MEMBER: WrittenEntry = {
     ...{ issuer: "i", meta: "", joined_ms: 1, changed_ms: 1 },
   },
 };
-/** Within this nothing comes by itself: every room is compared once a minute. */
+/** Nothing happens on its own within this time: every room is compared once a minute. */
 const SOON_MS = 30_000;
 
-/** One room, who owns it, and who is in it. */
+/** One room, its owner, and its members. */
 class World implements ClusterView, StaysView {
   readonly brain_id = "brain:b1";
   readonly brains = ["brain:b1", "brain:b2"];
@@ -54,7 +54,7 @@ class World implements ClusterView, StaysView {
   }
 }
 
-/** The same Spine, whose list of rooms with members comes by way of `read`. */
+/** The same Spine, whose list of occupied rooms passes through `read`. */
 function listedBy(spine: Spine, read: <T>(keys: () => Promise<T>) => Promise<T>): Spine {
   return overriding(spine, {
     async keyValue(...args) {
@@ -75,7 +75,7 @@ async function journalOf(spine: Spine): Promise<readonly string[]> {
   return messages.map(({ payload }) => readStored(payload)?.type ?? "");
 }
 
-/** Runs a Brain whose list of rooms is read by `read`; `act` makes the member a member of its room. */
+/** Runs a Brain whose list of rooms is read by `read`; `act` adds the member to its room. */
 async function run(
   read: (world: World, reading: number, keys: () => Promise<unknown>) => Promise<unknown>,
 ): Promise<void> {
@@ -108,7 +108,7 @@ Deno.test("a room that becomes this Brain's while it reads which rooms there are
     if (reading > 1) return noted;
     world.owner = world.brain_id;
     world.onTurn(false);
-    // Heard of by nobody but the next survey.
+    // Only the next survey can find it.
     setTimeout(() => world.member = MEMBER, 0);
     return noted;
   });
@@ -122,7 +122,7 @@ Deno.test("which rooms there are is read again soon when that fails", async () =
   });
 });
 
-Deno.test("who is there is written though nobody ever says which rooms there are", async () => {
+Deno.test("members are journaled although nothing lists the existing rooms", async () => {
   await run((world) => {
     setTimeout(() => {
       world.owner = world.brain_id;

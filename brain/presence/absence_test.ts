@@ -1,4 +1,4 @@
-/** A Brain that was itself away, and Brains that come, go and are not believed. In virtual time. */
+/** A Brain that was itself unreachable, and Brains that start, stop and are not believed. In virtual time. */
 import assert from "node:assert/strict";
 import type { Beat } from "../../shared/presence/messages.ts";
 import { TestCluster } from "./testing/cluster.ts";
@@ -41,7 +41,7 @@ Deno.test("a stalled Brain blames no Shield and no Brain, and begins a new term"
   assert.ok(frozen.lines.some((line) => line.includes("was away")));
 });
 
-Deno.test("without a Spine nobody goes down; with it again what was missed is pulled", () => {
+Deno.test("without a Spine nobody is considered down; after it returns, missed changes are pulled", () => {
   const cluster = new TestCluster(SLOW);
   const [brain] = cluster.brains("b1");
   const { presence } = brain!;
@@ -101,7 +101,7 @@ Deno.test("of two Brains with one id the younger speaks", async () => {
   assert.equal(refused, 3);
 });
 
-Deno.test("many who ask at once are answered with one beat", () => {
+Deno.test("many requests at once are answered with one heartbeat", () => {
   const cluster = new TestCluster();
   const [brain] = cluster.brains("b1");
   cluster.run(500);
@@ -113,7 +113,7 @@ Deno.test("many who ask at once are answered with one beat", () => {
   assert.equal(cluster.of("beat").length - before, 2, "one at once, one for all others");
 });
 
-Deno.test("presence is fresh when every Shield was just heard of and nothing is missing", () => {
+Deno.test("presence is fresh when every Shield was received recently and nothing is missing", () => {
   const cluster = new TestCluster();
   const [brain] = cluster.brains("b1");
   const { presence } = brain!;
@@ -151,7 +151,7 @@ Deno.test("a Brain that nobody hears owns its rooms: it is alone", () => {
   assert.equal(cluster.of("beat").filter(({ state }) => state === "draining").length, 1);
 });
 
-Deno.test("a listener that throws keeps nobody from hearing", () => {
+Deno.test("a listener that throws does not affect the others", () => {
   const cluster = new TestCluster();
   const [brain] = cluster.brains("b1");
   brain!.presence.onMembers(() => {

@@ -1,4 +1,4 @@
-/** What a Brain does not take: counted, logged once, nothing changed. In virtual time. */
+/** Messages that a Brain refuses: counted, logged once, nothing changed. In virtual time. */
 import assert from "node:assert/strict";
 import type { Announcement, ClusterMessage, Pulled } from "../../shared/presence/messages.ts";
 import type { Delta, Entry } from "../../shared/presence/types.ts";
@@ -57,7 +57,7 @@ function entryOf(shield: TestShield, counter: number, more: Partial<Entry> = {})
   return { ...member(`x${counter}`), counter, joined_ms: now_ms, changed_ms: now_ms, ...more };
 }
 
-/** What the Shield would say next, if it held these entries. */
+/** The Shield's next announcement, if it had these entries. */
 function announcement(shield: TestShield, entries: Entry[], more: Partial<Delta> = {}) {
   const { writer, clock } = shield;
   const delta = { writer, start: clock, end: clock + 1, entries, removed: [], ...more };
@@ -95,7 +95,7 @@ Deno.test("a life that begins more than a day from now is refused", async () => 
   assert.equal(members(it.brain).length, 1);
 });
 
-Deno.test("a clock that jumps, when it is pulled, is fine", async () => {
+Deno.test("a jumping clock during a pull is harmless", async () => {
   const it = stand();
   it.cluster.loses = (message) => message.kind === "announcement";
   for (let round = 0; round < 6_000; round++) {
@@ -151,7 +151,7 @@ Deno.test("too much metadata is refused, counted in bytes", async () => {
   assert.equal(members(it.brain).length, 2);
 });
 
-Deno.test("more members than one Brain holds are refused; other Shields go on", async () => {
+Deno.test("more members than one Brain's limit are refused; other Shields continue", async () => {
   const it = stand({ members_per_brain: 3 });
   const flood = it.cluster.shield("s2");
   it.cluster.run(100);
@@ -171,7 +171,7 @@ Deno.test("more members than one Brain holds are refused; other Shields go on", 
   assert.equal(members(it.brain).length, 3, "what there is room for is pulled");
 });
 
-Deno.test("an answer in pages of different moments is not used; it is asked for again", async () => {
+Deno.test("an answer with pages of different moments is discarded; it is requested again", async () => {
   const it = stand();
   it.cluster.loses = (message) => message.kind === "announcement";
   it.shield.join(member("c2"), member("c3")).announce();
@@ -198,7 +198,7 @@ Deno.test("an answer in pages of different moments is not used; it is asked for 
   it.cluster.until(() => members(it.brain).length === 3, "the next answer is used");
 });
 
-Deno.test("an answer of which pages are missing is not used; it is asked for again", async () => {
+Deno.test("an answer with missing pages is discarded; it is requested again", async () => {
   const it = stand();
   it.shield.page_bytes = 1_024;
   let lost = 0;
@@ -214,7 +214,7 @@ Deno.test("an answer of which pages are missing is not used; it is asked for aga
   assert.equal(await it.brain.metric("brain_presence_refused_total", refused), 1);
 });
 
-Deno.test("an answer nobody asked for is not used", async () => {
+Deno.test("an unsolicited answer is discarded", async () => {
   const it = stand();
   const { writer } = it.shield;
   const delta = { writer, start: 1, end: 2, entries: [entryOf(it.shield, 2)], removed: [] };
@@ -232,7 +232,7 @@ Deno.test("a beat in the name of another Brain is refused", async () => {
   assert.deepEqual(it.brain.presence.brains, ["b1"]);
 });
 
-Deno.test("one reason is logged once in a while, with how often it was silent about", async () => {
+Deno.test("a reason is logged at intervals, with the number of suppressed lines", async () => {
   const it = stand();
   const forged = announcement(it.shield, [], { writer: { node_id: "s9", incarnation: 1 } });
   for (let round = 0; round < 50; round++) it.brain.receive(SUBJECT, forged);
@@ -243,7 +243,7 @@ Deno.test("one reason is logged once in a while, with how often it was silent ab
   assert.equal(await it.brain.metric("brain_presence_refused_total"), 51);
 });
 
-Deno.test("more Shields than a Brain keeps are refused", async () => {
+Deno.test("more Shields than a Brain's limit are refused", async () => {
   const it = stand();
   for (let index = 1; index < 4_096; index++) {
     const writer = { node_id: `n${index}`, incarnation: 1 };

@@ -1,4 +1,4 @@
-/** Brains with other classes of rooms are found by their beats, told once, and counted while they serve. */
+/** Brains with other room classes are detected by their beats, reported once, and counted while they serve. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { keptLog } from "../../shared/testing/logs.ts";
@@ -22,7 +22,7 @@ Deno.test("classes have one number in any order, and others have another", () =>
   for (const rooms of others) assert.notEqual(classesHash(rooms), hash);
 });
 
-Deno.test("a Brain that differs is told of once, and counted until one of them changes or it is gone", async () => {
+Deno.test("a differing Brain is reported once, and counted until one of them changes or ends", async () => {
   const { log, lines } = keptLog({ level: "warn" });
   const registry = new Registry();
   let own = roomsOf(A, B);
@@ -38,7 +38,7 @@ Deno.test("a Brain that differs is told of once, and counted until one of them c
   const differ = async () => /brain_room_classes_differ (\d)/.exec(await registry.metrics())?.[1];
   check.hear(said(check, "b1"));
   check.hear(said(check, "b3"));
-  // Of an earlier release, which does not say.
+  // An earlier release, whose beats have no hash.
   check.hear(beatOf("b4"));
   assert.deepEqual([await differ(), lines.length], ["0", 0]);
   for (let turn = 0; turn < 3; turn++) check.hear(said(other, "b2"));
@@ -46,7 +46,7 @@ Deno.test("a Brain that differs is told of once, and counted until one of them c
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? "", /brain=b2 .*other \[\[rooms\]\]/);
   own = roomsOf(A);
-  // Now b2 is right, and b3 is not.
+  // Now b2 matches, and b3 does not.
   assert.equal(await differ(), "1");
   brains = ["b1", "b2"];
   assert.equal(await differ(), "0");

@@ -1,4 +1,4 @@
-/** Members of a Shield that stops stay until it is known who has come to another one. In virtual time. */
+/** Members of a stopping Shield stay until it is known who has reconnected to another one. In virtual time. */
 import assert from "node:assert/strict";
 import { TestCluster } from "./testing/cluster.ts";
 import type { TestBrain } from "./testing/cluster.ts";
@@ -11,7 +11,7 @@ function listed({ presence }: TestBrain): string[] {
   return [...presence.members("acme", "lobby")].map(({ connection_id }) => connection_id).sort();
 }
 
-/** Two Brains, a Shield that has said goodbye, and one to which its member comes. */
+/** Two Brains, a Shield that has announced its stop, and one to which its member reconnects. */
 function moving() {
   const cluster = new TestCluster(TIMES);
   const brains = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
@@ -23,7 +23,7 @@ function moving() {
   return { cluster, brains, next };
 }
 
-Deno.test("while the Shield that a member came to is silent, the member has not left", () => {
+Deno.test("while a member's new Shield is silent, the member has not left", () => {
   const { cluster, brains, next } = moving();
   const gone: string[] = [];
   for (const { presence } of brains) {
@@ -34,7 +34,7 @@ Deno.test("while the Shield that a member came to is silent, the member has not 
       )
     );
   }
-  // What it says waits at a server of NATS that stands still.
+  // Its messages wait in a stalled NATS server.
   cluster.freeze(next);
   cluster.run(3 * GRACE_MS);
   for (const brain of brains) assert.deepEqual(listed(brain), ["moves", "stays away"]);
@@ -45,7 +45,7 @@ Deno.test("while the Shield that a member came to is silent, the member has not 
   assert.ok(!gone.includes("moves"), gone.join());
 });
 
-Deno.test("what a Shield has said since and was lost is read before anybody leaves", () => {
+Deno.test("a Shield's lost messages are pulled before any member leaves", () => {
   const { cluster, brains: [brain], next } = moving();
   next.answers = false;
   cluster.loses = ({ kind }) => kind === "announcement";
@@ -59,7 +59,7 @@ Deno.test("what a Shield has said since and was lost is read before anybody leav
   assert.deepEqual(listed(brain), ["moves"]);
 });
 
-Deno.test("a Shield that never says anything again is waited for until it is down", () => {
+Deno.test("a Shield that stays silent is waited for until it is down", () => {
   const { cluster, brains, next } = moving();
   cluster.kill(next);
   cluster.run(TIMES.down_ms - 2 * cluster.config.heartbeat_ms);

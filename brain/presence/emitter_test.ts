@@ -1,4 +1,7 @@
-/** What Brains say of rooms: sequences, batches, snapshots, bounds. In virtual time. What is lost, and hand-overs: `tests/presence_simulation`. */
+/**
+ * What Brains publish about rooms: sequences, batches, snapshots, bounds. In virtual time. `tests/presence_simulation`
+ * has losses and hand-overs.
+ */
 import assert from "node:assert/strict";
 import { IDLE_MS } from "./emitter.ts";
 import { ANSWERS_MAX } from "../../shared/presence/paced_sender.ts";
@@ -13,7 +16,7 @@ function follow(cluster: TestCluster, id: string, room_id?: string): TestFollowe
   return follower;
 }
 
-/** One Brain, one Shield, and one that watches the room and has seen it empty. */
+/** One Brain, one Shield, and a follower that watches the room and has seen it empty. */
 function stand(message_bytes = 524_288) {
   const cluster = new TestCluster();
   const brain = cluster.brain("b1", { message_bytes });
@@ -44,7 +47,7 @@ Deno.test("the first change goes out at once, what follows within announce_ms to
   assert.equal(follower.gaps, 0);
 });
 
-Deno.test("who comes and goes within a batch is not told of", () => {
+Deno.test("a member that joins and leaves within a batch is not notified", () => {
   const { cluster, shield, follower } = stand();
   shield.join(member("c1")).announce();
   shield.join(member("c2")).announce();
@@ -75,7 +78,7 @@ Deno.test("many joins are cut to messages; the leave of an update stays with its
   assert.deepEqual(follower.mistakes, []);
 });
 
-Deno.test("a snapshot comes in pages with all clocks, and updates go on from it", () => {
+Deno.test("a snapshot arrives in pages with all clocks, and updates continue from it", () => {
   const { cluster, shield } = stand(4_096);
   cluster.shield("s2");
   shield.join(...ids(100).map((id) => member(id))).announce();
@@ -118,7 +121,7 @@ Deno.test("one Brain speaks for a room, all of them for all rooms", () => {
   }
 });
 
-Deno.test("rooms that stay with their Brain keep their sequence when another one comes", () => {
+Deno.test("rooms that stay with their Brain keep their sequence when another one joins", () => {
   const cluster = new TestCluster();
   const first = cluster.brains("b1");
   const shield = cluster.shield("s1");
@@ -143,7 +146,7 @@ Deno.test("rooms that stay with their Brain keep their sequence when another one
   }
 });
 
-Deno.test("a room nobody cares for is dropped, and never says two things under one sequence", () => {
+Deno.test("a room without subscribers is dropped, and never reuses a sequence number", () => {
   const { cluster, brain, shield, follower } = stand();
   shield.join(member("c1")).announce();
   cluster.run(100);
@@ -158,7 +161,7 @@ Deno.test("a room nobody cares for is dropped, and never says two things under o
   assert.equal(brain.presence.count("acme", "lobby").connections, 0);
 });
 
-Deno.test("a Brain that starts answers nobody who asks for a room", () => {
+Deno.test("a starting Brain answers no request for a room", () => {
   const cluster = new TestCluster();
   const shield = cluster.shield("s1");
   shield.answers = false;
@@ -174,7 +177,7 @@ Deno.test("a Brain that starts answers nobody who asks for a room", () => {
   assert.equal(cluster.of("room_snapshot").length + cluster.of("room_differs").length, 0);
 });
 
-Deno.test("who asks the wrong Brain gets an answer, and hears that it stands wrong", () => {
+Deno.test("a request to the wrong Brain is answered, with a notice that the table is wrong", () => {
   const cluster = new TestCluster();
   const brains = cluster.brains("b1", "b2");
   cluster.shield("s1").join(member("c1")).announce();
@@ -203,7 +206,7 @@ Deno.test("more long answers at once than it can give are refused and counted", 
   }
   const { writer } = shield;
   brain.receive("sys.presence.to.b1", { kind: "pull", from: "b9", request: 1, writer, clock: 0 });
-  // One of them went out in part at once, and waits for its next turn with the others.
+  // One of them was sent in part at once, and waits for its next turn with the others.
   assert.equal(await brain.metric("brain_presence_refused_total", { reason: "busy" }), 4);
   cluster.run(10_000);
   brain.receive("sys.presence.to.b1", { kind: "room_pull", from: "f9", request: 99, ...room });

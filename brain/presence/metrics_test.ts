@@ -8,7 +8,7 @@ import { member } from "./testing/shield.ts";
 
 const NAME = "consistency_convergence_seconds";
 
-Deno.test("lag goes from the stamp of a change to its merge; clock skew makes none of it negative", async () => {
+Deno.test("lag is measured from the stamp of a change to its merge; clock skew never makes it negative", async () => {
   const cluster = new TestCluster();
   const [brain] = cluster.brains("b1");
   const shield = cluster.shield("s1");
@@ -32,7 +32,7 @@ Deno.test("lag goes from the stamp of a change to its merge; clock skew makes no
   assert.deepEqual(await lag(), [2, 0.4]);
 });
 
-Deno.test("what is older than the Brain says nothing of how fast it converges", async () => {
+Deno.test("changes older than the Brain do not count for convergence", async () => {
   const cluster = new TestCluster();
   const shield = cluster.shield("s1");
   shield.join(member("c1")).announce();
@@ -61,7 +61,7 @@ Deno.test("the gauge is what the latest convergence took, and nothing once that 
   assert.equal(await gauge(), 0);
 });
 
-Deno.test("the maximum is that of the last one to two minutes, for everybody who scrapes", async () => {
+Deno.test("the maximum covers the last one to two minutes, for every scraper", async () => {
   let now_ms = 179_999;
   const registry = new Registry();
   const metrics = createBrainPresenceMetrics(registry, () => now_ms);

@@ -222,7 +222,7 @@ export class BrainPresence implements ClusterView, StaysView {
       case "room_update":
       case "room_snapshot":
       case "room_differs":
-        return; // For Shields.
+        return; // Only Shields handle these.
       case "stays_written":
         return this.#stays_written.emit(message);
       case "stays": {

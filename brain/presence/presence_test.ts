@@ -1,4 +1,4 @@
-/** What Brains make of Shields: scenario group I of presence, as far as it is theirs, in virtual time. */
+/** A Brain's view of Shields: scenario group I of presence, as far as Brains are concerned, in virtual time. */
 import assert from "node:assert/strict";
 import type { Entry } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
@@ -13,7 +13,7 @@ function listed({ presence }: TestBrain, room_id = "lobby"): string[] {
   return [...presence.members("acme", room_id)].map(IDS).sort();
 }
 
-/** What a Brain's rooms hear, in short: `+a`, `-b given-up`. */
+/** What a Brain's rooms receive, in short: `+a`, `-b given-up`. */
 function heard({ presence }: TestBrain): string[] {
   const lines: string[] = [];
   presence.onMembers(({ joins, leaves, cause }: MemberChange) => {
@@ -36,7 +36,7 @@ Deno.test("I1: a Brain beats every heartbeat, also when nothing changes", () => 
   assert.equal(cluster.of("beat", "b1").length - before, 10);
 });
 
-Deno.test("I2: a late Shield is asked once, by each Brain, and answers with everything", () => {
+Deno.test("I2: a late Shield is pulled once, by each Brain, and answers with everything", () => {
   const cluster = new TestCluster();
   const brain = one(cluster);
   const lines = heard(brain);
@@ -52,7 +52,7 @@ Deno.test("I2: a late Shield is asked once, by each Brain, and answers with ever
   assert.deepEqual(lines, ["+c1"]);
 });
 
-Deno.test("what is said of stays comes from a Shield or a Brain, and what is written goes to both", () => {
+Deno.test("announced stays are from a Shield or a Brain, and journaled ones go to both", () => {
   const cluster = new TestCluster();
   const [one, other] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
   const shield = cluster.shield("s1");
@@ -81,7 +81,7 @@ Deno.test("what is said of stays comes from a Shield or a Brain, and what is wri
   );
 });
 
-Deno.test("I7: members of a Shield that is killed leave, come not back, and are purged", async () => {
+Deno.test("I7: members of a Shield that is killed leave, do not return, and are purged", async () => {
   const cluster = new TestCluster({ down_ms: 6_000, forget_ms: 20_000 });
   const brain = one(cluster);
   const lines = heard(brain);
@@ -101,7 +101,7 @@ Deno.test("I7: members of a Shield that is killed leave, come not back, and are 
   assert.deepEqual(lines.slice(3), []);
 });
 
-Deno.test("I12: a Shield that says goodbye is gone at once where members have no time to move", () => {
+Deno.test("I12: a Shield that says goodbye is removed at once if members have no grace", () => {
   const cluster = new TestCluster({ move_grace_ms: 0 });
   const brains = cluster.brains("b1", "b2");
   const shield = cluster.shield("s1");
@@ -117,7 +117,7 @@ Deno.test("I12: a Shield that says goodbye is gone at once where members have no
   assert.deepEqual(beat!.writers, [{ writer: shield.writer, clock: 0, state: "forgotten" }]);
 });
 
-Deno.test("I12: members of a Shield that says goodbye have their time: who is back by then was never gone", () => {
+Deno.test("I12: members of a Shield that says goodbye have their grace: a member that returns in time never left", () => {
   const cluster = new TestCluster({ move_grace_ms: 5_000 });
   const [brain] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
   const [going, next] = [cluster.shield("s1"), cluster.shield("s2")];
@@ -142,7 +142,7 @@ Deno.test("I12: members of a Shield that says goodbye have their time: who is ba
   assert.deepEqual(lines.slice(1).toSorted(), ["-moves reported", "-stays away reported"]);
 });
 
-Deno.test("I12: a node that starts again takes no time from the members of its former life", () => {
+Deno.test("I12: a restarting node does not shorten the grace of its previous incarnation's members", () => {
   const cluster = new TestCluster({ move_grace_ms: 5_000 });
   const [brain] = cluster.brains("b1") as [TestBrain];
   const shield = cluster.shield("s1");
@@ -175,7 +175,7 @@ Deno.test("I12: a goodbye that was lost is learnt from another Brain", () => {
   assert.deepEqual(listed(deaf), []);
 });
 
-Deno.test("I13: a Brain that starts after a Shield died never asks for it", () => {
+Deno.test("I13: a Brain that starts after a Shield died never pulls from it", () => {
   const cluster = new TestCluster({ down_ms: 6_000, forget_ms: 30_000 });
   const first = one(cluster);
   const shield = cluster.shield("s1");
@@ -214,7 +214,7 @@ Deno.test("a Brain that nobody answers serves after a short while", () => {
   assert.equal(cluster.sent.filter(({ subject }) => subject === HELLO).length, 1);
 });
 
-Deno.test("a Brain that only Shields answer waits a heartbeat: one of them may not have heard", () => {
+Deno.test("a Brain that only Shields answer waits a heartbeat: another Brain may not have received it", () => {
   const cluster = new TestCluster();
   cluster.shield("s1");
   const brain = cluster.brain("b1");
@@ -225,7 +225,7 @@ Deno.test("a Brain that only Shields answer waits a heartbeat: one of them may n
   assert.ok(brain.presence.serving);
 });
 
-Deno.test("Shields that cannot be read do not keep a Brain from serving for ever", () => {
+Deno.test("unreadable Shields do not prevent a Brain from serving forever", () => {
   const cluster = new TestCluster();
   for (let index = 0; index < 10; index++) {
     const shield = cluster.shield(`s${index}`);

@@ -1,4 +1,4 @@
-/** Pulling by itself: whom it asks, how often, how many at once. In virtual time. */
+/** Pulling alone: whom it asks, how often, how many concurrently. In virtual time. */
 import assert from "node:assert/strict";
 import { BURST_PAGES, PacedSender } from "../../shared/presence/paced_sender.ts";
 import { ATTEMPTS, PULLS_MAX } from "./pulls.ts";
@@ -7,7 +7,7 @@ import type { TestBrain } from "./testing/cluster.ts";
 import { member } from "./testing/shield.ts";
 import type { TestShield } from "./testing/shield.ts";
 
-/** A Brain, and a Shield of which it has missed something; the Shield says no more by itself. */
+/** A Brain, and a Shield of which it has missed something; the Shield announces nothing more on its own. */
 function behind(): { cluster: TestCluster; brain: TestBrain; shield: TestShield } {
   const cluster = new TestCluster({
     heartbeat_ms: 60_000,
@@ -33,7 +33,7 @@ function pulls(cluster: TestCluster): string[] {
   );
 }
 
-Deno.test("a question without an answer is repeated a few times, a second apart, then dropped", async () => {
+Deno.test("an unanswered request is retried a few times, a second apart, then dropped", async () => {
   const { cluster, brain, shield } = behind();
   assert.equal(pulls(cluster).length, 1);
   cluster.run(900);
@@ -56,7 +56,7 @@ Deno.test("announcements after a hole ask no second time while the first questio
   assert.equal(pulls(cluster).length, 1);
 });
 
-Deno.test("what comes while an answer is under way is not lost", () => {
+Deno.test("changes during a pull are not lost", () => {
   const { cluster, brain, shield } = behind();
   shield.join(member("c2")).announce();
   cluster.run(10);
@@ -65,7 +65,7 @@ Deno.test("what comes while an answer is under way is not lost", () => {
   cluster.until(() => brain.presence.count("acme", "lobby").connections === 2, "both", 3_000);
 });
 
-Deno.test("an answer that the Shield does not know itself leads to the next question", async () => {
+Deno.test("an incomplete answer causes another request", async () => {
   const { cluster, brain } = behind();
   const { request } = cluster.of("pull")[0]!;
   const unknown = { full: false, delta: undefined, page: 0, pages: 1, request } as const;
@@ -74,7 +74,7 @@ Deno.test("an answer that the Shield does not know itself leads to the next ques
   assert.equal(await brain.metric("brain_presence_pulls_total", { outcome: "unknown" }), 1);
 });
 
-Deno.test("only so many Shields are asked at once, the others in their turn", () => {
+Deno.test("a limited number of Shields is pulled at once, the others in turn", () => {
   const cluster = new TestCluster();
   const shields = Array.from({ length: 3 * PULLS_MAX }, (_, index) => cluster.shield(`s${index}`));
   for (const shield of shields) shield.join(member(`c-${shield.id}`)).announce();
@@ -87,7 +87,7 @@ Deno.test("only so many Shields are asked at once, the others in their turn", ()
   assert.equal(brain.presence.count("acme", "lobby").connections, shields.length);
 });
 
-Deno.test("a Shield that says goodbye is not asked any more", () => {
+Deno.test("a Shield that says goodbye is no longer pulled", () => {
   const { cluster, shield } = behind();
   assert.equal(pulls(cluster).length, 1);
   shield.announce(true);
@@ -110,7 +110,7 @@ Deno.test("a goodbye after a hole is no reason to ask", () => {
   assert.equal(pulls(cluster).length, 0);
 });
 
-Deno.test("an answer may take its time as long as pages come", () => {
+Deno.test("an answer may be slow as long as pages arrive", () => {
   const { cluster, brain, shield } = behind();
   const { request, writer } = cluster.of("pull")[0]!;
   for (let page = 0; page < 4; page++) {
@@ -140,7 +140,7 @@ Deno.test("a Brain that claims too much is believed once, until the Shield itsel
   assert.ok(brain!.presence.isFresh());
 });
 
-Deno.test("what another Brain's beat shows is pulled a moment later, from who has the most", () => {
+Deno.test("what another Brain's heartbeat shows is pulled a moment later, from the most complete one", () => {
   const cluster = new TestCluster();
   const [brain] = cluster.brains("b1");
   const shield = cluster.shield("s1");
@@ -159,7 +159,7 @@ Deno.test("what another Brain's beat shows is pulled a moment later, from who ha
   assert.equal(pulls(cluster)[1], "sys.presence.to.b3");
 });
 
-Deno.test("when the Spine is back, what was asked is asked again at once", () => {
+Deno.test("when the Spine returns, pending requests are retried at once", () => {
   const { cluster, brain } = behind();
   brain.presence.spineLost();
   cluster.run(200);
@@ -167,7 +167,7 @@ Deno.test("when the Spine is back, what was asked is asked again at once", () =>
   assert.equal(pulls(cluster).length, 2);
 });
 
-Deno.test("a Brain answers for a Shield with a delta, everything, or that it does not know it", async () => {
+Deno.test("a Brain answers for a Shield with a delta, everything, or that it is unknown", async () => {
   const cluster = new TestCluster();
   const brain = cluster.brain("b1", { message_bytes: 4_096 });
   const shield = cluster.shield("s1");

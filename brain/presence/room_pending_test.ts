@@ -1,4 +1,4 @@
-/** A batch says the same as all that happened in it, one by one. */
+/** A batch has the same effect as its changes one by one. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
@@ -23,7 +23,7 @@ function apply(members: Set<number>, steps: readonly Step[]): void {
   }
 }
 
-Deno.test("a batch brings whoever applies it where all its changes would", () => {
+Deno.test("applying a batch has the same result as all its changes", () => {
   const toggles = fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 30 });
   fc.assert(fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 6 })), toggles, (start, flips) => {
     const truth = new Set(start);
@@ -31,7 +31,7 @@ Deno.test("a batch brings whoever applies it where all its changes would", () =>
     for (const counter of flips) {
       const change = { tenant_id: "acme", room_id: "lobby", joins: [], leaves: [] };
       const one = [written(counter)];
-      // Who left may come back with the same mark: its Shield was down for a moment.
+      // A member may return with the same mark: its Shield was down for a moment.
       if (truth.delete(counter)) addPending(pending, { ...change, leaves: one });
       else {
         truth.add(counter);

@@ -39,7 +39,7 @@ function ids(count: number, prefix = "c"): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}${index}`).sort();
 }
 
-Deno.test("on the embedded Spine a Brain alone knows and tells who is in a room", async () => {
+Deno.test("on the embedded Spine a single Brain knows and publishes a room's members", async () => {
   await withEmbedded(async (spine, network) => {
     const brain = await startPresence(spine);
     const { view } = brain;
@@ -84,7 +84,7 @@ Deno.test("a Brain's view follows the Brains that serve", async () => {
   });
 });
 
-Deno.test("a Brain that starts in a busy process does not serve before it has heard the Shields", async () => {
+Deno.test("a Brain that starts in a busy process does not serve before it has received the Shields", async () => {
   await withEmbedded(async (spine, network) => {
     const busy = spine.subscribe(HELLO, () => {
       for (const end_ms = performance.now() + 50; performance.now() < end_ms;);
@@ -98,7 +98,7 @@ Deno.test("a Brain that starts in a busy process does not serve before it has he
   });
 });
 
-Deno.test("bytes that are no message, and messages that are nobody's, change nothing", async () => {
+Deno.test("invalid messages, and those with unknown senders, change nothing", async () => {
   await withEmbedded(async (spine, network) => {
     const brain = await startPresence(spine, { server: { node_id: "n1" } });
     assert.equal(brain.view.brain_id, "brain:n1");
@@ -156,7 +156,7 @@ Deno.test("a Spine that is closed fails the start", async () => {
 
 Deno.test("a NATS server that restarts costs no member", async () => {
   await using server = await startNats();
-  // One connection, so that Shield and Brain are back at the same moment.
+  // One connection, so that Shield and Brain reconnect at the same moment.
   const spine = await openNats(server);
   using network = new SpineNetwork(spine);
   const brain = await startPresence(spine);

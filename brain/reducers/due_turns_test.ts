@@ -16,7 +16,7 @@ Deno.test("each tenant has its turn, and no room a second one before all have ha
   assert.equal(names(turns.take(waiting, 2)), "a/r0 b/r0");
 });
 
-Deno.test("one that comes later does not wait until all that are there have had theirs", () => {
+Deno.test("a later one does not wait until all earlier ones have had a turn", () => {
   const turns = new DueTurns();
   const many = rooms("a", 1_000);
   assert.equal(turns.take(many, 64).length, 64);

@@ -153,7 +153,7 @@ for (const [engine, release] of CASES) {
   });
 }
 
-Deno.test("a Brain that lives gives a timer back that it could not run, and the next one runs it", async () => {
+Deno.test("a running Brain returns a timer that it could not run, and the next one runs it", async () => {
   await using world = await ENGINES.embedded!({ modules: { wakes: WAKES } });
   const failing = new Death();
   failing[Symbol.dispose]();

@@ -7,7 +7,7 @@ import { applied, call, ENGINES, entriesOf, eventsWhen } from "./testing/reducer
 const built = (name: string) =>
   Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
 
-Deno.test("a module in Rust migrates what another one has counted, once, and is asked what its schema allows", async () => {
+Deno.test("a module in Rust migrates another one's counts, once, and accepts what its schema allows", async () => {
   await using world = await ENGINES["embedded"]!({ modules: { counter: built("counter") } });
   const brain = await world.start("a");
   for (const user of ["ann", "bob"]) await applied(brain, "counter", "add", { data: "5", user });

@@ -59,7 +59,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   });
 }
 
-Deno.test("a module whose schema is none is refused before anybody calls", async () => {
+Deno.test("a module with an invalid schema is refused before any call", async () => {
   const bad = withRoomSchema(counter, new TextEncoder().encode(`{"commands":{"add":{"data":{}}}}`));
   await using world = await ONE_ENGINE.embedded({ modules: { counter: bad } });
   await assert.rejects(world.start("a"), /counter: .*commands\.add\.data: it says nothing/);

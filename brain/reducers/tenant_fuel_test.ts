@@ -28,7 +28,7 @@ Deno.test("timers have half of a tenant's fuel, and a quarter of a second of tha
   assert.equal(fuel.timersWait("t"), 0);
 });
 
-Deno.test("rooms whose timers wait do not all come at once, nor too late", () => {
+Deno.test("waiting timers of rooms do not all run at once, nor too late", () => {
   const { clock, fuel, spend } = fuelOf(1_000_000);
   spend(175_000);
   // 500 fuel a room, of 500,000 per second.

@@ -1,4 +1,4 @@
-/** Brains that carry rollouts on: two at once, one that dies, gaps of reports, damage. On an embedded Spine. */
+/** Brains that advance rollouts: two at once, one that dies, gaps of reports, damaged records. On an embedded Spine. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { createLogger } from "../../shared/logs/log.ts";
@@ -37,7 +37,7 @@ class Bus implements AsyncDisposable {
   now_ms = 0;
   monotonic_ms = 100_000;
   readonly lines: string[] = [];
-  /** Deletions that the store refuses from now on. */
+  /** Number of next deletions that the store refuses. */
   refused_deletes = 0;
   readonly #log = createLogger({
     level: "debug",
@@ -99,7 +99,7 @@ class Bus implements AsyncDisposable {
     return decoded.value;
   }
 
-  /** Resolves once a Brain has heard all that was stored: it complains of damage in its order. */
+  /** Resolves once a Brain has received everything stored: it reports the damaged record in its order. */
   async heardAll(): Promise<void> {
     const complaints = () => this.lines.filter((line) => line.includes("cannot be read")).length;
     const before = complaints();
@@ -107,7 +107,7 @@ class Bus implements AsyncDisposable {
     await until("it is heard", () => complaints() > before);
   }
 
-  /** So much time passes, once the Brains know what is stored. */
+  /** Lets this time pass, once the Brains know the stored records. */
   async held(ms: number): Promise<void> {
     await this.heardAll();
     this.monotonic_ms += ms;
@@ -123,7 +123,7 @@ class Bus implements AsyncDisposable {
   }
 }
 
-Deno.test("two Brains carry one rollout on, and when one is gone the other does", async () => {
+Deno.test("two Brains advance one rollout, and when one dies the other continues", async () => {
   await using bus = await Bus.open();
   const one = await bus.brain();
   using _other = await bus.brain();
@@ -140,7 +140,7 @@ Deno.test("two Brains carry one rollout on, and when one is gone the other does"
   await until("the last step", async () => (await bus.stored()).state === "applying");
 });
 
-Deno.test("a breach returns it at once, and what dead Shields have said is taken away", async () => {
+Deno.test("a breach rolls it back at once, and reports of dead Shields are removed", async () => {
   await using bus = await Bus.open();
   using _brain = await bus.brain();
   await bus.begin();
@@ -154,7 +154,7 @@ Deno.test("a breach returns it at once, and what dead Shields have said is taken
   assert.ok(bus.lines.some((line) => line.includes("a rollout was taken back")));
 });
 
-Deno.test("what could not be taken away is taken away later", async () => {
+Deno.test("removals that failed are retried later", async () => {
   await using bus = await Bus.open();
   bus.refused_deletes = 2;
   using _brain = await bus.brain();
@@ -165,13 +165,13 @@ Deno.test("what could not be taken away is taken away later", async () => {
   assert.ok(bus.refused_deletes < 0, "it was refused before");
 });
 
-Deno.test("after a time without reports its step begins anew", async () => {
+Deno.test("after a time without reports its step restarts", async () => {
   await using bus = await Bus.open();
   using _brain = await bus.brain();
   await bus.begin({ hold_ms: 5_000 });
   await bus.report(0, 10);
   await bus.heardAll();
-  // Nobody reports for long: NATS was away.
+  // No reports for long: NATS was unreachable.
   await bus.held(60_000);
   await bus.report(0, 11);
   await bus.held(3_000);
@@ -205,7 +205,7 @@ for (const hours of [2, -2]) {
   });
 }
 
-Deno.test("a Brain that starts counts on reports only once they come, and damage harms nobody", async () => {
+Deno.test("a Brain that starts relies on reports only once they arrive, and damaged ones affect nobody", async () => {
   await using bus = await Bus.open();
   await bus.begin();
   await bus.report(0, 10);

@@ -1,4 +1,4 @@
-/** What rooms tell the world on an embedded Spine: their events, births and ends, kicks. */
+/** What rooms publish on an embedded Spine: their events, creations and ends, kicks. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { AGAIN_HEADER } from "../../shared/records/room_update.ts";
@@ -58,7 +58,7 @@ Deno.test("every version is published to the room once, in order, as a stamped e
   });
 });
 
-Deno.test("the events of a lock name its fence, and a get tells the same", async () => {
+Deno.test("the events of a lock name its fencing token, and so does a get", async () => {
   await withRooms({}, async ({ spine, hear }) => {
     const heard = await hear("out.t.acme.r.lobby");
     const { fence, until_ms } = await accepted(spine, { name: "lock", origin: "c1" });
@@ -80,7 +80,7 @@ Deno.test("the events of a lock name its fence, and a get tells the same", async
   });
 });
 
-Deno.test("a room's birth is told to its tenant, by whoever made it", async () => {
+Deno.test("a room's creation is notified to its tenant, whoever created it", async () => {
   await withRooms({}, async ({ spine, hear, cluster, metric }) => {
     const heard = await hear("sys.t.acme.rooms");
     const { epoch } = await accepted(spine, set("k", 1));
@@ -137,7 +137,7 @@ Deno.test("a kick is a signal to the Shields and a version of the room", async (
   });
 });
 
-Deno.test("a kick that its expectation refuses, or that is a repetition, reaches nobody", async () => {
+Deno.test("a kick that its expectation refuses, or a duplicate, is not delivered", async () => {
   await withRooms({}, async ({ spine, hear }) => {
     const heard = await hear("sys.t.acme.signals");
     await accepted(spine, set("k", 1));
@@ -164,7 +164,7 @@ Deno.test("what could not be published is published with the next look at the ro
   });
 });
 
-Deno.test("of old events the next owner says the last one again, and how old it is", async () => {
+Deno.test("of old events the next owner repeats only the last one, with its age", async () => {
   await withTestBed(async ({ spine, cluster, hear, start }) => {
     cluster.owner = () => "b1";
     const first = await start("b1");
@@ -188,7 +188,7 @@ Deno.test("of old events the next owner says the last one again, and how old it 
 for (const hours of [2, -2]) {
   Deno.test(`what an owner died of telling is told, whose clock differs by ${hours} h from the next one's`, async () => {
     await withTestBed(async ({ spine, cluster, hear, start }) => {
-      // As a server tells it, by its own clock.
+      // As a server reports it, by its own clock.
       const wrap = (bucket: KeyValue): KeyValue =>
         overriding(bucket, {
           get: async (key) => {
@@ -211,14 +211,14 @@ for (const hours of [2, -2]) {
         [version, version + 1].map((of) => `room:${epoch}:${of}`),
       );
       const [before, last] = heard.map(({ headers }) => Number(headers[AGAIN_HEADER]));
-      // Who has listened for longer than that must not take it for the past.
+      // A subscriber that has listened for longer must not take it for the past.
       assert.equal(last, 700);
       assert.ok(before! >= 700 && before! < 60_000, `again after ${before} ms`);
     });
   });
 }
 
-/** An answer that is late: the write takes place when the test says so. */
+/** A late answer: the write takes effect when the test triggers it. */
 function stalledWrites() {
   let stalled = false;
   const late: (() => Promise<unknown>)[] = [];
@@ -240,14 +240,14 @@ function stalledWrites() {
   };
 }
 
-Deno.test("what a write did that got no answer is said, whenever it took place", async () => {
+Deno.test("the event of a write without an answer is published, whenever it was applied", async () => {
   const writes = stalledWrites();
   await withRooms({ wrap: writes.wrap }, async ({ spine, hear, metric }) => {
     const heard = await hear("out.t.acme.r.lobby");
     const { epoch, version } = await accepted(spine, set("k", 1));
     writes.stall();
     assert.equal((await sendCommand(spine, set("k", 2))).code, 503);
-    // Somebody looks before it takes place, and finds nothing.
+    // The room is read before that, and nothing is found.
     assert.equal((await accepted(spine, { name: "get" })).version, version);
     await writes.settle();
     await until("it is said", () => heard.length > 1);
@@ -258,7 +258,7 @@ Deno.test("what a write did that got no answer is said, whenever it took place",
   });
 });
 
-Deno.test("what the Spine took and did not confirm is said again, without anybody's doing", async () => {
+Deno.test("unconfirmed publishes on the Spine are retried automatically", async () => {
   let cut = false;
   await withRooms({ isCut: () => cut }, async ({ handle, spine, hear }) => {
     const heard = await hear("out.t.acme.r.lobby");
@@ -286,12 +286,12 @@ Deno.test("what the Spine took and did not confirm is said again, without anybod
   });
 });
 
-Deno.test("what another Brain wrote and did not say, the owner says when it sees it", async () => {
+Deno.test("unpublished writes of another Brain are published by the owner when it sees them", async () => {
   await withTestBed(async ({ spine, hear, start }) => {
     const heard = await hear("out.t.acme.r.lobby");
     const one = await start("b1");
     const { epoch, version } = await accepted(spine, set("k", 1));
-    // Each believes to be the owner; this one ends before anybody hears of what it wrote.
+    // Both believe that they own it; this one ends before anybody receives its write.
     const other = await start("b2", { isLost: (subject) => subject.startsWith("out.") });
     const { promise, resolve } = Promise.withResolvers<void>();
     other.handle({

@@ -1,4 +1,4 @@
-/** Bans as rooms write, lift and sweep them, on an embedded Spine. What they do: the Shield's tests. */
+/** Bans as rooms write, lift and sweep them, on an embedded Spine. The Shield's tests have their effect. */
 import assert from "node:assert/strict";
 import { QUIET } from "../../shared/testing/logs.ts";
 import {
@@ -25,7 +25,7 @@ const HOUR_MS = 3_600_000;
 
 const ban = (user_id: string, more = {}) => ({ name: "ban", data: { user_id, ...more } });
 
-Deno.test("a ban stands in the bucket when its command is answered, and an unban lifts it", async () => {
+Deno.test("a ban is in the bucket when its command is answered, and an unban removes it", async () => {
   await withRooms({ now: () => 1_000_000 }, async ({ spine, metric }) => {
     const data = { user_id: "u2", reason: "spam", ttl_ms: 5_000 };
     const { version, epoch } = await accepted(spine, { name: "ban", data, sender: "ann" });
@@ -58,14 +58,14 @@ Deno.test("a ban stands in the bucket when its command is answered, and an unban
   });
 });
 
-Deno.test("a ban that its expectation refuses does not stand", async () => {
+Deno.test("a ban that its expectation refuses is not stored", async () => {
   await withRooms({}, async ({ spine }) => {
     assert.equal(await refused(spine, { ...ban("u2"), expect_version: 3 }), "409 version-conflict");
     assert.equal(await stored(spine, EVERY_ROOM, "u2"), undefined);
   });
 });
 
-Deno.test("a repeated ban command does not ban again whom somebody has let in", async () => {
+Deno.test("a repeated ban command does not ban again after an unban", async () => {
   await withRooms({}, async ({ spine }) => {
     const once = { ...ban("u2"), command_id: "x" };
     const first = await accepted(spine, once);
@@ -75,7 +75,7 @@ Deno.test("a repeated ban command does not ban again whom somebody has let in", 
   });
 });
 
-Deno.test("a tenant has no more bans than it may; another ban of the same user is none more", async () => {
+Deno.test("a tenant's number of bans is limited; another ban of the same user does not count", async () => {
   const config = { brain: { bans_per_tenant: 3 } };
   await withRooms({ config }, async ({ spine, handle }) => {
     const burst = ["a", "b", "c", "d", "e"].map((user, index) => ({
@@ -110,7 +110,7 @@ class Clocks {
 Deno.test("bans that are over are swept, a minute late, by one Brain", async () => {
   const clocks = new Clocks();
   await withTestBed(async ({ spine, cluster, start }) => {
-    // Rooms are b1's, and so are the bans of the tenants that hash to it: all of them.
+    // b1 owns the rooms, and the bans of the tenants that hash to it: all of them.
     cluster.owner = () => "b1";
     const one = await start("b1", clocks);
     const two = await start("b2", clocks);
@@ -140,7 +140,7 @@ for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const)
       const book = new BanBook({ bucket, bans_per_tenant: 10, log, ...clocks });
       await book.ready;
       const swept = () => book.sweep(() => true);
-      // Over by the clock, which is wrong.
+      // Expired by the clock, which is wrong.
       clocks.wall_ms += 3 * HOUR_MS;
       assert.equal(await swept(), 0);
       clocks.pass(HOUR_MS - 1);
@@ -155,7 +155,7 @@ for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const)
   });
 }
 
-Deno.test("a stored ban that nobody can read counts, is said, and is not swept", async () => {
+Deno.test("an unreadable stored ban counts, is reported, and is not swept", async () => {
   await withTestBed(async ({ spine, start }) => {
     const bucket = await spine.keyValue(BANS_BUCKET);
     await bucket.put(["acme", EVERY_ROOM, "u2"], new Uint8Array([1]));

@@ -1,4 +1,4 @@
-/** What rooms do when the bucket fails them, on an embedded Spine. */
+/** Rooms whose bucket fails, on an embedded Spine. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
@@ -12,7 +12,7 @@ import { overriding } from "../../shared/testing/overriding.ts";
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 const unavailable = () => new ArqonError("spine-unavailable", "a test says so");
 
-/** A bucket whose calls fail while the test wants it. `after`: a write that fails has happened. */
+/** A bucket whose calls fail on request. `after`: the failing write was stored. */
 function failing(fails: (call: keyof KeyValue) => boolean, after = false) {
   const refused = () => Promise.reject(unavailable());
   return (bucket: KeyValue): KeyValue =>
@@ -28,7 +28,7 @@ function failing(fails: (call: keyof KeyValue) => boolean, after = false) {
     });
 }
 
-Deno.test("a write whose answer is lost is 503, applied once, and published all the same", async () => {
+Deno.test("a write whose answer is lost is 503, applied once, and published nevertheless", async () => {
   let broken = false;
   const wrap = failing((call) => broken && call === "update", true);
   await withRooms({ wrap }, async ({ spine, hear }) => {
@@ -56,7 +56,7 @@ Deno.test("a bucket that cannot be read fails commands with 503, until it can", 
   });
 });
 
-Deno.test("rooms that cannot be made, swept or listed are counted and come later", async () => {
+Deno.test("rooms that cannot be created, swept or listed are counted and retried", async () => {
   let broken = true;
   let started = false;
   const config = { brain: { idle_timeout_ms: 1_000 } };
@@ -76,7 +76,7 @@ Deno.test("rooms that cannot be made, swept or listed are counted and come later
   });
 });
 
-Deno.test("a damaged document does not keep the sweep from the other rooms", async () => {
+Deno.test("a damaged document does not prevent the sweep of other rooms", async () => {
   const config = { brain: { idle_timeout_ms: 200 } };
   await withTestBed(async ({ spine, bucket, start }) => {
     await bucket.put(["acme", "damaged"], new Uint8Array([1]));
@@ -88,7 +88,7 @@ Deno.test("a damaged document does not keep the sweep from the other rooms", asy
   });
 });
 
-Deno.test("a room that somebody uses as it is about to end stays", async () => {
+Deno.test("a room that is used when it is about to end is kept", async () => {
   const config = { brain: { idle_timeout_ms: 100 } };
   let raced = 0;
   const wrap = (bucket: KeyValue): KeyValue =>
@@ -121,7 +121,7 @@ Deno.test("a kick that the Spine does not take is refused and leaves no version"
   });
 });
 
-Deno.test("an effect that was done stands when the room moves on before it is written down", async () => {
+Deno.test("an applied effect is kept if the room changes before it is recorded", async () => {
   let interfere: (() => Promise<void>) | undefined;
   const wrap = (bucket: KeyValue): KeyValue =>
     overriding(bucket, {
@@ -148,7 +148,7 @@ Deno.test("a lock that is due while every room in memory is at work ends a littl
   await withRooms({ config }, async ({ spine, lines, hear }) => {
     const heard = await hear("out.t.acme.r.lobby");
     await accepted(spine, { name: "lock", data: { ttl_ms: 300 } });
-    // Keeps the only place in memory.
+    // Keeps the only slot in memory.
     const waits = sendCommand(spine, { name: "get", room: "other", after_version: 1 });
     await until("it could not", () => lines.some((line) => line.includes("a lock ends later")));
     await accepted(spine, set(1, { room: "other" }));
@@ -159,7 +159,7 @@ Deno.test("a lock that is due while every room in memory is at work ends a littl
   });
 });
 
-Deno.test("a room that a newer Brain wrote is refused for a moment, and stays as it is", async () => {
+Deno.test("a room that a newer Brain wrote is refused for a moment, and unchanged", async () => {
   await withTestBed(async ({ spine, bucket, start }) => {
     await start("b1");
     const newer = new TextEncoder().encode('{"format":4,"all":"else"}\nlines\n');
@@ -171,7 +171,7 @@ Deno.test("a room that a newer Brain wrote is refused for a moment, and stays as
   });
 });
 
-Deno.test("stored rooms whose life a newer Brain wrote begin no other life", async () => {
+Deno.test("stored rooms whose incarnation a newer Brain wrote begin no other one", async () => {
   await withTestBed(async ({ bucket, start }) => {
     const newer = new TextEncoder().encode('{"format":2,"id":"x"}');
     await bucket.put(["life"], newer);

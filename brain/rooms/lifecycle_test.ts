@@ -1,4 +1,4 @@
-/** How rooms are born and end, on an embedded Spine with a clock of the test's own. */
+/** How rooms are created and end, on an embedded Spine with the test's clock. */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
@@ -16,7 +16,7 @@ const set = (room: string) => ({ name: "set", data: { key: "k", value: 1 }, room
 const START_MS = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;
 
-/** Clocks that stand until the test moves them, and sweeps that can be waited for. */
+/** Clocks that the test moves, and sweeps that can be awaited. */
 function controls() {
   let now_ms = START_MS;
   let monotonic_ms = 0;
@@ -33,7 +33,7 @@ function controls() {
     },
     /** Sets the wall clock. */
     step: (ms: number) => void (now_ms += ms),
-    /** Until all rooms have been gone through: one sweep begins after another has ended. */
+    /** Resolves when all rooms were swept: one sweep begins after another has ended. */
     swept: () => {
       const before = listings;
       return until("a whole sweep", () => listings >= before + 2);
@@ -46,7 +46,7 @@ const isStored = async ({ bucket }: RoomTestBed, room: string) =>
 const ended = (bed: RoomTestBed, room: string) =>
   until(`${room} has ended`, async () => !await isStored(bed, room));
 
-Deno.test("a room without members and commands ends after the timeout, and says so", async () => {
+Deno.test("a room without members and commands ends after the timeout, and reports it", async () => {
   const { options, pass, swept } = controls();
   await withRooms(options, async (bed) => {
     const { spine, hear, metric } = bed;
@@ -70,7 +70,7 @@ Deno.test("a room without members and commands ends after the timeout, and says 
   });
 });
 
-Deno.test("members, reads and locks keep a room; it ends when they are gone", async () => {
+Deno.test("members, reads and locks keep a room alive; it ends without them", async () => {
   const { options, pass, swept } = controls();
   await withRooms(options, async (bed) => {
     const { spine, cluster } = bed;
@@ -94,7 +94,7 @@ Deno.test("members, reads and locks keep a room; it ends when they are gone", as
   });
 });
 
-Deno.test("no room ends while it is unsure who is there", async () => {
+Deno.test("no room ends while its members are uncertain", async () => {
   const { options, pass, swept } = controls();
   await withRooms(options, async (bed) => {
     bed.cluster.fresh = false;
@@ -113,7 +113,7 @@ Deno.test("a room outlives the Brain that served it, and still ends", async () =
     const first = await bed.start("b1", options);
     await accepted(bed.spine, set("lobby"));
     bed.cluster.change([entry("c1")]);
-    // Used until now, as only the first one knows.
+    // Used until now, which only the first Brain knows.
     pass(IDLE_MS * 2);
     await swept();
     bed.cluster.change([], [entry("c1")]);
@@ -294,7 +294,7 @@ for (const ahead_ms of AHEAD_MS) {
     await withTestBed(async (bed) => {
       const given = { ...options, has_versions: true } as const;
       const first = await bed.start("b1", given);
-      // It only hears of the room.
+      // It only receives the room's announcements.
       const second = await bed.start("b2", given);
       step(ahead_ms);
       const { version } = await accepted(bed.spine, set("lobby"));

@@ -1,4 +1,4 @@
-/** What operators are told of a room's document: keys with versions, the lease that stands, one value. */
+/** The report of a room's document for operators: keys with versions, the unexpired lock, one value. */
 import assert from "node:assert/strict";
 import { ROOM_KEYS_MAX, StateAnswer } from "../../shared/cluster/cluster_room.ts";
 import { emptyDocument } from "./store/document.ts";
@@ -18,7 +18,7 @@ const event = (version: number, body: string) => ({
   fence: undefined,
 });
 
-Deno.test("keys come with their size and the version that wrote them, as far as it is known", () => {
+Deno.test("keys are listed with their size and the version that wrote them, if it is known", () => {
   const document = documentOf({
     entries: new Map([["old", "1"], ["ü", '"é"'], ["gone", "2"]]),
     entries_bytes: 40,
@@ -54,7 +54,7 @@ Deno.test("a lease that is over is no lock", () => {
   assert.equal(stateReport(documentOf({ lock }), undefined, NOW_MS).lock, undefined);
 });
 
-Deno.test("of very many keys the first are told, and how many there are", () => {
+Deno.test("of very many keys the first are listed, with the total number", () => {
   const many = new Map(Array.from({ length: 2_000 }, (_, at) => [`k-${at}`, "1"]));
   const report = stateReport(documentOf({ entries: many }), undefined, NOW_MS);
   assert.deepEqual([report.keys.length, report.key_count], [ROOM_KEYS_MAX, 2_000]);

@@ -6,7 +6,7 @@ import { withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 
-Deno.test("a read of a version that is yet to come waits for it", async () => {
+Deno.test("a read of a future version waits for it", async () => {
   await withRooms({}, async ({ spine }) => {
     const { epoch } = await accepted(spine, set(1));
     const reads = [2, 3].map((after_version) =>
@@ -26,7 +26,7 @@ Deno.test("it also sees what another Brain writes", async () => {
   await withTestBed(async ({ start }) => {
     const one = await start("b1");
     const two = await start("b2");
-    // Both believe to own the room.
+    // Both believe that they own the room.
     assert.deepEqual(await sendAtOnce(one.handle, [set(1)]), [0]);
     const read = sendAtOnce(one.handle, [{ name: "get", after_version: 2 }]);
     await until("the read waits", async () => await one.metric("brain_pending_commands") === 1);
@@ -35,7 +35,7 @@ Deno.test("it also sees what another Brain writes", async () => {
   });
 });
 
-Deno.test("what never comes is 408 at the deadline, and other commands pass meanwhile", async () => {
+Deno.test("a version that is never reached is 408 at the deadline, and other commands are served meanwhile", async () => {
   const config = { limits: { command_timeout_ms: 600 } };
   await withRooms({ config }, async ({ spine, metric }) => {
     const read = refused(spine, { name: "get", after_version: 99 });

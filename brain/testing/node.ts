@@ -1,4 +1,4 @@
-/** For tests: whole Brains with connections of their own on one NATS server. */
+/** For tests: whole Brains with their own connections to one NATS server. */
 import { configFrom } from "../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
@@ -17,7 +17,7 @@ export interface Node extends AsyncDisposable {
   readonly spine: Spine;
   readonly registry: Registry;
   readonly lines: string[];
-  /** Its connection ends and nothing it says is heard any more, as in a crash. */
+  /** Its connection ends and nothing it sends is received any more, as in a crash. */
   kill(): Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export function openClient(nats: NatsServer): Promise<Spine> {
   return openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now });
 }
 
-/** Starts a Brain with quick heartbeats; resolves when it serves. */
+/** Starts a Brain with short heartbeats; resolves when it serves. */
 export async function startNode(
   nats: NatsServer,
   settings: Record<string, unknown> = {},

@@ -1,4 +1,4 @@
-/** Questions to the cluster and what comes together, on both engines, with processes that misbehave. */
+/** Questions to the cluster and their gathered answers, on both engines, with misbehaving processes. */
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { startNats } from "../../tests/harness/nats_server.ts";
@@ -17,7 +17,7 @@ import { pace } from "../testing/pace.ts";
 import { until } from "../testing/until.ts";
 
 const log = QUIET;
-/** Nobody is so slow that it matters, unless it is what a test is about. */
+/** Nobody is so slow that it matters, except where a test is about it. */
 const LONG_MS = 30_000;
 const SHORT_MS = 50;
 const Value = z.strictObject({ n: z.number() });
@@ -55,7 +55,7 @@ function start(
   };
 }
 
-/** Until `asker` has heard of that process. */
+/** Waits until `asker` knows that process. */
 async function meet({ asker }: Process, node_id: string): Promise<void> {
   await until(`${node_id} is known`, async () => {
     if (!asker.isKnown(node_id)) await asker.hello();
@@ -122,7 +122,7 @@ Deno.test("NATS carries questions and answers", async (t) => {
   }
 });
 
-Deno.test("who is late is left out of what is told early, and is in the whole answer", async () => {
+Deno.test("a late node is missing in the early result, and present in the complete answer", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const late = Promise.withResolvers<{ n: number }>();
   using one = start(spine, "one", { n: () => ({ n: 1 }) });
@@ -139,7 +139,7 @@ Deno.test("who is late is left out of what is told early, and is in the whole an
   assert.equal(one.asker.counts.silent, 0, "who is late is not silent");
   const [first = 0, last = 0] = ["one", "two"].map((node) => heard_ms.get(node));
   assert.ok(asked_ms <= first && first + SHORT_MS / 2 < last, `${asked_ms} ${first} ${last}`);
-  // One that is not late is told once only, and a question may have a time of its own.
+  // A complete answer is passed on only once, and a question may have its own timeout.
   const hurried = await one.asker.ask("n", Value, {
     early: { after_ms: LONG_MS, tell: () => assert.fail("nobody is late") },
   });
@@ -151,7 +151,7 @@ Deno.test("who is late is left out of what is told early, and is in the whole an
   await spine.drain();
 });
 
-Deno.test("a busy process is not silent to itself: its own answer is waited for, and is in what is told early", async () => {
+Deno.test("a busy process is not silent to itself: its own answer is awaited, and is in the early result", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const busy = Promise.withResolvers<{ n: number }>();
   using one = start(spine, "one", { n: () => busy.promise });
@@ -169,7 +169,7 @@ Deno.test("a busy process is not silent to itself: its own answer is waited for,
   await spine.drain();
 });
 
-Deno.test("who does not answer in time is named, and forgotten only after two minutes", async () => {
+Deno.test("a node that does not answer in time is named, and forgotten only after two minutes", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   let passed_ms = 0;
   const clocks = { now: () => 2_000_000 - passed_ms, monotonic_ms: () => passed_ms };
@@ -192,7 +192,7 @@ Deno.test("who does not answer in time is named, and forgotten only after two mi
   await spine.drain();
 });
 
-Deno.test("a process that fails, or does not know the question, holds nobody up", async () => {
+Deno.test("a process that fails, or does not know the query, delays nobody", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   using one = start(spine, "one", { n: () => ({ n: 1 }) });
   using two = start(spine, "two", {});
@@ -223,7 +223,7 @@ Deno.test("answers that anybody writes are bounded, checked, and never for anoth
     );
     spine.publish(to, json("junk"));
     spine.publish(to, json("{}\n{}"));
-    // It cannot speak for the one who asks, nor repeat or change its parts.
+    // It cannot answer for the asking process, nor repeat or change its parts.
     spine.publish(to, encodeAnswer({ ...head, node: "one" }, json('{"n":9}'))[0]!);
     spine.publish(to, first);
     spine.publish(to, first);
@@ -240,13 +240,13 @@ Deno.test("answers that anybody writes are bounded, checked, and never for anoth
   await spine.drain();
 });
 
-Deno.test("an order that comes late is not obeyed; a question is still answered", async () => {
+Deno.test("a late order is not executed; a late query is still answered", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   let done = 0;
   let now_ms = 1_000_000;
   using one = start(spine, "one", {});
   const handlers = { act: () => ({ n: ++done }) };
-  // It stands still between its answer and the order.
+  // It stalls between its answer and the order.
   using two = start(spine, "two", handlers, { now: () => now_ms += 30_001 });
   const late = await one.asker.ask("act", Value, { to: "two", is_order: true });
   assert.deepEqual([late.answers.length, late.nodes.silent, done], [0, ["two"], 0]);
@@ -297,7 +297,7 @@ Deno.test("without a Spine this process answers for itself, at once", async () =
   assert.deepEqual(nodes, { answered: ["one"], silent: ["two"] });
 });
 
-Deno.test("a question of another kind is for others, and a farewell asks nothing", async () => {
+Deno.test("a query of another kind is ignored, and a farewell expects no answer", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   let asked = 0;
   using one = start(spine, "one", { n: () => ({ n: ++asked }) });
@@ -315,7 +315,7 @@ Deno.test("a question of another kind is for others, and a farewell asks nothing
   await spine.drain();
 });
 
-Deno.test("the registry names a Shield that nobody has heard of, and ends the wait for one that is gone", async () => {
+Deno.test("the registry names a Shield that nobody has received, and ends the wait for a dead one", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const says = Promise.withResolvers<readonly RegisteredShield[]>();
   const registered = () => says.promise;
@@ -330,7 +330,7 @@ Deno.test("the registry names a Shield that nobody has heard of, and ends the wa
   using two = start(spine, "two", {}, { registered: living, timeout_ms: SHORT_MS });
   const { nodes } = await two.asker.ask("n", Value, { of: "shield" });
   assert.ok(nodes.silent.includes("never"), JSON.stringify(nodes));
-  // One that cannot be read changes nothing.
+  // An unreadable registry changes nothing.
   const away = () => Promise.reject(new Error("away"));
   using three = start(spine, "three", { n: () => ({ n: 3 }) }, { registered: away });
   const alone = await three.asker.ask("n", Value);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { QuantileReader, totalOf } from "./cluster_node.ts";
 import { Counter, Histogram, Registry } from "../metrics/metrics.ts";
 
-Deno.test("a quantile is of what came since the reading before", async () => {
+Deno.test("a quantile covers the time since the previous reading", async () => {
   const registry = new Registry();
   const registers = [registry];
   const buckets = [0.001, 0.01, 0.1];
@@ -27,7 +27,7 @@ Deno.test("a quantile is of what came since the reading before", async () => {
   assert.equal(await new QuantileReader(registry, "none", () => 0).read_ms(), undefined);
 });
 
-Deno.test("totals are summed over the labels that are asked for", async () => {
+Deno.test("totals are summed over the requested labels", async () => {
   const registry = new Registry();
   const registers = [registry];
   const counter = new Counter({ name: "c_total", help: "h", labelNames: ["a", "b"], registers });

@@ -1,4 +1,4 @@
-/** Questions and answers as bytes: what is written is read again, what is anything else is not. */
+/** Questions and answers as bytes: encoded ones are decoded again, all other bytes are refused. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -17,7 +17,7 @@ import {
 const HEAD = { id: "q1", node: "shield-1", kind: "shield" } as const;
 const QUESTION = { question: "rooms", id: "q1", asker: "a", kind: "shield", params: {} } as const;
 
-/** As it comes out at the other end. */
+/** As the receiver decodes it. */
 function carried(value: unknown, part_bytes_max?: number): unknown {
   const bytes = answerBytes(value);
   assert.ok(bytes !== undefined);
@@ -25,7 +25,7 @@ function carried(value: unknown, part_bytes_max?: number): unknown {
   return decodeValue(parts.map((part) => part!.bytes));
 }
 
-Deno.test("an answer comes back as it was, in however many parts", () => {
+Deno.test("an answer is decoded unchanged, whatever its number of parts", () => {
   fc.assert(
     fc.property(fc.json(), fc.integer({ min: 1_025, max: 2_000 }), (json, part_bytes) => {
       const value = JSON.parse(json);
@@ -42,7 +42,7 @@ Deno.test("no part is longer than a message may be", () => {
   assert.ok(small.every(({ length }) => length <= 65_536));
 });
 
-Deno.test("an answer that is too long loses its last rows and says so", () => {
+Deno.test("an answer that is too long loses its last rows and reports it", () => {
   const rows = Array.from({ length: 1_000 }, (_, index) => `${index}`.padEnd(10_000, "x"));
   const bytes = answerBytes({ rows, total: 1_000 });
   assert.ok(bytes !== undefined && bytes.length <= ANSWER_BYTES);
@@ -54,7 +54,7 @@ Deno.test("an answer that is too long loses its last rows and says so", () => {
   assert.equal(answerBytes({ rows: ["x".repeat(ANSWER_BYTES)] })!.length < 100, true);
 });
 
-Deno.test("a refusal says why in one part", () => {
+Deno.test("a refusal has its reason in one part", () => {
   const part = decodeAnswer(encodeProblem(HEAD, "busy"));
   assert.deepEqual({ ...part, bytes: undefined }, {
     ...HEAD,
@@ -65,14 +65,14 @@ Deno.test("a refusal says why in one part", () => {
   });
 });
 
-Deno.test("a question comes back as it was", () => {
+Deno.test("a query is decoded unchanged", () => {
   const question = { ...QUESTION, to: "n", of: "brain", params: { sort: "age" } } as const;
   assert.deepEqual(decodeQuestion(encodeQuestion(question)), question);
   const long = { ...QUESTION, params: { text: "x".repeat(QUESTION_BYTES) } };
   assert.throws(() => encodeQuestion(long), RangeError);
 });
 
-Deno.test("what is no question, or no answer, is none", () => {
+Deno.test("an invalid query or answer is refused", () => {
   const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   const wrong = [
     { ...QUESTION, id: "a.b" },

@@ -1,4 +1,4 @@
-/** The minutes that a process remembers of itself: what is in them, and how many there can be. */
+/** The samples that a process keeps about itself: their content, and their limit. */
 import assert from "node:assert/strict";
 import type { ClusterNode } from "./cluster_node.ts";
 import { NodeSamples, SAMPLE_MS, Sampler, SAMPLES_MAX } from "./cluster_samples.ts";
@@ -55,7 +55,7 @@ Deno.test("five minutes are kept and no more, the oldest first, each with its ag
   });
 });
 
-Deno.test("a Brain tells what it has; reasons beyond the bound are left out", async () => {
+Deno.test("a Brain reports its samples; reasons above the limit are omitted", async () => {
   const brain = nodeAt(1, { kind: "brain", totals: { commands: 3 }, gauges: { rooms: 2 } });
   const sampler = new Sampler({ node: () => Promise.resolve(brain), monotonic_ms: () => 0 });
   await sampler.take();

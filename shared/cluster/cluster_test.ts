@@ -1,4 +1,4 @@
-/** Who lives and who owns what: rules of the table, and properties of rendezvous hashing. */
+/** Live Brains and owners of rooms: rules of the table, and properties of rendezvous hashing. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isId } from "@arqon/proto";
@@ -20,7 +20,7 @@ function table(...brain_ids: string[]): BrainTable {
 
 const rooms = Array.from({ length: 10_000 }, (_, index) => `room-${index}`);
 
-Deno.test("only Brains that serve live, in the order of their ids", () => {
+Deno.test("only Brains that serve are alive, in the order of their ids", () => {
   const brains = table("c", "a");
   assert.equal(brains.onBeat(beat("b", "starting"), 0), false);
   assert.deepEqual(brains.live(), ["a", "c"]);
@@ -31,7 +31,7 @@ Deno.test("only Brains that serve live, in the order of their ids", () => {
   assert.deepEqual(brains.live(), ["a", "c"]);
 });
 
-Deno.test("a Brain silent for longer than the timeout does not live", () => {
+Deno.test("a Brain silent for longer than the timeout is not alive", () => {
   const brains = table("a", "b");
   brains.onBeat(beat("a"), 1);
   assert.equal(brains.sweep(TIMEOUT_MS), false);
@@ -50,7 +50,7 @@ Deno.test("a suspected Brain is dead until its next beat", () => {
   assert.equal(brains.onBeat(beat("a"), 1), true);
 });
 
-Deno.test("late beats: an earlier life is ignored, and nobody goes back from draining", () => {
+Deno.test("late heartbeats: an earlier incarnation is ignored, and draining is never undone", () => {
   const brains = table();
   brains.onBeat(beat("a", "serving", 2), 0);
   assert.equal(brains.onBeat(beat("a", "draining", 1), 1), false);
@@ -61,7 +61,7 @@ Deno.test("late beats: an earlier life is ignored, and nobody goes back from dra
   assert.deepEqual(brains.live(), ["a"]);
 });
 
-Deno.test("a Brain that was absent itself blames nobody", () => {
+Deno.test("a Brain that was absent itself considers no other silent", () => {
   const brains = table("a");
   brains.forgive(60_000, 60_000);
   assert.equal(brains.sweep(60_000 + TIMEOUT_MS), false);
@@ -74,7 +74,7 @@ Deno.test("the table is bounded", () => {
   assert.equal(brains.live().length, BRAINS_MAX);
 });
 
-Deno.test("the owner of a room does not depend on who heard of which Brain first", () => {
+Deno.test("the owner of a room does not depend on the order in which Brains were discovered", () => {
   fc.assert(fc.property(fc.uniqueArray(id, { minLength: 1, maxLength: 8 }), id, id, (ids, t, r) => {
     const owner = table(...ids).ownerOf(t, r);
     assert.ok(owner !== undefined && ids.includes(owner));
@@ -82,11 +82,11 @@ Deno.test("the owner of a room does not depend on who heard of which Brain first
   }));
 });
 
-Deno.test("nobody owns a room when nobody lives", () => {
+Deno.test("a room has no owner if no Brain is alive", () => {
   assert.equal(table().ownerOf("t", "r"), undefined);
 });
 
-Deno.test("a Brain that goes moves only its own rooms, one that comes takes only what it gets", () => {
+Deno.test("a Brain that ends moves only its own rooms, one that joins gets only its share", () => {
   fc.assert(
     fc.property(fc.uniqueArray(id, { minLength: 2, maxLength: 6 }), (ids) => {
       const [gone, ...others] = ids as [string, ...string[]];

@@ -55,36 +55,39 @@ const Message = z.strictObject({
 /** A message that a Shield has received. */
 export type WhyMessage = z.output<typeof Message>;
 
-/** The messages that a Shield has heard. */
+/** The messages that a Shield has received. */
 export const WhyFound = z.strictObject({
   ...Reach,
   rows: z.array(Message).max(WHY_MESSAGES_MAX),
   truncated: z.boolean().optional(),
 });
-/** The messages that a Shield has heard. */
+/** The messages that a Shield has received. */
 export type WhyFound = z.output<typeof WhyFound>;
 
-/** When it is asked, by the clock of all times in the question; absent: they are by the clock of who is asked. */
+/**
+ * The time of the question, by the clock of all times in it; absent: the times are by the clock of the answering
+ * Shield.
+ */
 const AskerClock = { now_ms: Time.optional() };
 
 const Asked = z.strictObject({
   room_id: Id,
   offset: Count,
-  /** "" for an id that it has not, or that is not known, here and below. */
+  /** "": the message has no such id, or it is unknown; the same below. */
   twist_id: Text,
   trace_id: Text,
   message_id: Text,
   time_ms: Time,
 });
 /**
- * A message whose way out is asked for. Senders choose ids and may give many messages the same ones: then
- * the one that was heard nearest to that time is meant.
+ * A message whose deliveries are requested. Senders choose ids and may give many messages the same one: then the
+ * message received nearest to that time is meant.
  */
 export type AskedMessage = z.output<typeof Asked>;
 
-/** The messages asked about: a user's or a connection's; and which: some by id, or a room's since then. */
+/** The messages asked about: a user's or a connection's; and which: some by id, or those of a room since a time. */
 export const WhyUser = z.strictObject({
-  /** Absent: refusals of strangers, by address. */
+  /** Absent: refusals of unauthenticated connections, by address. */
   tenant: Id.optional(),
   user: z.string().max(256).optional(),
   connection: Id.optional(),
@@ -97,10 +100,12 @@ export const WhyUser = z.strictObject({
 /** The user or connection. */
 export type WhyUser = z.output<typeof WhyUser>;
 
-/** So far a clock is ahead that seems to be so far; one that may be the same is not: a guess would change an order. */
+/**
+ * The lead of a clock if it is certain; 0 if the clocks may agree, because a guess would change the order of events.
+ */
 export const surelyAhead = (ahead_ms: number) => Math.abs(ahead_ms) < SAME_CLOCK_MS ? 0 : ahead_ms;
 
-/** The question with its times by the clock of who is asked, which says `own_ms` now. */
+/** The question with its times converted to the clock of the answering Shield, whose present time is `own_ms`. */
 export function byOwnClock<A extends Pick<WhyUser, "since_ms" | "now_ms"> & Partial<WhyUser>>(
   asked: A,
   own_ms: number,
@@ -118,15 +123,14 @@ export function byOwnClock<A extends Pick<WhyUser, "since_ms" | "now_ms"> & Part
 }
 
 /**
- * The outcome of a message for one connection. `sent`: it went to the socket at `at_ms`. `caught_up`: it
- * was sent later, as a part of what the subscription had missed, or with `why` `history` of a page that the
- * connection asked for. `left_out`: `why` says what for.
- * `queued`: it waits for the client, or still waited when the connection ended. `behind`: the connection has yet to read up to
- * it. `cut_off`: the subscription ended before it had read up to it. `not_heard`: it was subscribed, and
- * the message did not come to this Shield. `not_subscribed`, `not_connected`: at that time.
- * `unknown`: the ledger does not go back so far, or `why` is `killed` or `silent`: its Shield is not there, and
- * had not written what it knew; or `edge`: another Shield heard it when the subscription here had just begun or was
- * about to end.
+ * The outcome of a message for one connection. `sent`: it was sent to the socket at `at_ms`. `caught_up`: it was sent
+ * later, when the subscription caught up, or (with `why` `history`) in a page that the connection requested.
+ * `left_out`: it was not sent, for the reason `why`. `queued`: it waits for the client, or still waited when the
+ * connection ended. `behind`: the connection has not read up to it yet. `cut_off`: the subscription ended before it had
+ * read up to it. `not_heard`: the connection was subscribed, but the message did not reach this Shield.
+ * `not_subscribed`, `not_connected`: at that time. `unknown`: the ledger does not reach back that far; or `why` is
+ * `killed` or `silent`, if its Shield is gone and had not written what it knew; or `edge`, if another Shield received
+ * it when the subscription here had just begun or was about to end.
  */
 const WhyState = z.enum([
   "sent",
@@ -149,7 +153,7 @@ const Outcome = z.strictObject({
   at_ms: Time.optional(),
   /** `MSG`, or `BATCH` where messages of a turn could share a frame. */
   frame: z.enum(["MSG", "BATCH"]).optional(),
-  /** Since when, or until when, the connection or subscription was there. */
+  /** Start or end of the connection or subscription. */
   from_ms: Time.optional(),
   until_ms: Time.optional(),
 });
@@ -163,10 +167,10 @@ const Subscription = z.strictObject({
   why: Text.optional(),
 });
 
-/** What one connection should have got of a room, and what it was sent. */
+/** What one connection should have received of a room, and what it was sent. */
 const RoomAccount = z.strictObject({
   subscriptions: z.array(Subscription).max(WHY_MISSED_MAX),
-  /** Messages that came to this Shield while it was subscribed. */
+  /** Messages that reached this Shield while it was subscribed. */
   due: Count,
   sent: Count,
   missed: z.array(
@@ -175,12 +179,15 @@ const RoomAccount = z.strictObject({
   missed_count: Count,
   gaps: z.array(z.strictObject({ time_ms: Time, reason: Text })).max(WHY_MISSED_MAX),
 });
-/** What one connection should have got of a room. */
+/** What one connection should have received of a room. */
 export type RoomAccount = z.output<typeof RoomAccount>;
 
 const Ended = z.strictObject({ at_ms: Time, code: Count, reason: Text, unsent_bytes: Count });
 
-/** Up to when a ledger is stored whose Shield was killed or is silent, and by when that was over. */
+/**
+ * Of a ledger whose Shield was killed or is silent: the time of the last stored block, and the time by which the Shield
+ * had ended.
+ */
 const Lost = z.strictObject({
   why: z.enum(["killed", "silent"]),
   until_ms: Time,
@@ -194,9 +201,9 @@ const ConnectionAccount = z.strictObject({
   began_ms: Time,
   /** Absent: it is open. */
   ended: Ended.optional(),
-  /** Its Shield is not there any longer, and did not write how it ended. */
+  /** Its Shield is gone and did not write how the connection ended. */
   lost: Lost.optional(),
-  /** For each message that was asked for, in that order. */
+  /** One for each requested message, in that order. */
   outcomes: z.array(Outcome).max(WHY_MESSAGES_MAX),
   room: RoomAccount.optional(),
 });
@@ -205,7 +212,7 @@ export type ConnectionAccount = z.output<typeof ConnectionAccount>;
 
 const RefusalAccount = z.strictObject({
   at_ms: Time,
-  /** How often the same was refused in a row, and when last. */
+  /** Number of consecutive equal refusals, and the time of the last. */
   count: Count,
   last_ms: Time,
   stage: z.enum(["handshake", "operation"]),
@@ -221,7 +228,7 @@ export type RefusalAccount = z.output<typeof RefusalAccount>;
 
 /** A message of a durable room that a user has read over HTTP. */
 export const WhyRead = z.strictObject({
-  /** Which of the messages that were asked for. */
+  /** Index of the message in the request. */
   message: Count,
   user_id: Text,
   how: z.enum(["history", "stream"]),
@@ -239,25 +246,25 @@ export const WhyTold = z.strictObject({
   reads: z.array(WhyRead).max(WHY_MESSAGES_MAX).optional(),
   truncated: z.boolean().optional(),
 });
-/** What a Shield tells. */
+/** The answer of a Shield. */
 export type WhyTold = z.output<typeof WhyTold>;
 export { CONNECTIONS_MAX as WHY_CONNECTIONS_MAX };
 
-/** Messages of a room that one Shield reports: the first since the time that was asked for. */
+/** The most messages of a room that one Shield reports: the first ones since the requested time. */
 export const WHY_ROOM_MAX = 10_000;
 
-/** Which messages of a room every Shield is asked for: what one has heard another should have. */
+/** The messages of a room that every Shield is asked for: what one has received, another should have, too. */
 export const WhyRoomAsked = z.strictObject({
   ...{ tenant: Id, room: Id, since_ms: Time },
   ...AskerClock,
 });
 
-/** What a Shield has heard of a room. */
+/** The messages of a room that a Shield has received. */
 export const WhyRoom = z.strictObject({
   ...Reach,
-  /** When it was heard, its offset, its `X-Twist-ID`, and whether it was left out for all. */
+  /** Time of receipt, offset, `X-Twist-ID`, and whether it was left out for all subscribers. */
   rows: z.array(z.tuple([Time, Count, Text, z.boolean()])).max(WHY_ROOM_MAX),
   truncated: z.boolean().optional(),
 });
-/** What a Shield has heard of a room. */
+/** The messages of a room that a Shield has received. */
 export type WhyRoom = z.output<typeof WhyRoom>;

@@ -1,23 +1,23 @@
 /**
- * Which processes a question waits for: those that have been heard of, and the Shields that are registered as living.
- * Nothing is decided by it. Who asks is `cluster_asker.ts`; the registry of lives is `shared/lives/`.
+ * The processes whose answers a question waits for: those that have sent a message, and the Shields registered as
+ * alive. Nothing is decided by it. `cluster_asker.ts` asks; `shared/lives/` has the registry.
  */
 import type { Env } from "../env.ts";
 import type { NodeKind } from "./cluster_question.ts";
 
-/** After how many ms of silence a process is forgotten, if it was asked meanwhile. */
+/** A process that was asked and has been silent for this long is forgotten, in ms. */
 const FORGET_MS = 120_000;
-/** Processes that are remembered, and whose answers to one question are taken. */
+/** The most processes that are remembered, and whose answers to one question are accepted. */
 export const NODES_MAX = 1_024;
 
-/** What the registry says of a Shield. */
+/** A registered Shield. */
 export interface RegisteredShield {
   readonly node_id: string;
-  /** It is not there any longer: for so long nothing can have been heard of it, in ms. Absent: it is there. */
+  /** Set for a Shield that is gone: time in ms in which it cannot have sent anything. Absent: it is alive. */
   readonly over_for_ms?: number;
 }
 
-/** Which processes are meant. */
+/** Selects processes. */
 export interface Wanted {
   /** The one process; absent: all. */
   readonly to?: string | undefined;
@@ -36,7 +36,7 @@ export interface KnownNodesOptions extends Pick<Env, "node_id" | "monotonic_ms">
   readonly kind: NodeKind;
 }
 
-/** The processes that one process knows. */
+/** The processes that this process knows. */
 export class KnownNodes {
   readonly #own: KnownNodesOptions;
   readonly #known = new Map<string, Known>();
@@ -45,12 +45,12 @@ export class KnownNodes {
     this.#own = own;
   }
 
-  /** Whether that process has been heard of, or is this one. */
+  /** Whether that process has sent a message, or is this one. */
   has(node_id: string): boolean {
     return node_id === this.#own.node_id || this.#known.has(node_id);
   }
 
-  /** It is there. */
+  /** Records a sign of life. */
   note(node_id: string, kind: NodeKind): void {
     const known = this.#known.get(node_id);
     if (known !== undefined) known.heard_ms = this.#own.monotonic_ms();
@@ -59,12 +59,12 @@ export class KnownNodes {
     }
   }
 
-  /** It has said that it ends. */
+  /** It has announced its end. */
   delete(node_id: string): void {
     this.#known.delete(node_id);
   }
 
-  /** The processes whose answers are waited for. */
+  /** The processes whose answers are awaited. */
   expected({ to, of }: Wanted): string[] {
     if (to !== undefined) return [to];
     const { node_id, kind } = this.#own;
@@ -74,8 +74,8 @@ export class KnownNodes {
   }
 
   /**
-   * Takes note of what the registry says. Returns those that are not there any longer: one that was heard of after it
-   * was over, under its old name, is kept.
+   * Applies the registry. Returns the Shields that are gone; one that sent a message under its old name after its end
+   * is kept.
    */
   register(shields: readonly RegisteredShield[]): ReadonlySet<string> {
     const gone = new Set<string>();
@@ -96,10 +96,7 @@ export class KnownNodes {
     return this.#own.monotonic_ms() - heard_ms;
   }
 
-  /**
-   * Forgets processes that have been silent for long, now that they have been named: they are not
-   * waited for again.
-   */
+  /** Forgets processes that have been silent for long, after they were reported: they are not awaited again. */
   forget(silent: readonly string[]): void {
     for (const id of silent) {
       const known = this.#known.get(id);

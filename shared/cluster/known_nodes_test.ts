@@ -1,10 +1,10 @@
-/** Whom a question waits for, by what was heard and what the registry of Shields says. */
+/** The processes that a question waits for, from received messages and the registry of Shields. */
 import assert from "node:assert/strict";
 import { KnownNodes } from "./known_nodes.ts";
 
 const NOW_MS = 1_000_000;
 
-Deno.test("who is registered as living is waited for; who is over only while it was heard of since", () => {
+Deno.test("a node registered as alive is waited for; an ended one only while it was received since", () => {
   const clock = { now_ms: NOW_MS };
   const known = new KnownNodes({
     node_id: "own",

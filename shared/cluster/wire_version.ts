@@ -1,6 +1,6 @@
 /**
- * Which versions of ArqonBus run beside each other: a process that starts asks those that run what they speak, and
- * does not join them when one of the two would not understand the other.
+ * Which versions of ArqonBus can run together: a starting process asks the running ones for their wire versions, and
+ * does not join if one of the two would not understand the other.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -11,7 +11,7 @@ import { VERSION } from "../version.ts";
 import { BYE } from "./cluster_answerer.ts";
 import { decodeAnswer, decodeValue, encodeQuestion, type NodeKind } from "./cluster_question.ts";
 
-/** What processes say to each other: the version that a release speaks, and the oldest that it understands. */
+/** Versions of the messages between processes: the one that a release sends, and the oldest that it understands. */
 export interface WireVersions {
   readonly version: number;
   readonly oldest: number;
@@ -20,12 +20,12 @@ export interface WireVersions {
 /** Those of this release. */
 export const WIRE: WireVersions = { version: 1, oldest: 1 };
 
-/** So long without a further answer, and all have answered that can, in ms. */
+/** Without a further answer for this long, all processes are assumed to have answered, in ms. */
 const QUIET_MS = 300;
-/** The question lasts no longer, in ms. */
+/** Timeout of the question, in ms. */
 const ASK_MS = 2_000;
 
-/** What is read of a node's record, whatever else a newer release has in it. */
+/** The members read from a node's record; a newer release may have more. */
 const Node = z.object({
   version: z.string().max(100),
   // A node of the first release announces none.
@@ -41,7 +41,7 @@ interface RunningNode extends z.output<typeof Node> {
   readonly node_id: string;
 }
 
-/** Why this release may not run beside those processes, in one line; undefined: it may. */
+/** Why this release cannot run together with those processes, in one line; undefined: it can. */
 function wireProblem(nodes: readonly RunningNode[], own = WIRE): string | undefined {
   const named = (some: readonly RunningNode[]) =>
     some.map(({ kind, node_id, version }) => `${kind} ${node_id} (ArqonBus ${version})`).join(", ")
@@ -59,7 +59,7 @@ function wireProblem(nodes: readonly RunningNode[], own = WIRE): string | undefi
     "(docs/upgrade.md)";
 }
 
-/** The process that starts. */
+/** The starting process. */
 export interface StartingNode {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
   readonly node_id: string;
@@ -99,26 +99,29 @@ async function runningNodes({ spine, node_id, kind }: StartingNode) {
 }
 
 /**
- * Rejects with `incompatible-version` when a process of the cluster does not understand this release, or the other way
- * round. One that does not answer is not compared: `arq doctor` names it later.
+ * Rejects with `incompatible-version` when a process of the cluster does not understand this release, or the reverse.
+ * Processes that do not answer are not compared; `arq doctor` reports them later.
  */
 export async function requireWireVersion(node: StartingNode, own: WireVersions = WIRE) {
   const problem = wireProblem(await runningNodes(node), own);
   if (problem === undefined) return;
   const { spine, node_id: asker, kind } = node;
-  // Nobody waits for it from now on.
+  // Tells the others not to wait for this process any longer.
   const bye = { question: BYE, id: "0", asker, kind, params: {} };
   spine.publish(CLUSTER_QUESTIONS, encodeQuestion(bye));
   await spine.flush();
   throw new ArqonError("incompatible-version", problem);
 }
 
-/** Both checks of a start: what is stored, and who runs. Rejects with `incompatible-version` and `spine-unavailable`. */
+/**
+ * Both checks of a start: the stored data, and the running processes. Rejects with `incompatible-version` and
+ * `spine-unavailable`.
+ */
 export async function requireVersions(
   { nats }: { readonly nats?: object | undefined },
   node: StartingNode & { readonly spine: Pick<Spine, "keyValue"> },
 ): Promise<void> {
   await requireStorageVersion(node.spine, nats === undefined ? 0 : STORAGE_WAIT_MS);
-  // Nobody else is on an embedded Spine.
+  // An embedded Spine has no other process.
   if (nats !== undefined) await requireWireVersion(node);
 }

@@ -1,4 +1,4 @@
-/** Who may join which cluster: a process that starts beside those that run, of other releases. */
+/** Which releases may join which cluster: a process that starts beside processes of other releases. */
 import assert from "node:assert/strict";
 import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";

@@ -1,4 +1,4 @@
-/** The generated schema says what the loader does. */
+/** The generated schema agrees with the loader. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isId, isRoomPattern } from "@arqon/proto";
@@ -54,7 +54,7 @@ Deno.test("every table refuses unknown keys in the editor too", () => {
   visit(root, "config");
 });
 
-Deno.test("the patterns for editors say the same as the checks at start", () => {
+Deno.test("the patterns for editors agree with the checks at start", () => {
   const pattern = (...path: (string | number)[]) =>
     new RegExp(schemaAt(root, path)?.pattern ?? assert.fail(`no pattern at ${path.join(".")}`));
   const node_id = pattern("server", "node_id");

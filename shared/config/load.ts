@@ -1,6 +1,6 @@
 /**
- * From the text of `config.toml` to a checked `Config`, or to one error that names every problem
- * with its line, column and key. Reads no file: `main.ts` does, and gives the text.
+ * From the text of `config.toml` to a checked `Config`, or to one error that names every problem with its line, column
+ * and key. Reads no file: `main.ts` does, and passes the text.
  */
 import { splitConstants, withConstants } from "./keys/constants.ts";
 import { explain } from "./problems.ts";
@@ -37,7 +37,7 @@ function line(file: string, problem: ConfigProblem): string {
     .filter((part) => part !== "").join(" ");
 }
 
-/** The configuration cannot be used. The message has one line a problem, in the order of the file. */
+/** The configuration cannot be used. The message has one line per problem, in the order of the file. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: readonly ConfigProblem[];
@@ -106,8 +106,8 @@ export function parseConfig(text: string, options: ParseOptions): Config {
 }
 
 /**
- * The text of a configuration file. Throws ConfigError for bytes that are not UTF-8, with the place of the first such
- * byte: replacing them would change the text.
+ * The text of a configuration file. Throws ConfigError for bytes that are not UTF-8, with the position of the first
+ * such byte: replacing them would change the text.
  */
 export function configText(bytes: Uint8Array, file: string): string {
   try {

@@ -1,4 +1,4 @@
-/** Whole files in, a Config or one ConfigError out. The single texts: problems_test.ts. */
+/** Whole files in, a Config or one ConfigError out. problems_test.ts has the single messages. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";
@@ -37,7 +37,7 @@ Deno.test("an empty file gives every default", () => {
   assert.deepEqual(configFrom({}), config);
 });
 
-Deno.test("the example of the contract is accepted as it stands", () => {
+Deno.test("the example of the contract is accepted unchanged", () => {
   const config = parseConfig(
     `
 [server]
@@ -100,7 +100,7 @@ Deno.test("a TOML syntax error is named with its place", () => {
   );
 });
 
-Deno.test("a key that stands twice is named at its second place", () => {
+Deno.test("a duplicate key is reported at its second place", () => {
   refused(
     "[server]\nport = 1\nhost = 'a'\nport = 2\n",
     "config.toml:4:1 server.port: the key is defined twice; expected it once",
@@ -181,7 +181,7 @@ Deno.test("a drain that would end before its window is refused", () => {
   );
   const text = "[server]\ndrain_ms = 20_000\ndrain_timeout_ms = 40_000\n";
   assert.equal(parseConfig(text, { file }).server.drain_timeout_ms, 40_000);
-  // A mistake elsewhere in the table is no mistake of theirs.
+  // An error elsewhere in the table is not attributed to them.
   refused(
     "[server]\ndrain_ms = -1\n",
     "config.toml:2:12 server.drain_ms: -1 is out of range; expected an integer from 0 to 600_000",
@@ -279,7 +279,7 @@ Deno.test("any value from code is a configuration or a ConfigError, and never an
   );
 });
 
-Deno.test("constants are beside the keys of their tables, and code can hand in others", () => {
+Deno.test("constants are next to the keys of their tables, and code can pass others", () => {
   const plain = parseConfig("", { file: "c.toml" });
   assert.deepEqual([plain.limits.answer_ms, plain.platform.mirroring.candidates], [10_000, 1_000]);
   assert.equal(plain.quota, undefined, "an absent table stays absent");

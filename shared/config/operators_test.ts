@@ -1,4 +1,4 @@
-/** Issuers whose admins operate the bus, and which configurations do not say it although they have to. */
+/** Issuers whose admins operate the bus, and configurations that must name them but do not. */
 import assert from "node:assert/strict";
 import { ConfigError, configFrom, parseConfig } from "./load.ts";
 import { operatorTenants } from "./operators.ts";
@@ -28,7 +28,7 @@ const SEVERAL: readonly (readonly [name: string, text: string, line: string])[] 
   ["beside others", PEOPLE + issuer(["*"], ["admin"], "two"), 'operator_tenants = ["ops"]'],
 ];
 
-Deno.test("admins of several tenants, and nobody said who operates: refused with the line to add", async (test) => {
+Deno.test("admins of several tenants without operator_tenants: refused with the line to add", async (test) => {
   for (const [name, text, line] of SEVERAL) {
     await test.step(name, () => {
       assert.throws(() => read(text), (error) => {
@@ -40,7 +40,7 @@ Deno.test("admins of several tenants, and nobody said who operates: refused with
         );
         return true;
       });
-      // With that line it starts, wherever the table stands.
+      // With that line it starts, wherever the table is in the file.
       const mended = read(`${text}[admin]\n${line}\n`);
       assert.equal(`operator_tenants = ${JSON.stringify(operatorTenants(mended))}`, line);
       assert.deepEqual(operatorTenants(read(text, { operator_tenants: ["*"] })), ["*"]);

@@ -1,6 +1,6 @@
 /**
- * Turns what zod found into problems that a person can act on: place, key, what is wrong and what
- * would be right. Pure; `load.ts` throws them.
+ * Turns zod's findings into problems that a person can act on: place, key, what is wrong and what would be right. Pure;
+ * `load.ts` throws them.
  */
 import type { z } from "zod";
 import { configJsonSchema, expectation, grouped, schemaAt } from "./json_schema.ts";
@@ -51,14 +51,14 @@ function printed(value: unknown): string {
   }
 }
 
-/** A value as it was written: on one line, short, and without a URL's user and password. */
+/** A value as written: on one line, shortened, and without a URL's user and password. */
 function shown(value: unknown, source: string): string {
   const text = source !== "" ? source : printed(value);
   const safe = text.replace(/\/\/[^\s"']*@/g, "//***@").replace(/[\p{Cc}\p{Cf}\s]+/gu, " ");
   return safe.length > SHOWN ? `${safe.slice(0, SHOWN).toWellFormed()}…` : safe;
 }
 
-/** The kind of a value, in TOML's words; in TOML `null` stands for a date. */
+/** The kind of a value, in TOML's words; in TOML `null` represents a date. */
 function kind(value: unknown, is_toml: boolean): string {
   if (value === null) return is_toml ? "a date or time" : "null";
   if (Array.isArray(value)) return "an array";
@@ -67,7 +67,7 @@ function kind(value: unknown, is_toml: boolean): string {
   return "a table";
 }
 
-/** A line that sets the key, with what belongs there left open; undefined: it is a table. */
+/** A line that sets the key, with a placeholder for its value; undefined: it is a table. */
 function lineOf(name: string, { type, enum: values }: JsonSchema): string | undefined {
   const [first] = values ?? [];
   const open: Readonly<Record<string, string>> = {
@@ -182,7 +182,7 @@ function before(a: ConfigProblem, b: ConfigProblem): number {
   return line !== 0 ? line : (a.position?.column ?? 0) - (b.position?.column ?? 0);
 }
 
-/** One problem a key, in the order of the file. `schema` is of the whole file: `config.toml`'s if absent. */
+/** One problem per key, in the order of the file. `schema` describes the whole file; absent: that of `config.toml`. */
 export function explain(
   issues: readonly z.core.$ZodIssue[],
   value: unknown,

@@ -1,4 +1,4 @@
-/** How each kind of wrong value is named: place, key, what is wrong, what would be right. */
+/** The message for each kind of wrong value: place, key, what is wrong, what would be right. */
 import assert from "node:assert/strict";
 import { ConfigError, parseConfig } from "./load.ts";
 
@@ -42,7 +42,7 @@ Deno.test("an unknown key that exists in another table is sent there", () => {
   );
 });
 
-Deno.test("an unknown key that resembles nothing lists what there is", () => {
+Deno.test("an unknown key without a similar one lists the existing keys", () => {
   refused(
     "[log]\ncolour = true\n",
     "config.toml:2:1 log.colour: unknown key; expected one of level, format; remove the line if it is for a newer ArqonBus",

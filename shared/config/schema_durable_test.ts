@@ -1,4 +1,4 @@
-/** `[[rooms]]` and `[durable]`: what is wrong in them is named with line, key and what is right. */
+/** `[[rooms]]` and `[durable]`: errors have line, key and what would be right. */
 import assert from "node:assert/strict";
 import { decodeSettings, emptySettings, encodeSettings } from "../records/tenant_settings.ts";
 import { ConfigError, configFrom, parseConfig } from "./load.ts";
@@ -32,7 +32,7 @@ Deno.test("an option that was not given has its default", () => {
   }]);
 });
 
-Deno.test("what is wrong with a class is named with its place and what is right", () => {
+Deno.test("errors of a class are reported with its place and a valid value", () => {
   for (
     const [text, expected] of [
       [room("durible = true"), '3:1 rooms[0].durible: unknown key; did you mean "durable"?'],
@@ -84,7 +84,7 @@ Deno.test("a tenant's classes are read as they were written; bad ones make no se
     settings: ReturnType<typeof emptySettings>;
   };
   assert.deepEqual([settings.rooms[0]?.durable, settings.rooms[0]?.history_size], [true, 1_000]);
-  // Whoever stored it has compiled its filter.
+  // The process that stored it has compiled its filter.
   assert.ok("settings" in decodeSettings("acme", encode({ room: "a", filter: "(" })));
   for (
     const [one, problem] of [

@@ -60,7 +60,8 @@ export const LimitsTable = z.strictObject({
     100_000,
     "connections of this process without a token so far; one more ends the oldest: 503 admission, or a close if it sent no request",
   ),
-  // Go's and hyper's pools keep a connection for 90 s: whoever reuses one does not race its end.
+  // Connection pools of Go and hyper keep a connection for 90 s: with a longer time here, a client that reuses one does
+  // not race its end.
   keep_alive_ms: z.int().min(100).max(600_000).default(95_000).describe(
     "idle time of a connection between requests; longer than a load balancer or a client's pool keeps it",
   ),

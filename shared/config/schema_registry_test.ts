@@ -1,4 +1,4 @@
-/** `[platform.registry]`: what a start refuses, with line, key and what would be right. */
+/** `[platform.registry]`: errors at a start, with line, key and what would be right. */
 import assert from "node:assert/strict";
 import { ConfigError, parseConfig } from "./load.ts";
 
@@ -41,7 +41,7 @@ Deno.test("two mappings of one subject stop the start", () => {
   );
 });
 
-Deno.test("a mapping without more enforces, and lets unknown fields pass", () => {
+Deno.test("a mapping without options enforces, and allows unknown fields", () => {
   const { registry } = parseConfig(mapping({}), { file: "config.toml" }).platform;
   assert.deepEqual(registry.mappings, [{ ...MAPPING, mode: "enforce", unknown_fields: "allow" }]);
   assert.deepEqual(

@@ -1,4 +1,4 @@
-/** Which of the keys that name secrets go together, and how a pair that does not is refused. */
+/** Which keys of secrets can be combined, and the error for other combinations. */
 import assert from "node:assert/strict";
 import { namedFiles } from "./named_files.ts";
 import { ConfigError, parseConfig } from "./load.ts";
@@ -76,7 +76,7 @@ Deno.test("two logins of NATS, or half of one, are refused at their key, without
   }
 });
 
-Deno.test("the quota server has one login, and TLS where it is encrypted", () => {
+Deno.test("the quota server has one login, and TLS if it is encrypted", () => {
   for (
     const text of [
       quota('password_file = "p"'),
@@ -104,7 +104,7 @@ Deno.test("headers of exports are in their file, and one that is not is not show
   assert.doesNotMatch(refused?.[1] ?? "", /hunter2/);
 });
 
-Deno.test("a hook has one secret, which is not shown when it is wrong", () => {
+Deno.test("a hook has one secret, which is not shown if it is invalid", () => {
   const hook = (lines: string) => `[[hooks]]\nid = "h"\ntenant = "t"\nurl = "https://h"\n${lines}`;
   const secret = `whsec_${"A".repeat(32)}`;
   assert.deepEqual(problems(hook(`secret = "${secret}"`)), []);
@@ -122,7 +122,7 @@ Deno.test("a hook has one secret, which is not shown when it is wrong", () => {
   }
 });
 
-Deno.test("a bridge has one database, and nothing of its password is said", () => {
+Deno.test("a bridge has one database, and its password is never shown", () => {
   const bridge = (lines: string) => `[bridge.postgres]\ntenant = "t"\n${lines}\n`;
   assert.deepEqual(problems(bridge('database = "postgres://b:p@h/app"')), []);
   assert.deepEqual(problems(bridge('database_file = "f"\nmode = "polling"')), []);
@@ -143,7 +143,7 @@ Deno.test("a bridge has one database, and nothing of its password is said", () =
   }
 });
 
-Deno.test("an operators' port is on loopback unless a file says otherwise, and the TLS of each is whole", () => {
+Deno.test("an operators' port is on loopback unless configured otherwise, and each TLS pair is complete", () => {
   const { ops, admin } = parseConfig("", { file });
   assert.deepEqual([ops.host, admin.host], ["127.0.0.1", "127.0.0.1"]);
   for (const table of ["server", "ops", "admin"]) {
@@ -156,7 +156,7 @@ Deno.test("an operators' port is on loopback unless a file says otherwise, and t
   }
 });
 
-Deno.test("a password with any character of a URL is hidden in what is wrong with it", () => {
+Deno.test("a password with any character of a URL is hidden in error texts", () => {
   for (const url of ["http://u:hunter2@h", "http://u:hun/ter2@h", "http://u:a@hunter2@h"]) {
     const [first] = problems(`[quota]\nurl = "${url}"\n`);
     assert.equal(first?.[0], "quota.url");

@@ -162,8 +162,8 @@ function endOf(text: string): TomlPosition {
 }
 
 /**
- * Finds where a person made the mistake. The parser stops where it cannot go on, which for
- * something that is missing is often a line or more below it.
+ * Finds where the mistake is. The parser stops where it cannot continue, which for a missing part is often a line or
+ * more below it.
  */
 function syntaxProblem(text: string, error: ParseError): SyntaxProblem {
   const before = text.slice(0, error.index);

@@ -1,4 +1,4 @@
-/** TOML values, the place of each, and where syntax errors are reported. */
+/** TOML values, the position of each, and where syntax errors are reported. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";
@@ -52,7 +52,7 @@ inline = { a = [1, 2.5, { b = "c" }], d.e = false }
   });
 });
 
-Deno.test("every key and value knows its line and column, counted from 1", () => {
+Deno.test("every key and value has its line and column, counted from 1", () => {
   const document = read(
     `a = 1
   b.c =  "x"
@@ -133,7 +133,7 @@ for (const [text, expected] of SYNTAX) {
   });
 }
 
-Deno.test("any text gives a document or a syntax error whose place lies within the text", () => {
+Deno.test("any text is a document or a syntax error with a place within the text", () => {
   const pieces = fc.array(
     fc.constantFrom("a", "b.c", '"q"', "=", " ", "1", "'s'", "[", "]", "[[", "{", "}", ",", "\n"),
     { maxLength: 24 },

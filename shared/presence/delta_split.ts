@@ -62,10 +62,9 @@ const unitBytes = ({ entry, removed }: Unit) =>
   (entry === undefined ? 0 : entryBytes(entry)) + removed.length * COUNTER_BYTES;
 
 /**
- * Cuts a delta as `takeDelta` gives it (entries in birth order, `removed` in the order of ending)
- * into deltas that, merged one after the other, do the same, and never let a member that is only
- * updated disappear in between. Each stays below `limit_bytes` on the wire, unless one entry alone
- * does not. At least one.
+ * Splits a delta from `takeDelta` (entries in birth order, `removed` in the order of ending) into deltas that, merged
+ * one after the other, have the same effect, and never let an updated member disappear in between. Each stays below
+ * `limit_bytes` on the wire, unless one entry alone exceeds it. At least one.
  */
 export function splitDelta(delta: Delta, limit_bytes: number): readonly Delta[] {
   const { writer } = delta;

@@ -1,4 +1,4 @@
-/** That a batch cut into deltas does what the whole does, within the size and without a flicker. */
+/** A batch split into deltas has the same effect as the whole, within the size and without a flicker. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { splitDelta } from "./delta_split.ts";
@@ -61,7 +61,7 @@ Deno.test("many leaves, before and after joins, become several deltas", () => {
   assert.deepEqual(listed(brain), listed(a));
 });
 
-Deno.test("an update is never cut in two, though others come and go in the same batch", () => {
+Deno.test("an update is never split, though others join and leave in the same batch", () => {
   const step = fc.record({
     act: fc.constantFrom("come", "go", "update"),
     who: fc.nat(9),

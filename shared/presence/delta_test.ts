@@ -1,4 +1,4 @@
-/** Deltas by themselves: F2 of the presence scenarios, and what combining means. */
+/** Deltas alone: F2 of the presence scenarios, and the effect of combining. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { absorbGroup, deltaSize, draftOf, draftSize, inBirthOrder, seal } from "./delta.ts";
@@ -35,7 +35,7 @@ Deno.test("F2 deltas with something missing between them do not combine", () => 
   assert.deepEqual([...group.values()].map(seal), [first]);
 });
 
-/** A writer's history: at each step a connection of a few comes, goes, or changes. */
+/** A writer's history: at each step one of a few connections joins, leaves, or changes. */
 const history = fc.array(fc.record({ who: fc.nat(4), cut: fc.boolean() }), {
   maxLength: 30,
   size: "max",

@@ -1,4 +1,4 @@
-/** The bounded memory of deltas: group G of the presence scenarios, and its bounds. */
+/** The bounded history of deltas: group G of the presence scenarios, and its limits. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { groupSize, seal } from "./delta.ts";
@@ -27,7 +27,7 @@ const tags = (generations: Generations) =>
     slot.map((each) => `${each.writer.node_id}:${covered(each).join(",")}`).sort().join(" ")
   );
 
-/** r1's users come one by one, each in a delta of its own. */
+/** r1's users join one by one, each in its own delta. */
 function fourUsers(each: (generations: Generations, pushed: Delta) => void = () => {}) {
   const r1 = createState(R1);
   const generations = createGenerations([2, 5, 6]);
@@ -40,7 +40,7 @@ function fourUsers(each: (generations: Generations, pushed: Delta) => void = () 
   return generations;
 }
 
-/** Then user5 comes on r2. */
+/** Then user5 joins on r2. */
 function fiveUsers() {
   const generations = fourUsers();
   const r2 = createState(R2);
@@ -82,11 +82,11 @@ Deno.test("G4 a delta that leaves a gap changes no slot", () => {
 const at = (...clocks: [Writer, number][]) =>
   new Map(clocks.map(([each, clock]) => [writerKey(each), clock]));
 
-Deno.test("G6 without generations there is none that goes back far enough", () => {
+Deno.test("G6 without generations none goes back far enough", () => {
   assert.equal(deltasSince(createGenerations([2]), at([R1, 0])), undefined);
 });
 
-Deno.test("G6 the first generation that begins within and ends beyond what is known is sent", () => {
+Deno.test("G6 the first generation that begins within the known range and ends beyond it is sent", () => {
   const generations = createGenerations([2, 100]);
   const [first, second] = [delta(R1, 0, 1, [entry(1, "x")]), delta(R1, 1, 2, [entry(2, "y")])];
   pushDeltas(generations, [first]);
@@ -115,7 +115,7 @@ Deno.test("G6 only writers that both know count", () => {
   assert.equal(deltasSince(generations, at([R1, 0], [R2, 6])), undefined);
 });
 
-Deno.test("deltas too large for a slot start it anew, and a larger slot keeps what fits", () => {
+Deno.test("deltas too large for a slot restart it, and a larger slot keeps what fits", () => {
   const generations = createGenerations([2, 6, 8]);
   const [first, second] = [
     delta(R1, 0, 2, [entry(1, "x"), entry(2, "y")]),
@@ -130,7 +130,7 @@ Deno.test("deltas too large for a slot start it anew, and a larger slot keeps wh
   assert.deepEqual(slotsOf(generations), [anew, anew, anew]);
 });
 
-Deno.test("an old delta that comes again does not push out newer ones", () => {
+Deno.test("a repeated old delta does not evict newer ones", () => {
   const generations = createGenerations([3, 5]);
   for (let counter = 1; counter <= 3; counter++) {
     pushDeltas(generations, [delta(R1, counter, counter + 1, [entry(counter + 1, `c${counter}`)])]);
@@ -147,7 +147,7 @@ Deno.test("levels must grow", () => {
   assert.deepEqual(createGenerations().levels, HISTORY_LEVELS);
 });
 
-/** The counters of what the only writer has now. */
+/** The counters of the only writer's present entries. */
 const heldBy = (state: PresenceState) =>
   new Set([...entriesOf(state, R1)].map(({ counter }) => counter));
 

@@ -1,4 +1,4 @@
-/** Who is alive: group H of the presence scenarios, tombstones and the keeper's own silence. */
+/** Liveness: group H of the presence scenarios, tombstones and a stalled owner of the table. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createLiveness, depart, extend, heartbeat, isForgotten, sweep } from "./liveness.ts";
@@ -18,7 +18,7 @@ const A = writer("a", 7);
 const said = (transitions: readonly Transition[]) =>
   transitions.map(({ writer: each, to }) => `${writerKey(each)} ${to}`);
 
-/** A table in which a@7 was heard at 0. */
+/** A table that received a message of a@7 at 0. */
 function heardOnce(): Liveness {
   const table = createLiveness(OPTIONS);
   heartbeat(table, A, 0);
@@ -96,8 +96,8 @@ Deno.test("H8 a younger life retires the older at once", () => {
   assert.equal(slow.lives.size, 1);
 });
 
-// Upstream another incarnation of any age replaces the known one. Here lives are ordered, so that
-// a process that wakes up, or a message that was under way, cannot retire its own successor.
+// In the original, another incarnation of any age replaces the known one. Here lives are ordered, so that a process
+// that resumes, or a late message, cannot retire its own successor.
 Deno.test("H8 an older life is refused, with nothing changed", () => {
   const table = heardOnce();
   const before = structuredClone(table);
@@ -128,7 +128,7 @@ Deno.test("a forgotten life stays forgotten until its tombstone goes, a younger 
   assert.equal(heartbeat(later, A, 112).accepted, true);
 });
 
-Deno.test("only so many are remembered as forgotten, the newest", () => {
+Deno.test("the number of forgotten nodes is limited to the latest", () => {
   const table = createLiveness(OPTIONS);
   for (const [now_ms, name] of ["a", "b", "c", "d", "b", "e"].entries()) {
     depart(table, writer(name), now_ms);
@@ -136,7 +136,7 @@ Deno.test("only so many are remembered as forgotten, the newest", () => {
   assert.deepEqual([...table.tombstones.keys()], ["d", "b", "e"]);
 });
 
-Deno.test("who says goodbye is forgotten at once, with older lives of its node", () => {
+Deno.test("a node that says goodbye is forgotten at once, with its older incarnations", () => {
   const table = heardOnce();
   assert.deepEqual(said(depart(table, A, 1)), ["a@7 down", "a@7 forgotten"]);
   assert.equal(heartbeat(table, A, 1).accepted, false);
@@ -147,7 +147,7 @@ Deno.test("who says goodbye is forgotten at once, with older lives of its node",
   assert.deepEqual(other.tombstones.get("a")?.writer, writer("a", 9));
 });
 
-Deno.test("the keeper's own silence is nobody's", () => {
+Deno.test("the keeper's own silence counts for nobody", () => {
   const table = heardOnce();
   extend(table, 20);
   assert.deepEqual(sweep(table, 24), []);
@@ -163,7 +163,7 @@ Deno.test("a clock that was set back keeps nobody alive for longer", () => {
   assert.deepEqual(said(sweep(table, 55)), ["a@7 down"]);
 });
 
-Deno.test("whatever is heard, transitions are a path of each life: up and down, then forgotten", () => {
+Deno.test("whatever is received, transitions of each incarnation are up and down, then forgotten", () => {
   const step = fc.record({
     act: fc.constantFrom("heartbeat", "sweep", "depart", "extend"),
     name: fc.constantFrom("a", "b"),

@@ -82,7 +82,7 @@ export interface RoomUpdate {
   readonly clocks: readonly WriterClock[];
 }
 
-/** Shield → `direct` of the owner: who is in this room? */
+/** Shield → `direct` of the owner: requests the members of this room. */
 export interface RoomPull {
   readonly kind: "room_pull";
   readonly from: string;

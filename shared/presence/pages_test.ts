@@ -1,11 +1,11 @@
-/** Pages: nothing lost, nothing too large, and sizes that are not below the wire's. */
+/** Pages: nothing lost, nothing too large, and estimated sizes not below those on the wire. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { cutPages, deltaPages, entryBytes, joinPages, tagBytes } from "./pages.ts";
 import { delta, entry } from "./testing/message_arbitraries.ts";
 import { encodeMessage } from "./wire.ts";
 
-Deno.test("cutting keeps the items and their order, and every page within the limit", () => {
+Deno.test("cutting preserves the items and their order, and every page is within the limit", () => {
   const items = fc.array(fc.nat({ max: 100 }), { maxLength: 60 });
   fc.assert(fc.property(items, fc.integer({ min: 1, max: 300 }), (sizes, limit) => {
     const pages = cutPages(sizes, (size) => size, limit);

@@ -1,6 +1,6 @@
 /**
- * Deltas: holes in what is received, and what a replica answers to somebody who missed something. Changes that travel
- * indirectly are `state_properties_test.ts`.
+ * Deltas: gaps in the received ones, and a replica's answer to a receiver that missed some. `state_properties_test.ts`
+ * has changes that travel indirectly.
  */
 import assert from "node:assert/strict";
 import {
@@ -60,7 +60,7 @@ Deno.test("F6 after it is taken a delta is empty and begins at the local counter
   assert.deepEqual(takeDelta(a), delta(A, 2, 3, [], [1]));
 });
 
-Deno.test("only so many deltas wait for a hole", () => {
+Deno.test("a limited number of deltas waits for a hole", () => {
   const brain = createState();
   markUp(brain, A);
   for (let clock = 1; clock < 100; clock++) {
@@ -77,7 +77,7 @@ Deno.test("only so many deltas wait for a hole", () => {
   assert.equal(pendingDeltas(other, A).length, 1);
 });
 
-Deno.test("what was missed comes from the history, and everything from what is held", () => {
+Deno.test("missed changes come from the history, and everything from the current state", () => {
   const a = createState(A);
   enter(a, "alice");
   takeDelta(a);
@@ -112,7 +112,7 @@ Deno.test("a forgotten writer leaves nothing behind", () => {
   assert.deepEqual(brain, createState());
 });
 
-Deno.test("a replica that cannot write, or is asked to doubt itself, says so", () => {
+Deno.test("a replica that cannot write, or is asked to doubt itself, reports it", () => {
   const brain = createState();
   for (const write of [() => enter(brain, "x"), () => takeDelta(brain), () => drafted(brain)]) {
     assert.throws(write, TypeError);

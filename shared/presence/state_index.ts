@@ -1,12 +1,12 @@
 /**
- * The links of a replica in memory: which entries are in which room, of which connection and of how
- * many users. Everything in O(1) except for a connection's own entries, which are walked. It knows
- * nothing of clocks; `state_merge.ts` and `state_write.ts` decide what is held.
+ * The links of a replica in memory: which entries are in which room, of which connection and of how many users.
+ * Everything is O(1) except for a connection's own entries, which are iterated. Independent of clocks; `state_merge.ts`
+ * and `state_write.ts` decide which entries are held.
  */
 import type { Held, PresenceState, Replica, Room, Tenant } from "./state_data.ts";
 import type { Entry } from "./types.ts";
 
-/** Above this many members users are counted in a Map, which would cost a small room too much. */
+/** Above this many members, users are counted in a Map, which would cost a small room too much. */
 const WALKED_MAX = 8;
 
 function tenantOf({ tenants }: PresenceState, tenant_id: string): Tenant {
@@ -15,7 +15,7 @@ function tenantOf({ tenants }: PresenceState, tenant_id: string): Tenant {
   return tenant;
 }
 
-/** The room, if any member of it is held. */
+/** The room, if it has any held member. */
 export function findRoom(
   { tenants }: PresenceState,
   tenant_id: string,
@@ -48,7 +48,7 @@ function roomOf(state: PresenceState, entry: Entry): Room {
 const isSameUser = (one: Entry, other: Entry) =>
   one.user_id === other.user_id && one.issuer === other.issuer;
 
-/** Adds to the number of the user's members in a large room; says what it is now. */
+/** Adds to the number of the user's members in a large room; returns the new number. */
 function addToUser(by_user: Map<string, Map<string, number>>, entry: Entry, added: number): number {
   const { issuer, user_id } = entry;
   let users = by_user.get(issuer);
@@ -75,7 +75,7 @@ function countByUser(room: Room): Map<string, Map<string, number>> {
   return by_user;
 }
 
-/** Whether the connection is online in this room by another writer, too: it moves between Shields. */
+/** Whether the connection is online in this room through another writer, too: it is moving between Shields. */
 function isElsewhere({ connections }: PresenceState, { entry, replica, room }: Held): boolean {
   let other = connections.get(entry.connection_id);
   for (; other !== undefined; other = other.sibling) {
@@ -84,7 +84,7 @@ function isElsewhere({ connections }: PresenceState, { entry, replica, room }: H
   return false;
 }
 
-/** Puts a held entry at the end of its room's list: it is online from now on. */
+/** Appends a held entry to its room's list: it is online from now on. */
 export function show(state: PresenceState, held: Held): void {
   const { room, entry } = held;
   if (isElsewhere(state, held)) room.moving++;
@@ -100,7 +100,7 @@ export function show(state: PresenceState, held: Held): void {
   room.connections++;
 }
 
-/** Takes a held entry out of its room's list: it is hidden. */
+/** Removes a held entry from its room's list: it is hidden. */
 export function hide(state: PresenceState, held: Held): void {
   const { room, entry, before, after } = held;
   if (isElsewhere(state, held)) room.moving--;
@@ -114,11 +114,11 @@ export function hide(state: PresenceState, held: Held): void {
     ? !isUserListed(room, entry)
     : addToUser(room.by_user, entry, -1) === 0;
   if (is_gone) room.users--;
-  // Half, so that a room at the edge does not build and drop its Map with every change.
+  // Half, so that a room at the threshold does not build and drop its Map with every change.
   if (room.connections === WALKED_MAX / 2) room.by_user = undefined;
 }
 
-/** The entry with strings that are in memory already where there are such. */
+/** The entry with strings that are already in memory, where possible. */
 function interned(state: PresenceState, room: Room, entry: Entry): Entry {
   const { issuer } = entry;
   let named = state.issuers.get(issuer);
@@ -139,7 +139,7 @@ function interned(state: PresenceState, room: Room, entry: Entry): Entry {
   };
 }
 
-/** Holds an entry of a replica: online when the replica is up. Its counter must be its highest. */
+/** Holds an entry of a replica; it is online if the replica is up. Its counter must be the replica's highest. */
 export function hold(state: PresenceState, replica: Replica, entry: Entry): Held {
   const room = roomOf(state, entry);
   const held: Held = {
@@ -170,7 +170,7 @@ function unlinkSibling({ connections }: PresenceState, gone: Held): void {
   if (held !== undefined) held.sibling = gone.sibling;
 }
 
-/** Holds an entry no more. */
+/** Releases an entry. */
 export function drop(state: PresenceState, held: Held): void {
   const { replica, room, entry } = held;
   if (replica.up) hide(state, held);

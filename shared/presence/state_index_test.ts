@@ -1,4 +1,4 @@
-/** Rooms, users and connections as a replica indexes them, in small rooms and in large ones. */
+/** How a replica indexes rooms, users and connections, in small rooms and in large ones. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -82,7 +82,7 @@ Deno.test("only a large room counts its users in a Map", () => {
   assert.equal(map(), undefined);
 });
 
-Deno.test("rooms of one name are apart in different tenants", () => {
+Deno.test("rooms with the same name are separate in different tenants", () => {
   const a = createState(A);
   join(a, member("c1", "lobby", { tenant_id: "acme" }), NOW);
   join(a, member("c2", "lobby", { tenant_id: "globex" }), NOW);
@@ -96,7 +96,7 @@ Deno.test("rooms of one name are apart in different tenants", () => {
   assert.deepEqual([...onlineRooms(a)], [{ tenant_id: "acme", room_id: "lobby" }]);
 });
 
-Deno.test("a connection id that two writers use is found at both, each keeps its own, and it counts once", () => {
+Deno.test("a connection id of two writers is found at both, each keeps its own, and it counts once", () => {
   const brain = createState();
   for (const each of [A, B]) {
     markUp(brain, each);

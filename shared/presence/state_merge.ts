@@ -1,7 +1,7 @@
 /**
- * What others' changes do to a replica. A replica holds of each writer exactly what that had at one
- * counter, so a delta either continues it (then it is merged), or brings nothing (stale), or leaves
- * a hole (then it waits). Merging is choosing the longest prefix, hence in any order the same.
+ * Applies others' changes to a replica. A replica has each writer's exact state at one counter, so a delta either
+ * continues it (and is merged), or brings nothing new (stale), or leaves a gap (and is pending). Merging chooses the
+ * longest prefix, so the order does not matter.
  */
 import { deltaFault, deltaSize, inBirthOrder } from "./delta.ts";
 import { HISTORY_LEVELS, pushDeltas } from "./generations.ts";
@@ -10,20 +10,20 @@ import { drop, findHeld, hold } from "./state_index.ts";
 import type { Delta, Entry, WriterKey, WrittenEntry } from "./types.ts";
 import { writerKey } from "./types.ts";
 
-/** Deltas of one writer that wait for a hole to be filled; further ones are not kept. */
+/** Deltas of one writer that wait for a gap to be filled; further ones are dropped. */
 export const PENDING_DELTAS_MAX = 64;
-/** Their entries plus covered tags together. */
+/** Limit of their entries plus covered tags together. */
 const PENDING_SIZE_MAX = HISTORY_LEVELS.at(-1)!;
 
 const NONE: Changes = { joins: [], leaves: [] };
 
-/** What a merge has changed so far: something that came and went meanwhile is in neither. */
+/** The changes of a merge so far; an entry that joined and left meanwhile is in neither list. */
 interface Tally {
   readonly joins: Map<number, Held>;
   readonly leaves: Held[];
 }
 
-/** The held entries that the delta says are gone. It continues the replica's clock. */
+/** The held entries that the delta removes. It continues the replica's clock. */
 function deadOf(replica: Replica, delta: Delta, entries: readonly Entry[]): Set<Held> {
   const { clock, held } = replica;
   const dead = new Set<Held>();
@@ -48,7 +48,7 @@ function deadOf(replica: Replica, delta: Delta, entries: readonly Entry[]): Set<
   return dead;
 }
 
-/** A connection has one tenant for as long as its writer lives. */
+/** A connection has one tenant as long as its writer lives. */
 function tenantFault(
   { connections }: PresenceState,
   replica: Replica,
@@ -63,7 +63,7 @@ function tenantFault(
   }
 }
 
-/** Merges a delta that continues the replica's clock; a fault: nothing has changed. */
+/** Merges a delta that continues the replica's clock; after a fault nothing has changed. */
 function advance(
   state: PresenceState,
   replica: Replica,
@@ -76,7 +76,7 @@ function advance(
   const born = entries.filter(({ counter }) => counter > clock);
   const fault = tenantFault(state, replica, born, dead);
   if (fault !== undefined) return fault;
-  // An update may come in another piece of a delta than the end of what it replaces.
+  // An update may be in another piece of a delta than the removal that it replaces.
   for (const entry of born) {
     const replaced = findHeld(state, replica, entry);
     if (replaced !== undefined) dead.add(replaced);
@@ -96,7 +96,7 @@ function advance(
   return undefined;
 }
 
-/** Merges what waited and now continues. What turns out to be faulty is forgotten, and pulled. */
+/** Merges pending deltas that now continue. A faulty one is dropped, and pulled again. */
 function advancePending(state: PresenceState, replica: Replica, tally: Tally): void {
   const { pending } = replica;
   while (pending.length > 0 && pending[0]!.start <= replica.clock) {
@@ -122,9 +122,9 @@ function ownKey({ self }: PresenceState): WriterKey | undefined {
 }
 
 /**
- * Merges what a writer did. It must have been marked up before; while it is down its changes are
- * hidden. A fault refuses all of the delta. O(delta), and O(what is held of the writer) when it
- * begins long before the known clock.
+ * Merges a writer's changes. It must have been marked up before; while it is down its changes are hidden. A fault
+ * refuses the whole delta. O(delta), and O(the writer's held entries) when the delta begins long before the known
+ * clock.
  */
 export function merge(state: PresenceState, delta: Delta): MergeResult {
   const nothing = { state, ...NONE, hidden: NONE };
@@ -151,7 +151,7 @@ export function merge(state: PresenceState, delta: Delta): MergeResult {
     : { state, outcome: "merged", ...NONE, hidden: changes };
 }
 
-/** Merges everything that a writer has as of `end`; `start` must be 0. Otherwise as `merge`. */
+/** Merges a writer's complete state as of `end`; `start` must be 0. Otherwise as `merge`. */
 export function mergeFull(state: PresenceState, delta: Delta): MergeResult {
   if (delta.start === 0) return merge(state, delta);
   const fault = `start is ${delta.start}; expected 0 of a full state`;

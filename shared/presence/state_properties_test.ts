@@ -1,6 +1,6 @@
 /**
- * Properties over random histories: group J and C5 of the presence scenarios, and the laws of a
- * merge. Two Shields write, three Brains merge; what is sent gets lost, doubled and out of order.
+ * Properties over random histories: group J and C5 of the presence scenarios, and the laws of a merge. Two Shields
+ * write, three Brains merge; messages are lost, duplicated and reordered.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -26,7 +26,7 @@ import type { Delta, Writer } from "./types.ts";
 
 const ROOMS = ["lobby", "den"];
 
-/** Something that happens; which numbers mean what depends on the act. */
+/** A step; the meaning of the numbers depends on the act. */
 interface Step {
   readonly act:
     | "write"
@@ -52,7 +52,7 @@ const FAULTS: Step["act"][] = ["deliver", "deliver", "deliver", "repeat", "lose"
 const SYNCS: Step["act"][] = ["pull", "exchange"];
 const LIVES: Step["act"][] = ["down", "up", "restart"];
 
-/** A connection of a Shield comes to a room, goes, changes its metadata, or goes everywhere. */
+/** A connection of a Shield joins a room, leaves, changes its metadata, or leaves everywhere. */
 function write(state: PresenceState, pick: number): void {
   const name = `c${pick % 4}`;
   const room_id = ROOMS[(pick >> 2) % 2]!;
@@ -62,7 +62,7 @@ function write(state: PresenceState, pick: number): void {
   else if (leave(state, TENANT, room_id, name) === undefined) enter(state, name, room_id);
 }
 
-/** Two Shields, three Brains, and what is under way to each Brain. */
+/** Two Shields, three Brains, and the messages in flight to each Brain. */
 class Cluster {
   shields: PresenceState[] = ["s0", "s1"].map((name) => createState(writer(name)));
   readonly brains = [0, 1, 2].map(() => new Watched(createState()));
@@ -97,12 +97,12 @@ class Cluster {
     if (delta !== undefined) { for (const each of this.mail) each.push(delta); }
   }
 
-  /** Only a life that is still known comes up again; forgotten ones the liveness table refuses. */
+  /** Only a known life comes up again; the liveness table refuses forgotten ones. */
   #up(brain: Watched, life: Writer): void {
     if (clockOf(brain.state, life) !== undefined) brain.mark(markUp, life);
   }
 
-  /** A Shield dies with its connections; every Brain hears of its next life. */
+  /** A Shield dies with its connections; every Brain receives its next life. */
   #restart(index: number): void {
     const { node_id, incarnation } = this.shields[index]!.self!;
     const next = writer(node_id, incarnation + 1);
@@ -113,14 +113,14 @@ class Cluster {
     }
   }
 
-  /** Asks for what is missing of a life, and merges the answer. */
+  /** Requests the missing changes of a life, and merges the answer. */
   pull(brain: Watched, source: PresenceState, life: Writer): void {
     const clock = clockOf(brain.state, life);
     const answer = clock === undefined ? undefined : deltaSince(source, life, clock);
     if (answer !== undefined) brain.take(answer.full ? mergeFull : merge, answer.delta);
   }
 
-  /** Everybody is up, and every Brain gets what it misses from the Shields. */
+  /** Everybody is up, and every Brain gets its missing changes from the Shields. */
   heal(): void {
     for (const brain of this.brains) {
       for (const shield of this.shields) {
@@ -130,7 +130,7 @@ class Cluster {
     }
   }
 
-  /** Every Brain shows exactly what the Shields have. */
+  /** Every Brain shows exactly the Shields' state. */
   check(): void {
     const truth = this.shields.flatMap(allOnline).sort();
     for (const { state } of this.brains) assert.deepEqual(allOnline(state), truth);
@@ -157,7 +157,7 @@ Deno.test("J1 no ghost and no lost member, whatever was lost, doubled or out of 
   );
 });
 
-Deno.test("J1 replicas that heard of everything indirectly agree", () => {
+Deno.test("J1 replicas that received everything indirectly agree", () => {
   fc.assert(fc.property(schedules(...WRITES, ...FAULTS, ...SYNCS), fc.nat(2), (steps, first) => {
     const cluster = run(steps);
     for (const shield of cluster.shields) {
@@ -173,15 +173,15 @@ Deno.test("J1 replicas that heard of everything indirectly agree", () => {
   }));
 });
 
-// `Watched` asserts after every step that the view equals the replay of what was reported (J2),
-// that nothing that was seen to end joins again (J3) and that only what had joined leaves (J4).
+// `Watched` asserts after every step that the view equals the replay of the reports (J2), that no ended entry joins
+// again (J3) and that only joined entries leave (J4).
 Deno.test("J2 event replay equals the view, J3 no resurrection, J4 no phantom leave", () => {
   fc.assert(fc.property(schedules(...WRITES, ...FAULTS, ...SYNCS, ...LIVES), (steps) => {
     for (const brain of run(steps).brains) brain.check();
   }));
 });
 
-Deno.test("J5 without gaps nothing is pending, and size follows what lives, not what has lived", () => {
+Deno.test("J5 without gaps nothing is pending, and size depends on live entries, not on past ones", () => {
   fc.assert(
     fc.property(fc.array(fc.nat(63), { minLength: 1, maxLength: 400, size: "max" }), (picks) => {
       const shield = createState(writer("s0"));
@@ -240,7 +240,7 @@ Deno.test("J6 a delta does what the full state does, events too", () => {
   }));
 });
 
-/** Announced deltas and, now and then, everything that a Shield has. */
+/** Announced deltas and, now and then, a Shield's complete state. */
 function said(steps: readonly Step[]): { messages: Delta[]; shields: PresenceState[] } {
   const cluster = new Cluster();
   const messages: Delta[] = [];
@@ -264,7 +264,7 @@ const seen = (state: PresenceState, shields: readonly PresenceState[]) => [
   shields.map(({ self }) => [clockOf(state, self!), [...entriesOf(state, self!)]]),
 ];
 
-Deno.test("J1 merging is commutative: the order of what comes does not matter", () => {
+Deno.test("J1 merging is commutative: the order of deltas does not matter", () => {
   const orders = fc.tuple(
     schedules("write", "write", "announce", "pull"),
     fc.infiniteStream(fc.nat()),

@@ -1,6 +1,6 @@
 /**
- * What a replica answers: who is online, how far it has seen, what somebody else is missing.
- * Changes nothing. Iterables read the replica as they go: use them up before the next change.
+ * Queries of a replica: online members, clocks, the changes that a receiver is missing. Changes nothing. Iterables read
+ * the replica as they go: use them up before the next change.
  */
 import { emptyDelta, seal } from "./delta.ts";
 import { deltasSince } from "./generations.ts";
@@ -9,14 +9,14 @@ import { findHeld, findRoom } from "./state_index.ts";
 import type { Delta, Entry, Writer, WriterClock, WrittenEntry } from "./types.ts";
 import { writerKey } from "./types.ts";
 
-/** How far the writer's changes have been seen; undefined: the writer is not known. */
+/** The clock up to which the writer's changes are merged; undefined: the writer is unknown. */
 export function clockOf({ replicas }: PresenceState, writer: Writer): number | undefined {
   return replicas.get(writerKey(writer))?.clock;
 }
 
 const clockLine = ({ writer, clock }: Replica): WriterClock => ({ writer, clock });
 
-/** How far every writer has been seen, down ones too. */
+/** The clocks of all writers, including those that are down. */
 export function allClocks({ replicas }: PresenceState): WriterClock[] {
   return [...replicas.values()].map(clockLine);
 }
@@ -33,7 +33,10 @@ export function* online(
   }
 }
 
-/** How many connections are in a room (one that moves between Shields is one), and of how many users (issuer and subject). O(1). */
+/**
+ * The number of connections in a room (one that moves between Shields counts once), and of users (issuer and subject).
+ * O(1).
+ */
 export function countOnline(
   state: PresenceState,
   tenant_id: string,
@@ -44,7 +47,7 @@ export function countOnline(
   return { connections: room.connections - room.moving, users: room.users };
 }
 
-/** The rooms with somebody online. */
+/** The rooms with online members. */
 export function* onlineRooms(
   { tenants }: PresenceState,
 ): Generator<{ tenant_id: string; room_id: string }> {
@@ -55,7 +58,7 @@ export function* onlineRooms(
   }
 }
 
-/** Members held in memory, those of down writers too: what limits are about. O(1). */
+/** Members held in memory, including those of writers that are down; limits apply to this number. O(1). */
 export function memberCount({ members }: PresenceState): number {
   return members;
 }
@@ -67,7 +70,7 @@ export function* entriesOf({ replicas }: PresenceState, writer: Writer): Generat
   for (const { entry } of replica.held.values()) yield entry;
 }
 
-/** All entries of a connection id, newest first; those of down writers too. */
+/** All entries of a connection id, newest first, including those of writers that are down. */
 export function* ofConnection(
   { connections }: PresenceState,
   connection_id: string,
@@ -93,8 +96,8 @@ function fullDelta({ writer, clock, held }: Replica): Delta {
 }
 
 /**
- * What a writer did after `clock`: from the history when it reaches back that far (the delta may
- * begin earlier), else everything. Empty when there is nothing after it. Undefined: not known.
+ * A writer's changes after `clock`: from the history if it reaches back that far (the delta may begin earlier), else
+ * the complete state. Empty when there are none. Undefined: the writer is unknown.
  */
 export function deltaSince(
   state: PresenceState,

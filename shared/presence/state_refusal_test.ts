@@ -1,4 +1,4 @@
-/** Deltas that break the rules: each is refused as a whole, says why, and changes nothing. */
+/** Deltas that break the rules: each is refused as a whole, with the reason, and changes nothing. */
 import assert from "node:assert/strict";
 import { createState, leave, markUp, merge, mergeFull } from "./state.ts";
 import type { MergeOutcome, PresenceState } from "./state.ts";
@@ -17,7 +17,7 @@ function brain(): PresenceState {
   return state;
 }
 
-/** Both ways of merging say the same, and the state is what it was. */
+/** Both ways of merging give the same fault, and the state is unchanged. */
 function refuses(state: PresenceState, wrong: Delta, fault: RegExp): void {
   const before = structuredClone(state);
   for (const way of wrong.start === 0 ? [merge, mergeFull] : [merge]) {
@@ -44,13 +44,13 @@ Deno.test("entries born outside of the delta are refused", () => {
   }
 });
 
-Deno.test("removed counters that nobody has announced are refused", () => {
+Deno.test("removed counters that were never announced are refused", () => {
   for (const counter of [7, UNSAFE, 0, -1, 1.5, NaN]) {
     refuses(brain(), delta(A, 3, 6, [], [2, counter]), /^removed has .*; expected 1 to 6$/);
   }
 });
 
-Deno.test("what is named twice is refused", () => {
+Deno.test("duplicate names are refused", () => {
   const twice = /^removed has \d, which is named twice$/;
   refuses(brain(), delta(A, 3, 6, [], [2, 2]), twice);
   refuses(brain(), delta(A, 3, 6, [entry(5, "z")], [5]), twice);
@@ -101,7 +101,7 @@ Deno.test("a connection of another tenant is refused", () => {
   const state = brain();
   markUp(state, writer("b"));
   assert.equal(merge(state, delta(writer("b"), 0, 1, [foreign(1, "x")])).outcome, "merged");
-  // And one that is gone does not count.
+  // A removed one does not count.
   assert.equal(merge(state, delta(A, 3, 5, [foreign(5, "x")], [2])).outcome, "merged");
 });
 
@@ -138,7 +138,7 @@ Deno.test("a counter from far ahead costs nothing, and own counters end where nu
   assert.deepEqual(listed(a), ["x"]);
 });
 
-Deno.test("of a malformed delta of somebody unknown the fault is told first", () => {
+Deno.test("for a malformed delta of an unknown writer the error is reported first", () => {
   const state = createState();
   const wrong = delta(A, 0, 1, [{ ...member("x"), counter: 2, joined_ms: NOW, changed_ms: NOW }]);
   assert.equal(merge(state, wrong).outcome, "refused");

@@ -1,6 +1,6 @@
 /**
- * One replica: what is found in it, and what moves nothing. Merges, removals and lives that go down and come up are
- * `state_properties_test.ts`. A scenario's topic is a room, its owner a connection, its key a user.
+ * One replica: what is found in it, and calls without an effect. `state_properties_test.ts` has merges, removals and
+ * lives that go down and up. A scenario's topic is a room, its owner a connection, its key a user.
  */
 import assert from "node:assert/strict";
 import {
@@ -59,7 +59,7 @@ function aliceAndBob() {
   return { a: a!, b: b! };
 }
 
-Deno.test("C6 a peer cannot remove own entries, whatever it says", () => {
+Deno.test("C6 a peer cannot remove own entries, whatever it sends", () => {
   const { a, b } = aliceAndBob();
   const forged = mergeFull(a, delta(writer("a"), 0, 99));
   assert.equal(forged.outcome, "refused");

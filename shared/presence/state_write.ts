@@ -1,6 +1,6 @@
 /**
- * The changes that a replica makes itself: joins, updates and leaves of its own connections, each
- * with the next of its own counters, gathered in one delta until it is taken. Not what others did.
+ * A replica's own changes: joins, updates and leaves of its connections, each with its next counter, collected in one
+ * delta until it is taken. Changes of others are not handled here.
  */
 import { emptyDelta, seal } from "./delta.ts";
 import type { DeltaDraft } from "./delta.ts";
@@ -23,7 +23,7 @@ function ownOf({ self, replicas, draft }: PresenceState): Own {
   return { replica, draft };
 }
 
-/** Moves the own counter on. RangeError where numbers stop being exact. */
+/** Advances the own counter. RangeError where numbers are no longer exact. */
 function count({ replica, draft }: Own, steps: number): number {
   const clock = replica.clock + steps;
   if (!Number.isSafeInteger(clock)) throw new RangeError(`counter ${clock} is not exact`);
@@ -46,8 +46,8 @@ function removeEntry(state: PresenceState, { draft }: Own, held: Held): void {
 }
 
 /**
- * Notes which entry from before the draft ends with an update. With each further one it moves to
- * the end of `removed`: whoever cuts the delta (`splitDelta`) must not let it go before the newest.
+ * Records which entry from before the draft an update ends. With each further update it moves to the end of `removed`:
+ * `splitDelta` must not remove it before the newest entry.
  */
 function noteUpdate({ updated }: PresenceState, { draft }: Own, from: number, to: number): void {
   const before = from > draft.start ? updated.get(from) : from;
@@ -58,9 +58,8 @@ function noteUpdate({ updated }: PresenceState, { draft }: Own, from: number, to
 }
 
 /**
- * A connection comes into a room, at `now_ms`; a writer that announces anew whom it had before says
- * since when it is there. TypeError when it is there already, when it belongs
- * to another tenant, or without a writer of its own.
+ * A connection joins a room, at `now_ms`; a writer that announces its former members again passes the original time of
+ * the join. TypeError when it has already joined, when it belongs to another tenant, or without a writer of its own.
  */
 export function join(
   state: PresenceState,
@@ -83,8 +82,8 @@ export function join(
 }
 
 /**
- * A member's metadata changes, at `now_ms`: the old entry ends and a new one begins, in one delta.
- * Undefined: it is not there, and nothing changed. TypeError without a writer of its own.
+ * A member's metadata changes, at `now_ms`: the old entry ends and a new one begins, in one delta. Undefined: there is
+ * no such member, and nothing changed. TypeError without a writer of its own.
  */
 export function update(
   state: PresenceState,
@@ -106,8 +105,8 @@ export function update(
 }
 
 /**
- * A connection leaves a room. Undefined: it is not there, and nothing changed. TypeError without a
- * writer of its own.
+ * A connection leaves a room. Undefined: there is no such member, and nothing changed. TypeError without a writer of
+ * its own.
  */
 export function leave(
   state: PresenceState,
@@ -139,8 +138,8 @@ function inOrder(draft: DeltaDraft): Delta {
 }
 
 /**
- * What this replica did since the last time, for everybody; undefined when nothing. From then on it
- * is in the history, and a new delta begins. TypeError without a writer of its own.
+ * The replica's own changes since the last call; undefined: none. They are in the history from then on, and a new delta
+ * begins. TypeError without a writer of its own.
  */
 export function takeDelta(state: PresenceState): Delta | undefined {
   const { replica, draft } = ownOf(state);
@@ -154,7 +153,7 @@ export function takeDelta(state: PresenceState): Delta | undefined {
   return delta;
 }
 
-/** A delta in which nothing happened, at the counter of the last `takeDelta`: the heartbeat. */
+/** An empty delta at the counter of the last `takeDelta`: the heartbeat. */
 export function heartbeatDelta(state: PresenceState): Delta {
   const { replica, draft } = ownOf(state);
   return emptyDelta(replica.writer, draft.start);

@@ -1,6 +1,6 @@
 /**
- * The plain data of presence: writers, entries, deltas. What they mean and how they merge is
- * `state.ts`; how they look on the wire is `wire.ts`.
+ * The plain data of presence: writers, entries, deltas. `state.ts` defines their meaning and how they merge; `wire.ts`
+ * encodes them.
  */
 import type { Entry, Writer } from "../records/member.ts";
 
@@ -14,19 +14,18 @@ export type {
   WrittenEntry,
 } from "../records/member.ts";
 
-/** `node_id@incarnation`: what maps are keyed by. */
+/** `node_id@incarnation`: the key of maps. */
 export type WriterKey = string;
 
-/** How much of each writer has been seen; a writer that is not in it is not known at all. */
+/** The clock up to which each writer is known; an absent writer is unknown. */
 export type Clocks = ReadonlyMap<WriterKey, number>;
 
-/** An entry without what its writer gives it. */
+/** An entry without the fields that its writer assigns. */
 export type MemberInput = Omit<Entry, "counter" | "joined_ms" | "changed_ms">;
 
 /**
- * What one writer did: covers the counters after `start` up to `end`, and besides these those in
- * `removed` (an entry created before `start` that has ended since). Counters of removed entries and
- * entries are disjoint.
+ * One writer's changes: covers the counters after `start` up to `end`, and in addition those in `removed` (an entry
+ * created before `start` that has ended since). Counters of removed entries and entries are disjoint.
  */
 export interface Delta {
   readonly writer: Writer;

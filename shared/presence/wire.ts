@@ -1,7 +1,7 @@
 /**
- * What Shields and Brains say to each other, as bytes: `arqon.v1.ClusterMessage` of
- * `proto/arqon/v1/replication.proto`, whose messages are the tables here, field by field. What they mean is
- * `messages.ts`; what fields are is `wire_fields.ts`.
+ * Messages between Shields and Brains as bytes: `arqon.v1.ClusterMessage` of `proto/arqon/v1/replication.proto`, whose
+ * messages are the tables here, field by field. `messages.ts` defines their meaning; `wire_fields.ts` the kinds of
+ * fields.
  */
 import { DecodeError, type FieldNames, skipField, WireReader, WireWriter } from "@arqon/proto";
 import { LEAVE_CAUSES, type LeaveReason } from "../records/leave_reason.ts";
@@ -20,14 +20,14 @@ import {
 import * as f from "./wire_fields.ts";
 import { message } from "./wire_fields.ts";
 
-/** By their number on the wire; 0 is nobody's. */
+/** By their number on the wire; 0 is unused. */
 const BRAIN_STATES: readonly (BrainState | undefined)[] = [
   ...[undefined, "starting", "serving", "draining"] as const,
 ];
 const WRITER_STATES: readonly (WriterState | undefined)[] = [
   ...[undefined, "up", "down", "forgotten"] as const,
 ];
-/** A cause that a later version knows is none that is known here. */
+/** A cause of a later version is unknown here. */
 const CAUSE: f.Field<LeaveReason> = f.word(LEAVE_CAUSES, "unknown");
 
 const CLOCK = message<WriterClock>("WriterClock", { writer: f.one(WRITER_PART), clock: f.count });
@@ -178,9 +178,8 @@ export function encodeMessage(message: ClusterMessage): Uint8Array<ArrayBuffer> 
 }
 
 /**
- * Throws `DecodeError` and nothing else; `bytes` may hold anything. Fields that are not known are
- * passed over, so that processes of two versions can work side by side; a kind that is not known is
- * refused.
+ * Throws `DecodeError` and nothing else; `bytes` may hold anything. Unknown fields are skipped, so that processes of
+ * two versions can work together; an unknown kind is refused.
  */
 export function decodeMessage(bytes: Uint8Array): ClusterMessage {
   const reader = new WireReader(bytes);

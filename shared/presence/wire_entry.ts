@@ -1,6 +1,6 @@
 /**
- * Writers, entries and birth marks, of which thousands are in one message: read and written by hand, since reading by a
- * table (`wire.ts`) takes twice as long.
+ * Writers, entries and birth marks, thousands of which are in one message: encoded and decoded by hand, since decoding
+ * by a table (`wire.ts`) takes twice as long.
  */
 import {
   DecodeError,
@@ -15,7 +15,7 @@ import {
 } from "@arqon/proto";
 import type { Entry, Tag, Writer, WrittenEntry } from "./types.ts";
 
-/** The most that `limits.member_meta_bytes` can be set to. */
+/** The maximum of `limits.member_meta_bytes`. */
 const META_BYTES_MAX = 65_536;
 /** A user id has at most 128 bytes (`shield/auth/claims.ts`); an issuer is a URL. */
 const NAME_UNITS_MAX = 2_048;
@@ -38,8 +38,8 @@ const ROOM_ENTRY: FieldNames = ["RoomEntry", "writer", "entry"];
 const ROOM_TAG: FieldNames = ["RoomTag", "writer", "counter"];
 
 /**
- * The last values of one message. Thousands of entries in one mostly share writer, tenant, room and
- * issuer: they get the same string, which is checked and kept in memory once.
+ * The last values of one message. Thousands of entries mostly share writer, tenant, room and issuer: they get the same
+ * string, which is checked and kept in memory once.
  */
 export interface Shared {
   writer: Writer;
@@ -48,7 +48,7 @@ export interface Shared {
   issuer: string;
 }
 
-/** For a message that begins. */
+/** The initial value for a message. */
 export function nothingShared(): Shared {
   return { writer: { node_id: "", incarnation: 0 }, tenant_id: "", room_id: "", issuer: "" };
 }
@@ -71,7 +71,7 @@ export function writeTo<Value>(
   out.close(mark);
 }
 
-/** The error of a field whose value the contract does not allow. */
+/** The error for a field with a value that the contract forbids. */
 export function invalid(field: number, names: FieldNames, problem: string): DecodeError {
   return new DecodeError("invalid-field", `${fieldName(field, names)}: ${problem}`);
 }
@@ -111,7 +111,7 @@ function readWriter(reader: WireReader, shared: Shared): Writer {
   return shared.writer = { node_id, incarnation };
 }
 
-/** JSON text; not parsed here, for its Shield has. */
+/** JSON text; its Shield has parsed it, so it is not parsed here. */
 function readMeta(reader: WireReader): string {
   const start = reader.pos;
   const size = reader.length();
@@ -162,7 +162,7 @@ function readEntry(reader: WireReader, shared: Shared): Entry {
   return entry;
 }
 
-/** What equals the entry before it was checked with that one, and becomes the same string. */
+/** Fields equal to those of the previous entry were checked with that one, and become the same string. */
 function checkEntry(entry: Draft, shared: Shared): void {
   if (entry.counter === 0) throw invalid(1, ENTRY, "it is missing");
   if (entry.tenant_id !== shared.tenant_id || entry.tenant_id === "") {
@@ -181,7 +181,7 @@ function checkEntry(entry: Draft, shared: Shared): void {
   } else entry.issuer = shared.issuer;
 }
 
-/** A field that must be there. */
+/** Throws if a required field is missing. */
 function required<Value>(value: Value | undefined, field: number, names: FieldNames): Value {
   if (value === undefined) throw invalid(field, names, "it is missing");
   return value;
@@ -237,7 +237,7 @@ export const ENTRY_PART = {
   },
 };
 
-/** An entry and whose it is, as bytes. */
+/** An entry with its writer, as bytes. */
 export const ROOM_ENTRY_PART = {
   read: readRoomEntry,
   write(out: WireWriter, { writer, entry }: WrittenEntry): void {

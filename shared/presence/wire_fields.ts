@@ -1,33 +1,33 @@
 /**
- * Messages of `replication.proto` as tables of fields: each kind of field is read, checked and written at one place.
- * The tables are `wire.ts`. Whether a delta makes sense to its receiver is the merge's to judge (`state.ts`).
+ * Messages of `replication.proto` as tables of fields: each kind of field is read, checked and written in one place.
+ * `wire.ts` has the tables. Whether a delta makes sense to its receiver is decided by the merge (`state.ts`).
  */
 import { type FieldNames, idProblem, isId, seenOnce, skipField, writePacked } from "@arqon/proto";
 import type { WireReader, WireWriter } from "@arqon/proto";
 import { invalid, type Part, type Shared, writeTo } from "./wire_entry.ts";
 
-/** Throws `invalid-field` with the name of the field and what is wrong with it. */
+/** Throws `invalid-field` with the name of the field and the problem. */
 type Fail = (problem: string) => never;
 
 /** One kind of field. */
 export interface Field<Value> {
-  /** The wire types that it may have, a bit for each. */
+  /** The allowed wire types, one bit for each. */
   readonly types: number;
-  /** It may come many times; `read` adds to what came before. */
+  /** The field may be repeated; `read` adds to the earlier values. */
   readonly is_many?: boolean;
-  /** What it is when it does not come; absent: the message does not have it then. */
+  /** The value of a missing field; absent: the message then lacks the member. */
   readonly empty?: () => Value | undefined;
   readonly read: (
     ...[reader, shared, before, fail, type]: [WireReader, Shared, Value, Fail, number]
   ) => Value | undefined;
   readonly write: (out: WireWriter, field: number, value: Value) => void;
-  /** Called once the message is read: gives the value, or fails. */
+  /** Called once the message is read: returns the value, or fails. */
   readonly judge?: (value: Value, fail: Fail, message: object) => Value;
-  /** Other fields are judged first. */
+  /** Other fields are checked first. */
   readonly is_message?: boolean;
 }
 
-/** The fields of a message at their numbers, from 1 and without a hole. */
+/** The fields of a message by number, from 1 and without a gap. */
 export type Fields<Value> = { readonly [Name in keyof Value]-?: Field<Value[Name]> };
 
 const VARINT = 1;
@@ -42,7 +42,7 @@ export const number: Field<number> = {
   write: (out, field, value) => out.uint32(field, value),
 };
 
-/** A uint32 that is left out when it is 0. */
+/** A uint32 that is omitted when it is 0. */
 export const maybeNumber: Field<number | undefined> = {
   types: VARINT,
   read: (reader) => reader.uint32() || undefined,
@@ -68,7 +68,7 @@ export const birth: Field<number> = {
   judge: (value, fail) => value === 0 ? fail("it is missing") : value,
 };
 
-/** A page, counted from 0, of a message that says how many `pages` there are. */
+/** A page, counted from 0, of a message that has the number of `pages`. */
 export const page: Field<number> = {
   ...number,
   judge(value, fail, message) {
@@ -94,7 +94,7 @@ export const id: Field<string> = {
   judge: (value, fail) => isId(value) ? value : fail(idProblem(value) ?? "not an id"),
 };
 
-/** Counters, in one piece; Protobuf has readers take them one by one, too. */
+/** Counters, packed; Protobuf requires readers to accept them unpacked, too. */
 export const counts: Field<readonly number[]> = {
   types: VARINT | BYTES,
   is_many: true,
@@ -112,7 +112,7 @@ function readPacked(reader: WireReader, numbers: number[], fail: Fail): void {
   while (reader.pos < reader.end) numbers.push(countOf(reader, fail));
 }
 
-/** One of some words, by its number on the wire; `unknown` for a number that is none. */
+/** One of some words, by its number on the wire; `unknown` for an unknown number. */
 export const word = <Word extends string>(
   words: readonly (Word | undefined)[],
   unknown?: Word,
@@ -127,7 +127,7 @@ export const word = <Word extends string>(
   judge: (value: Word | undefined, fail) => value ?? fail("there is no state 0"),
 });
 
-/** A message that may be missing. */
+/** An optional message. */
 export const maybe = <Value>(part: Part<Value>): Field<Value | undefined> => ({
   types: BYTES,
   empty: () => undefined,
@@ -136,7 +136,7 @@ export const maybe = <Value>(part: Part<Value>): Field<Value | undefined> => ({
   write: (out, field, value) => void (value !== undefined && writeTo(out, field, part, value)),
 });
 
-/** A message that must be there. */
+/** A required message. */
 export const one = <Value>(part: Part<Value>): Field<Value> => ({
   ...maybe(part) as Field<Value>,
   judge: (value: Value | undefined, fail) => value ?? fail("it is missing"),
@@ -156,7 +156,7 @@ export const many = <Value>(part: Part<Value>): Field<readonly Value[]> => ({
   },
 });
 
-/** A message with these fields. Fields that are not known are passed over. */
+/** A message with these fields. Unknown fields are skipped. */
 export function message<Value extends object>(title: string, fields: Fields<Value>): Part<Value> {
   type Known = Record<string, unknown>;
   const keys = Object.keys(fields);
@@ -173,7 +173,7 @@ export function message<Value extends object>(title: string, fields: Fields<Valu
   const blank = Object.fromEntries(always.map((at) => [keys[at]!, kinds[at]?.empty?.()]));
   return {
     read(reader, shared) {
-      // A copy has the same shape each time, which filling an empty object one by one has not.
+      // A copy always has the same shape, unlike an empty object that is filled field by field.
       const found: Known = { ...blank };
       for (const at of lists) found[keys[at]!] = [];
       let seen = 0;
@@ -205,7 +205,7 @@ export function message<Value extends object>(title: string, fields: Fields<Valu
   };
 }
 
-/** A message whose values are others here than on the wire. */
+/** A message whose values differ between memory and wire. */
 export const mapped = <Wire, Value>(
   part: Part<Wire>,
   valueOf: (wire: Wire) => Value,

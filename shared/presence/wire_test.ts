@@ -1,6 +1,6 @@
 /**
- * The bytes between Shields and Brains: every kind goes both ways, and what is wrong is refused by
- * name. That they are the bytes of `replication.proto` is `tests/presence_wire_test.ts`.
+ * The bytes between Shields and Brains: every kind round-trips, and errors name the wrong field.
+ * `tests/presence_wire_test.ts` checks that they are the bytes of `replication.proto`.
  */
 import { DecodeError, WireWriter, writePacked } from "@arqon/proto";
 import fc from "fast-check";
@@ -42,7 +42,7 @@ function announce(change: Partial<Entry>, rest: Partial<Announcement["delta"]> =
   return encodeMessage({ kind: "announcement", delta: { ...delta, ...rest }, leaving: false });
 }
 
-/** Field `field` of the message with what `write` puts into it. */
+/** Field `field` of the message with the content that `write` adds. */
 function embedded(field: number, write: (out: WireWriter) => void): Uint8Array {
   const out = new WireWriter();
   const mark = out.open(field);
@@ -138,7 +138,7 @@ Deno.test("removed counters are read packed and one by one", () => {
   assert.deepEqual(message.kind === "announcement" && message.delta.removed, [7, 300, 9, 2 ** 40]);
 });
 
-Deno.test("what is no id is refused with its field", () => {
+Deno.test("an invalid id is refused with its field", () => {
   const wrong: [Partial<Entry>, RegExp][] = [
     [{ tenant_id: "a.b" }, /PresenceEntry\.tenant_id: character "\."; expected/],
     [{ tenant_id: "" }, /PresenceEntry\.tenant_id: the id is empty/],
@@ -180,7 +180,7 @@ Deno.test("numbers that contradict each other are refused", () => {
   assert.throws(() => decodeMessage(huge), /PresenceDelta\.end: an integer beyond 2\^53/);
 });
 
-Deno.test("an answer has a delta or says that there is none, not both and not neither", () => {
+Deno.test("an answer has a delta or reports none, not both and not neither", () => {
   const pulled = (unknown: boolean, delta: boolean) =>
     embedded(4, (out) => {
       out.uint32(3, 1);
@@ -240,7 +240,7 @@ Deno.test("a repeated field is refused where one is meant", () => {
   assert.throws(() => decodeMessage(twice), { reason: "repeated-field", message: /Hello\.from/ });
 });
 
-Deno.test("entries of one writer share it, and each keeps what is its own", () => {
+Deno.test("entries of one writer share it, and each keeps its own members", () => {
   const other = { ...WRITER, incarnation: 7 };
   const joins = [
     { writer: { ...WRITER }, entry: ENTRY },

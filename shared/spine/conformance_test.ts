@@ -35,7 +35,7 @@ function embedded(engine: string, cases: readonly Case[], data_dir?: string): vo
   });
 }
 
-/** The server answers at once on a free machine; no case is about one that does not. */
+/** The server answers at once on a free machine; no case depends on a timeout. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
 const folder = Deno.makeTempDirSync({ prefix: "arqon-spine-" });
@@ -76,14 +76,14 @@ function nats(cases: readonly Case[]): void {
 
 nats([...MESSAGE_CASES, ...STATE_CASES]);
 
-/** Every tenant may share a stream: what one asks for is what all are kept. */
+/** A stream shared by all tenants: the retention that one requests applies to all. */
 function sharing(spine: Spine): Spine {
   const log: Spine["log"] = (tenant_id, retention) =>
     spine.log(tenant_id, { ...retention, common: retention });
   return overriding(spine, { log });
 }
 
-/** Two connections to a server of the case's own, where another tenant has stored something before. */
+/** Two connections to the case's own server, where another tenant has already stored messages. */
 function sharedLogs(cases: readonly Case[]): void {
   for (const { behaviour, is_own = false, run } of cases) {
     if (is_own) continue;

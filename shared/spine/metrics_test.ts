@@ -13,7 +13,7 @@ function embedded() {
   return { spine, registry };
 }
 
-Deno.test("the gauges say whether the Spine is connected", async () => {
+Deno.test("the gauges show whether the Spine is connected", async () => {
   const { spine, registry } = embedded();
   registerSpineMetrics(spine, registry);
   assert.match(await registry.metrics(), /^arqon_spine_connected 1$/m);
@@ -22,7 +22,7 @@ Deno.test("the gauges say whether the Spine is connected", async () => {
   assert.match(await registry.metrics(), /^arqon_spine_connected 0$/m);
 });
 
-Deno.test("one of the states is 1, and it is the one that the Spine is in", async () => {
+Deno.test("exactly one of the states is 1, the current one", async () => {
   const { spine, registry } = embedded();
   registerSpineMetrics(spine, registry);
   const states = async () =>

@@ -1,4 +1,4 @@
-/** What object stores do with damage, restarts and servers that are gone. Real files, real servers. */
+/** Object stores with damage, restarts and unreachable servers. Real files, real servers. */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
@@ -37,7 +37,7 @@ Deno.test("embedded: objects outlive the process, and a damaged one is refused",
   }
 });
 
-Deno.test("nats: objects outlive the server; while it is away they are refused", async () => {
+Deno.test("nats: objects survive the server; while it is down they are refused", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port);
   const store = await one.spine.objects("MODULES");
@@ -54,7 +54,7 @@ Deno.test("nats: objects outlive the server; while it is away they are refused",
   assert.deepEqual(await within(store.get("a"), "the object"), large);
 });
 
-Deno.test("nats: a store whose stream is deleted is made anew; reads leave no consumers", async () => {
+Deno.test("nats: a store whose stream is deleted is recreated; reads leave no consumers", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 10_000 });
   const config = natsConfig({ urls: [server.url] });
@@ -92,7 +92,7 @@ Deno.test("nats: a bucket that another tool made is corrected to read from the l
   await observer.close();
 });
 
-Deno.test("nats: an object that is not what it says is refused", async () => {
+Deno.test("nats: an object that contradicts its digest is refused", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 1_000 });
   const config = natsConfig({ urls: [server.url] });
@@ -100,7 +100,7 @@ Deno.test("nats: an object that is not what it says is refused", async () => {
   const store = await one.spine.objects("MODULES");
   const forge = async (name: string, size: number, digest: string, chunk?: string) => {
     const meta = btoa(name).replaceAll("+", "-").replaceAll("/", "_");
-    // Acknowledged: what is only published may reach the stream after the next read.
+    // Acknowledged: a mere publish may reach the stream after the next read.
     const js = jetstream(observer);
     if (chunk !== undefined) await js.publish(`$O.MODULES.C.${name}`, chunk);
     const info = { name, bucket: "MODULES", nuid: name, size, chunks: 1, digest };
@@ -116,7 +116,7 @@ Deno.test("nats: an object that is not what it says is refused", async () => {
   await observer.close();
 });
 
-Deno.test("nats: without JetStream an object store is refused and says why", async () => {
+Deno.test("nats: without JetStream an object store is refused with the reason", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 200 });
   await assert.rejects(

@@ -1,4 +1,4 @@
-/** That the configuration chooses the engine, and that the files it names are read and used. */
+/** The configuration selects the engine, and the files that it names are read and used. */
 import assert from "node:assert/strict";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
@@ -16,7 +16,7 @@ const tlsServer = {
 };
 const log = QUIET;
 
-Deno.test("without a [nats] table the embedded engine opens, in data_dir when it is set", async () => {
+Deno.test("without a [nats] table the embedded engine opens, in data_dir if it is set", async () => {
   const folder = await Deno.makeTempDir({ prefix: "arqon-open-" });
   try {
     for (const data_dir of [undefined, `${folder}/below/data`]) {
@@ -76,7 +76,7 @@ Deno.test("a tls:// URL never falls back to plain text", async () => {
   await assert.rejects(within(watched(plain.port, { urls }), "the refusal"), refused);
 });
 
-Deno.test("a file that [nats] names and nobody can read is an error, not a silence", async () => {
+Deno.test("an unreadable file that [nats] names is an error, and not ignored", async () => {
   await using server = await startNats();
   await assert.rejects(watched(server.port, { credentials_file: "/nowhere" }), TypeError);
   await assert.rejects(

@@ -13,7 +13,7 @@ import { isNewEnough } from "../../tasks/nats_server.ts";
 const keyToken = fc.string({ minLength: 1, maxLength: 12, unit: "grapheme" });
 const key = fc.array(keyToken, { minLength: 1, maxLength: 4 });
 
-Deno.test("every key comes back from its stored form, which is one valid subject", () => {
+Deno.test("every key is restored from its stored form, which is one valid subject", () => {
   fc.assert(fc.property(key, (one) => {
     const stored = encodeKey(one);
     assert.deepEqual(decodeKey(stored), one);
@@ -51,7 +51,7 @@ Deno.test("a subject or pattern of any text passes or is a TypeError, in linear 
   assert.throws(() => headerBytes({ a: `${" ".repeat(100_000)}\n` }), TypeError);
 });
 
-Deno.test("header bytes are what NATS' wire takes", () => {
+Deno.test("header bytes are those of NATS' wire format", () => {
   assert.equal(headerBytes(undefined), 0);
   assert.equal(headerBytes({}), 0);
   assert.equal(headerBytes({ a: "é" }), "NATS/1.0\r\na: e\u0301\r\n\r\n".length);
@@ -72,7 +72,7 @@ Deno.test("servers before 2.11 are not supported", () => {
   assert.equal(isNewEnough("bash: nats-server: not found"), false);
 });
 
-Deno.test("addresses are parted from credentials, which are never shown", () => {
+Deno.test("addresses are separated from credentials, which are never shown", () => {
   assert.deepEqual(parseAddresses(["nats://a", "nats://b:4223"]), {
     servers: ["a:4222", "b:4223"],
     tls: false,
@@ -100,7 +100,7 @@ Deno.test("pauses between reconnects grow to five seconds and differ by chance",
   }
 });
 
-Deno.test("who is thrown out at once does not begin with short pauses again", () => {
+Deno.test("an immediate disconnect does not restart the short pauses", () => {
   let now_ms = 0;
   const pauses = new ReconnectPauses(() => now_ms, () => 0);
   const flap = (up_ms: number) => {

@@ -1,4 +1,4 @@
-/** Who may run on which storage: each pair of releases in the order in which they start. */
+/** Which releases may run on which storage: each pair of releases in the order in which they start. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { QUIET } from "../testing/logs.ts";
@@ -16,7 +16,7 @@ const LATE = release("3.0", 4, 3, 3);
 
 const log = QUIET;
 
-/** Releases that start on one storage, one after another; the last may be refused, in these words. */
+/** Releases that start on one storage, one after another; the last may be refused, with this text. */
 const CASES: readonly [name: string, starts: readonly StorageVersions[], refused?: RegExp][] = [
   ["a new storage", [OLD]],
   ["an upgrade", [OLD, NEXT]],
@@ -53,7 +53,7 @@ for (const [name, starts, refused] of CASES) {
   });
 }
 
-/** A storage of which so many reads fail. */
+/** A storage whose first `times` reads fail. */
 function failing(times: number) {
   const spine = openEmbedded({ log, now: Date.now });
   let left = times;
@@ -68,14 +68,14 @@ function failing(times: number) {
   return { spine: { keyValue }, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
-Deno.test("a storage that cannot be read is asked again, and its version is checked then", async () => {
+Deno.test("an unreadable storage is retried, and its version is checked then", async () => {
   await using world = failing(2);
   await requireStorageVersion(world.spine, 30_000, NEXT);
   await requireStorageVersion(world.spine, 0, CLOSED);
   await assert.rejects(requireStorageVersion(world.spine, 0, OLD), /Incompatible version/);
 });
 
-Deno.test("a process does not start where the storage cannot be read, and says why", async () => {
+Deno.test("a process does not start if the storage cannot be read, and reports the reason", async () => {
   await using world = failing(Infinity);
   await assert.rejects(
     requireStorageVersion(world.spine, 0),

@@ -1,6 +1,6 @@
 /**
- * What is watched of a real server's storage: what a start says of too little, what the gauges say from then on, and
- * writes that are not taken.
+ * The watch of a real server's storage: warnings about too little of it at the start, the gauges afterwards, and
+ * refused writes.
  */
 import assert from "node:assert/strict";
 import { jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
@@ -21,8 +21,7 @@ import { watchStorage } from "./storage_watch.ts";
 import { watchWrites } from "./write_watch.ts";
 import type { WriteWatch } from "./write_watch.ts";
 
-// What a start says of too little storage, and what the gauges say from then on. A real server with a small
-// `max_file`.
+// Warnings at the start about too little storage, and the gauges afterwards. A real server with a small `max_file`.
 
 const MIB = 1_048_576;
 
@@ -66,7 +65,7 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
     warnings()[0] ?? "",
     /level=warn .*promised of the 33554432 .*5 tenants .*max_file_store/,
   );
-  // Somebody takes the bound away: it is found out, and with the next publish it is back.
+  // Another client removes the bound: this is detected, and the next publish restores it.
   await outside.streams.update(log.stream, { max_bytes: -1 });
   await log.status();
   const unbounded = async (count: number) =>
@@ -78,8 +77,8 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
   await Deno.remove(store_dir, { recursive: true }).catch(() => {});
 });
 
-// Whether what is written is kept: on a NATS server that is out of storage, and in the embedded engine when one
-// tenant has used up its share. A disk that is full is `tests/full_disk_test.ts`.
+// Whether writes are stored: on a NATS server that is out of storage, and in the embedded engine when one tenant has
+// used up its share. `tests/full_disk_test.ts` has a full disk.
 
 const now = Date.now;
 
@@ -112,7 +111,7 @@ async function filled(write: () => Promise<unknown>): Promise<void> {
   throw new Error("never full");
 }
 
-Deno.test("NATS out of storage: the check and the gauge say so and what to do, until there is room", async () => {
+Deno.test("NATS out of storage: the check and the gauge report it and what to do, until there is space", async () => {
   const store_dir = await Deno.makeTempDir({ prefix: "arqon-full-" });
   try {
     const config = `jetstream { store_dir: ${JSON.stringify(store_dir)}, max_file_store: 16MB }`;
@@ -145,7 +144,7 @@ Deno.test("NATS out of storage: the check and the gauge say so and what to do, u
   }
 });
 
-Deno.test("a tenant whose log is full is that tenant's matter: the others' writes are kept", async () => {
+Deno.test("a tenant whose log is full affects that tenant only: the others' writes are stored", async () => {
   const spine = openEmbedded({ log: silent, now, log_limits: { log_bytes: 1_048_576 } });
   const { watch, gauge } = watching(spine);
   try {

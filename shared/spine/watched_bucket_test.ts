@@ -1,13 +1,13 @@
 /**
- * What a watched bucket lets be known, on a bucket and a connection that the test moves by hand. Its two
- * users are tested on real engines: `shield/auth/bans_test.ts` and `shield/auth/revocations_test.ts`.
+ * When a watched bucket counts as complete, on a bucket and a connection that the test controls. Real engines are in
+ * the tests of its two users: `shield/auth/bans_test.ts` and `shield/auth/revocations_test.ts`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { KvEntry } from "./contract/spine.ts";
 import { keyOf, watching } from "./testing/watched_rules.ts";
 
-Deno.test("nothing is known before the end of the first listing; then what is stored is held", async () => {
+Deno.test("nothing is known before the end of the first listing; then the stored values are", async () => {
   const { script, table, watched, lets, lines, puts } = watching();
   script.put(["acme", "a"], "0 one");
   assert.throws(() => watched.requireKnown(), {
@@ -30,7 +30,7 @@ Deno.test("nothing is known before the end of the first listing; then what is st
   assert.match(lines.join("\n"), /rules=1 msg="the rules are known"/);
 });
 
-Deno.test("a lost connection makes all unknown at once; it is known again after a listing, without what went", async () => {
+Deno.test("a lost connection makes all unknown at once; it is known again after a listing, without removed ones", async () => {
   const { script, table, watched, lets } = watching();
   watched.start();
   for (const id of ["a", "b"]) script.put(["acme", id], "0 one");
@@ -49,11 +49,11 @@ Deno.test("a lost connection makes all unknown at once; it is known again after 
   assert.deepEqual([...table.held.keys()], ["acme/b", "acme/c"]);
 });
 
-Deno.test("a listing that the connection outlived does not count, whenever its end is told", async () => {
+Deno.test("a listing that was outlived by the connection does not count, whenever its end arrives", async () => {
   const { script, watched, lets } = watching();
   watched.start();
   const before = script.begun;
-  // Its end is under way when the connection is lost.
+  // Its end is in flight when the connection is lost.
   const first = script.deliver(1);
   script.turnTo("disconnected");
   await first;
@@ -83,7 +83,7 @@ Deno.test("a watch that cannot begin, or ends, is logged, and the next connect b
   assert.equal(lets(), true);
 });
 
-Deno.test("what cannot be read holds; keys that name nothing are counted only; expired entries are not kept", async () => {
+Deno.test("unreadable values hold; keys that name nothing are counted only; expired entries are not kept", async () => {
   const { script, table, watched, problems, puts, lines } = watching();
   watched.start();
   script.put(["acme", "a"], "damage");
@@ -99,7 +99,7 @@ Deno.test("what cannot be read holds; keys that name nothing are counted only; e
   assert.match(lines.join("\n"), /the key of a rule is malformed/);
 });
 
-Deno.test("who has more than fits is shut out until it fits; nobody else is", async () => {
+Deno.test("a tenant that exceeds the limit is excluded until it fits; nobody else is", async () => {
   const { script, table, watched, lets, problems, puts } = watching(2);
   for (const id of ["a", "b"]) script.put(["acme", id], "0 one");
   script.put(["globex", "c"], "0 one");
@@ -164,7 +164,7 @@ Deno.test("all are looked at for space only when one of them can be over", async
   assert.deepEqual([...table.held.keys()], ["acme/b", "globex/0", "globex/1"]);
 });
 
-Deno.test("more incomplete tenants than are remembered shut out everybody", async () => {
+Deno.test("more incomplete tenants than the limit of remembered ones exclude everybody", async () => {
   const { script, watched, lets } = watching(1);
   watched.start();
   script.put(["acme", "a"], "0 one");
@@ -180,7 +180,7 @@ Deno.test("more incomplete tenants than are remembered shut out everybody", asyn
   ]);
 });
 
-Deno.test("what was taken up early is in force at once, and nothing older undoes it", async () => {
+Deno.test("an early update is in force at once, and nothing older undoes it", async () => {
   const { script, table, watched } = watching();
   const text = () => table.get({ tenant_id: "acme", id: "a" })?.text;
   watched.start();
@@ -200,7 +200,7 @@ Deno.test("what was taken up early is in force at once, and nothing older undoes
   assert.equal(text(), undefined);
 });
 
-Deno.test("what the watch has told already is not taken up again: it may be gone since", async () => {
+Deno.test("what the watch has already reported is not applied again: it may have been removed since", async () => {
   const { script, table, watched } = watching();
   watched.start();
   await script.deliver();
@@ -216,7 +216,7 @@ Deno.test("what the watch has told already is not taken up again: it may be gone
   assert.equal(table.get({ tenant_id: "acme", id: "a" })?.text, "two");
 });
 
-Deno.test("after a listing revisions count anew: an older copy may have replaced the bucket", async () => {
+Deno.test("after a listing revisions restart: an older copy may have replaced the bucket", async () => {
   const { script, table, watched } = watching();
   watched.start();
   for (const id of ["a", "b", "c"]) script.put(["acme", id], "0 old");
@@ -238,7 +238,7 @@ Deno.test("after a listing revisions count anew: an older copy may have replaced
   );
 });
 
-Deno.test("a closed one knows nothing, listens to nothing and has nothing open", async () => {
+Deno.test("a closed one knows nothing, receives nothing and has nothing open", async () => {
   const { script, watched, lets } = watching();
   watched.start();
   await script.deliver();
@@ -273,7 +273,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.constant("connected" as const) },
 );
 
-Deno.test("who is let in is held with all that is stored of the tenant, whatever comes in between", async () => {
+Deno.test("an admitted tenant has all its stored values, whatever arrives in between", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       const { script, table, watched, lets } = watching(4);
@@ -288,7 +288,7 @@ Deno.test("who is let in is held with all that is stored of the tenant, whatever
         }
         assert.ok(table.size <= 4);
       };
-      // Stored by this process during a watch, and not answered yet.
+      // Stored by this process during a watch, and not acknowledged yet.
       const writes: { entry: KvEntry; begun: number }[] = [];
       watched.start();
       for (const step of steps) {

@@ -1,6 +1,6 @@
 /**
- * What a bus can do that goes over NATS, one function for each: it is used, and has had its effect. Whether a right was
- * lacking is asked afterwards.
+ * The features of a bus that use NATS, one function for each: it uses the feature and checks the effect. The caller
+ * then checks for missing permissions.
  */
 import assert from "node:assert/strict";
 import { headers } from "@nats-io/nats-core";
@@ -40,7 +40,7 @@ const commands: Capability = async ({ url, issuer }) => {
   for (const one of [state, locks, presence, moderation, tenants]) await one(bus);
 };
 
-/** Stored by one Shield, heard and read at the other, also what came meanwhile; the oldest goes. */
+/** Stored by one Shield, received and read at the other, also messages stored meanwhile; the oldest are trimmed. */
 const durable: Capability = async (world) => {
   await using ann = await world.connect(0, "ann");
   await using bob = await world.connect(1, "bob");
@@ -58,14 +58,14 @@ const durable: Capability = async (world) => {
   await until("the oldest have gone", async () => await few() === 2);
 };
 
-/** A tenant with a durable class of its own has a stream of its own. */
+/** A tenant with its own durable class has its own stream. */
 const ownStream: Capability = async (world) => {
   const peer = await world.peer(1, { tenant_id: "globex" });
   const { status, body } = await peer.call("POST", "rooms/own-1/messages", { type: "t", data: 1 });
   assert.equal(status, 200, JSON.stringify(body));
 };
 
-/** A body that grows, a command that grows, and what is abandoned. */
+/** A growing body, a growing command, and an abandoned one. */
 const growing: Capability = async (world) => {
   const token = await world.issuer.tokenFor();
   const asking = { authorization: `Bearer ${token}`, "content-type": "text/plain" };
@@ -89,7 +89,7 @@ const growing: Capability = async (world) => {
   );
 };
 
-/** A room as a stream of HTTP: made, appended to, read by long-poll at the other Shield, forked, deleted. */
+/** A room as an HTTP stream: created, appended to, read by long-poll at the other Shield, forked, deleted. */
 const streams: Capability = async (world) => {
   const headers = {
     authorization: `Bearer ${await world.issuer.tokenFor()}`,
@@ -111,7 +111,7 @@ const streams: Capability = async (world) => {
   await ask(1, "DELETE", "kept-stream");
 };
 
-/** A page's ticket from one Shield is good at the other; a client without WebSocket speaks to both. */
+/** A page's ticket from one Shield is valid at the other; a client without WebSocket uses both. */
 const http: Capability = async (world) => {
   const peer = await world.peer(0);
   const { body: { ticket } } = await peer.call("POST", "tickets", { rooms: ["lobby"] });
@@ -143,7 +143,7 @@ const http: Capability = async (world) => {
   await proxy.shutdown();
 };
 
-/** Members of a room stand in its journal, also of a room that keeps messages and has a hook. */
+/** Members of a room are recorded in its journal, also in a room that stores messages and has a hook. */
 const membership: Capability = async (world) => {
   for (const room_id of ["stage-1", "hooked-1"]) {
     const ann = await world.connect(0, "ann");
@@ -160,7 +160,7 @@ const membership: Capability = async (world) => {
   }
 };
 
-/** Told of messages and members. */
+/** Hooks are called for messages and members. */
 const hooks: Capability = async (world) => {
   const told = () => world.receiver.taken.map(({ body }) => body.type);
   await until("the hook is told of members", () => told().includes("member.left"));
@@ -169,7 +169,7 @@ const hooks: Capability = async (world) => {
   assert.deepEqual(world.receiver.problems, []);
 };
 
-/** What is due is published by one of both, once. */
+/** A due schedule is published once, by one of the two. */
 const schedules: Capability = async (world) => {
   const admin = await world.admin(0);
   const path = "/v1/tenants/acme/schedules/often";
@@ -182,7 +182,7 @@ const schedules: Capability = async (world) => {
   assert.equal((await admin.ask("DELETE", path)).status, 200);
 };
 
-/** A room that is a program: calls, a snapshot, another module for the tenant's class. */
+/** A room program: calls, a snapshot, another module for the tenant's class. */
 const reducers: Capability = async (world) => {
   await using ann = await world.connect(0, "ann");
   await using bob = await world.connect(1, "bob");
@@ -209,7 +209,7 @@ const reducers: Capability = async (world) => {
   await admin.read("/v1/rooms/acme/count-1/past?offset=2");
 };
 
-/** A policy, another one in steps to the end, one that is taken back, and a verdict on both Shields. */
+/** A policy, another one rolled out to the end, one that is rolled back, and a verdict on both Shields. */
 const policies: Capability = async (world) => {
   const token = await world.issuer.tokenFor({ role: "admin", sub: "root" });
   const ask = asker(world.shields[0].ready["admin_url"] ?? "", token);
@@ -233,7 +233,7 @@ const policies: Capability = async (world) => {
   assert.equal((await ask("DELETE", "policies/rule?tenant=acme")).status, 200);
 };
 
-/** What does not fit a schema is put aside. */
+/** Messages that violate a schema become dead letters. */
 const deadLetters: Capability = async (world) => {
   const token = await world.issuer.tokenFor({ role: "admin", sub: "root" });
   const ask = asker(world.shields[0].ready["admin_url"] ?? "", token);
@@ -250,7 +250,7 @@ const deadLetters: Capability = async (world) => {
   });
 };
 
-/** The users of the commands: a backup of all of it, and a restore into another, empty server. */
+/** The users of the commands: a backup of everything, and a restore into another, empty server. */
 const backup: Capability = async ({ issuer: { dir }, natsUrl, nats }) => {
   const file = `${dir}/bus.tar`;
   await using empty = await startNats({ jetstream: true, config: await shippedAccounts() });
@@ -264,7 +264,7 @@ const backup: Capability = async ({ issuer: { dir }, natsUrl, nats }) => {
   assert.deepEqual(empty.violations, []);
 };
 
-/** Copies to shadows, their verdicts, and what is compared. */
+/** Shadow copies, their verdicts, and the comparison. */
 const mirror: Capability = async (world) => {
   const admin = await world.admin(0);
   const rule = { prefix: "in.t.acme.r.mirrored*", percent: 1 };
@@ -280,7 +280,7 @@ const mirror: Capability = async (world) => {
   await admin.read("/v1/mirror/diff?tenant=acme");
 };
 
-/** A backend on NATS itself: it publishes, reads and commands, and hears its tenant's rooms. */
+/** A backend on NATS itself: it publishes, reads, sends commands, and receives its tenant's rooms. */
 const backend: Capability = async (world) => {
   const token = await world.issuer.tokenFor({ role: "service", sub: "billing" });
   const { port } = world.nats;
@@ -310,10 +310,10 @@ const backend: Capability = async (world) => {
   }
 };
 
-/** What is answered otherwise than on an embedded bus without reducers. */
+/** Status codes that differ from those of an embedded bus without reducers. */
 const OTHERS_THAN: Readonly<Record<string, number>> = {};
 
-/** Every route of the admin API; what changes something also writes the audit log. */
+/** Every route of the admin API; changes also write the audit log. */
 const administration: Capability = async (world) => {
   const token = await world.issuer.tokenFor({ role: "admin", sub: "root" });
   const base = world.shields[0].ready["admin_url"] ?? "";
@@ -336,7 +336,7 @@ const administration: Capability = async (world) => {
   }
 };
 
-/** The stores of what Shields know: journal, deliveries, use. */
+/** The stores of the Shields' records: journal, deliveries, usage. */
 const stores: Capability = async (world) => {
   const admin = await world.admin(1);
   await publish(world, 0, "kept-1", { type: "t", data: 1, message_id: "asked" });
@@ -351,7 +351,7 @@ const stores: Capability = async (world) => {
   await admin.read("/v1/usage?tenant=acme&by=room,policy,user");
 };
 
-/** A Shield that ends tells the other one of its connections, and a Brain leaves its rooms to the other. */
+/** A stopping Shield hands its connections to the other one, and a Brain hands over its rooms. */
 const moving: Capability = async (world) => {
   await using ann = await world.connect(0, "ann");
   await using heard = ann.room("lobby").subscribe({ presence: true });

@@ -1,6 +1,6 @@
 /**
  * Two Shields and two Brains on a real NATS with exactly the accounts that we ship, each logged in as its own user, and
- * everything switched on that uses NATS.
+ * every feature enabled that uses NATS.
  */
 import { connect as connectSdk } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
@@ -15,14 +15,14 @@ import { HttpPeer } from "../peers/http_peer.ts";
 
 const built = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 
-/** What runs, and how to ask it. */
+/** The running servers, and their addresses. */
 export interface AccountsWorld {
   readonly nats: NatsServer;
   readonly issuer: Issuer;
   readonly shields: readonly [ServerProcess, ServerProcess];
   readonly brains: readonly [ServerProcess, ServerProcess];
   readonly receiver: Receiver;
-  /** A user of NATS, with its password. */
+  /** The URL of NATS for a user, with its password. */
   natsUrl(user: string): string;
   /** `http://host:port` of a Shield's client listener. */
   url(at: 0 | 1): string;
@@ -93,7 +93,7 @@ journal = "all"
 #constant journal.flush_ms = 50
 `;
 
-/** Starts it, and stops it when the work is done. */
+/** Starts it, and stops it after `work`. */
 export async function withAccounts(work: (world: AccountsWorld) => Promise<void>): Promise<void> {
   await using nats = await startNats({ jetstream: true, config: await shippedAccounts() });
   await using receiver = new Receiver();

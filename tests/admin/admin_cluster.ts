@@ -9,7 +9,7 @@ import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { documentedAccounts } from "../harness/documented_accounts.ts";
 import { startNats } from "../harness/nats_server.ts";
 
-/** What runs; `admin` asks `one`. */
+/** The running servers; `admin` uses `one`. */
 export interface AdminCluster {
   readonly issuer: Issuer;
   readonly one: ServerProcess;
@@ -18,7 +18,7 @@ export interface AdminCluster {
   readonly admin: AdminClient;
 }
 
-/** Starts it, with more configuration for the Shields; afterwards no account may have lacked a right. */
+/** Starts it, with additional configuration for the Shields; at the end no account may have lacked a permission. */
 export async function withAdminCluster(
   more: string,
   work: (cluster: AdminCluster) => Promise<void>,

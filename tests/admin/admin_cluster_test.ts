@@ -126,7 +126,7 @@ async function word({ admin }: AdminCluster, message_id: string, user: string): 
   return connections.map(({ outcomes: [one] }: Row) => one?.state);
 }
 
-/** What a Shield tells of messages, each knows its own; `two` is the one that is asked by `one`. */
+/** Each Shield reports the messages that it knows; `one` asks `two`. */
 async function why(cluster: AdminCluster): Promise<void> {
   const { admin, one, two } = cluster;
   const [first, second] = [one.ready.node_id, two.ready.node_id];
@@ -170,7 +170,7 @@ async function silent(cluster: AdminCluster): Promise<void> {
     assert.deepEqual(nodes, { answered: [one.ready.node_id], silent: [node_id] });
     const { nodes: shown, silent } = await admin.read("/v1/cluster");
     assert.deepEqual([shown.length, silent], [2, [node_id]]);
-    // Of messages the rest is told, and it is named.
+    // The other messages are reported, and the truncation is stated.
     const partly = await admin.read("/v1/why?message_id=one&user=hears");
     assert.deepEqual(partly.nodes, { answered: [one.ready.node_id], silent: [node_id] });
     assert.deepEqual([partly.messages.length, partly.connections], [1, []]);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { AdminClient } from "../peers/admin_client.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 
-Deno.test("a bus that begins and is asked about itself has nothing to warn of", async () => {
+Deno.test("a bus that starts and is queried about itself has no warnings", async () => {
   await using bus = await startLocalBus();
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const { nodes } = await admin.read("/v1/cluster");

@@ -41,7 +41,7 @@ reducer = "counter"
 /** The room, and one of its values. */
 const PLACE = ["count-1", "--prefix", "total"];
 
-/** Calls a room ten times: 1, 2, … are added. */
+/** Calls a room ten times: it adds 1, 2, … */
 async function count(bus: TestBus, room: string): Promise<void> {
   const request_timeout_ms = 60_000;
   await using client = await connect({
@@ -106,7 +106,7 @@ Deno.test("a room is verified from its first entry, and shown as it was at any",
   assert.equal(await diff("--from", "9"), "");
 });
 
-Deno.test("what cannot be folded is told, with what is wrong", async () => {
+Deno.test("what cannot be folded is reported, with the reason", async () => {
   await using bus = await startLocalBus(CONFIG);
   await count(bus, "count-1");
   const arq = await arqOf(bus);
@@ -116,7 +116,7 @@ Deno.test("what cannot be folded is told, with what is wrong", async () => {
       [["verify", "count-1~reducer"], 1, /count-1~reducer has no reducer/],
       [["at", "count-1", "--offset", "11"], 1, /count-1 has no entry 11 yet: its last is 10/],
       [["at", "count-1", "--offset", "1", "--time", "10:00"], 2, /cannot be used with/],
-      [["diff", "count-1", "--from", "5", "--to", "4"], 2, /--from 5 is behind --to 4/],
+      [["diff", "count-1", "--from", "5", "--to", "4"], 2, /--from 5 is after --to 4/],
       [["at", "count-1", "--offset", "-1"], 2, /Expected an offset/],
     ] as const
   ) {
@@ -137,7 +137,7 @@ async function forked(bus: TestBus, arq: Awaited<ReturnType<typeof arqOf>>): Pro
   await count(bus, "count-2");
 }
 
-Deno.test("a room is forked and its past removed, and both say what they were", async () => {
+Deno.test("a room is forked and its past removed, and both report their previous state", async () => {
   await using bus = await startLocalBus(CONFIG);
   const arq = await arqOf(bus);
   await forked(bus, arq);
@@ -158,7 +158,7 @@ Deno.test("a room is forked and its past removed, and both say what they were", 
   assert.match((await arq("at", "count-1", "--offset", "4")).stderr, /not kept/);
   assert.equal((await arq("at", "count-1", "--prefix", "total")).stdout, "total = 45\n");
   assert.equal((await arq("verify", "count-1")).code, 0);
-  // What the fork began with is in its own first snapshot; what was before that is gone.
+  // The fork's first state is in its own first snapshot; everything earlier is gone.
   const rest = await arq("verify", "count-2");
   assert.match(rest.stdout, /^count-2: 10 entries behind entry 6 of count-1 to entry 16/);
   assert.match((await arq("at", "count-2", "--offset", "5")).stderr, /goes back to entry 6\n/);
@@ -178,7 +178,7 @@ Deno.test("a room is forked and its past removed, and both say what they were", 
   assert.equal((await own.get(`${past}?offset=17`)).status, 400);
   assert.equal((await own.get(`${past}?offset=1&time_ms=1`)).status, 400);
   assert.equal((await other.get(past)).status, 403);
-  // No client may ask for it, whatever its role is.
+  // No client may request it, whatever its role.
   await using client = await connect({
     ...{ url: bus.url, token: await bus.tokenFor({ role: "admin" }) },
   });
@@ -205,7 +205,7 @@ Deno.test("a room's snapshots are read by admins of its tenant alone", async () 
   assert.equal((await operator.get(`${path}/${name}`)).status, 200);
   assert.equal((await other.get(path)).status, 403);
   assert.equal((await other.get(`${path}/${name}`)).status, 403);
-  // Nor by the way of a room of its own.
+  // Nor through a room of its own.
   assert.equal((await other.get(`/v1/rooms/acme/count-1/reducer/${name}`)).status, 404);
   assert.equal((await own.get(`/v1/rooms/default/count-2/reducer/${name}`)).status, 404);
   for (const object of [`module-${"0".repeat(64)}`, "module-x", "..", "program-", "%00"]) {
@@ -218,7 +218,7 @@ Deno.test("a room's snapshots are read by admins of its tenant alone", async () 
 const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
 const LOG_ROOM = "count-1~reducer";
 
-/** Writes a further entry into the log, as its owner would, with a digest that is not the entry's. */
+/** Appends an entry to the log, as its owner would, with a wrong digest. */
 async function writeFalse(nats_url: string): Promise<void> {
   const config = configFrom({ nats: { urls: [nats_url], request_timeout_ms: 60_000 } });
   const spine = await openSpine(config, { log: testLog(), now: Date.now });
@@ -244,7 +244,7 @@ async function writeFalse(nats_url: string): Promise<void> {
   }
 }
 
-Deno.test("on NATS, an entry that comes to something else is named", async () => {
+Deno.test("on NATS, an entry with a different result is named", async () => {
   await using nats = await startNats({ jetstream: true });
   const on = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
   await using bus = await startLocalBus(CONFIG + on);
@@ -257,12 +257,12 @@ Deno.test("on NATS, an entry that comes to something else is named", async () =>
   assert.equal(code, 1, stderr);
   assert.match(
     stdout,
-    /^count-1: entry 11 comes to something else than when it was written\nnoted +[0-9a-f]{64}\nfolded /,
+    /^count-1: entry 11 has a different result than when it was written\nnoted +[0-9a-f]{64}\nfolded /,
   );
   const { differs } = JSON.parse((await arq("verify", "count-1", "--json")).stdout);
   assert.deepEqual([differs.about, differs.first, differs.last], ["entries", 11, 11]);
   assert.equal((await arq("at", ...PLACE, "--offset", "10")).stdout, "total = 45\n");
   const refused = await arq("at", ...PLACE, "--offset", "11");
   assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /entry 11 of count-1 comes to something else.*\n.*arq room verify/);
+  assert.match(refused.stderr, /entry 11 of count-1 has a different result.*\n.*arq room verify/);
 });

@@ -1,7 +1,6 @@
 /**
- * One request to every route of the admin API about a tenant that is chosen, for tests of who may do
- * what: in an order in which each finds what it is about. `admin_tenants_test.ts` holds the list to the
- * route tables.
+ * One request to every route of the admin API about a chosen tenant, for tests of authorization: in an order in which
+ * each finds its subject. `admin_tenants_test.ts` compares the list with the route tables.
  */
 import { listedRoutes } from "../../shield/admin/route_list.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
@@ -9,27 +8,27 @@ import { ping } from "../../shield/schema/testing/schemas.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
-/** What is sent for one tenant. */
+/** The request for one tenant. */
 export interface AdminRequest {
-  /** With its query. */
+  /** Includes the query. */
   readonly path: string;
-  /** JSON, or bytes as they are. */
+  /** JSON, or raw bytes. */
   readonly body?: object | Uint8Array<ArrayBuffer>;
-  /** Of bytes. */
+  /** Content type of bytes. */
   readonly type?: string;
 }
 
-/** A route with what is sent to it. */
+/** A route with its request. */
 export interface RequestOf {
   readonly method: string;
-  /** As the route tables have it. */
+  /** As in the route tables. */
   readonly template: string;
   readonly about: (tenant: string) => AdminRequest;
-  /** What who may do it is answered; 200 unless it says otherwise. */
+  /** The status for an authorized caller; 200 unless stated. */
   readonly status: number;
 }
 
-/** SHA-256 of the module that is uploaded, in hex. */
+/** SHA-256 of the uploaded module, in hex. */
 export async function moduleHash(): Promise<string> {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await moduleBytes()));
   return hash.toHex();
@@ -39,14 +38,14 @@ function moduleBytes(): Promise<Uint8Array<ArrayBuffer>> {
   return Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
 }
 
-/** Method and path, in which TENANT stands for the tenant; what is sent; the status. */
+/** Method and path, in which TENANT is replaced by the tenant; the body; the status. */
 type Row = readonly [
   line: string,
   body?: object | Uint8Array<ArrayBuffer> | ((tenant: string) => object) | undefined,
   status?: number,
 ];
 
-/** Of a room that `startBusWith` makes durable. */
+/** A room that `startBusWith` makes durable. */
 const ROOM = "/v1/rooms/TENANT/logged-1";
 
 function policies(module: Uint8Array<ArrayBuffer>, sha256: string): Row[] {
@@ -65,7 +64,7 @@ function policies(module: Uint8Array<ArrayBuffer>, sha256: string): Row[] {
     ["DELETE /v1/policies/quarantine/none", undefined, 404],
     ["DELETE /v1/policies/words?tenant=TENANT"],
     ["POST /v1/policies/rollback", named],
-    // Only what cannot be read is begun anew.
+    // Only unreadable policies can be reset.
     ["POST /v1/policies/reset", named, 409],
   ];
 }
@@ -128,7 +127,7 @@ function settings(): Row[] {
     ...["pause", "resume", "abort"].map((order): Row => {
       return [`POST /v1/rollouts/TENANT/${order}`, undefined, 404];
     }),
-    // Nobody has planned on that revision.
+    // No plan was made on that revision.
     [`PUT ${tenant}/state`, { basis }, 409],
   ];
 }
@@ -224,13 +223,13 @@ function cluster(): Row[] {
     ["GET /v1/data/export?tenant=TENANT&user=nobody"],
     ["POST /v1/data/erase", gone],
     ["GET /v1/usage?tenant=TENANT&by=room,policy,user"],
-    // It has nothing to hand out: all is in memory.
+    // All data is in memory, so there is nothing to back up.
     ["GET /v1/backup", undefined, 400],
     ["PUT /v1/log", { component: "shield", level: "warn" }],
   ];
 }
 
-/** The route that takes it: the one with the fewest names in its template. */
+/** The route that matches: the one with the fewest names in its template. */
 function templateOf(method: string, path: string): string {
   const [bare = ""] = path.split("?");
   const fitting = listedRoutes(SHIELD_CAPABILITIES).filter((route) =>
@@ -243,7 +242,7 @@ function templateOf(method: string, path: string): string {
   return best.template;
 }
 
-/** All of them. */
+/** All requests. */
 export async function adminRequests(): Promise<RequestOf[]> {
   const rows = [
     ...policies(await moduleBytes(), await moduleHash()),
@@ -267,7 +266,7 @@ export async function adminRequests(): Promise<RequestOf[]> {
   });
 }
 
-/** Some lists have no `?tenant=`; they are asked with one only by who is refused for it. */
+/** Some lists do not accept `?tenant=`; only callers that are refused for it send one. */
 export function withoutUnknown({ template }: RequestOf, request: AdminRequest): AdminRequest {
   const has_none = ["/v1/schemas", "/v1/mirror", "/v1/rooms/classes"].includes(template);
   return has_none ? { ...request, path: template } : request;

@@ -1,6 +1,7 @@
 /**
  * What the admin API shows of a room and does in it: its log, its state, its lock, kicks, bans, messages of the admin,
- * and the minutes before somebody looked. The steps only; `admin_cluster_test.ts` runs them on two Shields and a Brain.
+ * and the samples from before the first query. Only the steps; `admin_cluster_test.ts` runs them on two Shields and a
+ * Brain.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
@@ -22,7 +23,7 @@ async function stored(world: World): Promise<void> {
   for (let n = 1; n <= 8; n++) {
     const pub = { op: "pub", room: "kept-1", type: "chat", data: { n }, ack: true };
     offsets.push((await done(ann, pub)).offset);
-    // Others' messages share the log, and its offsets.
+    // Messages of other rooms share the log, and its offsets.
     await done(ann, { op: "pub", room: "kept-2", type: "chat", data: { n }, ack: true });
   }
   const { stored } = await admin.read(KEPT);
@@ -89,7 +90,7 @@ async function kicks(world: World): Promise<void> {
   assert.equal((await admin.ask("POST", "/v1/rooms/acme/lobby/kick", kick)).status, 200);
   const { signal } = await next(bob, ({ signal }) => signal !== undefined);
   assert.deepEqual([signal.kind, signal.reason], ["DISCONNECT", "too loud"]);
-  // It may come back at once.
+  // A kicked user may return at once.
   bob.send({ op: "sub", room: "lobby", id: 5 });
   assert.equal((await next(bob, ({ id }) => id === 5)).code, 0);
   await logged(one, /by=root msg="an operator's room.kick"/);
@@ -192,13 +193,13 @@ async function publishes(world: World): Promise<void> {
   const raw = await admin.get(`${KEPT}/messages?reverse=true&limit=1`);
   assert.match(raw.text, /"data":12345678901234567890/, "what was written is what is stored");
 
-  // A client cannot pass its message off as an admin's.
+  // A client cannot present its message as an admin's.
   const headers = { "x-arqon-admin": "acme" };
   ann.send({ op: "pub", room: "lobby", type: "forged", data: 1, headers });
   const forged = await next(ann, ({ type }) => type === "forged");
   assert.equal(forged.headers["x-arqon-admin"], undefined);
 
-  // The way of every message: what a token may not, a policy refuses or a schema forbids, is refused.
+  // Messages of the admin take the normal path: the token, policies and schemas may refuse them.
   const grants = [{ room: "kept-*", actions: ["publish"] }];
   const token = await issuer.tokenFor({ role: "admin", sub: "narrow", grants });
   const narrow = new AdminClient(one.ready.admin_url ?? "", token);
@@ -230,7 +231,7 @@ async function publishes(world: World): Promise<void> {
   }
 }
 
-/** Every process tells what it was before anybody looked, and what has come since is in it. */
+/** Every process reports its samples from before the first query, and later ones. */
 async function minutes({ admin, one, two }: World): Promise<void> {
   const found = await admin.until(
     "/v1/cluster/history",
@@ -275,5 +276,5 @@ async function minutes({ admin, one, two }: World): Promise<void> {
 /** The class of its rooms, for the Shields' configuration. */
 export const KEPT_ROOMS = '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 5\n';
 
-/** A room is shown with what it holds, and operated. */
+/** A room is shown with its content, and operated. */
 export const ROOM_STEPS = { stored, state, kicks, bans, publishes, minutes };

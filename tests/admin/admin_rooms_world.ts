@@ -1,4 +1,4 @@
-/** What the steps of `admin_rooms_steps.ts` share: a cluster, its admin, and clients that pass frames over. */
+/** Shared by the steps of `admin_rooms_steps.ts`: a cluster, its admin, and clients that skip other frames. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import type { AdminClient } from "../peers/admin_client.ts";
@@ -11,7 +11,7 @@ export interface World {
   readonly issuer: Issuer;
   readonly one: ServerProcess;
   readonly two: ServerProcess;
-  /** Of the first Shield; an operator. */
+  /** An operator at the first Shield. */
   readonly admin: AdminClient;
 }
 
@@ -30,7 +30,7 @@ export async function join(
   return client;
 }
 
-/** The next frame that is meant; others are passed over. */
+/** The next matching frame; others are skipped. */
 // deno-lint-ignore no-explicit-any -- whatever JSON there is; the test says what it expects
 export async function next(client: RawClient, isMeant: (frame: any) => boolean): Promise<any> {
   for (;;) {
@@ -39,7 +39,7 @@ export async function next(client: RawClient, isMeant: (frame: any) => boolean):
   }
 }
 
-/** Sends it and waits for its acknowledgement, which must be one. */
+/** Sends it and waits for its acknowledgement, which must be a success. */
 export async function done(client: RawClient, frame: object) {
   client.send({ ...frame, id: 77 });
   const ack = await next(client, ({ id }) => id === 77);
@@ -47,7 +47,7 @@ export async function done(client: RawClient, frame: object) {
   return ack;
 }
 
-/** As soon as this Shield has heard that the ban is lifted. */
+/** Joins as soon as this Shield knows that the ban is lifted. */
 export async function joinSoon(world: World, sub: string): Promise<RawClient> {
   let joined: RawClient | undefined;
   await until("bob gets in", async () => {

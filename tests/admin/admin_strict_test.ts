@@ -13,7 +13,7 @@ import type { TestBus } from "../harness/test_bus.ts";
 
 const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n[usage]\nenabled = true\n';
 
-/** A request as it goes out. */
+/** A request as sent. */
 interface Sent {
   readonly path: string;
   readonly type: string;
@@ -25,14 +25,14 @@ function sentAs({ path, body, type = "application/json" }: AdminRequest): Sent {
   return { path, type, body: body instanceof Uint8Array ? body : JSON.stringify(body) };
 }
 
-/** The JSON of a body with its first member once more at the end, in the same words. */
+/** The JSON of a body with its first member repeated at the end. */
 function withRepetition(body: object): string {
   const text = JSON.stringify(body);
   const [name, value] = Object.entries(body)[0] ?? [];
   return `${text.slice(0, -1)},${JSON.stringify(name)}:${JSON.stringify(value)}}`;
 }
 
-/** The same request in ways that have to be refused. */
+/** Variants of the request that must be refused. */
 function spoiled(about: AdminRequest): Sent[] {
   const right = sentAs(about);
   const [bare = "", query = ""] = about.path.split("?");
@@ -42,7 +42,7 @@ function spoiled(about: AdminRequest): Sent[] {
   });
   const all: Sent[] = [also("dry_run=1"), also("%64ry_run"), also("Tenant=acme")];
   if (query !== "") all.push(also(query));
-  // What is tried against a schema is no order: it is looked at as a message is.
+  // A payload that is validated against a schema is no order: it is checked like a message.
   if (right.type === "application/json" && about.body && !/validate/.test(bare)) {
     all.push({ ...right, body: withRepetition(about.body) });
   }
@@ -54,21 +54,21 @@ function send(bus: TestBus, token: string, method: string, { path, type, body }:
   return fetch(`${bus.admin_url}${path}`, { method, headers, body });
 }
 
-/** What is wrong with the answer to a spoiled request; undefined: it was refused for what it is. */
+/** The problem with the answer to an invalid request; undefined: it was refused for the right reason. */
 async function unexpected(response: Response): Promise<string | undefined> {
   if (response.status !== 400) {
     await response.body?.cancel();
     return String(response.status);
   }
   const { reason, detail } = await response.json();
-  // Bodies about policies have a reason of their own, the history of a room those of clients.
+  // Bodies about policies have their own reason, a room's history has those of clients.
   const reasons = ["invalid-settings", "malformed-body", "unknown-field", "repeated-field"];
   const words = /"dry_run"|"Tenant"|expected once|stands twice|: (after|limit)$/;
   const is_expected = reasons.includes(reason) && words.test(detail);
   return is_expected ? undefined : `${reason}: ${detail}`;
 }
 
-/** What is wrong with the answer to the request as it should be, after all those. */
+/** The problem with the answer to the valid request, sent after all invalid ones. */
 async function undone({ method, status }: RequestOf, response: Response) {
   if (method !== "DELETE" || response.status !== 200) await response.body?.cancel();
   else {
@@ -97,7 +97,7 @@ Deno.test("every route refuses unknown and repeated parameters and repeated memb
   assert.equal((await description.json()).reason, "invalid-settings");
 });
 
-Deno.test("the description has exactly the parameters that each route knows", () => {
+Deno.test("the description has exactly each route's parameters", () => {
   const { paths } = adminOpenApi(SHIELD_CAPABILITIES) as {
     paths: Record<string, Record<string, { parameters?: { name: string; in: string }[] }>>;
   };
@@ -112,7 +112,7 @@ Deno.test("the description has exactly the parameters that each route knows", ()
 async function askedAs(url: string, host: string, path: string): Promise<string> {
   const { hostname, port } = new URL(url);
   using connection = await Deno.connect({ hostname, port: Number(port) });
-  // As the browser that was led here by a name sends it: for its page it is the same site.
+  // As sent by a browser that was led here by a DNS name: for its page it is the same site.
   const lines = [
     `GET ${path} HTTP/1.1`,
     `Host: ${host}`,

@@ -24,7 +24,7 @@ const SCOPES = new Map(
   listedRoutes(SHIELD_CAPABILITIES).map((route) => [nameOf(route), route.scope]),
 );
 
-/** An admin of a tenant, who sends what the list of requests says. */
+/** An admin of a tenant that sends the listed requests. */
 class Asking {
   readonly client: AdminClient;
   readonly #url: string;
@@ -40,7 +40,7 @@ class Asking {
     return new Asking(bus, await bus.tokenFor({ role: "admin", tenant, user: `${tenant}-admin` }));
   }
 
-  /** Status and reason; the content of an answer without an end is not waited for. */
+  /** Status and reason; the content of an endless answer is not awaited. */
   async send(method: string, { path, body, type }: AdminRequest): Promise<[number, string]> {
     const is_bytes = body instanceof Uint8Array;
     const response = await fetch(`${this.#url}${path}`, {
@@ -89,7 +89,7 @@ async function clientOf(bus: TestBus, tenant: string): Promise<RawClient> {
   return client;
 }
 
-/** Puts something of each kind into a tenant, for others not to reach. */
+/** Creates something of each kind in a tenant, which others must not reach. */
 async function furnish(operator: Asking, all: readonly RequestOf[], tenant: string) {
   for (const request of all) {
     if (!["PUT", "POST"].includes(request.method)) continue;
@@ -114,7 +114,7 @@ Deno.test("on the development bus an admin of any tenant operates the whole bus"
   await using bus = await startLocalBus(DURABLE);
   const acme = await Asking.of(bus, "acme");
   for (const request of await adminRequests()) {
-    // Lists without a filter refuse a parameter that they do not know.
+    // Lists without a filter refuse an unknown parameter.
     const about = request.about("globex");
     const [status, reason] = await acme.send(request.method, withoutUnknown(request, about));
     assert.equal(status, request.status, `${nameOf(request)}: ${reason}`);
@@ -122,7 +122,7 @@ Deno.test("on the development bus an admin of any tenant operates the whole bus"
   assert.equal((await acme.client.read("/v1/access")).operator, true);
 });
 
-/** What an admin of acme is answered who asks about `tenant`. */
+/** The expected answer for an admin of acme that asks about `tenant`. */
 function expected(request: RequestOf, tenant: "acme" | "globex"): [number, string] | number {
   const scope = SCOPES.get(nameOf(request));
   if (scope === "bus") return [403, "role-forbidden"];
@@ -181,17 +181,16 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
   using _globex = await clientOf(bus, "globex");
   const paths = all.filter((one) => SCOPES.get(nameOf(one)) === "own" && one.method === "GET")
     .map(({ template }) => template).filter((template) => !template.includes("{"))
-    // Those are about one tenant whoever asks: `tests/why_test.ts`, `tests/usage_test.ts`, and
-    // `arq/arq_why_test.ts`.
+    // These always concern one tenant: `tests/why_test.ts`, `tests/usage_test.ts`, and `arq/arq_why_test.ts`.
     .filter((template) => !["/v1/why", "/v1/usage", "/v1/rooms/stored"].includes(template))
-    // Nobody's rollout is under way here; `tests/rollout_test.ts` has some.
+    // No rollout is active here; `tests/rollout_test.ts` has some.
     .filter((template) => template !== "/v1/rollouts");
   assert.equal(paths.length, 12);
   const shown = new Map<string, AdminAnswer["body"]>();
   for (const path of paths) {
     const body = await acme.client.read(path);
     assert.doesNotMatch(JSON.stringify(body), /globex/, path);
-    // Nobody's module is in quarantine here; `admin_quarantine_test.ts` has some.
+    // No module is in quarantine here; `admin_quarantine_test.ts` has some.
     const has_nothing = path === "/v1/policies/quarantine";
     const all = JSON.stringify(await operator.client.read(path));
     assert.equal(/globex|everyones/.test(all), !has_nothing, path);
@@ -200,7 +199,7 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
   const [row] = shown.get("/v1/tenants").tenants;
   assert.equal(shown.get("/v1/tenants").tenants.length, 1);
   assert.deepEqual([row.tenant_id, row.connections, row.rooms, row.ingress_messages], [
-    // What its client sent, and what the operator published there.
+    // Sent by its client, and published there by the operator.
     ...["acme", 1, 1, 2],
   ]);
   assert.equal(shown.get("/v1/connections").total, 1);
@@ -251,7 +250,7 @@ Deno.test("no other way of writing another tenant's name gets through", async ()
     ["PUT", "/v1/tenants/acme%00/mirror", rule, 403],
     ["PUT", "/v1/tenants/ACME/mirror", rule, 403],
     ["PUT", "/v1/tenants/*/mirror", rule, 403],
-    // Its own tenant, with a rule about another: what stands in a rule is checked, too.
+    // Its own tenant, with a rule about another one: the content of a rule is checked, too.
     ["PUT", "/v1/tenants/%61cme/mirror", rule, 400],
     ["GET", "/v1/policies/logs", undefined, 403],
     ["GET", "/v1/policies/logs?tenant=", undefined, 403],

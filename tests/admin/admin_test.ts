@@ -1,6 +1,6 @@
 /**
- * The admin API of a real bus on the embedded Spine: requests without a token and of other sites' pages, limits, and
- * figures of a policy. Wrong requests: `admin_strict_test.ts`.
+ * The admin API of a real bus on the embedded Spine: requests without a token and from pages of other sites, limits,
+ * and figures of a policy. `admin_strict_test.ts` has invalid requests.
  */
 import assert from "node:assert/strict";
 import { AdminClient } from "../peers/admin_client.ts";
@@ -45,7 +45,7 @@ Deno.test("pages of other sites get nothing, and every answer says how it may be
   ]);
   assert.match(page.headers.get("content-security-policy") ?? "", /script-src 'self'/);
   assert.equal((await stranger.get("/console/../v1/cluster")).status, 401);
-  // A path without a route is none for anybody, wherever it lies.
+  // A path without a route does not exist for anybody, wherever it is.
   for (
     const path of ["/console/%2e%2e/deno.json", "/v1/none", "/v1/schemas/a/b", "/v1/policies/a/b"]
   ) {
@@ -89,7 +89,7 @@ Deno.test("what a policy decided and cost is shown", async () => {
   const shield = nodes.find(({ kind }: { kind: string }) => kind === "shield");
   assert.deepEqual(shield.totals.policy_verdicts, { allow: 2, reject: 1, error: 0 });
   assert.equal(shield.totals.rejects["policy-rejected"], 1);
-  // A policy may have that name: it is removed as any other.
+  // A policy may have that name: it is removed like any other.
   const removed = await admin.ask("DELETE", "/v1/policies/stats?tenant=default");
   assert.equal(removed.body.reason, "policy-unknown");
 });

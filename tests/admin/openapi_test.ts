@@ -42,7 +42,7 @@ const VALUES: Readonly<Record<string, string>> = {
   kind: "issued-before",
   prefix: "in.t.default.r.lobby",
 };
-/** Answers without an end. */
+/** Content types of endless answers. */
 const ENDLESS = ["text/event-stream", "application/x-ndjson"];
 
 async function documentOf(bus: TestBus): Promise<Document> {
@@ -93,7 +93,7 @@ Deno.test("every route that answers is described, and nothing else is", async ()
   assert.deepEqual(others.toSorted(), listed.toSorted());
 });
 
-Deno.test("each path says whether it takes an operator of the whole bus, as its table has it", async () => {
+Deno.test("each path documents whether it requires an operator of the whole bus, as in its table", async () => {
   await using bus = await startLocalBus();
   const said = new Map(
     operationsOf(await documentOf(bus)).map(({ method, path, operation }) => [
@@ -137,7 +137,7 @@ async function check(
   assert.ok(isRight(value), `${what}: ${JSON.stringify(isRight.errors)}`);
 }
 
-Deno.test("every path answers as it is described", async () => {
+Deno.test("every path answers as documented", async () => {
   await using bus = await startLocalBus();
   using client = await openText(bus.url, bus.token);
   client.send({ op: "sub", room: "lobby", id: 1, presence: true });

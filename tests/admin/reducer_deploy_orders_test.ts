@@ -25,7 +25,7 @@ const counter = Deno.readFileSync(
 const { reducers } = configFrom({ reducers: [{ name: "counter", file: "counter" }] });
 const CLASS = { tenant: "*", pattern: "counter-*", reducer: "counter" };
 
-/** What a Shield needs to deploy, on a bus that it reaches through a gate. */
+/** The dependencies of a deploying Shield, on a bus that it reaches through a gate. */
 function contextOf(spine: Spine, gate: Gate): ReducerAdminContext {
   const classes = { explain: () => [CLASS], list: () => [CLASS] };
   return {
@@ -55,7 +55,7 @@ async function deploy(spine: Spine, gate: Gate, module: Uint8Array): Promise<voi
   await route.handle(call as unknown as AdminCall);
 }
 
-/** The module that the class has, which is stored; "": none was deployed. */
+/** The deployed module of the class, which is stored; "": none was deployed. */
 async function inForce(spine: Spine): Promise<string> {
   const stored = await (await spine.keyValue(DEPLOYMENTS_BUCKET)).get(["t", "counter-*"]);
   if (stored === undefined) return "";
@@ -67,7 +67,10 @@ async function inForce(spine: Spine): Promise<string> {
   return current.module;
 }
 
-/** Both, held up at their operations of these numbers; the Shield is let on, or not. Says whether there were such. */
+/**
+ * Runs both, paused at their operations of these numbers; the Shield continues, or not. Returns whether there were such
+ * operations.
+ */
 async function inOrder(spine: Spine, removes: number, deploys: number, dies: boolean) {
   const bytes = variantOf(counter, 7);
   const module = await sha256Hex(bytes);

@@ -73,7 +73,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   const { number, current, before } = deployed.body.reducer;
   assert.deepEqual([number, before.length, before[0].module], [1, 1, ""]);
   assert.match(current.by, /root/);
-  // Whoever has seen the one before is told.
+  // A caller that has seen only the previous deployment is refused.
   const late = await admin.put(poll!, "?number=0");
   assert.equal(late.status, 409);
   assert.match(late.body.detail, /count-\* is at deploy 1, not 0/);
@@ -108,7 +108,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   assert.equal(client.welcome.connection_id, connection_id, "none of it ends a connection");
 });
 
-Deno.test("what is no reducer, and a class that has none, are refused with what would be right", async () => {
+Deno.test("a module that is not a reducer, and a class without one, are refused with what would be right", async () => {
   await using bus = await startBusWith(CONFIG);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = await clientOf(bus.admin_url, token);
@@ -135,7 +135,7 @@ Deno.test("what is no reducer, and a class that has none, are refused with what 
   assert.deepEqual([reducer.number, reducer.before], [0, []]);
 });
 
-/** Becomes the counter's: it calls what was counted the sum, and counts no more. */
+/** Takes over the counter's room: it renames the total to sum, and counts no more. */
 const SUM = `import { Command, migrate, on, read, reject, remove, write } from "@arqon/reducer";
 migrate(() => {
   const total = read("total");
@@ -146,7 +146,7 @@ migrate(() => {
 on("add", (c: Command) => c.answer(read("sum") as string));
 `;
 
-Deno.test("arq deploys a module after it has said what would differ, and takes it back", async () => {
+Deno.test("arq deploys a module after showing the differences, and rolls it back", async () => {
   await using folder = await folderWith({ "sum.ts": SUM });
   assert.notEqual(await reducerBuild(diskIo(folder.path), "sum.ts", {}), 1);
   await using bus = await startBusWith(CONFIG);
@@ -172,7 +172,7 @@ Deno.test("arq deploys a module after it has said what would differ, and takes i
   );
   assert.match(poll.stderr, /nothing was deployed/);
   const none = await arq("deploy", "count-*", built("counter_rust"));
-  assert.deepEqual([none.code, /say yes with --yes/.test(none.stderr)], [2, true], none.stderr);
+  assert.deepEqual([none.code, /confirm with --yes/.test(none.stderr)], [2, true], none.stderr);
   const rust = await arq("deploy", "count-*", built("counter_rust"), "--yes");
   assert.match(rust.stdout, /count-\* +counter +1 +[0-9a-f]{16} +20\S+Z +.*root/, rust.stderr);
   assert.equal((await room.call("add", 4)).answer, 10);
@@ -207,12 +207,12 @@ Deno.test("arq deploys a module after it has said what would differ, and takes i
   assert.match(lobby.stderr, /no class of rooms "lobby" with a reducer/);
 });
 
-/** The counter, which takes whole numbers from 1 to 10 from now on. */
+/** The counter, which now accepts only whole numbers from 1 to 10. */
 const STRICT = {
   commands: { add: { data: { type: "integer", minimum: 1, maximum: 10 } } },
 };
 
-Deno.test("arq says which earlier calls the schema of a module forbids, and where in their data", async () => {
+Deno.test("arq shows which earlier calls a module's schema forbids, and where in their data", async () => {
   const schema = new TextEncoder().encode(JSON.stringify(STRICT));
   const strict = withRoomSchema(await bytesOf("counter"), schema);
   await using folder = await folderWith({});
@@ -253,7 +253,7 @@ count-2: 2 entries, the same
     ...{ command: "add", code: 400, entries: 1, first: 2 },
     reason: "data: expected at most 10, found 50",
   });
-  // What it says is what the bus does.
+  // The bus behaves as the command says.
   assert.equal((await deploy("--yes", "--max-differences", "3")).code, 0);
   await found("forbidden", async () => {
     const asked = two!.call("add", 50);
@@ -281,14 +281,14 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
   type Calls = { add: [number, number]; ask: [string, unknown] };
   const room = (id: string) => reduced<Calls>(client.room(id));
   const [counter, poll] = await Promise.all([bytesOf("counter"), bytesOf("poll")]);
-  // This one is never trimmed: its log names the first module until the end.
+  // This room is never trimmed: its log names the first module until the end.
   const kept = room("count-kept");
   let first = "";
   for (let number = 0; number < 25; number++) {
     const deployed = await found("deployed", async () => {
       const { status, body } = await admin.put(number === 0 ? poll : variantOf(counter, number));
       if (status === 200) return body.reducer;
-      // As many as may be are stored; it has asked too often in a second.
+      // The limit of stored modules is reached, or it was asked too often in a second.
       assert.ok(status === 409 || status === 429, JSON.stringify(body));
       return undefined;
     });

@@ -88,7 +88,7 @@ Deno.test("arq audit verify reads a file, and names the first entry that was cha
   assert.match(cut.stderr, /broken at entry 6: it is missing: 8 comes next; whole up to entry 5/);
 });
 
-Deno.test("arq audit --follow prints what comes", async () => {
+Deno.test("arq audit --follow prints new entries", async () => {
   await using bus = await startBusWith(OPERATORS);
   const [ops, acme] = [await sessionOf(bus, "ops"), await sessionOf(bus, "acme")];
   assert.equal(await change(acme, "acme", "old-*"), 200);

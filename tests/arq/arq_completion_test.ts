@@ -7,7 +7,7 @@ import { completionScript, type Shell } from "../../arq/commands/setup/completio
 import { arqCommand } from "../../arq/testing/run_arq.ts";
 import { inTerminal } from "./arq_terminal.ts";
 
-/** A line up to the cursor, and all that can stand there (bash, fish), in any order. */
+/** A line up to the cursor, and all candidates for it (bash, fish), in any order. */
 const CASES: readonly (readonly [line: string, candidates: readonly string[]])[] = [
   ["arq room class ", ["list", "set", "remove", "explain"]],
   ["arq dev --embed", ["--embedded"]],
@@ -29,7 +29,7 @@ async function placeOf(shell: Shell): Promise<Place> {
   await Deno.mkdir(`${cwd}/bin`);
   await Deno.mkdir(`${config_home}/arqon`, { recursive: true });
   const command = (await arqCommand()).map((word) => `'${word}'`).join(" ");
-  // Deno keeps what it has compiled in the home of who runs the test.
+  // Deno caches compiled code in the home of the user who runs the test.
   const start = `#!/bin/sh\nHOME='${Deno.env.get("HOME")}' exec ${command} "$@"\n`;
   await Deno.writeTextFile(`${cwd}/bin/arq`, start, { mode: 0o755 });
   const contexts = ["prod", "test"].map((name) => ({ name, url: "ws://127.0.0.1:1" }));
@@ -79,7 +79,7 @@ Deno.test("bash completes commands, options, choices, files and contexts", async
     return `COMP_WORDS=(${words.join(" ")}); COMP_CWORD=${words.length - 1}; _arq\n` +
       `printf '%s\\n' "\${COMPREPLY[@]}"; echo ==\n`;
   });
-  // A cut option=value is words of its own.
+  // bash splits option=value into separate words.
   const cut = "COMP_WORDS=(arq auth keys --alg = Ed); COMP_CWORD=5; _arq; echo ${COMPREPLY[@]}\n";
   const output = await run("bash", ["-c", `. ./script\n${lines.join("")}${cut}`], place);
   const end = output.lastIndexOf("==\n") + 3;
@@ -87,18 +87,18 @@ Deno.test("bash completes commands, options, choices, files and contexts", async
   assert.equal(output.slice(end), "EdDSA\n");
 });
 
-Deno.test("fish completes the same, where it is installed", async () => {
+Deno.test("fish completes the same, if it is installed", async () => {
   if (!await isInstalled("fish")) return;
   await using place = await placeOf("fish");
   const lines = CASES.map(([line]) => `complete -C '${line}' | string split -f 1 \\t; echo ==\n`);
   checkBlocks(await run("fish", ["-N", "-c", `source ./script\n${lines.join("")}`], place));
 });
 
-Deno.test("zsh completes at a key press, where it is installed", async () => {
+Deno.test("zsh completes at a key press, if it is installed", async () => {
   if (!await isInstalled("zsh")) return;
   await using place = await placeOf("zsh");
   const { cwd, env, config_home } = place;
-  // What is typed is said and not run.
+  // The typed command is echoed and not run.
   const echo = 'arq() { [[ $1 = complete ]] && command arq "$@" || print -r -- "<$*>" }';
   const start = `autoload -U compinit; compinit -D -u; source ./script; ${echo}; print lo''aded`;
   const typed: [string, string][] = [
@@ -120,10 +120,10 @@ Deno.test("zsh completes at a key press, where it is installed", async () => {
   assert.deepEqual([seen.code, seen.waits_for], [0, undefined], seen.stdout);
 });
 
-Deno.test("PowerShell completes the same, where it is installed", async () => {
+Deno.test("PowerShell completes the same, if it is installed", async () => {
   if (!await isInstalled("pwsh")) return;
   await using place = await placeOf("powershell");
-  // Names of files are PowerShell's own completion, which shows them with its folder.
+  // File names are completed by PowerShell itself, which shows them with their folder.
   const lines = CASES.map(([line]) =>
     `$line = '${line}'; (TabExpansion2 $line $line.Length).CompletionMatches | ` +
     "ForEach-Object { $_.CompletionText -replace '^\\./', '' }; '=='"

@@ -17,7 +17,7 @@ async function clientOf(bus: TestBus, user: string): Promise<DurableClient> {
   return await DurableClient.open(bus.url, await bus.tokenFor({ tenant: "acme", user }));
 }
 
-Deno.test("arq finds, exports and erases what is kept of users, rooms and tenants", async () => {
+Deno.test("arq finds, exports and erases stored data of users, rooms and tenants", async () => {
   await using bus = await startBusWith(CONFIG);
   const token = await bus.tokenFor({ role: "admin", tenant: "ops", user: "ops-admin" });
   const own = ["--admin-url", bus.admin_url, "--token", token];
@@ -54,7 +54,7 @@ Deno.test("arq finds, exports and erases what is kept of users, rooms and tenant
   const gone = await runArq(["tenant", "delete", "acme", "--yes", ...own]);
   assert.match(gone.stdout, /messages: 2 erased/, gone.stderr);
   const none = await runArq(["tenant", "delete", "acme", "--dry-run", ...own]);
-  assert.match(none.stdout, /keeps nothing of tenant acme/, none.stderr);
+  assert.match(none.stdout, /stores nothing of tenant acme/, none.stderr);
   const stranger = await bus.tokenFor({ role: "admin", tenant: "globex", user: "x" });
   const refused = await runArq(
     [

@@ -1,7 +1,7 @@
 /**
- * Mistakes of a person, through the real command: one sentence that says what is wrong, one line with the fix, an exit
- * code; with `--json` the same as one object on stderr. Needs no bus; `arq_terminal_test.ts` and the tests beside the
- * commands have refusals of a bus.
+ * User mistakes, through the real command: one sentence with the problem, one line with the fix, an exit code; with
+ * `--json` the same as one object on stderr. Needs no bus; `arq_terminal_test.ts` and the tests beside the commands
+ * have refusals of a bus.
  */
 import assert from "node:assert/strict";
 import { folderWith } from "../../arq/testing/disk_io.ts";

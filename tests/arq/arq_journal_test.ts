@@ -23,14 +23,14 @@ async function flagsOf(bus: TestBus, tenant: string): Promise<string[]> {
   return ["--admin-url", bus.admin_url, "--token", token, "--tenant", "acme"];
 }
 
-/** Ann says something in a room. */
+/** Ann publishes a text in a room. */
 async function say(bus: TestBus, room: string, text: string): Promise<void> {
   using client = await openText(bus.url, await bus.tokenFor({ tenant: "acme", user: "ann" }));
   client.send({ op: "pub", room, type: "chat", data: { text }, id: 1, message_id: `m-${text}` });
   assert.equal((await client.json()).code, 0);
 }
 
-/** The records of messages, once there are so many. */
+/** The records of messages, once there are this many. */
 async function messages(flags: readonly string[], count: number): Promise<JournalRecord[]> {
   let found: JournalRecord[] = [];
   await until("the decisions are stored", async () => {
@@ -83,7 +83,7 @@ Deno.test("arq journal shows, exports and erases; another tenant's admin is refu
     const { payload } = JSON.parse(line);
     assert.deepEqual([payload.form, atob(payload.data), rest], ["kept", '{"text":"two"}', ""]);
     assert.equal((await runArq(args)).code, 1, "no file is overwritten");
-    // A refusal leaves no empty file, which would be in the way of the next try.
+    // A refusal leaves no empty file, which would block the next attempt.
     const again = ["journal", "export", "--out", `${folder}/again.ndjson`];
     assert.equal((await runArq([...again, ...globex])).code, 3);
     assert.equal((await runArq([...again, ...ops])).code, 0);
@@ -105,7 +105,7 @@ Deno.test("arq journal shows, exports and erases; another tenant's admin is refu
   assert.equal(last?.sender?.user, "ann", "a returning user begins anew");
 });
 
-Deno.test("arq journal --follow prints what comes, until Ctrl-C", async () => {
+Deno.test("arq journal --follow prints new entries, until Ctrl-C", async () => {
   await using bus = await startBusWith(CONFIG);
   const flags = await flagsOf(bus, "acme");
   const arq = await startArq(["journal", "--follow", "--json", ...flags]);

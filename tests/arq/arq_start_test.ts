@@ -19,7 +19,7 @@ interface Graph {
   readonly redirects: Readonly<Record<string, string>>;
 }
 
-/** Everything that is loaded before a file's own first line runs: paths in the checkout, and packages. */
+/** Everything loaded before a file's own first line runs: paths in the checkout, and packages. */
 async function loadedBy(path: string): Promise<string[]> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", path],
@@ -51,7 +51,7 @@ const isPackage = (module: string) => /^(?:npm|jsr|node|https?):/.test(module);
 
 Deno.test("arq --version loads its own few files: no commander, no protocol, no package", async () => {
   const loaded = await loadedBy("arq/main.ts");
-  // Eight of its own, and what the runtime must be, which is asked before anything else is loaded.
+  // Eight of its own, and the check of the runtime, which runs before anything else is loaded.
   assert.ok(loaded.length <= 9, loaded.join("\n"));
   assert.deepEqual(loaded.filter((one) => isPackage(one) || /^(?:proto|sdk)\//.test(one)), []);
 });
@@ -74,13 +74,13 @@ for (const path of ["arq/commands/room/pub.ts", "arq/commands/cluster/status.ts"
   });
 }
 
-Deno.test("arq status, which asks by HTTP, loads nothing of the SDK's connection", async () => {
+Deno.test("arq status, which uses HTTP, loads nothing of the SDK's connection", async () => {
   const loaded = await loadedBy("arq/commands/cluster/status.ts");
   const small = /^sdk\/typescript\/(?:options|time|token|wire)\//;
   assert.deepEqual(loaded.filter((one) => one.startsWith("sdk/") && !small.test(one)), []);
 });
 
-Deno.test("signing a token loads no package: only who makes keys needs jose", async () => {
+Deno.test("signing a token loads no package: only making keys needs jose", async () => {
   const loaded = await loadedBy("arq/bus/token.ts");
   assert.deepEqual(loaded.filter(isPackage), []);
 });

@@ -11,36 +11,36 @@ const CTRL_C = "\u0003";
 /** How a command is run. */
 export type Way = "terminal" | "pipe";
 
-/** What is done once a text was seen. */
+/** The action after a text was seen. */
 export interface Step {
   readonly until: string;
-  /** What is typed; Ctrl-C is a signal in a pipe. */
+  /** The typed text; Ctrl-C is a signal in a pipe. */
   readonly send?: string;
-  /** Rows and columns of the window; nothing in a pipe. */
+  /** New rows and columns of the window; ignored in a pipe. */
   readonly resize?: readonly [rows: number, columns: number];
 }
 
 /** Waits for a text, then Ctrl-C. */
 export const stopAfter = (until: string): Step[] => [{ until, send: CTRL_C }];
 
-/** Where it is run. */
+/** The environment of a run. */
 export interface Where {
   readonly cwd: string;
   readonly config_home: string;
-  /** Of the window: rows and columns. */
+  /** Rows and columns of the window. */
   readonly window?: readonly [rows: number, columns: number];
-  /** Beyond what every test sets. */
+  /** In addition to the variables that every test sets. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** What a command left. */
+/** The result of a command. */
 export interface Seen {
   readonly code: number;
-  /** In a terminal with what came on stderr. */
+  /** In a terminal this includes stderr. */
   readonly stdout: string;
   /** Empty in a terminal. */
   readonly stderr: string;
-  /** What a step still waited for when it ended. */
+  /** The text that a step still waited for at the end. */
   readonly waits_for: string | undefined;
 }
 

@@ -1,18 +1,18 @@
 /**
- * What a person and a script do with `arq`, every command of it: stories of rows that are run in order.
- * Data only; `arq_terminal_test.ts` runs them. Names that a bus has only once hold the name of the way.
+ * How a person and a script use `arq`, every command of it: stories of rows that run in order. Data only;
+ * `arq_terminal_test.ts` runs them. Names that exist only once on a bus contain the name of the way.
  */
 import { stopAfter } from "./arq_terminal.ts";
 import type { Step, Way } from "./arq_terminal.ts";
 
 /** One command line. */
 export interface Row {
-  /** `last` is what the row before it has shown. */
+  /** `last` is the output of the previous row. */
   readonly args: readonly string[] | ((last: string) => readonly string[]);
-  /** Exit code; 0 unless it is said. */
+  /** Exit code; default 0. */
   readonly code?: number;
   readonly steps?: readonly Step[];
-  /** In what it shows. */
+  /** Must match the output. */
   readonly shows?: RegExp;
 }
 
@@ -27,7 +27,7 @@ const row = (line: string, more: Omit<Row, "args"> = {}): Row => ({
 const PORTS = "--port 0 --ops-port 0 --admin-port 0";
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
-/** Before all others: it makes the folder in which they run. */
+/** Runs before all others: it creates the folder in which they run. */
 export const FIRST: Story = [
   row("init --no-context", { shows: /config\.toml/ }),
   row("config check config.toml"),
@@ -66,7 +66,7 @@ const setup = (way: Way): Story => [
   row("user export nobody --out -", { shows: /1 line written to -/ }),
   row("user erase nobody --yes", { shows: /nothing to erase/ }),
   row("tenant export nothing --out -", { shows: /0 lines written to -/ }),
-  row("tenant delete nothing --dry-run", { shows: /keeps nothing of tenant nothing/ }),
+  row("tenant delete nothing --dry-run", { shows: /stores nothing of tenant nothing/ }),
   row("room erase nowhere --yes", { shows: /nothing to erase/ }),
   row("journal status", { shows: /the journal of/ }),
   row("audit verify", { shows: /one chain|valid|entries/ }),
@@ -123,7 +123,7 @@ const rooms: Story = [
   row("hook resume billing", { shows: /billing: on/ }),
   row("hook replay billing", { shows: /billing/ }),
   row("hook replay billing --since 1h", { shows: /billing/ }),
-  row("hook replay billing --since 1h --from 14:05", { code: 2, shows: /one thing/ }),
+  row("hook replay billing --since 1h --from 14:05", { code: 2, shows: /mean the same/ }),
   row("hook test billing", { code: 1, shows: /not a public address/ }),
   row("hook show billing", { shows: /no dead letters/ }),
   row("hook remove billing"),
@@ -163,7 +163,7 @@ const policies: Story = [
   row("reducer test built.wasm --commands event.json", { code: 1, shows: /not-a-reducer/ }),
   row("reducer types event.json --out types.ts", { code: 1, shows: /is none of/ }),
   row("policy record --journal events.ndjson --out cases", { code: 1, shows: /no such decision/ }),
-  row("policy replay built.wasm --journal events.ndjson", { code: 1, shows: /no journal/ }),
+  row("policy replay built.wasm --journal events.ndjson", { code: 1, shows: /not a journal/ }),
   row("policy deploy built.wasm --name size --room chat-*"),
   row("policy list", { shows: /size/ }),
   row("policy logs -f", { steps: stopAfter("Following"), code: 130 }),
@@ -220,7 +220,7 @@ const proofs = (way: Way): Story => [
   row("usage invoice ./kept-log", { code: 1 }),
 ];
 
-/** The longest first. They do not know each other. */
+/** The longest first. They are independent of each other. */
 export const stories = (way: Way): Story[] => [
   policies,
   servers,

@@ -18,12 +18,12 @@ const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
 const RUNNABLE = everyCommand(PROGRAM).filter(({ is_runnable }) => is_runnable);
 const ESCAPE = "\u001b";
-/** What moves the cursor or clears. */
+/** Sequences that move the cursor or clear. */
 const CODE = new RegExp(`${ESCAPE}\\[[?\\d]*[A-Za-z]`, "g");
 const COLOR = new RegExp(`${ESCAPE}\\[3\\dm`);
 const AT_ONCE = 2;
 
-/** A folder and a context of its own, whose tenant is the way's name. */
+/** A folder and a context of its own, whose tenant is named after the way. */
 async function placeFor(way: Way, bus: TestBus, folder: string): Promise<Where> {
   const where = { cwd: `${folder}/${way}`, config_home: `${folder}/config-${way}` };
   await Deno.mkdir(where.cwd);
@@ -41,13 +41,13 @@ async function addFiles({ cwd }: Where): Promise<void> {
   const served = config.replaceAll(/^port = \d+/gm, "port = 0");
   await Deno.writeTextFile(`${cwd}/served.toml`, served);
   await Deno.writeTextFile(`${cwd}/events.ndjson`, "1\n2\n3\n");
-  // A folder that looks after nothing: other stories change what it could be about.
+  // A folder that manages nothing: other stories change everything it could manage.
   await Deno.mkdir(`${cwd}/desired`);
   await Deno.writeTextFile(`${cwd}/desired/tenant.toml`, 'tenant = "default"\n');
   await Deno.writeTextFile(`${cwd}/event.json`, '{"never":"a field"}');
 }
 
-/** The terminal as it was: cursor shown, own screen left, no color left on. */
+/** The terminal is restored: cursor shown, alternate screen left, colors reset. */
 function checkTerminal({ stdout }: Seen, what: string): void {
   const codes = stdout.split(ESCAPE).slice(1);
   const last = (pattern: RegExp) =>
@@ -65,7 +65,7 @@ function check(seen: Seen, { code = 0, shows }: Row, way: Way, what: string): vo
   else assert.ok(!(seen.stdout + seen.stderr).includes(ESCAPE), `an escape code: ${what}`);
 }
 
-/** Runs the rows in order, also after one that failed; returns the words of their commands. */
+/** Runs the rows in order, also after a failure; returns the words of their commands. */
 async function tell(story: Story, way: Way, where: Where, problems: string[]): Promise<string[]> {
   const run: string[] = [];
   let last = "";
@@ -94,7 +94,7 @@ function commandOf(args: readonly string[]): string {
   return command.path.join(" ");
 }
 
-/** The work of both ways, so many stories at a time. */
+/** The work of both ways, a limited number of stories at a time. */
 async function tellAll(work: readonly (() => Promise<string[]>)[]): Promise<string[]> {
   const left = [...work];
   const run: string[] = [];
@@ -108,7 +108,7 @@ async function tellAll(work: readonly (() => Promise<string[]>)[]): Promise<stri
   return run;
 }
 
-/** A window that becomes smaller: the next view fits, and Ctrl-C gives the terminal back. */
+/** The window becomes smaller: the next view fits, and Ctrl-C restores the terminal. */
 async function resized(where: Where): Promise<void> {
   const HOME = `${ESCAPE}[H`;
   const args = ["top", "--interval", "0.2"];
@@ -127,7 +127,7 @@ async function resized(where: Where): Promise<void> {
   assert.ok(lines.length <= 6 && lines.every((line) => line.length <= 40), lines.join("\n"));
 }
 
-/** A bar on stderr hides the cursor while it grows. */
+/** A progress bar on stderr hides the cursor while it grows. */
 async function barStops(where: Where): Promise<void> {
   const lines = Array.from({ length: 100 }, (_, index) => `${index}\n`).join("");
   await Deno.writeTextFile(`${where.cwd}/slow.ndjson`, lines);
@@ -137,7 +137,7 @@ async function barStops(where: Where): Promise<void> {
   checkTerminal(seen, "pub");
 }
 
-/** Colors are for terminals, unless their owner wants none; help is as wide as the window. */
+/** Colors are for terminals, unless NO_COLOR is set; help is as wide as the window. */
 async function manners(where: Where): Promise<void> {
   const doctor = ["doctor", "--config", "served.toml"];
   const colored = await runIn("terminal", doctor, [], where);
@@ -146,11 +146,11 @@ async function manners(where: Where): Promise<void> {
   assert.ok(!COLOR.test(plain.stdout), plain.stdout);
   const help = await runIn("terminal", ["sub", "--help"], [], { ...where, window: [24, 60] });
   const long = help.stdout.split("\r\n").filter((line) => line.length > 60);
-  // An example is not broken: it is there to be copied.
+  // An example is not wrapped, so that it can be copied.
   assert.ok(long.every((line) => line.startsWith("  arq ")), long.join("\n"));
 }
 
-/** What a bus refuses, as a script reads it, and a reader that goes away. */
+/** Refusals of a bus, as a script reads them, and a reader that goes away. */
 async function refused(bus: TestBus, where: Where): Promise<void> {
   const token = await bus.tokenFor({ role: "admin", ttl_seconds: -3_600 });
   const cases: [string[], string][] = [
@@ -204,7 +204,7 @@ Deno.test("every command runs in a terminal and in a pipe", async (t) => {
     () => refused(bus, terminal),
   );
   await t.step("a view fits a window that becomes smaller", () => resized(terminal));
-  await t.step("Ctrl-C takes the progress bar away", () => barStops(terminal));
+  await t.step("Ctrl-C removes the progress bar", () => barStops(terminal));
   await t.step("colors and width follow the terminal", () => manners(terminal));
   await Deno.remove(folder, { recursive: true });
 });

@@ -14,9 +14,9 @@ import type { OtlpReceiver, OtlpSpan } from "../otlp/receiver.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 
-// `arq why` against a real bus: what it shows of a message and of a user, from the journal too, and how it ends.
+// `arq why` against a real bus: its report about a message and a user, also from the journal, and its exit codes.
 
-Deno.test("arq why tells who got a message, who did not, and how far back it can tell", async () => {
+Deno.test("arq why shows who received a message, who did not, and how far back it knows", async () => {
   await using bus = await startBus();
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const why = (...args: string[]) =>
@@ -30,7 +30,7 @@ Deno.test("arq why tells who got a message, who did not, and how far back it can
   }
   const sent = await why("--message-id", "one", "--user", "bob");
   assert.equal(sent.code, 0, sent.stderr);
-  // The way in stands before it, once the journal has stored the decision.
+  // The admission precedes it, once the journal has stored the decision.
   assert.match(sent.stdout, /^message in hall: message_id one, trace [0-9a-f]{32}, twist /m);
   assert.match(sent.stdout, /\n {2}sent 20\d\d-.*Z \(MSG\)\n/);
   assert.match(sent.stdout, /\nledger of \S+ since 20\d\d-/);
@@ -58,7 +58,7 @@ Deno.test("arq why tells who got a message, who did not, and how far back it can
   assert.doesNotMatch(sent.stdout, /no connection/);
   const unknown = await why("--message-id", "none");
   assert.equal(unknown.code, 1);
-  assert.match(unknown.stdout, /^no Shield's ledger knows of it\nledger of /);
+  assert.match(unknown.stdout, /^no Shield's ledger has it\nledger of /);
   for (
     const args of [
       [],
@@ -87,7 +87,7 @@ ${PATIENT_POLICIES}`;
 
 const BAD_WORDS = new URL("../../policies/build/bad_words.wasm", import.meta.url);
 
-/** A bus with a journal and a policy; ann has said one thing that was let in and two that were not. */
+/** A bus with a journal and a policy; ann has sent one admitted and two refused messages. */
 async function withJournal(
   work: (why: (...args: string[]) => ReturnType<typeof runArq>) => Promise<void>,
 ): Promise<void> {
@@ -143,18 +143,18 @@ Deno.test("arq why shows the outcome, then the way in that the journal has, of w
     ) {
       assert.match((await why(...args)).stdout, /^decided at \S+ \S+ allowed, offset 1\n/m);
     }
-    // What was refused, no ledger has heard of.
+    // Refused messages are in no ledger.
     for (const args of [["--message-id", "m-malware-0"], ["--trace", TRACE]]) {
       const refused = await why(...args);
       assert.equal(refused.code, 0, refused.stderr);
       assert.match(refused.stdout, /\ndecided at \S+ \S+ refused 403 policy-rejected \(/);
       assert.match(refused.stdout, /\n {2}schema: [^]*\n {2}policy: REFUSED, words refuses 403 /);
       assert.doesNotMatch(refused.stdout, /\n {2}(stamp|offset|mirror): /);
-      assert.match(refused.stdout, /^no Shield's ledger knows of it: it was refused\n/);
+      assert.match(refused.stdout, /^no Shield's ledger has it: it was refused\n/);
       assert.equal(refused.stdout.match(/^decided/gm)?.length, 1);
     }
     const alone = await why("--message-id", "m-alone");
-    assert.match(alone.stdout, /^no Shield's ledger knows of it: its room had no subscriber then/);
+    assert.match(alone.stdout, /^no Shield's ledger has it: its room had no subscriber then/);
     const { stdout } = await why("--message-id", "m-malware-1", "--json");
     const { way_in: { decisions: [decision], is_whole, problem } } = JSON.parse(stdout);
     assert.deepEqual([decision.reason, decision.trace, is_whole, problem], [
@@ -167,7 +167,7 @@ Deno.test("arq why shows the outcome, then the way in that the journal has, of w
     assert.equal(unknown.code, 1);
     assert.match(
       unknown.stdout,
-      /^no Shield's ledger knows of it\n[^]*\nthe journal has no decision about it\n$/,
+      /^no Shield's ledger has it\n[^]*\nthe journal has no decision about it\n$/,
     );
     const of_user = await why("--user", "ann", "--json");
     assert.equal(JSON.parse(of_user.stdout).way_in, null, "it is asked for messages only");
@@ -177,7 +177,7 @@ Deno.test("arq why shows the outcome, then the way in that the journal has, of w
 /** The trace of the first message in an answer. */
 const traceIn = (text: string) => text.match(/, trace ([0-9a-f]{32})/)?.[1] ?? "";
 
-/** What is told of a message that was let in, beside schema and policies. */
+/** The expected report about an admitted message, besides schema and policies. */
 const WAY_IN = [
   /\n {2}token: issuer \S+, (no kid|kid \S+), role user, until 20/,
   /\n {2}rate: \d+ messages\/s and \d+ bytes\/s of the connection, .* of the tenant\n/,
@@ -189,7 +189,7 @@ const WAY_IN = [
   /\n {2}offset: 1\n {2}mirror: no rule is about it\n/,
 ];
 
-Deno.test("arq why reads on in the journal, and tells what the ledgers have when it cannot be read", async () => {
+Deno.test("arq why continues in the journal, and shows the ledgers if it cannot be read", async () => {
   const nodes = { answered: ["s1"], silent: [] };
   const ledgers = [{ node_id: "s1", since_ms: 0, now_ms: 0 }];
   const lists = { messages: [], connections: [], refusals: [] };
@@ -209,13 +209,13 @@ Deno.test("arq why reads on in the journal, and tells what the ledgers have when
   const args = ["why", "--message-id", "m1", "--admin-url", admin_url, "--token", "t"];
   const shown = await runArq(args);
   assert.equal(shown.code, 1);
-  assert.match(shown.stdout, /^no Shield's ledger knows of it\nledger of s1 since /);
+  assert.match(shown.stdout, /^no Shield's ledger has it\nledger of s1 since /);
   assert.match(shown.stdout, /\nthe journal could not be read: no journal here\n$/);
   const { way_in } = JSON.parse((await runArq([...args, "--json"])).stdout);
   assert.deepEqual([way_in.decisions, way_in.is_whole, way_in.next], [[], false, null]);
 });
 
-// `arq room list` on a real bus: rooms that somebody hears, and stored ones where nobody is, page by page.
+// `arq room list` on a real bus: rooms with subscribers, and stored rooms without any, page by page.
 
 const COUNTER = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 
@@ -234,7 +234,7 @@ durable = true
 reducer = "counter"
 `;
 
-Deno.test("arq room list prints who is heard, and with --stored what is kept where nobody is", async () => {
+Deno.test("arq room list prints rooms with subscribers, and with --stored those with messages only", async () => {
   await using bus = await startLocalBus(CONFIG);
   using ann = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
   for (const room of ["log-b", "log-a", "plain", "log-c"]) {
@@ -273,10 +273,10 @@ Deno.test("arq room list prints who is heard, and with --stored what is kept whe
   assert.deepEqual([refused.code, refused.stdout], [3, ""], refused.stderr);
 });
 
-// `arq trace` as its own process: against spans that a real bus has really sent, shown by an HTTP server in the form
-// of Jaeger's API; and where there is nothing to show. Jaeger itself is not installed here.
+// `arq trace` as its own process: with spans that a real bus has sent, served by an HTTP server in the form of Jaeger's
+// API; and without a trace. Jaeger itself is not installed here.
 
-/** A span as Jaeger's `/api/traces/{id}` has it. */
+/** A span as in Jaeger's `/api/traces/{id}`. */
 function toJaeger(span: OtlpSpan) {
   const tags = Object.entries(span.attributes).map(([key, value]) => ({
     key,
@@ -330,7 +330,7 @@ metrics = false
   await until("a span", () => collector.spans().some(({ name }) => name === "publish"));
 }
 
-Deno.test("arq trace shows the spans of a trace, and says what is wrong when it cannot", async () => {
+Deno.test("arq trace shows the spans of a trace, and reports errors", async () => {
   await using collector = await startOtlpReceiver();
   await sendOne(collector);
   const server = jaegerOf(collector);
@@ -349,7 +349,7 @@ Deno.test("arq trace shows the spans of a trace, and says what is wrong when it 
     const cases: [string[], number, RegExp][] = [
       [[TRACE], 2, /^arq: where is Jaeger\? Give its address: .*--jaeger-url http/],
       [["2".repeat(32), ...url], 1, /Jaeger has no trace 2{32}/],
-      [["1".repeat(32), ...url], 1, /not as Jaeger does/],
+      [["1".repeat(32), ...url], 1, /the answer is not Jaeger's/],
       [["lobby", ...url], 2, /Expected 32 hex digits/],
       [["0".repeat(32), ...url], 2, /Expected 32 hex digits/],
       [[TRACE, "--jaeger-url", "jaeger"], 2, /Expected a URL/],

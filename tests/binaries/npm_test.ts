@@ -35,7 +35,7 @@ async function developmentBus(tool: Tool, cwd: string, node: string): Promise<vo
   assert.equal((await child.status).code, 0, "the end of arq dev");
 }
 
-/** All of a long output, though its reader comes when the pipe is full. */
+/** A long output arrives completely, although its reader starts when the pipe is full. */
 async function longOutput(tool: Tool, cwd: string, node: string): Promise<void> {
   const [, ...first] = tool.command;
   const command = [node, ...first, "man"];
@@ -46,7 +46,7 @@ async function longOutput(tool: Tool, cwd: string, node: string): Promise<void> 
   assert.equal(slow.stdout, direct.stdout);
 }
 
-/** `arq dev up` in an empty folder: the compose file and all that it mounts come with the package. */
+/** `arq dev up` in an empty folder: the compose file and everything that it mounts come with the package. */
 async function composeStack(tool: Tool): Promise<void> {
   const base = await Deno.makeTempDir({ prefix: "arqon-npm-stack-" });
   const cwd = join(base, "work");
@@ -76,7 +76,7 @@ async function composeStack(tool: Tool): Promise<void> {
   }
 }
 
-/** What the launcher says where Deno did not get installed. */
+/** The launcher's message when Deno could not be installed. */
 async function withoutDeno(tool: Tool, cwd: string): Promise<void> {
   const folder = join(tool.folder, "node_modules", "@deno");
   await Deno.rename(folder, `${folder}-away`);
@@ -99,7 +99,7 @@ Deno.test("the npm package arqon", async (t) => {
       assert.deepEqual([code, stdout.trim()], [0, VERSION], stderr);
     });
   }
-  await t.step("exit codes and the error's one sentence come through", async () => {
+  await t.step("exit codes and the error's one sentence are passed on", async () => {
     const { code, stderr } = await run(
       [...tool.command, "serve", "--config", "none.toml"],
       options,
@@ -108,7 +108,7 @@ Deno.test("the npm package arqon", async (t) => {
     assert.match(stderr, /^arq: .*none\.toml.*\n/);
   });
   await t.step("a bus, messages, a policy, the end", () => smoke(tool, VERSION, () => {}));
-  // The system's Node starts Deno beside itself when it is old, a newer one becomes Deno.
+  // An old system Node starts Deno as a child, a newer one becomes Deno.
   for (const node of ["node", await ensureNode("26.10.0")]) {
     await t.step(
       `arq dev --embedded, until SIGTERM, by ${basename(node)}`,
@@ -121,7 +121,7 @@ Deno.test("the npm package arqon", async (t) => {
       () => longOutput(tool, cwd, node),
     );
   }
-  await t.step("arq dev up with the stack that came along", () => composeStack(tool));
-  await t.step("without Deno it says which package is missing", () => withoutDeno(tool, cwd));
+  await t.step("arq dev up with the included stack", () => composeStack(tool));
+  await t.step("without Deno it reports which package is missing", () => withoutDeno(tool, cwd));
   await Deno.remove(cwd, { recursive: true });
 });

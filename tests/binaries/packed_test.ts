@@ -1,5 +1,5 @@
 // Shield and Brain from a folder with only what a compiled binary includes: nothing of the checkout, nothing to write,
-// and no file but their own and the configuration to read.
+// and no file to read but their own and the configuration.
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
@@ -12,16 +12,16 @@ import { policyAdmin } from "../peers/policy_admin.ts";
 
 const WASM = fileURLToPath(new URL("../../policies/build/content_size.wasm", import.meta.url));
 
-/** A server that has said that it is ready. */
+/** A server that has reported that it is ready. */
 interface Packed extends AsyncDisposable {
   readonly folder: string;
   /** Value of a field of its `ready` log line. */
   field(name: string): string;
-  /** All that it has logged. */
+  /** Its whole log. */
   log(): string;
 }
 
-/** Starts it with the flags of its task, but to read only its folder and the configuration's. */
+/** Starts it with the flags of its task, but allowed to read only its folder and the configuration's. */
 async function start(
   name: "shield" | "brain",
   config: string,

@@ -1,6 +1,6 @@
 /**
- * `deno task smoke FOLDER | --npm TARBALL`: whether the compiled `arq` in FOLDER, or the npm package,
- * works on this system. One line a step; exit code 1 with the reason at the first that fails.
+ * `deno task smoke FOLDER | --npm TARBALL`: checks that the compiled `arq` in FOLDER, or the npm package, works on this
+ * system. One line per step; exit code 1 with the reason at the first failure.
  */
 import { endOnSignal } from "../harness/end_on_signal.ts";
 import { smoke } from "./smoke_steps.ts";

@@ -1,6 +1,6 @@
 /**
- * What every form of `arq` has to do on every system, one step after another in an empty folder: a bus
- * of one's own, messages, a policy that refuses, the end. No signals and no shell: Windows has neither.
+ * The steps that every form of `arq` must pass on every system, one after another in an empty folder: creating a bus,
+ * messages, a policy that refuses, the end. No signals and no shell: Windows has neither.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ export interface SmokeStep {
 /** A folder with a bus in it. */
 export interface SmokeWorld {
   readonly tool: Tool;
-  /** Of the bus. */
+  /** The bus's folder. */
   readonly cwd: string;
   readonly ports: readonly number[];
   readonly version: string;
@@ -27,9 +27,9 @@ export interface SmokeWorld {
   bus?: Deno.ChildProcess;
   /** Runs `arq` there to its end. */
   arq(...args: string[]): Promise<Ran>;
-  /** As `arq`, and it has to succeed. */
+  /** As `arq`, but it must succeed. */
   must(...args: string[]): Promise<string>;
-  /** Starts `arq`, which goes on; ended with the world. */
+  /** Starts `arq` and leaves it running; ended with the world. */
   start(...args: string[]): Deno.ChildProcess;
 }
 
@@ -40,7 +40,7 @@ function judge(_m: Message): Verdict {
 onMessage(judge);
 `;
 
-/** What the journal has of a refusal by that policy; meter version 0 leaves the fuel out of the comparison. */
+/** The journal's record of a refusal by that policy; meter version 0 excludes the fuel from the comparison. */
 const closedRecord = (sha256: string): JournalRecord => ({
   format: 1,
   id: "shield-1.1",
@@ -91,7 +91,7 @@ async function status(url: string): Promise<number> {
   return response.status;
 }
 
-/** In their order. */
+/** In order. */
 export const SMOKE_STEPS: readonly SmokeStep[] = [
   {
     name: "arq --version",
@@ -139,7 +139,7 @@ export const SMOKE_STEPS: readonly SmokeStep[] = [
     name: "publish and subscribe",
     async run({ must }) {
       await must("pub", "orders", '{"item":"tea"}');
-      // The first out of the room's history, the second as it comes.
+      // The first from the room's history, the second live.
       const reading = must("sub", "orders", "--from", "0", "--count", "2");
       await must("pub", "orders", '{"item":"milk"}');
       assert.deepEqual((await reading).trim().split(/\r?\n/), [
@@ -206,7 +206,7 @@ export const SMOKE_STEPS: readonly SmokeStep[] = [
   },
 ];
 
-/** Runs every step; `tell` hears each name and how long it took, in ms. Rejects with the first that fails. */
+/** Runs every step; `tell` receives each name and duration, in ms. Rejects with the first failure. */
 export async function smoke(
   tool: Tool,
   version: string,
@@ -249,7 +249,7 @@ export async function smoke(
   }
 }
 
-/** A launcher's child too, which Windows would leave. */
+/** Includes the launcher's child, which Windows would leave running. */
 async function endTree(child: Deno.ChildProcess): Promise<void> {
   if (Deno.build.os === "windows") {
     await run(["taskkill", "/T", "/F", "/PID", String(child.pid)], { cwd: "." }).catch(() => {});
@@ -257,7 +257,7 @@ async function endTree(child: Deno.ChildProcess): Promise<void> {
     try {
       child.kill("SIGTERM");
     } catch {
-      // It has ended.
+      // It has already ended.
     }
   }
   await child.status;

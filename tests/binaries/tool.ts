@@ -1,6 +1,6 @@
 /**
- * An `arq` as people have it, outside of the checkout: a compiled one, or npm's package in a folder of
- * its own. Starts it and says what it did; what it should do is for others.
+ * An `arq` as users have it, outside of the checkout: a compiled one, or npm's package in a folder of its own. Starts
+ * it and returns its result; callers know what it should do.
  */
 import { join } from "node:path";
 
@@ -8,11 +8,11 @@ import { join } from "node:path";
 export interface Tool extends AsyncDisposable {
   /** Program and first arguments. */
   readonly command: readonly string[];
-  /** Where it is; nothing below is ever written by a test. */
+  /** Its folder; no test ever writes below it. */
   readonly folder: string;
 }
 
-/** How a command ended. */
+/** The result of a command. */
 export interface Ran {
   readonly code: number;
   readonly stdout: string;
@@ -21,12 +21,12 @@ export interface Ran {
 
 const is_windows = Deno.build.os === "windows";
 const NPM = is_windows ? "npm.cmd" : "npm";
-/** Of one command; far more than any takes, but for a package manager whose registry is slow today. */
+/** Timeout of one command; far more than any needs, except for a package manager with a slow registry. */
 const COMMAND_MS = 600_000;
 
 /**
- * Nothing may be fetched once it is installed: whoever tries reaches a port where nobody listens. The
- * cache of Deno begins empty, and a person's own configuration is left alone.
+ * Nothing may be downloaded after the installation: attempts reach a port where nobody listens. Deno's cache begins
+ * empty, and the user's own configuration is not touched.
  */
 export function offline(state_dir: string): Record<string, string> {
   return {
@@ -40,7 +40,7 @@ export function offline(state_dir: string): Record<string, string> {
   };
 }
 
-/** Runs to the end. */
+/** Runs it to its end. */
 export async function run(
   command: readonly string[],
   options: { readonly cwd: string; readonly env?: Record<string, string> },
@@ -62,7 +62,7 @@ export async function compiledTool(folder: string): Promise<Tool> {
   return { command: [path], folder, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-/** npm's package, installed out of its tarball into an empty folder; gone with its scope. */
+/** npm's package, installed from its tarball into an empty folder, which is removed with its scope. */
 export async function installedTool(tarball: string): Promise<Tool> {
   const path = await Deno.realPath(tarball);
   const folder = await Deno.makeTempDir({ prefix: "arqon-npm-" });
@@ -72,7 +72,7 @@ export async function installedTool(tarball: string): Promise<Tool> {
     const args = ["install", "--no-audit", "--no-fund", "--prefer-offline", path];
     const { code, stdout, stderr } = await run([NPM, ...args], { cwd: folder });
     if (code !== 0) throw new Error(`npm install: ${stderr}`);
-    // What npm says of scripts that it did not run would be for everybody who installs it.
+    // npm's warning about scripts that it did not run would appear for every user.
     if (/install scripts/.test(stdout + stderr)) throw new Error(`npm install: ${stderr}`);
     const launcher = join(folder, "node_modules", "arqon", "bin", "arq.mjs");
     return { command: ["node", launcher], folder, [Symbol.asyncDispose]: remove };

@@ -1,4 +1,7 @@
-/** A bridge in the process of a test, between a PostgreSQL and a bus of the same process: a kill of any is `world.ts`. */
+/**
+ * A bridge in the test's process, between a PostgreSQL and a bus of the same process; `world.ts` has bridges that can
+ * be killed.
+ */
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import { connectedBus } from "../../arq/bridge/bus.ts";
@@ -15,7 +18,7 @@ room = "orders-*"
 durable = true
 `;
 
-/** A bus with durable rooms `orders-…`, and what a bridge and a reader need of it. */
+/** A bus with durable rooms `orders-…`, and what a bridge and a reader need from it. */
 export interface BridgedBus extends AsyncDisposable {
   readonly peer: HttpPeer;
   readonly connection: Connection;
@@ -42,7 +45,7 @@ interface LocalBridgeOptions {
   readonly reading?: Reading;
 }
 
-/** A bridge that runs until it ends by itself or the scope ends. */
+/** A bridge that runs until it ends on its own or the scope ends. */
 export function runLocalBridge(
   { connection }: BridgedBus,
   url: string,
@@ -72,7 +75,7 @@ export function runLocalBridge(
     lines,
     outcomes,
     stop,
-    /** What has ended it; undefined while it runs. */
+    /** The error that ended it; undefined while it runs. */
     end: () => end,
     says: (text: string) =>
       until(

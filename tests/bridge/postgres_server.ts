@@ -1,12 +1,12 @@
 /**
- * A PostgreSQL of a test's own: Debian's package, in a folder of its own, on a free port. `ARQON_POSTGRES` names the
- * folder of another one's `postgres` and `initdb`, to try its version; psql is Debian's then, too. Only
- * `deno test -A` lets it through: the tests' own task knows no such variable.
+ * A test's own PostgreSQL: Debian's package, in its own folder, on a free port. `ARQON_POSTGRES` names the folder of
+ * another `postgres` and `initdb`, to try its version; psql is still Debian's. Only `deno test -A` passes it on: the
+ * tests' own task knows no such variable.
  */
 import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";
 
-/** Where and as whom SQL runs. */
+/** The database and role for SQL. */
 interface SqlSession {
   readonly database?: string;
   readonly user?: string;
@@ -18,14 +18,14 @@ export interface PostgresServer extends AsyncDisposable {
   readonly url: string;
   /** The folder of its files. */
   readonly data: string;
-  /** Runs SQL by psql, as the superuser unless told otherwise; rejects with what it says when a statement fails. */
+  /** Runs SQL by psql, by default as the superuser; rejects with its output when a statement fails. */
   sql(text: string, as?: SqlSession): Promise<string>;
-  /** Kills every process of it at once, as a machine that loses its power. */
+  /** Kills all its processes at once, like a power cut. */
   kill(): Promise<void>;
   /** Ends it as `pg_ctl stop -m fast` does; resolves when it has ended. */
   stop(): Promise<void>;
   start(): Promise<void>;
-  /** A standby that follows it; `select pg_promote()` makes it a primary on a timeline of its own. */
+  /** A standby that follows it; `select pg_promote()` makes it a primary on its own timeline. */
   standby(): Promise<PostgresServer>;
 }
 
@@ -44,7 +44,7 @@ async function binaries(): Promise<string> {
   try {
     for await (const { name } of Deno.readDir(DEBIAN)) versions.push(Number(name));
   } catch {
-    // Said below.
+    // Reported below.
   }
   const newest = versions.filter(Number.isFinite).toSorted((a, b) => a - b).at(-1);
   if (newest !== undefined) return `${DEBIAN}/${newest}/bin`;
@@ -77,7 +77,7 @@ async function run(words: readonly string[], stdin = ""): Promise<string> {
 }
 
 /**
- * Starts one; undefined, with a line that says so, where there is no PostgreSQL. In CI, which installs it, that is an
+ * Starts one; undefined, with a printed line, when PostgreSQL is not installed. In CI, which installs it, that is an
  * Error.
  */
 export async function somePostgres(): Promise<PostgresServer | undefined> {
@@ -91,13 +91,15 @@ export async function somePostgres(): Promise<PostgresServer | undefined> {
   return await startPostgres();
 }
 
-/** Copies the slots of one, and the log that they keep, to another that does not run: Patroni copies slots, too. */
+/**
+ * Copies the slots of a server, and the log that they keep, to another one that is stopped: Patroni copies slots, too.
+ */
 export async function copySlots(from: PostgresServer, to: PostgresServer): Promise<void> {
   await run(["cp", "-r", `${from.data}/pg_replslot`, to.data]);
   await run(["sh", "-c", `cp -n ${from.data}/pg_wal/0* ${to.data}/pg_wal`]);
 }
 
-/** Starts one; it ends, and its folder goes, when the scope ends. */
+/** Starts one; it ends, and its folder is removed, with the scope. */
 async function startPostgres(): Promise<PostgresServer> {
   const debian = await binaries();
   const bin = Deno.env.get("ARQON_POSTGRES") ?? debian;
@@ -107,7 +109,7 @@ async function startPostgres(): Promise<PostgresServer> {
   );
 }
 
-/** One whose files `make` brings into a folder that is not there yet. */
+/** A server whose files `make` creates in a folder that does not exist yet. */
 async function serverWith(
   programs: { readonly debian: string; readonly bin: string },
   make: (data: string) => Promise<unknown>,
@@ -133,7 +135,7 @@ async function serverWith(
     run([...psql, "-U", user, "-d", database, ...words], text);
   const start = async () => {
     await until("PostgreSQL answers", () => {
-      // It ends when a process of the one before is still there.
+      // It ends when a process of the previous server still runs.
       if (!is_running) spawn();
       return sql("select 1").then(() => true, () => false);
     });

@@ -1,6 +1,6 @@
 /**
- * The script `deno task chaos --focus bridge`: writers commit and roll back as fast as the database goes, while the database,
- * the bus and two bridges are killed; in the end each room has what committed, once and in order.
+ * The script `deno task chaos --focus bridge`: writers commit and roll back as fast as the database allows, while the
+ * database, the bus and two bridges are killed; in the end each room has the committed messages, once and in order.
  */
 import { pace } from "../../shared/testing/pace.ts";
 import { becomes } from "../../shared/testing/until.ts";
@@ -11,21 +11,21 @@ import type { Random } from "../presence_simulation/random.ts";
 import { openWorld, ROOMS, shown, startBridge, storedIn, wantedOf, writing } from "./world.ts";
 import type { Bridge, World } from "./world.ts";
 
-/** What is to be done. */
+/** The parameters of a run. */
 export interface BridgePlan {
-  /** Transactions that commit, at least. */
+  /** The least number of committed transactions. */
   readonly transactions: number;
   readonly writers: number;
-  /** Of one session of a writer. */
+  /** Transactions in one session of a writer. */
   readonly batch: number;
   readonly seed: number;
   /** Between two kills, in ms. */
   readonly calm_ms: readonly [least: number, most: number];
 }
 
-/** A session that was killed tries again after this. */
+/** A killed session is retried after this time. */
 const RETRY_MS = 250;
-/** How long nothing may come to a room that has not everything. */
+/** How long an incomplete room may receive nothing. */
 const SETTLE_MS = 120_000;
 
 interface Run {
@@ -36,7 +36,7 @@ interface Run {
   is_over: boolean;
 }
 
-/** Commits until so many are in the database; a session that is killed is no matter. */
+/** Commits until the database has this many transactions; a killed session does not matter. */
 async function write({ world: { database } }: Run, { transactions, writers, batch }: BridgePlan) {
   let next = 1;
   const one = async (w: number) => {
@@ -76,7 +76,7 @@ async function hurt(run: Run, { calm_ms: [least, most] }: BridgePlan): Promise<n
 
 const bridge = ({ folder, database, url }: World) => startBridge(folder, database.url, url);
 
-/** What is wrong with what the rooms have, once nothing more comes. */
+/** The problems of the rooms, once no more messages arrive. */
 async function compare({ world: { database, peer } }: Run): Promise<string[]> {
   const wanted = await wantedOf(database);
   const problems: string[] = [];
@@ -100,13 +100,13 @@ async function compare({ world: { database, peer } }: Run): Promise<string[]> {
   return problems;
 }
 
-/** Runs it all; undefined: there is no PostgreSQL. */
+/** Runs everything; undefined: there is no PostgreSQL. */
 export async function runBridges(plan: BridgePlan, say: Say): Promise<Verdict | undefined> {
   await using world = await openWorld(plan.transactions);
   if (world === undefined) return undefined;
   const random = createRandom(plan.seed);
   await world.database.sql("create table done (id bigserial, w int, n int)");
-  // What commits before there is a slot, nobody follows.
+  // Without a slot, nobody follows what is committed.
   const first = await bridge(world);
   await first.says("following");
   const bridges = [first, await bridge(world)];

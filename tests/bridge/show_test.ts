@@ -1,11 +1,11 @@
 /**
- * The script `deno task chaos --focus bridge` in short: each room has the committed messages, once and in order,
- * whatever is killed.
+ * A short run of `deno task chaos --focus bridge`: each room has the committed messages, once and in order, whatever is
+ * killed.
  */
 import assert from "node:assert/strict";
 import { runBridges } from "./run.ts";
 
-Deno.test("what commits comes once and in order while anything is killed at any moment", async () => {
+Deno.test("every commit is published once and in order while anything is killed at any moment", async () => {
   const lines: string[] = [];
   const plan = { transactions: 4_000, writers: 3, batch: 200, seed: 7 };
   const verdict = await runBridges({ ...plan, calm_ms: [300, 2_000] }, (line) => lines.push(line));

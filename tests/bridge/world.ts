@@ -1,6 +1,6 @@
 /**
- * A bus, a PostgreSQL and bridges between them as processes, for tests and for `deno task chaos --focus bridge`: writers who
- * commit and roll back, and what each room has to have then.
+ * A bus, a PostgreSQL and bridges between them as processes, for tests and for `deno task chaos --focus bridge`:
+ * writers that commit and roll back, and the messages that each room must have then.
  */
 import assert from "node:assert/strict";
 import { TextLineStream } from "../../bench/measure/text_lines.ts";
@@ -14,9 +14,9 @@ import { HttpPeer } from "../peers/http_peer.ts";
 import { somePostgres } from "./postgres_server.ts";
 import type { PostgresServer } from "./postgres_server.ts";
 
-/** How long a bus that was killed may take to read a log of a million messages on a machine that is busy. */
+/** Time for a killed bus to read a log of a million messages on a busy machine. */
 const RESTART_MS = 300_000;
-/** How long what was killed may take to catch up on a machine that is busy. */
+/** Time for a killed process to catch up on a busy machine. */
 export const CATCH_UP_MS = 180_000;
 /** Rooms in which every second transaction publishes. */
 export const ROOMS = ["orders-0", "orders-1", "orders-2"];
@@ -39,7 +39,7 @@ interface Stored {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** All that a room has behind an offset. */
+/** All messages of a room after an offset. */
 export async function storedIn(peer: HttpPeer, room: string, begin = 0): Promise<Stored[]> {
   const all: Stored[] = [];
   for (let after = begin;;) {
@@ -86,7 +86,7 @@ export async function startBridge(
       try {
         child.kill(signal);
       } catch {
-        // It has ended already.
+        // It has already ended.
       }
       await Promise.all([child.status, reading]);
     },
@@ -101,7 +101,7 @@ export async function startBridge(
 /** A bridge as a process. */
 export type Bridge = Awaited<ReturnType<typeof startBridge>>;
 
-/** What there is but for the bridges. */
+/** Everything except the bridges. */
 export interface World extends AsyncDisposable {
   readonly folder: string;
   readonly database: PostgresServer;
@@ -111,9 +111,7 @@ export interface World extends AsyncDisposable {
   restartBus(): Promise<void>;
 }
 
-/**
- * `messages`: how many a room may have; `tablesOf`: more of the configuration. Undefined: there is no PostgreSQL.
- */
+/** `messages`: how many a room may store; `tablesOf`: additional configuration. Undefined: there is no PostgreSQL. */
 export async function openWorld(
   messages = 100_000,
   tablesOf: (database: PostgresServer) => string = () => "",
@@ -152,7 +150,7 @@ export async function openWorld(
   };
 }
 
-/** Transactions of one writer: each third is rolled back; every one that commits is noted, with its rooms. */
+/** Transactions of one writer: every third is rolled back; each committed one is recorded with its rooms. */
 export function writing(w: number, from: number, count: number): string {
   return Array.from({ length: count }, (_, at) => {
     const n = from + at;
@@ -165,7 +163,7 @@ export function writing(w: number, from: number, count: number): string {
   }).join("\n");
 }
 
-/** What each room has to have: in the order in which it was committed. */
+/** The messages that each room must have, in commit order. */
 export async function wantedOf(database: PostgresServer): Promise<string[][]> {
   const rows = (await database.sql("select w || ':' || n from done order by id")).split("\n");
   return ROOMS.map((_, room) => rows.filter((row) => (Number(row.split(":")[1]) + room) % 2 === 0));

@@ -1,7 +1,7 @@
 /**
- * Stands in for the program `docker` where there is no Docker: `compose up, ps, logs, down, config` on
- * real processes (`programs.ts`), with the words and exit codes of Docker Compose 2. A service that this
- * machine has no program for stays `created`; nothing is called healthy that was not asked.
+ * Replaces the program `docker` where it is not installed: `compose up, ps, logs, down, config` on real processes
+ * (`programs.ts`), with the messages and exit codes of Docker Compose 2. A service without a program on this machine
+ * stays `created`; nothing is reported healthy without a check.
  */
 import { connect } from "node:net";
 import { ensureDevKeys } from "../../deploy/docker/dev_keys.ts";
@@ -18,7 +18,7 @@ const dir = Deno.env.get("STAND_IN_DIR") ?? "";
 const state_file = `${dir}/state.json`;
 const volumes_dir = `${dir}/volumes`;
 
-/** With the ports that `up` has published; later calls may have other variables. */
+/** Includes the ports published by `up`; later calls may have other variables. */
 type State = Record<string, Started & { readonly ports: [target: number, published: number][] }>;
 
 function readState(): State | undefined {
@@ -29,7 +29,7 @@ function readState(): State | undefined {
   }
 }
 
-/** A process that has ended and that nobody has waited for is no process any more. */
+/** A zombie process counts as ended. */
 function lives(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) [ZX]/s.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
@@ -65,7 +65,7 @@ async function end(pid: number): Promise<void> {
   await until("a killed process is gone", () => !lives(pid));
 }
 
-/** 0 when everything that was started is healthy. */
+/** 0 when everything started is healthy. */
 async function up(services: readonly Service[]): Promise<number> {
   Deno.mkdirSync(volumes_dir, { recursive: true });
   const [keys, issuer] = ["keys", "issuer"].map((name) => `${volumes_dir}/${name}`);
@@ -78,7 +78,7 @@ async function up(services: readonly Service[]): Promise<number> {
     if (service === undefined) continue;
     if (before !== undefined && lives(before.pid)) {
       if (String(before.ports) === String([...service.ports])) continue;
-      // Another port is another container.
+      // Another port means another container.
       await end(before.pid);
     }
     const names = Object.values(state).flatMap((one) => one.names);
@@ -99,7 +99,7 @@ async function up(services: readonly Service[]): Promise<number> {
   return 0;
 }
 
-/** One line a container, as Docker Compose prints them. */
+/** One line per container, as Docker Compose prints them. */
 async function ps(services: readonly Service[]): Promise<void> {
   const state = readState();
   if (state === undefined) return;
@@ -141,7 +141,7 @@ function logs(services: readonly Service[]): void {
       const text = Deno.readTextFileSync(`${dir}/${name}.log`);
       for (const line of text.trimEnd().split("\n")) console.log(`${name}-1  | ${line}`);
     } catch {
-      // It has said nothing.
+      // It has printed nothing.
     }
   }
 }

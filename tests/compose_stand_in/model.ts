@@ -1,7 +1,6 @@
 /**
- * A compose file as the stand-in for `docker compose` reads it: variables, services, published ports and
- * what is mounted where. Only what our compose.yaml uses; whether a file is well formed is compose-go's
- * business (`tasks/deploy/deploy_validate.ts`).
+ * A compose file as the stand-in for `docker compose` reads it: variables, services, published ports and mounts. Only
+ * what our compose.yaml uses; compose-go checks whether a file is well formed (`tasks/deploy/deploy_validate.ts`).
  */
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
@@ -14,7 +13,7 @@ export interface Service {
   readonly mounts: ReadonlyMap<string, string>;
   /** Port on the host by port in the container. */
   readonly ports: ReadonlyMap<number, number>;
-  /** Docker has a health check for it. */
+  /** Whether Docker has a health check for it. */
   readonly is_checked: boolean;
 }
 
@@ -39,7 +38,7 @@ function portsOf(ports: readonly string[]): Map<number, number> {
   }));
 }
 
-/** The services of a compose file as they stand in it, by name. */
+/** The services of a compose file, by name. */
 // deno-lint-ignore no-explicit-any
 export function readServices(file: string, env: Environment): Record<string, any> {
   return parse(interpolated(Deno.readTextFileSync(file), env), { merge: true }).services;
@@ -59,7 +58,7 @@ export function readModel(file: string, env: Environment, volumes_dir: string): 
     }));
 }
 
-/** A mounted file's text, with the container's paths as the host's and other changes. */
+/** A mounted file's text, with the container's paths replaced by the host's, and other changes. */
 export function mountedText(
   { name, mounts }: Service,
   target: string,

@@ -1,4 +1,4 @@
-/** Puts the stand-in for `docker` (`main.ts`) into a folder, and says what finds it there. */
+/** Puts the stand-in for `docker` (`main.ts`) into a folder, and returns the environment that finds it. */
 import { join } from "node:path";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { freePorts } from "../harness/free_ports.ts";
@@ -9,15 +9,15 @@ async function outputOf(command: string, args: string[]): Promise<string> {
 }
 
 /**
- * The environment in which `docker` is the stand-in, which keeps its state below `base`, and what the
- * stack publishes beside the bus is on free ports.
+ * The environment in which `docker` is the stand-in, which keeps its state below `base`; the stack's other ports are
+ * free ones.
  */
 export async function standInFor(base: string): Promise<Readonly<Record<string, string>>> {
   const bin = join(base, "bin");
   await Deno.mkdir(bin);
   const { denoDir } = JSON.parse(await outputOf(Deno.execPath(), ["info", "--json"]));
   const main = `${ROOT}tests/compose_stand_in/main.ts`;
-  // Who calls it may be without a cache and a network; its programs are this checkout's.
+  // The caller may have no cache and no network; its programs are this checkout's.
   const script = `#!/bin/sh
 export DENO_DIR="${denoDir}"
 unset HTTP_PROXY HTTPS_PROXY
@@ -25,7 +25,7 @@ exec "${Deno.execPath()}" run -A --quiet --config "${ROOT}deno.json" "${main}" "
 `;
   await Deno.writeTextFile(join(bin, "docker"), script, { mode: 0o755 });
   const [grafana = 0, prometheus = 0, jaeger = 0] = freePorts(3);
-  // Tests do not see the environment, their children do.
+  // Tests cannot read the environment, but their children can.
   const path = await outputOf("sh", ["-c", 'printf %s "$PATH"']);
   return {
     PATH: `${bin}:${path}`,

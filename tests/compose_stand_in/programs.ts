@@ -1,7 +1,7 @@
 /**
- * The real programs behind the services of compose.yaml, as processes that go on after the stand-in has
- * ended: nats-server, a Redis or Valkey, our Brain and Shield from this checkout, Prometheus; each with
- * the configuration that compose.yaml mounts. What this machine has no program for is not started.
+ * The real programs behind the services of compose.yaml, as processes that outlive the stand-in: nats-server, a Redis
+ * or Valkey, our Brain and Shield from this checkout, Prometheus; each with the configuration that compose.yaml mounts.
+ * Services without a program on this machine are not started.
  */
 import { BRAIN_FLAGS, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
@@ -10,16 +10,16 @@ import { freePort } from "../harness/free_ports.ts";
 import { mountedText } from "./model.ts";
 import type { Service } from "./model.ts";
 
-/** A service that runs: its process, and the address that says whether it is healthy. */
+/** A running service: its process, and its health address. */
 export interface Started {
   readonly pid: number;
   /** An HTTP address, or `tcp://…` of one that answers PING. */
   readonly health_url: string;
-  /** Addresses in the stack's network and where they are on this machine. */
+  /** Addresses in the stack's network and their addresses on this machine. */
   readonly names: readonly (readonly [string, string])[];
 }
 
-/** Where a service keeps its files, and what was started before it. */
+/** The folder of a service's files, and the services started before it. */
 export interface Place {
   readonly dir: string;
   readonly names: readonly (readonly [string, string])[];
@@ -29,7 +29,7 @@ export interface Place {
 const NOWHERE = "127.0.0.1:1";
 const OTHERS = [["http://jaeger:4318", `http://${NOWHERE}`]] as const;
 
-/** Starts a program whose output is the service's log; it is in a session of its own. */
+/** Starts a program whose output is the service's log, in its own session. */
 function start({ dir }: Place, name: string, command: readonly string[]): number {
   const child = new Deno.Command("sh", {
     args: [

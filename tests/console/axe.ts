@@ -1,10 +1,10 @@
-/** axe-core over a page in Chromium: every rule that it has for HTML, best practices included. */
+/** axe-core over a page in Chromium: all of its rules for HTML, including best practices. */
 import axe from "axe-core";
 import type { Page } from "playwright-core";
 
-/** What is wrong with the page as it is now, a line for each element; empty: axe finds nothing. */
+/** The findings for the page's present state, a line for each element; empty: none. */
 export async function axeFindings(page: Page): Promise<string[]> {
-  // By the debugger, as the page's policy lets no foreign script in.
+  // Through the debugger, since the page's policy allows no foreign script.
   await page.evaluate(`globalThis.axe === undefined && (() => {${axe.source}})()`);
   const { violations } = await page.evaluate<axe.AxeResults>(
     "axe.run(document, { resultTypes: ['violations'] })",

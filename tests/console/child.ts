@@ -1,6 +1,6 @@
 /**
- * Runs the scenarios of the console with a bus of its own and Chromium, for `console_test.ts`.
- * Arguments: words that the names of the wanted ones contain.
+ * Runs the scenarios of the console with its own bus and Chromium, for `console_test.ts`. Arguments: words in the names
+ * of the wanted scenarios.
  */
 import { startBusWith } from "../harness/bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";

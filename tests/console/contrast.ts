@@ -1,12 +1,12 @@
 /**
- * Measures the contrast of the text in a page by WCAG 2: a script that runs in the page and returns
- * what is below AA. Text over pictures or gradients there is none.
+ * Measures the contrast of the text in a page by WCAG 2: a script that runs in the page and returns text below AA. No
+ * text is over pictures or gradients.
  */
 
 /** Least contrast of text: WCAG 2.2, 1.4.3, level AA, for text of any size. */
 export const CONTRAST_MIN = 4.5;
 
-/** Evaluates to `[{text, contrast}]` of texts in view whose contrast is too low. */
+/** Evaluates to `[{text, contrast}]` of visible texts whose contrast is too low. */
 export const LOW_CONTRAST = `(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgba = (color) => {

@@ -1,6 +1,6 @@
 /**
- * A tenant with something of everything, under names as long as names may be, and the address of every
- * view of the console that shows some of it.
+ * A tenant with something of every kind, with the longest allowed names, and the address of every view of the console
+ * that shows some of it.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -19,9 +19,9 @@ const USER = long("user-", 128);
 const SKIPPED =
   /reset|rollouts|reload|\/state$|rollback|drain|\/log$|check|validate|\/kick|stats|\/reducers\/|\/(?:fork|trim|repair)$/;
 
-/** What there is, while the scope lasts. */
+/** The tenant's content, while the scope lasts. */
 export interface Furnished extends AsyncDisposable {
-  /** What follows `/console/`, by what it is. */
+  /** The part after `/console/`, by kind. */
   readonly views: Readonly<Record<string, string>>;
   readonly connection: Connection;
   readonly tenant_id: string;
@@ -29,7 +29,7 @@ export interface Furnished extends AsyncDisposable {
   readonly user_id: string;
 }
 
-/** Sends everything that changes a tenant to it. */
+/** Sends all requests that change a tenant. */
 async function fill({ bus, admin }: World): Promise<void> {
   for (const { method, template, about } of await adminRequests()) {
     if (!["PUT", "POST"].includes(method) || SKIPPED.test(template)) continue;
@@ -48,7 +48,7 @@ async function fill({ bus, admin }: World): Promise<void> {
   }
 }
 
-/** Changes the first policy in steps, of which the first one goes on for long; also when it was so before. */
+/** Rolls out a change of the first policy, whose first step takes long; repeatable. */
 async function rollOut(world: World): Promise<void> {
   const { basis, policies } = await ask(world, `/v1/tenants/${TENANT}/state`);
   const [first, ...others] = policies;
@@ -73,7 +73,7 @@ async function inhabit(world: World): Promise<Connection> {
   return connection;
 }
 
-/** Resolves when all of it is there. */
+/** Resolves when everything exists. */
 export async function furnish(world: World): Promise<Furnished> {
   await fill(world);
   await rollOut(world);

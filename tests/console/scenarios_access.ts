@@ -1,6 +1,6 @@
 /**
- * Scenarios of who reads the console how: axe over every view and dialog in both themes, and no view
- * wider than a small telephone, whatever the names in it.
+ * Scenarios of accessibility: axe over every view and dialog in both themes, and no view wider than a small phone,
+ * whatever the names in it.
  */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
@@ -12,12 +12,12 @@ import { openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
 /**
- * Of pages: a desk in both themes, small telephones, and the width at which text of a desk is enlarged
- * four times (WCAG 1.4.10).
+ * Page sizes: a desktop in both themes, small phones, and the width at which desktop text is enlarged four times (WCAG
+ * 1.4.10).
  */
 const SIZES = [[1_280, "light"], [1_280, "dark"], [390, "dark"], [320, "light"]] as const;
 
-/** What reaches beyond the right edge: the page, or a dialog's content. */
+/** Elements beyond the right edge: of the page, or of a dialog's content. */
 const TOO_WIDE = `(() => {
   const { scrollWidth } = document.scrollingElement;
   const dialogs = [...document.querySelectorAll("dialog")];
@@ -28,7 +28,7 @@ const TOO_WIDE = `(() => {
   return [scrollWidth + " px", ...found.map((it) => it.tagName + "." + it.className)];
 })()`;
 
-/** Waits until the view has what it reads, and the room's page also what has to be asked for. */
+/** Waits until the view has its data, and the room's page also the data it requests. */
 async function settle(page: Page, name: string): Promise<void> {
   await page.locator("main").getByText(/^(Loading|Reading)…/).first()
     .waitFor({ state: "detached" });
@@ -49,13 +49,13 @@ async function settle(page: Page, name: string): Promise<void> {
 
 async function go({ bus }: World, page: Page, name: string, at: string): Promise<void> {
   await page.goto(`${bus.admin_url}/console/${at}`);
-  // Also when only what follows the # is another one.
+  // Also when only the part after # changes.
   await page.reload();
   await page.getByRole("heading", { level: 1 }).waitFor();
   await settle(page, name);
 }
 
-/** Buttons that open a dialog, by the view that they are on. */
+/** Buttons that open a dialog, by view. */
 const DIALOGS: Readonly<Record<string, readonly RegExp[]>> = {
   room: [/^Kick /, /^Ban user-/, /^Ban a user…/],
   nodes: [/^Drain /],
@@ -65,7 +65,7 @@ const DIALOGS: Readonly<Record<string, readonly RegExp[]>> = {
   revocations: [/^Lift /],
 };
 
-/** Shows every view, and every dialog on it, to `look`. */
+/** Passes every view, and every dialog on it, to `look`. */
 async function lookAtAll(
   world: World,
   page: Page,

@@ -1,6 +1,6 @@
 /**
- * Every page of the console on the configuration of `arq init`, before anything has happened: nothing is red, and what
- * is switched off says how it is switched on.
+ * Every page of the console with the configuration of `arq init`, before any activity: nothing is red, and disabled
+ * features tell how to enable them.
  */
 import assert from "node:assert/strict";
 import { initConfig } from "../../arq/init/templates.ts";
@@ -12,7 +12,7 @@ import type { Scenario, World } from "./world.ts";
 const FRESH = initConfig({ port: 0, ops_port: 0, admin_port: 0 })
   .replace(/^\[\[auth\.issuers\]\]\n(?:\w.*\n)*/m, "").replace('data_dir = "data"\n', "");
 
-/** What each page says that is switched off, by its address; fails where a page shows an error. */
+/** The disabled features that each page names, by its address; fails where a page shows an error. */
 async function offPages(world: World, config: string): Promise<Record<string, string>> {
   await using bus = await startLocalBus(config);
   const admin = await bus.tokenFor({ role: "admin", user: "root" });
@@ -28,7 +28,7 @@ async function offPages(world: World, config: string): Promise<Record<string, st
   for (
     const link of [...links, "#/tenants/default", "#/policies/default", "#/rooms/default/lobby"]
   ) {
-    // Another query each time: the page is loaded anew, and has read what it shows once the network is idle.
+    // Another query each time: the page is loaded anew, and has its data once the network is idle.
     const query = new URLSearchParams({ page: link });
     await page.goto(`${bus.admin_url}/console/?${query}${link}`, { waitUntil: "networkidle" });
     assert.deepEqual(await page.locator("[role=alert]:visible").allInnerTexts(), [], link);

@@ -1,4 +1,4 @@
-/** Scenarios of what moves: the overview, lists, disconnecting, tails, and what users have written. */
+/** Scenarios of live data: the overview, lists, disconnecting, tails, and text written by users. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
@@ -6,7 +6,7 @@ import { until } from "../../shared/testing/until.ts";
 import { client, columnTexts, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
-/** Runs a script where it is taken for markup. */
+/** Runs a script if it is interpreted as markup. */
 const HOSTILE = `<img src=x onerror="globalThis.hacked=1"><script>hacked=2</script>`;
 
 async function dial(world: World, tenant: string, user: string) {
@@ -171,7 +171,7 @@ const markup: Scenario = {
     await there.ready;
     await using console = await openConsole(world, {
       at: "#/connections?tenant=markup",
-      // The last address has a room that cannot be.
+      // The last address has an invalid room.
       expected: /status of 400/,
     });
     const { page } = console;

@@ -1,4 +1,4 @@
-/** Scenarios of looks and access: every view, themes, contrast, the keyboard alone. */
+/** Scenarios of appearance and access: every view, themes, contrast, the keyboard alone. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
@@ -23,7 +23,7 @@ const VIEWS = [
   "Revocations",
 ];
 
-/** Goes through every view by the navigation, and waits until each has its data. */
+/** Visits every view by the navigation, and waits until each has its data. */
 async function eachView(page: Page, look: (view: string) => Promise<void>): Promise<void> {
   for (const view of VIEWS) {
     await page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
@@ -95,7 +95,7 @@ const themes: Scenario = {
   },
 };
 
-/** What has the focus: its text or its name. */
+/** The focused element: its text or its name. */
 const FOCUSED = `(() => {
   const { activeElement: it } = document;
   return (it.getAttribute("aria-label") ?? it.innerText).trim();
@@ -122,7 +122,7 @@ const keyboard: Scenario = {
     await using console = await openConsole(world, { token: "" });
     const { page } = console;
     await page.getByLabel("Admin token").waitFor();
-    // The field has the focus from the start.
+    // The field is focused from the start.
     await page.keyboard.insertText(world.admin);
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Overview" }).waitFor();

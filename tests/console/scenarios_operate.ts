@@ -1,4 +1,4 @@
-/** Scenarios of what changes the bus: levels of logs, revoking, draining. The last one ends the bus. */
+/** Scenarios that change the bus: log levels, revoking, draining. The last one ends the bus. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { ask, client, openConsole } from "./world.ts";
@@ -41,7 +41,7 @@ const audits: Scenario = {
   },
 };
 
-/** Decisions before those that are looked for. */
+/** Decisions before the ones that are searched for. */
 const EARLIER = 1_200;
 
 const journal: Scenario = {
@@ -49,7 +49,7 @@ const journal: Scenario = {
   async run(world) {
     {
       using ann = await client(world, { tenant: "diary", user: "ann<b>" });
-      // More than the page shows: what came last is there all the same.
+      // More than the page shows: the latest are there all the same.
       using bot = await client(world, { tenant: "diary", user: "bot", role: "service" });
       for (let id = 1; id <= EARLIER; id++) {
         bot.send({ op: "pub", room: "noise", type: "chat", data: { text: "x" }, id });
@@ -117,7 +117,7 @@ const life: Scenario = {
     await page.getByRole("searchbox", { name: "Message id" }).fill("x");
     await page.keyboard.press("Enter");
     await page.getByText("Name the message by one of its ids.").waitFor();
-    // From bob's connection: what it was refused, and what it should have had of a room.
+    // From bob's connection: its refusals, and the messages of a room that it should have received.
     await page.goto(`${world.bus.admin_url}/console/#/connections?tenant=life`);
     await page.locator("main tbody tr").filter({ hasText: "bob<b>" }).locator("a").first().click();
     await page.getByRole("link", { name: "what it was refused" }).waitFor();

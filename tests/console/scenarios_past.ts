@@ -1,4 +1,6 @@
-/** Scenarios of the minutes that nobody looked: charts have them, from the memory of the processes. */
+/**
+ * Scenarios of charts that begin with the samples from before the page was opened, from the memory of the processes.
+ */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Page } from "playwright-core";
@@ -7,14 +9,14 @@ import { ask, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
 const SPAN_MS = 300_000;
-/** What stands left and right of a chart's lines, as `chart.js` has it. */
+/** The margins left and right of a chart's lines, as in `chart.js`. */
 const [LEFT, RIGHT] = [44, 6];
 
 interface History {
   readonly nodes: readonly { readonly samples: readonly { readonly age_ms: number }[] }[];
 }
 
-/** Waits until every process has taken so many samples since a moment (Unix ms). */
+/** Waits until every process has taken this many samples since a moment (Unix ms). */
 async function sampled(world: World, since_ms: number, wanted: number): Promise<void> {
   await until(`${wanted} samples`, async () => {
     const { nodes }: History = await ask(world, "/v1/cluster/history");
@@ -48,7 +50,7 @@ async function pathOf(page: Page, title: string, series = "s0"): Promise<string>
   return await line.getAttribute("d") ?? "";
 }
 
-/** How long ago each point of a path was, in ms. */
+/** The age of each point of a path, in ms. */
 async function agesOf(page: Page, path: string): Promise<number[]> {
   const width = await page.locator(".plot").first().evaluate((it) =>
     (it as unknown as { viewBox: { baseVal: { width: number } } }).viewBox.baseVal.width
@@ -61,7 +63,7 @@ const remembers: Scenario = {
   name: "charts begin with the minutes before the page was opened, and go on without a jump",
   async run(world) {
     const hush = await talkative(world);
-    // Nobody looks meanwhile.
+    // No page is open meanwhile.
     await sampled(world, Date.now(), 4);
     const opened_ms = Date.now();
     await using console = await openConsole(world);

@@ -1,4 +1,4 @@
-/** Scenarios of the playground: a message that arrives and one that a policy refuses, side by side. */
+/** Scenarios of the playground: a delivered message and one that a policy refuses, side by side. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { until } from "../../shared/testing/until.ts";
@@ -25,7 +25,7 @@ const plays: Scenario = {
       ...{ presence: true, member_meta: { mood: HOSTILE } },
     });
     await listening.ready;
-    // An admin of the one tenant: it needs no operator.
+    // An admin of the one tenant: no operator is needed.
     const token = await of("root", "admin");
     await using console = await openConsole(world, { at: "#/playground", token, expected: /403/ });
     const { page } = console;
@@ -60,7 +60,7 @@ const plays: Scenario = {
     listening.close();
     await people.getByText("0 members.").waitFor();
     assert.equal(await page.evaluate("typeof globalThis.hacked"), "undefined", "a script ran");
-    // The address is a place to come back to.
+    // The address can be opened again.
     await page.reload();
     await verdicts.filter({ hasText: "words refuses" }).waitFor();
     await page.getByRole("searchbox", { name: "Room" }).fill("elsewhere");

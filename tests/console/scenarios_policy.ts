@@ -1,4 +1,4 @@
-/** Scenarios of one policy's page: its decisions over time, one of them whole, and flips of another module. */
+/** Scenarios of one policy's page: its decisions over time, one of them in full, and flips of another module. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { until } from "../../shared/testing/until.ts";
@@ -7,7 +7,7 @@ import { policyAdmin } from "../peers/policy_admin.ts";
 import { ask, client, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
-/** Where the example policies stand built. */
+/** Folder of the built example policies. */
 export const BUILT: string = new URL("../../policies/build/", import.meta.url).pathname;
 const TENANT = "judged";
 const SAID = ["hello", "malware", "good evening"];
@@ -32,7 +32,7 @@ export async function decided(world: World, tenant: string): Promise<void> {
   });
 }
 
-/** The result of a replay with a module that has nothing against words. */
+/** The result of a replay with a module that allows these words. */
 async function resultFile(world: World): Promise<string> {
   const { bus, admin } = world;
   const asked = ["--tenant", TENANT, "--policy", "words", "--since", "60m", "--json"];

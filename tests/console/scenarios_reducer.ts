@@ -1,4 +1,4 @@
-/** A room that is a program: its past by the slider, entry by entry. */
+/** A room program: its past by the slider, entry by entry. */
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
 import { openConsole } from "./world.ts";
@@ -24,7 +24,7 @@ const looks: Scenario = {
     await past.getByText("Entry 20, by ann: add 20; applied; 1 event: counted.").waitFor();
     const changes = past.getByRole("table", { name: "Changed by this entry" });
     await changes.getByRole("row", { name: "total 190 210" }).waitFor();
-    // What a hand on the slider does, at once to a place far away.
+    // As dragging the slider does, directly to a distant position.
     await past.getByRole("slider", { name: "After entry" }).fill("4");
     await past.getByText("Entry 4, by ann: add 4").waitFor();
     const values = past.getByRole("table", { name: "Values after it" });

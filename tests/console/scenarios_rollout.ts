@@ -1,4 +1,4 @@
-/** Scenarios of rollouts: one is watched to its end, which comes by itself, and another one is aborted. */
+/** Scenarios of rollouts: one is watched to its automatic end, and another one is aborted. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { startBusWith } from "../harness/bus.ts";
@@ -10,7 +10,7 @@ import { openConsole } from "./world.ts";
 import type { Scenario } from "./world.ts";
 
 const TENANT = "rolled";
-/** It is under way until it is ended: nobody waits so long. */
+/** It stays active until it is ended: nobody waits that long. */
 const STEPS = { canary: 0.5, for_ms: 3_600_000, abort_if: ["fuel_p99>100x", "refused>=10"] };
 
 async function begin(ask: Ask): Promise<void> {
@@ -19,7 +19,7 @@ async function begin(ask: Ask): Promise<void> {
   assert.equal(status, 200, JSON.stringify(said));
 }
 
-/** Resolves once the page says that the rollout is so, and has the orders that it takes then. */
+/** Resolves once the page shows this state of the rollout, and the commands that it then accepts. */
 async function isSaid(page: Page, state: string, orders: readonly string[]): Promise<void> {
   const about = page.getByRole("region", { name: "Rollout", exact: true });
   await about.locator(".badge").filter({ hasText: state }).waitFor();
@@ -40,7 +40,7 @@ async function watched(page: Page, traffic: Traffic): Promise<void> {
   await isSaid(page, "paused", ["Resume", "Abort…"]);
   await page.getByRole("button", { name: "Resume" }).click();
   await isSaid(page, "running", ["Pause", "Abort…"]);
-  // What comes now only the new version refuses: the page sees it by itself.
+  // Only the new version refuses the following messages: the page detects it automatically.
   traffic.texts = ["abc7"];
   await isSaid(page, "returned", []);
   await row("Conditions").filter({ hasText: "refused>=10" }).getByText("violated by rule")

@@ -1,4 +1,4 @@
-/** Scenarios of one room and of bans: what is kept, state and lock, kicks, bans, a message of the admin. */
+/** Scenarios of one room and of bans: stored messages, state and lock, kicks, bans, a message of the admin. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
@@ -9,7 +9,7 @@ import { asking, startWith, TOKENS } from "../../shield/testing/lone_shield.ts";
 import { ask, columnTexts, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
-/** Runs a script where it is taken for markup. */
+/** Runs a script if it is interpreted as markup. */
 const HOSTILE = `<img src=x onerror="globalThis.hacked=1"><script>hacked=2</script>`;
 
 async function dial(world: World, tenant: string, user: string) {
@@ -153,7 +153,7 @@ const publishes: Scenario = {
     const messages = heard[Symbol.asyncIterator]();
     await using console = await openConsole(world, {
       at: "#/rooms/said/kept-b",
-      // What is refused shows in the browser's console, too.
+      // Refusals also appear in the browser's console.
       expected: /status of 400/,
     });
     const { page } = console;
@@ -229,7 +229,7 @@ const outside: Scenario = {
   },
 };
 
-/** In their order. */
+/** In order. */
 export const ROOM_SCENARIOS: readonly Scenario[] = [
   ...[keeps, stored, states, moderates, publishes],
   outside,

@@ -1,4 +1,4 @@
-/** Scenarios of signing in and out, of what a stranger gets, and of requests from other sites. */
+/** Scenarios of signing in and out, of unauthenticated access, and of requests from other sites. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
@@ -66,7 +66,7 @@ const sessionEnds: Scenario = {
   },
 };
 
-/** What a page of another site may try without a script's fetch: to go there, by link and by form. */
+/** What a page of another site can try without a script's fetch: navigation by link and by form. */
 function otherPage(admin_url: string): string {
   return `<title>other</title><a href="${admin_url}/v1/cluster">look</a>
     <form method="post" action="${admin_url}/v1/drain"><button>win</button></form>`;
@@ -200,7 +200,7 @@ const oneTenant: Scenario = {
 const otherName: Scenario = {
   name: "a page under another name that leads to the listener reads nothing of it",
   async run({ bus, browser }) {
-    // A page that came while the name still led elsewhere has no content policy of ours.
+    // A page loaded while the name still pointed elsewhere has no content policy of ours.
     const context = await browser.newContext({ bypassCSP: true });
     try {
       const page = await context.newPage();
@@ -211,7 +211,7 @@ const otherName: Scenario = {
         const asked = `fetch("${path}").then(async (it) => [it.status, (await it.json()).reason])`;
         assert.deepEqual(await page.evaluate(asked), [403, "host-not-allowed"], path);
       }
-      // The same listener by its own name answers.
+      // The same listener answers by its own name.
       assert.equal((await page.goto(`${bus.admin_url}/console/`))?.status(), 200);
     } finally {
       await context.close();

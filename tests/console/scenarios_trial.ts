@@ -1,4 +1,4 @@
-/** Scenarios of a module that is tried in the browser on what a policy has decided: flips, faults, a broken one. */
+/** Scenarios of a module that is tried in the browser on a policy's decisions: flips, faults, a broken module. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { traps } from "../../arq/replay/testing/guest_text.ts";
@@ -49,7 +49,7 @@ const trial: Scenario = {
     await card.getByRole("alert").getByText(sentence).waitFor();
     const journal = sent.filter((one) => one === "GET /v1/journal").length;
     assert.ok(journal > 0);
-    // What every page asks now and then is no part of a trial.
+    // Requests that every page sends periodically do not belong to a trial.
     const usual = ["GET /v1/journal", "GET /v1/cluster"];
     const others = new Set(sent.filter((one) => !usual.includes(one)));
     assert.deepEqual([...others].sort(), [

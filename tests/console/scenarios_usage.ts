@@ -1,4 +1,4 @@
-/** Scenarios of what a tenant uses: its own admin and an operator see the same figures, and what is left. */
+/** Scenarios of a tenant's usage: its own admin and an operator see the same figures, and the remaining budget. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
@@ -17,7 +17,7 @@ messages_in = 0.5
 const TENANT = "billed";
 const MESSAGES = 7;
 
-/** Messages of one tenant, and two budgets, one of them used up. */
+/** Messages of one tenant, and two budgets, one of them exhausted. */
 async function use(world: World): Promise<void> {
   for (const [action, limit] of [["warn", 5], ["refuse", 70]]) {
     const response = await fetch(`${world.bus.admin_url}/v1/tenants/${TENANT}/budgets`, {
@@ -84,5 +84,5 @@ const shows: Scenario = {
   },
 };
 
-/** What a tenant uses. */
+/** The usage of a tenant. */
 export const USAGE_SCENARIOS: readonly Scenario[] = [shows];

@@ -1,7 +1,7 @@
 /**
- * Makes the pictures of `docs/console.md`: two Shields and a Brain on a real NATS, a thousand real
- * clients that talk for five minutes, and Chromium that looks. Not a test.
- * `deno run -A --unstable-net tests/console/screenshots.ts [minutes] [room]`; `room`: only that one.
+ * Makes the pictures of `docs/console.md`: two Shields and a Brain on a real NATS, a thousand real clients that talk
+ * for five minutes, and Chromium. Not a test. `deno run -A --unstable-net tests/console/screenshots.ts [minutes]
+ * [room]`; `room`: only that picture.
  */
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
@@ -15,7 +15,7 @@ import { startChromium } from "./world.ts";
 
 const FOLDER = new URL("../../docs/console/", import.meta.url).pathname;
 const CLIENTS = 1_000;
-/** Clients that connect at a time. */
+/** Clients that connect concurrently. */
 const AT_ONCE = 20;
 const TENANTS = ["acme", "acme", "acme", "globex", "globex", "initech"];
 const ROOMS = [
@@ -29,10 +29,10 @@ const ROOMS = [
 ];
 const NAMES = ["ada", "ben", "chloe", "dev", "elif", "finn", "grace", "hugo", "ines", "jonas"];
 const VIEWPORT = { width: 1_280, height: 800 };
-/** Of the room, whose page is long. */
+/** For the room, whose page is long. */
 const TALL = { width: 1_280, height: 1_400 };
 const TOKEN_KEY = "arqon-admin-token";
-/** Each plays its part by its number, so that two runs look alike. */
+/** Each client's role depends on its number, so that two runs look alike. */
 const pick = <T>(list: readonly T[], at: number): T => list[at % list.length]!;
 
 interface Client {
@@ -45,7 +45,7 @@ async function join(shields: readonly ServerProcess[], issuer: Issuer, at: numbe
   const url = pick(shields, at).ready.url!.replace(/^http/, "ws");
   const room = pick(ROOMS, at * 3);
   const claims = { tenant_id: pick(TENANTS, at), sub: name };
-  // One in forty only listens, and is refused when it speaks.
+  // One in forty only listens, and is refused when it publishes.
   const grants = at % 40 === 7 ? { grants: [{ room: "*", actions: ["subscribe"] }] } : {};
   const token = await issuer.tokenFor({ ...claims, ...grants });
   const connection = await connect({ url, token, request_timeout_ms: 60_000 });
@@ -55,19 +55,19 @@ async function join(shields: readonly ServerProcess[], issuer: Issuer, at: numbe
     : connection.room(room).subscribe();
   await heard.ready;
   (async () => {
-    // What is heard is taken, so that nobody is a slow reader.
+    // Messages are consumed, so that nobody is a slow reader.
     for await (const _ of heard);
   })().catch(() => {});
   return { connection, room };
 }
 
-/** Somebody whose token is not good tries now and then. */
+/** A client with an invalid token tries now and then. */
 async function knock(url: string, token: string): Promise<void> {
   const refused = await connect({ url, token }).catch(() => undefined);
   await refused?.close();
 }
 
-/** Publishes until it is over; louder and quieter in turn. */
+/** Publishes until the end; with higher and lower rates in turn. */
 async function talk(
   clients: readonly Client[],
   over: AbortSignal,
@@ -165,7 +165,7 @@ durable = true
   const forged = (await issuer.tokenFor({ sub: "mallory" })).replace(/.{8}$/, "AAAAAAAA");
   const url = two.ready.url!.replace(/^http/, "ws");
   const talking = talk(clients, over.signal, (turn) => {
-    // Not in step with the readings of the page.
+    // Not in step with the page's requests.
     if (turn * 7_919 % 101 < 9) knock(url, forged).catch(() => {});
   });
   const token = await issuer.tokenFor({ tenant_id: "default", sub: "root", role: "admin" });

@@ -1,6 +1,6 @@
 /**
- * What the scenarios of the console share: a real bus, a real Chromium, pages that note whatever goes
- * wrong in them, and waiting for what must come. Not the scenarios.
+ * Shared by the scenarios of the console: a real bus, a real Chromium, pages that record every error, and waiting for
+ * expected content. Not the scenarios.
  */
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
@@ -8,9 +8,9 @@ import type { Browser, Page } from "playwright-core";
 import type { TestBus, TokenOptions } from "../harness/bus.ts";
 import { RawClient } from "../peers/raw_client.ts";
 
-/** How long anything may take, in ms: a busy machine has been seen to need 30 s for one click. */
+/** Timeout of anything, in ms: on a busy machine one click has needed 30 s. */
 export const DEADLINE_MS = 120_000;
-/** A name of somebody else's, which leads the browser to this machine. */
+/** A foreign name that leads the browser to this machine. */
 export const REBOUND = "rebound.example";
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const MISSING = `no Chromium at ${PLACES.join(", ")}: install it, for example with
@@ -23,25 +23,25 @@ export interface World {
   readonly admin: string;
 }
 
-/** Something that an admin does, and what must come of it. */
+/** An admin's action, and the expected result. */
 export interface Scenario {
   readonly name: string;
   run(world: World): Promise<void>;
 }
 
-/** How a page begins. */
+/** The initial state of a page. */
 export interface PageOptions {
-  /** What follows `/console/`, for example `#/rooms`. */
+  /** The part after `/console/`, for example `#/rooms`. */
   readonly at?: string;
   /** In the tab's storage before the page is loaded; "" for none. Default: the admin's. */
   readonly token?: string;
   readonly viewport?: { readonly width: number; readonly height: number };
   readonly color_scheme?: "light" | "dark";
-  /** Messages of the browser that belong to the scenario: a refusal shows in its console. */
+  /** Browser messages that belong to the scenario: a refusal appears in its console. */
   readonly expected?: RegExp;
 }
 
-/** A page in a browser context of its own. */
+/** A page in its own browser context. */
 export interface ConsolePage extends AsyncDisposable {
   readonly page: Page;
 }
@@ -59,8 +59,8 @@ export async function startChromium(): Promise<Browser> {
 }
 
 /**
- * Opens the console. When the scope ends, an error in the page's console, an uncaught one or a breach
- * of the Content-Security-Policy fails the scenario.
+ * Opens the console. When the scope ends, an error in the page's console, an uncaught error or a violation of the
+ * Content-Security-Policy fails the scenario.
  */
 export async function openConsole(world: World, options: PageOptions = {}): Promise<ConsolePage> {
   const { at = "", token = world.admin, viewport = { width: 1_280, height: 800 } } = options;
@@ -103,7 +103,7 @@ export async function openConsole(world: World, options: PageOptions = {}): Prom
   };
 }
 
-/** A client that is connected and has its WELCOME. */
+/** A connected client that has received its WELCOME. */
 export async function client(world: World, options: TokenOptions): Promise<RawClient> {
   const token = await world.bus.tokenFor(options);
   const one = new RawClient(world.bus.url, { token, subprotocols: ["arqon.v1.json"] });
@@ -111,12 +111,12 @@ export async function client(world: World, options: TokenOptions): Promise<RawCl
   return one;
 }
 
-/** Texts of one column of a table's rows, by the column's place. */
+/** Texts of one column of a table's rows, by the column's index. */
 export async function columnTexts(page: Page, column: number): Promise<string[]> {
   return await page.locator(`main tbody tr td:nth-child(${column})`).allInnerTexts();
 }
 
-/** What the admin API answers the admin, by the way that programs take; with a body it is a POST. */
+/** The admin API's answer to the admin, through the path for programs; with a body it is a POST. */
 // deno-lint-ignore no-explicit-any -- whatever JSON there is; scenarios say what they expect
 export async function ask(world: World, path: string, body?: object): Promise<any> {
   const headers = { authorization: `Bearer ${world.admin}`, "content-type": "application/json" };

@@ -1,6 +1,6 @@
 /**
- * Programs in documents, as people run them: processes of their own on a real bus. The recipes of docs/cookbook.md, its
- * bus for many customers, and the migration pages.
+ * Programs in documents, as users run them: separate processes on a real bus. The recipes of docs/cookbook.md, its bus
+ * for many customers, and the migration pages.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -104,7 +104,7 @@ async function moderation(bus: TestBus): Promise<void> {
   await room.publish("chat", { text: "SPAM" });
   await bot.says("ann: 1 of 3");
   await bot.kill();
-  // One that is started again knows of the first time.
+  // A restarted one knows the first run.
   await using again = startRecipe("moderator.ts", bus.url, token, "lobby", "spam");
   await again.says("watching lobby");
   await room.publish("chat", { text: "more spam" });
@@ -117,7 +117,7 @@ async function moderation(bus: TestBus): Promise<void> {
   );
 }
 
-Deno.test("the recipes of the cookbook do what their page says", async (t) => {
+Deno.test("the recipes of the cookbook do what their page describes", async (t) => {
   const bus = await running();
   const recipes = { lateJoin, cursors, typing, unread, leader, moderation };
   for (const [name, run] of Object.entries(recipes)) await t.step(name, () => run(bus));
@@ -133,7 +133,7 @@ async function arq(cwd: string, ...args: string[]): Promise<string> {
   return stdout.trim();
 }
 
-/** Keys of the token server and of the operators, as the page makes them; the configuration names them. */
+/** Keys of the token server and of the operators, created as the page says; the configuration names them. */
 async function prepared(folder: string): Promise<string> {
   for (const name of ["app", "ops"]) await arq(folder, "auth", "keys", "--out", `keys/${name}`);
   const config = await Deno.readTextFile(`${SAAS}/bus.toml`);
@@ -153,7 +153,7 @@ async function customer(folder: string, ...args: string[]): Promise<Deno.Command
   }).output();
 }
 
-Deno.test("customers of two plans share a bus, hear nothing of each other, and only one meets a budget", async () => {
+Deno.test("customers of two plans share a bus, receive nothing of each other, and only one reaches a budget", async () => {
   const folder = await Deno.makeTempDir({ prefix: "saas-" });
   try {
     await using bus = await startBusWith(await prepared(folder));
@@ -197,7 +197,7 @@ Deno.test("customers of two plans share a bus, hear nothing of each other, and o
   }
 });
 
-// The programs that the pages about moving here show, on a real bus: each says what its page promises.
+// The programs on the migration pages, on a real bus: each does what its page promises.
 
 const WANTED: Readonly<Record<string, readonly string[]>> = {
   socketio: [
@@ -214,7 +214,7 @@ const WANTED: Readonly<Record<string, readonly string[]>> = {
   centrifugo: ["true", 'true { text: "hello" }', "0 0", "1 false", "200"],
 };
 
-Deno.test("the programs of the pages about moving here do what their pages say", async (t) => {
+Deno.test("the programs of the pages about moving here do what their pages describe", async (t) => {
   const bus = await running();
   for (const [name, wanted] of Object.entries(WANTED)) {
     await t.step(name, async () => {

@@ -1,15 +1,15 @@
-/** A recipe of `examples/cookbook` as a process: what it prints, and what is typed. */
+/** A recipe of `examples/cookbook` as a process: its output, and its input. */
 import { TextLineStream } from "../../bench/measure/text_lines.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { until } from "../../shared/testing/until.ts";
 
-/** One that runs. */
+/** A running recipe. */
 export interface Recipe extends AsyncDisposable {
   readonly lines: readonly string[];
-  /** Resolves when a line is there that has `text`, behind the first `after` lines. */
+  /** Resolves when a line contains `text`, after the first `after` lines. */
   says(text: string, after?: number): Promise<void>;
   type(line: string): Promise<void>;
-  /** SIGKILL, and the end of it. */
+  /** Sends SIGKILL, and waits for the end. */
   kill(): Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export function startProgram([program = "", ...args]: readonly string[]): Recipe
     try {
       child.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
     await input.close().catch(() => {});
     await Promise.all([child.status, reading]);

@@ -19,7 +19,7 @@ async function must(program: string, args: string[], cwd: string = ROOT): Promis
   assert.ok(success, `${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
 }
 
-/** Each as a command line, but for the key and the port. */
+/** Each as a command line, without the key and the port. */
 async function servers(folder: string): Promise<Record<string, string[]>> {
   await Deno.copyFile(`${SERVERS}/node.mjs`, `${folder}/server.mjs`);
   await must("npm", ["install", "--no-audit", "--no-fund", "jose@6.2.17"], folder);
@@ -39,7 +39,7 @@ async function servers(folder: string): Promise<Record<string, string[]>> {
 const ask = (port: string, cookie: string) =>
   fetch(`http://127.0.0.1:${port}/`, { method: "POST", headers: { cookie } });
 
-Deno.test("a bus takes the tokens of the servers in Node, Python and Go, for the rooms that they grant", async (t) => {
+Deno.test("a bus accepts the tokens of the servers in Node, Python and Go, for the rooms that they grant", async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "token-server-" });
   const keys = await runArq(["auth", "keys", "--out", folder], { cwd: folder });
   assert.equal(keys.code, 0, keys.stderr);

@@ -1,11 +1,11 @@
 /**
- * Clients that all connect at once, each with a good token, by sockets of `node:net`: one may choose the address from
- * which it comes. The outcome of each is read from the bytes of its answer.
+ * Clients that all connect at once, each with a valid token, by sockets of `node:net`, which can choose their source
+ * address. The outcome of each is read from the bytes of its answer.
  */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 
-/** Where a crowd goes, and how it asks. */
+/** The target of a crowd, and its requests. */
 export interface CrowdOptions {
   readonly port: number;
   /** Path of the socket, and the token of all. */
@@ -18,19 +18,19 @@ export interface CrowdOptions {
 
 /** The outcome of a crowd. */
 export interface CrowdReport extends Disposable {
-  /** Upgraded (101). They stay until the report is disposed of. */
+  /** Upgraded (101). They stay connected until the report is disposed. */
   readonly inside: number;
   /** Answered 503 with a Retry-After of at least a second. */
   readonly told: number;
-  /** Everything else, by what came first: a status line, or "cut" without any byte. */
+  /** All others, by the beginning of their answer: a status line, or "cut" without any byte. */
   readonly others: Readonly<Record<string, number>>;
 }
 
-/** Addresses of the loopback network, another one for each number. */
+/** Addresses of the loopback network, a different one for each number. */
 export const loopbackOf = (number: number): string =>
   `127.1.${Math.floor(number / 250)}.${1 + number % 250}`;
 
-/** The first part of what comes: the head of an answer, or "" where the connection ends without one. */
+/** The first part of the answer: its head, or "" if the connection ends without one. */
 function headOf(socket: Socket): Promise<string> {
   return new Promise((resolve) => {
     let text = "";

@@ -1,6 +1,6 @@
 /**
- * Starts `examples/editor` by its command and writes in it in Chromium, for `editor_example_test.ts`.
- * Arguments: words that the names of the wanted scenarios contain.
+ * Starts `examples/editor` by its command and writes in it in Chromium, for `editor_example_test.ts`. Arguments: words
+ * in the names of the wanted scenarios.
  */
 import assert from "node:assert/strict";
 import type { Browser, BrowserContext, Page } from "playwright-core";
@@ -13,7 +13,7 @@ const WAIT_MS = 60_000;
 
 interface World {
   readonly browser: Browser;
-  /** Where the page is. */
+  /** The page's address. */
   readonly url: string;
 }
 
@@ -24,7 +24,7 @@ interface Window extends AsyncDisposable {
   type(text: string): Promise<void>;
 }
 
-/** A window with the document open, ready to be written in. */
+/** A window with the document open, ready for typing. */
 async function open({ browser, url }: World, room: string, name: string): Promise<Window> {
   const context = await browser.newContext();
   const page = await context.newPage();

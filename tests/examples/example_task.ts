@@ -1,7 +1,4 @@
-/**
- * An example application as a reader starts it: `deno task example:NAME`, on a free port, in a process of its
- * own.
- */
+/** An example application as a reader starts it: `deno task example:NAME`, on a free port, in its own process. */
 const ROOT = new URL("../..", import.meta.url).pathname;
 
 /** A running example. It ends with its scope. */
@@ -10,7 +7,7 @@ export interface Example extends AsyncDisposable {
   readonly url: string;
 }
 
-/** Starts the example; resolves when it has said where its page is. */
+/** Starts the example; resolves when it has printed its page's address. */
 export async function startExample(
   name: "auction" | "browser" | "chat" | "editor" | "game" | "whiteboard",
 ): Promise<Example> {

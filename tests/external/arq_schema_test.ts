@@ -47,7 +47,7 @@ Deno.test("the newest version as text builds to the same bytes", async () => {
   assert.deepEqual(again.gzipped, built.gzipped);
 });
 
-Deno.test("real feeds are valid, and cut ones are told with the path", async () => {
+Deno.test("real feeds are valid, and truncated ones are reported with the path", async () => {
   const schema = (await names("versions", ".proto")).at(-1) ?? "";
   await using folder = await folderWith({});
   const judge = (file: string) => {

@@ -1,8 +1,7 @@
 /**
- * The public transit feed schema and real feeds through a running gateway: the published versions are
- * registered one after the other, the feeds pass byte for byte, cut ones are refused with the path. What lacks a
- * required field: `gtfs_validate_test.ts`.
- * Needs the data folder: `deno task test:external DIR`, which becomes `Deno.args[0]`.
+ * The public transit feed schema and real feeds through a running gateway: the published versions are registered one
+ * after the other, the feeds pass byte for byte, truncated ones are refused with the path. `gtfs_validate_test.ts` has
+ * missing required fields. Needs the data folder: `deno task test:external DIR`, which becomes `Deno.args[0]`.
  */
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
@@ -51,8 +50,8 @@ async function compiled(versions: readonly Published[]): Promise<Map<string, Uin
 }
 
 /**
- * What a compiler that does not look would make of version 07: the second field that says 2 gets a
- * free number for the compiler, and its own back in the descriptor.
+ * The output of a compiler without checks for version 07: the second field with number 2 gets a free number for the
+ * compiler, and its own again in the descriptor.
  */
 async function brokenSet(text: string): Promise<Uint8Array> {
   const header = /message FeedHeader \{[^]*?\n\}/.exec(text)?.[0] ?? "";
@@ -86,7 +85,7 @@ async function registersAll(admin: SchemaAdmin, mode: string): Promise<void> {
     last = new Uint8Array(sets.get(file) ?? []);
     const pushed = await admin.push(id, zip(last), `?compatibility=${mode}`);
     assert.equal(pushed.status, 200, `${file}: ${JSON.stringify(pushed.body)}`);
-    // What differs only in comments is another upload all the same.
+    // A version that differs only in comments is another upload all the same.
     number = Number(pushed.body["version"]);
   }
   const { body } = await admin.get(`schemas/${id}`);

@@ -1,7 +1,6 @@
 /**
- * Validates the real transit feeds against the newest published schema: as they are, cut, without
- * required fields, and as JSON. Needs the data folder: `deno task test:external DIR`, which becomes
- * `Deno.args[0]`.
+ * Validates the real transit feeds against the newest published schema: unchanged, truncated, without required fields,
+ * and as JSON. Needs the data folder: `deno task test:external DIR`, which becomes `Deno.args[0]`.
  */
 import assert from "node:assert/strict";
 import {
@@ -31,7 +30,7 @@ function dataFolder(): string {
   return `${data}/gtfs-realtime`;
 }
 
-/** What buf makes of the newest version. */
+/** The newest version, compiled by buf. */
 async function newestSet(): Promise<FileDescriptorSet> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-gtfs-" });
   try {
@@ -49,7 +48,7 @@ async function newestSet(): Promise<FileDescriptorSet> {
   }
 }
 
-/** The same messages with nothing required, to encode what lacks something. */
+/** The same messages with nothing required, to encode incomplete ones. */
 function lenient(set: FileDescriptorSet): FileRegistry {
   const copy = fromBinary(FileDescriptorSetSchema, toBinary(FileDescriptorSetSchema, set));
   const waiting = copy.file.flatMap((file) => file.messageType);
@@ -88,7 +87,7 @@ function varintEnd(bytes: Uint8Array, at: number): number {
   return at + 1;
 }
 
-/** Where the records of the feed itself end; all are length-delimited. */
+/** The ends of the feed's own records; all are length-delimited. */
 function boundaries(bytes: Uint8Array): Set<number> {
   const ends = new Set<number>();
   for (let at = 0; at < bytes.length;) {
@@ -143,7 +142,7 @@ Deno.test("a feed cut anywhere but between entities is refused with the path", a
   }
 });
 
-/** Every message inside, with its path. */
+/** Every nested message, with its path. */
 function* messages(message: ReflectMessage, path = ""): Generator<[string, ReflectMessage]> {
   yield [path, message];
   const dot = path === "" ? "" : `${path}.`;

@@ -1,8 +1,8 @@
 /**
- * The live map as people run it, on a bus of its own: each player plays the real feeds, and the page in
- * Chromium, one that comes later, and the terminal's viewer must all end with the same. A process by
- * itself, with all permissions, because Playwright looks into `/proc`. `map_test.ts` starts it.
- * Arguments: the folder of the feeds, the Python of the SDK's environment.
+ * The live map as users run it, on its own bus: each player plays the real feeds, and the page in Chromium, a later
+ * page, and the terminal's viewer must all end with the same vehicles. A separate process with all permissions, because
+ * Playwright reads `/proc`. `map_test.ts` starts it. Arguments: the folder of the feeds, the Python of the SDK's
+ * environment.
  */
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
@@ -15,7 +15,7 @@ const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const EXAMPLES = `${ROOT}/examples/map`;
 const [feeds = "", python = ""] = Deno.args;
 
-/** What the feeds come to, by a reader that is not ours: `summary.json`. */
+/** The totals of the feeds, computed by an independent reader: `summary.json`. */
 async function truth(): Promise<{ updates: number; vehicles: number }> {
   const summary: { file: string; vehicle: number }[] = JSON.parse(
     await Deno.readTextFile(`${feeds}/summary.json`),
@@ -29,7 +29,7 @@ async function truth(): Promise<{ updates: number; vehicles: number }> {
   return { updates: sum(subway), vehicles: sum(subway) - sum(minutes.slice(0, -1)) };
 }
 
-/** A program of the examples, and the lines that it prints. */
+/** A program of the examples, and its printed lines. */
 class Program implements AsyncDisposable {
   readonly lines: string[] = [];
   readonly #child: Deno.ChildProcess;
@@ -50,7 +50,7 @@ class Program implements AsyncDisposable {
     }
   }
 
-  /** Resolves when it has ended well. */
+  /** Resolves when it has ended successfully. */
   async done(): Promise<void> {
     const { success } = await this.#child.status;
     await this.#read;
@@ -61,7 +61,7 @@ class Program implements AsyncDisposable {
     try {
       this.#child.kill("SIGTERM");
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
     await Promise.all([this.#child.status, this.#read]);
   }
@@ -93,7 +93,7 @@ async function shows(page: Page, { updates, vehicles }: Awaited<ReturnType<typeo
     .catch(async (error) => assert.equal(await found(), wanted, error.message));
 }
 
-/** What the terminal's viewer printed. */
+/** The output of the terminal's viewer. */
 async function played(
   bus: TestBus,
   browser: Browser,
@@ -135,7 +135,7 @@ try {
     played(bus, browser, "map-ts", [...deno, `${EXAMPLES}/typescript/play.ts`]),
     played(bus, browser, "map-py", [python, `${EXAMPLES}/python/play.py`]),
   ]);
-  // Two readers of the feeds, which know nothing of one another, tell the same of every vehicle.
+  // Two independent readers of the feeds agree about every vehicle.
   assert.deepEqual(one, other);
 } finally {
   await browser.close();

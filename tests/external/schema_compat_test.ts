@@ -1,7 +1,7 @@
 /**
- * The real history of the public transit feed schema: 44 published versions, held to each other in
- * every mode, and the one that does not compile. Needs the data folder: `deno task test:external
- * DIR`, which becomes `Deno.args[0]`.
+ * The real history of the public transit feed schema: 44 published versions, compared with each other in every mode,
+ * and the one that does not compile. Needs the data folder: `deno task test:external DIR`, which becomes
+ * `Deno.args[0]`.
  */
 import type { CompatibilityMode } from "../../shared/schema_id.ts";
 import assert from "node:assert/strict";
@@ -31,7 +31,7 @@ async function published(): Promise<Published[]> {
   return JSON.parse(await Deno.readTextFile(`${FOLDER}/expected.json`));
 }
 
-/** Each version under its number, as a client would send it; undefined when it does not compile. */
+/** Each version by its number, as a client would send it; undefined when it does not compile. */
 async function compileVersion({ file }: Published): Promise<SchemaVersion | string> {
   const text = await Deno.readTextFile(`${FOLDER}/${file}`);
   try {
@@ -55,7 +55,7 @@ async function compileAll(): Promise<{ versions: SchemaVersion[]; failures: stri
   return { versions, failures };
 }
 
-/** What each version is told when it is registered after all those before it. */
+/** The findings for each version when it is registered after all earlier ones. */
 function registerAll(versions: readonly SchemaVersion[], mode: CompatibilityMode): Finding[] {
   return versions.flatMap((candidate, index) =>
     checkHistory(versions.slice(0, index), candidate, mode)
@@ -64,7 +64,7 @@ function registerAll(versions: readonly SchemaVersion[], mode: CompatibilityMode
 
 Deno.test("the published feed schemas are a chain for readers that are up to date, but for the broken one", async (t) => {
   const { versions, failures } = await compileAll();
-  await t.step("all but 07 compile, and buf says why", async () => {
+  await t.step("all but 07 compile, and buf reports why", async () => {
     const broken = (await published()).filter(({ compiles }) => !compiles).map(({ file }) => file);
     assert.equal(versions.length, 43);
     assert.equal(failures.length, broken.length);
@@ -94,7 +94,7 @@ Deno.test("the published feed schemas are a chain for readers that are up to dat
 Deno.test("the broken version is refused as a descriptor set too", async () => {
   const file = (await published()).find(({ compiles }) => !compiles)?.file;
   const text = await Deno.readTextFile(`${FOLDER}/${file}`);
-  // No compiler makes a descriptor of it: it is compiled with another number, which is put back.
+  // No compiler accepts it: it is compiled with another number, which is restored afterwards.
   const repaired = text.replace(/(gtfs_realtime_version = )2\b/, "$190");
   assert.notEqual(repaired, text);
   const bytes = await compileProtos({ "gtfs-realtime.proto": repaired });

@@ -1,14 +1,15 @@
 /**
- * Reads the WebAssembly specification tests in their converted form: commands and binaries. Not a test and no judge of anything.
+ * Reads the WebAssembly specification tests in their converted form: commands and binaries. Not a test, and it judges
+ * nothing.
  */
 
-/** One command of a converted .wast file, as far as tests here look at it. */
+/** One command of a converted .wast file, as far as the tests here use it. */
 export interface WasmCommand {
   readonly type: string;
   readonly line: number;
-  /** Of the module, where the command has one. */
+  /** Of the module, if the command has one. */
   readonly filename?: string;
-  /** What the specification's interpreter says. */
+  /** The message of the specification's interpreter. */
   readonly text?: string;
   /** `text` are .wat files: malformed text, nothing for a decoder. */
   readonly module_type?: "binary" | "text";
@@ -22,7 +23,7 @@ export interface WasmScript {
   readonly modules: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
 
-/** What `proposals-modules.json` says of each valid module of the proposals, by script and file. */
+/** The verdicts of `proposals-modules.json` on each valid module of the proposals, by script and file. */
 export type ProposalVerdicts = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 function convertedFolder(data: string | undefined): string {

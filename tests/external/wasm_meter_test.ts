@@ -11,7 +11,7 @@ import { wasmScripts } from "./wasm_corpus.ts";
 import { expectedText, type Outcome, runScript, type Treatment } from "./wasm_scripts.ts";
 
 const AMPLE = 1_000_000_000_000n;
-/** The specification's tests are no policies: a few are larger than policies may be. */
+/** The specification's tests are no policies: a few exceed the size limit of policies. */
 const LIMITS: ModuleLimits = {
   module_bytes: 1 << 26,
   body_bytes: 1 << 26,
@@ -27,7 +27,7 @@ const EXHAUSTED = "call stack exhausted";
 /** The engine's own stack: metered code must reach its height limit first. */
 const ENGINE_STACK = "the engine's stack is exhausted";
 
-/** The engine's words; why something does not link may differ, since the meter writes maximums. */
+/** The engine's message; link errors may differ, since the meter writes maximums. */
 function errorText(error: unknown): string {
   if (error instanceof RangeError) return ENGINE_STACK;
   if (error instanceof WebAssembly.LinkError) return "does not link";
@@ -40,7 +40,7 @@ const PLAIN: Treatment = {
   nameError: (error) => error instanceof RangeError ? EXHAUSTED : errorText(error),
 };
 
-/** Whether an instance is one of the meter's and its calls hold too much. */
+/** Whether an instance is one of the meter's and its call stack is too high. */
 function isTooHigh(exports: WebAssembly.Instance["exports"]): boolean {
   const height = exports["arqon_height"];
   return height instanceof WebAssembly.Global && Number(height.value) > HEIGHT_LIMIT_SLOTS;
@@ -56,7 +56,7 @@ const METERED: Treatment = {
   nameError: (error, all) => all.some(isTooHigh) ? EXHAUSTED : errorText(error),
 };
 
-/** Whether a command did what its script says. */
+/** Whether a command had the result that its script expects. */
 function isAsExpected({ command, results }: Outcome): boolean {
   if (command.type === "assert_exhaustion") return results === EXHAUSTED;
   if (command.type === "assert_trap" || command.type.startsWith("assert_un")) {
@@ -91,7 +91,7 @@ Deno.test("specification tests give the same results metered and unmetered", asy
   assert.equal(count, 25_233);
 });
 
-Deno.test("specification tests do metered what their scripts say", async () => {
+Deno.test("specification tests behave as their scripts require when metered", async () => {
   const wrong: string[] = [];
   let returns = 0;
   for await (const script of wasmScripts(Deno.args[0], "core")) {
@@ -104,7 +104,7 @@ Deno.test("specification tests do metered what their scripts say", async () => {
   assert.equal(returns, 21_450);
 });
 
-/** A small deterministic generator of numbers from 0 up to, not including, `count`. */
+/** A small deterministic generator of numbers from 0 up to, excluding, `count`. */
 function numbers(seed: number): (count: number) => number {
   let state = seed;
   return (count) => {

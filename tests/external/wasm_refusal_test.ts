@@ -1,7 +1,7 @@
 /**
- * The decoder and validator of policy modules against the WebAssembly specification tests: what 2.0
- * calls malformed or invalid is refused, what is valid is taken and comes back from the encoder the
- * same, and later features are refused by name. Needs the data folder: `deno task test:external DIR`.
+ * The decoder and validator of policy modules against the WebAssembly specification tests: modules that 2.0 calls
+ * malformed or invalid are refused, valid ones are accepted and encoded unchanged, and later features are refused by
+ * name. Needs the data folder: `deno task test:external DIR`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -13,7 +13,7 @@ import { proposalVerdicts, type WasmScript, wasmScripts } from "./wasm_corpus.ts
 
 const DATA = Deno.args[0];
 
-/** Wide enough for every module of the tests: here only the specification judges. */
+/** Wide enough for every module of the tests: here only the specification decides. */
 const SPEC_LIMITS: ModuleLimits = {
   module_bytes: 1 << 26,
   body_bytes: 1 << 24,
@@ -22,24 +22,24 @@ const SPEC_LIMITS: ModuleLimits = {
   parameters: 1_000,
   results: 1_000,
   nested_loops: 100_000,
-  table_entries: 10_000_000, // as the engine's own
+  table_entries: 10_000_000, // the same as the engine's
 };
 
 /**
- * Invalid by their text, but their binaries lack the data count section, which memory.init needs
- * before anything else about it can be judged.
+ * Invalid as text, but their binaries lack the data count section, which memory.init needs before anything else can be
+ * checked.
  */
 const WITHOUT_DATA_COUNT = new Set(["memory_init.4.wasm", "memory_init.9.wasm"]);
 
 /**
- * The verdict file calls these 24 plain (it was made with wasm-validate 1.0.32), but each uses one of
- * v128.load8x8_s to v128.load32x2_u (0xfd 0x01 to 0x06): SIMD, to be refused.
+ * The verdict file calls these 24 plain (it was made with wasm-validate 1.0.32), but each uses one of v128.load8x8_s to
+ * v128.load32x2_u (0xfd 0x01 to 0x06): SIMD, to be refused.
  */
 const MISLABELLED_SIMD = new Set(
   Array.from({ length: 24 }, (_, at) => `simd_align.${at + 10}.wasm`),
 );
 
-/** Commands whose module is valid, whether or not it can be linked or survives its start. */
+/** Commands whose module is valid, whether or not it can be linked or its start succeeds. */
 const VALID = new Set(["module", "assert_unlinkable", "assert_uninstantiable"]);
 
 interface Case {
@@ -70,7 +70,7 @@ async function casesUnder(under: "core" | "proposals", types: Set<string>): Prom
   return cases;
 }
 
-/** The refusal, or `undefined` when the module is taken; anything but a `WasmError` fails the test. */
+/** The refusal, or `undefined` when the module is accepted; anything but a `WasmError` fails the test. */
 function refusalOf(bytes: Uint8Array): WasmError | undefined {
   try {
     decodeModule(bytes, SPEC_LIMITS);
@@ -88,7 +88,7 @@ Deno.test("every binary that the core tests call malformed or invalid is refused
   for (const { place, filename, type, bytes } of cases) {
     const kind = refusalOf(bytes)?.kind;
     const expected = type === "assert_malformed" ? "malformed" : "invalid";
-    // A feature of a later version is refused by its name, whatever 2.0 called its bytes.
+    // A later version's feature is refused by its name, whatever 2.0 called its bytes.
     const fits = kind === expected || kind === "unsupported" ||
       (kind === "malformed" && WITHOUT_DATA_COUNT.has(filename));
     if (!fits) wrong.push(`${place}: ${kind ?? "taken"}`);
@@ -99,7 +99,7 @@ Deno.test("every binary that the core tests call malformed or invalid is refused
 Deno.test("every binary that the proposals' tests call malformed or invalid is refused", async () => {
   const cases = await casesUnder("proposals", new Set(["assert_malformed", "assert_invalid"]));
   assert.ok(cases.length >= 100, `only ${cases.length} binaries`);
-  // The threads tests were written against 1.0; several tables are part of 2.0.
+  // The threads tests were written for 1.0; several tables are part of 2.0.
   const judged = cases.filter(({ place }) => !place.includes("multiple tables"));
   const taken = judged.filter(({ bytes }) => refusalOf(bytes) === undefined);
   assert.deepEqual(taken.map(({ place }) => place), []);
@@ -114,7 +114,7 @@ function outline(bytes: Uint8Array<ArrayBuffer>): unknown {
   return [WebAssembly.Module.imports(module), WebAssembly.Module.exports(module)];
 }
 
-/** What a module says, without where its bytes said it. */
+/** The meaning of a module, without its positions in the bytes. */
 function meaning(bytes: Uint8Array): string {
   const positions = new Set(["offset", "offsets", "size_bytes", "after"]);
   return JSON.stringify(decodeModule(bytes, SPEC_LIMITS), (key, value) => {
@@ -123,7 +123,7 @@ function meaning(bytes: Uint8Array): string {
   });
 }
 
-Deno.test("every valid core module is taken and encodes to the same module", async () => {
+Deno.test("every valid core module is accepted and encodes to the same module", async () => {
   const cases = await casesUnder("core", VALID);
   assert.ok(cases.length >= 1_121, `only ${cases.length} modules`);
   let identical = 0;
@@ -134,13 +134,13 @@ Deno.test("every valid core module is taken and encodes to the same module", asy
     assert.ok(WebAssembly.validate(encoded), `${place}: the engine refuses what was encoded`);
     assert.deepEqual(outline(encoded), outline(bytes), place);
     if (isEqual(encoded, bytes)) identical += 1;
-    // The others write some integer longer than need be, or a section that holds nothing.
+    // The others encode some integer longer than necessary, or have an empty section.
     else assert.equal(meaning(encoded), meaning(bytes), place);
   }
   assert.ok(identical >= cases.length - 60, `only ${identical} of ${cases.length} are identical`);
 });
 
-Deno.test("of the proposals' valid modules exactly those that need no later feature are taken", async () => {
+Deno.test("of the proposals' valid modules exactly those without later features are accepted", async () => {
   const verdicts = await proposalVerdicts(DATA);
   let judged = 0;
   for await (const { name, modules } of wasmScripts(DATA, "proposals")) {

@@ -1,6 +1,6 @@
 /**
- * Runs the converted scripts of the WebAssembly specification tests in the engine, each module behind
- * a function that may rewrite it. Says what every command did; judges nothing.
+ * Runs the converted scripts of the WebAssembly specification tests in the engine, each module after a function that
+ * may rewrite it. Returns the result of every command; judges nothing.
  */
 import type { WasmCommand, WasmScript } from "./wasm_corpus.ts";
 
@@ -16,7 +16,7 @@ interface Action {
   readonly args?: readonly ScriptValue[];
 }
 
-/** One command of a script, with everything that running it needs. */
+/** One command of a script, with everything needed to run it. */
 export interface Command extends WasmCommand {
   readonly name?: string;
   readonly as?: string;
@@ -24,7 +24,7 @@ export interface Command extends WasmCommand {
   readonly expected?: readonly ScriptValue[];
 }
 
-/** What a command did: its results as text, or how it failed. */
+/** The result of a command: its values as text, or its failure. */
 export interface Outcome {
   readonly command: Command;
   readonly results: string;
@@ -32,13 +32,13 @@ export interface Outcome {
 
 type Exports = WebAssembly.Instance["exports"];
 
-/** How a runner treats modules. */
+/** How a runner handles modules. */
 export interface Treatment {
-  /** The bytes to run for the bytes of the script. */
+  /** The bytes to run instead of the script's bytes. */
   readonly rewrite: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
   /** Called with every instance's exports before each action. */
   readonly before: (exports: Exports) => void;
-  /** What an error of an action is called; `exports` are those of every instance. */
+  /** The name of an action's error; `exports` are those of every instance. */
   readonly nameError: (error: unknown, exports: readonly Exports[]) => string;
 }
 
@@ -62,14 +62,14 @@ function operand({ type, value = "0" }: ScriptValue): unknown {
   return known;
 }
 
-/** A result as text that says everything about it that JavaScript keeps. */
+/** A result as text, with everything about it that JavaScript keeps. */
 function text(value: unknown): string {
   if (typeof value === "function") return "function";
   if (typeof value === "bigint") return `${value}n`;
   return Object.is(value, -0) ? "-0" : JSON.stringify(value) + (Number.isNaN(value) ? "NaN" : "");
 }
 
-/** What a result has to be like, as `text` writes it; `undefined` when anything but null will do. */
+/** The expected result, in the form of `text`; `undefined` when anything but null is accepted. */
 export function expectedText(value: ScriptValue): string | undefined {
   if (value.value?.startsWith("nan:")) return "nullNaN";
   if (value.value === undefined) return undefined;
@@ -158,7 +158,7 @@ class Run {
   }
 }
 
-/** What every command of a script did, except those about malformed and invalid modules. */
+/** The results of all commands of a script, except those about malformed and invalid modules. */
 export function runScript(script: WasmScript, treatment: Treatment): readonly Outcome[] {
   return new Run(script, treatment).outcomes();
 }

@@ -1,7 +1,7 @@
 /**
- * A cluster that faults happen to: NATS servers, Brains and Shields, each a process, and load balancers
- * in front of the Shields. It starts them, carries faults out and keeps the logs; it knows nothing of
- * clients, and not who is hurt when: that is for the model's faults and for scripts.
+ * A cluster for fault injection: NATS servers, Brains and Shields, each a process, and load balancers in front of the
+ * Shields. It starts them, executes faults and keeps the logs; it has no clients and does not choose the faults: the
+ * model's faults and scripts do.
  */
 import { pace } from "../../shared/testing/pace.ts";
 import { createIssuer } from "../harness/cluster.ts";
@@ -15,30 +15,30 @@ import { natsNames } from "./fault.ts";
 import type { Blow, Fault, FaultKind, ServerCount } from "./fault.ts";
 import { type NodeOptions, ServerNode } from "./server_node.ts";
 
-/** What a fleet is, and what it reports to. */
+/** The options of a fleet, and its listeners. */
 export interface FleetOptions {
-  /** Their names, as a script says them; those of NATS servers are `natsNames`. */
+  /** Their names in scripts; those of NATS servers are `natsNames`. */
   readonly brains: readonly string[];
   readonly shields: readonly string[];
   readonly balancers: readonly string[];
-  /** Of NATS. */
+  /** Number of NATS servers. */
   readonly servers: ServerCount;
-  /** Of a single NATS server that nothing happens to (`NatsOptions`). */
+  /** For a single NATS server without faults (`NatsOptions`). */
   readonly sync_interval?: string;
-  /** Each process reaches NATS through proxies of its own only, and so can be cut off. */
+  /** Each process reaches NATS only through its own proxies, and so can be cut off. */
   readonly proxied: boolean;
-  /** Of every process, but `[server]` and `[nats]`; Shields are told of the issuer, too. */
+  /** For every process, without `[server]` and `[nats]`; Shields also get the issuer. */
   readonly config: string;
-  /** Lines of `[server]` of every process. */
+  /** Lines of `[server]` for every process. */
   readonly server_lines: string;
-  /** The port of a process for clients, and more of its environment; absent: a free one, nothing. */
+  /** The client port of a process, and additional environment; absent: a free port, nothing. */
   readonly ownOf?: (name: string) => Pick<NodeOptions, "port" | "env">;
-  /** Faults of one group come after another; those of NATS always do, so that most of them are there. */
+  /** Faults of one group happen one after another; those of NATS always do, so that most servers are up. */
   readonly groupOf: (target: string) => string;
-  /** For logs; exists. */
+  /** For logs; must exist. */
   readonly dir: string;
   readonly say: (line: string) => void;
-  /** Hears of a fault before it begins; the fault waits for it. */
+  /** Receives a fault before it begins; the fault waits for it. */
   readonly onFault?: (fault: Blow) => void | Promise<void>;
   readonly onSurprise: (text: string) => void;
 }
@@ -46,7 +46,7 @@ export interface FleetOptions {
 /** The group of all NATS servers. */
 const NATS = "nats";
 
-/** Made by `open`; NATS is up then, `start` starts everything else. */
+/** Created by `open`; NATS is up then, `start` starts everything else. */
 export class Fleet implements AsyncDisposable {
   readonly issuer: Issuer;
   readonly #options: FleetOptions;
@@ -54,7 +54,7 @@ export class Fleet implements AsyncDisposable {
   readonly #nats: ReadonlyMap<string, NatsServer>;
   readonly #nodes = new Map<string, ServerNode>();
   readonly #balancers: ReadonlyMap<string, TcpProxy>;
-  /** What goes on in each group. */
+  /** The running fault of each group. */
   readonly #busy = new Map<string, Promise<void>>();
   #turn = 0;
 
@@ -92,7 +92,7 @@ export class Fleet implements AsyncDisposable {
     return [...this.#balancers.values()].map(({ port }) => `127.0.0.1:${port}`);
   }
 
-  /** Of the servers themselves; a proxy stands before none of them. */
+  /** The servers' own addresses, without a proxy. */
   get nats_urls(): readonly string[] {
     return [...this.#nats.values()].map(({ url }) => url);
   }
@@ -112,27 +112,27 @@ export class Fleet implements AsyncDisposable {
     await Promise.all([...this.#nodes.values()].map((node) => node.start()));
   }
 
-  /** What a process said when it was ready last. */
+  /** The fields of a process's last ready line. */
   ready(name: string): Readonly<Record<string, string>> {
     return this.#nodes.get(name)?.ready ?? {};
   }
 
-  /** What the process that is there has logged. */
+  /** The log of the running process. */
   log(name: string): string {
     return this.#nodes.get(name)?.log ?? "";
   }
 
-  /** Base of the admin listener of a process, undefined while there is none. */
+  /** Base of a process's admin listener, undefined while it is down. */
   adminUrl(name: string): string | undefined {
     return this.#nodes.get(name)?.admin_url;
   }
 
-  /** Port of a Shield's client listener, undefined while there is no process. */
+  /** Port of a Shield's client listener, undefined while it is down. */
   clientPort(name: string): number | undefined {
     return this.#nodes.get(name)?.client_port;
   }
 
-  /** Carries the faults out, each at its time; resolves when all is up again. */
+  /** Executes the faults, each at its time; resolves when everything is up again. */
   async suffer(faults: readonly Fault[]): Promise<void> {
     const began_ms = performance.now();
     for (const fault of faults) {
@@ -140,14 +140,14 @@ export class Fleet implements AsyncDisposable {
       const group = this.#nats.has(fault.target) ? NATS : this.#options.groupOf(fault.target);
       const before = this.#busy.get(group) ?? Promise.resolve();
       const done = before.then(() => this.hurt(fault));
-      // Whoever awaits it below still hears of a failure.
+      // The await below still receives a failure.
       done.catch(() => {});
       this.#busy.set(group, done);
     }
     await Promise.all(this.#busy.values());
   }
 
-  /** Errors that no process caught, so far as its log still has them. */
+  /** Errors that no process caught, as far as its log still has them. */
   bugs(): string[] {
     return [...this.#nodes.values()].flatMap((node) =>
       node.bugs().map((line) => `${node.name} logged: ${line}`)
@@ -161,14 +161,14 @@ export class Fleet implements AsyncDisposable {
     await this.#owned.disposeAsync();
   }
 
-  /** In turn, and stopped ones too: a balancer that asks whether a Shield is ready, and no more. */
+  /** Round-robin, including stopped ones: a balancer that only checks whether a Shield was ready. */
   #chooseShield(): number | undefined {
     const nodes = this.#options.shields.flatMap((name) => this.#nodes.get(name) ?? []);
     const ports = nodes.filter((node) => node.is_open).flatMap((node) => node.client_port ?? []);
     return ports[this.#turn++ % ports.length];
   }
 
-  /** Carries one out; resolves when its target is up again. */
+  /** Executes one fault; resolves when its target is up again. */
   async hurt(fault: Blow): Promise<void> {
     const { say, onFault } = this.#options;
     const { target, kind, away_ms } = fault;

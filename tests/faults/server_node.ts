@@ -1,7 +1,6 @@
 /**
- * One Brain or Shield of the cluster as a process that can be hurt: killed, stopped, restarted, cut
- * off from NATS by the proxy in between. It keeps the log of every start in a file. Who is hurt when
- * is not its business.
+ * One Brain or Shield of the cluster as a process with fault injection: killed, stopped, restarted, cut off from NATS
+ * by a proxy. It keeps the log of every start in a file. The caller chooses the faults.
  */
 import { pace } from "../../shared/testing/pace.ts";
 import { startServer } from "../harness/cluster.ts";
@@ -9,36 +8,36 @@ import type { ServerProcess } from "../harness/cluster.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
 import type { TcpProxy } from "../harness/tcp_proxy.ts";
 
-/** What a node is. */
+/** The options of a node. */
 export interface NodeOptions {
   /** Its node id. */
   readonly name: string;
   readonly part: "shield" | "brain";
-  /** Of the configuration, everything but `[server]` and `[nats]`. */
+  /** Everything of the configuration except `[server]` and `[nats]`. */
   readonly config: string;
-  /** More lines of `[server]`. */
+  /** Additional lines of `[server]`. */
   readonly server_lines: string;
-  /** A proxy stands before each of these ports, or the node goes to the addresses itself, and `cut` is nothing. */
+  /** With a proxy before each of these ports; or addresses that the node uses directly, and then `cut` does nothing. */
   readonly nats: readonly (number | string)[];
   /** For configuration files and logs. */
   readonly dir: string;
-  /** Hears what nobody asked for: a process that ended by itself. */
+  /** Receives unexpected events: a process that ended on its own. */
   readonly onSurprise: (text: string) => void;
-  /** Of its clients; absent: another one with each start. */
+  /** Port for clients; absent: another one with each start. */
   readonly port?: number;
-  /** More of its environment. */
+  /** Additional environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Starts that may fail in a row, because NATS is hurt too, before the run is given up. */
+/** Failed starts in a row, because NATS has faults too, after which the run is abandoned. */
 const ATTEMPTS = 20;
 const RETRY_MS = 500;
-/** A process that was told to end in order must have done so by then. */
+/** Time for a process to drain and end. */
 const END_MS = 60_000;
-/** What a process logs when something in it was not caught. */
+/** The log line of an uncaught error. */
 const BUG = /level=error .*msg="(uncaught error|unhandled rejection)".*/g;
 
-/** One of a fleet; not started by being made. */
+/** One node of a fleet; its construction does not start it. */
 export class ServerNode implements AsyncDisposable {
   readonly #options: NodeOptions;
   readonly #proxies: readonly TcpProxy[];
@@ -60,28 +59,28 @@ export class ServerNode implements AsyncDisposable {
     return this.#options.name;
   }
 
-  /** Port of the client listener, undefined while there is no process. Of a stopped one it is there. */
+  /** Port of the client listener, undefined while the process is down; a stopped one has it. */
   get client_port(): number | undefined {
     const url = this.#process?.ready.url;
     return url === undefined ? undefined : Number(new URL(url).port);
   }
 
-  /** It takes new clients, as far as it was not told to end. */
+  /** Whether it accepts new clients, as far as it was not told to end. */
   get is_open(): boolean {
     return this.#process !== undefined && !this.#stopped;
   }
 
-  /** What it said when it was ready last. */
+  /** The fields of its last ready line. */
   get ready(): Readonly<Record<string, string>> {
     return this.#ready;
   }
 
-  /** Base of its admin listener, undefined while there is no process. */
+  /** Base of its admin listener, undefined while the process is down. */
   get admin_url(): string | undefined {
     return this.#process?.ready["admin_url"];
   }
 
-  /** As a supervisor would: again until it is ready. Rejects with the log when it never is. */
+  /** As a supervisor would: repeatedly until it is ready. Rejects with the log when it never is. */
   async start(): Promise<void> {
     const { part, config, server_lines, name, dir, port = 0, env = {} } = this.#options;
     const nats = `[nats]\nurls = ${JSON.stringify(this.#nats_urls)}\n`;
@@ -102,7 +101,7 @@ export class ServerNode implements AsyncDisposable {
     }
   }
 
-  /** SIGKILL, or SIGTERM and the end of its draining. */
+  /** SIGKILL, or SIGTERM and waiting for the drain. */
   async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     const process = this.#process;
     if (process === undefined) return;
@@ -133,12 +132,12 @@ export class ServerNode implements AsyncDisposable {
     for (const proxy of this.#proxies) proxy.restore();
   }
 
-  /** Of its present process. */
+  /** The log of its present process. */
   get log(): string {
     return this.#process?.log() ?? "";
   }
 
-  /** Errors of its present process that nobody caught. */
+  /** Uncaught errors of its present process. */
   bugs(): string[] {
     return this.log.match(BUG) ?? [];
   }

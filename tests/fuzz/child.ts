@@ -1,12 +1,12 @@
 /**
- * One target in a process of its own: feeds it in batches and says after each, on stdout, how far it is
- * and how much it holds. That it says so in time is what `run.ts` watches.
+ * One target in a separate process: feeds it in batches and prints its progress and memory after each, on stdout.
+ * `run.ts` checks that it reports in time.
  */
 import { turn } from "../../shared/testing/pace.ts";
 import { feed, FuzzFailure } from "./feed.ts";
 import { makeTarget } from "./targets.ts";
 
-/** What to do. */
+/** The job. */
 export interface ChildJob {
   readonly target: string;
   readonly seed: number;
@@ -26,7 +26,7 @@ export type ChildReport =
     readonly bytes: number;
     readonly slowest_ms: number;
     readonly slowest: number;
-    /** After a collection: JavaScript's heap and what hangs on it. */
+    /** After a garbage collection: JavaScript's heap and external memory. */
     readonly held_bytes: number;
   }
   | {
@@ -36,7 +36,7 @@ export type ChildReport =
     readonly text: string;
   };
 
-/** What the runtime frees for JavaScript, it frees between turns, as in a server. */
+/** The runtime frees external memory between turns, as in a server. */
 async function held(): Promise<number> {
   const { gc } = globalThis as unknown as { gc(): void };
   for (let turns = 0; turns < 2; turns++) {

@@ -1,26 +1,26 @@
-/** Feeds one target with mutated inputs, one after another, and gives their outcome. No processes here. */
+/** Feeds one target with mutated inputs, one after another, and returns the outcome. No processes here. */
 import { createRandom } from "../presence_simulation/random.ts";
 import { mutated } from "./mutate.ts";
 import type { Target } from "./target.ts";
 
-/** Which inputs: those of `seed` from the place `from` on. */
+/** Which inputs: those of `seed`, starting at `from`. */
 export interface Feed {
   readonly seed: number;
   readonly from: number;
   readonly runs: number;
 }
 
-/** Their outcome. */
+/** The outcome. */
 export interface Fed {
   taken: number;
   refused: number;
   bytes: number;
-  /** The one that took longest, in ms, and its place. For people. */
+  /** The slowest input's time, in ms, and its place. For people. */
   slowest_ms: number;
   slowest: number;
 }
 
-/** An input that a target took badly. */
+/** An input that a target handled wrongly. */
 export class FuzzFailure extends Error {
   override readonly name = "FuzzFailure";
 
@@ -35,13 +35,13 @@ const mix = (seed: number, place: number): number =>
 
 /** The input at that place; the same on every machine. */
 export function inputAt(target: Target, seed: number, place: number): Uint8Array {
-  // The first draws of neighbouring seeds are alike; a stream of its own for each is not.
+  // The first draws of neighbouring seeds are similar; separate streams are not.
   return mutated(createRandom(mix(seed, place)).fork(place), target);
 }
 
 /**
- * Rejects with `FuzzFailure` at the first input that the target takes badly. `onPlace` is called
- * before each input with its place.
+ * Rejects with `FuzzFailure` at the first input that the target handles wrongly. `onPlace` is called with the place
+ * before each input.
  */
 export async function feed(
   target: Target,

@@ -1,6 +1,6 @@
 /**
- * `deno task fuzz [--runs 1000000] [--target T] [--seed N] [--from PLACE]`: feeds every decoder with
- * mutated input. A table; exits 1 when an input was taken badly, and leaves it in `.arqon/fuzz`.
+ * `deno task fuzz [--runs 1000000] [--target T] [--seed N] [--from PLACE]`: feeds every decoder with mutated input.
+ * Prints a table; exits 1 when an input was handled wrongly, and saves it in `.arqon/fuzz`.
  */
 import { maybe, oneOf, seed, whole } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
@@ -8,7 +8,7 @@ import { runTarget } from "./run.ts";
 import type { TargetResult } from "./run.ts";
 import { makeTarget, TARGETS } from "./targets.ts";
 
-/** Slower machines are slower, but no input takes this long. */
+/** No input takes this long, even on a slow machine. */
 const WATCH_MS = 120_000;
 const OUT = new URL("../../.arqon/fuzz/", import.meta.url);
 
@@ -25,7 +25,7 @@ const USAGE = {
   },
 };
 
-/** How many inputs each gets, by its weight; never none. */
+/** The number of inputs for each, by its weight; at least one. */
 async function shares(names: readonly string[], runs: number): Promise<Map<string, number>> {
   const weights = await Promise.all(names.map(async (name) => (await makeTarget(name)).weight));
   const all = weights.reduce((sum, weight) => sum + weight, 0);

@@ -1,20 +1,20 @@
 /**
- * Makes bad input out of good: bits flipped, parts moved, cut or repeated, lengths falsified, words of
- * the format put in. Deterministic: the same random stream gives the same bytes. Knows no decoder.
+ * Makes bad input from good: flips bits, moves, cuts or repeats parts, falsifies lengths, inserts words of the format.
+ * Deterministic: the same random stream gives the same bytes. Independent of decoders.
  */
 import type { Random } from "../presence_simulation/random.ts";
 
-/** What inputs are made of. */
+/** The material for inputs. */
 export interface Corpus {
-  /** At least one; each is input that the decoder takes, or nearly. */
+  /** At least one; each is input that the decoder accepts, or nearly. */
   readonly seeds: readonly Uint8Array[];
-  /** Pieces that mean something to the decoder. */
+  /** Pieces that have a meaning for the decoder. */
   readonly words: readonly Uint8Array[];
-  /** No input is longer. */
+  /** Maximum length of an input. */
   readonly bytes_max: number;
 }
 
-/** Lengths and numbers at which readers change their mind, as varints. */
+/** Lengths and numbers at the limits of readers, as varints. */
 const VARINTS = [
   [0x00],
   [0x01],
@@ -37,7 +37,7 @@ const REPEATS_MAX = 200;
 
 type Mutator = (random: Random, bytes: Uint8Array, corpus: Corpus) => Uint8Array;
 
-/** Two places in order. */
+/** Two positions in order. */
 function span(random: Random, { length }: Uint8Array, most = length): [from: number, to: number] {
   const from = random.int(0, length);
   return [from, Math.min(length, from + random.int(0, most))];
@@ -82,7 +82,7 @@ function insert(random: Random, bytes: Uint8Array, { words }: Corpus): Uint8Arra
   return replaced(bytes, from, to, words.length === 0 ? noise : random.pick(words));
 }
 
-/** The middle of one in the place of the middle of another. */
+/** Replaces the middle of one input by the middle of another. */
 function splice(random: Random, bytes: Uint8Array, { seeds }: Corpus): Uint8Array {
   const other = random.pick(seeds);
   const [from, to] = span(random, bytes);
@@ -101,7 +101,7 @@ function repeat(random: Random, bytes: Uint8Array, { bytes_max }: Corpus): Uint8
   return replaced(bytes, to, to, copies);
 }
 
-/** A byte that may well be a length says one more, one less or something unheard of. */
+/** Changes a byte that is probably a length by one, or to an extreme value. */
 function falsifyLength(random: Random, bytes: Uint8Array): Uint8Array {
   const fits: number[] = [];
   for (let at = 0; at < bytes.length && fits.length < 64; at++) {
@@ -140,7 +140,7 @@ const MUTATORS: readonly Mutator[] = [
   number,
 ];
 
-/** One input. Now and then a seed as it is, or nothing but noise. */
+/** One input. Sometimes an unchanged seed, or only noise. */
 export function mutated(random: Random, corpus: Corpus): Uint8Array {
   let bytes = random.pick(corpus.seeds);
   if (random.chance(0.01)) return bytes;

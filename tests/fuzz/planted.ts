@@ -17,7 +17,7 @@ function planted(name: string, run: (bytes: Uint8Array) => void): MakeTarget {
   return () => target;
 }
 
-/** By name: throws what it should not, hangs, ends the process, keeps what it got. */
+/** By name: throws the wrong error, hangs, ends the process, leaks its input. */
 export const PLANTED: Readonly<Record<string, MakeTarget>> = {
   "planted-throw": planted("planted-throw", (bytes) => {
     if (bytes.length < 3) throw new RangeError("too short");

@@ -1,18 +1,18 @@
 /**
- * Runs targets, each in a child process, and judges: no input is taken badly, none hangs or kills the
- * process, and nothing grows. What is fed is `targets.ts`.
+ * Runs targets, each in a child process, and judges: no input is handled wrongly, none hangs or kills the process, and
+ * memory does not grow. `targets.ts` has the inputs.
  */
 import type { ChildJob, ChildReport } from "./child.ts";
 
-/** How to run one target. */
+/** The options for one target. */
 export interface TargetRun {
   readonly target: string;
   readonly seed: number;
   readonly from: number;
   readonly runs: number;
-  /** A batch that takes longer hangs, in ms. */
+  /** A batch that takes longer counts as hanging, in ms. */
   readonly watch_ms: number;
-  /** Called now and then with the number of inputs that are done. */
+  /** Called periodically with the number of processed inputs. */
   readonly onProgress?: (done: number) => void;
 }
 
@@ -24,19 +24,19 @@ export interface TargetResult {
   readonly refused: number;
   readonly duration_ms: number;
   readonly slowest_ms: number;
-  /** Bytes held at the end above those at the first quarter, for each 1,000 inputs. */
+  /** Growth of memory from the first quarter to the end, in bytes for each 1,000 inputs. */
   readonly slope_bytes: number;
-  /** What is wrong, with how to see it again; undefined: nothing. */
+  /** The problem, and how to reproduce it; undefined: none. */
   readonly problem: string | undefined;
-  /** The input that was taken badly. */
+  /** The input that was handled wrongly. */
   readonly input: Uint8Array | undefined;
 }
 
-/** Reports of one child; more would only be more lines. */
+/** Reports of one child; more would only add lines. */
 const BATCHES = 64;
-/** Caches and compiled code settle; beyond this, what is held has grown. */
+/** Caches and compiled code settle; larger growth is a leak. */
 const GROWTH_BYTES = 16 * 1_048_576;
-/** Of a batch, so that a hang is found within `watch_ms` and told by place soon. */
+/** Maximum batch, so that a hang is found within `watch_ms` and located soon. */
 const BATCH_MAX = 5_000;
 const CHILD = new URL("./child.ts", import.meta.url).pathname;
 
@@ -91,14 +91,14 @@ async function runChild(
   return { batches, failure, hung, code, stderr: (await said).slice(-2_000) };
 }
 
-/** The first input that a child does not come back from, one by one from where it was last heard. */
+/** The first input from which a child does not return, one by one from its last report. */
 async function placeOfHang(job: ChildJob, run: TargetRun, from: number): Promise<number> {
   const runs = job.from + job.runs - from;
   const { batches } = await runChild({ ...job, from, runs, batch: 1 }, { watch_ms: run.watch_ms });
   return batches.at(-1)?.next ?? from;
 }
 
-/** Growth in bytes from the first quarter to the end: what is loaded and cached first is no leak. */
+/** Growth in bytes from the first quarter to the end: initial loading and caching is no leak. */
 export function growthOf(held: readonly number[]): number {
   const quarter = Math.floor(held.length / 4);
   const early = held.slice(quarter, quarter * 2);
@@ -131,7 +131,7 @@ async function problemOf(
   return `it holds ${Math.round(growth / 1_024)} KiB more at the end than early on`;
 }
 
-/** Runs one target to its end, or to the first input that it takes badly. */
+/** Runs one target to its end, or to the first input that it handles wrongly. */
 export async function runTarget(run: TargetRun): Promise<TargetResult> {
   const { target, seed, from, runs } = run;
   const batch = Math.min(BATCH_MAX, Math.max(1, Math.ceil(runs / BATCHES)));

@@ -1,22 +1,22 @@
-/** What a fuzz target is: a decoder, what is fed to it, and what it may throw. Types and small parts. */
+/** The interface of a fuzz target: a decoder, its inputs, and the errors that it may throw. Types and small parts. */
 import { ArqonError } from "@arqon/proto";
 import type { Corpus } from "./mutate.ts";
 
 /** One decoder. */
 export interface Target extends Corpus {
   readonly name: string;
-  /** Its share of the inputs, relative to the others: what is quick gets more. */
+  /** Its share of the inputs, relative to the others: fast targets get more. */
   readonly weight: number;
   /**
-   * Feeds it. Returns, or throws an error that `isRefusal` knows, when all is well; throws anything
-   * else when it is not, also when it took what it should not have taken.
+   * Feeds it. Correct if it returns, or throws an error that `isRefusal` accepts; throws anything else for a fault,
+   * also when it accepted invalid input.
    */
   readonly run: (bytes: Uint8Array) => void | Promise<void>;
   /** Its declared refusal. */
   readonly isRefusal: (error: unknown) => boolean;
 }
 
-/** Makes a target; some need keys or files first. */
+/** Creates a target; some need keys or files first. */
 export type MakeTarget = () => Target | Promise<Target>;
 
 const encoder = new TextEncoder();
@@ -24,11 +24,11 @@ const decoder = new TextDecoder();
 
 /** Text as bytes. */
 export const utf8 = (text: string): Uint8Array => encoder.encode(text);
-/** Bytes as text, what is no UTF-8 as U+FFFD: decoders of text get strings. */
+/** Bytes as text, with invalid UTF-8 as U+FFFD: decoders of text get strings. */
 export const textOf = (bytes: Uint8Array): string => decoder.decode(bytes);
-/** Text each. */
+/** Each text as bytes. */
 export const wordsOf = (...words: string[]): Uint8Array[] => words.map(utf8);
-/** JSON each. */
+/** Each value as JSON. */
 export const jsonOf = (...values: unknown[]): Uint8Array[] =>
   values.map((value) => utf8(JSON.stringify(value)));
 

@@ -36,12 +36,12 @@ const MAKERS: Readonly<Record<string, MakeTarget>> = {
   "modules": modules,
 };
 
-/** Their names, in the order in which they are shown. */
+/** Their names, in display order. */
 export const TARGETS: readonly string[] = Object.keys(MAKERS);
 
 const FOUND = new URL("./found/", import.meta.url);
 
-/** What once broke it: kept in `found/`, one file each, and a seed from then on. */
+/** Inputs that once broke it: saved in `found/`, one file each, and used as seeds since. */
 async function foundOf(name: string): Promise<Uint8Array[]> {
   const files: string[] = [];
   for await (const { name: file } of Deno.readDir(FOUND)) {
@@ -50,7 +50,7 @@ async function foundOf(name: string): Promise<Uint8Array[]> {
   return await Promise.all(files.sort().map((file) => Deno.readFile(new URL(file, FOUND))));
 }
 
-/** Throws RangeError for a name that is none. */
+/** Throws RangeError for an unknown name. */
 export async function makeTarget(name: string): Promise<Target> {
   const makers = { ...MAKERS, ...PLANTED };
   const make = Object.hasOwn(makers, name) ? makers[name] : undefined;

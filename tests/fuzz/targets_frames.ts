@@ -91,7 +91,7 @@ const presence = encodePresenceUpdate({
   snapshot: true,
 });
 
-/** What clients send as binary frames. */
+/** Clients' binary frames. */
 export function clientFrames(): Target {
   const seeds = [
     ...envelopes.map((envelope) => encodePub(envelope)),
@@ -113,7 +113,7 @@ export function clientFrames(): Target {
   };
 }
 
-/** What Shields send, as SDKs read it. */
+/** Shields' frames, as SDKs read them. */
 export function serverFrames(): Target {
   const seeds = [
     ...envelopes.map((envelope) => encodeMsg(envelope)),
@@ -145,7 +145,7 @@ export function serverFrames(): Target {
   };
 }
 
-/** What clients send as text frames. */
+/** Clients' text frames. */
 export function textFrames(): Target {
   const seeds = jsonOf(
     { op: "pub", room: "lobby", type: "chat", data: { n: 1, "ü": [null, true] }, id: 2, ack: true },
@@ -166,7 +166,7 @@ export function textFrames(): Target {
   return { name: "text-frames", weight: 4, seeds, words, bytes_max: 4_096, run, isRefusal };
 }
 
-/** The Shield's scanner and stamper: what passes says what the Shield says, and can be read. */
+/** The Shield's scanner and stamper: an accepted envelope has the Shield's values, and is readable. */
 export function envelopeTarget(): Target {
   const stamp = {
     trace_id: TRACE_ID,
@@ -250,7 +250,7 @@ const CLUSTER_MESSAGES: readonly ClusterMessage[] = [
   },
 ];
 
-/** What Shields and Brains tell each other about presence. */
+/** The presence messages between Shields and Brains. */
 export function replication(): Target {
   const seeds = CLUSTER_MESSAGES.map(encodeMessage);
   const run = (bytes: Uint8Array) => void decodeMessage(bytes);

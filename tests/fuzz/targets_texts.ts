@@ -1,4 +1,4 @@
-/** Fuzz targets of what people and programs write: tokens, configuration, questions, stored documents. */
+/** Fuzz targets of texts by people and programs: tokens, configuration, queries, stored documents. */
 import assert from "node:assert/strict";
 import { ArqonError, writeHistoryQuery } from "@arqon/proto";
 import { decodeBan, encodeBan } from "../../shared/records/bans.ts";
@@ -26,7 +26,7 @@ const JSON_WORDS = [
 /** PKCS #8 of an Ed25519 key, up to its 32 bytes. */
 const ED25519 = Uint8Array.fromHex("302e020100300506032b657004220420");
 
-/** The same key in every run, so that a place names the same token. Its owner is public. */
+/** The same key in every run, so that a place refers to the same token. It is public. */
 async function knownKey(): Promise<TestKey> {
   const pkcs8 = new Uint8Array([...ED25519, ...new Uint8Array(32).fill(7)]);
   const private_key = await crypto.subtle.importKey("pkcs8", pkcs8, "Ed25519", true, ["sign"]);
@@ -35,7 +35,7 @@ async function knownKey(): Promise<TestKey> {
   return { alg: "EdDSA", kid: "k1", private_key, public_jwk, public_pem: "" };
 }
 
-/** Of a key that nobody kept. */
+/** A key that nobody kept. */
 const P256 = {
   kty: "EC",
   crv: "P-256",
@@ -44,7 +44,7 @@ const P256 = {
   kid: "k2",
 };
 
-/** Whole tokens as clients send them: hardly any is verified, none may be accepted but a seed. */
+/** Whole tokens as clients send them: hardly any can be verified, and only a seed may be accepted. */
 export async function tokens(): Promise<Target> {
   const key = await knownKey();
   const files = { "jwks.json": jwksText(key) };
@@ -61,7 +61,7 @@ export async function tokens(): Promise<Target> {
   async function run(bytes: Uint8Array): Promise<void> {
     const token = textOf(bytes);
     const identity = await authenticator.authenticate(token);
-    // The unused bits of a last base64url digit make other texts of the same bytes.
+    // The unused bits of a last base64url digit allow other texts of the same bytes.
     const parts = good.split(".");
     assert.equal(identity.user_id, "u1");
     assert.deepEqual(token.split(".").slice(0, 2), parts.slice(0, 2), "it was never signed");
@@ -70,7 +70,7 @@ export async function tokens(): Promise<Target> {
   return { name: "tokens", weight: 1, seeds, words, bytes_max: 6_000, run, isRefusal };
 }
 
-/** Claims that a trusted issuer signed without a thought. */
+/** Arbitrary claims signed by a trusted issuer. */
 export async function claims(): Promise<Target> {
   const key = await knownKey();
   const files = { "jwks.json": jwksText(key) };
@@ -147,7 +147,7 @@ level = 'debug'
 `,
 ];
 
-/** Configuration files: problems with a place, or a configuration. */
+/** Configuration files: problems with a position, or a configuration. */
 export function configs(): Target {
   const words = wordsOf(
     ...[
@@ -183,7 +183,7 @@ export function configs(): Target {
   return { name: "configs", weight: 0.5, seeds, words, bytes_max: 2_048, run, isRefusal };
 }
 
-/** Questions about a room's past, in all three forms. */
+/** Queries of a room's past, in all three forms. */
 export function historyQueries(): Target {
   const bounds = { history_messages: 1_000 };
   const seeds = [
@@ -218,7 +218,7 @@ export function historyQueries(): Target {
   return { name: "history-queries", weight: 3, seeds, words, bytes_max: 1_024, run, isRefusal };
 }
 
-/** What the buckets hold: bans, revocations, settings of tenants. */
+/** Documents in the buckets: bans, revocations, settings of tenants. */
 export function storedDocuments(): Target {
   const rest = { until_ms: 0, reason: "spam", by: "root", created_ms: 1_767_323_045_000 };
   const seeds = [

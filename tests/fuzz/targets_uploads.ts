@@ -1,4 +1,4 @@
-/** Fuzz targets of what admins upload: WebAssembly modules and Protobuf schemas, and data judged by one. */
+/** Fuzz targets of admins' uploads: WebAssembly modules and Protobuf schemas, and data validated by one. */
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { create, fromJson, type JsonValue, toBinary } from "@bufbuild/protobuf";
@@ -58,7 +58,7 @@ const OPCODES = [
   ]],
 ].map((bytes) => Uint8Array.from(bytes));
 
-/** Policies: refused with a reason, or metered into a module that the engine takes. */
+/** Policies: refused with a reason, or metered into a module that the engine accepts. */
 export async function modules(): Promise<Target> {
   const folder = new URL("../../policies/build/", import.meta.url);
   const built = ["block_header", "bad_words_wat"].map((name) =>
@@ -68,7 +68,7 @@ export async function modules(): Promise<Target> {
     length <= 8_192
   );
   const run = (bytes: Uint8Array) => {
-    // Also what is no policy for its imports or exports is metered: its code is code.
+    // Modules whose imports or exports make them no policy are metered, too: their code is still code.
     const metered = meterModule(decodePolicy(bytes), { memory_limit_pages: 64 });
     assert.ok(WebAssembly.validate(metered.bytes), "the metered module does not validate");
     assert.ok(WebAssembly.validate(bytes.slice()), "the engine refuses what was taken");
@@ -79,7 +79,7 @@ export async function modules(): Promise<Target> {
   return { name: "modules", weight: 2, seeds, words, bytes_max: 8_192, run, isRefusal };
 }
 
-/** A set of one file without imports: small, so that most damage is to what counts. */
+/** A set of one file without imports: small, so that most mutations matter. */
 function setOf(...messageType: JsonValue[]): Uint8Array {
   const enumType = [{ name: "Color", value: [{ name: "RED", number: 0 }] }];
   const json = { name: "t.proto", package: "t", syntax: "proto3", messageType, enumType };
@@ -113,7 +113,7 @@ const PROTO_WORDS = [
     .map((bytes) => Uint8Array.from(bytes)),
 ];
 
-/** Descriptor sets, unpacked and packed again, so that damage is not only found by gzip. */
+/** Descriptor sets, unpacked and packed again, so that gzip does not detect all damage. */
 export function descriptorSets(): Target {
   const seeds = sets();
   const run = (bytes: Uint8Array) => {
@@ -136,7 +136,7 @@ export function descriptorSets(): Target {
   };
 }
 
-/** Uploads as they come: gzip, cut off, damaged, or something else. */
+/** Raw uploads: gzip, truncated, damaged, or something else. */
 export function gzippedSets(): Target {
   const seeds = sets().map((one) => new Uint8Array(gzipSync(one)));
   const words = [Uint8Array.from([0x1f, 0x8b, 0x08]), new Uint8Array(8)];
@@ -145,7 +145,7 @@ export function gzippedSets(): Target {
   return { name: "gzipped-sets", weight: 1, seeds, words, bytes_max: 4_096, run, isRefusal };
 }
 
-/** Event data held to schemas, binary and JSON: always a judgement, never an error. */
+/** Event data validated by schemas, binary and JSON: always a verdict, never an error. */
 export function judgedData(): Target {
   const schemas = [
     ...[ping(), ruledPing()].map((one) =>

@@ -1,5 +1,6 @@
 /**
- * Starts `examples/auction` and `examples/game` by their commands, and two people play in Chromium. For `games_example_test.ts`. Arguments: words that the names of the wanted scenarios contain.
+ * Starts `examples/auction` and `examples/game` by their commands, and two people play in Chromium. For
+ * `games_example_test.ts`. Arguments: words in the names of the wanted scenarios.
  */
 import assert from "node:assert/strict";
 import { stop } from "esbuild";
@@ -10,7 +11,7 @@ import { startExample } from "../examples/example_task.ts";
 import { announce, type ChildScenario, runAll, wanted } from "../harness/child_scenarios.ts";
 
 const WAIT_MS = 60_000;
-/** Offers until a bid came in time: a machine may be slower than an auction. */
+/** Attempts until a bid came in time: a machine may be slower than an auction. */
 const OFFERS = 10;
 
 type World = Browser;
@@ -20,7 +21,7 @@ interface Player extends AsyncDisposable {
   readonly page: Page;
 }
 
-/** Somebody's own browser with the page open. */
+/** A person's own browser with the page open. */
 async function open(browser: Browser, url: string, name: string): Promise<Player> {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -72,26 +73,26 @@ async function auction(browser: World): Promise<void> {
     const over = async () => await textOf(sam, "#leader") === "Nobody wanted it.";
     await until("a bid or the end", async () => await done() || await over());
     if (await over()) continue;
-    // It was to close within five seconds: the bid has made it longer.
+    // It had less than five seconds left: the bid has extended it.
     assert.ok(Number(await sam.locator("#left").getAttribute("data-closes")) > closes);
     break;
   }
   await says(ann, "#leader", "you");
   await bid(sam, 30);
   await says(sam, "#note", "the seller does not bid");
-  // The room ends it itself, for both.
+  // The room itself ends it, for both.
   await says(sam, "#leader", "Sold to ann.");
   await says(ann, "#leader", "Sold to you.");
   for (const page of [sam, ann]) await says(page, "#past", `${title}: 25 by ann`);
   await bid(ann, 40);
   await says(ann, "#note", "nothing is offered");
-  // Who comes later sees how it is.
+  // A later visitor sees the present state.
   await ann.reload();
   await says(ann, "#leader", "Sold to you.");
   await bidOffline(seller, bidder);
 }
 
-/** A bid is seen by whoever makes it before the room has it, and by all others afterwards. */
+/** The bidder sees a bid before the room has it, and all others afterwards. */
 async function bidOffline({ page: sam }: Player, { page: ann, context }: Player): Promise<void> {
   await offer(sam, "A vase", 3_600);
   await says(ann, "#title", "A vase, offered by sam");
@@ -102,14 +103,14 @@ async function bidOffline({ page: sam }: Player, { page: ann, context }: Player)
   await context.setOffline(false);
   await until("the room has it", async () => {
     if (await textOf(sam, "#leader") === "The highest bid is by ann.") return true;
-    // After long enough without an answer it is taken back, and said.
+    // Without an answer it is withdrawn after a while, with a message.
     if (await textOf(ann, "#note") !== "") await bid(ann, 70);
     return false;
   });
   await says(ann, "#leader", "The highest bid is by you.");
 }
 
-/** What is read of an item in the page. */
+/** What is read about an item in the page. */
 interface Item {
   readonly textContent: string | null;
   readonly dataset: Readonly<Record<string, string>>;
@@ -122,7 +123,7 @@ interface Seen {
   readonly y: number;
 }
 
-/** The players as a page shows them, by their names. */
+/** The players on a page, by name. */
 const playersOn = (page: Page): Promise<Seen[]> =>
   page.locator("#players li").evaluateAll((items) =>
     items.map((item) => {
@@ -142,8 +143,8 @@ async function game(browser: World): Promise<void> {
     until(`${count} players`, async () => (await playersOn(page)).length === count);
   await see(ann, 2);
   await see(ben, 2);
-  // Ann runs around until she has a gem, and Ben sees it. A machine that stands still for long has the room let go of
-  // both: then they come back by themselves.
+  // Ann moves until she has a gem, and Ben sees it. If the machine stalls for long, the room drops both: then they
+  // return automatically.
   const annAt = () => found("ann", async () => (await playersOn(ben)).find(isAnn));
   const hasGem = async () => /^ann [1-9]/.test((await annAt()).text);
   for (let at = 0; !await hasGem(); at++) {
@@ -158,14 +159,14 @@ async function game(browser: World): Promise<void> {
     });
     await ann.keyboard.up(key);
   }
-  // Both stand, and both pages show the same.
+  // Both stand still, and both pages show the same.
   await until("both see the same", async () => {
     const shown = await Promise.all([ann, ben].map(playersOn));
     return JSON.stringify(shown[0]) === JSON.stringify(shown[1]);
   });
   await second.page.close();
   await see(ann, 1);
-  // Who comes later is told where everything is.
+  // A later visitor sees all positions.
   await using third = await open(browser, example.url, "ben");
   await see(third.page, 2);
 }

@@ -1,7 +1,7 @@
 /**
- * What `growing_chat_test.ts` runs in a process of its own, which may read the host's name as the package `ai` does
- * when it is loaded: that package's own chat, unchanged, over the bus. The model is a generator in this process.
- * Arguments: the bus's address, a token of the model, a token of the user.
+ * The program of `growing_chat_test.ts`, in a separate process because the package `ai` reads the host's name when it
+ * is loaded: that package's own chat, unchanged, over the bus. The model is a generator in this process. Arguments: the
+ * bus's address, a token of the model, a token of the user.
  */
 import assert from "node:assert/strict";
 import { AbstractChat } from "ai";
@@ -14,7 +14,7 @@ import { stream } from "@arqon/sdk/streams";
 import { until } from "../../shared/testing/until.ts";
 import { stored } from "./heard.ts";
 
-/** A chat as a page has it. */
+/** A chat as in a page. */
 class Page extends AbstractChat<UIMessage> {
   constructor(bus: Connection, id: string) {
     const state: ChatState<UIMessage> = {
@@ -29,7 +29,7 @@ class Page extends AbstractChat<UIMessage> {
     super({ id, state, transport: chatTransport((chat_id) => bus.room(`chat-${chat_id}`)) });
   }
 
-  /** What the assistant has said last. */
+  /** The assistant's last answer. */
   get answer(): string {
     const last = this.messages.at(-1);
     if (last?.role !== "assistant") return "";
@@ -37,7 +37,7 @@ class Page extends AbstractChat<UIMessage> {
   }
 }
 
-/** Answers each question of the room with words, as fast as the test lets it. */
+/** Answers each question of the room word by word, as fast as the test allows. */
 async function model(room: Room, mayGoOn: () => boolean, ended: string[]): Promise<void> {
   const questions = room.subscribe();
   await questions.ready;
@@ -55,7 +55,7 @@ async function model(room: Room, mayGoOn: () => boolean, ended: string[]): Promi
   })().catch(() => {});
 }
 
-/** Two devices, a reload in the middle of an answer, and stop. */
+/** Two devices, a reload during an answer, and stop. */
 async function run(url: string, model_token: string, user_token: string): Promise<void> {
   await using server = await connect({ url, token: model_token });
   await using phone = await connect({ url, token: user_token });
@@ -67,7 +67,7 @@ async function run(url: string, model_token: string, user_token: string): Promis
   const page = new Page(phone, "c1");
   const sending = page.sendMessage({ text: "Tell me a story" });
   await until("the answer begins", () => page.answer === "Once ");
-  // Another device, and a page that was loaded anew, have what is there.
+  // Another device, and a reloaded page, have the present content.
   const other = new Page(laptop, "c1");
   const resuming = other.resumeStream();
   await until("it is there, too", () => other.answer === "Once ");
@@ -76,7 +76,7 @@ async function run(url: string, model_token: string, user_token: string): Promis
   assert.equal(page.answer, "Once upon a time");
   assert.equal(other.answer, "Once upon a time");
   assert.equal(page.status, "ready");
-  // There is nothing to resume any more.
+  // There is nothing left to resume.
   const third = new Page(laptop, "c1");
   await third.resumeStream();
   assert.equal(third.answer, "");

@@ -1,10 +1,10 @@
-/** What a reader has heard of the messages that grow in a room, and what the room has stored. For tests. */
+/** What a reader has received of a room's growing messages, and what the room has stored. For tests. */
 import type { Message, Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { growing } from "@arqon/sdk/streams";
 import type { Growing } from "@arqon/sdk/streams";
 
-/** What a reader has heard of each message. */
+/** The received parts of each message. */
 export class Heard implements Disposable {
   readonly all: Growing[] = [];
   readonly #stop = new AbortController();
@@ -16,7 +16,7 @@ export class Heard implements Disposable {
     });
   }
 
-  /** The last that was heard of it. */
+  /** Its last received state. */
   of(id: string): Growing | undefined {
     return this.all.findLast((one) => one.id === id);
   }

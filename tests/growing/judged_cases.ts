@@ -1,6 +1,6 @@
 /**
- * What policies do to messages that grow, on any bus: the text without its phrases for every reader, however it is
- * cut. Some Shields, to which the producer goes in turns. Tests only.
+ * The effect of policies on growing messages, on any bus: every reader gets the text without forbidden phrases, however
+ * it is split. The producer alternates between several Shields. Tests only.
  */
 import assert from "node:assert/strict";
 import type { Connection, Room } from "@arqon/sdk";
@@ -8,7 +8,7 @@ import { maskedWhole, PARTS } from "../../policies/testing/phrases.ts";
 import { until } from "../../shared/testing/until.ts";
 import { Heard, stored } from "./heard.ts";
 
-/** Seeded, so that a failure comes again. */
+/** Seeded, so that a failure is reproducible. */
 function randomOf(seed: number): (most: number) => number {
   let state = seed;
   return (most) => {
@@ -17,7 +17,7 @@ function randomOf(seed: number): (most: number) => number {
   };
 }
 
-/** What is told beside a room, as it is said: no SDK has put it together. */
+/** The raw pieces sent for a room: no SDK has joined them. */
 class Told implements Disposable {
   readonly texts = new Map<string, string>();
   readonly #heard;
@@ -42,8 +42,8 @@ class Told implements Disposable {
 }
 
 /**
- * Texts with phrases, cut at any place, each piece by another of the connections: what is told, what a reader has
- * heard, what one who asks gets, and what the room stores has no phrase, and all else.
+ * Texts with phrases, split anywhere, each piece sent by another connection: the raw pieces, a reader's text, the
+ * answer to a query, and the stored message have no phrase, and everything else.
  */
 export async function cutAnywhere(
   writers: readonly Connection[],
@@ -65,7 +65,7 @@ export async function cutAnywhere(
     for (let seq = 1; units.length > 0; seq++) {
       const text = units.splice(0, 1 + random(7)).join("");
       await ask("append", { seq, text });
-      // A piece whose answer was lost is no other piece.
+      // A repeated piece after a lost answer is no new piece.
       if (random(5) === 0) await ask("append", { seq, text });
       const now = (await ask("get", {})).json<{ text: string }>()!.text;
       assert.ok(maskedWhole(whole).startsWith(now), `${at}: ${now} of ${whole}`);
@@ -75,7 +75,7 @@ export async function cutAnywhere(
     await until("its end is heard", () => heard.of(id)?.state === "finished");
     assert.equal(heard.of(id)?.text, maskedWhole(whole));
     assert.equal(heard.pieces(id).join(""), maskedWhole(whole));
-    // A piece that came again may be told again.
+    // A repeated piece may be sent again.
     assert.equal(maskedWhole(told.texts.get(id) ?? ""), told.texts.get(id) ?? "");
   }
   const messages = (await stored(reader.room(room))).map((message) => message.text());

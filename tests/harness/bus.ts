@@ -1,7 +1,7 @@
 /**
- * Starts a real bus for a test: `tasks/dev/dev.ts` as its own process on free ports, ended when the
- * test's scope ends. Tokens are made with the development key, as `arq auth gen` makes them. What needs no process
- * of its own starts faster by `local_bus.ts`.
+ * Starts a real bus for a test: `tasks/dev/dev.ts` as a separate process on free ports, ended with the test's scope.
+ * Tokens are made with the development key, as `arq auth gen` makes them. Tests that need no separate process start
+ * faster with `local_bus.ts`.
  */
 import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { placeOf } from "./test_bus.ts";
@@ -12,12 +12,12 @@ export type { TestBus, TokenOptions } from "./test_bus.ts";
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const READY_MS = 60_000;
 
-/** Runs the command after it with so few files that it may open (`ulimit -n`). */
+/** Runs the following command with this limit of open files (`ulimit -n`). */
 export function withFiles(files: number): readonly string[] {
   return ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh"];
 }
 
-/** A bus with this text as its `--config`, which is gone with the bus; `wrapper` as in `startBus`. */
+/** A bus with this text as its `--config`, which is removed with the bus; `wrapper` as in `startBus`. */
 export async function startBusWith(
   config: string,
   wrapper: readonly string[] = [],
@@ -31,8 +31,8 @@ export async function startBusWith(
 }
 
 /**
- * Rejects with the log when the bus ends before it is ready or is not ready within a minute. `wrapper`
- * is a command that runs the one after it, for example with less rights.
+ * Rejects with the log when the bus ends before it is ready or is not ready within a minute. `wrapper` is a command
+ * that runs the one after it, for example with fewer rights.
  */
 export async function startBus(
   args: string[] = [],
@@ -44,7 +44,7 @@ export async function startBus(
     args: [
       ...rest,
       "run",
-      // As the task has it: the bus has other flags of V8, and would write the compiled modules anew.
+      // As in the task: the bus has other V8 flags, and would write the compiled modules anew.
       "--no-code-cache",
       "--allow-run",
       `--allow-read`,
@@ -74,7 +74,7 @@ export async function startBus(
     try {
       child.kill(signal);
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
     const status = await child.status;
     await logged;
@@ -109,7 +109,7 @@ async function firstLine(
     while (!text.includes("\n")) {
       const { value, done } = await Promise.race([reader.read(), late]);
       if (done) {
-        // Its last words may come after the end of the other stream.
+        // Its last lines may come after the end of the other stream.
         await logged;
         throw new Error(`the bus ended before it was ready:\n${log()}`);
       }

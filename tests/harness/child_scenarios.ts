@@ -1,12 +1,12 @@
 /**
- * Scenarios that run in a process of their own, with more permissions than tests have, and are shown
- * as steps of a test. Playwright needs that: it looks into `/proc`. Not what the scenarios do.
+ * Scenarios that run in a separate process, with more permissions than tests have, and appear as steps of a test.
+ * Playwright needs that: it reads `/proc`. Not the scenarios themselves.
  */
 import assert from "node:assert/strict";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
-/** Something that happens in a world which scenarios share, one after another. */
+/** A step in a shared world; steps run one after another. */
 export interface ChildScenario<World> {
   readonly name: string;
   run(world: World): Promise<void>;
@@ -56,14 +56,14 @@ export async function runInChild(t: Deno.TestContext, program: string): Promise<
     });
   }
   const { success } = await child.status;
-  // What it could not do at all, for example start Chromium, it has said.
+  // If it could not run at all, for example could not start Chromium, it has printed why.
   assert.ok(success, await wrote);
   await wrote;
   assert.ok(plan.length > 0, "the child had no plan");
   assert.deepEqual(ended, plan, "not every scenario has ended");
 }
 
-/** Those whose names contain one of `words`; all of them when there are no words. */
+/** Scenarios whose names contain one of `words`; all of them without words. */
 export function wanted<World>(
   scenarios: readonly ChildScenario<World>[],
   words: readonly string[],
@@ -73,12 +73,12 @@ export function wanted<World>(
   );
 }
 
-/** The child's side: the names first, so that one that never ends is missed. */
+/** The child's side: the names first, so that a scenario that never ends is reported missing. */
 export function announce<World>(scenarios: readonly ChildScenario<World>[]): void {
   console.log(JSON.stringify({ plan: scenarios.map(({ name }) => name) }));
 }
 
-/** Runs them one after another, each with what came of it as a line of JSON. */
+/** Runs them one after another, each with its result as a line of JSON. */
 export async function runAll<World>(
   scenarios: readonly ChildScenario<World>[],
   world: World,

@@ -1,27 +1,27 @@
 /**
- * Starts `shield/main.ts` and `brain/main.ts` as processes of their own on one NATS, as a
- * deployment would: config files, PEM key, narrow permissions, free ports.
+ * Starts `shield/main.ts` and `brain/main.ts` as separate processes on one NATS, as a deployment would: config files,
+ * PEM key, narrow permissions, free ports.
  */
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 import { BRAIN_FLAGS, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
-/** What the tasks in deno.json give both. */
+/** The flags that the tasks in deno.json give both. */
 const FLAGS = ["--ignore-env", "--allow-net", "--allow-read"];
-/** Lets a configuration set constants, in comments. */
+/** Allows a configuration to set constants, in comments. */
 const PRELOAD = "shared/config/testing/set_constants.ts";
-/** What they give a Shield beside that. */
+/** Additional flags of a Shield. */
 const SHIELD_FLAGS = [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`];
-/** And a Brain. */
+/** Additional flags of a Brain. */
 const STARTED_BRAIN_FLAGS = [
   ...BRAIN_FLAGS,
-  // Deno keeps one compiled form of each module. A Shield has other flags of V8, so that each start of the
-  // one would write megabytes for the other to write them back.
+  // Deno keeps one compiled form of each module. A Shield has other V8 flags, so each start of one would write
+  // megabytes for the other to overwrite.
   "--no-code-cache",
 ];
 const READY_MS = 60_000;
 
-/** A Shield or Brain that has said that it is ready; SIGTERM when the scope ends. */
+/** A Shield or Brain that is ready; SIGTERM when the scope ends. */
 export interface ServerProcess extends AsyncDisposable {
   /** Value of a field of its `ready` log line. */
   readonly ready: Record<string, string>;
@@ -29,12 +29,12 @@ export interface ServerProcess extends AsyncDisposable {
   log(): string;
   /** How it ended; never rejects. */
   readonly status: Promise<Deno.CommandStatus>;
-  /** Sends a signal and waits for nothing, for example SIGSTOP. Throws when the process has ended. */
+  /** Sends a signal and does not wait, for example SIGSTOP. Throws when the process has ended. */
   signal(name: Deno.Signal): void;
   stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
 }
 
-/** Key, audience and token maker of a test deployment; disposing of it removes its folder. */
+/** Key, audience and token maker of a test deployment; disposing removes its folder. */
 export interface Issuer extends AsyncDisposable {
   readonly config: string;
   readonly dir: string;
@@ -44,14 +44,14 @@ export interface Issuer extends AsyncDisposable {
 const inAnHour = () => Math.floor(Date.now() / 1_000) + 3_600;
 
 let made: ReturnType<typeof generateKeyPair> | undefined;
-/** One pair for all issuers of a test file: to make one takes a quarter of a second of a core. */
+/** One pair for all issuers of a test file: generating one takes a quarter of a second of a core. */
 function keyPair(): ReturnType<typeof generateKeyPair> {
   return made ??= generateKeyPair("RS256", { extractable: true });
 }
 
 /**
- * An RS256 key in a folder of its own under the system's temporary one; the caller removes it, or
- * disposes of the issuer. All issuers of a process have the same key.
+ * An RS256 key in its own folder under the system's temporary one; the caller removes it, or disposes of the issuer.
+ * All issuers of a process share the key.
  */
 export async function createIssuer(): Promise<Issuer> {
   const dir = await Deno.makeTempDir({ prefix: "arqon-cluster-" });
@@ -94,7 +94,7 @@ const flagsOf = (part: "shield" | "brain", config: string, root: string): readon
   ...(config.includes("#constant ") ? [`--preload=${root}/${PRELOAD}`] : []),
 ];
 
-/** The tables of the listeners, `[server]` last; the tests' issuer vouches for admins of any tenant. */
+/** The tables of the listeners, `[server]` last; the tests' issuer may sign tokens for admins of any tenant. */
 function listeners(port: number, admin_lines: string, ops_lines: string, lines: string): string {
   const admins = admin_lines.includes("operator_tenants") ? "" : 'operator_tenants = ["*"]\n';
   const at = (name: string, own: number) => `[${name}]\nhost = "127.0.0.1"\nport = ${own}\n`;
@@ -107,12 +107,11 @@ function listeners(port: number, admin_lines: string, ops_lines: string, lines: 
 }
 
 /**
- * Rejects with the log when the process ends before it says that it is ready. `server_lines` are more
- * lines for its `[server]` table, for example `node_id = "shield-0"`, which may begin with its host, `admin_lines` and `ops_lines` for
- * `[admin]` and `[ops]`, which may begin with its port;
- * `port` is that of its clients, 0 a free one; `args` are more arguments, for example `--processes`, with which it is ready when
- * its supervisor says so; `env` is more of its environment, which it cannot read itself; `root` is the tree whose program
- * it is, without a slash at its end.
+ * Rejects with the log when the process ends before it is ready. `server_lines` are additional lines for its `[server]`
+ * table, for example `node_id = "shield-0"`, which may begin with its host, `admin_lines` and `ops_lines` for `[admin]`
+ * and `[ops]`, which may begin with its port; `port` is the clients' port, 0 a free one; `args` are additional
+ * arguments, for example `--processes`, with which it is ready when its supervisor says so; `env` is additional
+ * environment, which it cannot read itself; `root` is the tree of its program, without a slash at its end.
  */
 export async function startServer(
   part: "shield" | "brain",
@@ -156,7 +155,7 @@ export async function startServer(
     try {
       child.kill(signal);
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
     const status = await child.status;
     await logged;

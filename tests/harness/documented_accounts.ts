@@ -1,4 +1,4 @@
-/** The NATS accounts that docs/run_nats.md tells operators to make, for tests that hold it to them. */
+/** The NATS accounts that docs/run_nats.md tells operators to create, for tests that use them. */
 import assert from "node:assert/strict";
 
 /** The accounts that we ship for Kubernetes and with the Helm chart, in the same form. */

@@ -1,13 +1,12 @@
 /**
- * What a long-running task does when it alone is sent SIGINT or SIGTERM: it ends every process below
- * it, then itself. A Ctrl-C in a terminal reaches all of them; a supervisor, CI or `kill` does not.
- * Files stay where they are, as after any kill: logs are worth a look. Not for servers, which drain
- * (`shared/process/process.ts`), and not for tests, which end what they start.
+ * Ends a long-running task that alone receives SIGINT or SIGTERM: it ends every process below it, then itself. A Ctrl-C
+ * in a terminal reaches all of them; a supervisor, CI or `kill` does not. Files are kept, as after any kill, for their
+ * logs. Not for servers, which drain (`shared/process/process.ts`), and not for tests, which end what they start.
  */
 
-/** Exit codes as a shell gives them: 128 and the number of the signal. */
+/** Exit codes as in a shell: 128 plus the number of the signal. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
-/** How long the killed may take to be gone; the kernel frees their memory meanwhile. */
+/** Time for killed processes to disappear; the kernel frees their memory meanwhile. */
 const GONE_MS = 5_000;
 const POLL_MS = 10;
 /** On Linux without `ps`, which not every container has; the command's name may have any characters. */
@@ -16,13 +15,13 @@ const LIST = Deno.build.os === "linux"
     .raw`cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/^\([0-9]*\) (.*) \(.\) \([0-9]*\) .*/\1 \3 \2/p'`
   : "ps -A -o pid=,ppid=,state=";
 
-/** A process that runs. */
+/** A running process. */
 interface Listed {
   readonly pid: number;
   readonly parent: number;
 }
 
-/** Every process of this machine but those that have ended and are not waited for yet. */
+/** Every process of this machine except zombies. */
 function processes(): Listed[] {
   const { stdout } = new Deno.Command("sh", { args: ["-c", LIST], stderr: "null" }).outputSync();
   return new TextDecoder().decode(stdout).split("\n").flatMap((line) => {
@@ -44,13 +43,13 @@ export function processesBelow(root: number): number[] {
   return found;
 }
 
-/** Those of them that still run. */
+/** Those that still run. */
 export function stillRunning(pids: readonly number[]): number[] {
   const all = new Set(processes().map(({ pid }) => pid));
   return pids.filter((pid) => all.has(pid));
 }
 
-/** False when it has ended already. */
+/** False when it has already ended. */
 function kill(pid: number, signal: Deno.Signal): boolean {
   try {
     Deno.kill(pid, signal);
@@ -61,14 +60,14 @@ function kill(pid: number, signal: Deno.Signal): boolean {
 }
 
 /**
- * Ends everything below this process. No turn of the event loop passes, so that nothing of this
- * process can start anything meanwhile; what is stopped cannot either, so it is stopped first.
+ * Ends everything below this process. It is synchronous, so that this process cannot start anything meanwhile; nor can
+ * stopped processes, so they are stopped first.
  */
 function endAll(): void {
   const stopped = new Set<number>();
   for (let found = 1; found > 0;) {
     const more = processesBelow(Deno.pid).filter((pid) => !stopped.has(pid));
-    // What listed them was one of them, and is gone.
+    // The listing process was one of them, and has ended.
     const there = more.filter((pid) => kill(pid, "SIGSTOP"));
     for (const pid of there) stopped.add(pid);
     found = there.length;
@@ -82,7 +81,7 @@ function endAll(): void {
   }
 }
 
-/** From now on, SIGINT and SIGTERM end everything that this process has started, and it with 130 or 143. */
+/** From now on, SIGINT and SIGTERM end everything that this process has started, and itself with 130 or 143. */
 export function endOnSignal(): void {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {

@@ -9,13 +9,13 @@ import { processesBelow, stillRunning } from "./end_on_signal.ts";
 const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname);
 const WAIT_MS = 120_000;
 
-/** A task, and when it is told to end. */
+/** A task, and when it receives the signal. */
 interface Case {
   readonly task: string;
   readonly args: readonly string[];
-  /** So many processes below it run by then. */
+  /** When this many processes run below it. */
   readonly processes: number;
-  /** It has said this by then. */
+  /** When it has printed this. */
   readonly said?: RegExp;
 }
 
@@ -41,14 +41,14 @@ async function commandOf(task: string): Promise<string[]> {
   return String(tasks[task]).split(" ").slice(1);
 }
 
-/** Ids of processes whose environment has the mark, whoever is their parent by now. */
+/** Ids of processes whose environment has the mark, whoever is now their parent. */
 async function marked(mark: string): Promise<number[]> {
   const find = Deno.build.os === "linux"
     ? `grep -la ${mark} /proc/[0-9]*/environ 2>/dev/null | sed 's/[^0-9]//g'`
     : `ps axeww -o pid=,command= | grep ${mark} | grep -v grep | sed 's/^ *\\([0-9]*\\) .*/\\1/'`;
   const { stdout } = await new Deno.Command("sh", { args: ["-c", find] }).output();
   const pids = new TextDecoder().decode(stdout).trim().split("\n").filter((line) => line !== "");
-  // What the kernel has not cleared away yet has ended.
+  // A process that the kernel has not cleared away yet has ended.
   return stillRunning(pids.map(Number));
 }
 
@@ -59,7 +59,7 @@ async function endsAll(one: Case, signal: "SIGINT" | "SIGTERM"): Promise<void> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [...await commandOf(one.task), ...one.args, ...out],
     cwd: ROOT,
-    // What is killed leaves its files behind, here.
+    // Killed processes leave their files behind, here.
     env: { TMPDIR: dir, ARQON_MARK: mark },
     stdin: "null",
     stdout: "piped",

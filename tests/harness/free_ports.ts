@@ -1,18 +1,18 @@
 /**
- * Ports of this machine that nobody listens on, for programs that must be told theirs, or that come back
- * on the one they had. Who can say 0 and read what was picked does that instead: between here and the
- * program's start another may take it.
+ * Ports of this machine on which nobody listens, for programs that need a fixed port, or that return on the same one.
+ * Programs that can listen on 0 and report the port do that instead: before the program's start another process may
+ * take a free port.
  */
 
 /**
- * Below the ports from which Linux (32768) and macOS (49152) take those of outgoing connections and of
- * who listens on 0: while a program is down, no connection of another test sits on its port.
+ * Below the ports from which Linux (32768) and macOS (49152) choose those of outgoing connections and of listeners on
+ * 0: while a program is down, no connection of another test uses its port.
  */
 const FROM = 10_240;
 const BELOW = 32_768;
 const ATTEMPTS = 1_000;
 
-/** As many, all different: they are held together, then let go. */
+/** `count` different ports: they are held together, then released. */
 export function freePorts(count: number): number[] {
   const listeners: Deno.Listener[] = [];
   try {
@@ -30,7 +30,7 @@ export function freePorts(count: number): number[] {
   }
 }
 
-/** One. */
+/** One port. */
 export function freePort(): number {
   return freePorts(1)[0] as number;
 }

@@ -1,12 +1,12 @@
 /**
- * Programs in Go and Rust for tests that hold us to what others have written: from the PATH, else built once into
- * `.arqon/cache`. Building takes a minute or two, so the tests that want one are among the slow ones.
+ * Programs in Go and Rust for tests that check us against other software: from the PATH, else built once into `.arqon/cache`.
+ * Building takes a minute or two, so tests that need one are among the slow ones.
  */
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 
-/** What to build. */
+/** The program to build. */
 export interface GoProgram {
-  /** Of the program and, with the version, of the file in the cache. */
+  /** Name of the program and, with the version, of the file in the cache. */
   readonly name: string;
   readonly version: string;
   /** Package for `go install`, or the folder of a module or of a crate in this checkout. */
@@ -16,7 +16,7 @@ export interface GoProgram {
     | { readonly crate: string };
 }
 
-/** What `nats stream backup` and `nats stream restore` do, by the library that they are made of. */
+/** Does what `nats stream backup` and `nats stream restore` do, with the same library. */
 export const STREAM_TOOL: GoProgram = {
   name: "arqon_stream_tool",
   version: "jsm-0.5.1",

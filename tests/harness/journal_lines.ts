@@ -1,4 +1,4 @@
-/** Reads a tenant's journal as it stands in the Spine, past every Shield. Tests only. */
+/** Reads a tenant's journal directly from the Spine. Tests only. */
 import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import type { JournalLine } from "../../shared/journal/record.ts";
@@ -10,8 +10,8 @@ import { testLog } from "../../shared/testing/logs.ts";
 const log = testLog();
 
 /**
- * All lines of a tenant's journal, the oldest block first. `tables` is the configuration by which the Spine is
- * opened; the process that had the folder of an embedded one must have ended.
+ * All lines of a tenant's journal, the oldest block first. `tables` is the configuration of the Spine; the process that
+ * had the folder of an embedded one must have ended.
  */
 export async function journalLines(tables: unknown, tenant_id: string): Promise<JournalLine[]> {
   const config = configFrom(tables);

@@ -1,4 +1,4 @@
-/** Up to when a Shield's ledger is stored, as a real NATS says. Not what the ledger holds. */
+/** Reads from a real NATS up to which time a Shield's ledger is stored. Not the ledger's content. */
 import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { Lives } from "../../shared/lives/lives.ts";
@@ -6,7 +6,7 @@ import { testLog } from "../../shared/testing/logs.ts";
 
 const log = testLog();
 
-/** Up to when the ledger of that Shield is stored, in Unix ms, as the bucket of lives says; 0: nothing is. */
+/** Up to which time that Shield's ledger is stored, in Unix ms, by the bucket of lives; 0: nothing is stored. */
 export async function ledgerMarkOf(nats_url: string, node_id: string): Promise<number> {
   const spine = await openSpine(configFrom({ nats: { urls: [nats_url] } }), { log, now: Date.now });
   try {

@@ -1,7 +1,7 @@
 /**
- * Starts the development bus in the process of the test: Shield and Brain on real sockets, free ports and the embedded
- * Spine, ended when the test's scope ends. It starts in milliseconds where a process takes a second. Tests of
- * signals, crashes, limits of a process and NATS start processes by `bus.ts` and `cluster.ts`.
+ * Starts the development bus in the test's process: Shield and Brain on real sockets, free ports and the embedded
+ * Spine, ended with the test's scope. It starts in milliseconds where a process takes a second. Tests of signals,
+ * crashes, limits of a process and NATS start processes by `bus.ts` and `cluster.ts`.
  */
 import { DEV_DEFAULTS, type DevBusReady, serveDev } from "../../arq/serve/dev_bus.ts";
 import { busProcess, stoppedBy } from "../../arq/serve/serve_main.ts";
@@ -12,7 +12,7 @@ import { clientConfig } from "../../shared/process/process.ts";
 import type { ServerProcess } from "./cluster.ts";
 import { placeOf, type TestBus } from "./test_bus.ts";
 
-/** The most that the configuration takes. */
+/** The maximum of the configuration. */
 const MEMORY_BYTES = 1_099_511_627_776;
 
 let folder: string | undefined;
@@ -26,7 +26,7 @@ function stateFolder(): string {
   return folder;
 }
 
-/** Sets what a path names; a table that the configuration does not have stays absent. */
+/** Sets the value at a path; a missing table stays absent. */
 function setAt(table: object, [name = "", ...rest]: readonly string[], value: unknown): void {
   if (Array.isArray(table)) return table.forEach((one) => setAt(one, [name, ...rest], value));
   if (rest.length === 0) return void Object.assign(table, { [name]: value });
@@ -34,22 +34,21 @@ function setAt(table: object, [name = "", ...rest]: readonly string[], value: un
   if (typeof inner === "object" && inner !== null) setAt(inner, rest, value);
 }
 
-/** More of a bus than its configuration. */
+/** Options of a bus besides its configuration. */
 export interface LocalBusOptions {
   /** Its wall clock, Unix ms; absent: that of the machine. */
   readonly now?: () => number;
   /** Absent: it keeps everything in memory. */
   readonly data_dir?: string;
-  /** Of its clients, of operators and of admins; absent: free ones. */
+  /** Ports for clients, operators and admins; absent: free ones. */
   readonly ports?: readonly [number, number, number];
-  /** Constants with another value, which no text can set. */
+  /** Constants with other values that text cannot express. */
   readonly constants?: { readonly [Name in keyof Config]?: Partial<Config[Name]> };
 }
 
 /**
- * A bus with this text as its configuration, which may set constants in comments (`#constant durable.verify_ms = 500`); a
- * function gives it anew for each reload; without one, with the defaults
- * of `deno task dev`.
+ * A bus with this text as its configuration, which may set constants in comments (`#constant durable.verify_ms = 500`);
+ * a function returns it anew for each reload; without one, with the defaults of `deno task dev`.
  */
 export async function startLocalBus(
   config: string | (() => string) = DEV_DEFAULTS,
@@ -66,7 +65,7 @@ export async function startLocalBus(
       writeLog: (line) => void (log = (log + line).slice(-100_000)),
     }),
     now,
-    // A test's own process is not ended, and its unhandled errors are the test runner's.
+    // A test's own process is not ended, and the test runner handles its unhandled errors.
     exit(_code: number, sentence: string): never {
       throw new Error(`the bus ended itself: ${sentence}\n${log}`);
     },
@@ -79,7 +78,7 @@ export async function startLocalBus(
     const checked = clientConfig(new TextEncoder().encode(text), file, defaults);
     const loaded = withConstants(checked, constants) as Config;
     for (const [name, value] of commentedConstants(text)) setAt(loaded, name.split("."), value);
-    // The memory of this process is not the bus's alone.
+    // The bus shares the memory of this process.
     loaded.limits.memory_bytes = MEMORY_BYTES;
     return loaded;
   };
@@ -106,10 +105,10 @@ export async function startLocalBus(
   };
 }
 
-/** A Shield as `cluster.ts` gives it, which is no process of its own: nobody can kill it. */
+/** A Shield like that of `cluster.ts`, but in this process: it cannot be killed. */
 export type LocalShield = Pick<ServerProcess, "ready" | "log"> & AsyncDisposable;
 
-/** A Shield, with a Brain, on the NATS of its configuration; `server_lines` as `startServer` takes them. */
+/** A Shield, with a Brain, on the NATS of its configuration; `server_lines` as for `startServer`. */
 export async function startLocalShield(config: string, server_lines = ""): Promise<LocalShield> {
   const bus = await startLocalBus(`[server]\n${server_lines}\n${config}`);
   const { http_url: url, ops_url, admin_url } = bus;

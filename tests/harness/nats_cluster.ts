@@ -1,6 +1,6 @@
 /**
- * Starts three real `nats-server`s with JetStream as one cluster for a test. Each can be killed,
- * frozen and started again on its own; all are stopped and removed with `await using`.
+ * Starts three real `nats-server`s with JetStream as one cluster for a test. Each can be killed, frozen and restarted
+ * on its own; all are stopped and removed with `await using`.
  */
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
@@ -10,8 +10,8 @@ import type { NatsServer } from "./nats_server.ts";
 import { freePorts } from "./free_ports.ts";
 
 const SIZE = 3;
-/** How long the servers may take to find each other; reached only when they never do. */
-/** The ports for routes are found free and taken later: somebody may be faster. */
+/** Time for the servers to find each other; reached only if they never do. */
+/** The ports for routes are found free and used later: another process may be faster. */
 const ATTEMPTS = 3;
 
 /** One server of the cluster. */
@@ -20,21 +20,21 @@ export interface ClusterMember extends NatsServer {
   readonly name: string;
 }
 
-/** Three servers, and what a test asks of them together. */
+/** Three servers, and queries about them together. */
 export interface NatsCluster extends AsyncDisposable {
   readonly members: readonly ClusterMember[];
   readonly urls: readonly string[];
-  /** Resolves when a stream with three copies can be made; rejects after a minute. */
+  /** Resolves when a stream with three replicas can be created; rejects after a minute. */
   ready(): Promise<void>;
-  /** The member that leads a stream now. Rejects when none does for a minute. */
+  /** The present leader of a stream. Rejects when there is none for a minute. */
   leaderOf(stream: string): Promise<ClusterMember>;
 }
 
-/** What differs from one cluster to another. */
+/** The options of a cluster. */
 export interface ClusterOptions {
-  /** Clients are not told where the other servers are: who goes through a proxy keeps to it. */
+  /** Clients do not learn the addresses of the other servers: a client of a proxy keeps to it. */
   readonly silent?: boolean;
-  /** As in `NatsOptions`, of each server. */
+  /** As in `NatsOptions`, for each server. */
   readonly max_file?: string;
 }
 
@@ -76,7 +76,7 @@ async function startMembers(
   }
 }
 
-/** Asks the API until `ask` does not reject; a connection of its own, to whoever is up. */
+/** Calls the API until `ask` does not reject, with a new connection to any running server. */
 async function poll<T>(
   urls: readonly string[],
   ask: (request: (verb: string, question: unknown) => Promise<Answer>) => Promise<T>,
@@ -97,13 +97,13 @@ async function poll<T>(
   }
 }
 
-/** The parts of JetStream's answers that are looked at. */
+/** The parts of JetStream's answers that are used. */
 interface Answer {
   readonly error?: { readonly description: string };
   readonly cluster?: { readonly leader?: string };
 }
 
-/** `more` are further lines for the configuration of each server. */
+/** `more` are additional lines for the configuration of each server. */
 export async function startNatsCluster(
   more = "",
   options: ClusterOptions = {},

@@ -1,6 +1,6 @@
 /**
- * An operator, an account and users of NATS, signed as `nsc` signs them, for tests of .creds files:
- * configuration of the server, and credentials that end when a test wants it.
+ * An operator, an account and users of NATS, signed as `nsc` signs them, for tests of .creds files: configuration of
+ * the server, and credentials that expire when a test wants it.
  */
 import { nkeys } from "@nats-io/nats-core";
 

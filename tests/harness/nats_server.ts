@@ -1,58 +1,58 @@
 /**
- * Starts a real `nats-server` for a test: own folder, a free port, stopped and removed with
- * `await using`. It can be killed and started again on the same port and store.
+ * Starts a real `nats-server` for a test: its own folder, a free port, stopped and removed with `await using`. It can
+ * be killed and restarted on the same port and store.
  */
 import { until } from "../../shared/testing/until.ts";
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { freePort } from "./free_ports.ts";
 
-/** How a server is to run. */
+/** The options of a server. */
 export interface NatsOptions {
-  /** With JetStream, which key-value needs. */
+  /** Enables JetStream, which key-value needs. */
   readonly jetstream?: boolean;
-  /** Of JetStream, where servers of two sites know each other. */
+  /** JetStream's domain, for two connected sites. */
   readonly domain?: string;
-  /** Of JetStream, for example `2m`; absent: each write, so that nothing is lost with the machine. */
+  /** JetStream's sync interval, for example `2m`; absent: each write, so that a machine's crash loses nothing. */
   readonly sync_interval?: string | undefined;
-  /** Of JetStream, as its configuration writes sizes, for example `18GB`; absent: what the disk has. */
+  /** JetStream's storage, in the notation of its configuration, for example `18GB`; absent: the disk's free space. */
   readonly max_file?: string;
   /** Absent: a free one. */
   readonly port?: number;
-  /** More lines for its configuration file, for example `max_payload: 65536`. */
+  /** Additional lines for its configuration file, for example `max_payload: 65536`. */
   readonly config?: string;
 }
 
-/** A running server, and what a test may do to it. */
+/** A running server, and its faults for tests. */
 export interface NatsServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   /** Folder of its JetStream data. */
   readonly store: string;
-  /** Of the process that runs now; throws RangeError while none does. */
+  /** The running process; throws RangeError while there is none. */
   readonly pid: number;
   /** The last lines of its log, for failure messages. */
   logTail(): string;
-  /** The lines of its log, of all its runs, that say that a user lacked a right. */
+  /** The lines of its log, of all its runs, about missing permissions. */
   readonly violations: readonly string[];
   /** Ends it at once, as a crash would (SIGKILL). */
   kill(): Promise<void>;
-  /** Ends it in order (SIGTERM). */
+  /** Ends it cleanly (SIGTERM). */
   stop(): Promise<void>;
-  /** Starts it again on the same port and store, after `kill` or `stop`. */
+  /** Restarts it on the same port and store, after `kill` or `stop`. */
   start(): Promise<void>;
   /** `kill`, then `start`. */
   restart(): Promise<void>;
   /** Freezes it (SIGSTOP): once this resolves, connections stay open and nothing answers, until `resume`. */
   freeze(): Promise<void>;
   resume(): void;
-  /** Another `config` while it runs (SIGHUP). Resolves when the server has taken it. */
+  /** Replaces `config` while it runs (SIGHUP). Resolves when the server has loaded it. */
   reload(config: string): Promise<void>;
 }
 
-/** How long a start may take; reached only when the server hangs. */
+/** Timeout of a start; reached only when the server hangs. */
 const START_MS = 30_000;
 const TAIL_LINES = 60;
-/** Between finding a free port and listening on it, somebody may be faster. */
+/** Between finding a free port and listening on it, another process may take it. */
 const ATTEMPTS = 3;
 
 interface Running {
@@ -145,7 +145,7 @@ async function freeze(child: Deno.ChildProcess): Promise<void> {
   await until("nats-server is frozen", () => isFrozen(child.pid));
 }
 
-/** On a port to which it can come back later: see `free_ports.ts`. */
+/** On a port to which it can return later: see `free_ports.ts`. */
 async function upSomewhere(up: (port: number) => Promise<Running>): Promise<Running> {
   for (let attempt = 1;; attempt++) {
     try {
@@ -156,7 +156,7 @@ async function upSomewhere(up: (port: number) => Promise<Running>): Promise<Runn
   }
 }
 
-/** Starts a server and waits until it is ready. Rejects with its log when it does not come up. */
+/** Starts a server and waits until it is ready. Rejects with its log when it fails to start. */
 export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
   let options = given;
   const program = await ensureNatsServer();

@@ -1,16 +1,16 @@
 /**
- * A TCP proxy that stops passing on what the server sends when it is told to, as for a client that is
- * too busy, or what its clients send, and goes on later. Nothing is lost on it.
+ * A TCP proxy that can pause what the server sends, as for a client that is too busy, or what its clients send, and
+ * resume later. It loses nothing.
  */
 
 const CHUNK_BYTES = 65_536;
 
-/** For one server; ends its connections with the scope. */
+/** A proxy for one server; ends its connections with the scope. */
 export interface PausingProxy extends AsyncDisposable {
   readonly port: number;
-  /** What stays here: what the server sends, unless it is said otherwise. */
+  /** Pauses one direction; by default what the server sends. */
   pause(what?: "answers" | "requests"): void;
-  /** As `pause` of requests, but not for who connects from now on. */
+  /** As `pause` for requests, but not for later connections. */
   pausePresent(): void;
   resume(): void;
 }
@@ -21,7 +21,7 @@ export function startPausingProxy(target_port: number): PausingProxy {
   const connections = new Set<Deno.TcpConn>();
   const gates: { answers?: PromiseWithResolvers<void>; requests?: PromiseWithResolvers<void> } = {};
 
-  /** Connections whose requests stay here. */
+  /** Connections with paused requests. */
   const held = new Map<Deno.TcpConn, Promise<void>>();
   const mayPass = (from: Deno.TcpConn, what: "answers" | "requests") =>
     gates[what]?.promise ?? (what === "requests" ? held.get(from) : undefined);
@@ -33,21 +33,21 @@ export function startPausingProxy(target_port: number): PausingProxy {
         await mayPass(from, what);
         const size_bytes = await from.read(buffer);
         if (size_bytes === null) break;
-        // Closed while it read: that waits, too.
+        // Closed while it was being read: that waits, too.
         await mayPass(from, what);
         for (let at = 0; at < size_bytes;) at += await to.write(buffer.subarray(at, size_bytes));
       }
     } catch {
-      // A side that is gone ends the pair, whatever its last words were.
+      // A side that has closed ends the pair, whatever it sent last.
     }
-    // The client is gone, and what it has sent is still to be passed on.
+    // The client has closed, and what it has sent is still to be passed on.
     if (what === "answers" && held.has(to)) return;
     for (const one of [from, to]) if (connections.delete(one)) one.close();
   };
   const join = async (client: Deno.TcpConn) => {
     const at = { hostname: "127.0.0.1", port: target_port };
     const server = await Deno.connect(at).catch(() => undefined);
-    // A server that has gone is gone for its clients, too.
+    // When the server closes, its clients are disconnected, too.
     if (server === undefined) return client.close();
     for (const one of [client, server]) connections.add(one);
     await Promise.all([pass(client, server, "requests"), pass(server, client, "answers")]);

@@ -1,6 +1,6 @@
 /**
- * `arq serve` as its own process for tests, with the flags of `deno task arq`, but started by the path of
- * `deno` and without one on the PATH, as `npx arq` starts it.
+ * `arq serve` as a separate process for tests, with the flags of `deno task arq`, but started by the path of `deno` and
+ * without one on the PATH, as `npx arq` starts it.
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -9,14 +9,14 @@ import { runArq } from "../../arq/testing/run_arq.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const READY_MS = 60_000;
 
-/** Where it is, and what it has said. */
+/** Its addresses and output. */
 export interface ServedBus extends AsyncDisposable {
   readonly url: string;
   readonly ops_url: string;
   readonly admin_url: string;
   log(): string;
   signal(name: Deno.Signal): void;
-  /** Ends it with a signal and waits; the exit code. */
+  /** Ends it with a signal and waits; returns the exit code. */
   stop(signal?: Deno.Signal): Promise<number>;
 }
 
@@ -28,7 +28,7 @@ async function flags(): Promise<string[]> {
   );
 }
 
-/** Rejects with what it said when it ends before it is ready or takes longer than `ready_ms`. */
+/** Rejects with its output when it ends before it is ready or takes longer than `ready_ms`. */
 export async function startServe(folder: string, ready_ms = READY_MS): Promise<ServedBus> {
   const program = `${ROOT}arq/main.ts`;
   const own = ["serve", "--config", "config.toml", "--json"];
@@ -57,7 +57,7 @@ export async function startServe(folder: string, ready_ms = READY_MS): Promise<S
     try {
       child.kill(signal);
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
     const { code } = await child.status;
     await logged;
@@ -73,7 +73,7 @@ export async function startServe(folder: string, ready_ms = READY_MS): Promise<S
   };
 }
 
-/** A folder as `arq init` makes it, on ports that are picked. The name has a space in it. */
+/** A folder created by `arq init`, with chosen ports. Its name contains a space. */
 export async function initFolder() {
   const path = await Deno.makeTempDir({ prefix: "arq serve-" });
   const { code, stderr } = await runArq(["init", "--no-context"], { cwd: path });
@@ -83,7 +83,7 @@ export async function initFolder() {
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }
 
-/** A token for the bus of such a folder, good for longer than any run. */
+/** A token for the bus of such a folder, valid for longer than any run. */
 export async function tokenOf(cwd: string, role: string): Promise<string> {
   const key = ["--key", "keys/arqon-private.jwk.json"];
   const claims = ["--issuer", "arqon-local", "--audience", "arqon", "--role", role];

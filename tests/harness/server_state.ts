@@ -1,6 +1,6 @@
 /**
- * What a run asks a server process that goes on: its metrics as numbers, and what it logged that nobody
- * should see or somebody must. Judges nothing; a page of metrics as Prometheus takes it is `tests/peers/metrics_page.ts`.
+ * Queries of a running server process: its metrics as numbers, and log lines that must or must not appear. Judges
+ * nothing; `tests/peers/metrics_page.ts` has a page of metrics as Prometheus reads it.
  */
 
 import { until } from "../../shared/testing/until.ts";
@@ -15,19 +15,19 @@ export function readSamples(text: string): Map<string, number> {
   );
 }
 
-/** Those that a process shows now at its ops listener. */
+/** The present samples of a process's ops listener. */
 export async function samplesOf(ops_url: string | undefined): Promise<Map<string, number>> {
   return readSamples(await (await fetch(`${ops_url}/metrics`)).text());
 }
 
-/** The lines of a log, in logfmt, that are errors. */
+/** The error lines of a log in logfmt. */
 export function errorsIn(log: string): readonly string[] {
   return log.match(ERROR) ?? [];
 }
 
 /**
- * Resolves when the log has the line, which comes by a pipe, some time after the answer to whoever made it happen;
- * rejects with the log when it has not within the limit of `until`.
+ * Resolves when the log has the line, which arrives by a pipe, some time after the answer to its cause; rejects with
+ * the log when it does not appear within the limit of `until`.
  */
 export const logged = (server: { log(): string }, line: RegExp): Promise<void> =>
   until(() => `${line} in the log:\n${server.log()}`, () => line.test(server.log()));

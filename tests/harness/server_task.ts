@@ -1,18 +1,18 @@
 /**
- * `deno task shield`, `brain` or `arq serve` as a process that is expected to end by itself, for tests of
- * starts that are refused. Servers that serve are `cluster.ts` and `serve_bus.ts`.
+ * `deno task shield`, `brain` or `arq serve` as a process that is expected to end on its own, for tests of refused
+ * starts. `cluster.ts` and `serve_bus.ts` have servers that serve.
  */
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
-/** Long enough for a slow machine; a process that hangs takes all of it. */
+/** Long enough for a slow machine; only a hanging process takes all of it. */
 const DEADLINE_MS = 120_000;
 
-/** What it left. */
+/** Its output and exit code. */
 export interface Ended {
   readonly code: number;
   readonly stderr: string;
 }
 
-/** What the task runs, with the constants that comments of its configuration set. */
+/** The task's command, with the constants that comments of its configuration set. */
 function programOf(part: string, config_file: string): string[] {
   if (!Deno.readTextFileSync(config_file).includes("#constant ")) return ["task", "-q", part];
   const { tasks } = JSON.parse(Deno.readTextFileSync(`${ROOT}/deno.json`));
@@ -38,7 +38,7 @@ export function startTask(
   }).spawn();
 }
 
-/** Waits for its end; one that hangs is killed. */
+/** Waits for its end; a hanging process is killed. */
 export async function ended(child: Deno.ChildProcess): Promise<Ended> {
   const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
   const { code, stderr } = await child.output();

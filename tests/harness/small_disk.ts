@@ -1,18 +1,18 @@
 /**
- * A disk of a few MiB for a test: a tmpfs of its own, which only root may mount. What is filled is the
- * file system itself, so that every write of every process fails as on a disk that is full.
+ * A disk of a few MiB for a test: its own tmpfs, which only root may mount. The file system itself is filled, so that
+ * every write of every process fails as on a full disk.
  */
 
-/** A mounted file system, unmounted when the test's scope ends. */
+/** A mounted file system, unmounted with the test's scope. */
 export interface SmallDisk extends AsyncDisposable {
   readonly folder: string;
-  /** Takes all the room that is left. */
+  /** Uses up all remaining space. */
   fill(): Promise<void>;
-  /** Gives back what `fill` has taken. */
+  /** Frees what `fill` has used. */
   clear(): Promise<void>;
 }
 
-/** Why there cannot be one here; undefined: there can. */
+/** Why it is not possible here; undefined: it is. */
 export function noSmallDisk(): string | undefined {
   if (Deno.build.os !== "linux") return "only Linux has tmpfs";
   return Deno.uid() === 0 ? undefined : "only root may mount a file system";
@@ -36,7 +36,7 @@ export async function mountSmallDisk(mebibytes: number): Promise<SmallDisk> {
   return {
     folder,
     async fill() {
-      // It ends when there is no room any more; that is no failure.
+      // It ends when there is no space left; that is no failure.
       await new Deno.Command("dd", {
         args: ["if=/dev/zero", `of=${ballast}`, "bs=4096", "oflag=append", "conv=notrunc"],
         stdout: "null",
@@ -45,7 +45,7 @@ export async function mountSmallDisk(mebibytes: number): Promise<SmallDisk> {
     },
     clear: () => Deno.remove(ballast),
     async [Symbol.asyncDispose]() {
-      // Lazily: whoever still has a file open there ends with the test.
+      // Lazily: processes that still have a file open there end with the test.
       await run("umount", "-l", folder);
       await Deno.remove(folder);
     },

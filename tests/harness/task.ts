@@ -1,7 +1,6 @@
 /**
- * A task that runs for long, from its command line to its exit code: its progress with the time that has
- * passed, its verdict, 2 for a wrong command line. What there is on a command line is
- * `task_arguments.ts`, what a verdict says `verdict.ts`.
+ * A long-running task, from its command line to its exit code: its progress with the elapsed time, its verdict, and
+ * exit code 2 for a wrong command line. `task_arguments.ts` has the command line, `verdict.ts` the text of a verdict.
  */
 import { commit, machine, UsageError } from "../../bench/measure/scenario.ts";
 import { endOnSignal } from "./end_on_signal.ts";
@@ -10,15 +9,15 @@ import type { Options, TaskUsage, ValuesOf } from "./task_arguments.ts";
 import { codeOf, renderVerdict } from "./verdict.ts";
 import type { Verdict } from "./verdict.ts";
 
-/** Hears the progress, line by line. */
+/** Receives the progress, line by line. */
 export type Say = (line: string) => void;
 
-/** For `catch`: what a run refuses before it begins is a wrong command line, all else a bug. */
+/** For `catch`: an error before the run is a wrong command line, all others are bugs. */
 export function refused(error: unknown): never {
   throw error instanceof RangeError ? new UsageError(error.message) : error;
 }
 
-/** What figures depend on, and when they were taken. */
+/** The conditions on which figures depend, and their time. */
 export async function machineLine(): Promise<string> {
   const about = { ...await machine(), commit: await commit(), at: new Date().toISOString() };
   return Object.entries(about).map((pair) => pair.join(" ")).join(", ");
@@ -41,8 +40,8 @@ async function conclude(verdict: Verdict): Promise<number> {
 }
 
 /**
- * Runs a task, says its verdict and ends the process with the exit code; one whose output other programs
- * read gives the code instead of a verdict. A signal ends everything that it has started.
+ * Runs a task, prints its verdict and ends the process with the exit code; a task whose output other programs read
+ * returns the code instead of a verdict. A signal ends everything that it has started.
  */
 export async function runTask<O extends Options>(
   usage: TaskUsage<O>,

@@ -1,24 +1,24 @@
 /**
- * The command line of the tasks that run for long (`chaos`, `soak`, `hostile` and their like): the kinds
- * of options that there are, one reader for them, and their `--help`. It prints nothing and ends
- * nothing; that is `task.ts`. The options of `deno task bench` are `bench/measure/scenario.ts`.
+ * The command line of long-running tasks (`chaos`, `soak`, `hostile` and others): the kinds of options, one parser for
+ * them, and their `--help`. It prints nothing and ends nothing; `task.ts` does. `bench/measure/scenario.ts` has the
+ * options of `deno task bench`.
  */
 import { parseArgs } from "node:util";
 import { UsageError } from "../../bench/measure/scenario.ts";
 
 /** One option of a task. */
 export interface Option<T> {
-  /** Stands for its value in `--help`; "": a flag, which has none. */
+  /** Placeholder for its value in `--help`; "": a flag, which has none. */
   readonly takes: string;
-  /** What it does, in a few words. */
+  /** Its effect, in a few words. */
   readonly about: string;
-  /** When it is not given. */
+  /** The default. */
   readonly initial: T;
-  /** The same for `--help`; "": nothing to say. */
+  /** The default for `--help`; "": none shown. */
   readonly shown: string;
-  /** What a value has to be, in words. */
+  /** The expected value, in words. */
   readonly expected: string;
-  /** Undefined: it is not that. */
+  /** Undefined: the value is invalid. */
   read(text: string): T | undefined;
 }
 
@@ -26,16 +26,16 @@ export interface Option<T> {
 // deno-lint-ignore no-explicit-any
 export type Options = Readonly<Record<string, Option<any>>>;
 
-/** What is read of them. */
+/** The parsed values. */
 export type ValuesOf<O extends Options> = {
   readonly [Name in keyof O]: O[Name] extends Option<infer T> ? T : never;
 };
 
 /** A task as its users see it. */
 export interface TaskUsage<O extends Options> {
-  /** As it is called: `deno task chaos`. */
+  /** The command: `deno task chaos`. */
   readonly command: string;
-  /** What it does and when it fails, for `--help`. */
+  /** Its effect and when it fails, for `--help`. */
   readonly about: string;
   readonly options: O;
 }
@@ -45,10 +45,10 @@ export function flag(about: string): Option<boolean> {
   return { takes: "", about, initial: false, shown: "", expected: "", read: () => true };
 }
 
-/** NaN for what `Number` takes for 0 though it says nothing. */
+/** NaN for blank text, which `Number` converts to 0. */
 const numberOf = (text: string) => text.trim() === "" ? NaN : Number(text);
 
-/** A whole number from `low`, which is 1, to `high`, which may be absent. */
+/** A whole number from `low` (default 1) to `high`, which may be absent. */
 export function whole(
   initial: number,
   about: string,
@@ -70,7 +70,7 @@ export function whole(
   };
 }
 
-/** A number above 0 that need not be whole; with `or_none` 0 is right, too. */
+/** A number above 0 that need not be whole; with `or_none` also 0. */
 export function amount(
   initial: number,
   about: string,
@@ -89,7 +89,7 @@ export function amount(
   };
 }
 
-/** Where the random numbers of a run begin: another one each time, unless it is given. */
+/** The random seed of a run: a different one each time, unless it is given. */
 export function seed(below = 1_000_000): Option<number> {
   const about = "the same again: the seed that a run has printed";
   return { ...whole(Date.now() % below, about, { low: 0 }), shown: "another each time" };
@@ -111,7 +111,7 @@ export function oneOf<const Word extends string>(
   };
 }
 
-/** Names with commas between them; none unless it is given. */
+/** Names separated by commas; none unless it is given. */
 export function names(about: string): Option<readonly string[]> {
   return {
     takes: "A,B",
@@ -123,12 +123,12 @@ export function names(about: string): Option<readonly string[]> {
   };
 }
 
-/** The same option without a value when it is not given. */
+/** The same option, but undefined when it is not given. */
 export function maybe<T>(option: Option<T>): Option<T | undefined> {
   return { ...option, initial: undefined, shown: "" };
 }
 
-/** Every option of one task, as `--help` shows it. */
+/** The `--help` text of all options of a task. */
 export function helpOf({ command, about, options }: TaskUsage<Options>): string {
   const rows = Object.entries(options).map(([name, { takes, about, shown }]) => [
     `--${name} ${takes}`.trimEnd(),
@@ -141,8 +141,8 @@ export function helpOf({ command, about, options }: TaskUsage<Options>): string 
 }
 
 /**
- * The values of all options. Undefined when help is asked for. Throws `UsageError` that names the
- * option, what it was given, and what would be right.
+ * The values of all options. Undefined when help is requested. Throws `UsageError` with the option, the given value,
+ * and what would be right.
  */
 export function readArguments<O extends Options>(
   { options, command }: TaskUsage<O>,

@@ -1,22 +1,22 @@
 /**
- * A TCP proxy between a client and a real server, to break a connection in ways that a server cannot
- * be asked for: cut it while the server lives on, or let requests through and hold the answers.
+ * A TCP proxy between a client and a real server, to break a connection in ways that a server cannot: cut it while the
+ * server lives on, or pass requests and hold the answers.
  */
 import { pace } from "../../shared/testing/pace.ts";
 
-/** How long a port that is taken is waited for before it is tried again. */
+/** Pause before a port that is in use is tried again. */
 const RETRY_MS = 50;
 
-/** A proxy, and the ways in which it breaks connections. */
+/** A proxy, and its ways to break connections. */
 export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
   /** Ends every connection and refuses new ones. */
   cut(): Promise<void>;
   /** Listens again, on the same port. */
   restore(): void;
-  /** From now on answers stay here; a `cut` loses them. */
+  /** From now on answers are held; a `cut` loses them. */
   holdAnswers(): void;
-  /** From now on every read is passed on so much later, both ways, and no faster than this a second. */
+  /** From now on every read is delayed, in both directions, and limited to this rate. */
   slow(delay_ms: number, bytes_per_second: number): void;
 }
 
@@ -34,15 +34,15 @@ function closeQuietly(connection: Deno.TcpConn): void {
   }
 }
 
-/** How slow a connection is. */
+/** The slowness of a connection. */
 interface Pace {
   delay_ms: number;
   bytes_per_second: number;
 }
 
 /**
- * Passes bytes on until a side ends; while `isHolding` says so they are thrown away. Both numbers of
- * the pace become one wait after each read, so that a burst is late as a whole.
+ * Forwards bytes until a side ends; while `isHolding` is true they are discarded. Both numbers of the pace become one
+ * wait after each read, so that a burst is late as a whole.
  */
 async function pump(
   from: Deno.TcpConn,
@@ -63,13 +63,13 @@ async function pump(
       for (let at = 0; at < size;) at += await to.write(buffer.subarray(at, size));
     }
   } catch {
-    // A side that is gone ends the pair, whatever its last words were.
+    // A side that has closed ends the pair, whatever it sent last.
   }
 }
 
 /**
- * Opens a port that a connection of another process may have for its own end meanwhile: again and again,
- * until it is free. What it gives ends that.
+ * Opens a port that a connection of another process may be using meanwhile: retries until it is free. The returned
+ * function stops that.
  */
 function untilFree(open: () => void): () => void {
   let retry: ReturnType<typeof setTimeout> | undefined;
@@ -86,9 +86,9 @@ function untilFree(open: () => void): () => void {
 }
 
 /**
- * Starts a proxy on a free port of the loopback interface, to `target_port` there. A function is
- * asked for each connection, as a load balancer would choose; undefined: there is nobody to choose.
- * `alterAnswers` may change the bytes of answers in place.
+ * Starts a proxy on a free port of the loopback interface, to `target_port` there. A function is called for each
+ * connection, as a load balancer would choose; undefined: there is no target. `alterAnswers` may change the bytes of
+ * answers in place.
  */
 export function startTcpProxy(
   target_port: number | (() => number | undefined),
@@ -108,7 +108,7 @@ export function startTcpProxy(
     try {
       server = await Deno.connect({ hostname: "127.0.0.1", port });
     } catch {
-      return closeQuietly(client); // The target is down, and so is this for the client.
+      return closeQuietly(client); // The target is down, and so is the proxy for the client.
     }
     const pair = { client, server };
     pairs.add(pair);

@@ -1,14 +1,14 @@
-/** What a test gets of a running development bus, wherever it runs: its addresses, its tokens, its log. */
+/** The interface of a running development bus for a test, wherever it runs: its addresses, its tokens, its log. */
 import { importJWK, SignJWT } from "@panva/jose";
 
-/** What a token says; without options: user `tester` of tenant `default`, role user, one hour. */
+/** The content of a token; defaults: user `tester` of tenant `default`, role user, one hour. */
 export interface TokenOptions {
   role?: "user" | "service" | "admin";
   tenant?: string;
   user?: string;
   /** Seconds from now; negative for an expired one. */
   ttl_seconds?: number;
-  /** Further claims, or other values for the usual ones. */
+  /** Additional claims, or other values for the usual ones. */
   claims?: Record<string, unknown>;
 }
 
@@ -28,7 +28,7 @@ export interface TestBus extends AsyncDisposable {
   stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
 }
 
-/** What the line of a bus that is ready, and its development key, say of it. */
+/** The bus's addresses and tokens, from its ready line and its development key. */
 export function placeOf(
   { url, ops_url, admin_url, token }: Pick<TestBus, "url" | "ops_url" | "admin_url" | "token">,
   key: { kid: string } & Record<string, unknown>,

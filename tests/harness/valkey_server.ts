@@ -1,33 +1,33 @@
 /**
- * Starts a real Valkey or Redis server of the system's package for a test: nothing on disk, a free
- * port, killed and frozen at will, gone with `await using`.
+ * Starts a real Valkey or Redis server of the system's package for a test: nothing on disk, a free port, killed and
+ * frozen on demand, removed with `await using`.
  */
 
 import { seen } from "../../shared/testing/until.ts";
 import { freePort } from "./free_ports.ts";
 
-/** A running server, and what a test may do to it. */
+/** A running server, and its faults for tests. */
 export interface ValkeyServer extends AsyncDisposable {
-  /** `redis://127.0.0.1:PORT`, with TLS `rediss://…` on a port of its own. */
+  /** `redis://127.0.0.1:PORT`, with TLS `rediss://…` on its own port. */
   readonly url: string;
   readonly port: number;
   /** Ends it at once, as a crash would (SIGKILL). */
   kill(): Promise<void>;
-  /** Starts it again, empty, on the same port. */
+  /** Restarts it, empty, on the same port. */
   start(): Promise<void>;
   /** Freezes it (SIGSTOP): connections stay open and nothing answers, until `resume`. */
   freeze(): void;
   resume(): void;
   /** One command, for example `command("PING")`; resolves with the first line of the answer. */
   command(...words: string[]): Promise<string>;
-  /** The same for several of one connection, for example after `AUTH`; the last one's answer. */
+  /** Several commands on one connection, for example after `AUTH`; returns the last answer. */
   commands(...all: string[][]): Promise<string>;
 }
 
-/** What more it is to be told, for example `["--requirepass", "secret"]`. */
+/** Additional options, for example `["--requirepass", "secret"]`. */
 export interface ValkeyOptions {
   readonly args?: readonly string[];
-  /** TLS beside plain text, with the certificate of `tests/tls`; "mutual": it wants to see one too. */
+  /** TLS beside plain text, with the certificate of `tests/tls`; "mutual": it requires a client certificate. */
   readonly tls?: boolean | "mutual";
 }
 

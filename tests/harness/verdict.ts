@@ -1,21 +1,21 @@
 /**
- * What a task that ran for long has come to, as lines for people and as an exit code: 0 passed, 1 something
- * is wrong, 3 nobody could say. Pure; a wrong command line is 2 (`task.ts`).
+ * The verdict of a long-running task, as lines for people and as an exit code: 0 passed, 1 something is wrong, 3
+ * undecided. Pure; a wrong command line exits with 2 (`task.ts`).
  */
 
-/** What a run has come to. */
+/** The verdict of a run. */
 export interface Verdict {
-  /** What is wrong, a line or more each; empty: nothing. */
+  /** What is wrong, one or more lines each; empty if nothing. */
   readonly problems: readonly string[];
-  /** Why all of it, or the rest, could not be judged. */
+  /** Why the run, or the rest of it, could not be judged. */
   readonly undecided?: readonly string[];
-  /** With which it can be run again. */
+  /** Repeats the run. */
   readonly seed?: number;
-  /** Where the logs of its processes are; of no use once it has passed. */
+  /** Where the logs of its processes are; unused once it has passed. */
   readonly dir?: string;
 }
 
-/** So many problems are listed; their number is said in any case. */
+/** Number of listed problems; the total is always printed. */
 const LISTED_MAX = 200;
 
 type Outcome = "passed" | "wrong" | "undecided";
@@ -47,7 +47,7 @@ export function codeOf(verdict: Verdict): number {
   return CODES[outcomeOf(verdict)];
 }
 
-/** The verdict in a line, and under it what is wrong or was not judged. */
+/** One line for the verdict, followed by what is wrong or was not judged. */
 export function renderVerdict(verdict: Verdict): string {
   const { problems, undecided = [] } = verdict;
   const listed = [...problems.slice(0, LISTED_MAX), ...undecided].map((text) => `- ${text}`);

@@ -1,19 +1,17 @@
-/** The option `--websocket` of long runs: which kind of client sockets their Shields have. */
+/** The option `--websocket` of long runs: which kind of client sockets their Shields use. */
 import type { Option } from "./task_arguments.ts";
 
 const KINDS = ["native", "own"];
 const EXPECTED = "native or own";
 
-/**
- * The line of `[server]` for it; "" leaves the default. Throws RangeError with what would be right.
- */
+/** The line of `[server]` for it; "" keeps the default. Throws RangeError that names the valid values. */
 export function websocketLine(kind: string): string {
   if (kind === "") return "";
   if (KINDS.includes(kind)) return `websocket = "${kind}"\n`;
   throw new RangeError(`--websocket is ${JSON.stringify(kind)}; expected ${EXPECTED}`);
 }
 
-/** The same for a command line. */
+/** The same as a command-line option. */
 export const WEBSOCKET: Option<string> = {
   takes: "WORD",
   about: `client sockets of the Shields: ${EXPECTED}`,

@@ -1,24 +1,24 @@
 /**
- * A receiver of hooks: keeps what it has verified by the package of Standard Webhooks, and answers as a test says.
+ * A receiver of hooks: records the calls that the Standard Webhooks package has verified, and answers as a test says.
  */
 import { Webhook } from "standardwebhooks";
 
-/** A secret for tests. */
+/** A signing secret for tests. */
 export const SECRET = "whsec_" + new Uint8Array(32).fill(7).toBase64();
 
-/** A call that was taken. */
+/** A received call. */
 export interface ReceivedCall {
   readonly id: string;
   // deno-lint-ignore no-explicit-any -- the shape depends on the type
   readonly body: any;
 }
 
-/** Says what to answer; undefined: 204. */
+/** Returns the answer; undefined: 204. */
 export type Answering = (call: ReceivedCall) => Response | Promise<Response> | undefined;
 
-/** A receiver on a port of its own. */
+/** A receiver on its own port. */
 export class Receiver implements AsyncDisposable {
-  /** Calls that were answered with 2xx, in their order. */
+  /** Calls that were answered with 2xx, in order. */
   readonly taken: ReceivedCall[] = [];
   /** All calls. */
   readonly calls: ReceivedCall[] = [];
@@ -36,7 +36,7 @@ export class Receiver implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}/hook?a=1`;
   }
 
-  /** Ends the port; nobody answers until `start`. */
+  /** Closes the port; nobody answers until `start`. */
   async stop(): Promise<void> {
     await this.#server?.shutdown();
     this.#server = undefined;
@@ -49,7 +49,7 @@ export class Receiver implements AsyncDisposable {
   #serve(port: number): Deno.HttpServer<Deno.NetAddr> {
     return Deno.serve({ hostname: "127.0.0.1", port, onListen() {} }, async (request) => {
       const text = await request.text().catch(() => undefined);
-      // The caller has gone meanwhile.
+      // The caller has disconnected meanwhile.
       if (text === undefined) return new Response(null, { status: 400 });
       try {
         const body = new Webhook(SECRET).verify(text, Object.fromEntries(request.headers));
@@ -70,7 +70,7 @@ export class Receiver implements AsyncDisposable {
   }
 }
 
-/** Numbers of taken messages by room, without what came again. */
+/** Message numbers of the accepted calls by room, without duplicates. */
 export function numbersOf({ taken }: Receiver): Record<string, number[]> {
   const seen = new Map(taken.map(({ id, body }) => [id, body]));
   const messages = [...seen.values()].filter(({ type }) => type === "room.message");
@@ -81,7 +81,7 @@ export function numbersOf({ taken }: Receiver): Record<string, number[]> {
   return Object.fromEntries(numbers);
 }
 
-/** The tables of a bus that has one hook, which hears all of rooms `o-*` of that tenant. */
+/** The tables of a bus with one hook, which gets everything of rooms `o-*` of that tenant. */
 export const hookTables = (url: string, tenant: string) => `
 [presence]
 #constant presence.heartbeat_ms = 200

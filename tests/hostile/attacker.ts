@@ -1,7 +1,6 @@
 /**
- * A program that attacks a bus in one way until its standard input ends. The first line of stdin is
- * the order as JSON. Prints that it has begun, then one report. What it deploys was deployed by who
- * started it.
+ * A program that attacks a bus in one way until its standard input ends. The first line of stdin is the order as JSON.
+ * Prints when it has begun, then one report. Whatever it needs deployed, its parent has deployed.
  */
 import { ownLines } from "../../bench/measure/text_lines.ts";
 import { pace } from "../../shared/testing/pace.ts";
@@ -13,30 +12,30 @@ import {
   TEXT,
 } from "../../shield/socket/testing/conformance_peer.ts";
 
-/** What to do, and where. */
+/** What to do, and on which server. */
 export type Order =
-  /** Connections that say `says`, and nothing after it; so many at a time, the oldest closed first. */
+  /** Connections that send `says` and nothing else; the oldest is closed when there are `at_once`. */
   | {
     readonly kind: "strangers";
     readonly url: string;
     readonly at_once: number;
     readonly says: string;
   }
-  /** Text frames of clients, so many a second of each that sends any. */
+  /** Text frames of clients, `rate` per second from each one that sends any. */
   | {
     readonly kind: "frames";
     readonly url: string;
     readonly clients: readonly FrameClient[];
     readonly rate: number;
   }
-  /** One connection that sends as fast as it is taken, also after it was told to close; then the next. */
+  /** One connection that sends as fast as the bus reads, even after it was asked to close; then the next one. */
   | {
     readonly kind: "flood";
     readonly url: string;
     readonly token: string;
     readonly frames: "publications" | "pings" | "garbage";
   }
-  /** The same request again and again, `at_once` side by side, each with the file as its body if there is one. */
+  /** The same request repeatedly, `at_once` in parallel, each with the file as its body if there is one. */
   | {
     readonly kind: "requests";
     readonly url: string;
@@ -46,18 +45,18 @@ export type Order =
     readonly body?: { readonly type: string; readonly file: string };
   };
 
-/** A client of an attack. `%n` in a frame is the number of the frame, another one each time. */
+/** A client of an attack. `%n` in a frame is the frame's number, which is never repeated. */
 export interface FrameClient {
   readonly token: string;
-  /** Sent once as it connects. */
+  /** Sent once after connecting. */
   readonly first?: readonly string[];
-  /** Sent in turn, for as long as the attack goes on. */
+  /** Sent in turn until the attack ends. */
   readonly frames?: readonly string[];
-  /** The number of the first of those; 0 when left out. */
+  /** The number of the first of those; 0 if omitted. */
   readonly from?: number;
 }
 
-/** How often it did it, and what the bus answered: how often each code, status or end. */
+/** How often it attacked, and how often the bus answered with each code or status, or closed the connection. */
 export interface AttackReport {
   readonly times: number;
   readonly answers: Readonly<Record<string, number>>;
@@ -172,7 +171,7 @@ async function flood({ url, token, frames }: Order & { kind: "flood" }): Promise
         times += each;
       }
     } catch {
-      // Nobody takes it any more.
+      // Nobody reads it any more.
     }
     peer[Symbol.dispose]();
     await reading;

@@ -1,6 +1,6 @@
 /**
- * The attacks of the gallery: what each one is, and what it takes to begin it on a running bus. A new
- * attack is an entry of `ATTACKS`; how it is carried out is in `attacker.ts`.
+ * The attacks of the gallery: a description of each, and how to start it on a running bus. A new attack is an entry of
+ * `ATTACKS`; `attacker.ts` carries it out.
  */
 import { field, gzippedSet } from "../../shield/schema/testing/messages.ts";
 import type { TestBus } from "../harness/bus.ts";
@@ -29,25 +29,25 @@ import {
 /** What an attack may use. */
 export interface Ground {
   readonly bus: TestBus;
-  /** For files of the attack; gone with the gallery. */
+  /** For the attack's files; removed with the gallery. */
   readonly dir: string;
 }
 
-/** What the attacker is to do, or why the bus did not let it come so far. */
+/** The attacker's order, or why the bus already refused the preparation. */
 export type Begun = { readonly order: Order } | { readonly refused: string };
 
 /** One attack. */
 export interface Attack {
   readonly name: string;
-  /** In a few words, for the table. */
+  /** A short description for the table. */
   readonly says: string;
   begin(ground: Ground): Promise<Begun>;
 }
 
-/** More than the bus may open files, in turns of as many as it may open. */
+/** More than the bus's limit of open files, in rounds of at most that many. */
 const STRANGERS_AT_ONCE = 2_500;
 const HALF_A_REQUEST = "GET /v1/socket HTTP/1.1\r\nHost: bus\r\nX-Slow: ";
-/** Hostile tenants that have the same policies, and messages a second of each. */
+/** Hostile tenants with the same policies, and messages per second of each. */
 const TENANTS = 2;
 const RATE = 50;
 
@@ -66,16 +66,16 @@ function strangers(
   return { name, says, begin: ({ bus }) => Promise.resolve({ order: orderAt(bus) }) };
 }
 
-/** Of a module that repeats its work: what is tried, until a message passes. */
+/** Rounds of a module that repeats its work: tried in this order until a message passes. */
 const ROUNDS = [128, 96, 64, 48, 32, 24, 16, 12, 8, 4, 2, 1];
 
-/** The module's hash, or why it is refused. */
+/** The module's hash, or why it was refused. */
 async function upload(admin: PolicyAdmin, bytes: Bytes): Promise<string | { refused: string }> {
   const { status, body } = await admin.upload(bytes);
   return status === 200 ? String(body["sha256"]) : { refused: String(body["detail"]) };
 }
 
-/** The hash of the one with the most rounds that still allows a message. */
+/** The hash of the module with the most rounds whose messages are still allowed. */
 async function dearestAllowed(
   { bus }: Ground,
   admin: PolicyAdmin,
@@ -85,7 +85,7 @@ async function dearestAllowed(
   for (const rounds of ROUNDS) {
     const sha256 = await upload(admin, make(rounds));
     if (typeof sha256 !== "string") return sha256;
-    // A tenant of its own for each, so that no breaker remembers the one before.
+    // One tenant for each, so that no breaker remembers the previous one.
     const tenant = `${name}-try-${rounds}`;
     const { status, body } = await admin.post("deploy", { tenant, name: "p", sha256 });
     if (status !== 200) return { refused: String(body["detail"]) };
@@ -97,7 +97,7 @@ async function dearestAllowed(
   return { refused: "no message passes, even with one round" };
 }
 
-/** Messages through so many policies in a row, of each of so many tenants. */
+/** Messages of each hostile tenant through `chain` policies in a row. */
 function policies(
   name: string,
   says: string,
@@ -122,11 +122,11 @@ function policies(
           const policy = { tenant, name: `p${place}`, sha256 };
           const { status, body } = await admin.post("deploy", policy);
           if (status !== 200 && place === 0) return { refused: String(body["detail"]) };
-          // The part of the chain that is let in is an attack, too.
+          // The accepted part of the chain is an attack, too.
           if (status !== 200) break;
         }
       }
-      // Each type is another key for a policy that keeps state by it.
+      // Each type is a different key for a policy that keeps state by type.
       const frames = ['{"op":"pub","room":"r","type":"t%n","data":"judged","id":1}'];
       const clients = tokens.map((token) => ({ token, frames }));
       return { order: { kind: "frames", url: bus.url, clients, rate: RATE } };
@@ -148,7 +148,7 @@ function flood(name: string, says: string, frames: "publications" | "pings" | "g
 const MESSAGES = 9_000;
 const FIELDS = 19;
 
-/** A legal schema of a few kilobytes with as many fields as a schema may have. */
+/** A valid schema of a few kilobytes with the maximum number of fields. */
 function crowdedSchema(): Bytes {
   const fields = Array.from({ length: FIELDS }, (_none, at) => field(`f${at}`, at + 1, "int32"));
   const messages = Array.from({ length: MESSAGES }, (_none, at) => ({
@@ -170,7 +170,7 @@ const crowdedSchemas: Attack = {
   },
 };
 
-/** Every attack, in the order of the table. */
+/** All attacks, in the table's order. */
 export const ATTACKS: readonly Attack[] = [
   strangers("idle", "connections that say nothing, in turns", ({ http_url }) => http_url),
   strangers(

@@ -1,18 +1,18 @@
 /**
- * A program that is the tenants who do nothing wrong: each publishes at a constant rate and hears
- * itself. Its first line on stdin is a plan as JSON; each further one names the phase that begins, and
- * the end of stdin ends it. Prints one report. It attacks nobody.
+ * A program that plays the well-behaved tenants: each publishes at a constant rate and receives its own messages. The
+ * first line of stdin is a plan as JSON; each further line names the phase that begins, and the end of stdin ends the
+ * program. Prints one report.
  */
 import { ownLines } from "../../bench/measure/text_lines.ts";
 import { percentile } from "../../bench/measure/statistics.ts";
 import { becomes } from "../../shared/testing/until.ts";
 
-/** Who they are. */
+/** The clean tenants. */
 export interface CleanPlan {
   readonly url: string;
-  /** By tenant: a token. */
+  /** Tokens by tenant. */
   readonly tokens: Readonly<Record<string, string>>;
-  /** Messages a second of each. */
+  /** Messages per second of each. */
   readonly rate: number;
 }
 
@@ -20,22 +20,22 @@ export interface CleanPlan {
 export interface CleanPhase {
   readonly sent: number;
   readonly received: number;
-  /** Answered with another code than 0, by reason. */
+  /** Answers with a code other than 0, by reason. */
   readonly refused: Readonly<Record<string, number>>;
   readonly p50_ms: number;
   readonly p99_ms: number;
-  /** The longest time in which a message was due and none came: the worst silence. */
+  /** The longest time in which a message was due and none arrived. */
   readonly silence_ms: number;
 }
 
-/** By phase, then by tenant. Connections that ended are counted for all phases together. */
+/** By phase, then by tenant. Closed connections are counted for all phases together. */
 export interface CleanReport {
   readonly phases: Readonly<Record<string, Readonly<Record<string, CleanPhase>>>>;
   readonly closed: number;
 }
 
 const ROOM = "clean";
-/** What is under way at the end gets so long to arrive. */
+/** Time for messages in flight at the end to arrive. */
 const LAST_MS = 5_000;
 
 interface Phase {
@@ -64,7 +64,7 @@ async function open(url: string, token: string): Promise<WebSocket> {
   return socket;
 }
 
-/** A tenant at work; the answer sends what is due by then. */
+/** Starts a tenant; the returned function sends what is due by then. */
 async function startTenant(plan: CleanPlan, tenant: string): Promise<(due: number) => void> {
   const socket = await open(plan.url, plan.tokens[tenant]!);
   const subscribed = Promise.withResolvers<void>();
@@ -84,7 +84,7 @@ async function startTenant(plan: CleanPlan, tenant: string): Promise<(due: numbe
   await subscribed.promise;
   const began_ms = performance.now();
   return (due) => {
-    // Each counts from when it should have been sent: a late timer hides no wait.
+    // Each is measured from when it was due: a late timer hides no wait.
     while (sent.length < due) {
       const at = sent.length;
       const phase = phaseOf(now, tenant);

@@ -1,7 +1,7 @@
 /**
- * Attacks by work that costs more than it looks: filters over worst operands, history that is read through them,
- * messages that grow, deltas of data that repeats, timers of rooms that are programs, a policy that one user makes
- * fail, batches, large frames that come at the same moment. What is needed for them in the bus's configuration is `COSTLY_CONFIG`.
+ * Attacks by work that costs more than it seems: filters over worst-case operands, history that is read through them,
+ * messages that grow, deltas of repetitive data, timers of reducer rooms, a policy that one user makes fail, batches,
+ * large frames that arrive at the same moment. `COSTLY_CONFIG` has the configuration that they need.
  */
 import { moduleOf } from "../../brain/reducers/testing/guest_text.ts";
 import type { TestBus } from "../harness/test_bus.ts";
@@ -9,7 +9,7 @@ import { type Bytes, guest } from "../peers/hostile_bytes.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import type { FrameClient, Order } from "./attacker.ts";
 
-/** An attack as `attacks.ts` has it: it is never refused as a whole. */
+/** An attack as in `attacks.ts`; it is never refused as a whole. */
 interface CostlyAttack {
   readonly name: string;
   readonly says: string;
@@ -38,10 +38,10 @@ reducer = "timers"
 const frame = (fields: object): string => JSON.stringify(fields);
 
 const FILTERS = 100;
-/** Of the text that a filter looks through. */
+/** Length of the text that a filter searches. */
 const OPERAND_CHARACTERS = 2_700;
 
-/** Backtracking engines never end here, and a program without backtracking has many states at each character. */
+/** A backtracking engine never finishes here, and an automaton has many states at each character. */
 const patternOf = (n: number) => `data.s.matches("(a|aa|aaa){1,20}b${n}$")`;
 
 const filters: CostlyAttack = {
@@ -80,7 +80,7 @@ const history: CostlyAttack = {
   },
 };
 
-/** Messages that grow side by side, and what each has before the attack. */
+/** Messages that grow in parallel, and the size of each before the attack. */
 const GROWING = 12;
 const BEFORE_CHARACTERS = 60_000;
 
@@ -113,7 +113,7 @@ const growing: CostlyAttack = {
   },
 };
 
-/** What a diff looks through longest: data that repeats, in another order each time. */
+/** The worst case for a diff: repetitive data, in a different order each time. */
 function repeating(of: string): string {
   return of.repeat(Math.ceil(DELTA_CHARACTERS / of.length)).slice(0, DELTA_CHARACTERS);
 }
@@ -137,7 +137,7 @@ const deltas: CostlyAttack = {
 const TIMER_ROOMS = 141;
 const TIMERS = 60;
 
-/** A room whose every command sets 60 timers for 10 ms later, each of which is such a command. */
+/** A room where each command sets 60 timers for 10 ms later, and each of those is such a command. */
 export function timerModule(): Bytes {
   return moduleOf({
     more: '(data (i32.const 1) "t")',
@@ -163,7 +163,7 @@ const timers: CostlyAttack = {
       (_none, n) =>
         frame({ op: "cmd", room: `timers-${n}`, name: "room.call", data: { command: "t" }, id: 1 }),
     );
-    // The rooms go on by themselves; one call a second says how they answer.
+    // The rooms continue on their own; one call per second shows how they answer.
     const frames = first.slice(0, 1);
     return {
       order: { kind: "frames", url: bus.url, clients: [{ token, first, frames }], rate: 1 },
@@ -171,7 +171,7 @@ const timers: CostlyAttack = {
   },
 };
 
-/** A policy that fails on what begins with "b"; the clean tenant `guarded` has it. */
+/** A policy that fails on text that begins with "b"; the clean tenant `guarded` has it. */
 export const FAILS_ON_B: Bytes = guest({
   // A bump allocator that is never reset reaches the memory's end after some thousand messages.
   alloc: "(i32.const 4096)",
@@ -211,7 +211,7 @@ const batches: CostlyAttack = {
 };
 
 const SENDERS = 50;
-/** Of a message whose text is costly to read: names that nobody has seen before. */
+/** For a message whose text is costly to read: names that never occurred before. */
 const NAMES = 6_000;
 
 const largeFrames: CostlyAttack = {
@@ -227,7 +227,7 @@ const largeFrames: CostlyAttack = {
   },
 };
 
-/** The attacks, in the order of the table. */
+/** The attacks, in the table's order. */
 export const COSTLY_WORK: readonly CostlyAttack[] = [
   filters,
   history,

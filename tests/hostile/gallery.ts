@@ -1,6 +1,6 @@
 /**
- * Runs the attacks one after another against a running bus, each beside tenants who do nothing wrong,
- * and says what these saw before, during and after. `main.ts` and the test call it.
+ * Runs the attacks one after another against a running bus, each beside well-behaved tenants, and reports what those
+ * saw before, during and after the attack. `main.ts` and the test call it.
  */
 import { niceness, startProgram } from "../../bench/measure/line_program.ts";
 import { pace } from "../../shared/testing/pace.ts";
@@ -15,38 +15,38 @@ import { costlyConfig, FAILS_ON_B, timerModule } from "./costly_work.ts";
 import { slowStart } from "./slow_start.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
-/** Of the bus, so that strangers can use them up. */
+/** The bus's limit, low enough for unauthenticated connections to use it up. */
 const OPEN_FILES = 2_000;
 const WORKERS = 2;
-/** Both are judged by the same workers as the attackers' policies, the second by two policies of its own. */
+/** The same workers judge both and the attackers' policies; the second tenant has two policies of its own. */
 const TENANTS = ["plain", "guarded"] as const;
-/** The attackers and the clean are other machines in reality. */
+/** In reality, attackers and clean tenants run on other machines. */
 const ATTACKER_NICE = 19;
 /** The attacker shares the machine's cores: a p99 below this is not judged, in ms. */
 const P99_JUDGED_MS = 50;
-/** A start may be later by so many of the longest silences. */
+/** A start may be late by this multiple of the longest silence. */
 const START_SILENCES = 4;
-/** Of a bus that has ended. */
+/** Of the log of a bus that has ended. */
 const LOG_CHARACTERS = 1_000;
-/** What works again has so long to be asked and to answer. */
+/** Time for a bus that recovers to be asked and to answer. */
 const AGAIN_MS = 20_000;
 
 /** What to run. */
 export interface GalleryPlan {
-  /** Names; empty: all. */
+  /** Names of attacks; empty: all. */
   readonly only: readonly string[];
   /** `[server] websocket`; undefined: the default. */
   readonly websocket: string | undefined;
-  /** Of each phase. */
+  /** Duration of each phase. */
   readonly seconds: number;
-  /** Messages a second of each clean tenant. */
+  /** Messages per second of each clean tenant. */
   readonly rate: number;
   /**
-   * No clean message may take longer, as long as the machine has time for all. Infinity in tests, where no verdict of
-   * a policy is late either because the machine is busy.
+   * The longest time for a clean message, while the machine has time for everybody. Infinity in tests, where a busy
+   * machine delays no policy's verdict either.
    */
   readonly silence_ms: number;
-  /** How often the p99 that a clean tenant had alone it may have when attacked; Infinity in tests. */
+  /** The largest ratio of a clean tenant's p99 under attack to its p99 alone; Infinity in tests. */
   readonly p99_factor: number;
   readonly say: (line: string) => void;
 }
@@ -55,7 +55,7 @@ export interface GalleryPlan {
 export interface AttackResult {
   readonly name: string;
   readonly says: string;
-  /** Why it did not come so far, or what else there is to say; then there are no figures. */
+  /** Why it could not be run, or a remark; then there are no figures. */
   readonly note?: string;
   readonly attack?: AttackReport;
   /** By tenant. */
@@ -63,14 +63,14 @@ export interface AttackResult {
   readonly during?: Readonly<Record<string, CleanPhase>>;
   readonly memory_before_bytes?: number;
   readonly memory_after_bytes?: number;
-  /** What did not hold; empty: all held. */
+  /** Violated conditions; empty if all held. */
   readonly broken: readonly string[];
 }
 
-/** Is carried out by a start of the bus in place of an attacker. */
+/** Carried out by a start of the bus instead of an attacker. */
 const SLOW_START = "slow-start";
 
-/** Throws RangeError for a name that there is not. */
+/** Throws RangeError for an unknown name. */
 function expectKnown(only: readonly string[]): void {
   const names = [...ATTACKS.map(({ name }) => name), SLOW_START];
   for (const name of only) {
@@ -113,7 +113,7 @@ async function memoryBytes(bus: TestBus): Promise<number> {
   return Number(/^process_resident_memory_bytes (\S+)$/m.exec(metrics)?.[1]);
 }
 
-/** Someone new gets in, is heard, and the other ports answer; what does not is said. */
+/** A new client connects and its message arrives, and the other ports answer; returns what does not work. */
 async function works(bus: TestBus): Promise<string[]> {
   const broken: string[] = [];
   const ask = async (what: string, work: () => Promise<void>) => {
@@ -177,7 +177,7 @@ async function runAttack(
   await using clean = startProgram("tests/hostile/clean_clients.ts", { flags: ["--allow-net"] });
   await clean.say({ url: bus.url, tokens, rate: plan.rate });
   await clean.hear();
-  // The first messages of a connection find nothing warm.
+  // The first messages of a connection find cold caches.
   await pace(1_000);
   await clean.say("alone");
   await pace(1_000 * plan.seconds);
@@ -225,7 +225,7 @@ async function runSlowStart(plan: GalleryPlan): Promise<AttackResult> {
   return { name: SLOW_START, says, note, broken: late ? [note] : [] };
 }
 
-/** Runs what is chosen. A bus that an attack ended is replaced for the next one. */
+/** Runs the selected attacks. A bus that an attack has ended is replaced for the next attack. */
 export async function runGallery(plan: GalleryPlan): Promise<AttackResult[]> {
   const { only } = plan;
   expectKnown(only);

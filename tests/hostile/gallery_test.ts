@@ -1,6 +1,6 @@
 /**
- * Every attack of the gallery for a moment, on each kind of sockets: no good client's message is lost or refused, and
- * everything works afterwards. `deno task hostile` measures delays.
+ * Each attack of the gallery for a moment, on each kind of client sockets: no clean client's message is lost or
+ * refused, and everything works afterwards. `deno task hostile` measures delays.
  */
 import assert from "node:assert/strict";
 import { type AttackResult, runGallery } from "./gallery.ts";
@@ -30,7 +30,7 @@ for (const websocket of ["own", "native"]) {
   });
 }
 
-Deno.test("an attack that there is not is named, with those that there are", async () => {
+Deno.test("an unknown attack is named, with the existing ones", async () => {
   await assert.rejects(run(undefined, ["nothing"]), {
     name: "RangeError",
     message: /there is no attack "nothing"; there are idle, .*slow-start/,

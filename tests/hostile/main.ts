@@ -1,8 +1,8 @@
 /**
- * `deno task hostile [--only idle,burners] [--websocket own] [--seconds 8] [--rate 100]
- * [--silence 250] [--p99 2]`: the gallery of attacks against a running bus. A table of what clean tenants saw; exits 1
- * when one of their messages was refused, lost or later than the longest silence in ms, their p99 is more than so often
- * what it was alone, one of their connections closed, or something does not work afterwards.
+ * `deno task hostile [--only idle,burners] [--websocket own] [--seconds 8] [--rate 100] [--silence 250] [--p99 2]`: the
+ * gallery of attacks against a running bus. Prints a table of what clean tenants saw; exits with 1 if one of their
+ * messages was refused, lost or later than the longest silence in ms, their p99 exceeds that multiple of their p99
+ * alone, one of their connections closed, or something does not work afterwards.
  */
 import { renderRows } from "../../bench/measure/table.ts";
 import { amount, maybe, names, oneOf } from "../harness/task_arguments.ts";

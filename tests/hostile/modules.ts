@@ -1,17 +1,16 @@
 /**
- * Policies that try to cost more than they pay for, as WebAssembly text. They are what a tenant may
- * upload; what becomes of them is for `gallery.ts` to see. Modules that are merely wrong are
- * `wasm/metering/meter_limits_test.ts` and `shield/policy/abi/`.
+ * Policies that try to cost more than their metered fuel, as WebAssembly text. A tenant may upload them; `gallery.ts`
+ * shows the effect. `wasm/metering/meter_limits_test.ts` and `shield/policy/abi/` have modules that are merely wrong.
  */
 import { type Bytes, guest } from "../peers/hostile_bytes.ts";
 
 const PAGE_BYTES = 65_536;
-/** As many pages as a policy may have. */
+/** The maximum number of pages of a policy. */
 const PAGES = 64;
-/** What is repeated, unrolled, in each round of a loop. */
+/** Unrolled repetitions in each round of a loop. */
 const UNROLLED = 100;
 
-/** Asks for a header whose name fills the memory with capitals and small letters in turn. */
+/** Requests a header whose name fills the memory with alternating capitals and small letters. */
 export function longHeaderName(): Bytes {
   const [start, half_bytes] = [PAGE_BYTES, PAGES * PAGE_BYTES / 2];
   const rest_bytes = half_bytes - 2 * PAGE_BYTES;
@@ -29,7 +28,7 @@ export function longHeaderName(): Bytes {
   });
 }
 
-/** A hook that does the same a hundred times in each round, then allows. Local 1 is for the work. */
+/** A policy that repeats the step a hundred times in each round, then allows. Local 1 is for the work. */
 function repeated(rounds: number, type: string, first: string, step: string): Bytes {
   return guest({
     hook: `(local i32 ${type}) (local.set 1 ${first})
@@ -39,7 +38,7 @@ function repeated(rounds: number, type: string, first: string, step: string): By
   });
 }
 
-/** Multiplies numbers so small that a processor may take a hundred times longer for them. */
+/** Multiplies subnormal numbers, which may take a processor a hundred times longer. */
 export function subnormals(rounds: number): Bytes {
   const number = "(f64.const 0x1p-1040)";
   const product = "(f64.mul (local.get 1) (f64.const 0.75))";
@@ -51,7 +50,7 @@ export function crossingStores(rounds: number): Bytes {
   return repeated(rounds, "i64", "(i64.const 1)", "(i64.store (i32.const 8189) (local.get 1))");
 }
 
-/** Counts and allows: honest, and dear when many stand in one chain. */
+/** Counts and allows: honest, but expensive when a chain has many of it. */
 export function burner(rounds: number): Bytes {
   const count = "(local.set 1 (i64.add (local.get 1) (i64.const 1)))";
   return repeated(rounds, "i64", "(i64.const 0)", count);
@@ -59,7 +58,7 @@ export function burner(rounds: number): Bytes {
 
 /** Traps at once, so that the next message needs a new instance, which has that many exports. */
 export function trapWithExports(exports: number): Bytes {
-  // Short names, for the module's size is bounded.
+  // Short names, since the module's size is limited.
   const names = Array.from({ length: exports }, (_none, at) => `(export "${at.toString(36)}")`);
   return guest({ more: `(func $none ${names.join("")})`, hook: "(unreachable)" });
 }
@@ -74,8 +73,8 @@ export function trapWithTable(entries: number, times: number): Bytes {
 }
 
 /**
- * Near every limit of what the compiler is asked to do: many values that live across many loops, and
- * as much straight code as a module may have. `number` makes it another module each time.
+ * Close to each limit of the compiler: many values that live across many loops, and as much straight-line code as a
+ * module may have. `number` makes each module different.
  */
 export function slowToCompile(number: number): Bytes {
   const locals = 1_000;

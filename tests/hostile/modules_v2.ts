@@ -1,11 +1,11 @@
 /**
- * Policies of version 2 of the ABI that try to cost more than they pay for: by their state, by payloads that
- * they replace, and by what each call has to begin with. Those of version 1 are `modules.ts`.
+ * Policies of version 2 of the ABI that try to cost more than their metered fuel: by their state, by replaced payloads,
+ * and by the setup that each call needs. `modules.ts` has those of version 1.
  */
 import { binary, declares, guestText } from "../../shield/policy/testing/guests.ts";
 import type { Bytes } from "../peers/hostile_bytes.ts";
 
-/** What a declaration may have at most. */
+/** The maximum of a declaration. */
 const SLOTS = [0, 1, 2, 3];
 const KEY_CHARACTERS = 512;
 const LIMITS = { ttl_seconds: 86_400, value_bytes: 4_096 };
@@ -16,7 +16,7 @@ const repeat = (rounds: number, step: string) => `
     (br_if $again (i32.lt_u (local.get $i) (i32.const ${rounds}))))
   (i32.const 0)`;
 
-/** Reads, writes and deletes the largest values under four of the longest keys, others for each type. */
+/** Reads, writes and deletes the largest values under four of the longest keys, which differ for each type. */
 export function stateHammer(rounds: number): Bytes {
   const keys = SLOTS.map((slot) => ({
     ...LIMITS,
@@ -31,7 +31,7 @@ export function stateHammer(rounds: number): Bytes {
   return binary(guestText({ abi: 2, more: declares(keys), body }));
 }
 
-/** Keeps a value for all users of a room, which each call of the tenant has to wait for, and is slow. */
+/** A slow policy that keeps one value for all users of a room, so each call of the tenant waits for it. */
 export function sharedKey(rounds: number): Bytes {
   const count = "(i32.store (i32.const 8192) (i32.mul (local.get $i) (local.get $i)))".repeat(100);
   const keep = "(call $state_set (i32.const 0) (i32.const 8192) (i32.const 8))";
@@ -39,26 +39,26 @@ export function sharedKey(rounds: number): Bytes {
   return binary(guestText({ abi: 2, more: declares([{ key: "{room}" }]), body }));
 }
 
-/** Replaces the payload by a large one, again and again. */
+/** Replaces the payload with a large one repeatedly. */
 export function payloadHammer(rounds: number): Bytes {
   const body = repeat(rounds, "(call $set_payload (i32.const 0) (i32.const 60000))");
   return binary(guestText({ abi: 2, body }));
 }
 
-/** Never ends its initialisation. */
+/** Its initialisation never ends. */
 export function endlessInit(): Bytes {
   const more = '(func (export "arqon_init") (loop $again (br $again)))';
   return binary(guestText({ abi: 2, more, body: "(i32.const 0)" }));
 }
 
-/** Initialises itself for about as long as it may, and wastes each instance: so every call needs another. */
+/** Initialises itself for nearly as long as is allowed, and wastes each instance, so each call needs a new one. */
 export function wastedInit(): Bytes {
   const more = `(func (export "arqon_init") (local $i i32)
     ${repeat(250_000, "").replace("(i32.const 0)", "")})`;
   return binary(guestText({ abi: 2, more, body: "(unreachable)" }));
 }
 
-/** Grows its memory to the limit in each call, so that the next one cannot go on with it. */
+/** Grows its memory to the limit in each call, so the next call cannot reuse the instance. */
 export function growing(): Bytes {
   const body = "(drop (memory.grow (i32.const 63))) (i32.const 0)";
   return binary(guestText({ abi: 2, body }));

@@ -1,17 +1,17 @@
 /**
- * The attack that needs no message: one tenant deploys modules that take long to compile, and the bus
- * is started again. Says how long others wait for it, beside a start without them.
+ * The attack that needs no message: one tenant deploys modules that take long to compile, and the bus is restarted.
+ * Measures how long others wait, compared with a start without the modules.
  */
 import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { websocketLine } from "../harness/websocket_option.ts";
 import { type PolicyAdmin, policyAdmin } from "../peers/policy_admin.ts";
 import { slowToCompile } from "./modules.ts";
 
-/** What was measured. */
+/** The measurement. */
 export interface SlowStart {
-  /** Modules that were let in. */
+  /** Accepted modules. */
   readonly modules: number;
-  /** From the start of the process to the first message that another tenant hears. */
+  /** From the start of the process until the first message of another tenant arrives. */
   readonly without_ms: number;
   readonly with_ms: number;
   /** Answers to the slow tenant's first message. */
@@ -20,8 +20,8 @@ export interface SlowStart {
 
 const MODULES = 6;
 /**
- * `policy.start_wait_ms`: so long others wait at most. With the ten seconds of the default they wait for all
- * modules that have been compiled before, so that a rolling restart refuses nobody.
+ * `policy.start_wait_ms`: the longest wait of others. With the default of ten seconds they wait for all modules that
+ * were compiled before, so a rolling restart refuses nobody.
  */
 const START_WAIT_MS = 500;
 /** Where a development bus may write. */
@@ -38,7 +38,7 @@ async function deploy(admin: PolicyAdmin): Promise<number> {
   return deployed;
 }
 
-/** The answer to a message, by HTTP: a tenant whose policies are not there gets no connection. */
+/** The answer to a message by HTTP: a tenant whose policies are not ready gets no connection. */
 async function publish(bus: TestBus, tenant: string): Promise<string> {
   const response = await fetch(`${bus.http_url}/v1/rooms/r/messages`, {
     method: "POST",
@@ -52,7 +52,7 @@ async function publish(bus: TestBus, tenant: string): Promise<string> {
   return response.ok ? "0" : `${response.status} ${reason}`;
 }
 
-/** A start, and how long it took until another tenant's message was taken. */
+/** A start, and the time until another tenant's message was accepted. */
 async function start(config: string): Promise<{ bus: TestBus; took_ms: number }> {
   const began_ms = performance.now();
   const bus = await startBusWith(config);
@@ -61,7 +61,7 @@ async function start(config: string): Promise<{ bus: TestBus; took_ms: number }>
   return { bus, took_ms: performance.now() - began_ms };
 }
 
-/** Starts a bus of its own three times. Rejects when another tenant is not served. */
+/** Starts its own bus three times. Rejects if another tenant is not served. */
 export async function slowStart(websocket: string | undefined): Promise<SlowStart> {
   await Deno.mkdir(STATE, { recursive: true });
   const dir = await Deno.makeTempDir({ dir: STATE });
@@ -73,7 +73,7 @@ export async function slowStart(websocket: string | undefined): Promise<SlowStar
     const { bus, took_ms: without_ms } = await start(config);
     const modules = await deploy(await policyAdmin(bus)).finally(() => bus.stop());
     const again = await start(config);
-    // Its connections may be refused, too, as long as its modules are not there.
+    // Its connections may be refused, too, until its modules are ready.
     const answer = await publish(again.bus, "slow").catch(() => "not let in")
       .finally(() => again.bus.stop());
     return { modules, without_ms, with_ms: again.took_ms, answer };

@@ -1,12 +1,12 @@
 /**
- * Stand-ins for the images that our Dockerfiles and compose.yaml begin with, where no registry can be reached: made
- * from the packages of Debian 12 and the programs of this machine, and named as the real ones, so that the files that
- * name them are used unchanged. They are not the official ones: what those add or lack is not seen.
+ * Stand-ins for the base images of our Dockerfiles and compose.yaml, where no registry is reachable: made from Debian
+ * 12 packages and this machine's programs, and named like the real ones, so that the files that name them are used
+ * unchanged. They are not the official images: whatever those add or lack is not tested.
  */
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { type Buildah, must } from "./buildah.ts";
 
-/** The machine's: its network may stand behind a proxy with a certificate of its own. */
+/** This machine's certificates: its network may be behind a proxy with its own certificate. */
 const CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt";
 const EXTRA = [
   "ca-certificates",
@@ -17,7 +17,7 @@ const EXTRA = [
   "tzdata",
   "wget",
 ];
-/** What the image cc-debian12 of distroless is made of. */
+/** The packages of distroless's image cc-debian12. */
 const DISTROLESS = [
   ...["base-files", "libc6", "libgcc-s1", "libgomp1", "libssl3", "libstdc++6", "netbase", "tzdata"],
 ];
@@ -37,7 +37,7 @@ interface Base {
   readonly config?: readonly string[];
 }
 
-/** Makes Debian 12 and what distroless leaves of it, below `dir`. */
+/** Makes Debian 12 and the subset that distroless keeps, below `dir`. */
 export async function makeTrees(dir: string): Promise<Trees> {
   const [debian, distroless] = [`${dir}/debian`, `${dir}/distroless`];
   await must("debootstrap", ["--variant=minbase", `--include=${EXTRA}`, "bookworm", debian]);
@@ -46,7 +46,7 @@ export async function makeTrees(dir: string): Promise<Trees> {
   for (const name of ["server", "cli"]) {
     await Deno.symlink(`redis-${name}`, `${debian}/usr/bin/valkey-${name}`);
   }
-  // Without a shell and what else Debian has. The links of its root want their folders.
+  // Without a shell and the rest of Debian. The links of its root need their folders.
   const copy =
     `mkdir -p "$2/usr/lib64" "$2/tmp" "$2/home/nonroot" && chmod 1777 "$2/tmp" && cd "$1" &&
     dpkg-query --admindir=var/lib/dpkg -L ${
@@ -65,7 +65,7 @@ async function which(program: string): Promise<string> {
   return await Deno.realPath(await must("sh", ["-c", `command -v ${program}`]));
 }
 
-/** How each is made, by the beginning of its name. The longest one counts. */
+/** How each is made, by name prefix. The longest prefix wins. */
 const BASES: Readonly<Record<string, (trees: Trees) => Base | Promise<Base>>> = {
   "denoland/deno:": ({ debian }) => ({
     files: [[debian, "/"], [deno(), "/usr/bin/deno"]],
@@ -76,7 +76,7 @@ const BASES: Readonly<Record<string, (trees: Trees) => Base | Promise<Base>>> = 
     files: [[distroless, "/"]],
     config: ["--user", "65532", "--env", `SSL_CERT_FILE=${CERTIFICATES}`],
   }),
-  // Nothing of Grafana: its image of ours is built, and looked at.
+  // Nothing of Grafana: our image of it is built and inspected only.
   "grafana/grafana:": () => ({ files: [] }),
   "golang:": async ({ debian }) => ({
     files: [[debian, "/"], [await must("go", ["env", "GOROOT"]), "/usr/local/go"]],
@@ -92,7 +92,7 @@ const BASES: Readonly<Record<string, (trees: Trees) => Base | Promise<Base>>> = 
   "valkey/valkey:": ({ debian }) => ({ files: [[debian, "/"]] }),
 };
 
-/** The images that a Dockerfile begins with; its own arguments have their defaults. */
+/** The base images of a Dockerfile; its arguments have their defaults. */
 export function basesOf(dockerfile: string): string[] {
   const defaults = new Map(
     [...dockerfile.matchAll(/^ARG (\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
@@ -102,7 +102,7 @@ export function basesOf(dockerfile: string): string[] {
   );
 }
 
-/** Makes a stand-in for each of these images. Throws for one that is not known here. */
+/** Makes a stand-in for each of these images. Throws for an unknown one. */
 export async function makeBases(
   buildah: Buildah,
   trees: Trees,

@@ -1,23 +1,23 @@
-/** Programs of the system for `deno task images`, and buildah with a store of its own. Nothing of ours is started here. */
+/** System programs for `deno task images`, and buildah with its own store. Starts nothing of ours. */
 import { must as mustRun, type RunOptions } from "../../tasks/checkout/programs.ts";
 
-/** What a program wrote to stdout. Throws an Error with all that it said when it is not there or fails. */
+/** A program's stdout. Throws an Error with its whole output if it is missing or fails. */
 export const must = async (
   program: string,
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<string> => (await mustRun(program, args, options)).stdout.trim();
 
-/** Calls buildah; gives what it wrote to stdout. */
+/** Calls buildah; returns its stdout. */
 export type Buildah = (...args: string[]) => Promise<string>;
 
-/** buildah with its images and containers below `dir`, where nobody else's are. */
+/** buildah with its images and containers below `dir`, where no others are. */
 export function buildahIn(dir: string): Buildah {
   const store = ["--root", `${dir}/store`, "--runroot", `${dir}/run`, "--storage-driver", "vfs"];
   return (...args) => must("buildah", [...store, "--log-level", "error", ...args]);
 }
 
-/** What an image says about the containers of it. */
+/** An image's configuration for its containers. */
 export interface ImageConfig {
   readonly User: string;
   readonly Env: readonly string[];
@@ -28,7 +28,7 @@ export interface ImageConfig {
   readonly Healthcheck?: { readonly Test: readonly string[] };
 }
 
-/** An image with its files, which nobody writes to. */
+/** An image with its files, which are read-only. */
 export interface Image {
   readonly path: string;
   readonly config: ImageConfig;

@@ -1,14 +1,14 @@
 /**
  * A container without a container engine: the root of an image made read-only, a process, mount and network namespace,
- * the image's user, and no new privileges. A user who is not root has no capability so. There are no limits of memory,
- * cores or processes. For a mount namespace of its own, with which what is mounted goes.
+ * the image's user, and no new privileges. So a user other than root has no capability. Memory, cores and processes are
+ * not limited. Run it in a separate mount namespace, so that its mounts end with it.
  */
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { type Image, type ImageConfig, must } from "./buildah.ts";
 
 const DEVICES = ["null", "zero", "full", "random", "urandom"];
 
-/** A path of this machine, and where a container has it. */
+/** A path of this machine, and its place in the container. */
 export interface Mount {
   readonly source: string;
   readonly target: string;
@@ -17,7 +17,7 @@ export interface Mount {
 
 /** How a container is started. */
 export interface Run {
-  /** Its network namespace, by the name with which `ip netns` knows it. */
+  /** Its network namespace, as `ip netns` names it. */
   readonly network: string;
   readonly hosts: string;
   readonly entrypoint?: readonly string[] | undefined;
@@ -28,7 +28,7 @@ export interface Run {
   readonly tmpfs: readonly string[];
 }
 
-/** The root of a container and all that is mounted in it. */
+/** The root of a container and everything that is mounted in it. */
 export interface Root {
   readonly path: string;
   readonly run: Run;
@@ -37,13 +37,13 @@ export interface Root {
 
 const mount = (...args: string[]) => must("mount", args);
 
-/** Makes what something is mounted over, as engines do. */
+/** Makes a mount point, as engines do. */
 async function makePlace(path: string, is_folder: boolean): Promise<void> {
   await Deno.mkdir(is_folder ? path : path.slice(0, path.lastIndexOf("/")), { recursive: true });
   if (!is_folder) (await Deno.open(path, { create: true, write: true })).close();
 }
 
-/** Makes the root of a container below `dir`: the files of the image and its mounts, read-only. */
+/** Makes the root of a container below `dir`: the image's files and the mounts, read-only. */
 export async function makeRoot(dir: string, run: Run, image: Image): Promise<Root> {
   const [path, upper, work] = [`${dir}/root`, `${dir}/upper`, `${dir}/work`];
   for (const folder of [path, upper, work]) await Deno.mkdir(folder, { recursive: true });
@@ -70,7 +70,7 @@ export async function makeRoot(dir: string, run: Run, image: Image): Promise<Roo
   return { path, run, config: image.config };
 }
 
-/** Programs of this machine: what they start has the image's PATH. */
+/** Programs of this machine: what they start gets the image's PATH. */
 const USR = (program: string) => `/usr/bin/${program}`;
 
 function asUser({ run, config }: Root): string[] {
@@ -109,7 +109,7 @@ export class Container {
     ]);
   }
 
-  /** The process in it that is the first one to itself. Undefined: there is none, or no more. */
+  /** The first process in it. Undefined if there is none, or none any more. */
   get pid(): number | undefined {
     const { pid } = this.process.child;
     try {
@@ -119,7 +119,7 @@ export class Container {
     }
   }
 
-  /** Runs a program in it; its exit code and all that it wrote. */
+  /** Runs a program in it; returns its exit code and output. */
   async exec(args: readonly string[]): Promise<{ code: number; text: string }> {
     const inside = ["--target", `${this.pid}`, "--mount", "--net", "--pid", "--ipc", "--uts"];
     const ran = start(this.root, [
@@ -130,18 +130,18 @@ export class Container {
     return { code, text };
   }
 
-  /** Whether a health check (`["CMD", …]`) of it passes. */
+  /** Whether its health check (`["CMD", …]`) passes. */
   async isHealthy([, ...test]: readonly string[]): Promise<boolean> {
     return this.pid !== undefined && (await this.exec(test)).code === 0;
   }
 
-  /** Sends a signal to its first process; none when that has ended. */
+  /** Sends a signal to its first process, unless that has ended. */
   signal(signal: Deno.Signal): void {
     const { pid } = this;
     if (pid !== undefined) Deno.kill(pid, signal);
   }
 
-  /** Sends it the image's signal, and after the grace SIGKILL. Its exit code. */
+  /** Sends it the image's stop signal, and SIGKILL after the grace period. Returns its exit code. */
   async stop(grace_ms: number): Promise<number> {
     this.signal(this.root.config.StopSignal ?? "SIGTERM");
     const timer = setTimeout(() => this.signal("SIGKILL"), grace_ms);
@@ -150,7 +150,7 @@ export class Container {
     return code;
   }
 
-  /** Waits for its end; its exit code and all that it wrote. */
+  /** Waits for its end; returns its exit code and output. */
   async ended(): Promise<{ code: number; text: string }> {
     const [{ code }, text] = await Promise.all([this.process.child.status, this.process.ended]);
     return { code, text };

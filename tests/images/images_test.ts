@@ -1,8 +1,8 @@
-/** The errors of `deno task images` on a machine that cannot build. Building needs buildah and root. */
+/** The errors of `deno task images` on a machine that cannot build. Building requires buildah and root. */
 import assert from "node:assert/strict";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 
-Deno.test("deno task images says what a machine lacks and how to get it, and builds nothing", async () => {
+Deno.test("deno task images reports what a machine lacks and how to install it, and builds nothing", async () => {
   const { code, stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--allow-all", `${ROOT}tests/images/main.ts`],
     env: { PATH: "/nowhere" },

@@ -1,7 +1,7 @@
 /**
- * `deno task images [--shipped]`: builds each Dockerfile of this checkout, by buildah and as `.dockerignore` leaves it, on
- * stand-ins for the official images (`bases.ts`), and runs what it has built (`run.ts`). Nothing is pulled or pushed.
- * Exits 0 when all of it holds, 1 with what does not, 3 with what this machine lacks.
+ * `deno task images [--shipped]`: builds each Dockerfile of this checkout with buildah and `.dockerignore`, on
+ * stand-ins for the official images (`bases.ts`), and runs the built images (`run.ts`). Nothing is pulled or pushed.
+ * Exits with 0 if everything holds, 1 with what does not, 3 with what this machine lacks.
  */
 import { listFiles, ROOT } from "../../tasks/checkout/source_files.ts";
 import { run as runProgram } from "../../tasks/checkout/programs.ts";
@@ -12,7 +12,7 @@ import type { Verdict } from "../harness/verdict.ts";
 import { basesOf, makeBases, makeTrees, type Trees } from "./bases.ts";
 import { type Buildah, buildahIn, must } from "./buildah.ts";
 
-/** Programs that are needed, and the package of Debian that has each. */
+/** Required programs, and the Debian package of each. */
 const PROGRAMS = {
   buildah: "buildah",
   debootstrap: "debootstrap",
@@ -30,7 +30,7 @@ compose.yaml does. Exits 1 when something does not hold, 3 when this machine lac
   options: { shipped: flag("leave out the image of the dev container, which takes some minutes") },
 };
 
-/** What this machine lacks, and how to get it. */
+/** What this machine lacks, and how to install it. */
 async function lacking(programs: Readonly<Record<string, string>>): Promise<string[]> {
   if (Deno.build.os !== "linux") return ["Linux: containers are made of its namespaces"];
   const found = Object.entries(programs).map(async ([program, name]) => {
@@ -48,7 +48,7 @@ interface Place {
   readonly say: Say;
 }
 
-/** A Dockerfile, the folder that it copies from, and the name of its image. */
+/** A Dockerfile, the folder that it copies from, and its image's name. */
 interface Build {
   readonly file: string;
   readonly folder: string;
@@ -61,7 +61,7 @@ const DEV_CONTAINER: Build = {
   image: "arqon-dev-container",
 };
 
-/** All that we ship. Compose.yaml names the images. */
+/** Everything that we ship. Compose.yaml names the images. */
 async function shippedBuilds(): Promise<Build[]> {
   const services = Object.values(readServices(`${ROOT}compose.yaml`, {}));
   const files = await listFiles(["Dockerfile"]);
@@ -72,7 +72,7 @@ async function shippedBuilds(): Promise<Build[]> {
   });
 }
 
-/** Builds images, each after stand-ins for those that it begins with and for `more`. */
+/** Builds images, each after stand-ins for its base images and for `more`. */
 async function build(
   { buildah, trees, say }: Place,
   all: readonly Build[],
@@ -81,14 +81,14 @@ async function build(
   const texts = await Promise.all(all.map(({ file }) => Deno.readTextFile(`${ROOT}${file}`)));
   await makeBases(buildah, trees, new Set([...texts.flatMap(basesOf), ...more]), say);
   for (const { file, folder, image } of all) {
-    // Only this form keeps HEALTHCHECK.
+    // Only this format keeps HEALTHCHECK.
     const form = ["--isolation", "chroot", "--pull-never", "--format", "docker", "--quiet"];
     await buildah("bud", ...form, "--file", `${ROOT}${file}`, "--tag", image, folder);
     say(`${file} is built`);
   }
 }
 
-/** Runs the images in namespaces of their own, which end with it. */
+/** Runs the images in separate namespaces, which end with it. */
 async function run(dir: string): Promise<number> {
   const own = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
   // `ip netns` keeps names in /run.
@@ -115,12 +115,12 @@ async function images(is_shipped_only: boolean, say: Say): Promise<Verdict> {
   const undecided = await lacking(needed);
   if (undecided.length > 0) return { problems: [], undecided };
   await Deno.mkdir(`${ROOT}.arqon/cache`, { recursive: true });
-  // One run at a time; the system ends the lock with the process.
+  // One run at a time; the system releases the lock when the process ends.
   using lock = await Deno.open(`${ROOT}.arqon/cache/images.lock`, { create: true, write: true });
   await lock.lock(true);
   const dir = `${ROOT}.arqon/images`;
   const remove = () => must("rm", ["-rf", "--one-file-system", dir]);
-  // A run that was killed has left it.
+  // Left over from a run that was killed.
   await remove();
   await Deno.mkdir(dir);
   try {

@@ -1,7 +1,7 @@
 /**
  * The networks of compose.yaml, as Docker makes them: a bridge each, and a network namespace for each service with an
- * address in those that it has. Nothing leads out of them, and no port is published. Only for a network namespace of
- * its own, with which all of it goes.
+ * address in each of its networks. Nothing leads out of them, and no port is published. Run it in a separate network
+ * namespace, with which everything ends.
  */
 import { must } from "./buildah.ts";
 
@@ -18,7 +18,7 @@ export function addressOf(service: string, network: string, services: Networks):
   return `10.99.${namesOf(services).indexOf(network)}.${place + 2}`;
 }
 
-/** Makes all of it. A namespace is at `/run/netns/SERVICE`. */
+/** Makes all networks. A namespace is at `/run/netns/SERVICE`. */
 export async function makeNetworks(services: Networks): Promise<void> {
   for (const name of namesOf(services)) {
     await ip("link", "add", name, "type", "bridge");
@@ -39,7 +39,7 @@ export async function makeNetworks(services: Networks): Promise<void> {
   }
 }
 
-/** `/etc/hosts` of a service: who shares a network with it. */
+/** `/etc/hosts` of a service: the services that share a network with it. */
 export function hostsOf(service: string, services: Networks): string {
   const lines = Object.entries(services).flatMap(([other, its]) =>
     its.filter((network) => services[service]?.includes(network))

@@ -1,7 +1,7 @@
 /**
- * The second half of `deno task images`, in namespaces of its own (`main.ts`): runs our images as compose.yaml does,
- * and looks at them as a user would, by the image of `arq`. Its argument is the folder with buildah's store. Exits 1 at
- * the first thing that does not hold.
+ * The second half of `deno task images`, in separate namespaces (`main.ts`): runs our images as compose.yaml does, and
+ * inspects them as a user would, with the image of `arq`. Its argument is the folder with buildah's store. Exits with 1
+ * at the first failure.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
@@ -19,22 +19,22 @@ const KEY = [
   "--audience",
   "arqon",
 ];
-/** As deploy/docker/*.Dockerfile and docs/deploy.md say it. */
+/** As in deploy/docker/*.Dockerfile and docs/deploy.md. */
 const USER = "65532";
-/** So much of a server's log is shown when something does not hold. */
+/** Lines of a server's log that are printed after a failure. */
 const LAST_LINES = 20;
 
 const say = (line: string) =>
   console.log(`           ${line.trimEnd().replaceAll("\n", "\n           ")}`);
 
-/** Runs `arq` in a container of its image, to its end; what it printed. */
+/** Runs `arq` in a container of its image until it ends; returns its output. */
 async function arq(stack: Stack, args: readonly string[], expected = 0): Promise<string> {
   const { code, text } = await stack.run("arq", args).ended();
   assert.equal(code, expected, `arq ${args.join(" ")}: ${text}`);
   return text;
 }
 
-/** Runs `arq status` until all is ready; what it printed. */
+/** Runs `arq status` until everything is ready; returns its output. */
 async function statusOf(stack: Stack, bus: readonly string[]): Promise<string> {
   let last = "";
   await until(() => last, async () => {
@@ -47,7 +47,7 @@ async function statusOf(stack: Stack, bus: readonly string[]): Promise<string> {
   return last;
 }
 
-/** The image's user, no capability, no way to get one, and a root that is read-only. */
+/** The image's user, no capability, no way to get one, and a read-only root. */
 function isConfined({ pid, root }: Container): void {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
   const of = (name: string) => new RegExp(`^${name}:[ \t]*(.*?)[ \t]*$`, "m").exec(status)?.[1];
@@ -63,7 +63,7 @@ function isConfined({ pid, root }: Container): void {
   assert.match(mounts, /^\d+ \d+ \S+ \S+ \/ ro[, ]/m);
 }
 
-/** The health checks of the image and of compose.yaml pass, and fail while the process stands still. */
+/** The health checks of the image and of compose.yaml pass, and fail while the process is stopped. */
 async function healthIsSeen(container: Container, compose: readonly string[]): Promise<void> {
   for (const test of [container.root.config.Healthcheck?.Test ?? [], compose]) {
     await until(test.join(" "), () => container.isHealthy(test));
@@ -73,7 +73,7 @@ async function healthIsSeen(container: Container, compose: readonly string[]): P
   }
 }
 
-/** Each program says its version, without a network and without a file of compose.yaml. */
+/** Each program prints its version, without a network and without a file of compose.yaml. */
 async function versions(stack: Stack): Promise<void> {
   const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   for (const name of [...SERVERS, "arq"]) {
@@ -82,7 +82,7 @@ async function versions(stack: Stack): Promise<void> {
   }
 }
 
-/** What the Shield starts by name and imports nowhere: the compile child, workers and threads. */
+/** What the Shield starts by name and imports nowhere: the compile child process, workers and threads. */
 async function governs(stack: Stack, bus: readonly string[], client: readonly string[]) {
   const module = "/data/bad_words.wasm";
   await arq(stack, ["policy", "build", "policies/examples/bad_words.ts", "-o", module]);
@@ -94,7 +94,10 @@ async function governs(stack: Stack, bus: readonly string[], client: readonly st
   say(await arq(stack, ["schema", "push", schema, "--id", "orders", ...bus]));
 }
 
-/** A client hears of the end of the Shield's container, and what was published after the next has begun. */
+/**
+ * A client is notified of the end of the Shield's container, and gets what was published after the next one has
+ * started.
+ */
 async function drains(stack: Stack, client: readonly string[]): Promise<void> {
   const sub = stack.run("arq", ["sub", "orders", "--from", "0", "--count", "2", ...client]);
   await arq(stack, ["pub", "orders", "first", ...client]);
@@ -108,7 +111,7 @@ async function drains(stack: Stack, client: readonly string[]): Promise<void> {
   say(text);
 }
 
-/** `arq serve` in its image, with what `arq init` has made and paths that begin at the root. */
+/** `arq serve` in its image, with the files of `arq init` and absolute paths. */
 async function serves(stack: Stack): Promise<void> {
   const config = stack.path("arq", "/data/bus/config.toml");
   const text = await Deno.readTextFile(config);
@@ -122,7 +125,7 @@ async function serves(stack: Stack): Promise<void> {
   say("arq serve, on the embedded Spine: ready, a message, SIGTERM, 0");
 }
 
-/** Grafana itself is not in the stand-in: only that its image has what its settings name. */
+/** The stand-in does not contain Grafana: this only checks that our image has the files that its settings name. */
 async function grafanaHasDashboards(buildah: ReturnType<typeof buildahIn>, image: string) {
   const { path, config } = await openImage(buildah, image);
   const [, home] =
@@ -149,7 +152,7 @@ async function all(stack: Stack): Promise<void> {
   const token = (await arq(stack, ["auth", "gen", ...KEY, "--role", "admin"])).trim();
   const host = stack.address("shield", "clients");
   const client = ["--url", `ws://${host}:4000`, "--token", token];
-  // By its address: the admin API takes no name that its configuration does not list.
+  // By its address: the admin API accepts no name that its configuration does not list.
   const operator = ["--ops-url", `http://${host}:4001`, "--admin-url", `http://${host}:4002`];
   const bus = [...client, ...operator];
   say(await statusOf(stack, bus));
@@ -178,6 +181,6 @@ if (import.meta.main) {
     console.error(error);
     Deno.exit(1);
   }
-  // What still runs ends with the namespace.
+  // Whatever still runs ends with the namespace.
   Deno.exit(0);
 }

@@ -1,6 +1,6 @@
 /**
- * The services of compose.yaml that we have images or programs for, each as a container with what the file says: their
- * order, networks, mounts, users and health checks. Named volumes are folders below `dir`.
+ * The services of compose.yaml that we have images or programs for, each as a container with the file's order,
+ * networks, mounts, users and health checks. Named volumes are folders below `dir`.
  */
 import { until } from "../../shared/testing/until.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
@@ -9,9 +9,9 @@ import { type Buildah, type Image, must, openImage } from "./buildah.ts";
 import { Container, makeRoot, type Mount, type Root } from "./container.ts";
 import { addressOf, hostsOf, makeNetworks, type Networks } from "./network.ts";
 
-/** Ours, and those with a stand-in. Grafana, Jaeger, Prometheus and the exporters have none. */
+/** Our services, and those with a stand-in. Grafana, Jaeger, Prometheus and the exporters have none. */
 const NAMES = ["keys", "nats", "valkey", "brain", "shield", "arq"];
-/** Only what never gets healthy takes longer. */
+/** Only a service that never becomes healthy takes longer. */
 const HEALTHY_MS = 300_000;
 
 async function isThere(path: string): Promise<boolean> {
@@ -38,7 +38,7 @@ export class Stack {
   /** Makes the networks and the roots of all containers. Starts nothing. */
   async prepare(): Promise<void> {
     await makeNetworks(this.#networks);
-    // In memory: no layer can be written on every file system.
+    // In memory: not every file system allows layers to be written.
     await Deno.mkdir(`${this.#dir}/containers`, { recursive: true });
     await must("mount", ["-t", "tmpfs", "tmpfs", `${this.#dir}/containers`]);
     for (const name of NAMES) this.#roots.set(name, await this.#makeRoot(name));
@@ -61,7 +61,7 @@ export class Stack {
     return await makeRoot(`${this.#dir}/containers/${name}`, run, image);
   }
 
-  /** The folder of a volume. A new one has content and owner of the folder that it is mounted over. */
+  /** The folder of a volume. A new one gets the content and owner of the folder that it is mounted over. */
   async #volume(name: string, over: string): Promise<string> {
     const path = `${this.#dir}/volumes/${name}`;
     if (await isThere(path)) return path;
@@ -76,17 +76,17 @@ export class Stack {
     return addressOf(name, network, this.#networks);
   }
 
-  /** Where a path in the containers of a service is on this machine. */
+  /** Where a path in a service's containers is on this machine. */
   path(name: string, path: string): string {
     return `${this.#roots.get(name)?.path}${path}`;
   }
 
-  /** The health check that compose.yaml names. */
+  /** The service's health check in compose.yaml. */
   healthCheck(name: string): readonly string[] {
     return this.services[name].healthcheck.test;
   }
 
-  /** Starts a container of a service, with another command if one is given. */
+  /** Starts a container of a service, optionally with another command. */
   run(name: string, command?: readonly string[]): Container {
     const root = this.#roots.get(name);
     if (root === undefined) throw new Error(`${name} is not prepared`);
@@ -94,7 +94,7 @@ export class Stack {
     return new Container({ ...root, run });
   }
 
-  /** Starts a service and waits until it is healthy, or has ended where it is to end. */
+  /** Starts a service and waits until it is healthy, or until a one-shot service has ended. */
   async start(name: string): Promise<void> {
     const container = this.run(name);
     const { process } = container;
@@ -113,7 +113,7 @@ export class Stack {
     }, HEALTHY_MS);
   }
 
-  /** Starts these services, each after those that it depends on. */
+  /** Starts these services, each after its dependencies. */
   async up(names: readonly string[], say: (line: string) => void): Promise<void> {
     for (const name of names) {
       if (this.containers.has(name)) continue;
@@ -123,7 +123,7 @@ export class Stack {
     }
   }
 
-  /** Stops a service as compose does; its exit code. */
+  /** Stops a service as compose does; returns its exit code. */
   async stop(name: string): Promise<number> {
     const seconds = Number.parseInt(this.services[name].stop_grace_period ?? "10s");
     const code = await this.containers.get(name)?.stop(seconds * 1_000);

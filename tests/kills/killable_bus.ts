@@ -1,6 +1,6 @@
 /**
- * A bus whose Shields are killed while something goes on, and come back where they were: `arq serve` on the
- * embedded Spine, or two Shields and a Brain on NATS with the documented accounts. Rooms `orders*` are durable.
+ * A bus whose Shields are killed during a test, and restart at the same address: `arq serve` on the embedded Spine, or
+ * two Shields and a Brain on NATS with the documented accounts. Rooms `orders*` are durable.
  */
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import { documentedAccounts } from "../harness/documented_accounts.ts";
@@ -9,11 +9,11 @@ import { startNatsCluster } from "../harness/nats_cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
 
-/** A bus on some Shields, each of which is killed and comes back where it was. */
+/** A bus on several Shields, each of which can be killed and restarts at the same address. */
 export interface KillableBus extends AsyncDisposable {
   readonly urls: readonly string[];
   readonly token: string;
-  /** Resolves when it is back; with SIGTERM it stops in order. */
+  /** Resolves when it has restarted; with SIGTERM it stops orderly. */
   killOne(turn: number, signal?: Deno.Signal): Promise<void>;
 }
 

@@ -1,9 +1,9 @@
 /**
- * How many connections a process can hold on this machine, and what would have to be changed for more.
- * Pure; `fileLimit` asks the system.
+ * How many connections a process can hold on this machine, and what has to be changed for more. Pure, except for
+ * `fileLimit`.
  */
 
-/** Files of a Shield or client process that are no client connection. */
+/** Open files of a Shield or client process that are not client connections. */
 const OWN_FILES = 500;
 
 /** The hard limit of open files for processes started here; Deno raises the soft one to it. */
@@ -15,13 +15,13 @@ export async function fileLimit(): Promise<number> {
 
 /** How connections are spread over processes. */
 export interface Spread {
-  /** Connections of each process. */
+  /** Connections per process. */
   readonly each: number;
-  /** What does not fit; undefined: it fits. */
+  /** Why they do not fit; undefined if they do. */
   readonly problem: string | undefined;
 }
 
-/** `limit`: open files a process. */
+/** `limit`: open files per process. */
 export function spreadOver(connections: number, processes: number, limit: number): Spread {
   const each = Math.ceil(connections / processes);
   if (each + OWN_FILES <= limit) return { each, problem: undefined };

@@ -1,11 +1,11 @@
 /**
- * `deno task k6 [inspect | run] [options of k6]`: finds or builds k6 and gives it `load_test.js`.
- * `inspect` (the default) only says whether k6 takes the script. Building takes some minutes, so no
- * test does it; a k6 on the PATH is taken first.
+ * `deno task k6 [inspect | run] [options of k6]`: finds or builds k6 and gives it `load_test.js`. `inspect` (the
+ * default) only checks that k6 accepts the script. Building takes some minutes, so no test does it; a k6 on the PATH is
+ * preferred.
  */
 import { endOnSignal } from "../harness/end_on_signal.ts";
 
-/** What is built. */
+/** The version to build. */
 const VERSION = "v1.8.1";
 const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname);
 const CACHE = `${ROOT}.arqon/cache`;
@@ -40,7 +40,7 @@ async function build(): Promise<void> {
   }
 }
 
-/** The path of a k6; built when there is none. Throws an Error that says what to do. */
+/** The path of a k6, which is built if there is none. Throws an Error that says what to do. */
 export async function ensureK6(): Promise<string> {
   if (await works("k6")) return "k6";
   if (!await works(CACHED)) await build();

@@ -1,8 +1,7 @@
 /**
- * `deno task load [--connections 100000] [--processes 5] [--idle-minutes 60] [--broadcasts 5]
- * [--websocket native|own]`: connections over the processes of one Shield on this machine that come, sit idle,
- * hear broadcasts and are dropped. Exits 0 when all held, 1 with what did not, 2 when the system's limits are
- * too low.
+ * `deno task load [--connections 100000] [--processes 5] [--idle-minutes 60] [--broadcasts 5] [--websocket
+ * native|own]`: connections to the processes of one Shield on this machine that connect, are idle, receive broadcasts
+ * and are disconnected. Exits with 0 if everything held, 1 with what did not, 2 if the system's limits are too low.
  */
 import { renderRows } from "../../bench/measure/table.ts";
 import { amount, whole } from "../harness/task_arguments.ts";

@@ -1,6 +1,6 @@
 /**
- * One load run from its start to its verdict: several Shields on one machine, far more connections than one
- * process can hold, that come, sit idle, hear broadcasts and are dropped. `main.ts` and the test call it; the
+ * One load run from start to verdict: several Shields on one machine, and far more connections than one process can
+ * hold, which connect, are idle, receive broadcasts and are disconnected. `main.ts` and the test call it; the
  * connections are those of the benchmarks' load generator.
  */
 import { type LoadReport, openLoad } from "../../bench/load/crowd/driver.ts";
@@ -16,22 +16,22 @@ import { fileLimit, spreadOver } from "./file_limit.ts";
 /** What to do. */
 export interface LoadPlan {
   readonly connections: number;
-  /** Processes of one Shield on one port, and as many client processes. */
+  /** Processes of one Shield on one port; the number of client processes is the same. */
   readonly processes: number;
-  /** Of `[server]` of the Shield; absent: none. */
+  /** Lines for `[server]` of the Shield. */
   readonly server_lines?: string;
   readonly idle_seconds: number;
-  /** One a second. */
+  /** One per second. */
   readonly broadcasts: number;
-  /** Hears the progress, line by line. */
+  /** Called with progress, line by line. */
   readonly say: (line: string) => void;
 }
 
-/** What it came to. */
+/** The outcome. */
 export interface LoadOutcome {
   readonly report: LoadReport;
   readonly figures: readonly (readonly [what: string, figure: string])[];
-  /** Which promises do not hold; empty: all do. */
+  /** Promises that do not hold; empty if all do. */
   readonly problems: readonly string[];
 }
 
@@ -64,7 +64,7 @@ async function startShield({ processes, server_lines = "" }: LoadPlan) {
     Array.from({ length: USERS }, (_, user) => issuer.tokenFor({ sub: `user-${user}`, exp })),
   );
   const { port } = new URL(shield.ready["url"] ?? "");
-  // To each address of the server, an address of clients has some 28,000 ports.
+  // An address of clients has some 28,000 ports to each address of the server.
   const urls = Array.from(
     { length: processes + 1 },
     (_, at) => `ws://127.0.0.${at + 1}:${port}/v1/socket`,
@@ -94,7 +94,7 @@ async function idle({ idle_seconds, say }: LoadPlan, { open }: Started): Promise
   }
 }
 
-/** They come, sit idle, hear broadcasts and are dropped. */
+/** They connect, are idle, receive broadcasts and are disconnected. */
 async function perform(plan: LoadPlan, bus: Started) {
   const { processes, broadcasts, say } = plan;
   const before = await bus.memory();
@@ -108,14 +108,14 @@ async function perform(plan: LoadPlan, bus: Started) {
   const idle_bytes = await bus.memory();
   const report = await load.run({
     ...{ pace: { kind: "rate", rate: 1, burst: 1 }, sizes_bytes: [64] },
-    // The process of the publisher is the last, and begins so many seconds later than the first would.
+    // The publisher's process is the last one, and begins that many seconds later than the first.
     ...{ warmup_seconds: 0, seconds: processes + broadcasts },
   });
   say(`${report.sent} broadcasts: ${report.received} of ${report.expected} deliveries`);
   return { before, connecting_ms, connected, full, idle_bytes, report, left: await bus.open() };
 }
 
-/** Runs it all. Rejects with RangeError when the system's limits are too low. */
+/** Runs everything. Rejects with RangeError if the system's limits are too low. */
 export async function runLoad(plan: LoadPlan): Promise<LoadOutcome> {
   const { connections, processes } = plan;
   const { problem } = spreadOver(connections, processes, await fileLimit());
@@ -128,7 +128,7 @@ export async function runLoad(plan: LoadPlan): Promise<LoadOutcome> {
   const { before, connected, report } = seen;
   const each_bytes = (seen.idle_bytes - before) / connected;
   const many_bytes = before / processes + IDLE_CONNECTIONS * each_bytes;
-  // The publisher is one more.
+  // The publisher is an additional one.
   const wanted = connections + 1;
   const problems = [
     ...(connected === wanted ? [] : [`${connected} of ${wanted} are connected`]),

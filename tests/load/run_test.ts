@@ -1,11 +1,11 @@
 /**
- * The load run in small: two processes of a Shield, some hundred connections to several of its addresses, counts
- * only. `deno task load` is the long one.
+ * A small load run: two processes of a Shield, some hundred connections to several of its addresses, counts only. `deno
+ * task load` is the long one.
  */
 import assert from "node:assert/strict";
 import { runLoad } from "./run.ts";
 
-Deno.test("connections to many addresses come, idle, hear each broadcast once and are dropped", async () => {
+Deno.test("connections to many addresses connect, are idle, receive each broadcast once and are disconnected", async () => {
   const lines: string[] = [];
   const { report, problems } = await runLoad({
     connections: 400,
@@ -14,7 +14,7 @@ Deno.test("connections to many addresses come, idle, hear each broadcast once an
     broadcasts: 2,
     say: (line) => void lines.push(line),
   });
-  // So few say nothing of what each takes, beside what a process takes by itself.
+  // Too few to show the memory of each connection beside the memory of the process itself.
   const wrong = problems.filter((text) => !text.includes("would take"));
   assert.deepEqual(wrong, [], lines.join("\n"));
   assert.deepEqual([report.sent, report.received], [2, 800]);

@@ -1,25 +1,25 @@
 /**
- * Plays a journal of members from its beginning, and says what in it cannot be. Pure; it knows nothing of
- * how the journal was written.
+ * Replays a journal of members from its beginning, and reports inconsistencies. Pure; it does not depend on how the
+ * journal was written.
  */
 import { BookReader } from "../../shared/membership/book.ts";
 import { readEntry } from "../../shared/membership/entry.ts";
 
-/** What came of it. */
+/** The result. */
 export interface Played {
   /** Users by the connections that are in the room at the end. */
   readonly inside: ReadonlyMap<string, string>;
-  /** Why each one left, in order. */
+  /** The causes of leaves, in order. */
   readonly causes: readonly string[];
   /** Changes, without lists. */
   readonly entries: number;
-  /** Stays that the journal says it does not have. */
+  /** Stays that are missing according to the journal. */
   readonly missed: number;
-  /** What is wrong, in words; empty: nothing. */
+  /** Inconsistencies in words; empty if none. */
   readonly problems: readonly string[];
 }
 
-/** One journal, message after message. */
+/** One journal, message by message. */
 export class Player implements Played {
   readonly inside = new Map<string, string>();
   readonly causes: string[] = [];
@@ -28,7 +28,7 @@ export class Player implements Played {
   missed = 0;
   readonly #reader = new BookReader();
 
-  /** Takes the next message: its type, and its data as JSON. */
+  /** Adds the next message: its type, and its data as JSON. */
   take(type: string, json: string): void {
     const entry = readEntry(type, json);
     if (entry === undefined) return void this.problems.push(`${type} is no entry: ${json}`);
@@ -49,7 +49,7 @@ export class Player implements Played {
     if (members !== this.inside.size) this.problems.push(`${sequence}: ${members} members`);
   }
 
-  /** That was all: the lists in it, and what follows them, say the same. */
+  /** The journal has ended: the lists in it agree with the changes after them. */
   end(): Played {
     const listed = [...this.#reader.book.members.keys()].toSorted().join();
     const inside = [...this.inside.keys()].toSorted().join();

@@ -1,6 +1,6 @@
 /**
- * A worker for `memory_test.ts`: one client that sends one message without end. Told what to do by the
- * first message, it connects and says so; it begins at the second, so that several begin together.
+ * A worker for `memory_test.ts`: one client that sends one endless message. The first message is its order: it connects
+ * and reports that; it begins at the second one, so that several begin together.
  */
 import { pace } from "../../shared/testing/pace.ts";
 import {
@@ -16,7 +16,7 @@ import {
 const FRAGMENT_BYTES = 65_000;
 const WAIT_MS = 60_000;
 
-/** How an attacker takes what the Shield says. */
+/** How an attacker handles the Shield's frames. */
 export interface Manner {
   /** Answers the WebSocket pings, between fragments. */
   readonly pongs: boolean;
@@ -24,16 +24,16 @@ export interface Manner {
   readonly closes: boolean;
 }
 
-/** What the worker is told. */
+/** The worker's order. */
 export interface Attack {
   readonly url: string;
   readonly token: string;
   readonly manner: Manner;
-  /** Between two fragments; 0: as fast as they are taken. */
+  /** Between two fragments; 0: as fast as they are accepted. */
   readonly pace_ms: number;
 }
 
-/** What the worker says. */
+/** The worker's reports. */
 export type Said = { readonly kind: "connected" } | {
   readonly kind: "over";
   readonly told: boolean;
@@ -45,12 +45,12 @@ async function connect({ url, token }: Attack): Promise<RawPeer> {
   throw new Error(peer.head);
 }
 
-/** Sends fragments until nobody takes them; resolves with whether it was told to close. */
+/** Sends fragments until the connection ends; resolves with whether it was asked to close. */
 async function attack(peer: RawPeer, { manner, pace_ms }: Attack): Promise<boolean> {
   let told = false;
   let over = false;
   const answers: Uint8Array[] = [];
-  // Also undefined when this side has closed, or the Shield has had nothing to say for so long.
+  // Also undefined when this side has closed, or the Shield has sent nothing for that long.
   const next = () => peer.frame(WAIT_MS).catch(() => undefined);
   const reading = (async () => {
     for (let frame = await next(); frame !== undefined; frame = await next()) {
@@ -70,7 +70,7 @@ async function attack(peer: RawPeer, { manner, pace_ms }: Attack): Promise<boole
       if (pace_ms > 0) await pace(pace_ms);
     }
   } catch {
-    // Nobody takes it any more.
+    // Nobody reads it any more.
   }
   peer[Symbol.dispose]();
   await reading;

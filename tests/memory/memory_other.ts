@@ -1,6 +1,6 @@
 /**
- * An innocent client for `memory_test.ts`, on the wire: a WebSocket library that is told to close
- * while it answers may report an error of its own in place of the close frame.
+ * An innocent client for `memory_test.ts`, on the wire: a WebSocket library that gets a close frame while it answers
+ * may report an error of its own instead.
  */
 import { until } from "../../shared/testing/until.ts";
 import {
@@ -36,7 +36,7 @@ export class Other implements Disposable {
     const peer = await RawPeer.connect(`${http_url}/v1/socket`, headers);
     if (!peer.head.startsWith("HTTP/1.1 101 ")) throw new Error(peer.head);
     const other = new Other(peer, answers_ping);
-    // The end of the connection is seen in what it was closed with.
+    // `closed` reports the end of the connection.
     other.#read().catch(() => {});
     return other;
   }
@@ -49,7 +49,7 @@ export class Other implements Disposable {
     return this.#closed === undefined;
   }
 
-  /** Resolves with the close frame; its code is 1006 when there was none. */
+  /** Resolves with the close frame; its code is 1006 if there was none. */
   async closed(): Promise<Closed> {
     await until("the end of the connection", () => this.#closed !== undefined);
     return this.#closed as Closed;

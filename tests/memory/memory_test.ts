@@ -1,7 +1,7 @@
 /**
  * Clients that send one endless message, alone and several at once, to a Shield with a memory limit: they are
  * identified, closed and banned, and everybody else continues. With Deno's own sockets the process restarts for that;
- * with our own nobody else notices.
+ * with our own sockets nobody else notices.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
@@ -15,20 +15,20 @@ import { logged } from "../harness/server_state.ts";
 
 /** `[limits] memory_bytes`. */
 const LIMIT_BYTES = 600_000_000;
-/** The offender must be gone before the process has so much. */
+/** The offender must be disconnected before the process uses this much. */
 const PEAK_BYTES = 1_000_000_000;
-/** So many at once are found out all the same, but each look at the sockets may go to another one. */
+/** That many at once are identified, too, although each check of the sockets may find a different one. */
 const SEVERAL = 4;
-/** Twice the limit, and what one look may take. */
+/** Twice the limit, and the growth during one check. */
 const SEVERAL_PEAK_BYTES = 1_500_000_000;
-/** The window in which clients come back. */
+/** The window in which clients reconnect. */
 const DRAIN_MS = 5_000;
 const WAIT_MS = 60_000;
 /** `limits.memory_ban_seconds`. */
 const BAN_SECONDS = 500;
-/** 30 MB a second in all: an answer to a close frame is not behind seconds of fragments. */
+/** 30 MB per second in total: an answer to a close frame does not wait behind seconds of fragments. */
 const PACE_MS = 2;
-/** 130 MB a second in all, more than a network of 1 Gbit/s carries; faster is the machine's measure. */
+/** 130 MB per second in total, more than a network of 1 Gbit/s carries; a faster pace would measure the machine. */
 const FLOOD_PACE_MS = 2;
 const EXIT_RESTART = 75;
 const OTHERS = 20;
@@ -51,9 +51,9 @@ async function start(
   return await startServer("shield", limits + issuer.config, issuer.dir, lines, port);
 }
 
-/** The most that the process has held, by the kernel's count; 0 once it has ended. */
+/** The process's peak memory, as the kernel counts it; 0 once it has ended. */
 async function peakBytes({ pid }: { pid: number }): Promise<number> {
-  // Deno itself may not read `/proc` without -A.
+  // Deno itself must not read `/proc` without -A.
   const { stdout } = await new Deno.Command("cat", {
     args: [`/proc/${pid}/status`],
     stderr: "null",
@@ -63,8 +63,8 @@ async function peakBytes({ pid }: { pid: number }): Promise<number> {
 }
 
 /**
- * Clients that all connect, then all begin, each in a thread of its own and until nobody takes its
- * fragments; resolves with whether each was told to close.
+ * Clients that all connect, then all begin, each in its own thread and until its connection ends; resolves with whether
+ * each was asked to close.
  */
 async function attack(
   url: string,
@@ -95,13 +95,13 @@ async function attack(
   }
 }
 
-/** Of `count` users, or of the one who is named. */
+/** Of `count` users, or of `name` only. */
 function tokensOf(issuer: Place, count: number, name = "mallory"): Promise<string[]> {
   const names = count === 1 ? [name] : Array.from({ length: count }, (_, at) => `${name}-${at}`);
   return Promise.all(names.map((sub) => issuer.tokenFor({ sub })));
 }
 
-/** Clients of all manners: every second one answers PINGs, the others only listen. */
+/** Clients of both kinds: every second one answers PINGs, the others only receive. */
 async function openOthers(http_url: string, issuer: Place): Promise<Other[]> {
   const clients: Other[] = [];
   for (let index = 0; index < OTHERS; index++) {
@@ -116,14 +116,14 @@ async function upgradeStatus(http_url: string, token: string): Promise<string> {
   return peer.head.slice(9, 12);
 }
 
-/** NATS keeps the bans while the Shield is away. */
+/** NATS keeps the bans while the Shield is down. */
 async function withNats(run: (place: Place) => Promise<void>): Promise<void> {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   await run({ ...issuer, nats: nats.url });
 }
 
-/** Users that the Shield says it has banned. */
+/** Users that the Shield logs as banned. */
 function banned(shield: ServerProcess): string[] {
   return [...shield.log().matchAll(/ user=(\S+) .*msg="a user was banned"/g)]
     .map(([, user = ""]) => user).sort();
@@ -149,16 +149,16 @@ async function contained(issuer: Place, manner: Manner, offenders = 1): Promise<
   assert(peak > LIMIT_BYTES / 2 && peak < most_bytes, `${peak} bytes at most`);
   for (const [index, client] of others.entries()) {
     const { code, reason } = await client.closed();
-    // A close that crosses a PONG may end in a reset, which the client sees as 1006; and where several
-    // flood, there may be no time for an orderly end.
+    // A close that crosses a PONG may end in a reset, which the client sees as 1006; and when several flood, there may
+    // be no time for an orderly end.
     if ((index % 2 === 0 || offenders > 1) && code === 1006) continue;
     assert.deepEqual({ code, reason }, { code: 1012, reason: `restart;spread_ms=${DRAIN_MS}` });
   }
   const started_ms = performance.now();
   await using again = await start(issuer, "native", Number(new URL(url).port));
-  // Everybody: so nobody else was banned.
+  // All of them reconnect: so nobody else was banned.
   const back = await openOthers(again.ready["url"] ?? "", issuer);
-  // The start of a process under test is the machine's, not the Shield's.
+  // The start time of a process under test depends on the machine, not on the Shield.
   assert(performance.now() - started_ms < WAIT_MS);
   for (const token of tokens) {
     assert.equal(await upgradeStatus(`${again.ready["url"]}/v1/socket`, token), "403", log);
@@ -190,7 +190,7 @@ async function left(issuer: Place, offenders = 1): Promise<void> {
   assert(await peakBytes(shield) < PEAK_BYTES);
   assert.equal(banned(shield).length, offenders, `nobody else: ${banned(shield)}`);
   for (const [index, client] of others.entries()) {
-    // Who answers no PING cannot be told from the offender; who answers late, neither.
+    // A client that answers no PING, or a late one, cannot be distinguished from the offender.
     if (index % 2 === 0 && await client.isThere()) continue;
     const { code } = await client.closed();
     assert(code === 1012 || (index % 2 === 0 && code === 1006), String(code));
@@ -211,7 +211,7 @@ async function refused(issuer: Place): Promise<void> {
   for (const client of others) assert(await client.isThere());
   for (const client of others) client[Symbol.dispose]();
   let metrics = "";
-  // The client is told before its connection has ended.
+  // The client gets the close frame before its connection has ended.
   await until("the close is counted", async () => {
     metrics = await (await fetch(`${shield.ready["ops_url"]}/metrics`)).text();
     return metrics.includes('shield_closes_total{code="4413"} 1\n');
@@ -220,7 +220,7 @@ async function refused(issuer: Place): Promise<void> {
   assert.match(metrics, /^shield_memory_limit_bytes 600000000$/m);
 }
 
-/** Each holds a message just below the bound, and leaves it so. */
+/** Each holds a message just below the limit, and leaves it unfinished. */
 async function cutOff(issuer: Place): Promise<void> {
   await using shield = await start(issuer, "own");
   const url = shield.ready["url"] ?? "";
@@ -232,7 +232,7 @@ async function cutOff(issuer: Place): Promise<void> {
     const peer = await RawPeer.connect(`${url}/v1/socket`, [`Authorization: Bearer ${token}`]);
     peers.push(peer);
     assert(peers.length < 1_000, "so many cannot hold what they hold");
-    // It may be cut off while it sends; and nobody is let in when memory runs short.
+    // It may be disconnected while it sends; and new connections are refused when memory runs short.
     if (peer.head.startsWith("HTTP/1.1 101 ")) await peer.write(part).catch(() => {});
     return peer.head.startsWith("HTTP/1.1 403 ");
   });
@@ -245,20 +245,20 @@ async function cutOff(issuer: Place): Promise<void> {
 Deno.test("native: who neither ends a message nor closes is banned, the others come back", () =>
   withNats((place) => contained(place, { pongs: true, closes: false })));
 
-Deno.test("native: who answers no ping either is banned, the others come back", () =>
+Deno.test("native: one that does not answer pings either is banned, the others reconnect", () =>
   withNats((place) => contained(place, { pongs: false, closes: false })));
 
 Deno.test("native: several who flood at once are all banned, and nobody else is", () =>
   withNats((place) => contained(place, { pongs: true, closes: false }, SEVERAL)));
 
-Deno.test("native: several who leave with the memory when told are all banned, and nobody else is", () =>
+Deno.test("native: several that close with the memory in use are all banned, and nobody else is", () =>
   withNats((place) => left(place, SEVERAL)));
 
-Deno.test("native: who leaves with the memory when told is banned, the process goes on", () =>
+Deno.test("native: one that closes with the memory in use is banned, the process continues", () =>
   withNats((place) => left(place)));
 
-Deno.test("own: a message without end is refused at the bound, and nobody else notices", () =>
+Deno.test("own: an endless message is refused at the limit, and nobody else notices", () =>
   withNats((place) => refused(place)));
 
-Deno.test("own: many below the bound are cut off and banned, and nobody else notices", () =>
+Deno.test("own: many below the limit are disconnected and banned, and nobody else notices", () =>
   withNats((place) => cutOff(place)));

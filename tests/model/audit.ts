@@ -1,4 +1,4 @@
-/** What the audit log has of the rows, when all are over: docs/security.md, "The audit log". */
+/** The audit log's entries about the rows, once all have ended: docs/security.md, "The audit log". */
 import { createHash } from "node:crypto";
 import type { AdminClient } from "../peers/admin_client.ts";
 import type { Row } from "./factors.ts";
@@ -6,7 +6,7 @@ import { changesOf } from "./model.ts";
 import { OPERATOR } from "./stage.ts";
 
 const PAGE = 1_000;
-/** Rows of which it is said what is wrong. */
+/** Rows whose problems are listed. */
 const SHOWN = 12;
 
 interface Entry {
@@ -21,7 +21,9 @@ interface Entry {
   readonly path: string;
 }
 
-/** All entries, each with the hash of the one before it: "`seq` has no holes and `previous` always is the entry before". */
+/**
+ * All entries, each with the hash of the previous one: "`seq` has no holes and `previous` always is the entry before".
+ */
 async function chain(admin: AdminClient): Promise<Entry[]> {
   const entries: Entry[] = [];
   let hash: string | undefined;
@@ -44,14 +46,14 @@ async function chain(admin: AdminClient): Promise<Entry[]> {
   return entries;
 }
 
-/** What was asked: method and path, without what every path of the tenant begins with. */
+/** Method and path of the request, without the prefix of all paths of the tenant. */
 const askedBy = ({ method, path }: Entry, tenant: string): string =>
   `${method} ${path.replace(/\?.*/, "").replace(`/v1/tenants/${tenant}/`, "")}`;
 
-/** What the log says of the row's tenant, and what is wrong about that. */
+/** Compares the log's entries about the row's tenant with the model. */
 function wrongOf(row: Row, tenant: string, entries: readonly Entry[], shields: number): string[] {
   const wrong: string[] = [];
-  // Those who hurt the bus are others.
+  // The entries about faults have another author.
   const changes = entries.filter(({ by, method }) => by === OPERATOR && method !== "GET");
   const begun = new Map(
     changes.filter(({ outcome }) => outcome === "begun").map((one) => [one.request, one.seq]),
@@ -64,7 +66,7 @@ function wrongOf(row: Row, tenant: string, entries: readonly Entry[], shields: n
   if (begun.size > 0) wrong.push(`${begun.size} requests begin and have no outcome`);
   const told = [
     ...done.map((one) => askedBy(one, tenant)),
-    // What the bus says by itself has no request.
+    // An entry of the bus itself has no request.
     ...entries.filter(({ action }) => action === "budget.exhausted").map(({ action }) => action),
   ].toSorted();
   const wanted = changesOf(row, shields).toSorted();
@@ -74,7 +76,7 @@ function wrongOf(row: Row, tenant: string, entries: readonly Entry[], shields: n
   return wrong;
 }
 
-/** Holds the audit log against what was done to the rows' tenants. Rejects with what is wrong. */
+/** Compares the audit log with what was done to the rows' tenants. Rejects with the differences. */
 export async function audited(
   admin: AdminClient,
   shields: number,

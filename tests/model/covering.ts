@@ -1,15 +1,15 @@
 /**
- * Covering arrays with constraints: few rows in which each pair, or triple, of values that can stand together does.
- * Greedy, one row at a time, as AETG does it (Cohen et al., 1997), and the same rows each time. The generators of npm
- * were tried: with constraints like ours `covertable` 2.5.2 leaves three pairs of ten out. Pure.
+ * Covering arrays with constraints: few rows that contain each possible pair, or triple, of values. Greedy, one row at
+ * a time, as in AETG (Cohen et al., 1997), and deterministic. We tried npm's generators: with constraints like ours
+ * `covertable` 2.5.2 misses three pairs of ten. Pure.
  */
 
 /** The values of each factor. */
 export type Values = Readonly<Record<string, readonly string[]>>;
-/** A value of some factors. */
+/** Values of some factors. */
 export type Chosen = Readonly<Record<string, string>>;
 
-/** All choices of so many of the names. */
+/** All combinations of `size` of the names. */
 function subsets(names: readonly string[], size: number): string[][] {
   if (size === 0) return [[]];
   return names.flatMap((name, at) =>
@@ -17,17 +17,17 @@ function subsets(names: readonly string[], size: number): string[][] {
   );
 }
 
-/** Factors of which none can be told from another: a value in one of them stands for itself in all. */
+/** Interchangeable factors: a value in one of them counts for all. */
 export type Seats = readonly string[];
 
-/** Names a value, in whichever of the seats it stands. */
+/** Names a value, no matter which of the seats has it. */
 export const levelOf = (seats: Seats, name: string, value = ""): string =>
   `${seats.includes(name) ? seats[0] : name}=${value}`;
 
 const keyOf = (names: readonly string[], row: Chosen, seats: Seats) =>
   names.map((name) => levelOf(seats, name, row[name])).sort().join();
 
-/** The choice made whole, with values that cover most of what is open; undefined: it cannot be. */
+/** The choice completed to a row, with the values that cover most open combinations; undefined: impossible. */
 function completed(
   factors: Values,
   chosen: Chosen,
@@ -48,9 +48,9 @@ function completed(
 }
 
 /**
- * Rows in which each `strength` of values does that can stand in a row at all. `isPossible` judges a row that is not
- * whole by what is chosen of it. Values that stand together in some of the `seats` need not do so in others. `isAsked`
- * leaves choices out: those of factors that need not stand together in each way.
+ * Rows with each possible combination of `strength` values. `isPossible` judges an incomplete row by its chosen values.
+ * A combination that occurs in some of the `seats` need not occur in others. `isAsked` excludes combinations that need
+ * not be covered.
  */
 export function coveringRows(
   factors: Values,
@@ -88,7 +88,7 @@ export function coveringRows(
   return rows;
 }
 
-/** How many choices of so many values stand in the rows. */
+/** The number of combinations of `strength` values that the rows contain. */
 export function covered(rows: readonly Chosen[], strength: number, seats: Seats = []): number {
   const sets = subsets(Object.keys(rows[0] ?? {}), strength);
   return new Set(rows.flatMap((row) => sets.map((names) => keyOf(names, row, seats)))).size;

@@ -1,6 +1,6 @@
 /**
- * What a row of the covering array is made of, and which values cannot stand together. A row is a short program: one
- * room of a tenant of its own, messages that come in one way through one gate, and three readers beside each other.
+ * The factors of a row of the covering array, and which values are incompatible. A row is a short program: one room of
+ * its own tenant, messages from one source through one gate, and three readers at the same time.
  */
 import { type Chosen, coveringRows, type Values } from "./covering.ts";
 
@@ -32,23 +32,23 @@ export const READERS = [
   "centrifugo",
 ] as const;
 
-/** Ways in which messages come in. */
+/** Ways in which messages are published. */
 const SOURCES = [
   ...["text", "binary", "http", "batch", "stream", "schedule", "growing", "session", "protobuf"],
   ...["signed", "pusher", "nats"],
 ] as const;
 
-/** What messages meet before they are taken. */
+/** Checks that messages pass before they are accepted. */
 const GATES = [
   ...["none", "policy", "replace", "schema", "ungranted", "banned", "before", "unsigned"],
   ...["banned_late", "schema_policy", "ungranted_banned", "budget", "quota", "banned_signal"],
 ] as const;
-/** Where there is no NATS, nobody publishes by it. */
+/** Sources that need NATS. */
 const BY_NATS: readonly string[] = ["nats", "banned_signal"];
 
-/** Each factor and its values; the first of each is the plainest, to which a failing row shrinks. */
+/** Each factor and its values; the first of each is the simplest one, to which a failing row shrinks. */
 export const FACTORS = {
-  // The longest lists first: then the rows are fewest.
+  // The longest lists first, which gives the fewest rows.
   first: READERS,
   second: READERS,
   third: READERS,
@@ -73,33 +73,33 @@ type Factors = typeof FACTORS;
 /** A value of each factor. */
 export type Row = { readonly [Name in keyof Factors]: Factors[Name][number] };
 
-/** A reader stands beside a value in whichever of them it is. */
+/** A reader in any of the seats covers a pair. */
 export const SEATS = ["first", "second", "third"] as const;
 
 /** The readers of a row. */
 export const readersOf = (row: Row): Row["first"][] => SEATS.map((seat) => row[seat]);
 
-/** Readers that need what a log keeps. */
+/** Readers that need stored messages. */
 const NEEDS_LOG: readonly string[] = [
   ...["after", "start", "history", "stream", "poll", "trimmed", "events_back"],
 ];
-/** Sources that have no message ids of their own, or speak for themselves. */
+/** Sources without message ids of their own, or with another sender. */
 const ANONYMOUS: readonly string[] = ["stream", "schedule", "growing", "pusher"];
-/** Sources in another name than the publisher's, whom no gate about the publisher stops. */
+/** Sources that publish under another name, to which no gate about the publisher applies. */
 const OTHERS: readonly string[] = ["schedule", "pusher"];
-/** Gates about who publishes. */
+/** Gates about the publisher. */
 const PERSONAL: readonly string[] = [
   ...["ungranted", "banned", "unsigned", "banned_late", "ungranted_banned", "banned_signal"],
 ];
 
-/** Gates that close when half of the messages were published. */
+/** Gates that close after half of the messages. */
 const LATE: readonly string[] = ["budget", "quota"];
-/** Sources that send two messages, the first half of them. */
+/** Sources that send two messages, the first before the half. */
 const BRIEF: readonly string[] = ["schedule", "growing"];
-/** Sources that send again by themselves what a quota refused, until they give up. */
+/** Sources that retry what a quota refused, until they give up. */
 const PATIENT: readonly string[] = ["binary", "session"];
 
-/** Whether a source goes with the gate and the other values. */
+/** Whether a source is compatible with the gate and the other values. */
 function isSourcePossible(row: Partial<Row>): boolean {
   const { log, source, gate, shape, twice, hook, trace } = row;
   if (source === undefined) return true;
@@ -109,20 +109,20 @@ function isSourcePossible(row: Partial<Row>): boolean {
   if (gate !== undefined && OTHERS.includes(source) && PERSONAL.includes(gate)) return false;
   if (gate !== undefined && LATE.includes(gate) && BRIEF.includes(source)) return false;
   if (gate === "quota" && PATIENT.includes(source)) return false;
-  // Any Shield answers: what one of them is the first to know another may not know yet.
+  // Any Shield answers: one Shield may not know yet what another already knows.
   if (source === "nats" && (gate === "quota" || gate?.includes("banned"))) return false;
-  // The outcome of a schedule's message is not asked.
+  // The outcome of a schedule's message is not available.
   if (source === "schedule" && gate === "schema_policy") return false;
-  // What grows is a text.
+  // Only text grows.
   if (source === "growing" && gate !== undefined && gate !== "none") return false;
   if (source === "growing" && shape !== undefined && shape !== "words") return false;
   if (source === "stream" && shape === "words") return false;
-  // docs/policies.md: a signed message is refused when a policy wants to change it.
+  // docs/policies.md: a signed message is refused if a policy wants to change it.
   if (source === "signed" && gate === "replace") return false;
   return !(log === "plain" && hook === "yes");
 }
 
-/** Whether a reader goes with the other values. */
+/** Whether a reader is compatible with the other values. */
 function isReaderPossible(
   reader: Row["first"],
   { log, source, gate, shape }: Partial<Row>,
@@ -130,7 +130,7 @@ function isReaderPossible(
   if (log === "plain" && NEEDS_LOG.includes(reader)) return false;
   switch (reader) {
     case "echo":
-      // The publisher's own connection is a socket; who is kept out of the room hears nothing of it.
+      // The publisher's own connection is a socket; a banned publisher receives nothing.
       return (source === undefined || source === "text") &&
         (gate === undefined || !gate.includes("banned"));
     case "slow":
@@ -141,7 +141,7 @@ function isReaderPossible(
     case "poll":
       return log !== "short";
     case "events_back":
-      // Whether it comes back to what is kept is another's question.
+      // Whether it returns to what is kept is covered by another reader.
       return log !== "short" && log !== "cached";
     case "delta_filter":
       return shape !== "words";
@@ -150,21 +150,21 @@ function isReaderPossible(
   }
 }
 
-/** Whether the values of a row may stand together, as far as they are chosen. */
+/** Whether the chosen values of a row are compatible. */
 export function isPossible(row: Partial<Row>): boolean {
   const { log, gate, shape, hook } = row;
   if (log === "plain" && hook === "yes") return false;
   if (shape === "words" && (gate === "schema" || gate === "schema_policy")) return false;
   const readers = SEATS.flatMap((seat) => row[seat] ?? []);
   if (readers.filter((one) => one === "echo").length > 1) return false;
-  // Who subscribed first makes no difference that these readers could tell.
+  // These readers cannot notice who subscribed first.
   if (readers.some((one, at) => placeOf(one) < placeOf(readers[at - 1] ?? one))) return false;
   return isSourcePossible(row) && readers.every((one) => isReaderPossible(one, row));
 }
 
 const placeOf = (reader: Row["first"]): number => READERS.indexOf(reader);
 
-/** The rows next to this one with one value made plain: a failing row is shrunk by them. */
+/** The rows with one value of this one simplified: used to shrink a failing row. */
 export function simpler(row: Row): Row[] {
   return Object.entries(FACTORS).flatMap(([name, [plainest]]) => {
     const next = { ...row, [name]: plainest } as Row;
@@ -192,13 +192,13 @@ const rowsWith = (
     isAsked,
   ) as unknown as Row[]).map(inOrder);
 
-/** The rows in which each pair (`strength` 2) or triple (3) of values does that may stand together. */
+/** The rows with each possible pair (`strength` 2) or triple (3) of values. */
 export const rowsOf = (strength: number, factors: Values = FACTORS): Row[] =>
   rowsWith(strength, factors);
 
 /**
- * The rows for NATS: each pair but those of two readers. These are at one Shield, and meet in what no engine has a part
- * in: all pairs of them are in `rowsOf`, on the embedded one.
+ * The rows for NATS: each pair except those of two readers. Both readers are on one Shield, and share only what is
+ * independent of the engine: `rowsOf` has all pairs of them, on the embedded one.
  */
 export const natsRows = (): Row[] =>
   rowsWith(2, NATS_FACTORS, (names) => !names.every((name) => SEATS.some((seat) => seat === name)));

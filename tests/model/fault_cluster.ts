@@ -1,4 +1,4 @@
-/** A cluster for the model: NATS, two Shields and two Brains, all processes of their own, and what hurts it. */
+/** A cluster for the model: NATS, two Shields and two Brains, all of them processes, and its faults. */
 import { pace } from "../../shared/testing/pace.ts";
 import type { FaultKind, ServerCount } from "../faults/fault.ts";
 import { Fleet } from "../faults/fleet.ts";
@@ -9,28 +9,28 @@ import type { Harm } from "./fault_model.ts";
 import { gaugesOf, idleAgain } from "./faults.ts";
 
 const DAY_SECONDS = 86_400;
-/** So long somebody stands still or is cut off, in ms: clients notice it, and no Shield is taken for gone. */
+/** How long a process is stopped or cut off, in ms: clients notice it, and no Shield is considered dead. */
 const OUTAGE_MS = 3_000;
-/** And so long is down who was killed. */
+/** How long a killed process is down. */
 const DOWN_MS = 300;
 
 const SHIELDS = ["shield-0", "shield-1"] as const;
 const BRAINS = ["brain-0", "brain-1"] as const;
 
-/** The processes; the first Shield is the one that is struck. */
+/** The processes; faults hit the first Shield. */
 export interface Cluster {
   readonly fleet: Fleet;
   /** Of the first Shield and the first Brain; undefined: this machine has no library for it. */
   readonly clock: WallClock | undefined;
-  /** What nobody asked for: processes that ended by themselves, errors that nobody caught. */
+  /** Unexpected events: processes that ended by themselves, uncaught errors. */
   surprises(): readonly string[];
 }
 
-/** What a cluster is made of. */
+/** The cluster's parts. */
 export interface ClusterOptions {
   /** Lines of the configuration. */
   readonly lines: string;
-  /** Of NATS. */
+  /** Number of NATS servers. */
   readonly servers: ServerCount;
   /** For logs; exists. */
   readonly dir: string;
@@ -66,14 +66,14 @@ export async function startCluster(
   return { fleet, clock, surprises: () => [...surprises, ...fleet.bugs()] };
 }
 
-/** A Shield as clients see it, whichever process it is now; `host`: through a load balancer. */
+/** A Shield as clients see it, whatever its current process; `host`: through a load balancer. */
 export function busOf({ fleet }: Cluster, name: typeof SHIELDS[number], host?: string): TestBus {
   const tokenFor = (
     { role = "user", tenant = "default", user = "tester", claims }: TokenOptions = {},
   ) =>
     fleet.issuer.tokenFor({
       ...{ role, tenant_id: tenant, sub: user },
-      // Tokens outlast the steps of a clock.
+      // Tokens outlive clock steps.
       ...{ exp: Math.floor(Date.now() / 1_000) + DAY_SECONDS, ...claims },
     });
   const ready = (member: string) => fleet.ready(name)[member] ?? "";
@@ -98,14 +98,14 @@ export function busOf({ fleet }: Cluster, name: typeof SHIELDS[number], host?: s
   };
 }
 
-/** What hurts a cluster. */
+/** A fault of a cluster. */
 export interface ClusterFault {
   readonly name: string;
   readonly harm: Harm;
   readonly strike: (cluster: Cluster) => Promise<void>;
 }
 
-/** Hurts that one. */
+/** A fault of that process. */
 function hurts(target: string, kind: FaultKind, away_ms: number): ClusterFault["strike"] {
   return ({ fleet }) => fleet.hurt({ target, kind, away_ms });
 }
@@ -118,13 +118,13 @@ async function setClock({ clock }: Cluster): Promise<void> {
   }
 }
 
-/** All that are known, for so many servers of NATS. */
+/** All faults of a cluster with that many NATS servers. */
 export function clusterFaults(servers: ServerCount): readonly ClusterFault[] {
   const [shield] = SHIELDS;
   const fault = (name: string, harm: Harm, strike: ClusterFault["strike"]) => (
     { name, harm, strike }
   );
-  /** Each of so many in turn. */
+  /** The faults of `count` processes in turn. */
   const inTurn = (group: string, count: number) => {
     let turn = 0;
     return (kind: FaultKind, away_ms: number): ClusterFault["strike"] => (cluster) =>
@@ -163,12 +163,12 @@ export function clusterFaults(servers: ServerCount): readonly ClusterFault[] {
   return [...all, fault("a server and a Shield are killed", { ...killed, ...cuts_spine }, both)];
 }
 
-/** How idle its processes are, by their names. */
+/** Gauges of its idle processes, by name. */
 export type Rest = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
 const NAMES = [...SHIELDS, ...BRAINS];
 
-/** How idle they are now. */
+/** The current gauges. */
 export async function restOf({ fleet }: Cluster): Promise<Rest> {
   const gauges = NAMES.map(async (name) =>
     [name, await gaugesOf(fleet.ready(name)["ops_url"] ?? "")] as const
@@ -176,7 +176,7 @@ export async function restOf({ fleet }: Cluster): Promise<Rest> {
   return new Map(await Promise.all(gauges));
 }
 
-/** All processes live, nobody was surprised, and they are as idle as before. */
+/** All processes run, nothing unexpected happened, and they are as idle as before. */
 export async function atRest(cluster: Cluster, before: Rest): Promise<void> {
   for (const [name, gauges] of before) {
     await idleAgain(cluster.fleet.ready(name)["ops_url"] ?? "", gauges);

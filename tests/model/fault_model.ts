@@ -1,23 +1,23 @@
 /**
  * What the bus must, may and must not do with a row's messages while a server or a connection is lost. Written from
- * `docs/`, which is quoted where a rule is from; where a document leaves two outcomes open, both are right. Pure.
+ * `docs/`, which is quoted for each rule; where a document permits two outcomes, both are right. Pure.
  */
 import { FACTORS, type Row } from "./factors.ts";
 import { decisionsOf, fateOf, formOf, heardBy, messageOf } from "./model.ts";
 
-/** What a fault does to those who use the bus. */
+/** The effects of a fault on clients. */
 export interface Harm {
   /** Connections of clients end. */
   readonly cuts_clients?: boolean;
-  /** Messages on their way between processes may be lost, and the log cannot be asked for a while. */
+  /** Messages between processes may be lost, and the log is unavailable for a while. */
   readonly cuts_spine?: boolean;
-  /** Those of a Shield that ends in order: clients that move miss nothing. */
+  /** Those of a Shield that stops orderly: clients that move miss nothing. */
   readonly moves?: boolean;
-  /** A Shield ends without a word. */
+  /** A Shield is killed. */
   readonly kills_shield?: boolean;
-  /** A Brain does. */
+  /** A Brain is killed. */
   readonly kills_brain?: boolean;
-  /** Shields begin anew: what they only had in memory is gone, in order or not. */
+  /** Shields restart: their memory is lost, after an orderly stop, too. */
   readonly forgets?: boolean;
   /** The clock of the journal's store is set back. */
   readonly sets_clock?: boolean;
@@ -30,15 +30,17 @@ const READERS = [
   ...["late", "after", "start", "history", "stream", "poll"],
 ] as const;
 
-/** Values of the factors for rows in which connections break. Others speak for themselves, or keep nobody out. */
+/**
+ * Values of the factors for rows in which connections break. Other values publish under another name, or refuse nobody.
+ */
 export const FAULT_FACTORS = {
   ...FACTORS,
   source: ["text", "binary", "http", "batch", "session", "protobuf"],
   gate: ["none", "policy", "replace", "schema"],
-  // The judge of a log looks for all that was taken.
+  // The log's check looks for every accepted message.
   log: ["plain", "durable", "latest"],
   shape: ["small", "large"],
-  // Here: what was not answered is sent again until it is.
+  // Here: an unanswered message is sent again until it is answered.
   twice: ["yes", "no"],
   again: ["no"],
   first: READERS,
@@ -46,10 +48,10 @@ export const FAULT_FACTORS = {
   third: READERS,
 } as const;
 
-/** Before the fault, while it lasts, and when it is over. */
+/** Before the fault, during it, and after it. */
 export type Phase = 0 | 1 | 2;
 const PHASE_LENGTH = 3;
-/** Of the message at that place. */
+/** The phase of the message at that place. */
 export const phaseOf = (place: number): Phase => Math.floor(place / PHASE_LENGTH) as Phase;
 
 /** The outcome of a message for its publisher. */
@@ -57,24 +59,24 @@ export interface Fact {
   readonly place: number;
   /** How often it was sent. */
   readonly tries: number;
-  /** "": acknowledged; else `status reason`; undefined: never answered, or that the bus cannot take it now. */
+  /** "": acknowledged; else `status reason`; undefined: never answered, or temporarily refused. */
   readonly outcome: string | undefined;
-  /** Of the log, as the answer has it; absent, undefined, 0: it has none. */
+  /** In the log, from the answer; absent, undefined, 0: none. */
   readonly offset?: number | undefined;
-  /** How it was sent; absent: as the row says. */
+  /** The source; absent: the row's. */
   readonly source?: Row["source"];
 }
 
-/** What a reader came upon, in order. `again`: its connection was lost, and it is back. */
+/** What a reader received, in order. `again`: it has reconnected. */
 export type Item =
   | { readonly text: string; readonly offset?: number | undefined }
   | { readonly gap: string }
   | { readonly again: true };
 
-/** Readers that begin when the fault is over. */
+/** Readers that begin after the fault. */
 export const LATE_READERS: readonly string[] = ["late", "after", "start", "history", "stream"];
 
-/** The places that a reader hears if they were taken, whatever happens to its connection. */
+/** The places that a reader receives if they were accepted, whatever happens to its connection. */
 function dueTo(row: Row, kind: Row["first"], taken: readonly number[]): readonly number[] {
   if (kind === "late") return taken.filter((place) => phaseOf(place) === 2);
   if (kind === "after") return taken.slice(1);
@@ -84,33 +86,33 @@ function dueTo(row: Row, kind: Row["first"], taken: readonly number[]): readonly
 }
 
 /**
- * Whether a message that was acknowledged may be missing, if that is told. docs/durable.md, "What is promised": "A
- * subscriber receives each stored message once"; docs/protocol.md, "GAP": "After its own reconnect a client has
- * missed messages without a GAP", "A GAP says that messages may be missing".
+ * Whether an acknowledged message may be missing, if that is reported. docs/durable.md, "What is promised": "A
+ * subscriber receives each stored message once"; docs/protocol.md, "GAP": "After its own reconnect a client has missed
+ * messages without a GAP", "A GAP says that messages may be missing".
  */
 export const mayMiss = ({ log }: Row, { cuts_clients, cuts_spine }: Harm): boolean =>
   log === "plain" && (cuts_clients === true || cuts_spine === true);
 
-/** What a reader may and must come upon. */
+/** What a reader may and must receive. */
 export interface Claim {
   readonly kind: string;
-  /** The place of the message that reads so; undefined: there is none. */
+  /** The place of the message with this text; undefined: none. */
   placeOf(text: string): number | undefined;
-  /** Of its acknowledgement; absent, undefined: nobody knows. */
+  /** From its acknowledgement; absent, undefined: unknown. */
   offsetOf?(place: number): number | undefined;
-  /** Whether it is for the reader, who then hears it if it was taken. */
+  /** Whether the reader has to receive it if it was accepted. */
   isDue(place: number): boolean;
-  /** Whether it may hear a message that is not due; absent: none. */
+  /** Whether it may receive a message that is not due; absent: never. */
   isOnItsWay?(place: number): boolean;
-  /** Whether the item, which is no message, tells that this one may be missing there. */
+  /** Whether the item, which is not a message, reports that this one may be missing there. */
   isHole(place: number, item: Item): boolean;
-  /** How often it may be heard that was sent so often. */
+  /** How often a message that was sent `tries` times may be received. */
   timesOf(place: number, tries: number): number;
   /** Whether the GAP at that index may be there. */
   isGapRight(at: number, item: Item): boolean;
 }
 
-/** What is wrong about what a reader came upon. */
+/** Compares what a reader received with its claim. */
 export function judgeReader(
   row: Row,
   kind: Row["first"],
@@ -132,7 +134,7 @@ export function judgeReader(
   return judgeItems(claim, facts, items);
 }
 
-/** The place of each of these messages by what a reader gets of it. */
+/** The place of each of these messages, by the content that a reader receives. */
 export function placesOf(row: Row, kind: Row["first"], facts: readonly Fact[]): Claim["placeOf"] {
   const byText = new Map(
     facts.map(({ place }) => [formOf(row, kind, messageOf(row, place)), place]),
@@ -140,7 +142,7 @@ export function placesOf(row: Row, kind: Row["first"], facts: readonly Fact[]): 
   return (text) => byText.get(text);
 }
 
-/** As `judgeReader`, of any number of messages. */
+/** As `judgeReader`, for any number of messages. */
 export function judgeItems(
   claim: Claim,
   facts: readonly Fact[],
@@ -198,8 +200,8 @@ export const timesOf = (
 };
 
 /**
- * docs/durable.md, "Slow readers": with `latest`, "the buffer keeps only the newest message of each key"; there may be a
- * GAP before each buffered message. A machine that is busy makes any reader slow.
+ * docs/durable.md, "Slow readers": with `latest`, "the buffer keeps only the newest message of each key"; there may be
+ * a GAP before each buffered message. Any reader is slow on a busy machine.
  */
 export const isConflated = ({ log }: Row, item: Item): boolean =>
   log === "latest" && "gap" in item && item.gap === "slow-consumer";
@@ -207,7 +209,9 @@ export const isConflated = ({ log }: Row, item: Item): boolean =>
 /** docs/protocol.md, "GAP": only ROOM_UPDATEs "are missing, no messages. Durable rooms have this GAP, too". */
 const isOfChanges = (item: Item): boolean => "gap" in item && item.gap === "changes-lost";
 
-/** docs/protocol.md, "GAP": "Durable rooms have no such GAP"; of a pattern, about rooms it cannot name. */
+/**
+ * docs/protocol.md, "GAP": "Durable rooms have no such GAP"; in the case of a pattern, about rooms that it cannot name.
+ */
 export function isGapRight(
   { log }: Row,
   kind: string,
@@ -215,12 +219,12 @@ export function isGapRight(
   item: Item,
 ): boolean {
   const is_cut = cuts_clients === true || cuts_spine === true;
-  // docs/protocol-rooms.md, "ROOM_UPDATE": one that a Brain said and that did "not reach its Shield".
+  // docs/protocol-rooms.md, "ROOM_UPDATE": one from a Brain that did "not reach its Shield".
   if (isOfChanges(item)) return is_cut || kills_brain === true;
   return is_cut && (log === "plain" || kind === "pattern");
 }
 
-/** A hole is told: by a GAP or a lost connection between what was heard before it and what was heard after it. */
+/** A missing message is reported: by a GAP or a lost connection between what was received before it and after it. */
 function isMissingRight(
   { isHole }: Claim,
   place: number,
@@ -235,17 +239,19 @@ function isMissingRight(
   );
 }
 
-/** What the room's history says, each with its data as JSON. docs/durable.md: "Acknowledged means stored." */
+/** The room's history, each message with its data as JSON. docs/durable.md: "Acknowledged means stored." */
 export function judgeLog(row: Row, facts: readonly Fact[], stored: readonly Item[]): string[] {
   return judgeReader(row, "history", {}, facts, stored).map((one) => `the log: ${one}`);
 }
 
-/** Sources that try by themselves. sdk/typescript/README.md: "With a `message_id` or `command_id` it is sent again". */
+/**
+ * Sources that retry by themselves. sdk/typescript/README.md: "With a `message_id` or `command_id` it is sent again".
+ */
 const PERSISTENT: readonly string[] = ["binary", "session"];
 
 /**
  * How many decisions about a message the journal may have. docs/journal.md: "One that is killed loses what it had
- * collected"; a `hole` says so.
+ * collected"; a `hole` reports that.
  */
 export function decisionsWithin(row: Row, fact: Fact, has_hole: boolean) {
   const { tries, outcome, place, source = row.source } = fact;
@@ -254,10 +260,10 @@ export function decisionsWithin(row: Row, fact: Fact, has_hole: boolean) {
   return { least: has_hole || outcome === undefined ? 0 : 1, most };
 }
 
-/** A line of the journal that says that nothing is missing. */
+/** A line of the journal that reports nothing missing. */
 export const SET_BACK = "clock-set-back";
 
-/** Whether a hole of the journal is one that the fault may have made. */
+/** Whether the fault may have caused that hole of the journal. */
 export function isHoleRight(
   { kills_shield, cuts_spine, sets_clock, fills_disk }: Harm,
   why: string,
@@ -271,8 +277,8 @@ export function isHoleRight(
 }
 
 /**
- * What a hook is called for. docs/hooks.md: "An accepted call may come again if a Brain dies, or its storage fails, before
- * it stores that", "In order by room", "From the log".
+ * What a hook is called for. docs/hooks.md: "An accepted call may come again if a Brain dies, or its storage fails,
+ * before it stores that", "In order by room", "From the log".
  */
 export function judgeHook(
   row: Row,
@@ -287,11 +293,11 @@ export function judgeHook(
   return judgeReader(row, "text", {}, facts, items).map((one) => `the hook: ${one}`);
 }
 
-/** What is wrong about the answers of a row's publisher. */
+/** Compares the answers to a row's publisher with the model. */
 export const judgeFacts = (row: Row, facts: readonly Fact[]): string[] =>
   facts.flatMap((fact) => judgeFact(row, fact));
 
-/** What is wrong about one answer. */
+/** Compares one answer with the model. */
 export function judgeFact(row: Row, { place, outcome }: Fact): string[] {
   const { refusal } = fateOf(row, messageOf(row, place));
   if (outcome === undefined || outcome === refusal) return [];

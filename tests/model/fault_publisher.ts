@@ -1,12 +1,12 @@
-/** A publisher through faults: a source that is opened again when its connection is lost, and what was answered, if anything. */
+/** A publisher through faults: a source that is reopened when its connection is lost, and the answers that it got. */
 import type { HttpPeer } from "../peers/http_peer.ts";
 import type { Sent } from "./model.ts";
 import { openSource, type Outcome, type Source, type Way } from "./sources.ts";
 
-/** What takes longer is not answered any more. */
+/** A later answer no longer counts. */
 const TRY_MS = 10_000;
 
-/** Rejects when `work` takes longer. */
+/** Rejects if `work` takes longer. */
 export async function within<T>(work: Promise<T>, limit_ms: number): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error(`no answer in ${limit_ms} ms`)), limit_ms);
@@ -18,20 +18,20 @@ async function closed(source: Source | undefined): Promise<void> {
   try {
     await source?.[Symbol.asyncDispose]();
   } catch {
-    // Its connection is gone already.
+    // Its connection is already closed.
   }
 }
 
-/** What came of a message; undefined: nobody answered, or the bus cannot take it now. */
+/** The outcome of a message; undefined: no answer, or a temporary refusal. */
 export type Tried = Outcome | undefined;
 
-/** Publishes in one way at a time. */
+/** Publishes through one source at a time. */
 export class Publisher implements AsyncDisposable {
   readonly #opened: Promise<Source | undefined>[] = [];
   #source: Source | undefined;
   #key = "";
 
-  /** Tries once. Another source, or another token, has a connection of its own. */
+  /** Tries once. Another source, or another token, gets a new connection. */
   async try(way: Way, messages: readonly Sent[]): Promise<Tried[]> {
     const key = `${way.row.source} ${way.token}`;
     if (key !== this.#key) await this.drop();
@@ -39,7 +39,7 @@ export class Publisher implements AsyncDisposable {
     try {
       this.#source ??= await within(this.#open(way), TRY_MS);
       const outcomes = await within(this.#source.publish(messages), TRY_MS);
-      // The SDK says 408 itself of what nobody answered.
+      // The SDK reports a missing answer as 408.
       return outcomes.map((one) => /^5|^408 answer-timeout/.test(one.refusal) ? undefined : one);
     } catch {
       await this.drop();
@@ -47,7 +47,7 @@ export class Publisher implements AsyncDisposable {
     }
   }
 
-  /** A source; one that comes too late is closed at the end. */
+  /** A source; one that opens too late is closed at the end. */
   async #open(way: Way): Promise<Source> {
     const opening = openSource(way);
     this.#opened.push(opening.catch(() => undefined));
@@ -64,7 +64,7 @@ export class Publisher implements AsyncDisposable {
   }
 }
 
-/** A backend says something in the room; whether it was taken. */
+/** A backend publishes in the room; returns whether it was accepted. */
 export async function saySomething(
   { backend, room }: { readonly backend: HttpPeer; readonly room: string },
   data: object,

@@ -1,4 +1,7 @@
-/** Readers of a room that come back by themselves, from their position where the room has one, and keep what they hear. */
+/**
+ * Readers of a room that reconnect by themselves, from their position if the room has positions, and record what they
+ * receive.
+ */
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { pace } from "../../shared/testing/pace.ts";
@@ -10,24 +13,24 @@ import type { Item } from "./fault_model.ts";
 import type { Heard } from "./model.ts";
 import { isRoomUpdate, openReader, type Place as LogPlace, type Seat } from "./readers.ts";
 
-/** A pause before a reader tries again, in ms. */
+/** The pause before a reader retries, in ms. */
 const RETRY_MS = 50;
 const END_MS = 60_000;
 
-/** The data of what is published until all readers have heard it; without digits, which a policy masks. */
+/** Data that is published until all readers have received it; without digits, which a policy masks. */
 const probeOf = (probe: number) => ({
   k: `probe ${String(probe).replace(/\d/g, (digit) => "abcdefghij"[Number(digit)]!)}`,
 });
-/** Whether it is the data of a probe, as JSON. */
+/** Whether it is a probe's data, as JSON. */
 export const isProbe = (text: string): boolean => text.startsWith('{"k":"probe ');
-/** So many there were: a log tells readers of the older ones again. */
+/** The number of probes so far: a log delivers the older ones again. */
 let probes = 0;
 const END_TEXT = '{"k":"end"}';
 
-/** What a reader has come upon so far. */
+/** What a reader has received so far. */
 export class Record {
   readonly items: Item[] = [];
-  /** When messages came, probes and the end among them, Unix ms. */
+  /** When messages arrived, including probes and the end, Unix ms. */
   readonly times_ms: number[] = [];
   readonly probes = new Set<string>();
   is_over = false;
@@ -41,16 +44,18 @@ export class Record {
   }
 }
 
-/** A reader that is there from the beginning. */
+/** A reader that reads from the beginning. */
 export interface LiveReader extends AsyncDisposable {
   readonly record: Record;
-  /** Resolves with all up to the end. */
+  /** Resolves with everything up to the end. */
   heard(): Promise<readonly Item[]>;
-  /** Ends its connection, as a network does; absent: it has none of its own that can be cut. */
+  /** Ends its connection, as a network does; absent: it has no connection of its own. */
   readonly cut?: () => void;
 }
 
-/** Runs `once` again and again, which says by `isThere` that it hears the room from now on; its errors are lost connections. */
+/**
+ * Runs `once` repeatedly, which calls `isThere` once it receives the room's messages; its errors are lost connections.
+ */
 async function follow(
   once: (record: Record, isThere: () => void) => Promise<void>,
   leave: () => void,
@@ -68,7 +73,7 @@ async function follow(
         await once(record, isThere);
       } catch (error) {
         if (!was_there) {
-          // What cannot begin is its caller's.
+          // The caller handles a reader that cannot begin.
           record.is_left = true;
           there.reject(error);
         }
@@ -92,7 +97,7 @@ async function follow(
   };
 }
 
-/** Where a reader goes on; empty: with what comes. */
+/** Where a reader continues; empty: with new messages. */
 export interface Place {
   readonly after_offset?: number;
   readonly epoch?: string;
@@ -129,7 +134,7 @@ async function openClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
 async function hear(client: DurableClient, record: Record, onTold: (told: Told) => void) {
   while (!record.is_left) {
     const told = await client.told();
-    // Who only hears goes on; docs/outages.md: the connection is closed when the window is over.
+    // A client that only receives continues; docs/outages.md: the connection is closed at the end of the window.
     if (told.signal?.kind === "DRAIN") continue;
     if (told.signal !== undefined) record.items.push({ gap: told.signal.reason });
     else if (!isRoomUpdate(told.type)) record.text(JSON.stringify(told.data), told.offset);
@@ -165,7 +170,7 @@ async function pattern(seat: Seat): Promise<LiveReader> {
   }, () => client?.raw.socket.close());
 }
 
-/** The SDK, which reconnects automatically: a loop finds a GAP where something may be missing. */
+/** The SDK, which reconnects automatically: its iteration returns a GAP where something may be missing. */
 async function sdk(
   { bus, tenant, user, room }: Seat,
   { is_delta = false, transport = "websocket" as "websocket" | "http" },
@@ -211,7 +216,8 @@ async function events({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
     const token = await bus.tokenFor({ tenant, user });
     const headers = last === "" ? {} : { "last-event-id": last };
     reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token, headers });
-    // docs/protocol.md, SUB: "From the ACK on" it gets everything; what comes before that is of this connection, too.
+    // docs/protocol.md, SUB: "From the ACK on" it gets everything; what arrives before that belongs to this connection,
+    // too.
     const begun = record.items.length;
     try {
       for (;;) {
@@ -235,7 +241,7 @@ async function events({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   }, () => reader?.[Symbol.dispose]());
 }
 
-/** Long-polls of the room as a stream: the offset that was answered goes with the next one. */
+/** Long-polls of the room as a stream: each request has the offset of the previous answer. */
 async function poll({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   const maker = await bus.tokenFor({ tenant, user: "maker", role: "service" });
   const url = `${bus.http_url}/v1/streams/${room}`;
@@ -267,7 +273,10 @@ async function poll({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   }, () => leave.abort());
 }
 
-/** Opens a reader of that kind which is there while the fault strikes; undefined: it reads when all is over. A `text` begins at the place. */
+/**
+ * Opens a reader of that kind that reads during the fault; undefined: it reads afterwards. A `text` begins at the
+ * place.
+ */
 export function openLive(
   kind: Row["first"],
   seat: Seat,
@@ -295,7 +304,7 @@ export function openLive(
   }
 }
 
-/** A reader that comes when all is over, behind the offset if it wants one. */
+/** A reader that connects afterwards, after the offset if it takes one. */
 export async function openLate(kind: Row["first"], seat: Seat, first: LogPlace) {
   const reader = await openReader(kind, seat);
   await reader.half?.(first);
@@ -309,7 +318,7 @@ export async function openLate(kind: Row["first"], seat: Seat, first: LogPlace) 
   };
 }
 
-/** Publishes until each of the readers has heard something that was published from now on. */
+/** Publishes until each of the readers has received a message published from now on. */
 export async function allHear(
   readers: readonly LiveReader[],
   publish: (data: object) => Promise<unknown>,

@@ -1,6 +1,6 @@
 /**
- * Rows through a fault: messages before it, while it lasts and when it is over, with readers that come back by themselves;
- * then what was heard, stored, journalled and called is judged by `fault_model.ts`.
+ * Rows through a fault: messages before, during and after it, with readers that reconnect by themselves; then
+ * `fault_model.ts` judges what was received, stored, journaled and called.
  */
 import { inspect } from "node:util";
 import { pace } from "../../shared/testing/pace.ts";
@@ -34,18 +34,18 @@ import { Publisher, saySomething, within } from "./fault_publisher.ts";
 const INSIST_MS = 60_000;
 const COUNTED_MS = 20_000;
 
-/** Where rows are struck. */
+/** Where the fault is injected. */
 export interface FaultGround {
-  /** Two ways in: rows take turns in who of them publishes and who hears. */
+  /** Two addresses of the bus: rows take turns in which one publishes and which one reads. */
   readonly grounds: readonly Ground[];
   readonly harm: Harm;
   /** The number of the first row's tenant; absent: 0. */
   readonly first?: number;
-  /** Strikes; resolves when it is over: all processes are there again. */
+  /** Injects the fault; resolves when all processes run again. */
   strike(): Promise<void>;
 }
 
-/** One row on its way through the fault. */
+/** One row through the fault. */
 class Passage {
   readonly row: Row;
   readonly #stage: Stage;
@@ -75,12 +75,12 @@ class Passage {
     return { bus, admin, tenant, room, user: `reader-${at}`, row, own: undefined, app_key };
   }
 
-  /** Publishes the messages of a phase, one after the other. */
+  /** Publishes the messages of a phase, one after another. */
   async publish(phase: Phase): Promise<void> {
     const messages = messagesOf(this.row).filter(({ place }) => phaseOf(place) === phase);
     for (const message of messages) {
       this.#facts.push(await this.#send(message, phase !== 1 || this.row.twice === "yes"));
-      // While it lasts, so do the messages.
+      // The messages take as long as the fault does.
       if (phase === 1) await pace(50);
     }
   }
@@ -103,7 +103,7 @@ class Passage {
     return tried?.refusal;
   }
 
-  /** All readers hear what is published now. */
+  /** Waits until all readers receive new messages. */
   async settle(): Promise<void> {
     await allHear(
       this.#live.map(({ reader }) => reader),
@@ -111,7 +111,7 @@ class Passage {
     );
   }
 
-  /** The end, and what is wrong. */
+  /** Publishes the end, and returns the problems. */
   async judge(): Promise<string[]> {
     const { row } = this.#stage;
     const harm = this.#harm;
@@ -163,7 +163,7 @@ class Passage {
   }
 }
 
-/** The row's messages in the room's log, and the place of the first. */
+/** The row's messages in the room's log, and the place of the first one. */
 export async function logOf({ backend, room }: Stage): Promise<{ stored: Item[]; first: Place }> {
   const own: { type?: string; offset: number; data: unknown }[] = [];
   let epoch = "";
@@ -184,11 +184,11 @@ export async function logOf({ backend, room }: Stage): Promise<{ stored: Item[];
   return { stored, first: { offset: own[0]?.offset ?? 0, epoch } };
 }
 
-/** Whether one of the decisions about a message is the one that its sender was told. */
+/** Whether one of the decisions about a message matches the sender's answer. */
 const isAsAnswered = (outcome: string, decided: readonly JournalRecord[]): boolean =>
   decided.some(({ allowed, code, reason }) => outcome === (allowed ? "" : `${code} ${reason}`));
 
-/** What is wrong about the decisions that the journal has. */
+/** Compares the journal's decisions with the model. */
 export async function compareJournal(
   { admin, tenant, row }: Stage,
   harm: Harm,
@@ -198,7 +198,7 @@ export async function compareJournal(
   let wrong: string[] = [];
   await becomes(async () => {
     const lines = await admin.journal(tenant);
-    // A question without `since_ms` is told of all that ever was.
+    // Without `since_ms` the answer has all holes since the beginning.
     const holes = lines.filter(isHole).filter(({ hole }) => hole.to_ms >= since_ms)
       .map(({ hole }) => hole.why);
     const records = lines.filter((line): line is JournalRecord => !isHole(line));
@@ -230,7 +230,7 @@ export async function compareJournal(
   return wrong;
 }
 
-/** What is wrong about the calls of the row's hook; the end was said. */
+/** Compares the calls of the row's hook with the model, after the end was published. */
 export async function compareHook(
   { row, receiver, tenant }: Stage,
   harm: Harm,
@@ -248,7 +248,7 @@ const calledFor = (receiver: Receiver, tenant: string): string[] =>
     data.tenant === tenant && data.message !== undefined
   ).map(({ message }) => JSON.stringify(message.data));
 
-/** Runs the rows through one strike of the fault, side by side. Rejects with what was wrong about each. */
+/** Runs the rows in parallel through one fault. Rejects with the problems of each. */
 export async function runThrough(
   { grounds, harm, strike, first = 0 }: FaultGround,
   rows: readonly Row[],

@@ -1,7 +1,7 @@
 /**
- * Faults as a dimension of the covering array: rows in which each value of each factor stands beside each fault. Rows with
- * the same fault run together. Those that leave every promise as it is are here (`calm`): the model is the same, message
- * for message; where connections or servers are lost it has more than one outcome: `fault_model.ts`.
+ * Faults as a dimension of the covering array: rows that combine each value of each factor with each fault. Rows with
+ * the same fault run together. Faults that change no promise are here (`calm`): the model is the same, message for
+ * message; `fault_model.ts` permits several outcomes if connections or servers are lost.
  */
 import { seeded } from "../../shared/testing/seeded.ts";
 import { pace } from "../../shared/testing/pace.ts";
@@ -15,7 +15,7 @@ const keyOf = (name: string, value: string) => levelOf(SEATS, name, value);
 const shuffled = <T>(all: readonly T[], random: () => number): T[] =>
   all.map((one) => [random(), one] as const).sort(([a], [b]) => a - b).map(([, one]) => one);
 
-/** A row with values that are `open` where it can be, others by chance; undefined: the beginning has no end. */
+/** A row with `open` values where possible, the others random; undefined: the prefix cannot be completed. */
 function drawn(
   open: ReadonlySet<string>,
   isRight: (row: Partial<Row>) => boolean,
@@ -33,13 +33,18 @@ function drawn(
   return row as unknown as Row;
 }
 
-/** Rows that are drawn for the one that brings most, where few are wanted: with one of them there are a third more. */
+/**
+ * Candidates per row, of which the best is used, where few rows are wanted: with one candidate there are a third more
+ * rows.
+ */
 export const TRIES = 10;
 
-/** Draws until what is still open is held for impossible; rows take some dozens. */
+/** Attempts until the open values are considered impossible; a row takes some dozens. */
 const DRAWS_MAX = 10_000;
 
-/** Few rows in which each value stands beside the fault of that number; the rest of a row is by chance, and the fault's. */
+/**
+ * Few rows that combine each value with the fault of that number; the remaining values are random, seeded by the fault.
+ */
 export function faultRows(
   fault: number,
   isApt: (row: Partial<Row>) => boolean = () => true,
@@ -73,7 +78,7 @@ export function faultRows(
   return rows;
 }
 
-/** Strikes again and again, at moments by the seed, while `run` goes on; at least once. */
+/** Injects the fault repeatedly, at seeded random moments, while `run` continues; at least once. */
 export async function struck<T>(
   run: () => Promise<T>,
   strike: (random: () => number) => Promise<void> | void,
@@ -97,7 +102,7 @@ export async function struck<T>(
   }
 }
 
-/** What has to be as it was when all clients are gone: connections, subscriptions, what waits. */
+/** Gauges that have to be back once all clients are disconnected: connections, subscriptions, queues. */
 const GAUGES = [
   "arqon_spine_pending_bytes",
   "shield_active_connections",
@@ -121,7 +126,7 @@ const GAUGES = [
 
 type Gauges = ReadonlyMap<string, number>;
 
-/** The gauges of a process, of all their labels together. */
+/** The gauges of a process, summed over their labels. */
 export async function gaugesOf(ops_url: string): Promise<Gauges> {
   const samples = await samplesOf(ops_url);
   return new Map(GAUGES.map((name) => {
@@ -130,7 +135,7 @@ export async function gaugesOf(ops_url: string): Promise<Gauges> {
   }));
 }
 
-/** Resolves once the process is idle: its gauges are where they were. Rejects with those that are not. */
+/** Resolves once the process is idle: its gauges are back. Rejects with those that are not. */
 export async function idleAgain(ops_url: string, before: Gauges): Promise<void> {
   let left = "";
   await until(() => `${ops_url} is idle: ${left}`, async () => {

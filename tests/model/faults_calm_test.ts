@@ -1,7 +1,7 @@
 /**
- * Events that must change no promise: the configuration is read again, a rollout runs, the wall clock is set, the event
- * loop stalls. Rows with each value beside each event run on one bus while it repeats; the model is the same, and the
- * bus is idle afterwards.
+ * Events that must change no promise: a configuration reload, a rollout, a wall clock that is set, an event loop that
+ * stalls. Rows that combine each value with each event run on one bus while the event repeats; the model is the same,
+ * and the bus is idle afterwards.
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";
@@ -19,12 +19,12 @@ import { SCHEMA } from "./stage.ts";
 const ROOT = new URL("../..", import.meta.url).pathname;
 const DAY_SECONDS = 86_400;
 
-/** A bus, what hurts it, and what it may not be asked beside that. */
+/** A bus, its event, and the rows that the event excludes. */
 interface Calm {
   readonly name: string;
   readonly pause_ms: number;
   readonly isApt?: (row: Partial<Row>) => boolean;
-  /** Prepares the fault; what strikes once, and what is to be done when all is over. */
+  /** Prepares the event; returns a function for one occurrence, and one for the end. */
   readonly open: (ground: Ground, rows: readonly Row[], knobs: Knobs) => Promise<Fault> | Fault;
 }
 
@@ -35,9 +35,9 @@ interface Fault {
 
 /** What a bus in this process lets a test change. */
 interface Knobs {
-  /** More of the configuration, from the next reload on. */
+  /** Additional configuration, from the next reload on. */
   config: string;
-  /** So far the bus's clock is ahead of the machine's. */
+  /** How far the bus's clock is ahead of the machine's. */
   ahead_ms: number;
 }
 
@@ -50,7 +50,7 @@ async function reload({ bus }: Ground, _rows: readonly Row[], knobs: Knobs): Pro
   return {
     async strike() {
       turn++;
-      // Keys that are live, and a class of rooms that nobody has.
+      // Live keys, and a class of rooms that does not match any room.
       knobs.config = `[growing]\nmessage_bytes = ${65_536 + turn % 2}\n[[rooms]]\nroom = "else-${
         turn % 2
       }-*"\n`;
@@ -60,7 +60,7 @@ async function reload({ bus }: Ground, _rows: readonly Row[], knobs: Knobs): Pro
   };
 }
 
-/** The twin of each module of the gates, by hash, both ways. */
+/** Pairs of equivalent modules of the gates, by hash, in both directions. */
 async function twinsOf({ bus, modules }: Ground): Promise<ReadonlyMap<string, string>> {
   const policies = await policyAdmin(bus);
   const twins = new Map<string, string>();
@@ -73,7 +73,7 @@ async function twinsOf({ bus, modules }: Ground): Promise<ReadonlyMap<string, st
   return twins;
 }
 
-/** Rolls out the twins of the tenant's policies, and what comes with the last step; whether it has begun. */
+/** Rolls out the twins of the tenant's policies, and what the last step changes; returns whether it has started. */
 async function begins(
   admin: AdminClient,
   tenant: string,
@@ -109,8 +109,8 @@ async function rollout(ground: Ground, rows: readonly Row[]): Promise<Fault> {
 }
 
 /**
- * Versions of the schema with another field come in force, for the bus and with rollouts of policies. docs/rollout.md: "Only
- * policies have shares; all else changes here", in the last step.
+ * Versions of the schema with an additional field come into force, for the bus and with rollouts of policies.
+ * docs/rollout.md: "Only policies have shares; all else changes here", in the last step.
  */
 async function schemas(ground: Ground, rows: readonly Row[]): Promise<Fault> {
   const admin = await adminOf(ground.bus);
@@ -127,7 +127,7 @@ async function schemas(ground: Ground, rows: readonly Row[]): Promise<Fault> {
       const { schema_id, version, sha256 } = body;
       const more = { schemas: [{ schema_id, version, sha256 }] };
       let is_brought = false;
-      // One of them brings the version; those of the others, which somebody else has brought, are not made.
+      // One of them brings the version; rollouts of the others, which already have it, are not started.
       for (const tenant of tenants) {
         if (await begins(admin, tenant, twins, more)) is_brought = true;
       }
@@ -153,7 +153,7 @@ async function rollouts(ground: Ground, rows: readonly Row[]): Promise<Fault> {
   };
 }
 
-/** Each is followed by the way back. */
+/** Each step is followed by its reverse. */
 function clock(steps_s: readonly number[]): Calm["open"] {
   return (_ground, _rows, knobs) => {
     let turn = 0;
@@ -168,13 +168,13 @@ function clock(steps_s: readonly number[]): Calm["open"] {
   };
 }
 
-/** The whole process stands still, clients and bus, for up to so long. */
+/** The longest stall of the whole process, clients and bus. */
 const STALL_MS = 400;
 
-/** One reload in so many goes with it. */
+/** Reloads per stall. */
 const STALL_EACH = 6;
 
-/** Both at a time: each changes nothing. */
+/** Both at a time: neither changes anything. */
 async function reloadAndStall(...given: Parameters<typeof reload>): Promise<Fault> {
   const reloading = await reload(...given);
   let turn = 0;
@@ -213,11 +213,11 @@ const CALM: readonly Calm[] = [
     name: "its clock is set by hours",
     pause_ms: 200,
     open: clock([7_200, -7_200]),
-    // Standard Webhooks: a receiver takes no call whose timestamp is more than five minutes away.
-    // docs/pusher.md: a backend's request may be 600 s from the Shield's clock; nobody sets the backend's here.
+    // Standard Webhooks: a receiver rejects a call whose timestamp differs by more than five minutes. docs/pusher.md: a
+    // backend's request may differ by 600 s from the Shield's clock; the backend's is not set here.
     isApt: (row) =>
       row.hook !== "yes" && row.gate !== "before" && row.source !== "pusher" &&
-      // The month of a budget may be another one.
+      // It may be another month of a budget.
       row.gate !== "budget" && hasNoSchedule(row),
   },
 ];
@@ -232,7 +232,7 @@ for (const [at, { name, pause_ms, isApt, open }] of CALM.entries()) {
       () => `${configOf(rows, receiver)}${knobs.config}`,
       { now: () => Date.now() + knobs.ahead_ms },
     );
-    // Tokens outlast the steps of the clock.
+    // Tokens outlive the steps of the clock.
     const tokenFor: TestBus["tokenFor"] = (options) =>
       local.tokenFor({ ttl_seconds: DAY_SECONDS, ...options });
     const bus = { ...local, tokenFor };

@@ -1,6 +1,6 @@
 /**
- * The disk of a bus is full for a while, during messages: rows with each value beside that, judged by `fault_model.ts`.
- * Skipped if no file system can be mounted.
+ * The disk of a bus is full for a while, during messages: rows that combine each value with that, judged by
+ * `fault_model.ts`. Skipped if no file system can be mounted.
  */
 import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -13,22 +13,22 @@ import { runThrough } from "./fault_run.ts";
 import { faultRows, gaugesOf, idleAgain } from "./faults.ts";
 import { configOf, groundOf } from "./run.ts";
 
-/** Of the faults, for the order of the rows' values. */
+/** The number of the fault, which orders the rows' values. */
 const FULL_DISK = 20;
-/** The rows' logs and journals have room on it. */
+/** Large enough for the rows' logs and journals. */
 const DISK_MEBIBYTES = 128;
 
-/** It stays full for so long, in ms. */
+/** How long it stays full, in ms. */
 const FULL_MS = 2_000;
 
 const why_not = noSmallDisk();
 if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
-/** A test that is there where a file system can be mounted. */
+/** A test that exists only if a file system can be mounted. */
 function testOnDisk(name: string, run: () => Promise<void>): void {
   if (why_not === undefined) Deno.test(name, run);
 }
 
-testOnDisk("a bus whose disk is full for a while does what its model says", async () => {
+testOnDisk("a bus whose disk is full for a while behaves as its model", async () => {
   await using receiver = new Receiver();
   const rows = faultRows(FULL_DISK, undefined, FAULT_FACTORS);
   await using disk = await mountSmallDisk(DISK_MEBIBYTES);

@@ -1,7 +1,7 @@
 /**
  * Faults on NATS with two Shields and two Brains, each a process: a Shield or a Brain is killed, restarted,
- * disconnected or stalled, the server is, a Shield's wall clock is set. Rows with each value beside each fault, judged
- * by `fault_model.ts`; then every process runs and is idle.
+ * disconnected or stopped, or the server is, or a Shield's wall clock is set. Rows that combine each value with each
+ * fault, judged by `fault_model.ts`; then every process runs and is idle.
  */
 import { Receiver } from "../hooks/receiver.ts";
 import { atRest, busOf, clusterFaults, restOf, startCluster } from "./fault_cluster.ts";
@@ -11,7 +11,7 @@ import { faultRows, TRIES } from "./faults.ts";
 import { configOf, groundOf } from "./run.ts";
 import type { Ground } from "./stage.ts";
 
-Deno.test("a cluster that is hurt does what its model says", async (t) => {
+Deno.test("a cluster with faults behaves as its model", async (t) => {
   await using stack = new AsyncDisposableStack();
   const receiver = stack.use(new Receiver());
   const lines = configOf([], receiver).replace(/\[server\][^[]*\[ops\][^[]*/, "");
@@ -20,7 +20,7 @@ Deno.test("a cluster that is hurt does what its model says", async (t) => {
   const cluster = await startCluster({ lines, servers: 1, dir }, stack);
   const one = busOf(cluster, "shield-0");
   const two = busOf(cluster, "shield-1");
-  // The second Shield, which is not struck, answers admins.
+  // The second Shield, which no fault hits, answers admins.
   const forth: Ground = await groundOf(two, one, receiver);
   const back: Ground = { ...forth, bus: one, entry: two };
   const before = await restOf(cluster);

@@ -1,6 +1,6 @@
 /**
- * A bus with its data on disk ends in order and restarts on the same folder, during messages: rows with each value
- * beside that, judged by `fault_model.ts`.
+ * A bus with its data on disk stops orderly and restarts on the same folder, during messages: rows that combine each
+ * value with that, judged by `fault_model.ts`.
  */
 import { freePorts } from "../harness/free_ports.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
@@ -10,10 +10,10 @@ import { runThrough } from "./fault_run.ts";
 import { faultRows, gaugesOf, idleAgain } from "./faults.ts";
 import { configOf, groundOf } from "./run.ts";
 
-/** Of the faults, for the order of the rows' values. */
+/** The number of the fault, which orders the rows' values. */
 const RESTART = 5;
 
-Deno.test("a bus that is restarted on its data does what its model says", async () => {
+Deno.test("a bus that is restarted on its data behaves as its model", async () => {
   await using receiver = new Receiver();
   const rows = faultRows(RESTART, undefined, FAULT_FACTORS);
   const data_dir = await Deno.makeTempDir({ prefix: "arqon-restart-" });

@@ -1,13 +1,13 @@
 /**
- * What the bus must do with the messages of a row: which are taken and which refused, with what; what each reader hears,
- * in which order; what the observers say. Written from `docs/`, which is cited where a rule is from. Pure, and knows
- * nothing of the product.
+ * What the bus must do with the messages of a row: which are accepted and which refused, with which reason; what each
+ * reader receives, in which order; what the observers report. Written from `docs/`, which is cited for each rule. Pure,
+ * and independent of the product's code.
  */
 import { readersOf, type Row } from "./factors.ts";
 
-/** Messages of a row, before the one that ends it. */
+/** Messages of a row, before its end message. */
 export const MESSAGES = 9;
-/** The late readers come before this one. */
+/** The late readers connect before this one. */
 export const HALF = 4;
 /** A word that the policy of the gate `policy` refuses. */
 const BAD_WORD = "malware";
@@ -19,21 +19,21 @@ export const SHORT = 2;
 
 /** The message that ends a row, which passes every gate. */
 export const END = MESSAGES;
-/** It is sent by a backend whom no gate holds up. */
+/** Sent by a backend to which no gate applies. */
 export const END_DATA = { k: "end" };
 
 /** One message as it is sent. */
 export interface Sent {
   readonly place: number;
-  /** Undefined where its source gives none. */
+  /** Undefined if its source has none. */
   readonly message_id: string | undefined;
-  /** JSON, or a text where the shape is `words`. */
+  /** JSON, or a text if the shape is `words`. */
   readonly data: unknown;
 }
 
-/** What a reader is told of one message, as far as its way says it. */
+/** What a reader receives of one message, as far as its transport contains it. */
 export interface Heard {
-  /** JSON of its data; a signal is said as such, so that a GAP is never passed over. */
+  /** JSON of its data; a signal is included as such, so that a GAP is never skipped. */
   readonly text: string;
   readonly offset?: number | undefined;
   readonly sender?: string | undefined;
@@ -42,16 +42,16 @@ export interface Heard {
   readonly trace_id?: string | undefined;
 }
 
-/** What becomes of one message. */
+/** The outcome of one message. */
 export interface Fate {
-  /** Empty: it is taken. Else `status reason`. */
+  /** Empty: accepted. Else `status reason`. */
   readonly refusal: string;
   /** As its readers get it, JSON of the data. */
   readonly heard: string;
 }
 
 const letter = (place: number) => String.fromCharCode("a".charCodeAt(0) + place % MESSAGES);
-/** Tells apart what has the same letter; without digits, which a policy masks. */
+/** Distinguishes messages with the same letter; without digits, which a policy masks. */
 const turnOf = (place: number) =>
   place < MESSAGES ? "" : ` ${"z".repeat(Math.floor(place / MESSAGES))}`;
 /** The place of the message whose data begins with that letter. */
@@ -63,13 +63,13 @@ export function messagesOf(row: Row): Sent[] {
   return Array.from({ length: count }, (_none, place) => messageOf(row, place));
 }
 
-/** The message at that place; what comes behind those of a row, in a walk, is as they are, over and over. */
+/** The message at that place; those after the row's, in a walk, repeat them. */
 export function messageOf(row: Row, place: number): Sent {
   const has_id = !["stream", "schedule", "growing", "pusher"].includes(row.source);
   return { place, message_id: has_id ? `m-${place}` : undefined, data: dataOf(row, place) };
 }
 
-/** The messages that a gate refuses which does not refuse all. */
+/** The messages that a gate refuses, unless it refuses all. */
 export const isOdd = (place: number): boolean => place % 3 === 2;
 /** Those that only the second of two gates refuses. */
 const isBad = (place: number): boolean => place % 3 === 1;
@@ -80,7 +80,7 @@ function dataOf({ gate, shape }: Row, place: number): unknown {
   if (shape === "words") {
     return gate === "policy" && isOdd(place) ? `${k} ${BAD_WORD}${turn}` : `${k} 7${turn}`;
   }
-  // Only a schema wants a number: an asterisk in its place would be no JSON.
+  // Only a schema requires a number: an asterisk instead would be invalid JSON.
   const is_typed = gate === "schema" || gate === "schema_policy";
   const v = is_typed ? isOdd(place) ? "seven" : 7 : "7";
   const pad = `${"x".repeat(shape === "large" ? LARGE_CHARACTERS : SMALL_CHARACTERS)}${turn}`;
@@ -89,15 +89,15 @@ function dataOf({ gate, shape }: Row, place: number): unknown {
   return { k, v, s: is_bad ? `${pad} ${BAD_WORD}` : pad };
 }
 
-/** What becomes of a message. docs/protocol.md, "Publishing", has the order of the checks. */
+/** The outcome of a message. docs/protocol.md, "Publishing", has the order of the checks. */
 export function fateOf(row: Row, { place, data }: Sent): Fate {
   const text = JSON.stringify(data);
-  // policies/examples/mask_digits.wat: each digit is an asterisk, wherever it stands.
+  // policies/examples/mask_digits.wat: each digit becomes an asterisk, wherever it is.
   const heard = row.gate === "replace" ? text.replace(/\d/g, "*") : text;
   return { refusal: refusalOf(row, place), heard };
 }
 
-/** Where two reasons apply, the first in the order of the checks is given. */
+/** If two reasons apply, the first in the order of the checks is returned. */
 function refusalOf({ gate, source }: Row, place: number): string {
   switch (gate) {
     case "none":
@@ -122,7 +122,7 @@ function refusalOf({ gate, source }: Row, place: number): string {
       if (source !== "signed") return "403 signature-required";
       return isOdd(place) ? "403 signature-invalid" : "";
     case "policy":
-    // docs/hooks.md: who is asked before it happens denies as a policy does.
+    // docs/hooks.md: a `before` hook denies as a policy does.
     case "before":
       return isOdd(place) ? "403 policy-rejected" : "";
     case "schema":
@@ -132,59 +132,59 @@ function refusalOf({ gate, source }: Row, place: number): string {
   }
 }
 
-/** Who a message is from, as its receivers are told. */
+/** The sender of a message, as its receivers see it. */
 export function senderOf({ source }: Row): string {
-  // docs/schedules.md: `schedule` where no user is given. docs/pusher.md: `pusher:app:<id>`.
+  // docs/schedules.md: `schedule` if no user is given. docs/pusher.md: `pusher:app:<id>`.
   return source === "schedule" ? "schedule" : source === "pusher" ? "pusher:app:" : "publisher";
 }
 
-/** The span of the publisher that each message's trace hangs on. */
+/** The publisher's span, the parent of each message's trace. */
 export const CLIENT_SPAN = "b7ad6b7169203331";
 /** The trace of the message at that place, in a row of that name. */
 export const traceIdOf = (trace: string, place: number): string =>
   `${trace}${place.toString(16).padStart(2, "0")}`;
-/** As the publisher tells it. */
+/** As the publisher sends it. */
 export const traceparentOf = (trace: string, place: number): string =>
   `00-${traceIdOf(trace, place)}-${CLIENT_SPAN}-01`;
 
-/** A message is sent a second time, right behind the first. */
+/** A message is sent a second time, directly after the first. */
 export const isTwice = (row: Row, place: number): boolean => row.twice === "yes" && place % 3 === 0;
 
-/** A message as a reader gets it. docs/streams.md: what is no JSON appears as a string in base64. */
+/** A message as a reader gets it. docs/streams.md: anything but JSON appears as a base64 string. */
 export function formOf(row: Row, reader: Row["first"], message: Sent): string {
   const { heard } = fateOf(row, message);
   const is_encoded = (reader === "stream" || reader === "poll") && row.shape === "words";
   return is_encoded ? JSON.stringify(btoa(JSON.parse(heard))) : heard;
 }
 
-/** The places of the messages that are taken. */
+/** The places of the accepted messages. */
 const takenOf = (row: Row): number[] =>
   messagesOf(row).filter((one) => fateOf(row, one).refusal === "").map(({ place }) => place);
 
-/** What the room's log shows of the first half when it is over: docs/durable.md, `history_size`. */
+/** The messages of the first half that the room's log still has at its end: docs/durable.md, `history_size`. */
 function keptHalf(row: Row): number[] {
   const early = takenOf(row).filter((place) => place < HALF);
   return row.log === "short" ? early.slice(-SHORT) : early;
 }
 
-/** Whether the log has let messages go when half of them were published: who asks for those is told. */
+/** Whether the log has removed messages of the first half: readers that request those are notified. */
 export const isTrimmed = (row: Row): boolean =>
   keptHalf(row).length < takenOf(row).filter((place) => place < HALF).length;
 
-/** docs/protocol.md: with `cache_last` the last message follows the ACK of who has no position. */
+/** docs/protocol.md: with `cache_last` the last message follows the ACK if the subscriber has no position. */
 const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).slice(-1) : [];
 
-/** Whether the readers' filter lets the message through: a, c, e … */
+/** Whether the readers' filter accepts the message: a, c, e … */
 export const isLetThrough = (place: number): boolean => place % MESSAGES % 2 === 0;
 
-/** What a reader must have heard before the end, by the places of the messages, in order. */
+/** What a reader must have received before the end, by the places of the messages, in order. */
 export function heardBy(row: Row, reader: Row["first"]): number[] {
   const taken = takenOf(row);
   const late = taken.filter((place) => place >= HALF);
   switch (reader) {
     case "filter":
     case "delta_filter":
-      // docs/filters.md: `data` is the event's data where its content type is JSON.
+      // docs/filters.md: `data` is the event's data if its content type is JSON.
       return row.shape === "words" ? [] : taken.filter(isLetThrough);
     case "late":
       return [...cachedOf(row), ...late];
@@ -192,13 +192,13 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
       // The position is that of the first message that the log still has.
       return [...keptHalf(row).slice(1), ...late];
     case "trimmed":
-      // docs/durable.md: recovery is whole, or nothing of it comes.
+      // docs/durable.md: recovery is complete, or delivers nothing.
       return isTrimmed(row) ? late : [...keptHalf(row), ...late];
     case "start":
     case "history":
-      // The end is one of those that are kept.
+      // The end is one of the kept messages.
       return row.log === "short" ? taken.slice(-(SHORT - 1)) : taken;
-    // docs/protocol.md: `no_echo` leaves out what this connection publishes.
+    // docs/protocol.md: `no_echo` omits what this connection publishes.
     case "echo":
     case "refused":
     case "stranger":
@@ -208,11 +208,11 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
   }
 }
 
-/** How many messages come to another room of the readers by pattern: one by each of them, and each hears all. */
+/** How many messages another room of the pattern readers gets: one by each of them, and each receives all. */
 export const othersOf = (row: Row): number =>
   readersOf(row).filter((one) => one === "pattern").length;
 
-/** Readers without a subscription while the first messages come. */
+/** Readers without a subscription during the first messages. */
 const NOT_LIVE: readonly string[] = [
   ...["late", "after", "start", "history", "stream", "poll", "refused", "stranger", "trimmed"],
 ];
@@ -220,7 +220,7 @@ const NOT_LIVE: readonly string[] = [
 /** Whether somebody is subscribed from the beginning. */
 const isHeardLive = (row: Row): boolean => readersOf(row).some((one) => !NOT_LIVE.includes(one));
 
-/** What `why` says of a message that was taken and of a reader; undefined: it is not asked. */
+/** The answer of `why` about an accepted message and a reader; undefined: not checked. */
 export function whyOf(row: Row, reader: Row["first"], place: number): string | undefined {
   const is_early = place < HALF;
   switch (reader) {
@@ -243,19 +243,19 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     case "late":
       if (!is_early) return "sent";
       if (row.log === "cached") return undefined;
-      // docs/why.md: a message that nobody heard is in no ledger, unless its room is durable.
+      // docs/why.md: a message that nobody received is in no ledger, unless its room is durable.
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_connected";
     case "after":
       if (!is_early) return "sent";
       return heardBy(row, "after").includes(place) ? "caught_up" : undefined;
     case "start":
       return heardBy(row, reader).includes(place) ? "caught_up history" : undefined;
-    // It comes by the streams' own ways, without a connection.
+    // It is read through streams, without a connection.
     case "history":
     case "stream":
     case "poll":
     case "stranger":
-    // Which of two messages a slow reader gets is not said.
+    // It is unspecified which of two messages a slow reader gets.
     case "slow":
     case "trimmed":
     // It had two connections.
@@ -266,21 +266,21 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
   }
 }
 
-/** One decision about a message, as the journal has it. */
+/** One decision about a message, as in the journal. */
 export interface Decision {
   readonly allowed: boolean;
-  /** `code reason`; empty: it was allowed. */
+  /** `code reason`; empty: allowed. */
   readonly refusal: string;
-  /** Of the payload: `kept`, with what, or `reference`. */
+  /** Of the payload: `kept`, with its content, or `reference`. */
   readonly payload: string;
-  /** What a policy has put in the payload's place, as readers get it; undefined: nothing. */
+  /** A policy's replacement for the payload, as readers get it; undefined: none. */
   readonly replaced: string | undefined;
 }
 
-/** docs/journal.md: a payload above that is written as its hash. */
+/** docs/journal.md: a larger payload is written as its hash. */
 const KEPT_BYTES = 131_072;
 
-/** What the journal has of a message: a decision for each time that it was sent. */
+/** The journal's decisions about a message: one for each time that it was sent. */
 export function decisionsOf(row: Row, message: Sent): Decision[] {
   if (row.journal === "off") return [];
   const { refusal, heard } = fateOf(row, message);
@@ -302,9 +302,9 @@ export function decisionsOf(row: Row, message: Sent): Decision[] {
 }
 
 /**
- * What a shadow consumer gets of the row: the fewest copies and the most, JSON of the data of each in order. Undefined: no
- * rule is about it, or nothing says what becomes of it. docs/governance.md: "Events and signals are copied, commands
- * and refused messages are not." Of a repetition nothing is said.
+ * What a shadow consumer gets of the row: the fewest and the most copies, JSON of the data of each in order. Undefined:
+ * no rule matches it, or its outcome is unspecified. docs/governance.md: "Events and signals are copied, commands and
+ * refused messages are not." Duplicates are unspecified.
  */
 export function copiesOf(
   row: Row,
@@ -322,8 +322,8 @@ export function copiesOf(
 }
 
 /**
- * What operators did to the row's tenant on so many Shields, as the audit log names it. docs/security.md: "Every admin
- * request that changes something"; docs/usage.md: "A used-up budget is reported once for all Shields".
+ * What operators changed about the row's tenant on `shields` Shields, as the audit log names it. docs/security.md:
+ * "Every admin request that changes something"; docs/usage.md: "A used-up budget is reported once for all Shields".
  */
 export function changesOf(row: Row, shields: number): string[] {
   const { log, journal, delta, membership, hook, mirror, gate, source, again } = row;
@@ -350,9 +350,9 @@ export function changesOf(row: Row, shields: number): string[] {
   ];
 }
 
-/** Of a message, as the collector has it. */
+/** The trace of a message, as the collector has it. */
 export interface Trace {
-  /** For each time that it was sent, why it was refused; "": it was taken. */
+  /** For each time that it was sent, the reason of its refusal; "": accepted. */
   readonly publish: readonly string[];
   /** Verdicts of policies for each of those times. */
   readonly policies: readonly string[];
@@ -360,8 +360,8 @@ export interface Trace {
 
 /**
  * What is recorded of a message with an id. docs/tracing.md: a message "below a client's span: what the client's
- * `traceparent` says"; a refused message that nothing else takes "has its one span"; `policy` is
- * "one for each policy of the chain".
+ * `traceparent` says"; a refused message that nothing else takes "has its one span"; `policy` is "one for each policy
+ * of the chain".
  */
 export function traceOf(row: Row, message: Sent): Trace {
   const { refusal } = fateOf(row, message);
@@ -381,24 +381,24 @@ export function traceOf(row: Row, message: Sent): Trace {
 
 const DEPLOY = "POST /v1/policies/deploy";
 
-/** Readers who ask for more than messages, or have others beside them. */
+/** Readers that send other requests, too, or have others beside them. */
 const USES_MORE: readonly string[] = ["start", "session", "slow", "delta_filter", "events_back"];
 
-/** What the ledger of use counts, as far as it is said: undefined where clients ask for more than messages. */
+/** What the ledger of use counts, as far as specified: undefined if clients send other requests. */
 export function useOf(
   row: Row,
 ): { readonly messages_in: number; readonly deliveries: number } | undefined {
   const readers = readersOf(row);
-  // History by commands, pieces that grow, and bans are taken messages, too.
+  // History commands, growing pieces, and bans are accepted messages, too.
   const is_open = readers.some((one) => USES_MORE.includes(one)) ||
     row.source === "growing" || row.source === "session" || row.gate.includes("banned") ||
-    // So are those that have used it up.
+    // So are those that exhausted it.
     row.gate === "quota";
   if (is_open) return undefined;
   const others = othersOf(row);
   const messages_in = takenOf(row)
     .reduce((sum, place) => sum + (isTwice(row, place) ? 2 : 1), 1 + others);
-  // The one that ends the row comes, too.
+  // The row's end message arrives, too.
   const deliveries = readers.filter((one) =>
     one !== "refused" && one !== "stranger" && one !== "history" &&
     one !== "stream" && one !== "poll"

@@ -1,4 +1,4 @@
-/** What those say who look on: `why`, the journal and its replay, the ledger of use, hooks, the members' journal. */
+/** The observers' answers: `why`, the journal and its replay, the ledger of use, hooks, the members' journal. */
 import { journalChunks } from "../../arq/replay/journal_chunks.ts";
 import { createModuleBook } from "../../arq/replay/replay_modules.ts";
 import { replay } from "../../arq/replay/replay_run.ts";
@@ -26,10 +26,10 @@ import { guestOf } from "./readers.ts";
 import type { Ground } from "./stage.ts";
 import { mirroredBy, type Stage } from "./stage.ts";
 
-/** What Shields count and journal is there a moment after the answer, later where the machine is busy. */
+/** Shields count and journal a moment after the answer, later if the machine is busy. */
 const COUNTED_MS = 20_000;
 
-/** All that is wrong about what the observers of a row say; `users` are those of its readers. */
+/** All problems of the observers' answers about a row; `users` are its readers' users. */
 export async function observe(stage: Stage, users: readonly string[]): Promise<string[]> {
   return [
     ...await compareWhy(stage, users),
@@ -60,14 +60,14 @@ async function compareWhy(stage: Stage, users: readonly string[]): Promise<strin
   return wrong;
 }
 
-/** What `why` says of a message and a user, as the model has it, and whether it knows the message itself. */
+/** The answer of `why` about a message and a user in the model's form, and whether it knows the message itself. */
 export async function toldWhy(
   { admin, tenant, room }: Stage,
   message_id: string,
   user: string,
 ): Promise<{ is_known: boolean; told: string }> {
   const query = new URLSearchParams({ tenant, message_id, user, room });
-  // A Shield that has no time to answer is named, and what it knows is not in the answer.
+  // The answer names a Shield that had no time to reply, and lacks what that one knows.
   const { connections, messages } = await seen(
     "every Shield answers",
     () => admin.read(`/v1/why?${query}`),
@@ -81,7 +81,7 @@ export async function toldWhy(
 
 const textOf = (base64: string) => new TextDecoder().decode(Uint8Array.fromBase64(base64));
 
-/** A record, as far as the model knows it. */
+/** A record, as far as the model covers it. */
 function decisionOf({ allowed, code, reason, payload, policies }: JournalRecord): Decision {
   const replaced = policies.findLast((one) => one.payload !== null)?.payload;
   return {
@@ -191,7 +191,7 @@ async function compareMembers(stage: Stage, users: readonly string[]): Promise<s
   ]);
 }
 
-/** How many copies of the row were published, by all Shields. */
+/** The number of published copies of the row, on all Shields. */
 async function copiesCounted({ bus, entry, tenant }: Stage): Promise<number> {
   const series = `shield_mirror_traffic_total{rule="${mirroredBy(tenant)}",outcome="published"}`;
   const pages = await Promise.all(
@@ -200,7 +200,7 @@ async function copiesCounted({ bus, entry, tenant }: Stage): Promise<number> {
   return pages.reduce((sum, page) => sum + (page.get(series) ?? 0), 0);
 }
 
-/** docs/governance.md, "The copy": what is copied is counted, and comes to whoever hears the shadow subject. */
+/** docs/governance.md, "The copy": copies are counted, and reach every subscriber of the shadow subject. */
 async function compareMirror(stage: Stage): Promise<string[]> {
   const { row, tenant, room, shadowsOf } = stage;
   const wanted = copiesOf(row);
@@ -234,7 +234,7 @@ function spansOf({ collector, tenant, room }: Stage) {
   return { mine, children };
 }
 
-/** What is wrong about the spans of one message. */
+/** Compares the spans of one message with the model. */
 function wrongTrace(stage: Stage, message: Sent, { mine, children }: ReturnType<typeof spansOf>) {
   const { row, trace } = stage;
   const { place, message_id } = message;
@@ -277,20 +277,23 @@ async function compareTraces(stage: Stage): Promise<string[]> {
   return await until("all spans come", isRight, COUNTED_MS).then(() => [], () => wrong);
 }
 
-/** As a Shield meters by default. */
+/** A Shield's default for metering. */
 const MEMORY_PAGES = 64;
 const REPLAY_MS = 120_000;
 
-/** With a custom section: a module that decides the same under another hash. Rollouts bring it. */
+/** With an additional custom section: an equivalent module with another hash. Used by rollouts. */
 export const twinOf = (module: Uint8Array) => new Uint8Array([...module, 0, 2, 1, 0x78]);
 
-/** A row that was run. */
+/** A completed row. */
 interface RowAt {
   readonly row: Row;
   readonly tenant: string;
 }
 
-/** docs/replay.md: modules repeat what the journal has of them, without one difference; after faults it may have holes. */
+/**
+ * docs/replay.md: modules reproduce their journaled decisions, without one difference; after faults the journal may
+ * have holes.
+ */
 export async function replayed(
   { admin, modules }: Pick<Ground, "admin" | "modules">,
   rows: readonly RowAt[],
@@ -298,7 +301,7 @@ export async function replayed(
 ): Promise<void> {
   for (const name of ["policy", "replace"] as const) {
     const tenants = rows.filter(({ row }) =>
-      // A replay cannot say anything of what was replaced and not kept.
+      // A replay cannot check what was replaced and not kept.
       row.journal === "keep" &&
       (row.gate === name || name === "policy" && row.gate === "schema_policy")
     ).map(({ tenant }) => tenant);
@@ -306,7 +309,7 @@ export async function replayed(
     const texts = async function* () {
       for (const tenant of tenants) {
         const { text } = await admin.get(`/v1/journal?tenant=${tenant}&payload=1`);
-        // The last line says where the answer ends.
+        // The last line marks the end of the answer.
         yield new TextEncoder().encode(`${text.trimEnd().split("\n").slice(0, -1).join("\n")}\n`);
       }
     };
@@ -328,7 +331,7 @@ export async function replayed(
     const { repeated, same, stateful_fuel } = recorded;
     const is_whole = repeated > 0 && tally.missing + tally.unknown_holes === 0;
     const is_known = Object.keys(recorded.no_module).length === 0;
-    // docs/replay.md: of modules that may keep memory differences in fuel alone are no failure.
+    // docs/replay.md: for modules that may keep memory, differences in fuel alone are not failures.
     const is_same = same + stateful_fuel === repeated;
     if (is_same && is_known && (is_whole || may_have_holes)) continue;
     const said = { ...recorded, samples: samples.slice(0, 2) };

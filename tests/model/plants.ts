@@ -1,26 +1,26 @@
 /**
- * Faults that are planted into a copy of the bus, to see whether the model finds them: a patch each, in `planted/`. What
- * stands above its first file says what the fault is, near which rows it shows (`near: gate=policy reads=text|binary`),
- * and in which other test of this folder it runs, for it needs another fault beside it (`test: NAME`).
+ * Planted faults for a copy of the bus, which test whether the model finds them: a patch each, in `planted/`. The text
+ * above its first file describes the fault, which rows it affects (`near: gate=policy reads=text|binary`), and which
+ * other test of this folder it runs in if it needs another fault at the same time (`test: NAME`).
  */
 import { FACTORS, type Row, SEATS } from "./factors.ts";
 
 const FOLDER = new URL("planted/", import.meta.url).pathname;
 
-/** A fault. */
+/** A planted fault. */
 export interface Plant {
-  /** As its file is named, without `.patch`. */
+  /** Its file's name, without `.patch`. */
   readonly name: string;
   readonly path: string;
-  /** What it is, in words. */
+  /** A description. */
   readonly fault: string;
-  /** Rows that run first, for it shows there if anywhere; all others run when it does not. */
+  /** Rows that run first, since it shows there if anywhere; all others run only if it does not. */
   readonly near: (row: Row) => boolean;
-  /** Another file of this folder, whose rows run in place of those. */
+  /** Another file of this folder, whose rows run instead of those. */
   readonly test: string | undefined;
 }
 
-/** Of `name=value|value …`: whether a row has one of the values of each name; `reads` is any of its readers. */
+/** For `name=value|value …`: whether a row has one of the values of each name; `reads` is any of its readers. */
 function nearBy(words: string): Plant["near"] {
   const wanted = words.split(" ").filter((word) => word !== "").map((word) => {
     const [name = "", values = ""] = word.split("=");
@@ -33,7 +33,7 @@ function nearBy(words: string): Plant["near"] {
   return (row) => wanted.every(({ names, all }) => names.some((name) => all.includes(row[name])));
 }
 
-/** Reads all of them, in the order of their names. */
+/** Reads all patches, in the order of their names. */
 export async function readPlants(): Promise<Plant[]> {
   const names = Array.from(Deno.readDirSync(FOLDER), ({ name }) => name).toSorted();
   return await Promise.all(names.map(async (file) => {
@@ -47,7 +47,7 @@ export async function readPlants(): Promise<Plant[]> {
   }));
 }
 
-/** Applies the patch to the checkout in the folder, or takes it back. Rejects when it does not fit. */
+/** Applies the patch to the checkout in the folder, or reverts it. Rejects if it does not apply. */
 export async function applied(
   { name, path }: Plant,
   folder: string,

@@ -1,4 +1,4 @@
-/** The planted faults fit the present code: the changed lines have not moved, and rows are near each of them. */
+/** The planted faults fit the current code: the changed lines have not moved, and some rows are near each of them. */
 import assert from "node:assert/strict";
 import { rowsOf } from "./factors.ts";
 import { applied, readPlants } from "./plants.ts";

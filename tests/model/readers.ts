@@ -1,4 +1,4 @@
-/** The ways in which a row's messages are heard. Each says at the end what it has heard, in order. */
+/** The ways to receive a row's messages. Each reader reports at the end what it has received, in order. */
 import { Centrifuge } from "centrifuge";
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
@@ -14,22 +14,22 @@ import { RawClient } from "../peers/raw_client.ts";
 import type { Row } from "./factors.ts";
 import { HALF, type Heard, heardBy, isTrimmed, othersOf } from "./model.ts";
 
-/** What a reader needs. */
+/** The inputs of a reader. */
 export interface Seat {
   readonly bus: TestBus;
   readonly admin: AdminClient;
   readonly tenant: string;
   readonly room: string;
-  /** Of the reader. */
+  /** The reader's user. */
   readonly user: string;
   readonly row: Row;
-  /** Of the tenant's app of the Pusher endpoint. */
+  /** The key of the tenant's app of the Pusher endpoint. */
   readonly app_key: string;
   /** The publisher's connection, for `echo`. */
   readonly own: DurableClient | undefined;
 }
 
-/** A place in a room's log; offset 0: there is nothing in it, or no log. */
+/** A place in a room's log; offset 0: the log is empty or missing. */
 export interface Place {
   readonly offset: number;
   readonly epoch: string;
@@ -37,11 +37,11 @@ export interface Place {
 
 /** A reader of a room. */
 export interface Reader extends AsyncDisposable {
-  /** Puts all up to the message that ends the row into `got`, without it. */
+  /** Appends everything before the row's end message to `got`. */
   hear(got: Heard[]): Promise<void>;
-  /** Who hears, where that is not the seat's user. */
+  /** The receiving user, if not the seat's. */
   readonly user?: string;
-  /** Called when half of the messages were published, with the place of the first that the log has. */
+  /** Called after half of the messages, with the place of the log's first message. */
   half?(first: Place): Promise<void>;
 }
 
@@ -56,7 +56,7 @@ interface TextMessage {
   readonly trace_id?: string;
 }
 
-/** docs/presence.md: subscribers hear of bans by ROOM_UPDATE, which is no message of the row. */
+/** docs/presence.md: subscribers are notified of bans by ROOM_UPDATE, which is not a message of the row. */
 export const isRoomUpdate = (type: string | undefined) => type?.startsWith("ROOM_") === true;
 const isEnd = (text: string) => text === '{"k":"end"}';
 const dispose = (one: Disposable | undefined) => () => Promise.resolve(one?.[Symbol.dispose]());
@@ -65,7 +65,7 @@ async function textClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
   return await DurableClient.open(bus.url, await bus.tokenFor({ tenant, user }));
 }
 
-/** Reads messages until the end comes; signals are said as such, so that a GAP is never passed over. */
+/** Reads messages until the end message; includes signals as such, so that a GAP is never skipped. */
 async function upToEnd(next: () => Promise<TextMessage>, got: Heard[]): Promise<void> {
   for (;;) {
     const { data, signal, offset, sender, message_id, type, trace_id } = await next();
@@ -82,7 +82,7 @@ async function upToEnd(next: () => Promise<TextMessage>, got: Heard[]): Promise<
 const textsOnly = (items: readonly unknown[]): Heard[] =>
   items.map((one) => ({ text: JSON.stringify(one) }));
 
-/** A SUB of the text form; `more` are its members. */
+/** A SUB of the text form; `more` are additional members. */
 async function text(seat: Seat, more: object = {}): Promise<Reader> {
   const client = await textClient(seat);
   await client.join(seat.room, more);
@@ -151,7 +151,7 @@ async function sdk(
   };
 }
 
-/** Its diffs are from what it has, while another one has the messages that the filter keeps from it. */
+/** Its diffs are relative to the messages that it has, while another reader has those that its filter removes. */
 async function deltaFilter(seat: Seat): Promise<Reader> {
   const other = await sdk({ ...seat, user: `${seat.user}-other` }, { is_delta: true });
   const reader = await sdk(seat, { is_delta: true, filter: filterOf(seat.row) });
@@ -181,7 +181,7 @@ async function events({ bus, tenant, user, room }: Seat): Promise<Reader> {
   };
 }
 
-/** Leaves when half of the messages were published, behind the first of them, and comes back with its id. */
+/** Disconnects after half of the messages, behind the first one, and reconnects with its id. */
 async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reader> {
   const token = await bus.tokenFor({ tenant, user });
   const url = `${bus.http_url}/v1/rooms/${room}/events`;
@@ -203,7 +203,7 @@ async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reade
   };
 }
 
-/** Comes when half of the messages were published: from then on, or behind the first that was taken. */
+/** Connects after half of the messages: receives from then on, or after the first accepted one. */
 function later(seat: Seat, is_after: boolean): Reader {
   let client: DurableClient | undefined;
   return {
@@ -228,7 +228,7 @@ async function history({ bus, tenant, user, room }: Seat): Promise<Reader> {
   };
 }
 
-/** The room as a stream, made by a backend: its URL, and the headers of the reader. */
+/** The room as a stream, created by a backend: its URL, and the reader's headers. */
 async function makeStream({ bus, tenant, user, room }: Seat) {
   const maker = await bus.tokenFor({ tenant, user: "maker", role: "service" });
   const url = `${bus.http_url}/v1/streams/${room}`;
@@ -242,7 +242,7 @@ async function makeStream({ bus, tenant, user, room }: Seat) {
   return { url, headers: { authorization: `Bearer ${await bus.tokenFor({ tenant, user })}` } };
 }
 
-/** Reads the stream from its beginning when all has come. */
+/** Reads the stream from its beginning, after all messages. */
 async function stream(seat: Seat): Promise<Reader> {
   const { url, headers } = await makeStream(seat);
   return {
@@ -259,7 +259,7 @@ async function stream(seat: Seat): Promise<Reader> {
   };
 }
 
-/** Waits for what comes to the stream, by long-polls. */
+/** Waits for the stream's messages with long-polls. */
 async function poll(seat: Seat): Promise<Reader> {
   const { url, headers } = await makeStream(seat);
   const now = await fetch(`${url}?offset=now`, { headers });
@@ -281,7 +281,7 @@ async function poll(seat: Seat): Promise<Reader> {
   };
 }
 
-/** The publisher itself, which wants no echo of what it sends: it hears the end, which is another's. */
+/** The publisher itself, without echo: it receives the end, which another client sends. */
 async function echo({ own, room }: Seat): Promise<Reader> {
   if (own === undefined) throw new TypeError("the source has no connection of its own");
   await own.join(room, { no_echo: true });
@@ -298,7 +298,7 @@ async function refused({ bus, tenant, user, room }: Seat): Promise<Reader> {
   if (`${code} ${reason}` !== "403 not-granted") throw new Error(`its SUB: ${code} ${reason}`);
   return {
     async hear(got) {
-      // Whatever came before this answer would have been told.
+      // Anything before this answer would have arrived already.
       await client.ask({ op: "sub", room: "elsewhere" });
       got.push(...textsOnly(client.waiting));
     },
@@ -324,7 +324,7 @@ async function stranger(seat: Seat): Promise<Reader> {
   };
 }
 
-/** Asks for all from the beginning on, of which the log may have let something go, when half of the messages were published. */
+/** Requests everything since the beginning, of which the log may have removed something, after half of the messages. */
 function trimmed(seat: Seat): Reader {
   let client: DurableClient | undefined;
   return {
@@ -342,11 +342,11 @@ function trimmed(seat: Seat): Reader {
   };
 }
 
-/** More than sockets on this machine hold. */
+/** More than the sockets of this machine buffer. */
 const FILL_MAX = 1_000;
 const FILL_CHARACTERS = 60_000;
 
-/** Reads nothing from before the first message on until all were published. */
+/** Reads nothing from before the first message until all were published. */
 async function slow(seat: Seat): Promise<Reader> {
   const { bus, admin, tenant, user, room } = seat;
   const fill_room = "fill-1";
@@ -358,10 +358,10 @@ async function slow(seat: Seat): Promise<Reader> {
   proxy.pause();
   const token = await bus.tokenFor({ tenant, user: "backend", role: "service" });
   const backend = new HttpPeer(bus.http_url, token);
-  // No gate refuses what begins so.
+  // No gate refuses data with this beginning.
   const data = "y".repeat(FILL_CHARACTERS);
   const isFull = async () => {
-    // A Shield that has no time to answer leaves its connections out.
+    // A Shield that has no time to answer omits its connections.
     const { connections } = await seen(
       "its connection is told",
       () => admin.read(`/v1/connections?tenant=${tenant}&user=${user}`),
@@ -392,10 +392,12 @@ async function slow(seat: Seat): Promise<Reader> {
   };
 }
 
-/** Who comes to a room and goes before its first message, for the member of that name. */
+/** The user who joins and leaves a room before its first message, for the member of that name. */
 export const guestOf = (user: string) => `${user}-guest`;
 
-/** docs/errors.md, 503 `presence-unavailable`: on a machine that is busy the room's list is late, and asked for again. */
+/**
+ * docs/errors.md, 503 `presence-unavailable`: on a busy machine the room's list is late, and the request is retried.
+ */
 const becomeMember = (client: DurableClient, { room }: Seat, more: object = {}) =>
   insist(
     "the room's list is there",
@@ -403,7 +405,7 @@ const becomeMember = (client: DurableClient, { room }: Seat, more: object = {}) 
     (error) => String(error).includes("presence-unavailable"),
   );
 
-/** Lets a guest come and go; the member must hear of both, and of what it says about itself. */
+/** A guest joins and leaves; the member must be notified of both, and of its own status. */
 async function receive(seat: Seat, client: DurableClient): Promise<void> {
   const user = guestOf(seat.user);
   const meta = { of: seat.user };
@@ -423,7 +425,7 @@ async function receive(seat: Seat, client: DurableClient): Promise<void> {
   await toldOf("PRESENCE_LEAVE");
 }
 
-/** A member, who hears of itself and others, too: that is not the room's messages. */
+/** A member, which is notified of itself and others, too: those are not the room's messages. */
 async function member(seat: Seat): Promise<Reader> {
   const client = await textClient(seat);
   await becomeMember(client, seat);
@@ -437,7 +439,7 @@ async function member(seat: Seat): Promise<Reader> {
   return { hear: (got) => upToEnd(next, got), [Symbol.asyncDispose]: dispose(client) };
 }
 
-/** Hears another room, too, into which it lets a message come, the first there, when half of the row's are published. */
+/** Also receives another room, which gets a message from it, the first one there, after half of the row's messages. */
 async function pattern(seat: Seat): Promise<Reader> {
   const { bus, tenant, room, row } = seat;
   const before = room.slice(0, -1);
@@ -460,7 +462,7 @@ async function pattern(seat: Seat): Promise<Reader> {
     },
     async hear(got) {
       await upToEnd(next, got);
-      // Nothing is said of the order of two rooms.
+      // The order of two rooms is unspecified.
       for (; heard < othersOf(row); heard++) {
         const told = await client.told();
         if (told.room !== other) throw new Error(`behind the end: ${JSON.stringify(told)}`);
@@ -497,10 +499,10 @@ async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
   };
 }
 
-/** Centrifugo's own library, which reads deltas where the room has them: docs/centrifugo.md. */
+/** Centrifugo's own library, which reads deltas if the room has them: docs/centrifugo.md. */
 async function centrifugo({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const endpoint = new URL("/connection/websocket", bus.url).href;
-  // It gives up a command after 5 s by itself, and a row may be slow.
+  // Its own timeout of a command is 5 s, and a row may be slow.
   const options = { token: await bus.tokenFor({ tenant, user }), timeout: 60_000 };
   const client = new Centrifuge(endpoint, options);
   const told = new ReadableStream<TextMessage>({
@@ -583,7 +585,7 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
   }
 }
 
-/** Lets every second message through, as policies have left it: a, c, e … */
+/** Accepts every second message, in its form after the policies: a, c, e … */
 function filterOf({ shape, gate }: Row): string {
   const letters = '["a", "c", "e", "g", "i"]';
   if (shape === "words") {

@@ -1,4 +1,4 @@
-/** Runs a row of the covering array on a bus, in a tenant of its own, and says what the model finds wrong. */
+/** Runs a row of the covering array on a bus, in its own tenant, and returns the differences from the model. */
 import { field, gzippedSet } from "../../shield/schema/testing/messages.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
@@ -44,7 +44,7 @@ const ROOT = new URL("../..", import.meta.url).pathname;
 /** The tenant of the row at that place. */
 export const tenantOf = (at: number) => `t${at}`;
 
-/** The hooks that are asked before a message of the gate `before` passes: the configuration alone can have those. */
+/** The hooks that are called before a message of the gate `before` passes: only the configuration can define those. */
 const hooksOf = (rows: readonly Row[], { url }: Receiver): string =>
   rows.map(({ gate }, at) =>
     gate !== "before" ? "" : `[[hooks]]
@@ -68,10 +68,10 @@ export const appOf = (tenant: string) => ({
 const isPusher = (row: Row): boolean =>
   row.source === "pusher" || readersOf(row).includes("pusher");
 
-/** Whether the row asks for something that only the configuration gives its tenant. */
+/** Whether the row needs something that only the configuration gives its tenant. */
 const needsTenant = (row: Row): boolean => row.gate === "before" || isPusher(row);
 
-/** The endpoint of Pusher's protocol, in which each room of a row's tenant is a channel. */
+/** The endpoint of Pusher's protocol, where each room of a row's tenant is a channel. */
 const appsOf = (rows: readonly Row[]): string =>
   rows.map((row, at) => {
     if (!isPusher(row)) return "";
@@ -85,7 +85,7 @@ room_prefix = ""
 `;
   }).join("");
 
-/** Denies what the gate `before` refuses; of each tenant's events the first is taken the second time that it comes. */
+/** Denies what the gate `before` refuses; each tenant's first event is accepted only on its second attempt. */
 export function answersOf(): Receiver["answer"] {
   const known = new Set<string>();
   return ({ body: { type, data } }) => {
@@ -100,18 +100,18 @@ export function answersOf(): Receiver["answer"] {
   };
 }
 
-/** Where no server of quotas is: each Shield counts alone. docs/operations.md, "Quotas". */
+/** No server of quotas: each Shield counts alone. docs/operations.md, "Quotas". */
 const NO_SERVER = "redis://127.0.0.1:9";
 
 /** Servers beside the bus. */
 export interface Servers {
-  /** Of quotas; absent: there is none. */
+  /** Of quotas; absent: none. */
   readonly quota_url?: string;
-  /** Of a collector of traces; absent: there is none. */
+  /** Of a collector of traces; absent: none. */
   readonly otlp_url?: string;
 }
 
-/** All that clients ask for is recorded, and nothing else but refusals. */
+/** All requests of clients are recorded, and otherwise only refusals. */
 const telemetryOf = (url: string): string =>
   `[telemetry]
 otlp_url = "${url}"
@@ -122,7 +122,7 @@ traces_ratio = 0
 #constant telemetry.timeout_ms = 60_000
 `;
 
-/** The configuration of a bus that these rows run on. */
+/** The configuration of a bus for these rows. */
 export const configOf = (
   rows: readonly Row[],
   receiver: Receiver,
@@ -164,14 +164,14 @@ messages_per_second = 10_000
 #constant limits.admin_changes_per_second = 10_000
 ${PATIENT_POLICIES}`;
 
-/** What the rows' messages are held to; with `more` fields, which none of them has. */
+/** The schema of the rows' messages; with the additional fields `more`, which none of them has. */
 export function schemaOf(more: readonly string[] = []): Uint8Array<ArrayBuffer> {
   const fields = [field("k", 1, "string"), field("v", 2, "int32"), field("s", 3, "string")];
   const others = more.map((name, at) => field(name, fields.length + 1 + at, "string"));
   return gzippedSet([{ name: "Event", field: [...fields, ...others] }]);
 }
 
-/** Prepares a bus that has begun. */
+/** Prepares a started bus. */
 export async function groundOf(bus: TestBus, entry: TestBus, receiver: Receiver): Promise<Ground> {
   const admin = await adminOf(bus);
   const policies = await policyAdmin(bus);
@@ -193,7 +193,7 @@ export async function groundOf(bus: TestBus, entry: TestBus, receiver: Receiver)
   };
 }
 
-/** What is wrong about the answer to a message; takes note of its offset. */
+/** Compares the answer to a message with the model; records its offset. */
 function wrongAnswers({ row, acked }: Stage, one: Sent, { refusal, offset }: Outcome): string[] {
   const { place } = one;
   const wanted = fateOf(row, one).refusal;
@@ -201,7 +201,7 @@ function wrongAnswers({ row, acked }: Stage, one: Sent, { refusal, offset }: Out
     return [`message ${place}: ${refusal || "taken"}, the model: ${wanted || "taken"}`];
   }
   if (refusal !== "" || offset === undefined || offset === 0) return [];
-  // docs/protocol.md, "Deduplication": the ACK of a repetition has the offset of the first.
+  // docs/protocol.md, "Deduplication": a duplicate's ACK has the offset of the first.
   const first = acked.get(place);
   if (first !== undefined && first !== offset) {
     return [`message ${place} again: offset ${offset}, the model: ${first}`];
@@ -210,7 +210,7 @@ function wrongAnswers({ row, acked }: Stage, one: Sent, { refusal, offset }: Out
   return [];
 }
 
-/** Sends all messages, some twice; half of the way the late readers come. What was wrong about the answers. */
+/** Sends all messages, some twice; the late readers connect after half of them. Returns the wrong answers. */
 async function publish(
   stage: Stage,
   source: Source,
@@ -231,7 +231,7 @@ async function publish(
   for (const one of readers) await one.half?.(place);
   await closeLate(stage);
   if (row.again === "yes") {
-    // What is set again as it was changes nothing.
+    // Setting the same value again changes nothing.
     await setClass(stage);
     if (!row.gate.includes("banned")) await closeGate(stage);
   }
@@ -245,17 +245,17 @@ async function publish(
   return wrong;
 }
 
-/** The place of the first message that the log has. */
+/** The place of the log's first message. */
 async function firstPlace({ backend, room }: Stage): Promise<Place> {
   const { body } = await backend.get(`rooms/${room}/messages?limit=1`);
   const { messages, epoch } = body.result ?? body;
   return { offset: messages[0]?.offset ?? 0, epoch };
 }
 
-/** A reader that is told nothing waits for ever: so long after the last row ended it is given up. */
+/** A reader that gets nothing waits forever: it is given up this long after the last row ended. */
 const HEARD_MS = 60_000;
 
-/** What a reader has heard up to the end, or up to what went wrong. */
+/** What a reader has received until the end, or until an error. */
 async function heardOf(reader: Reader): Promise<{ got: Heard[]; problem: string }> {
   const got: Heard[] = [];
   const problem = await within(reader.hear(got), HEARD_MS).then(() => "", String);
@@ -264,7 +264,7 @@ async function heardOf(reader: Reader): Promise<{ got: Heard[]; problem: string 
 
 const short = (text = "nothing") => text.replace(/x{20,}/g, "x…").slice(0, 200);
 
-/** What of a heard message is not as the model says. */
+/** Compares the members of a received message with the model. */
 function wrongMembers(stage: Stage, wanted: Sent, heard: Heard): string[] {
   const { row, acked, trace } = stage;
   const members = {
@@ -284,7 +284,7 @@ function wrongMembers(stage: Stage, wanted: Sent, heard: Heard): string[] {
   return wrong;
 }
 
-/** docs/durable.md: with `latest` what waits is replaced, in a durable room never without a GAP. */
+/** docs/durable.md: with `latest` buffered messages are replaced, in a durable room never without a GAP. */
 function compareSlow(stage: Stage, got: readonly Heard[]): string[] {
   const { row } = stage;
   const messages = messagesOf(row);
@@ -336,7 +336,10 @@ async function compareHeard(stage: Stage, readers: readonly Reader[]): Promise<s
   return wrong;
 }
 
-/** docs/protocol-rooms.md, "Kicked and banned": whose subscription a ban has ended cannot come back, and hears no more. */
+/**
+ * docs/protocol-rooms.md, "Kicked and banned": a user whose subscription a ban has ended cannot subscribe again, and
+ * receives nothing more.
+ */
 async function compareBanned({ banned, room }: Stage): Promise<string[]> {
   if (banned === undefined) return [];
   const { code, reason } = await banned.ask({ op: "sub", room });
@@ -347,7 +350,7 @@ async function compareBanned({ banned, room }: Stage): Promise<string[]> {
 
 const userOf = (at: number) => `reader-${at}`;
 
-/** Runs a row; what was wrong, the first of it first. */
+/** Runs a row; returns its problems in order. */
 async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[]> {
   const { bus, entry, admin } = ground;
   const stage = await stageOf(ground, row, tenant);
@@ -387,12 +390,12 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
 export const sayRow = (row: Row) =>
   Object.entries(row).map(([name, value]) => `${name}=${value}`).join(" ");
 
-/** A row in which something waits for ever: so long after the last row ended it is given up. */
+/** A row that waits forever is given up this long after the last row ended. */
 const ROW_MS = 120_000;
-/** When a row ended last, monotonic ms: rows take as long as the machine takes, but some end. */
+/** When a row ended last, monotonic ms: rows are as fast as the machine, but some end. */
 let ended_ms = 0;
 
-/** Rejects when no row has ended for that long. */
+/** Rejects if no row has ended for that long. */
 async function within<T>(work: Promise<T>, limit_ms: number): Promise<T> {
   const began_ms = performance.now();
   const { promise: late, reject } = Promise.withResolvers<never>();
@@ -403,17 +406,17 @@ async function within<T>(work: Promise<T>, limit_ms: number): Promise<T> {
   return await Promise.race([work, late]).finally(() => clearInterval(timer));
 }
 
-/** What is wrong about a row. */
+/** The problems of a row. */
 const judged = (ground: Ground, row: Row, tenant: string): Promise<string[]> =>
   within(runRow(ground, row, tenant), ROW_MS).catch(({ stack, cause }: Error) => [
     `${stack}${cause === undefined ? "" : `\n  because ${cause}`}`,
   ])
     .finally(() => ended_ms = performance.now());
 
-/** For how long another row is begun to make a wrong one plainer. */
+/** Time in which further rows are started to simplify a failing one. */
 const SHRINK_MS = 90_000;
 
-/** The plainest row near this one that is wrong, too, and what is wrong about it. */
+/** The simplest failing row near this one, and its problems. */
 async function shrunk(ground: Ground, row: Row, found: readonly string[], shrinks: number) {
   const began_ms = performance.now();
   let plainest = { row, found };
@@ -423,7 +426,7 @@ async function shrunk(ground: Ground, row: Row, found: readonly string[], shrink
     next = undefined;
     for (const one of candidates) {
       const is_over = tries === shrinks || performance.now() - began_ms > SHRINK_MS;
-      // Its tenant is in no configuration.
+      // Its tenant is missing in the configuration.
       if (is_over || needsTenant(one)) continue;
       const found = await judged(ground, one, `shrunk-${tries++}`);
       if (found.length === 0) continue;
@@ -434,21 +437,21 @@ async function shrunk(ground: Ground, row: Row, found: readonly string[], shrink
   return `the plainest, row ${sayRow(plainest.row)}\n  ${plainest.found.join("\n  ")}`;
 }
 
-/** Rows that run side by side. */
+/** Rows that run in parallel. */
 const AT_ONCE = 8;
-/** How far wrong rows are followed. */
+/** How many failing rows are run and shrunk. */
 export interface Patience {
-  /** After so many wrong rows the rest is not run: each waits in vain for what does not come. */
+  /** The run is aborted after this many failing rows: each waits in vain for something. */
   readonly wrong: number;
-  /** Rows that are run to make a wrong one plainer, at most. */
+  /** Maximum number of rows that are run to simplify a failing one. */
   readonly shrinks: number;
 }
 
 const PATIENT: Patience = { wrong: 12, shrinks: 60 };
 
 /**
- * Runs rows, each in a tenant of its own. Rejects with those that went wrong, what was wrong about each, and the first
- * made as plain as it can be.
+ * Runs rows, each in its own tenant. Rejects with the failing ones, the problems of each, and the first one simplified
+ * as far as possible.
  */
 export async function runRows(
   ground: Ground,

@@ -1,16 +1,16 @@
-/** A shadow consumer as docs/governance.md has it: a process of its own on NATS, which keeps what is copied to it. */
+/** A shadow consumer after docs/governance.md: it subscribes on NATS, and keeps the copies that it gets. */
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { readEnvelope } from "@arqon/proto";
 
 const SHADOW = "x-arqon-shadow";
 
-/** What came so far. */
+/** The copies so far. */
 export interface ShadowConsumer {
-  /** JSON of the data of each copy of the room, in order; one that does not say that it is a copy is told as such. */
+  /** JSON of the data of each copy of the room, in order; a copy that is not marked as one is labelled. */
   shadowsOf(tenant: string, room: string): readonly string[];
 }
 
-/** Hears all shadow subjects from now on. */
+/** Receives all shadow subjects from now on. */
 export async function startShadowConsumer(connection: NatsConnection): Promise<ShadowConsumer> {
   const heard = new Map<string, string[]>();
   connection.subscribe("shadow.in.>", {

@@ -1,4 +1,4 @@
-/** The ways in which a row's messages come in. Each publishes one message, and says "" or how it was refused. */
+/** The ways to publish a row's messages. Each publishes one message, and returns "" or its refusal. */
 import { createHash, createHmac } from "node:crypto";
 import { writeEnvelope } from "@arqon/proto";
 import { ArqonError, connect, type Connection } from "@arqon/sdk";
@@ -12,39 +12,39 @@ import { HttpPeer } from "../peers/http_peer.ts";
 import type { Row } from "./factors.ts";
 import { isOdd, type Sent, traceparentOf } from "./model.ts";
 
-/** What came of a message: its refusal, `status reason` or "", and its offset where the answer says one. */
+/** The outcome of a message: its refusal, `status reason` or "", and its offset if the answer has one. */
 export interface Outcome {
   readonly refusal: string;
   readonly offset?: number | undefined;
 }
 
-/** Publishes the messages in their order; what came of each. */
+/** Publishes the messages in order; returns the outcome of each. */
 export interface Source extends AsyncDisposable {
   publish(messages: readonly Sent[]): Promise<Outcome[]>;
 }
 
-/** What a source needs. */
+/** The inputs of a source. */
 export interface Way {
   readonly bus: TestBus;
   readonly admin: AdminClient;
   readonly row: Row;
   readonly tenant: string;
   readonly room: string;
-  /** Of the publisher. */
+  /** The publisher's token. */
   readonly token: string;
-  /** What the ids of the messages' traces begin with. */
+  /** The prefix of the messages' trace ids. */
   readonly trace: string;
-  /** With which the publisher signs; its public half is in the token. */
+  /** The publisher's signing key; its public half is in the token. */
   readonly signing: CryptoKeyPair;
   /** The tenant's app of the Pusher endpoint. */
   readonly app: { readonly id: string; readonly key: string; readonly secret: string };
-  /** To the bus's NATS; absent: it has none. */
+  /** To the bus's NATS; absent: none. */
   readonly nats?: NatsConnection | undefined;
-  /** The publisher's own connection, where it hears the room itself. */
+  /** The publisher's own connection, if it receives the room itself. */
   readonly own: DurableClient | undefined;
 }
 
-/** A busy machine answers late, and what comes too late is an error. */
+/** A busy machine answers late, and a timeout is an error. */
 const NATS_MS = 60_000;
 
 const nothing = { [Symbol.asyncDispose]: () => Promise.resolve() };
@@ -56,7 +56,7 @@ const form = ({ shape }: Row) => shape === "words" ? { content_type: "text/plain
 /** The `traceparent` of the message, if it has one. */
 const tracedBy = ({ row, trace }: Way, { place }: Sent) =>
   row.trace === "yes" ? { traceparent: traceparentOf(trace, place) } : undefined;
-/** The same as a member of a message in JSON. */
+/** The same as a member of a JSON message. */
 const tracedIn = (way: Way, one: Sent) => {
   const headers = tracedBy(way, one);
   return headers === undefined ? {} : { headers };
@@ -94,7 +94,7 @@ async function text(way: Way, sign?: (one: Sent) => Promise<object>): Promise<So
   };
 }
 
-/** Each message is signed as docs/protocol.md says, "Signatures". */
+/** Each message is signed as in docs/protocol.md, "Signatures". */
 async function signed(way: Way): Promise<Source> {
   const { tenant, room, row, signing } = way;
   const encoder = new TextEncoder();
@@ -108,7 +108,7 @@ async function signed(way: Way): Promise<Source> {
       size.setUint32(0, part.length);
       return [...new Uint8Array(size.buffer), ...part];
     });
-    // The room asks for signatures: some are of other bytes.
+    // The room requires signatures: some are over other bytes.
     if (row.gate === "unsigned" && isOdd(one.place)) input.push(0);
     const bytes = await crypto.subtle.sign("Ed25519", signing.privateKey, new Uint8Array(input));
     return { signature: new Uint8Array(bytes).toBase64() };
@@ -256,7 +256,7 @@ function schedule({ admin, tenant, room, row }: Way): Source {
             throw new Error(`the schedule: ${status} ${JSON.stringify(answer)}`);
           }
         }
-        // What is published once is over, and gone.
+        // A one-time schedule is removed once it has published.
         await found("the schedule is over", async () => {
           const { body } = await admin.get(path);
           return body.schedule.last === null ? undefined : true;
@@ -289,7 +289,7 @@ function growing({ bus, token, room }: Way): Source {
   };
 }
 
-/** A service on the bus's NATS, which asks by request and reply: docs/nats.md. */
+/** A service on the bus's NATS, which uses request and reply: docs/nats.md. */
 function nats(way: Way): Source {
   const { nats: connection, tenant, token, room, row } = way;
   if (connection === undefined) throw new TypeError("the bus is not on NATS");

@@ -1,4 +1,4 @@
-/** What a row runs on: a tenant of its own with a class, a hook and a gate, and the tokens of who is in it. */
+/** The environment of a row: its own tenant with a class, a hook and a gate, and the tokens of its users. */
 import { seen, until } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { SECRET } from "../hooks/receiver.ts";
@@ -13,11 +13,11 @@ import type { NatsConnection } from "@nats-io/transport-deno";
 import type { OtlpReceiver } from "../otlp/receiver.ts";
 import type { Receiver } from "../hooks/receiver.ts";
 
-/** A bus with what the gates need; with NATS, two Shields of it. */
+/** A bus with everything that the gates need; with NATS, two Shields of it. */
 export interface Ground {
-  /** Where readers are, and what is asked of the admin API. */
+  /** Used by readers and for the admin API. */
   readonly bus: TestBus;
-  /** Where messages come in. */
+  /** Used by publishers. */
   readonly entry: TestBus;
   readonly admin: AdminClient;
   /** The policies of the gates `policy` and `replace`. */
@@ -26,13 +26,13 @@ export interface Ground {
   readonly receiver: Receiver;
   /** To the bus's NATS; absent: it has none. */
   readonly nats?: NatsConnection;
-  /** The OTLP receiver to which the bus sends its spans; absent: nowhere. */
+  /** The OTLP receiver of the bus's spans; absent: none. */
   readonly collector?: OtlpReceiver;
-  /** What came to a shadow consumer so far, JSON of the data; absent: nobody outside can be one. */
+  /** What a shadow consumer has received so far, JSON of the data; absent: no process outside the bus can be one. */
   readonly shadowsOf?: (tenant: string, room: string) => readonly string[];
 }
 
-/** A policy that the bus has. */
+/** A policy of the bus. */
 export interface Module {
   readonly sha256: string;
   readonly bytes: Uint8Array;
@@ -41,13 +41,13 @@ export interface Module {
 const PUBLISHER = "publisher";
 /** The schema of the gate `schema`. */
 export const SCHEMA = "model-event";
-/** A room that asks for signatures, and one that does not. */
+/** A room that requires signatures, and one that does not. */
 export const SIGNED_ROOM = "room-signed-1";
 const ROOM = "room-1";
-/** Of a trace id, without the place of the message. */
+/** Of a trace id, without the message's place. */
 const TRACE_CHARACTERS = 30;
 
-/** A row that runs. */
+/** A running row. */
 export interface Stage extends Ground {
   readonly row: Row;
   readonly tenant: string;
@@ -55,11 +55,11 @@ export interface Stage extends Ground {
   readonly backend: HttpPeer;
   readonly token: string;
   readonly signing: CryptoKeyPair;
-  /** What the ids of its messages' traces begin with. */
+  /** The prefix of its messages' trace ids. */
   readonly trace: string;
-  /** The offsets of the messages that were acknowledged with one, by their places. */
+  /** The offsets of the messages acknowledged with one, by place. */
   readonly acked: Map<number, number>;
-  /** A connection of the publisher's whose subscription the gate's ban has ended. */
+  /** A connection of the publisher whose subscription the gate's ban has ended. */
   banned: DurableClient | undefined;
 }
 
@@ -67,13 +67,16 @@ const done = (what: string, { status, body }: { status: number; body: unknown })
   if (status !== 200) throw new Error(`${what}: ${status} ${JSON.stringify(body)}`);
 };
 
-/** Does it on each Shield: an answer says that the change is in force there, and elsewhere it comes a moment later. */
+/**
+ * Repeats the change on each Shield: an answer means that it is in force there, and other Shields follow a moment
+ * later.
+ */
 async function onEach({ bus, entry }: Ground, set: (bus: TestBus) => Promise<void>): Promise<void> {
   await set(bus);
   if (entry !== bus) await set(entry);
 }
 
-/** Who changes what the row's tenant has. */
+/** The author of changes of the row's tenant. */
 export const OPERATOR = "root";
 
 /** An operator of the bus. */
@@ -98,7 +101,7 @@ export async function setClass(stage: Stage): Promise<void> {
   const is_slow = readersOf(row).includes("slow");
   const classes = [
     ...(Object.keys(body).length === 1 ? [] : [body]),
-    // What fills a slow reader's socket, and is never the reason for which it is closed.
+    // Fills a slow reader's socket, and must never be the reason for closing it.
     ...(is_slow ? [{ room: "fill-*", slow_reader: "latest" }] : []),
   ];
   await onEach(stage, async (bus) => {
@@ -129,7 +132,7 @@ async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
   done("the hook", await admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
 }
 
-/** Keeps the publisher out of the room. */
+/** Bans the publisher from the room. */
 export async function ban({ backend, room }: Stage): Promise<void> {
   await backend.done("POST", `rooms/${room}/bans`, { user_id: PUBLISHER, reason: "a test" });
 }
@@ -162,7 +165,7 @@ async function banBySignal(stage: Stage): Promise<void> {
   await bansAre(stage, 1);
 }
 
-/** Bans while the publisher is subscribed, too, and waits until that is told: what came before it is forgotten. */
+/** Bans while the publisher is subscribed, too, and waits for the notification: earlier signals are dropped. */
 async function endedBy(ban: (stage: Stage) => Promise<void>, stage: Stage): Promise<void> {
   const { bus, token, room } = stage;
   stage.banned = await DurableClient.open(bus.url, token);
@@ -186,7 +189,7 @@ async function setSchema(stage: Stage): Promise<void> {
   });
 }
 
-/** Sets what refuses the row's messages. */
+/** Closes the gate: the row's messages are refused from now on. */
 export async function closeGate(stage: Stage): Promise<void> {
   const { row: { gate } } = stage;
   if (gate === "policy" || gate === "replace") await setPolicy(stage, gate);
@@ -196,17 +199,17 @@ export async function closeGate(stage: Stage): Promise<void> {
   if (gate === "banned_signal") await endedBy(banBySignal, stage);
 }
 
-/** How the budget of the gate `budget` is named. */
+/** The name of the gate `budget`'s budget. */
 const BUDGET = { per: "month", unit: "messages_in", action: "refuse" };
-/** More than a quota of a byte a second makes good while a row runs. */
+/** More than a quota of one byte per second refills during a row. */
 const DEBT_BYTES = 20_000;
 
-/** Gives the tenant a budget of what is counted by now, which it has used up thereby. */
+/** Gives the tenant a budget of what is already counted, so that it is exhausted. */
 async function setBudget({ tenant }: Stage, bus: TestBus, limit: number): Promise<void> {
   const admin = await adminOf(bus);
   const path = `/v1/tenants/${tenant}/budgets`;
   done("the budget", await admin.ask("PUT", path, { ...BUDGET, limit }));
-  // What Shields have counted stands in the ledger a moment later.
+  // The counts of Shields reach the ledger a moment later.
   await until("the budget is used up", async () => {
     const { in_force } = await admin.read(path);
     return in_force.length === 1 && in_force[0].exhausted;
@@ -219,7 +222,7 @@ async function setQuotas({ admin, tenant }: Stage, quotas: readonly object[]): P
   done("the quota", await admin.ask("PUT", path, { basis, quotas }));
 }
 
-/** Gives the tenant a quota, and uses it up where messages come in. */
+/** Gives the tenant a quota, and exhausts it on the Shield that gets the messages. */
 async function setQuota(stage: Stage): Promise<void> {
   await setQuotas(stage, [{ unit: "bytes", per_second: 1 }]);
   const message = { type: "fill", data: "y".repeat(DEBT_BYTES) };
@@ -229,7 +232,7 @@ async function setQuota(stage: Stage): Promise<void> {
   });
 }
 
-/** Sets what refuses the second half of the row's messages. */
+/** Closes the gates for the second half of the row's messages. */
 export async function closeLate(stage: Stage): Promise<void> {
   const { row: { gate } } = stage;
   if (gate === "banned_late") await endedBy(ban, stage);
@@ -244,7 +247,7 @@ export async function closeLate(stage: Stage): Promise<void> {
   if (gate === "quota") await setQuota(stage);
 }
 
-/** Opens gates for the message that ends the row, which are closed for all of its tenant. */
+/** Reopens gates that are closed for the whole tenant, so that the row's end message passes. */
 export async function reopen(stage: Stage): Promise<void> {
   const { row: { gate }, tenant } = stage;
   if (gate === "quota") await setQuotas(stage, []);
@@ -289,7 +292,7 @@ async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stag
   };
 }
 
-/** A row's tenant as its messages find it. */
+/** A row's tenant, ready for its messages. */
 export async function stageOf(ground: Ground, row: Row, tenant: string): Promise<Stage> {
   const stage = await openStage(ground, row, tenant);
   await setClass(stage);

@@ -1,5 +1,6 @@
 /**
- * As `together_test.ts`, on NATS: messages arrive at one Shield, and their readers are at another; two Brains serve.
+ * As `together_test.ts`, on NATS: messages arrive at one Shield, and their readers are connected to another; with two
+ * Brains.
  */
 import { connect } from "@nats-io/transport-deno";
 import { startLocalBus } from "../harness/local_bus.ts";
@@ -11,7 +12,7 @@ import { natsRows } from "./factors.ts";
 import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 import { startShadowConsumer } from "./shadow_consumer.ts";
 
-Deno.test("each pair of capabilities does what the model of the bus says, over NATS", async () => {
+Deno.test("each pair of capabilities behaves as the model of the bus, over NATS", async () => {
   await using receiver = new Receiver();
   receiver.answer = answersOf();
   const rows = natsRows();

@@ -1,6 +1,6 @@
 /**
- * Every capability beside every other: each pair of values of `factors.ts` is in a row, which runs on one bus with all
- * others, in a tenant of its own, and is judged by `model.ts`. `together_nats_test.ts` does so on NATS.
+ * Combinations of capabilities: each pair of values of `factors.ts` occurs in a row, which runs on one bus with all
+ * others, in its own tenant, and is judged by `model.ts`. `together_nats_test.ts` does the same on NATS.
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
@@ -8,7 +8,7 @@ import { startOtlpReceiver } from "../otlp/receiver.ts";
 import { rowsOf } from "./factors.ts";
 import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 
-Deno.test("each pair of capabilities does what the model of the bus says", async () => {
+Deno.test("each pair of capabilities behaves as the model of the bus", async () => {
   await using receiver = new Receiver();
   receiver.answer = answersOf();
   const rows = rowsOf(2);

@@ -1,6 +1,6 @@
 /**
  * `deno task model:triples [--tenth K]`: as `together_test.ts`, with each triple of values of `factors.ts`, which takes
- * thousands of rows. Exits 1 with what was wrong. `triples_test.ts` runs a tenth of them.
+ * thousands of rows. Exits with 1 and the problems. `triples_test.ts` runs a tenth of the rows.
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import { runTask } from "../harness/task.ts";
@@ -12,15 +12,15 @@ import { FACTORS, type Row, rowsOf, SEATS } from "./factors.ts";
 import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 
 const PARTS = 10;
-/** Rows on one bus: each has a tenant of its own, with its log. */
+/** Rows on one bus: each has its own tenant, with its log. */
 const ROWS_OF_A_BUS = 400;
 
-/** Triples with three readers in them would be thousands more; the third hears nothing. */
+/** Triples of three readers would be thousands more; the third reader receives nothing. */
 const TWO_READERS = { ...FACTORS, third: ["stranger"] };
 
 const countOf = (rows: readonly Row[]) => covered(rows.map((row) => ({ ...row })), 3, SEATS);
 
-/** Runs a tenth of the rows, or all of them. Rejects with what was wrong. */
+/** Runs a tenth of the rows, or all of them. Rejects with the problems. */
 export async function runTriples(
   tenth: number | undefined,
   say: (line: string) => void,

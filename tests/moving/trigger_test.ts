@@ -1,4 +1,4 @@
-/** The trigger of the page about moving from Supabase, literally, on a real PostgreSQL with the bridge. */
+/** The trigger of the page about moving from Supabase, unchanged, on a real PostgreSQL with the bridge. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { fencedBlocks } from "../../tasks/checkout/markdown.ts";

@@ -1,7 +1,7 @@
 /**
- * Reads OTLP requests (opentelemetry-proto 1.x, Protobuf) for tests: tables of field numbers and one
- * reader for them all. Knows the fields that tests look at; others are skipped. Not the exporter's
- * code, so that what it writes is checked against the format.
+ * Decodes OTLP requests (opentelemetry-proto 1.x, Protobuf) for tests: tables of field numbers and one decoder for them
+ * all. Knows the fields that tests check; others are skipped. Independent of the exporter's code, so that its output is
+ * checked against the format.
  */
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 
@@ -16,7 +16,7 @@ type Scalar =
   | "fixed64"
   | "sfixed64";
 
-/** By field number; `[]` after a type: it repeats (numbers packed). */
+/** By field number; `[]` after a type means repeated (numbers packed). */
 interface Table {
   readonly [field: number]: readonly [name: string, type: Scalar | (() => Table), "[]"?];
 }
@@ -101,7 +101,7 @@ export const METRICS_REQUEST: Table = { 1: ["resources", () => RESOURCE_METRICS,
 /** `ExportTraceServiceRequest`. */
 export const TRACE_REQUEST: Table = { 1: ["resources", () => RESOURCE_SPANS, "[]"] };
 
-/** A message by its fields' names; an absent one is absent here too, a list that is absent is empty. */
+/** A message by its fields' names; an absent field is absent here, too, an absent list is empty. */
 // deno-lint-ignore no-explicit-any
 export type Decoded = any;
 
@@ -115,7 +115,7 @@ function scalar(reader: BinaryReader, type: Scalar): unknown {
 const LENGTH_DELIMITED = 2;
 const isText = (type: Scalar) => type === "string" || type === "bytes";
 
-/** Reads one message. Throws on bytes that are none. Bytes come as hex, 64-bit integers as bigint. */
+/** Decodes one message. Throws on invalid bytes. Bytes are returned as hex, 64-bit integers as bigint. */
 export function decodeOtlp(table: Table, bytes: Uint8Array): Decoded {
   const message: Decoded = {};
   for (const [name, , repeats] of Object.values(table)) if (repeats) message[name] = [];
@@ -140,7 +140,7 @@ export function decodeOtlp(table: Table, bytes: Uint8Array): Decoded {
   return message;
 }
 
-/** Attributes by their keys. */
+/** Attributes by key. */
 export function attributesOf(list: Decoded[]): Record<string, string | number | boolean> {
   return Object.fromEntries(list.map(({ key, value = {} }) => {
     const { string, bool, int, double } = value;

@@ -1,14 +1,14 @@
 /**
- * A collector for tests: a real HTTP server that takes OTLP (Protobuf) as an OpenTelemetry Collector
- * does, on a free port, and keeps what came. Draws no conclusions: tests do.
+ * A collector for tests: a real HTTP server that accepts OTLP (Protobuf) as an OpenTelemetry Collector does, on a free
+ * port, and records everything. Judges nothing: tests do.
  */
 import { attributesOf, decodeOtlp, METRICS_REQUEST, TRACE_REQUEST } from "./decode.ts";
 import type { Decoded } from "./decode.ts";
 
-/** Attributes by their keys. */
+/** Attributes by key. */
 export type Attributes = Record<string, string | number | boolean>;
 
-/** One point of a metric. */
+/** One data point of a metric. */
 export interface OtlpPoint {
   readonly attributes: Attributes;
   /** Of sums and gauges; undefined for a histogram. */
@@ -22,7 +22,7 @@ export interface OtlpPoint {
   readonly explicit_bounds?: readonly number[];
 }
 
-/** One metric as it came last from one process. */
+/** The latest state of one metric from one process. */
 export interface OtlpMetric {
   readonly name: string;
   readonly description: string;
@@ -43,7 +43,7 @@ export interface OtlpSpan {
   /** "" for a root. */
   readonly parent_span_id: string;
   readonly trace_state: string;
-  /** W3C flags in the low byte; 0x100 and 0x200: whether the parent is of another process. */
+  /** W3C flags in the low byte; 0x100 and 0x200: whether the parent is in another process. */
   readonly flags: number;
   readonly name: string;
   /** 1 internal, 2 server, 3 client, 4 producer, 5 consumer. */
@@ -63,15 +63,15 @@ export interface OtlpReceiver extends AsyncDisposable {
   /** For `[telemetry] otlp_url`. */
   readonly url: string;
   readonly port: number;
-  /** The last of each name, of each process that sent one. */
+  /** The latest of each name, from each process that sent one. */
   metrics(): ReadonlyMap<string, readonly OtlpMetric[]>;
-  /** All that came, in the order in which they came. */
+  /** All received spans, in order. */
   spans(): readonly OtlpSpan[];
-  /** Requests that came, by signal; refused ones with them. */
+  /** Received requests by signal, including refused ones. */
   readonly requests: { metrics: number; traces: number };
   /** Headers of the last request. */
   headers(): Headers | undefined;
-  /** From now on requests are answered with this status; 200 again takes what comes. */
+  /** Answers requests with this status from now on; 200 accepts them again. */
   answerWith(status: number): void;
 }
 
@@ -136,7 +136,7 @@ async function bodyOf(request: Request): Promise<Uint8Array> {
   return await new Response(plain ?? null).bytes();
 }
 
-/** Everything of one kind in a request, with the attributes of who sent it. */
+/** Everything of one kind in a request, with the sender's attributes. */
 function* itemsOf(request: Decoded, items: string): Iterable<[Decoded, Attributes]> {
   for (const { resource, scopes } of request.resources) {
     const attributes = attributesOf(resource?.attributes ?? []);
@@ -144,7 +144,7 @@ function* itemsOf(request: Decoded, items: string): Iterable<[Decoded, Attribute
   }
 }
 
-/** Starts it; `port` for one that comes back where another was. */
+/** Starts it; `port` is for a restart on the same port. */
 export function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
   const metrics = new Map<string, Map<string, OtlpMetric>>();
   const spans: OtlpSpan[] = [];
@@ -174,7 +174,7 @@ export function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
     requests[path === "/v1/traces" ? "traces" : "metrics"]++;
     headers = request.headers;
     if (status === 200) take(path, body);
-    // An empty message: all was taken.
+    // An empty message: everything was accepted.
     return new Response(new Uint8Array(0), { status, headers: { "content-type": type } });
   };
   const server = Deno.serve({ hostname: "127.0.0.1", port, onListen: () => {} }, handler);

@@ -1,6 +1,6 @@
 /**
- * Runs the scenarios of the packages with one bus, for `packages_test.ts`. Arguments: words that the
- * names of the wanted ones contain.
+ * Runs the scenarios of the packages with one bus, for `packages_test.ts`. Arguments: words of the selected scenarios'
+ * names.
  */
 import { stop } from "esbuild";
 import { startBus } from "../harness/bus.ts";
@@ -18,7 +18,7 @@ const scenarios = wanted(
 );
 announce(scenarios);
 const packing = makeProject();
-// Awaited below: what is started meanwhile must be ended even when this fails.
+// Awaited below: whatever starts meanwhile must be ended even if this fails.
 packing.catch(() => {});
 await using bus = await startBus();
 const browser = await startChromium();

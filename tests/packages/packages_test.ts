@@ -1,4 +1,4 @@
-/** The npm packages where people use them: compilers, runtimes, browsers. Run by `child.ts`. */
+/** The npm packages in their environments: compilers, runtimes, browsers. Run by `child.ts`. */
 import { runInChild } from "../harness/child_scenarios.ts";
 
 Deno.test("the npm packages", (t) => runInChild(t, "tests/packages/child.ts"));

@@ -1,6 +1,6 @@
 /**
- * Pages in Chromium with a bundle of the packed packages, served from this machine. The bundle is made
- * by esbuild from the project's `node_modules`, as a user's would be. Not what the pages do.
+ * Pages in Chromium with a bundle of the packed packages, served from this machine. esbuild makes the bundle from the
+ * project's `node_modules`, as it would for a user.
  */
 import assert from "node:assert/strict";
 import { build } from "esbuild";
@@ -8,11 +8,11 @@ import type { Page } from "playwright-core";
 import type { PageProgram } from "./programs/page.ts";
 import type { World } from "./world.ts";
 
-/** No inline script, no `eval`, nothing from elsewhere: what a careful site allows. */
+/** No inline script, no `eval`, no other origins: a strict site's policy. */
 const POLICY = "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src ws: http:";
 const DOCUMENT = '<!doctype html><title>page</title><script type="module" src="/page.js"></script>';
 
-/** A server of one page on a free port, with a context of the browser that shows it. */
+/** A server of one page on a free port, with a browser context that shows it. */
 export interface OpenPage extends AsyncDisposable {
   readonly page: Page;
 }
@@ -32,14 +32,14 @@ async function bundle({ project: { folder } }: World): Promise<Map<string, strin
   return new Map(outputFiles.map(({ path, text }) => [path.slice(folder.length), text]));
 }
 
-/** A page in a context of its own, with whatever went wrong in it as an error at the end. */
+/** A page in its own context; errors in it are thrown at the end. */
 export async function openUrl({ browser }: World, url: string): Promise<OpenPage> {
   const context = await browser.newContext();
   const page = await context.newPage();
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(`uncaught: ${error.stack ?? error.message}`));
   page.on("console", (message) => {
-    // That a socket broke is what the scenarios are about, and the browser notes it.
+    // Scenarios break sockets on purpose, which the browser reports.
     if (message.text().includes("Content Security Policy")) problems.push(message.text());
   });
   await page.goto(url);
@@ -52,7 +52,7 @@ export async function openUrl({ browser }: World, url: string): Promise<OpenPage
   };
 }
 
-/** A page from a server of its own; `answer` gets the paths that are asked for. */
+/** A page from its own server; `answer` gets the requested paths. */
 async function openServed(
   world: World,
   answer: (path: string) => Response | Promise<Response>,
@@ -82,7 +82,7 @@ export async function openProgram(world: World): Promise<OpenPage> {
   });
 }
 
-/** The page of docs/packages.md that needs no bundler; it puts `connect` into the globals. */
+/** The page of docs/packages.md that needs no bundler; it assigns `connect` to the globals. */
 const WITHOUT_BUNDLER = `<!doctype html><title>page</title>
 <script type="importmap">
 {
@@ -97,7 +97,7 @@ const WITHOUT_BUNDLER = `<!doctype html><title>page</title>
   globalThis.connect = connect;
 </script>`;
 
-/** A page that loads the modules one by one, as npm has installed them. */
+/** A page that loads the modules individually, as npm has installed them. */
 export async function openUnbundled(world: World): Promise<OpenPage> {
   return await openServed(world, async (path) => {
     if (!/^\/node_modules\/@arqon\/[\w/]+\.js$/.test(path)) {
@@ -108,5 +108,5 @@ export async function openUnbundled(world: World): Promise<OpenPage> {
   });
 }
 
-/** What `programs/page.ts` has put into the page's globals; for functions that run in there. */
+/** The globals that `programs/page.ts` defines, for functions that run in the page. */
 export type PageGlobals = typeof globalThis & { readonly arqon: PageProgram };

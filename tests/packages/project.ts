@@ -1,32 +1,32 @@
 /**
- * An empty folder into which npm has installed the packed tarballs, as a user's project has them, with
- * the programs beside. Not the workspace: nothing in there finds the sources.
+ * An empty folder into which npm has installed the packed tarballs, as in a user's project, with the programs next to
+ * them. Not in the workspace: nothing in there resolves to the sources.
  */
 import { lastLine, run } from "../../tasks/checkout/programs.ts";
 import { pack } from "../../tasks/pack/pack.ts";
 import type { Tarball } from "../../tasks/pack/pack_tarball.ts";
 
-/** Programs that a project has, out of `programs/`. */
+/** Programs of a project, from `programs/`. */
 const PROGRAMS = [
   ...["tour", "main", "worker", "worker_main", "thread_main", "typed", "page", "refusals"],
 ];
-/** Declarations of the npm package `ws`, which people hand to `webSocket`. */
+/** Declarations of the npm package `ws`, for the option `webSocket`. */
 const WS_TYPES = "@types/ws@8.18.2";
 
-/** A project; gone at the end of its scope. */
+/** A project; removed at the end of its scope. */
 export interface Project extends AsyncDisposable {
   readonly folder: string;
   readonly tarballs: readonly Tarball[];
 }
 
-/** The optional peer of `@arqon/sdk/protobuf`, in the version that the repository has. */
+/** The optional peer dependency of `@arqon/sdk/protobuf`, in the repository's version. */
 async function protobuf(): Promise<string> {
   const config = await Deno.readTextFile(new URL("../../deno.json", import.meta.url));
   const { imports } = JSON.parse(config) as { imports: Record<string, string> };
   return imports["@bufbuild/protobuf"]!.replace(/^npm:/, "");
 }
 
-/** Packs, and installs what it packed. Rejects with npm's last word when it cannot. */
+/** Packs, and installs the tarballs. Rejects with npm's last line if that fails. */
 export async function makeProject(): Promise<Project> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-packages-" });
   const remove = () => Deno.remove(folder, { recursive: true });

@@ -1,15 +1,15 @@
 /**
- * `deno publish --dry-run`: JSR would accept both packages, as far as that is known without JSR: types of the public
- * surface, imports, files. Nothing is published.
+ * `deno publish --dry-run`: JSR would accept both packages, as far as can be checked offline: types of the public API,
+ * imports, files. Nothing is published.
  */
 import assert from "node:assert/strict";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
-/** Runs the check for a member; gives what it wrote and the paths that it would publish. */
+/** Runs the check for a member; returns its output and the paths that it would publish. */
 async function dryRun(member: string): Promise<{ said: string; files: string[] }> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    // A check of a tree that is being worked on; a release is made from a clean one.
+    // Checks a working tree that may have changes; a release is made from a clean one.
     args: ["publish", "--dry-run", "--allow-dirty"],
     cwd: ROOT + member,
     stdin: "null",

@@ -1,4 +1,4 @@
-/** The packages in a real Chromium: a page, a worker of it, lost connections, the example. */
+/** The packages in a real Chromium: a page, a worker, lost connections, the example. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
@@ -8,7 +8,7 @@ import { openProgram, openUnbundled, openUrl, type PageGlobals } from "./page.ts
 import { assertTour } from "./scenarios_runtimes.ts";
 import type { Scenario, World } from "./world.ts";
 
-/** Arguments of one tour, as they go into the page. */
+/** Arguments of one tour, for the page. */
 const visit = ({ bus: { url, token } }: World, name: string) => ({ url, token, name });
 
 const statesOf = (page: Page) => page.evaluate(() => [...(globalThis as PageGlobals).arqon.states]);
@@ -16,7 +16,7 @@ const heardBy = (page: Page) => page.evaluate(() => [...(globalThis as PageGloba
 const publish = (page: Page, text: string) =>
   page.evaluate((text) => (globalThis as PageGlobals).arqon.publish(text), text);
 
-/** A page whose connection goes through a proxy, with this wait after the first loss at most. */
+/** A page whose connection goes through a proxy; the argument limits its first reconnect delay. */
 async function openThrough(
   page: Page,
   { bus }: World,
@@ -67,7 +67,7 @@ async function unbundled(world: World): Promise<void> {
   assert.equal(heard, "hello");
 }
 
-/** The page's own `fetch`, streams and rules of origin, where there is no WebSocket. */
+/** The page's own `fetch`, streams and same-origin rules, without WebSocket. */
 async function withoutWebSocket(world: World): Promise<void> {
   await using opened = await openProgram(world);
   const { page } = opened;
@@ -82,7 +82,7 @@ async function withoutWebSocket(world: World): Promise<void> {
   assert.equal(await page.evaluate("typeof WebSocket"), "undefined");
 }
 
-/** The code for HTTP is a request of its own: it may fail, or hang, where the page came through. */
+/** The code for HTTP is a separate request: it may fail, or hang, although the page was loaded. */
 async function codeForHttpIsAway(world: World): Promise<void> {
   await using opened = await openUnbundled(world);
   const { page } = opened;
@@ -126,7 +126,7 @@ async function killedConnection(world: World): Promise<void> {
   await until("the first message", async () => (await heardBy(page)).includes("before"));
   await proxy.cut();
   await until("it has noticed", async () => (await statesOf(page)).includes("waiting"));
-  // Said while there is no connection: it goes out with the next one.
+  // Published without a connection: it is sent through the next one.
   const said = publish(page, "after");
   proxy.restore();
   await said;
@@ -134,7 +134,7 @@ async function killedConnection(world: World): Promise<void> {
   assert.deepEqual(await heardBy(page), ["before", "GAP", "after"]);
 }
 
-/** Left alone the page would wait for most of a day: only the browser's `online` can end that. */
+/** Without the browser's `online` event the page would wait for most of a day. */
 async function networkBack(world: World): Promise<void> {
   await using proxy = startTcpProxy(Number(new URL(world.bus.url).port));
   await using opened = await openProgram(world);
@@ -149,9 +149,8 @@ async function networkBack(world: World): Promise<void> {
 }
 
 /**
- * The server is silent, as after a night in which the computer slept; the heartbeat would find out after
- * more than a minute. Headless Chromium never hides a page: the property is the test's, not the
- * browser's.
+ * The server is silent, as after a computer's sleep; the heartbeat would notice only after more than a minute. Headless
+ * Chromium never hides a page, so the test sets the property.
  */
 async function lookedAtAgain(world: World): Promise<void> {
   await using proxy = startTcpProxy(Number(new URL(world.bus.url).port));
@@ -187,7 +186,7 @@ async function chatPage(world: World): Promise<void> {
   await page.fill("[name=text]", "<b>hello</b>");
   await page.click("#say button");
   await ann.page.getByText("bob (bob): <b>hello</b>").waitFor();
-  // Who comes later finds what was said.
+  // A later reader finds what was published.
   await ann.page.reload();
   await ann.page.fill("[name=url]", world.bus.url);
   await ann.page.fill("[name=token]", world.bus.token);
@@ -197,7 +196,7 @@ async function chatPage(world: World): Promise<void> {
   await page.getByText("here: bob, eve").waitFor();
 }
 
-/** Everything in the browser; the example last. */
+/** All browser scenarios; the example is the last one. */
 export const BROWSER_SCENARIOS: readonly Scenario[] = [
   { name: "the tour in a page of Chromium, and in its web worker", run: tourInPage },
   { name: "a page loads the modules one by one, with an import map", run: unbundled },

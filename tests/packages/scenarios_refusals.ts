@@ -1,6 +1,6 @@
 /**
- * Attempts that do not get through, in every runtime: platforms tell of them in different ways, and
- * one that nobody hears of costs the whole `handshake_timeout_ms`. And a Node that is too old.
+ * Attempts to connect that fail, in every runtime: platforms report failures differently, and an unreported one takes
+ * the whole `handshake_timeout_ms`. And an outdated Node.
  */
 import assert from "node:assert/strict";
 import { startBus } from "../harness/bus.ts";
@@ -9,8 +9,8 @@ import { runInProject } from "./scenarios_runtimes.ts";
 import { DEADLINE_MS, type Scenario, type World } from "./world.ts";
 
 /**
- * A machine with nothing else to do takes some ms, a busy one may take a second or two; an attempt
- * that has failed unheard ends after 10,000 ms, the default of `handshake_timeout_ms`.
+ * An idle machine takes some ms, a busy one maybe a second or two; an unreported failure ends after 10,000 ms, the
+ * default of `handshake_timeout_ms`.
  */
 const SETTLED_MS = 4_000;
 
@@ -27,7 +27,7 @@ const RUNTIMES: readonly Runtime[] = [
   { name: `Bun ${BUN_VERSION}`, ensure: ensureBun },
 ];
 
-/** A port on which nobody listens. */
+/** A port without a listener. */
 function deadUrl(): string {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -35,7 +35,7 @@ function deadUrl(): string {
   return `ws://127.0.0.1:${port}`;
 }
 
-/** What an attempt must come to. */
+/** Checks the outcome of an attempt. */
 async function assertSettled(
   world: World,
   program: string,
@@ -60,7 +60,7 @@ async function refusals(world: World, { name, ensure }: Runtime): Promise<void> 
   await assertSettled(world, program, ["banned", url, token, admin], "banned");
 }
 
-/** A program of the project, line by line; it is gone at the end of its scope. */
+/** A program of the project, line by line; it ends with its scope. */
 function startInProject({ project }: World, program: string, args: readonly string[]) {
   const child = new Deno.Command(program, {
     args: [...args],
@@ -115,7 +115,7 @@ const OLD_NODE = `
   console.log(JSON.stringify([error.name, error.message]));
 `;
 
-/** Every attempt ends when it has failed, and says why. */
+/** Every failed attempt ends, with its reason. */
 export const REFUSAL_SCENARIOS: readonly Scenario[] = [
   ...RUNTIMES.map((runtime): Scenario => ({
     name: `a dead port, a bad signature and a ban of 5 s are told at once in ${runtime.name}`,

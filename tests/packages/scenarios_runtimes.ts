@@ -1,12 +1,12 @@
 /**
- * The same program, with the packages as npm installed them, in every runtime. Each of them must end
- * by itself: what keeps a program alive is a leak.
+ * The same program, with the packages as npm installed them, in every runtime. Each must end by itself: whatever keeps
+ * a program alive is a leak.
  */
 import assert from "node:assert/strict";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS } from "./runtimes.ts";
 import { DEADLINE_MS, type Scenario, type World } from "./world.ts";
 
-/** Runs a command in the project to its end, without the environment of this process. */
+/** Runs a command in the project until it ends, without the environment of this process. */
 export async function runInProject(
   { project }: World,
   program: string,
@@ -24,7 +24,7 @@ export async function runInProject(
   return out!;
 }
 
-/** What every tour must have seen. */
+/** Checks the observations of a tour. */
 export function assertTour(seen: unknown, name: string): void {
   assert.deepEqual(seen, [
     "members 1",
@@ -47,10 +47,10 @@ async function tourWith(
   assertTour(JSON.parse(out), name);
 }
 
-/** Only what the project has: no lock, no configuration and no workspace of ours. */
+/** Only the project's files: no lock, configuration or workspace of ours. */
 const DENO = ["run", "--no-lock", "--node-modules-dir=manual", "--allow-net", "--allow-read"];
 
-/** The tour in every runtime and in every kind of worker that has no page. */
+/** The tour in every runtime and in every kind of worker outside pages. */
 export const RUNTIME_SCENARIOS: readonly Scenario[] = [
   ...NODE_VERSIONS.map((version): Scenario => ({
     name: `the tour in Node ${version}, on the main thread and on another`,
@@ -89,7 +89,7 @@ export const RUNTIME_SCENARIOS: readonly Scenario[] = [
       const chat = new URL("../../examples/chat/typescript/chat.ts", import.meta.url);
       await Deno.copyFile(chat, `${project.folder}/chat.ts`);
       const node = await ensureNode(NODE_VERSIONS[0]);
-      // Its input is at its end: it joins, says nothing and leaves.
+      // Its input has ended: it joins, publishes nothing and leaves.
       const args = ["chat.ts", bus.url, bus.token, "durable-node", "nod"];
       await runInProject(world, node, args);
     },

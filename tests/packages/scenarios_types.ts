@@ -1,8 +1,8 @@
-/** The packed declarations for programs with the strictest settings, in both ways of finding modules. */
+/** The packed declarations in programs with the strictest settings, in both module resolutions. */
 import ts from "typescript";
 import type { Scenario, World } from "./world.ts";
 
-/** Every check that TypeScript has, with the declarations themselves looked at too. */
+/** All checks of TypeScript, including the declarations themselves. */
 const STRICT: ts.CompilerOptions = {
   strict: true,
   exactOptionalPropertyTypes: true,
@@ -17,7 +17,9 @@ const STRICT: ts.CompilerOptions = {
   types: [],
 };
 
-/** Sockets of others as the option `webSocket`, without a cast. A text: Deno has no types of `ws`. */
+/**
+ * Other libraries' sockets as the option `webSocket`, without a cast. As a string, because Deno has no types of `ws`.
+ */
 const WS_PROGRAM = `
 import { connect } from "@arqon/sdk";
 import type { ConnectOptions, WebSocketConstructor } from "@arqon/sdk";
@@ -26,7 +28,7 @@ import Ws from "ws";
 
 const sockets: readonly WebSocketConstructor[] = [Ws, NamedWs, WebSocket];
 
-/** The npm package, with a certificate of one's own, and the platform's. */
+/** The npm package, with a custom certificate, and the platform's. */
 export async function open(options: ConnectOptions): Promise<void> {
   class Own extends Ws {
     constructor(url: string, protocols: string[]) {
@@ -51,10 +53,10 @@ function check({ project }: World, file: string, options: ts.CompilerOptions): v
   }));
 }
 
-/** What the libraries of a program must at least be. */
+/** The minimum libraries of a program. */
 const LIB = ["lib.es2024.d.ts", "lib.dom.d.ts", "lib.esnext.disposable.d.ts"];
 
-/** Strict programs compile, and what they may not do is refused. */
+/** Strict programs compile, and their errors are found. */
 export const TYPES_SCENARIOS: readonly Scenario[] = ([
   ["nodenext", ts.ModuleKind.NodeNext, ts.ModuleResolutionKind.NodeNext],
   ["bundler", ts.ModuleKind.ESNext, ts.ModuleResolutionKind.Bundler],
@@ -63,7 +65,7 @@ export const TYPES_SCENARIOS: readonly Scenario[] = ([
   run: async (world) => {
     const options = { module, moduleResolution, lib: LIB };
     check(world, "typed.ts", options);
-    // Declarations of Node beside those of a page do not agree with each other everywhere.
+    // Node's declarations and a page's contradict each other in places.
     await Deno.writeTextFile(`${world.project.folder}/typed_ws.ts`, WS_PROGRAM);
     check(world, "typed_ws.ts", { ...options, skipLibCheck: true });
   },

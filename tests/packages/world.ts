@@ -1,10 +1,10 @@
-/** What the scenarios of the packages share: a real bus, Chromium, and a project with the tarballs. */
+/** Shared by the scenarios of the packages: a real bus, Chromium, and a project with the tarballs. */
 import type { Browser } from "playwright-core";
 import type { ChildScenario } from "../harness/child_scenarios.ts";
 import type { TestBus } from "../harness/bus.ts";
 import type { Project } from "./project.ts";
 
-/** How long one program may take, in ms. */
+/** The time limit of one program, in ms. */
 export const DEADLINE_MS = 60_000;
 
 /** A bus, a browser, a project. */
@@ -14,5 +14,5 @@ export interface World {
   readonly project: Project;
 }
 
-/** One thing that must work with the packages. */
+/** A capability of the packages. */
 export type Scenario = ChildScenario<World>;

@@ -1,4 +1,4 @@
-/** The admin API as tests ask it: one address, one token, JSON. */
+/** A client of the admin API for tests: one address, one token, JSON. */
 import assert from "node:assert/strict";
 import {
   isHole,
@@ -9,13 +9,13 @@ import {
 import { seen } from "../../shared/testing/until.ts";
 import { OWN_CONNECTIONS } from "./own_connections.ts";
 
-/** What came back. */
+/** The answer. */
 export interface AdminAnswer {
   readonly status: number;
   readonly headers: Headers;
   // deno-lint-ignore no-explicit-any -- whatever JSON there is; tests say what they expect
   readonly body: any;
-  /** As it came. */
+  /** The unparsed body. */
   readonly text: string;
 }
 
@@ -26,13 +26,13 @@ export interface TailEvent {
   readonly data: any;
 }
 
-/** A tail that is being read; ends with its scope. */
+/** An open tail; ends with its scope. */
 export interface OpenTail extends AsyncDisposable {
-  /** The next event; undefined when the Shield has ended it. */
+  /** The next event; undefined once the Shield has ended it. */
   next(): Promise<TailEvent | undefined>;
 }
 
-/** Asks one admin listener with one token. */
+/** Sends requests to one admin listener with one token. */
 export class AdminClient {
   readonly #url: string;
   readonly #token: string;
@@ -42,7 +42,7 @@ export class AdminClient {
     this.#token = token;
   }
 
-  /** `body` is sent as JSON; a text as it is. */
+  /** `body` is sent as JSON; a string as it is. */
   async ask(
     method: string,
     path: string,
@@ -72,13 +72,13 @@ export class AdminClient {
     return this.ask("GET", path);
   }
 
-  /** What is answered to who comes again as long as it is told to, such as while the storage elects a leader. */
+  /** Retries as long as the answer asks for it, such as while the storage elects a leader. */
   #answer(path: string): Promise<AdminAnswer> {
     const isAnswer = ({ status }: AdminAnswer) => status !== 429 && status !== 503;
     return seen(`${path} is answered`, () => this.get(path), isAnswer);
   }
 
-  /** The body of a 200; fails for anything else. */
+  /** The body of a 200; fails on any other status. */
   // deno-lint-ignore no-explicit-any -- as above
   async read(path: string): Promise<any> {
     const { status, body } = await this.#answer(path);
@@ -90,7 +90,7 @@ export class AdminClient {
   async journal(tenant: string): Promise<JournalLine[]> {
     const { status, text } = await this.#answer(`/v1/journal?tenant=${tenant}`);
     assert.equal(status, 200, text);
-    // The last line says where the answer ends.
+    // The last line marks the end of the answer.
     return text.trimEnd().split("\n").slice(0, -1).map((line) => {
       const parsed = parseLine(line);
       assert("line" in parsed, line);
@@ -99,8 +99,8 @@ export class AdminClient {
   }
 
   /**
-   * The decisions of a tenant's journal; what a killed Shield took along may be missing, and nothing else. Behind a
-   * clock that was set back nothing is.
+   * The decisions of a tenant's journal; only what a killed Shield lost may be missing. Nothing is missing at a
+   * `clock-set-back` line.
    */
   async decisions(tenant: string): Promise<JournalRecord[]> {
     const lines = await this.journal(tenant);
@@ -111,13 +111,13 @@ export class AdminClient {
     return lines.filter((line): line is JournalRecord => !isHole(line));
   }
 
-  /** Reads again and again until `pick` finds what it looks for. */
+  /** Reads repeatedly until `pick` returns a value. */
   async until<T>(path: string, what: string, pick: (answer: AdminAnswer) => T | undefined) {
     const isFound = (answer: AdminAnswer) => pick(answer) !== undefined;
     return pick(await seen(what, () => this.get(path), isFound)) as T;
   }
 
-  /** Resolves when the Shield has begun. */
+  /** Resolves once the Shield has started it. */
   async tail(tenant: string, room: string): Promise<OpenTail> {
     const end = new AbortController();
     const response = await fetch(`${this.#url}/v1/rooms/${tenant}/${room}/tail`, {

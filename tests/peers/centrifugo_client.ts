@@ -1,10 +1,10 @@
 /** Centrifugo's own library as a client of tests. */
 import type { Centrifuge } from "centrifuge";
 
-/** Options of a client that comes again soon. */
+/** Options of a client that reconnects soon. */
 export const HURRY = { minReconnectDelay: 10, maxReconnectDelay: 200, maxServerPingDelay: 60_000 };
 
-/** A subscription, with what it has received and how it went on. */
+/** A subscription, with the messages and events that it has received. */
 export async function listen(client: Centrifuge, channel: string, options = {}) {
   const heard: number[] = [];
   const codes: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * A raw text client for tests of durable rooms: requests with their answers, and the messages that come
- * in between in their order. Not the SDK, which hides repeats and reconnects automatically.
+ * A raw text client for tests of durable rooms: requests with their answers, and the messages in between in order. Not
+ * the SDK, which hides duplicates and reconnects automatically.
  */
 import assert from "node:assert/strict";
 import { seen } from "../../shared/testing/until.ts";
@@ -28,7 +28,7 @@ export interface Told {
   readonly signal?: { readonly kind: string; readonly target: string; readonly reason: string };
 }
 
-/** Where a client has been. */
+/** A client's position. */
 export interface Place {
   readonly after_offset?: number;
   readonly epoch?: string;
@@ -51,12 +51,12 @@ export class DurableClient implements Disposable {
     return new DurableClient(await openText(url, token));
   }
 
-  /** Sends a request and resolves with its answer, refused or not; messages before it are kept. */
+  /** Sends a request and resolves with its answer, accepted or refused; messages before it are kept. */
   async ask(frame: object): Promise<Answer> {
     return await this.answer(this.send(frame));
   }
 
-  /** Sends a request; its id, for `answer`. */
+  /** Sends a request; returns its id, for `answer`. */
   send(frame: object): number {
     const id = ++this.#last_id;
     this.raw.send({ ...frame, id });
@@ -70,13 +70,13 @@ export class DurableClient implements Disposable {
     return answer;
   }
 
-  /** SUB; everything that came before is forgotten, so that `told` begins with what the answer promises. */
+  /** SUB; discards earlier messages, so that `told` begins with the first one after the answer. */
   async sub(room: string, more: object = {}): Promise<Answer> {
     this.#told.length = 0;
     return await this.ask({ op: "sub", room, ...more });
   }
 
-  /** SUB that has to be accepted, if need be after some that say "come again": its result. */
+  /** SUB that must be accepted, possibly after some retries that the bus asks for; returns its result. */
   async join(room: string, more: object = {}): Promise<Answer["result"]> {
     const isAnswer = ({ code }: Answer) => code !== 503;
     const answer = await seen(`a SUB of ${room}`, () => this.sub(room, more), isAnswer);
@@ -89,12 +89,12 @@ export class DurableClient implements Disposable {
     return await this.ask({ op: "pub", room, type: "t", data, ...more });
   }
 
-  /** Publishes each and has it acknowledged: the offsets. */
+  /** Publishes each and waits for its acknowledgement; returns the offsets. */
   async fill(room: string, all: readonly unknown[]): Promise<number[]> {
     const offsets: number[] = [];
     const ids: number[] = [];
     for (let next = 0; offsets.length < all.length;) {
-      // As many at a time as any connection may have.
+      // At most as many in flight as a connection may have.
       while (next < all.length && ids.length < PENDING_MAX) {
         ids.push(this.send({ op: "pub", room, type: "t", data: all[next++] }));
       }
@@ -106,7 +106,7 @@ export class DurableClient implements Disposable {
     return offsets;
   }
 
-  /** What has been read and not been asked for. */
+  /** What was read and not yet returned. */
   get waiting(): readonly Told[] {
     return this.#told;
   }
@@ -117,7 +117,7 @@ export class DurableClient implements Disposable {
     return this.#told.shift() as Told;
   }
 
-  /** The data of the next so many, which have to have these offsets. */
+  /** The data of the next messages, which must have these offsets. */
   async hears(offsets: readonly number[]): Promise<unknown[]> {
     const all: Told[] = [];
     while (all.length < offsets.length) all.push(await this.told());
@@ -125,7 +125,7 @@ export class DurableClient implements Disposable {
     return all.map(({ data }) => data);
   }
 
-  /** Fails when anything but the message that is now published in the room comes next. */
+  /** Fails unless the next message is the one that is published in the room now. */
   async nothing(room: string, publisher: DurableClient): Promise<void> {
     const { offset } = await publisher.pub(room, "marker");
     const next = await this.told();
@@ -144,7 +144,7 @@ export class DurableClient implements Disposable {
   }
 }
 
-/** Numbers from `first`, so many. */
+/** `count` numbers from `first` on. */
 export function numbers(first: number, count: number): number[] {
   return Array.from({ length: count }, (_, index) => first + index);
 }

@@ -1,27 +1,27 @@
-/** A reader of server-sent events for tests: what comes, event by event, as the HTML standard parses it. */
+/** A reader of server-sent events for tests: event by event, parsed as in the HTML standard. */
 
 /** One event. */
 export interface ReadEvent {
-  /** "message" where it has no name. */
+  /** "message" if it has no name. */
   readonly name: string;
-  /** The last id that has come with it or before it. */
+  /** The last id that came with it or before it. */
   readonly id: string;
   // deno-lint-ignore no-explicit-any -- the shape depends on the event
   readonly data: any;
 }
 
-/** What a reader asks with. */
+/** Headers and token of a reader. */
 export interface ReaderOptions {
   readonly token?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** An open stream; disposing of it leaves. */
+/** An open stream; disposing of it closes the connection. */
 export class EventReader implements Disposable {
   readonly response: Response;
   /** The last `retry:`. */
   retry_ms = 0;
-  /** How many comment lines have come. */
+  /** The number of comment lines. */
   comments = 0;
   #id = "";
   #text = "";
@@ -64,7 +64,7 @@ export class EventReader implements Disposable {
     }
   }
 
-  /** The next event of this name; the others before it are passed over. */
+  /** The next event with this name; skips others before it. */
   async until(name: string): Promise<ReadEvent> {
     for (;;) {
       const event = await this.next();
@@ -73,7 +73,7 @@ export class EventReader implements Disposable {
     }
   }
 
-  /** Everything up to the end. */
+  /** Everything until the end. */
   async rest(): Promise<ReadEvent[]> {
     const events: ReadEvent[] = [];
     for (let event; (event = await this.next()) !== undefined;) events.push(event);

@@ -1,30 +1,30 @@
-/** Makes policies for tests from a few lines of WebAssembly text. */
+/** Builds policies for tests from a few lines of WebAssembly text. */
 import { fromText } from "../../wasm/testing/bytes.ts";
 
 /** The bytes of a module. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Takes the next bytes behind the data, as an honest `arqon_alloc` does. */
+/** Allocates the next bytes behind the data, as an honest `arqon_alloc` does. */
 const BUMP = "(global.get $top) (global.set $top (i32.add (global.get $top) (local.get 0)))";
 
-/** The parts of a policy that a hostile one has its own way with, in WebAssembly text. */
+/** The parts of a policy that a hostile one replaces, in WebAssembly text. */
 export interface Guest {
   /** Body of `arqon_on_message`: leaves an i32. */
   readonly hook: string;
   /** Body of `arqon_alloc`, whose parameter is local 0: leaves an i32. */
   readonly alloc?: string;
-  /** Fields of the module besides the usual ones. */
+  /** Additional fields of the module. */
   readonly more?: string;
   /** Limits of the memory, in pages. */
   readonly memory?: string;
-  /** The version of the ABI; 1 when left out. */
+  /** The version of the ABI; default 1. */
   readonly abi?: 1 | 2;
 }
 
 const SET_PAYLOAD =
   '(import "arqon_host_v2" "host_set_payload" (func $set_payload (param i32 i32)))';
 
-/** A policy for `on_message`; text for it stands at address 0, 16 bytes each. */
+/** A policy for `on_message`; its text is at address 0, 16 bytes each. */
 export function guest({ hook, alloc = BUMP, more = "", memory = "1", abi = 1 }: Guest): Bytes {
   const host = `arqon_host_v${abi}`;
   return fromText(`(module

@@ -1,8 +1,8 @@
-/** One caller of the client listener's HTTP API, for tests: real requests, plain answers. */
+/** A client of the client listener's HTTP API, for tests: real requests, plain answers. */
 import { seen } from "../../shared/testing/until.ts";
 import { OWN_CONNECTIONS } from "./own_connections.ts";
 
-/** What came back. */
+/** The answer. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Headers;
@@ -11,7 +11,7 @@ export interface HttpAnswer {
   readonly body: any;
 }
 
-/** Somebody with a token, at one Shield. */
+/** A client with a token, at one Shield. */
 export class HttpPeer {
   readonly #url: string;
   readonly #token: string;
@@ -21,7 +21,7 @@ export class HttpPeer {
     this.#token = token;
   }
 
-  /** `body` is made JSON unless it is text already; `path` is behind `/v1/`. */
+  /** `body` is converted to JSON unless it is a string; `path` follows `/v1/`. */
   async call(
     method: string,
     path: string,
@@ -45,7 +45,7 @@ export class HttpPeer {
     return { status: response.status, headers: response.headers, body: answer };
   }
 
-  /** What is answered to who comes again as long as it is told to, such as while the storage elects a leader. */
+  /** Retries as long as the answer asks for it, such as while the storage elects a leader. */
   get(path: string): Promise<HttpAnswer> {
     const isAnswer = ({ status }: HttpAnswer) => status !== 503;
     return seen(`${path} is answered`, () => this.call("GET", path), isAnswer);

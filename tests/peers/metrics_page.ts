@@ -1,11 +1,11 @@
 /**
- * A page of metrics in the Prometheus text format, taken apart, and what Prometheus's naming rules
- * say of it. Tests only.
+ * Parses a page of metrics in the Prometheus text format, and checks it against Prometheus's naming rules. For tests
+ * only.
  */
 
-/** One sample as it stands on the page. */
+/** One sample of the page. */
 export interface Sample {
-  /** With `_bucket`, `_sum` or `_count` at the end for those of a histogram. */
+  /** With `_bucket`, `_sum` or `_count` at the end if it belongs to a histogram. */
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
@@ -19,7 +19,7 @@ export interface Family {
   readonly samples: readonly Sample[];
 }
 
-/** Names that are older than the rules, which stay as they are, with their types. */
+/** Names that are older than the rules and do not change, with their types. */
 export const CONTRACT: Readonly<Record<string, string>> = {
   shield_active_connections: "gauge",
   shield_ingress_ops: "counter",
@@ -36,13 +36,13 @@ const LIKE_CONTRACT = ["consistency_convergence_lag_max", "consistency_convergen
 
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;
-/** What a client, a user or a room chooses would make series without end. */
+/** Labels with values that clients, users or rooms choose would create unlimited series. */
 const UNBOUNDED = ["user", "user_id", "room", "room_id", "connection", "connection_id", "trace_id"];
 const TENANT_FAMILIES = /^shield_tenant_\w+$|^shield_schema_violation_tenant_total$/;
 const FOREIGN_UNITS =
   /_(ms|milliseconds|us|microseconds|ns|minutes|hours|kb|kilobytes|mb|megabytes|percent)(_|$)/;
 
-/** The families of a page by name. Throws on a line that is none of the format. */
+/** The families of a page by name. Throws on an invalid line. */
 export function parsePage(text: string): Map<string, Family> {
   const families = new Map<string, Family & { samples: Sample[] }>();
   let family: Family & { help: string; type: string; samples: Sample[] } | undefined;
@@ -83,7 +83,7 @@ function nameProblems({ name, type }: Family): string[] {
   return problems;
 }
 
-/** What the rules have against a page; empty when nothing. */
+/** Violations of the rules on a page; empty if none. */
 export function lintPage(families: ReadonlyMap<string, Family>): string[] {
   return [...families.values()].flatMap((family) => {
     const { help, type, samples } = family;

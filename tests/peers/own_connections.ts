@@ -1,5 +1,5 @@
 /**
- * A connection of its own for each request. One from a pool may have been ended by a Shield that was killed, or that waited
- * long enough for a next request, just when it is used again; the runtime tries a second one, which may have ended too.
+ * A new connection for each request. A Shield that was killed, or whose keep-alive timeout passed, may have closed a
+ * pooled one just when it is reused; the runtime retries on a second one, which may be closed, too.
  */
 export const OWN_CONNECTIONS: Deno.HttpClient = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });

@@ -1,4 +1,4 @@
-/** What an admin does over HTTP with policies, for tests and benchmarks: real requests, plain answers. */
+/** An admin's HTTP requests about policies, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
 import { OWN_CONNECTIONS } from "./own_connections.ts";
 

@@ -1,13 +1,13 @@
 /**
- * A raw client that keeps the member list of one room from what it is sent, in text or binary, as a
- * careful application would, and fails on an event that does not fit its list. Not the SDK.
+ * A raw client that maintains the member list of one room from the events that it gets, in text or binary, as a careful
+ * application would, and fails on an event that contradicts its list. Not the SDK.
  */
 import assert from "node:assert/strict";
 import { encodeSub, encodeUnsub, readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { Subscribe } from "@arqon/proto";
 import { RawClient } from "./raw_client.ts";
 
-/** A member as the list has it. */
+/** A member of the list. */
 export interface Seen {
   readonly connection_id: string;
   readonly user_id: string;
@@ -34,7 +34,7 @@ interface Heard {
   readonly snapshot: boolean;
 }
 
-/** What else a client hears. */
+/** Any other message to a client. */
 export interface Told {
   readonly room: string;
   readonly type: string;
@@ -49,10 +49,10 @@ type Frame =
 
 const decoder = new TextDecoder();
 
-/** One connection and the members of the one room that it watches. */
+/** One connection and the members of the one room that it observes. */
 export class PresenceClient implements Disposable {
   readonly members = new Map<string, Seen>();
-  /** The room's numbers as last told. */
+  /** The room's counts in the latest event. */
   connections = 0;
   users = 0;
   /** Presence events that were changes, not pages. */
@@ -80,7 +80,7 @@ export class PresenceClient implements Disposable {
     return client;
   }
 
-  /** SUB with an id; resolves when its answer and all pages of it are here. */
+  /** SUB with an id; resolves when its answer and all pages have arrived. */
   async sub(
     room_id: string,
     options: Partial<Subscribe> & { meta?: unknown } = {},
@@ -121,7 +121,7 @@ export class PresenceClient implements Disposable {
     return await this.answer(id);
   }
 
-  /** The answer with that id; presence that comes before it is taken up, the rest kept for `told`. */
+  /** The answer with that id; earlier presence events are applied, other messages are kept for `told`. */
   async answer(id: number): Promise<Answer> {
     for (;;) {
       const frame = await this.#next();
@@ -132,7 +132,7 @@ export class PresenceClient implements Disposable {
     }
   }
 
-  /** Takes up presence until the list is as wanted. Anything else that comes is a failure. */
+  /** Applies presence events until the condition holds. Fails on any other message. */
   async until(holds: () => boolean): Promise<void> {
     while (!holds()) {
       const frame = await this.#next();
@@ -160,7 +160,7 @@ export class PresenceClient implements Disposable {
     }
   }
 
-  /** Sorted users of the list, one for each member. */
+  /** Sorted users of the list, one per member. */
   get names(): string[] {
     return [...this.members.values()].map(({ user_id }) => user_id).sort();
   }

@@ -1,23 +1,23 @@
 /**
- * A bare WebSocket client for tests: sends frames as they are and hands out what arrives, in order.
- * Deliberately not the SDK, so that a test sees the wire.
+ * A bare WebSocket client for tests: sends frames unchanged and returns the received ones in order. Deliberately not
+ * the SDK, so that a test sees the wire.
  */
 import { decodeServerFrame } from "@arqon/proto";
 import type { ServerFrame } from "@arqon/proto";
 
 const WAIT_MS = 20_000;
 
-/** How the upgrade request looks; without a token it will be refused. */
+/** The form of the upgrade request; without a token it will be refused. */
 export interface RawClientOptions {
   token?: string;
   /** Offered besides the token item. Default: `arqon.v1`. */
   subprotocols?: string[];
   headers?: Record<string, string>;
-  /** Who trusts the certificate of a `wss:` URL. */
+  /** An HTTP client that trusts the certificate of a `wss:` URL. */
   client?: Deno.HttpClient;
 }
 
-/** The close event as the client saw it; 1006 when the connection broke. */
+/** The close event as the client saw it; 1006 if the connection broke. */
 export interface Closed {
   code: number;
   reason: string;
@@ -53,7 +53,7 @@ export class RawClient implements Disposable {
     else this.socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
   }
 
-  /** The next frame as it came. Rejects when the connection ends first. */
+  /** The next frame, unparsed. Rejects if the connection ends first. */
   async raw(): Promise<Uint8Array | string> {
     await this.#until(() => this.#frames.length > 0 || this.#closed !== undefined);
     const frame = this.#frames.shift();
@@ -61,7 +61,7 @@ export class RawClient implements Disposable {
     throw new Error(`the connection ended: ${JSON.stringify(this.#closed)}`);
   }
 
-  /** The next binary frame, decoded; heartbeats, of which a slow test may get some, are passed over. */
+  /** The next binary frame, decoded; skips heartbeats, of which a slow test may get some. */
   async frame(): Promise<ServerFrame> {
     for (;;) {
       const frame = await this.raw();
@@ -71,7 +71,7 @@ export class RawClient implements Disposable {
     }
   }
 
-  /** The next text frame, parsed; heartbeats are passed over. */
+  /** The next text frame, parsed; skips heartbeats. */
   // deno-lint-ignore no-explicit-any
   async json(): Promise<any> {
     for (;;) {
@@ -82,14 +82,14 @@ export class RawClient implements Disposable {
     }
   }
 
-  /** Resolves when the next frame is a heartbeat; rejects when it is another one. */
+  /** Resolves if the next frame is a heartbeat; rejects otherwise. */
   async pinged(): Promise<void> {
     const frame = await this.raw();
     const kind = typeof frame === "string" ? JSON.parse(frame).op : decodeServerFrame(frame).kind;
     if (kind !== "ping") throw new Error(`not a PING but ${kind}`);
   }
 
-  /** Resolves when the connection has ended; frames that came before can still be read. */
+  /** Resolves when the connection has ended; earlier frames can still be read. */
   async closed(): Promise<Closed> {
     await this.#until(() => this.#closed !== undefined);
     return this.#closed as Closed;
@@ -128,7 +128,7 @@ export async function openText(url: string, token: string): Promise<RawClient> {
   return client;
 }
 
-/** Sends an operation of the text form and resolves with its ACK. Rejects when it is refused. */
+/** Sends an operation of the text form and resolves with its ACK. Rejects if it is refused. */
 export async function ask(client: RawClient, operation: object): ReturnType<RawClient["json"]> {
   client.send({ ...operation, id: 1 });
   for (;;) {

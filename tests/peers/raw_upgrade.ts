@@ -1,18 +1,18 @@
 /**
- * An upgrade request written by hand over TCP: shows the HTTP answer that WebSocket clients hide, and
- * makes clients that do not behave. Frames after it are the caller's own bytes.
+ * An upgrade request written by hand over TCP: shows the HTTP answer that WebSocket clients hide, and simulates clients
+ * that misbehave. Later frames are the caller's own bytes.
  */
 
-/** What goes into the request besides the handshake itself. */
+/** The request's content besides the handshake itself. */
 export interface RawUpgrade {
   readonly token: string;
-  /** More header lines, for example `X-Block-Me: 1`. */
+  /** Additional header lines, for example `X-Block-Me: 1`. */
   readonly headers?: readonly string[];
 }
 
 const ANSWER_BYTES = 8_192;
 
-/** Sends the upgrade request; the answer has not been read. `url` is http or ws. */
+/** Sends the upgrade request without reading the answer. `url` is http or ws. */
 export async function sendUpgrade(url: string, upgrade: RawUpgrade): Promise<Deno.TcpConn> {
   const { hostname, port } = new URL(url);
   const socket = await Deno.connect({ hostname, port: Number(port) });
@@ -30,7 +30,7 @@ export async function sendUpgrade(url: string, upgrade: RawUpgrade): Promise<Den
   return socket;
 }
 
-/** Status and reason of a refused upgrade, from the problem body; the whole text where there is none. */
+/** Status and reason of a refused upgrade, from the problem body; the whole text if there is none. */
 export async function refusedUpgrade(
   url: string,
   upgrade: RawUpgrade,
@@ -38,7 +38,7 @@ export async function refusedUpgrade(
   using socket = await sendUpgrade(url, upgrade);
   const buffer = new Uint8Array(ANSWER_BYTES);
   let text = "";
-  // Head and body may come one after the other.
+  // Head and body may arrive separately.
   while (!/\r\n\r\n[^]/.test(text)) {
     const size_bytes = await socket.read(buffer);
     if (size_bytes === null) break;

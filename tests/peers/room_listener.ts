@@ -1,19 +1,16 @@
-/**
- * A text client that keeps what it hears of rooms, of signals and of refusals, for tests of what a subscription
- * brings. Not the SDK.
- */
+/** A text client that records messages, signals and refusals, for tests of subscriptions. Not the SDK. */
 import assert from "node:assert/strict";
 import { openText, type RawClient } from "./raw_client.ts";
 
-/** A cluster as the scenarios use it. */
+/** A cluster for the scenarios. */
 export interface Place {
-  /** Where listeners connect, and where publishers do. */
+  /** Where listeners connect, and where publishers connect. */
   readonly urls: readonly [string, string];
   readonly ops_url: string;
   tokenFor(user: string, claims?: Record<string, unknown>): Promise<string>;
 }
 
-/** A client that knows what it heard of rooms. */
+/** A client that records what it received of rooms. */
 export class RoomListener implements Disposable {
   readonly raw: RawClient;
   readonly heard: { room: string; data: unknown; offset?: number }[] = [];
@@ -26,7 +23,7 @@ export class RoomListener implements Disposable {
     this.raw = raw;
   }
 
-  /** Asks, and gives the answer; what comes before it is kept. */
+  /** Sends a request, and returns the answer; earlier messages are kept. */
   // deno-lint-ignore no-explicit-any
   async ask(operation: object): Promise<any> {
     const id = ++this.#id;
@@ -46,7 +43,7 @@ export class RoomListener implements Disposable {
     assert.equal((await this.ask({ op: "pub", room, type: "t", data })).code, 0);
   }
 
-  /** What was heard since the last call, once it is so many messages and signals. */
+  /** What was received since the last call, once it is `count` messages and signals. */
   async take(count: number): Promise<string[]> {
     while (this.heard.length + this.signals.length + this.errors.length < count) await this.#next();
     const messages = this.heard.splice(0).map(({ room, data }) => `${room} ${data}`);
@@ -71,7 +68,7 @@ export class RoomListener implements Disposable {
   }
 }
 
-/** A client of a user at one of the two. */
+/** A user's client at one of the two addresses. */
 export async function joinRooms(
   { urls, tokenFor }: Place,
   user: string,

@@ -1,4 +1,4 @@
-/** What an admin does over HTTP with schemas and mappings, for tests and benchmarks: real requests, plain answers. */
+/** An admin's HTTP requests about schemas and mappings, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
 import type { AdminAnswer } from "./policy_admin.ts";
 import { OWN_CONNECTIONS } from "./own_connections.ts";

@@ -1,12 +1,12 @@
 /**
- * Draws single actions: what a client does, what befalls a process or the network. Which and how
- * many, `generate.ts` decides; what belongs together is `plots.ts`.
+ * Generates single actions: what a client does, and faults of a process or the network. `generate.ts` decides which and
+ * how many; `plots.ts` has related ones.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "./random.ts";
 import type { Action, Weather } from "./schedule.ts";
 
-/** What actions are made from. */
+/** The inputs of actions. */
 export interface Cast {
   readonly random: Random;
   readonly config: Config["presence"];
@@ -17,7 +17,7 @@ export interface Cast {
   readonly brains: readonly string[];
 }
 
-/** Sometimes a blink, sometimes beyond each of the limits, rarely beyond all. */
+/** Sometimes very short, sometimes longer than each of the limits, rarely longer than all. */
 export function faultTime({ random, config }: Cast): number {
   const { heartbeat_ms, down_ms, forget_ms, brain_timeout_ms } = config;
   const limit = random.pick([heartbeat_ms, heartbeat_ms, brain_timeout_ms, down_ms]);
@@ -59,7 +59,7 @@ export function storm(cast: Cast, at: string = cast.random.pick(cast.shields)): 
   };
 }
 
-/** SIGKILL; back in a blink, later or never, sometimes with its clock set back. */
+/** SIGKILL; restarts at once, later or never, sometimes with its clock set back. */
 export function crash(cast: Cast, process: string): Action {
   const { random, config } = cast;
   const for_ms = random.chance(0.15)
@@ -72,13 +72,13 @@ export function crash(cast: Cast, process: string): Action {
   return { kind: "crash", process, for_ms, clock_shift_ms };
 }
 
-/** A clock is set. */
+/** Sets a clock. */
 export function setClock({ random, config }: Cast, process: string): Action {
   const far_ms = random.pick([config.heartbeat_ms, config.down_ms, 3_600_000]);
   return { kind: "clock", process, by_ms: Math.round((random.next() * 2 - 1) * far_ms) };
 }
 
-/** Bad weather of some kind. */
+/** A random network condition. */
 export function drawWeather(random: Random): Weather {
   return {
     loss: random.chance(0.7) ? random.next() * 0.5 : 0,

@@ -1,7 +1,4 @@
-/**
- * What the rooms of one Brain are told about members, added up: it must be what the Brain says when
- * it is asked.
- */
+/** The sum of one Brain's notifications about members of its rooms: it must equal the Brain's answer to a query. */
 import type { ClusterView, MemberChange } from "../../brain/cluster_view.ts";
 import type { Entry } from "../../shared/presence/types.ts";
 import { memberLine, roomKey } from "./truth.ts";
@@ -17,7 +14,7 @@ export class BrainFold {
     let room = this.#rooms.get(key);
     if (room === undefined) this.#rooms.set(key, room = new Map());
     for (const entry of change.leaves) {
-      // One connection may be held by two lives of one node for a moment: told apart by its mark.
+      // Two incarnations of one node may have the same connection for a moment: its mark distinguishes them.
       const id = `${entry.connection_id} ${entry.counter} ${entry.changed_ms}`;
       if (!room.delete(id)) {
         this.violate(`${this.brain_id}: told that ${id} leaves ${key}, which is not there`);
@@ -30,7 +27,7 @@ export class BrainFold {
     }
   }
 
-  /** What is wrong with a quiet Brain's view of a room; undefined when nothing is. */
+  /** Differences in a quiet Brain's view of a room; undefined if none. */
   differs(view: ClusterView, tenant_id: string, room_id: string): string | undefined {
     const key = roomKey(tenant_id, room_id);
     const asked = [...view.members(tenant_id, room_id)].map(memberLine).sort().join(", ");

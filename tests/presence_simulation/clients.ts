@@ -1,13 +1,13 @@
 /**
- * The simulated clients: connections to Shields, rooms they are in, and reconnects as an SDK does
- * them. Each operation reaches its Shield as a call that waits while the Shield is paused.
+ * The simulated clients: connections to Shields, their rooms, and reconnects as an SDK does them. Each operation
+ * reaches its Shield as a call that waits while the Shield is paused.
  */
 import type { Life } from "./life.ts";
 import type { TrueMember } from "./truth.ts";
 import type { ShieldProcess, World } from "./world.ts";
 import { Viewer } from "./viewer.ts";
 
-/** What a client wants of a room. */
+/** A client's intent for a room. */
 interface Wish {
   readonly meta: string;
   readonly observer: boolean;
@@ -78,7 +78,7 @@ export class Clients {
     });
   }
 
-  /** The connection ends; deliberately, or because it was lost. */
+  /** The connection ends, deliberately or because it was lost. */
   end(index: number, deliberate: boolean, back_after_ms: number, shield?: string): void {
     const client = this.#client(index);
     const { connection } = client;
@@ -121,7 +121,7 @@ export class Clients {
       }));
   }
 
-  /** The Shield sends its clients away: they reconnect elsewhere. */
+  /** The Shield drains: its clients reconnect elsewhere. */
   sendAway(life: Life): void {
     for (const client of this.#clients.values()) {
       const { connection } = client;
@@ -132,7 +132,7 @@ export class Clients {
     }
   }
 
-  /** What is wrong with what clients see in a quiet world. */
+  /** Differences between clients' views in a quiet world and the truth. */
   differences(): string[] {
     const differences: string[] = [];
     for (const client of this.#clients.values()) {
@@ -206,7 +206,7 @@ export class Clients {
         return;
       }
       viewer.entered = true;
-      // What it wants by now: it may have changed its mind about its metadata while it waited.
+      // Its current intent: it may have changed its metadata while it waited.
       if (!observer) {
         this.#enter(connection, room_id, connection.client.wishes.get(room_id) ?? wish);
       }
@@ -214,7 +214,7 @@ export class Clients {
     });
   }
 
-  /** 503: the SUB had no effect; the client asks again. */
+  /** 503: the SUB had no effect; the client retries. */
   #retry(connection: Connection, room_id: string): void {
     this.world.timeline.after(500, () => {
       const wish = connection.client.wishes.get(room_id);
@@ -236,7 +236,7 @@ export class Clients {
     }
   }
 
-  /** Connections of this user that are gone and held at this Shield. */
+  /** Connections of this user that have ended and are held at this Shield. */
   #held(
     { life, machine }: ShieldProcess,
     member: Pick<TrueMember, "tenant_id" | "room_id" | "user_id">,

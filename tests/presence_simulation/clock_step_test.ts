@@ -1,10 +1,10 @@
-/** A process whose wall clock is set considers nobody silent, in either direction, whatever it was about to do. */
+/** A process whose wall clock is set considers nobody silent, in either direction, in any phase of its heartbeat. */
 import assert from "node:assert/strict";
 import { presenceConfig } from "../../shield/presence/testing/port.ts";
 import type { Schedule } from "./schedule.ts";
 import { World } from "./world.ts";
 
-/** The least that may be configured: one heartbeat that is lost is nobody's end. */
+/** The minimum of the configuration: one lost heartbeat must not count as a death. */
 const SETTINGS = { brain_timeout_ms: 3_000, down_ms: 3_000 };
 
 const SCHEDULE: Schedule = {

@@ -1,7 +1,6 @@
 /**
- * Makes a schedule from a seed. Each draws its own mixture of faults, so that some worlds see only
- * partitions, some only crashes, some everything at once, and some nothing but an orderly life:
- * clients, and restarts one after another.
+ * Generates a schedule from a seed. Each has its own mixture of faults, so that some worlds have only partitions, some
+ * only crashes, some everything at once, and some no faults: clients, and restarts one after another.
  */
 import { configFrom } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -11,11 +10,11 @@ import { createRandom, type Random } from "./random.ts";
 import { type Action, brainIds, type Schedule, shieldIds, type Timed } from "./schedule.ts";
 
 /**
- * What the model of the truth does not have: here members of a Shield that stops leave at once, as
- * with a grace of 0. Their grace is `brain/presence/presence_test.ts`.
+ * Outside the model: here members of a Shield that stops leave at once, as with a grace of 0.
+ * `brain/presence/presence_test.ts` covers their grace.
  */
 const MODELLED = { move_grace_ms: 0 };
-/** Named sets of times. The defaults are among them; the others reach more states per event. */
+/** Named sets of times. The defaults are one of them; the others reach more states per event. */
 const CONFIGS: Readonly<Record<string, Partial<Config["presence"]>>> = {
   defaults: {},
   short: {
@@ -50,7 +49,7 @@ const CONFIGS: Readonly<Record<string, Partial<Config["presence"]>>> = {
   },
 };
 
-/** Of a hundred schedules, how many have each. The defaults need the most events a minute of life. */
+/** How many of a hundred schedules use each. The defaults need the most events per simulated minute. */
 const CONFIG_SHARE: Readonly<Record<string, number>> = {
   defaults: 20,
   short: 30,
@@ -58,7 +57,7 @@ const CONFIG_SHARE: Readonly<Record<string, number>> = {
   pages: 15,
   slow_brains: 15,
 };
-/** Share of schedules in which nothing fails. */
+/** Share of schedules without faults. */
 const ORDERLY = 0.1;
 
 function weighted<T extends string>(random: Random, weights: Readonly<Record<T, number>>): T {
@@ -71,7 +70,7 @@ function weighted<T extends string>(random: Random, weights: Readonly<Record<T, 
   return entries[0]![0];
 }
 
-/** Clients always do things; of the faults each kind is in this world or not. */
+/** Clients always act; each kind of fault is either part of this world or not. */
 function weights(random: Random, orderly: boolean): Record<Action["kind"], number> {
   const fault = (weight: number) => !orderly && random.chance(0.5) ? weight : 0;
   return {
@@ -109,7 +108,7 @@ export function generate(seed: number): Schedule {
   const count = random.int(20, 80);
   let restarts_from_ms = 0;
   while (actions.length < count) {
-    // Often in one breath: what falls within one batch or one delay is where the bugs are.
+    // Often within a few ms: bugs show when events fall within one batch or one delay.
     at_ms += random.chance(0.4) ? random.int(0, 60) : Math.round(mean_ms * 2 * random.next());
     if (random.chance(plots)) {
       actions.push(...random.pick(PLOTS)(cast, at_ms + 50));
@@ -117,7 +116,7 @@ export function generate(seed: number): Schedule {
     }
     let action = drawAction(cast, weighted(random, kinds));
     if (orderly && action.kind === "restart") {
-      // One after another: the next when this one is back and has looked around.
+      // One after another: the next one when this one has restarted and caught up.
       if (at_ms < restarts_from_ms) continue;
       if (brains.length === 1) action = { ...action, for_ms: Math.max(action.for_ms, 1) };
       restarts_from_ms = at_ms + action.for_ms + 4 * config.heartbeat_ms;

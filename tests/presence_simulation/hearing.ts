@@ -1,20 +1,20 @@
 /**
- * Which Brain has heard which Shield when, and how far it has come: says whether a Brain may think
- * that a Shield is down, or may lack its members. A leave of a member that did not leave is a wrong
- * one when every Brain heard its Shield in time and was up to date with it.
+ * Which Brain has received announcements of which Shield when, and how up to date it is: decides
+ * whether a Brain may consider a Shield down, or may lack its members. A leave of a member that did not
+ * leave is wrong if every Brain received its Shield's announcements in time and was up to date with it.
  *
  * A Brain may give a Shield up after `down_ms` of silence in which the Brain itself was awake and
  * online. Shields wait four heartbeats for a Brain that lacks what they have seen, and then believe
- * it. What was so said is still under way for a while after all is well again.
+ * it. Such messages are still in flight for a while after recovery.
  */
 import type { WriterStatus } from "../../shared/presence/types.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** One Brain and one Shield. */
 interface Heard {
-  /** Simulated ms of the last announcement, moved on by the Brain's own absences. */
+  /** Simulated ms of the last announcement, shifted by the Brain's own pauses. */
   at_ms: number;
-  /** When the Brain's beat last said that it had all of the Shield, moved on likewise. */
+  /** When the Brain's heartbeat last reported it as up to date with the Shield, shifted likewise. */
   informed_ms: number;
   /** Until then, leaves of this Shield's members are excused. */
   excused_until_ms: number;
@@ -22,7 +22,7 @@ interface Heard {
   alive: boolean;
 }
 
-/** What a Shield has announced last, and what it had announced a little earlier. */
+/** A Shield's last announcement, and a slightly earlier one. */
 interface Said {
   readonly incarnation: number;
   readonly at_ms: number;
@@ -30,16 +30,16 @@ interface Said {
   readonly before: number;
 }
 
-/** A Brain may lack what is younger. */
+/** A Brain may lack anything newer. */
 const UNDER_WAY_MS = 250;
 
-/** Keeps the times. Ids, not lives: what a Brain said before it died is still under way. */
+/** Records the times. By id, not by incarnation: messages of a Brain that died are still in flight. */
 export class Hearing {
   readonly #heard = new Map<string, Heard>();
   readonly #said = new Map<string, Said>();
-  /** Shields whose clock was set back: the cluster believes the life before to be the younger. */
+  /** Shields whose clock was set back: the cluster considers the previous incarnation the newer one. */
   readonly #doubted = new Map<string, number>();
-  /** Process → until when what it reports is old news. */
+  /** Process → until when its messages may be outdated. */
   readonly #disturbed = new Map<string, number>();
   readonly #down_ms: number;
   readonly #behind_ms: number;
@@ -50,10 +50,10 @@ export class Hearing {
   constructor({ config, orderly }: Pick<Schedule, "config" | "orderly">) {
     this.#orderly = orderly;
     const { heartbeat_ms, down_ms, sync_timeout_ms } = config;
-    // Judged a little earlier than the Brain does: timers and delays round, and its clock runs by up to a tenth
-    // faster while it follows one that was set.
+    // Slightly stricter than the Brain: timers and delays are rounded, and its clock runs up to a tenth faster while it
+    // follows one that was set.
     this.#down_ms = Math.min(down_ms - heartbeat_ms / 10, down_ms * 0.9);
-    // Half of a Shield's patience: two Brains may use it up one after the other.
+    // Half of a Shield's timeout: two Brains may use it up one after the other.
     this.#behind_ms = 2 * heartbeat_ms + UNDER_WAY_MS;
     this.#noticed_ms = 3 * heartbeat_ms;
     this.#slack_ms = 4 * heartbeat_ms + sync_timeout_ms + 3_000;
@@ -86,7 +86,7 @@ export class Hearing {
     }
   }
 
-  /** It is dead. What it lacked until then, Shields may already be tired of. */
+  /** It is dead. Shields may have waited long enough already for what it lacked. */
   brainEnded(brain: string, now_ms: number): void {
     for (const [, heard] of this.#of(brain)) {
       const was_behind = now_ms - heard.informed_ms >= this.#behind_ms / 2;
@@ -96,7 +96,7 @@ export class Hearing {
     }
   }
 
-  /** A Shield that lives announces this. */
+  /** A running Shield announces this. */
   says(shield: string, incarnation: number, clock: number, now_ms: number): void {
     const last = this.#said.get(shield);
     const same = last?.incarnation === incarnation;
@@ -107,7 +107,7 @@ export class Hearing {
     this.#said.set(shield, { incarnation, at_ms, clock, before });
   }
 
-  /** A Brain says how far it has come. */
+  /** A Brain reports how up to date it is. */
   beats(brain: string, writers: readonly WriterStatus[], now_ms: number): void {
     for (const [shield, heard] of this.#of(brain)) {
       const said = this.#said.get(shield);
@@ -122,7 +122,7 @@ export class Hearing {
     }
   }
 
-  /** The Brain has been handed an announcement of the Shield's present life. */
+  /** The Brain has received an announcement of the Shield's current incarnation. */
   announced(brain: string, shield: string, now_ms: number): void {
     const heard = this.#heard.get(`${brain}<${shield}`);
     if (heard === undefined) return;
@@ -130,12 +130,12 @@ export class Hearing {
     heard.at_ms = now_ms;
   }
 
-  /** For how long the Brain was stalled; if it can notice that, it holds it against nobody. */
+  /** For how long the Brain was stalled; if it can notice that, it ignores the silence of that time. */
   stood(brain: string, for_ms: number, now_ms: number): void {
     if (for_ms > this.#noticed_ms) this.offline(brain, for_ms, now_ms);
   }
 
-  /** The Brain was offline for so long, and knew. */
+  /** The Brain was offline for that long, and knew it. */
   offline(brain: string, for_ms: number, now_ms: number): void {
     for (const [, heard] of this.#of(brain)) {
       heard.at_ms = Math.min(heard.at_ms + for_ms, now_ms);
@@ -143,22 +143,22 @@ export class Hearing {
     }
   }
 
-  /** The Shield's clock was set back: until it is told and begins anew, its members may go. */
+  /** The Shield's clock was set back: until it is notified and restarts its incarnation, its members may be removed. */
   doubt(shield: string): void {
     this.#doubted.set(shield, Infinity);
   }
 
-  /** It has begun anew. */
+  /** It has a new incarnation. */
   trust(shield: string, now_ms: number): void {
     if (this.#doubted.get(shield) === Infinity) this.#doubted.set(shield, now_ms + this.#slack_ms);
   }
 
-  /** What this process says for a while may have happened long ago. */
+  /** Messages of this process may be outdated for a while. */
   disturbed(process: string, now_ms: number): void {
     this.#disturbed.set(process, now_ms + this.#slack_ms);
   }
 
-  /** Whether a leave of a member of `shield`, told at `watcher`, may be an error of the time. */
+  /** Whether a leave of a member of `shield`, delivered at `watcher`, may be due to timing. */
   excuses(shield: string, watcher: string, now_ms: number): boolean {
     if (this.#orderly) return false;
     if ((this.#disturbed.get(watcher) ?? 0) > now_ms) return true;

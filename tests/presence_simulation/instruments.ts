@@ -1,6 +1,6 @@
 /**
- * Metrics and log of the simulated processes. All of a program's worlds share one registry: making
- * the metrics anew for each process would cost more than its simulation.
+ * Metrics and log of the simulated processes. All worlds of a program share one registry: creating the metrics for each
+ * process would cost more than its simulation.
  */
 import { createBrainPresenceMetrics } from "../../brain/presence/metrics.ts";
 import { createLogger } from "../../shared/logs/log.ts";
@@ -9,9 +9,9 @@ import { createPresenceStats } from "../../shield/presence/stats.ts";
 
 const registry = new Registry();
 
-/** For every simulated Brain. */
+/** Shared by all simulated Brains. */
 export const BRAIN_METRICS = createBrainPresenceMetrics(registry, () => 0);
-/** For every simulated Shield. */
+/** Shared by all simulated Shields. */
 export const SHIELD_STATS = createPresenceStats();
 
 let write: (line: string) => void = () => {};
@@ -21,7 +21,7 @@ export function showLog(to: (line: string) => void): void {
   write = to;
 }
 
-/** Says nothing unless `showLog` was called. */
+/** Silent unless `showLog` was called. */
 export const LOG = createLogger({
   level: "warn",
   format: "logfmt",

@@ -1,6 +1,6 @@
 /**
- * The simulation judges the protocol; these tests judge the simulation. Each removes one safeguard of the protocol, by
- * changing messages in transit, and expects that random schedules notice. The machines themselves are unchanged.
+ * Tests of the simulation itself: each removes one safeguard of the protocol, by changing messages in transit, and
+ * expects random schedules to detect that. The machines themselves are unchanged.
  */
 import assert from "node:assert/strict";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
@@ -10,7 +10,7 @@ import { play } from "./play.ts";
 import { describe, type Schedule } from "./schedule.ts";
 import { shrink } from "./shrink.ts";
 
-/** Seeds tried until one notices. */
+/** Seeds tried until one detects it. */
 const SEEDS = 3_000;
 
 const FAULTS: Readonly<Record<string, (message: ClusterMessage) => ClusterMessage | undefined>> = {

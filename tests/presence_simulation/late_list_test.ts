@@ -1,7 +1,7 @@
 /**
- * A client that loses its connection while the NATS server of another Shield stalls: the machines themselves, and the
- * SDK's list. No Shield reports that a member left, and yet the client's list lacks one for a while: its new list is
- * older than the former one.
+ * A client that loses its connection while another Shield's NATS server stalls: the machines themselves, and the SDK's
+ * list. No Shield reports that a member left, and yet the client's list lacks one for a while: its new list is older
+ * than the previous one.
  */
 import assert from "node:assert/strict";
 import { encodePresenceUpdate } from "@arqon/proto";
@@ -27,7 +27,7 @@ const SCHEDULE: Schedule = {
   quiet_ms: 0,
   actions: [],
 };
-/** The server stands still, and the Shield before it notices. */
+/** The server is stopped, and the Shield until it notices. */
 const STILL_MS = 8_000, NOTICED_MS = 6_000;
 
 const memberOf = (connection_id: string) => (
@@ -43,7 +43,7 @@ const memberOf = (connection_id: string) => (
 
 type Follower = ReturnType<typeof follow>;
 
-/** A watch of the lobby: its list as the ACK to a SUB has it, and what it was told, word by word. */
+/** Watches the lobby: its list from the ACK to a SUB, and its events, verbatim. */
 function follow({ machine }: ShieldProcess) {
   const heard: RoomChanges[] = [];
   const lists: ReturnType<PresenceWatch["snapshot"]>[] = [];
@@ -71,7 +71,7 @@ function follow({ machine }: ShieldProcess) {
   return { heard, list, said };
 }
 
-/** Somebody is in the lobby, and is seen on both Shields; and a client's list, on the first of them. */
+/** A member of the lobby, visible on both Shields, and a client's list on the first of them. */
 function setUp() {
   const world = new World(SCHEDULE);
   const run = (ms: number) => world.timeline.runUntil(world.now() + ms);
@@ -101,7 +101,7 @@ function setUp() {
   return { world, run, one, other, here, there, table, seen, take, comes };
 }
 
-Deno.test("who comes to a Shield that has not heard of a member yet misses it, and nobody is told a leave", () => {
+Deno.test("a client of a Shield that has not received a member yet misses it, and nobody gets a leave", () => {
   const { world, run, one, other, here, there, table, seen, take, comes } = setUp();
   world.detach(one.life.id, STILL_MS, NOTICED_MS);
   comes();
@@ -117,12 +117,12 @@ Deno.test("who comes to a Shield that has not heard of a member yet misses it, a
   assert.deepEqual(world.violations, []);
 });
 
-Deno.test("who comes to a Shield that has just noticed that it was cut off misses nobody", () => {
+Deno.test("a client of a Shield that has just noticed that it was disconnected misses nobody", () => {
   const { world, run, other, here, there, table, seen, comes } = setUp();
   world.detach(other.life.id, STILL_MS, NOTICED_MS);
   comes();
   assert.deepEqual(there.said(), []);
-  // Its connection to NATS is there again since this very moment.
+  // It has reconnected to NATS just now.
   run(STILL_MS - 1_000);
   const next = follow(other);
   run(1_000);

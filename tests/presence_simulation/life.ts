@@ -1,6 +1,6 @@
 /**
- * One life of one process: from its start to its crash or exit. It keeps timers and messages back
- * while it is paused, drops them once it is dead, and gives its machine a port. Not the machine.
+ * One incarnation of one process: from its start to its crash or exit. It holds timers and messages back while it is
+ * paused, drops them once it is dead, and gives its machine a port.
  */
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
@@ -11,7 +11,7 @@ import type { Timeline } from "./timeline.ts";
 /** Unix ms of simulated time 0. */
 export const EPOCH_MS = 1_800_000_000_000;
 
-/** Which kind of process. */
+/** The kind of process. */
 export type Part = "shield" | "brain";
 
 /** Something that waits for a paused process. */
@@ -20,10 +20,10 @@ interface Held {
   readonly run: () => void;
 }
 
-/** What a life needs of its world. */
+/** The inputs of an incarnation. */
 export interface Surroundings {
   readonly timeline: Timeline;
-  /** For the machine's own draws. */
+  /** The machine's source of randomness. */
   readonly random: Random;
   readonly send: (from: Life, subject: Subject, message: ClusterMessage) => void;
   readonly listen: (life: Life, subject: Subject) => () => void;
@@ -31,25 +31,25 @@ export interface Surroundings {
   readonly failed: (life: Life, error: unknown) => void;
 }
 
-/** How a process comes back from SIGSTOP: the outcome of the messages meanwhile. */
+/** The outcome of the messages that arrived before SIGCONT. */
 export type Resumption = "timers_first" | "in_order" | "messages_lost";
 
-/** One life of a process. */
+/** One incarnation of a process. */
 export class Life {
   readonly port: PresencePort;
   alive = true;
-  /** It has no Spine connection and knows. */
+  /** It has no Spine connection and knows it. */
   offline = false;
   /** Simulated ms at which it was paused; undefined while it runs. */
   paused_ms: number | undefined;
-  /** For how long it was stalled before that. */
+  /** How long it was stalled before that. */
   #stood_ms = 0;
   #held: Held[] = [];
 
   constructor(
     readonly id: string,
     readonly part: Part,
-    /** Its clock is this far off; may be set. */
+    /** The offset of its clock; may be set. */
     public skew_ms: number,
     readonly surroundings: Surroundings,
   ) {
@@ -97,7 +97,7 @@ export class Life {
     this.paused_ms ??= this.surroundings.timeline.now_ms;
   }
 
-  /** For how long it was stalled in all, in simulated ms. */
+  /** How long it was stalled in total, in simulated ms. */
   stoodMs(): number {
     const { now_ms } = this.surroundings.timeline;
     return this.#stood_ms + (this.paused_ms === undefined ? 0 : now_ms - this.paused_ms);
@@ -117,7 +117,7 @@ export class Life {
     for (const { what, run } of [...first, ...second]) this.enter(what, run);
   }
 
-  /** Everything it held, planned or was sent is lost. */
+  /** Everything that was held, planned or sent to it is lost. */
   die(): void {
     this.alive = false;
     this.#held = [];

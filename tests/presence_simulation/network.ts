@@ -1,7 +1,7 @@
 /**
- * The simulated Spine: who hears a subject, and what becomes of each message on its way. As with
- * NATS, a process hears its own messages, and messages of one link keep their order in fair
- * weather. It knows no machine.
+ * The simulated Spine: the subscribers of a subject, and the delay or loss of each message. As with NATS, a process
+ * receives its own messages, and messages of one link stay in order under normal conditions. It does not know the
+ * machines.
  */
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
@@ -13,21 +13,21 @@ import { FAIR, type Weather } from "./schedule.ts";
 import type { Timeline } from "./timeline.ts";
 
 /**
- * Looks at a message and gives what arrives instead, or undefined when nothing does. Injects faults
- * that the protocol is not made for: the simulation must notice them.
+ * Replaces a message in transit, or drops it by undefined. Injects faults that the protocol does not tolerate: the
+ * simulation must detect them.
  */
 export type Tamper = (message: ClusterMessage, to: Life) => ClusterMessage | undefined;
 
-/** What a network needs. */
+/** The inputs of a network. */
 export interface NetworkOptions {
   readonly timeline: Timeline;
   readonly random: Random;
-  /** Each message goes through its bytes. */
+  /** Each message is encoded and decoded. */
   readonly wire: boolean;
   /** Each message is frozen. */
   readonly frozen: boolean;
   readonly tamper: Tamper | undefined;
-  /** Hands a message to its receiver. */
+  /** Delivers a message to its receiver. */
   readonly deliver: (from: Life, to: Life, subject: string, message: ClusterMessage) => void;
 }
 
@@ -41,26 +41,26 @@ const ANNOUNCE = "sys.presence.announce.";
 const DIRECT = "sys.presence.to.";
 const BEAT = "sys.cluster.beat.";
 
-/** Links between processes, by their ids: they outlive a process's lives. */
+/** Links between processes, by id: they outlive a process's incarnations. */
 export class Network {
   weather: Weather = FAIR;
-  /** Messages handed to a receiver, for reports. */
+  /** Delivered messages, for reports. */
   delivered = 0;
   readonly #lives = new Map<string, Life>();
   readonly #rooms = new Map<string, Set<Life>>();
-  /** Link → how many faults block it. */
+  /** Link → number of faults that block it. */
   readonly #blocked = new Map<string, number>();
-  /** Link → when its latest message arrives. */
+  /** Link → arrival of its latest message. */
   readonly #latest = new Map<string, number>();
 
   constructor(readonly options: NetworkOptions) {}
 
-  /** From now on this life is the process of its id. */
+  /** From now on this is the current incarnation of its id. */
   add(life: Life): void {
     this.#lives.set(life.id, life);
   }
 
-  /** It hears nothing any more. */
+  /** It receives nothing any more. */
   remove(life: Life): void {
     if (this.#lives.get(life.id) === life) this.#lives.delete(life.id);
     for (const listeners of this.#rooms.values()) listeners.delete(life);
@@ -70,7 +70,7 @@ export class Network {
     let listeners = this.#rooms.get(subject);
     if (listeners === undefined) this.#rooms.set(subject, listeners = new Set());
     let open = true;
-    // A cluster of servers passes a subscription on when it can; what is said before that is missed.
+    // A cluster of servers propagates a subscription with a delay; earlier messages are missed.
     const { timeline, random } = this.options;
     timeline.after(random.next() * 3, () => {
       if (open && life.alive) listeners.add(life);
@@ -81,7 +81,7 @@ export class Network {
     };
   }
 
-  /** Blocks one direction between two processes; `count` -1 takes one such fault back. */
+  /** Blocks one direction between two processes; `count` -1 removes one such fault. */
   block(from: string, to: string, count: 1 | -1): void {
     const link = `${from}>${to}`;
     this.#blocked.set(link, (this.#blocked.get(link) ?? 0) + count);

@@ -1,4 +1,4 @@
-/** Plays seeds on two threads, for the short and the long run. Not a test. */
+/** Runs seeds on two threads, for the short and the long test. */
 import assert from "node:assert/strict";
 import type { Tally } from "./simulate.ts";
 import type { Share } from "./worker.ts";
@@ -17,7 +17,7 @@ function onThread(share: Share): Promise<Tally> {
   return promise.finally(() => worker.terminate());
 }
 
-/** The seeds from 1 to `schedules`: none may fail. A failing one is shown with its schedule. */
+/** The seeds from 1 to `schedules`: none may fail. A failing one is printed with its schedule. */
 export async function requireConverging(schedules: number): Promise<void> {
   const count = schedules / WORKERS;
   const shares = Array.from({ length: WORKERS }, (_, index) => ({

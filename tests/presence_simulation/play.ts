@@ -1,23 +1,24 @@
 /**
- * Plays a schedule in a world: every action at its time, then quiet for the stated bound, then the
+ * Runs a schedule in a world: every action at its time, then quiet for the stated bound, then the
  * comparison with the truth.
  *
- * The bound. Let the faults stop at 0 (everything that is to run runs, every link is whole, clients
- * do nothing more). Then, in the worst case one after another:
- * 1. A Shield that died just before is given up: `down_ms` after it was last heard. A Brain that
- *    sees its own absence counts it out, once: with a heartbeat until it looks, `down_ms +
+ * The bound. Let the faults end at 0 (all processes run, all links are up, clients do nothing more).
+ * Then, in the worst case one after another:
+ * 1. A Shield that died just before is given up: `down_ms` after its last message. A Brain that
+ *    notices its own pause subtracts it, once: with a heartbeat until it checks, `down_ms +
  *    2 heartbeat_ms`.
  * 2. Meanwhile a dead Brain stops being an owner: `brain_timeout_ms + heartbeat_ms`; a starting one
- *    hears everybody and pulls: also less than 1, or counted in 3.
- * 3. What a Brain misses shows in the next heartbeat; the pull is answered, or was asked of somebody
- *    dead and is asked again: two tries, `2 heartbeat_ms + 2 PULL_MS`.
- * 4. A table that stands wrong shows in the next RoomCheck, and its pull may be refused for being
- *    behind (250 ms) or have been lost with the faults: `2 heartbeat_ms + 2 PULL_MS`.
- * 5. A client whose SUB was refused for lack of a table asks again: `sync_timeout_ms` and 500 ms.
+ *    receives everybody's announcements and pulls: also less than 1, or counted in 3.
+ * 3. What a Brain misses shows in the next heartbeat; the pull is answered, or went to a dead process
+ *    and is retried: two tries, `2 heartbeat_ms + 2 PULL_MS`.
+ * 4. A wrong table shows in the next RoomCheck, and its pull may be refused for being behind (250 ms)
+ *    or may have been lost with the faults: `2 heartbeat_ms + 2 PULL_MS`.
+ * 5. A client whose SUB was refused for lack of a table retries: `sync_timeout_ms` and 500 ms.
  * 6. Held leaves: the longest `grace_ms`; batches: `announce_ms` at Shield and Brain, 1 s to clients.
- * In an orderly world nobody waits for silence: who stops says so. What remains is a start (a Brain
- * listens for a heartbeat before it serves), the next RoomCheck or retry (a heartbeat), batches, and
- * 1 s for a client that was rejected just now or came to a Shield before a Brain served.
+ * Without faults nobody waits for silence: a process that stops announces it. What remains is a start
+ * (a Brain listens for a heartbeat before it serves), the next RoomCheck or retry (a heartbeat),
+ * batches, and 1 s for a client that was rejected just now or connected to a Shield before a Brain
+ * served.
  */
 import { Clients } from "./clients.ts";
 import type { Tamper } from "./network.ts";
@@ -25,18 +26,18 @@ import { type Action, FAIR, type Schedule, shieldIds } from "./schedule.ts";
 import { memberLine, roomKey } from "./truth.ts";
 import { World } from "./world.ts";
 
-/** Until a question that got no answer is asked again. */
+/** Until an unanswered request is retried. */
 const PULL_MS = 1_000;
 /** How long nothing may change any more once everything agrees, in heartbeats. */
 const STILL_HEARTBEATS = 6;
 
-/** What came of a schedule. */
+/** The outcome of a schedule. */
 export interface Outcome {
-  /** Empty: it passed. */
+  /** Empty if it passed. */
   readonly violations: readonly string[];
-  /** Simulated ms that it lasted. */
+  /** Its duration in simulated ms. */
   readonly simulated_ms: number;
-  /** Messages that arrived. */
+  /** Delivered messages. */
   readonly delivered: number;
 }
 
@@ -51,7 +52,7 @@ export function boundMs({ orderly, config }: Schedule): number {
   return given_up_ms + asked_ms + clients_ms + held_ms;
 }
 
-/** Does one action at the present moment of the world. No fault outlasts the schedule. */
+/** Performs one action at the world's current time. No fault outlasts the schedule. */
 function act(world: World, clients: Clients, action: Action): void {
   const left_ms = world.schedule.quiet_ms - world.now();
   const clipped = (for_ms: number) => Math.min(for_ms, left_ms);
@@ -113,7 +114,7 @@ function setWeather(
   });
 }
 
-/** What Brains and Shields say in a quiet world, against the truth. */
+/** Compares the answers of Brains and Shields in a quiet world with the truth. */
 function differences(world: World): string[] {
   const differences: string[] = [];
   const { tenants, rooms } = world.schedule;
@@ -147,7 +148,7 @@ function differences(world: World): string[] {
   return differences;
 }
 
-/** Ends all faults; of each part at least one process lives. */
+/** Ends all faults; at least one process of each part runs. */
 function quiet(world: World): void {
   world.network.weather = FAIR;
   for (const id of world.ids()) {
@@ -158,7 +159,7 @@ function quiet(world: World): void {
   if (world.shields.size === 0) world.start(shieldIds(world.schedule)[0]!, 0);
 }
 
-/** Plays the schedule to its end. Throws nothing that a machine throws: that is a violation. */
+/** Runs the schedule until its end. An error of a machine is not thrown: it is a violation. */
 export function play(schedule: Schedule, tamper?: Tamper): Outcome {
   const world = new World(schedule, tamper);
   const clients = new Clients(world);
@@ -169,7 +170,7 @@ export function play(schedule: Schedule, tamper?: Tamper): Outcome {
     if (world.violations.length > 0) break;
   }
   if (world.violations.length === 0) {
-    // A restart begun at the very end takes as long as a process does for its good-bye.
+    // A restart that began at the very end takes as long as a process's goodbye.
     const quiet_ms = schedule.quiet_ms + schedule.config.announce_ms + 50;
     world.timeline.runUntil(quiet_ms);
     quiet(world);

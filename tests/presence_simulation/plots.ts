@@ -1,14 +1,14 @@
 /**
- * Actions that belong together: a few ways in which a cluster gets into trouble that independent
- * draws would find too rarely. Each plot takes a few seconds of simulated time, with clients at work.
+ * Related actions: situations that independent random actions would reach too rarely. Each plot takes a few simulated
+ * seconds, with active clients.
  */
 import { type Cast, clientAction, crash, drawWeather, faultTime, storm } from "./actions.ts";
 import type { Action, Timed } from "./schedule.ts";
 
-/** Makes the actions of a plot that begins at `at_ms`. */
+/** Returns the actions of a plot that begins at `at_ms`. */
 type Plot = (cast: Cast, at_ms: number) => Timed[];
 
-/** Clients at work for a while. */
+/** Active clients for a while. */
 function busy(cast: Cast, at_ms: number, for_ms: number, count: number): Timed[] {
   const { random } = cast;
   return Array.from({ length: count }, () => {
@@ -20,7 +20,7 @@ function busy(cast: Cast, at_ms: number, for_ms: number, count: number): Timed[]
 
 const at = (at_ms: number, action: Action): Timed => ({ at_ms, action });
 
-/** A Brain that has missed what a Shield said becomes owner of its rooms. */
+/** A Brain that has missed a Shield's messages becomes owner of its rooms. */
 function handover(cast: Cast, at_ms: number): Timed[] {
   const { random, shields, brains } = cast;
   const [shield, heir] = [random.pick(shields), random.pick(brains)];
@@ -42,7 +42,7 @@ function handover(cast: Cast, at_ms: number): Timed[] {
   ];
 }
 
-/** A Brain comes and goes and comes. */
+/** A Brain stops and starts repeatedly. */
 function flapping(cast: Cast, at_ms: number): Timed[] {
   const { random, brains, config } = cast;
   const brain = random.pick(brains);
@@ -59,7 +59,7 @@ function flapping(cast: Cast, at_ms: number): Timed[] {
   return [...actions, ...busy(cast, at_ms, now_ms - at_ms, 6)];
 }
 
-/** A Brain stands still while others take over, and comes back believing that nothing happened. */
+/** A Brain is stopped while others take over, and continues as if nothing had happened. */
 function zombie(cast: Cast, at_ms: number): Timed[] {
   const { random, brains, config } = cast;
   const for_ms = Math.round(config.brain_timeout_ms * (0.8 + random.next()));
@@ -69,7 +69,7 @@ function zombie(cast: Cast, at_ms: number): Timed[] {
   ];
 }
 
-/** Short bad weather in which everybody is busy. */
+/** A short network disturbance while everybody is active. */
 function squall(cast: Cast, at_ms: number): Timed[] {
   const { random, config } = cast;
   const for_ms = random.int(100, 2 * config.heartbeat_ms);
@@ -81,7 +81,7 @@ function squall(cast: Cast, at_ms: number): Timed[] {
   return [at(at_ms, { kind: "weather", weather, for_ms }), ...busy(cast, at_ms, for_ms, 6)];
 }
 
-/** All Brains begin anew within a heartbeat. */
+/** All Brains restart within a heartbeat. */
 function amnesia(cast: Cast, at_ms: number): Timed[] {
   const { random, brains, config } = cast;
   const restarts = brains.map((brain): Timed => {
@@ -96,7 +96,7 @@ function amnesia(cast: Cast, at_ms: number): Timed[] {
   return [...storms, ...restarts, ...busy(cast, at_ms, 2 * config.heartbeat_ms, 3)];
 }
 
-/** A Brain that the others hear, but no Shield does, takes over rooms, and is gone again. */
+/** A Brain that other Brains receive, but no Shield does, takes over rooms, and dies. */
 function rival(cast: Cast, at_ms: number): Timed[] {
   const { random, shields, brains, config } = cast;
   const one = random.pick(brains);
@@ -110,7 +110,7 @@ function rival(cast: Cast, at_ms: number): Timed[] {
   ];
 }
 
-/** One Shield bounces; its clients go elsewhere and come back. */
+/** One Shield restarts; its clients reconnect elsewhere and return. */
 function bounce(cast: Cast, at_ms: number): Timed[] {
   const { random, shields, config } = cast;
   const shield = random.pick(shields);
@@ -124,8 +124,8 @@ function bounce(cast: Cast, at_ms: number): Timed[] {
 }
 
 /**
- * A Shield begins anew while a Brain stands still, and takes its lists from those that are left; then
- * the Brain comes back with everything that was said meanwhile still to be read.
+ * A Shield restarts while a Brain is stopped, and pulls its lists from the other Brains; then the Brain continues with
+ * a backlog of all messages.
  */
 function newcomer(cast: Cast, at_ms: number): Timed[] {
   const { random, shields, brains, config } = cast;
@@ -149,7 +149,7 @@ function newcomer(cast: Cast, at_ms: number): Timed[] {
   ];
 }
 
-/** All of them. */
+/** All plots. */
 export const PLOTS: readonly Plot[] = [
   handover,
   flapping,

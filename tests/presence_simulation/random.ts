@@ -2,18 +2,18 @@
  * Seeded randomness: the same seed gives the same numbers on every machine. Not for secrets.
  */
 
-/** Draws from one stream of numbers. */
+/** One stream of random numbers. */
 export interface Random {
   /** In [0, 1). */
   next(): number;
-  /** A whole number from `low` to `high`, both included. */
+  /** An integer from `low` to `high`, inclusive. */
   int(low: number, high: number): number;
   chance(probability: number): boolean;
   /** Throws RangeError for an empty list. */
   pick<T>(items: readonly T[]): T;
-  /** The same items in another order. */
+  /** The same items in random order. */
   shuffled<T>(items: readonly T[]): T[];
-  /** An independent stream: draws from it do not move this one. */
+  /** An independent stream: it does not advance this one. */
   fork(label: number): Random;
 }
 

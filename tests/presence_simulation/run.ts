@@ -1,7 +1,7 @@
 /**
- * Plays schedules of the presence simulation: `deno run tests/presence_simulation/run.ts --seed N
- * [--count M] [--verbose] [--fast]`. Prints each failing seed with its schedule, shrunk (`--fast`: the
- * first violation only, as it is); exits 1 when one failed. The tests use `simulate.ts`.
+ * Runs schedules of the presence simulation: `deno run tests/presence_simulation/run.ts --seed N [--count M]
+ * [--verbose] [--fast]`. Prints each failing seed with its schedule, shrunk (`--fast`: only the first violation, not
+ * shrunk); exits with 1 if one failed. The tests use `simulate.ts`.
  */
 import { parseArgs } from "node:util";
 import { showLog } from "./instruments.ts";

@@ -1,10 +1,10 @@
 /**
- * Makes a failing schedule smaller: drops actions while it still fails. Greedy: first halves, then
- * quarters, down to single actions, until no single one can go.
+ * Shrinks a failing schedule: drops actions while it still fails. Greedy: first halves, then quarters, down to single
+ * actions, until none can be dropped.
  */
 import type { Schedule } from "./schedule.ts";
 
-/** `fails` says whether a schedule fails; it is asked at most `tries` times. */
+/** `fails` runs a schedule; it is called at most `tries` times. */
 export function shrink(
   schedule: Schedule,
   fails: (candidate: Schedule) => boolean,

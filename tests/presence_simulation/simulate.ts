@@ -1,10 +1,10 @@
-/** Plays a range of seeds and says what failed, in words that let somebody play it again. */
+/** Runs a range of seeds and reports failures with the command that repeats them. */
 import { generate } from "./generate.ts";
 import { type Outcome, play } from "./play.ts";
 import { describe, type Schedule } from "./schedule.ts";
 import { shrink } from "./shrink.ts";
 
-/** The failing schedule, shrunk, with its violations and how to play it again. */
+/** The failing schedule, shrunk, with its violations and the command that repeats it. */
 export function report(schedule: Schedule, outcome: Outcome): string {
   const smallest = shrink(schedule, (candidate) => play(candidate).violations.length > 0);
   const again = play(smallest);
@@ -18,7 +18,7 @@ export function report(schedule: Schedule, outcome: Outcome): string {
   ].join("\n");
 }
 
-/** What came of many. */
+/** The outcome of many schedules. */
 export interface Tally {
   readonly played: number;
   readonly simulated_ms: number;
@@ -27,10 +27,10 @@ export interface Tally {
   readonly failures: readonly string[];
 }
 
-/** Shrinking takes its time, and one report is enough to start with. */
+/** Shrinking is slow, and one report is enough to start with. */
 const REPORTS = 3;
 
-/** Plays the seeds `first`, `first + step` and so on, `count` of them; stops after a few failures. */
+/** Runs `count` seeds: `first`, `first + step` and so on; stops after a few failures. */
 export function simulate(first: number, count: number, step: number): Tally {
   const failures: string[] = [];
   let [simulated_ms, delivered, played] = [0, 0, 0];

@@ -1,9 +1,9 @@
 /**
- * Virtual time: a queue of events in order of their time, and of their making when that is equal.
- * Nothing here waits; a simulated hour passes as fast as its events run.
+ * Virtual time: a queue of events ordered by time, then by creation. Nothing here waits; a simulated hour takes only as
+ * long as its events.
  */
 
-/** An event that has not run yet. */
+/** A pending event. */
 export interface Planned {
   cancelled: boolean;
 }
@@ -22,12 +22,12 @@ function isBefore(one: Event, other: Event): boolean {
 export class Timeline {
   /** Simulated ms. */
   now_ms = 0;
-  /** Events run so far. */
+  /** Number of events so far. */
   ran = 0;
   readonly #heap: Event[] = [];
   #order = 0;
 
-  /** Runs once, `delay_ms` from now (at once, but not before this event has ended, for 0). */
+  /** Runs once, `delay_ms` from now (for 0 immediately after the current event). */
   after(delay_ms: number, run: () => void): Planned {
     const at_ms = this.now_ms + Math.max(delay_ms, 0);
     const event = { at_ms, order: this.#order++, run, cancelled: false };
@@ -35,7 +35,7 @@ export class Timeline {
     return event;
   }
 
-  /** Runs every event up to and at `until_ms`, then stands there. */
+  /** Runs every event up to and including `until_ms`, and sets the clock to it. */
   runUntil(until_ms: number): void {
     for (;;) {
       const first = this.#heap[0];

@@ -1,10 +1,10 @@
 /**
- * Who really is in which room: what the simulated clients did, as their Shields took it. The
- * machines never see this; every check compares with it.
+ * The actual members of each room: what the simulated clients did, in the order in which their Shields processed it.
+ * The machines never see this; every check compares with it.
  */
 import { EPOCH_MS, type Life } from "./life.ts";
 
-/** A member as the truth has it. */
+/** An actual member. */
 export interface TrueMember {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -12,15 +12,15 @@ export interface TrueMember {
   readonly user_id: string;
   readonly issuer: string;
   readonly meta: string;
-  /** Unix ms by its Shield's clock; new metadata keeps it. */
+  /** Unix ms by its Shield's clock; unchanged by new metadata. */
   readonly joined_ms: number;
-  /** The Shield process that holds the connection. */
+  /** The Shield incarnation that has the connection. */
   readonly life: Life;
 }
 
 /** The end of a stay. */
 export interface Departure {
-  /** Of the stay that ended. */
+  /** When that stay began. */
   readonly joined_ms: number;
   readonly life: Life;
 }
@@ -30,7 +30,7 @@ export function roomKey(tenant_id: string, room_id: string): string {
   return `${tenant_id}/${room_id}`;
 }
 
-/** One line for a member, in a form in which two views can be compared. */
+/** One line per member, for comparing two views. */
 export function memberLine(
   member: Pick<TrueMember, "connection_id" | "user_id" | "meta" | "joined_ms">,
 ): string {
@@ -38,14 +38,14 @@ export function memberLine(
   return `${connection_id} ${user_id} ${meta} ${joined_ms - EPOCH_MS}`;
 }
 
-/** Every room's true members. */
+/** The actual members of all rooms. */
 export class Truth {
   readonly rooms = new Map<string, Map<string, TrueMember>>();
   readonly #left = new Map<string, Departure>();
-  /** Connection → its tenant, for every connection that ever was. */
+  /** Connection → its tenant, including ended connections. */
   readonly tenants = new Map<string, string>();
 
-  /** Joins, or has new meta. */
+  /** Joins, or gets new meta. */
   set(member: Omit<TrueMember, "joined_ms">): void {
     const { tenant_id, room_id, connection_id, life } = member;
     const key = roomKey(tenant_id, room_id);
@@ -65,7 +65,7 @@ export class Truth {
     this.#left.set(`${key} ${connection_id}`, member);
   }
 
-  /** Its last leave, unless its process died first; it may have come back since. */
+  /** Its last leave, unless its process died first; it may have joined again since. */
   leftOf(tenant_id: string, room_id: string, connection_id: string): Departure | undefined {
     return this.#left.get(`${roomKey(tenant_id, room_id)} ${connection_id}`);
   }
@@ -74,7 +74,7 @@ export class Truth {
     return this.rooms.get(roomKey(tenant_id, room_id))?.get(connection_id);
   }
 
-  /** The process is gone, and with it its connections. */
+  /** The process has ended, and with it its connections. */
   deleteLife(life: Life): void {
     for (const room of this.rooms.values()) {
       for (const [connection_id, member] of room) {

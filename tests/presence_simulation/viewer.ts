@@ -1,6 +1,6 @@
 /**
- * A client's view of one room: the snapshot it was given, then every change in order. It complains
- * at once about a change that is not one, and about leaves that nobody can explain.
+ * A client's view of one room: the received snapshot, then every change in order. Reports a change without effect at
+ * once, and leaves without an explanation.
  */
 import type { PresentMember } from "@arqon/proto";
 import type { PresenceWatch, RoomChanges, ShieldPresence } from "../../shield/presence/presence.ts";
@@ -8,7 +8,7 @@ import type { Hearing } from "./hearing.ts";
 import type { Life } from "./life.ts";
 import { type Departure, memberLine, roomKey, type Truth } from "./truth.ts";
 
-/** What a viewer needs of its world. */
+/** The inputs of a viewer. */
 export interface ViewerWorld {
   readonly truth: Truth;
   readonly hearing: Hearing;
@@ -16,7 +16,7 @@ export interface ViewerWorld {
   readonly violate: (text: string) => void;
 }
 
-/** The view's owner. */
+/** The viewing client. */
 export interface ViewerOptions {
   readonly world: ViewerWorld;
   readonly life: Life;
@@ -31,11 +31,11 @@ export class Viewer {
   readonly members = new Map<string, PresentMember>();
   /** Its SUB took effect. */
   entered = false;
-  /** It was answered; from here on changes count. */
+  /** It was answered; changes count from here on. */
   answered = false;
   #watch: PresenceWatch | undefined;
   #closed = false;
-  /** Connection → the true leave that this client has been told of. */
+  /** Connection → the actual leave that this client was notified of. */
   readonly #gone = new Map<string, Departure>();
   #counts = { connections: 0, users: 0 };
 
@@ -46,7 +46,7 @@ export class Viewer {
     return `${connection_id} in ${tenant_id}/${room_id}`;
   }
 
-  /** Asks for the room; calls back once, with whether it was answered. */
+  /** Subscribes to the room; calls back once, with whether it was answered. */
   open(shield: ShieldPresence, onAnswer: (answered: boolean) => void): void {
     const { tenant_id, room_id } = this.options;
     this.#watch = shield.watch(tenant_id, room_id, {
@@ -63,7 +63,7 @@ export class Viewer {
     });
   }
 
-  /** Once its own join has been told to all: takes the list of members, as the ACK to the SUB does. */
+  /** Once its own join has been delivered to all: takes the list of members, as the ACK to the SUB does. */
   answer(): void {
     this.#watch?.told(() => this.#take());
   }
@@ -92,7 +92,7 @@ export class Viewer {
     this.#watch = undefined;
   }
 
-  /** What is wrong with the view once everything is quiet; undefined when nothing is. */
+  /** Differences of the view once everything is quiet; undefined if none. */
   differs(): string | undefined {
     const { world, tenant_id, room_id } = this.options;
     if (!this.answered) return `${this.name}: never answered`;
@@ -133,13 +133,13 @@ export class Viewer {
     this.members.set(member.connection_id, member);
   }
 
-  /** Who has left, and was told to have left, must not come back unless he does. */
+  /** A member whose leave was delivered must not appear again unless it rejoins. */
   #checkGone({ connection_id, joined_ms }: PresentMember): void {
     const { world, tenant_id, room_id } = this.options;
     if (world.truth.get(tenant_id, room_id, connection_id) !== undefined) return;
     const left = world.truth.leftOf(tenant_id, room_id, connection_id);
     if (left === undefined || this.#gone.get(connection_id) !== left) return;
-    // It may be a short stay before the one that ended last, told late.
+    // It may be a short stay before the last one that ended, delivered late.
     if (left.joined_ms !== joined_ms) return;
     if (!left.life.alive || this.#isExcused(left.life)) return;
     world.violate(`${this.name}: told that ${connection_id} is there, which had left`);
@@ -166,7 +166,7 @@ export class Viewer {
       if (isEnd) this.#gone.set(connection_id, left);
       return;
     }
-    // The end of a former stay of that connection; the present one is told next.
+    // The end of that connection's previous stay; the current one follows.
     if (member.joined_ms !== known.joined_ms) return;
     if (member.life !== life && this.#isExcused(member.life)) return;
     world.violate(`${this.name}: told that ${connection_id} of ${member.life.id} leaves: wrong`);

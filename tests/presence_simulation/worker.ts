@@ -1,7 +1,7 @@
-/** Plays its share of the seeds on a thread of its own. Not a test. */
+/** Runs its share of the seeds on its own thread. */
 import { simulate, type Tally } from "./simulate.ts";
 
-/** What a worker is told. */
+/** The worker's order. */
 export interface Share {
   readonly first: number;
   readonly count: number;

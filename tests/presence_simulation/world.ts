@@ -1,6 +1,6 @@
 /**
- * A simulated cluster: processes with real presence machines on a simulated network, and what befalls
- * them. What clients do is `clients.ts`, which action does what is `play.ts`.
+ * A simulated cluster: processes with real presence machines on a simulated network, and their faults. `clients.ts` has
+ * the clients, `play.ts` maps actions to faults.
  */
 import { BrainPresence } from "../../brain/presence/presence.ts";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
@@ -19,7 +19,7 @@ import { Truth } from "./truth.ts";
 export interface ShieldProcess {
   readonly life: Life;
   readonly machine: ShieldPresence;
-  /** It takes no new connections. */
+  /** It accepts no new connections. */
   draining: boolean;
 }
 
@@ -30,7 +30,7 @@ export interface BrainProcess {
   readonly fold: BrainFold;
 }
 
-/** Violations kept; one is enough to fail. */
+/** Number of recorded violations; one is enough to fail. */
 const VIOLATIONS = 10;
 
 /** A cluster at a moment of simulated time. */
@@ -42,12 +42,12 @@ export class World {
   readonly shields = new Map<string, ShieldProcess>();
   readonly brains = new Map<string, BrainProcess>();
   readonly violations: string[] = [];
-  /** Called with a Shield life that has ended: its connections are gone. */
+  /** Called with a Shield incarnation that has ended: its connections are closed. */
   onShieldGone: (life: Life) => void = () => {};
-  /** For the world's own draws. */
+  /** The world's source of randomness. */
   readonly random: Random;
   readonly #surroundings: Surroundings;
-  /** Shield → its highest incarnation that any Brain has heard. */
+  /** Shield → its highest incarnation that any Brain has received. */
   readonly #incarnations = new Map<string, number>();
   readonly #isBrain: ReadonlySet<string>;
 
@@ -86,7 +86,7 @@ export class World {
     this.violations.push(`${Math.round(this.timeline.now_ms)} ms: ${text}`);
   };
 
-  /** Every id that a process may have. */
+  /** All ids that a process may have. */
   ids(): string[] {
     return [...shieldIds(this.schedule), ...brainIds(this.schedule)];
   }
@@ -95,7 +95,7 @@ export class World {
     return (this.shields.get(id) ?? this.brains.get(id))?.life;
   }
 
-  /** Starts the process if it does not run. */
+  /** Starts the process unless it runs. */
   start(id: string, skew_ms: number): void {
     if (this.lifeOf(id) !== undefined) return;
     if (this.#isBrain.has(id)) this.#startBrain(id, skew_ms);
@@ -154,7 +154,7 @@ export class World {
     this.#follow(from.id, message.delta.writer.incarnation);
   }
 
-  /** What a process says of itself, whether or not it arrives. */
+  /** Records a process's announcements, whether or not they arrive. */
   #overhear(from: Life, message: ClusterMessage): void {
     if (message.kind === "announcement") {
       const { writer, end } = message.delta;
@@ -164,7 +164,7 @@ export class World {
     }
   }
 
-  /** Whether a Shield that starts with its clock set back has been put right. */
+  /** Whether a Shield that starts with its clock set back has been corrected. */
   #follow(id: string, incarnation: number): void {
     const highest = this.#incarnations.get(id);
     if (highest !== undefined && incarnation <= highest) return;
@@ -172,7 +172,7 @@ export class World {
     this.hearing.trust(id, this.now());
   }
 
-  /** The process's clock is set. */
+  /** Sets the process's clock. */
   setClock(id: string, by_ms: number): void {
     const life = this.lifeOf(id);
     if (life === undefined) return;
@@ -193,7 +193,7 @@ export class World {
     }
   }
 
-  /** SIGTERM: it says good-bye, exits a moment later, and starts again `for_ms` (if not 0) after. */
+  /** SIGTERM: it says goodbye, exits a moment later, and restarts `for_ms` (if not 0) later. */
   restart(id: string, for_ms: number, onDrain: (life: Life) => void): void {
     const life = this.lifeOf(id);
     if (life === undefined) return;
@@ -227,7 +227,7 @@ export class World {
     this.hearing.stood(life.id, this.now() - paused_ms, this.now());
     this.hearing.disturbed(life.id, this.now());
     life.resume(how);
-    // Servers cut off who does not read for long; the client library then says so.
+    // Servers disconnect clients that do not read for long; the client library then reports it.
     if (how !== "messages_lost" || !this.random.chance(0.5)) return;
     life.enter("call", () => this.#machineOf(life)?.spineLost());
     life.enter("call", () => this.#machineOf(life)?.spineBack());
@@ -238,7 +238,7 @@ export class World {
     return process?.life === life ? process.machine : undefined;
   }
 
-  /** Nothing passes to and from a process for a while; after `noticed_ms` it knows. */
+  /** No messages to and from a process for a while; after `noticed_ms` it knows it. */
   detach(id: string, for_ms: number, noticed_ms: number): void {
     const life = this.lifeOf(id);
     if (life === undefined) return;
@@ -259,7 +259,7 @@ export class World {
     });
   }
 
-  /** The Spine is back; it was away and the process awake for `offline_ms`. */
+  /** The Spine is connected again; it was disconnected while the process was awake for `offline_ms`. */
   attach(life: Life, offline_ms: number): void {
     life.offline = false;
     this.hearing.offline(life.id, offline_ms, this.now());
@@ -267,12 +267,12 @@ export class World {
     life.enter("call", () => this.#machineOf(life)?.spineBack());
   }
 
-  /** Nothing passes to and from a process for a while. */
+  /** No messages to and from a process for a while. */
   isolate(id: string, for_ms: number): void {
     for (const other of this.ids()) this.cut(id, other, other !== id, for_ms);
   }
 
-  /** Nothing passes from one to the other, or between them, for a while. */
+  /** No messages from one to the other, or between them, for a while. */
   cut(one: string, other: string, both: boolean, for_ms: number): void {
     const block = (count: 1 | -1) => {
       this.network.block(one, other, count);

@@ -1,6 +1,5 @@
 /**
- * A backup under load, the loss of everything behind the Ingress, and the restore of that backup into fresh
- * NATS servers.
+ * A backup under load, the loss of everything behind the Ingress, and the restore of that backup into new NATS servers.
  */
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import type { Link } from "./failover.ts";
@@ -10,9 +9,9 @@ import type { Stage } from "./stage.ts";
 
 interface Saved {
   readonly file: string;
-  /** File with the key. */
+  /** The file with the key. */
   readonly identity: string;
-  /** Unix ms; what was acknowledged before is in it. */
+  /** Unix ms; the backup contains everything acknowledged before. */
   readonly begun_ms: number;
 }
 
@@ -25,7 +24,7 @@ async function backUp(stage: Stage, site: Site): Promise<Saved> {
   const recipient = await identityToRecipient(identity);
   const began_ms = performance.now();
   const from = ["--config", config, "--recipient", recipient, "--json"];
-  // Again where a stream has no leader just then, as the CronJob does it.
+  // Retried if a stream has no leader at that moment, as the CronJob does.
   const { begun_ms, size_bytes } = JSON.parse(await arqAgain("backup", file, ...from));
   const took_ms = performance.now() - began_ms;
   note(stage, "arq backup under load", `${seconds(took_ms)}, ${(size_bytes / 1e6).toFixed(1)} MB`);
@@ -33,7 +32,7 @@ async function backUp(stage: Stage, site: Site): Promise<Saved> {
   return { file, identity: identity_file, begun_ms };
 }
 
-/** The site that is there afterwards; the Ingress leads to it. */
+/** The restored site, to which the Ingress leads. */
 export async function backUpAndRestore(
   stage: Stage,
   site: Site,
@@ -49,7 +48,7 @@ export async function backUpAndRestore(
   const again = stack.use(await Site.open(around, link.first));
   const config = await again.configure("restore.toml", "restore");
   const restoring_ms = performance.now();
-  // What an attempt has left, which was cut short, the next one deletes.
+  // The next attempt deletes the leftovers of an aborted one.
   await arqAgain("restore", file, "--identity", identity, "--config", config, "--force", "--json");
   note(stage, "arq restore", seconds(performance.now() - restoring_ms));
   await again.startBus();

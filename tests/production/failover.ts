@@ -1,6 +1,6 @@
 /**
- * A second site that copies the first over a leaf node with TLS and a login of its own, as docs/backup.md
- * says, and takes over when the first is gone.
+ * A second site that mirrors the first over a leaf node with TLS and its own login, as in docs/backup.md, and takes
+ * over when the first is lost.
  */
 import { seen } from "../../shared/testing/until.ts";
 import { changed, TLS_FOLDER } from "../deployed_files.ts";
@@ -14,9 +14,9 @@ const WAIT_MS = 120_000;
 const SYNC = "sync_interval: always";
 const LOGIN = { user: "site-b", password: "leaf-own" };
 
-/** What both sites know of the link between them. */
+/** What both sites need for the link between them. */
 export interface Link {
-  /** What the first site's servers have for it, which may be started anew. */
+  /** Its part of the first site's servers, which may be restarted. */
   readonly first: (at: number) => NatsMore;
   readonly ports: readonly number[];
 }
@@ -37,7 +37,7 @@ export function leafListener(): Link {
   };
 }
 
-/** The second site's leaf node in the documents, with the first site's addresses. */
+/** The second site's leaf node from the documents, with the first site's addresses. */
 async function documentedLeaf(ports: readonly number[]): Promise<string> {
   const text = await Deno.readTextFile(new URL("../../docs/backup.md", import.meta.url));
   const block = /^leafnodes \{\n {2}remotes:[^]*?^\}$/m.exec(text)?.[0] ?? "";
@@ -48,11 +48,11 @@ async function documentedLeaf(ports: readonly number[]): Promise<string> {
   ]]);
 }
 
-/** A second site that is a copy of the first, and may take over. */
+/** A second site that mirrors the first, and may take over. */
 export interface SecondSite {
   readonly site: Site;
   readonly config: string;
-  /** What was acknowledged before is in its mirrors. Unix ms. */
+  /** Everything acknowledged before is in its mirrors. Unix ms. */
   readonly safe_ms: number;
 }
 
@@ -69,7 +69,7 @@ async function lagOf(config: string): Promise<number | undefined> {
   return lags.includes(null) ? undefined : Math.max(...lags as number[]);
 }
 
-/** Starts it, makes its mirrors, and waits until each has had everything that was there before. */
+/** Starts it, creates its mirrors, and waits until each has all earlier messages. */
 export async function secondSite(
   stage: Stage,
   { ports }: Link,
@@ -97,7 +97,7 @@ async function room({ tokenFor }: Stage, site: Site, ...args: string[]): Promise
   return await arqDone("room", ...args, "--url", site.shield_urls[0] ?? "", "--token", token);
 }
 
-/** Loses the first site, and lets the second take over. */
+/** Loses the first site, and makes the second take over. */
 export async function failOver(stage: Stage, first: Site, second: SecondSite): Promise<void> {
   const { traffic, ingress } = stage;
   const { site, config, safe_ms } = second;
@@ -107,7 +107,7 @@ export async function failOver(stage: Stage, first: Site, second: SecondSite): P
   const began_ms = performance.now();
   const lost_ms = Date.now();
   await first.destroy();
-  // Without the leaf node: should the first site come back, nothing of it comes here.
+  // Without the leaf node: if the first site came back, nothing of it would be mirrored any more.
   for (const { server, config: alone } of site.pods) {
     await server.stop();
     await server.reload(alone);

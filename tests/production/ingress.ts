@@ -1,7 +1,7 @@
 /**
- * What stands before the Shields: nginx, which ends TLS, spreads clients over them and lets a WebSocket be
- * quiet for an hour, as `deploy/kubernetes/ingress.yaml` asks of ingress-nginx. It stays where it is while
- * the Shields behind it change.
+ * The load balancer of the Shields: nginx, which terminates TLS, distributes clients over them and allows a WebSocket
+ * to be idle for an hour, as `deploy/kubernetes/ingress.yaml` configures ingress-nginx. Its address stays while the
+ * Shields behind it change.
  */
 import { until } from "../../shared/testing/until.ts";
 import { TLS_FOLDER } from "../deployed_files.ts";
@@ -11,12 +11,12 @@ import { freePort } from "../harness/free_ports.ts";
 export interface Ingress extends AsyncDisposable {
   /** `https://127.0.0.1:PORT`, with a certificate of the tests. */
   readonly url: string;
-  /** From now on these are behind it, as `http://host:port`; none: 502. */
+  /** Routes to these from now on, as `http://host:port`; none: 502. */
   direct(targets: readonly string[]): Promise<void>;
 }
 
 function configText(dir: string, port: number, targets: readonly string[]): string {
-  // nginx wants at least one server; nobody listens on port 1.
+  // nginx requires at least one server; nobody listens on port 1.
   const servers = targets.length === 0 ? ["http://127.0.0.1:1"] : targets;
   const lines = servers.map((url) => `server ${new URL(url).host} max_fails=0;`).join(" ");
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) =>
@@ -51,7 +51,7 @@ http {
 `;
 }
 
-/** Starts it with nobody behind it. Rejects with what to install. */
+/** Starts it without servers. Rejects with what to install. */
 export async function startIngress(): Promise<Ingress> {
   const port = freePort();
   const dir = await Deno.makeTempDir({ prefix: "arqon-ingress-" });
@@ -94,7 +94,7 @@ export async function startIngress(): Promise<Ingress> {
       const before = new Set(await workers());
       await Deno.writeTextFile(file, configText(dir, port, targets));
       child.kill("SIGHUP");
-      // The old worker goes on with the connections that it has.
+      // The old worker keeps its existing connections.
       await until("nginx to reload", async () => (await workers()).some((pid) => !before.has(pid)));
     },
     async [Symbol.asyncDispose]() {

@@ -1,53 +1,52 @@
 /**
- * What publishers were promised, what the log keeps and what subscribers heard, and whether that fits. Pure.
- * Each publisher numbers the messages of its room from 0, one after the other.
+ * Compares the publishers' acknowledgements, the log's content and the subscribers' messages. Pure. Each publisher
+ * numbers its room's messages from 0, one after another.
  */
 
 /** A message of a publisher. */
 export interface Said {
   readonly n: number;
-  /** Unix ms of its ACK; undefined: there was none. */
+  /** Unix ms of its ACK; undefined: none. */
   acked_ms?: number;
-  /** A disaster took it, as was allowed. */
+  /** Lost in a disaster, which was allowed. */
   is_lost?: boolean;
-  /** It was on its way when a site was lost whose copy may have it: said again, it may be there twice. */
+  /** It was in flight when a site was lost, and the mirror may have it: a retry may duplicate it. */
   may_repeat?: boolean;
 }
 
-/** What a subscriber was given, in its order. */
+/** What a subscriber received, in order. */
 export type Sight =
   | { readonly kind: "message"; readonly n: number }
   | { readonly kind: "gap"; readonly reason: string };
 
-/** All that is known of one room. */
+/** Everything about one room. */
 export interface RoomLedger {
   readonly room: string;
   readonly said: readonly Said[];
   readonly sights: readonly Sight[];
 }
 
-/** A site that was lost, in Unix ms. */
+/** The loss of a site, in Unix ms. */
 export interface Disaster {
-  /** What was acknowledged before must still be there. 0: nothing is promised but the order. */
+  /** Everything acknowledged before must still exist. 0: only the order is guaranteed. */
   readonly safe_ms: number;
   readonly lost_ms: number;
-  /** The site that took over does not know the ids of the messages that it has copied. */
+  /** The site that took over does not know the ids of mirrored messages. */
   readonly forgets_ids?: boolean;
 }
 
 const repeatableIn = (said: readonly Said[]): ReadonlySet<number> =>
   new Set(said.filter(({ may_repeat }) => may_repeat).map(({ n }) => n));
 
-/** What a disaster took of a room. */
+/** What a room lost in a disaster. */
 export interface Loss {
   readonly problems: readonly string[];
   readonly lost: readonly Said[];
 }
 
 /**
- * Compares a log, as the numbers of its messages, with what was promised. Without a disaster everything that
- * was acknowledged is there; with one it may lack the newest earlier ones, and no other. What it lacks
- * rightly is marked.
+ * Compares a log, as the numbers of its messages, with the acknowledgements. Without a disaster it has every
+ * acknowledged message; with one it may lack the newest earlier ones, and no others. Allowed losses are marked.
  */
 export function judgeLog(
   { room, said }: Pick<RoomLedger, "room" | "said">,
@@ -84,7 +83,7 @@ export function judgeLog(
   return { problems, lost };
 }
 
-/** Whether a subscriber was given everything once and in order, or was told that something is missing. */
+/** Whether a subscriber received everything once and in order, or a GAP for what is missing. */
 export function judgeSights({ room, said, sights }: RoomLedger): string[] {
   const acked = said.filter(({ acked_ms }) => acked_ms !== undefined).map(({ n }) => n);
   const problems: string[] = [];

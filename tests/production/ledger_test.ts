@@ -1,4 +1,4 @@
-/** The judge of `deno task chaos --focus site` finds each planted fault, and none without one. */
+/** The checks of `deno task chaos --focus site` find each planted fault, and none without one. */
 import assert from "node:assert/strict";
 import { judgeLog, judgeSights } from "./ledger.ts";
 import type { Said, Sight } from "./ledger.ts";
@@ -11,7 +11,7 @@ const heard = (...numbers: (number | string)[]): Sight[] =>
     typeof one === "number" ? { kind: "message", n: one } : { kind: "gap", reason: one }
   );
 
-Deno.test("a log without a disaster keeps all that was acknowledged, once and in order", () => {
+Deno.test("a log without a disaster has every acknowledged message, once and in order", () => {
   const judge = (...kept: number[]) => judgeLog({ room: "r", said: saidTo(4) }, kept).problems;
   assert.deepEqual(judge(0, 1, 2, 3), []);
   assert.deepEqual(judge(0, 1, 3), ["r: 2 was acknowledged and is not there"]);
@@ -22,7 +22,7 @@ Deno.test("a log without a disaster keeps all that was acknowledged, once and in
   assert.deepEqual(judgeLog({ room: "r", said: unsure }, [0, 1]).problems, []);
 });
 
-Deno.test("a disaster takes the newest messages, none from before the backup, and none twice", () => {
+Deno.test("a disaster loses the latest messages, none from before the backup, and duplicates none", () => {
   const said = saidTo(6);
   const disaster = { safe_ms: 20, lost_ms: 40 };
   const { lost, problems } = judgeLog({ room: "r", said }, [0, 1, 4, 5], disaster);
@@ -35,7 +35,7 @@ Deno.test("a disaster takes the newest messages, none from before the backup, an
   assert.deepEqual(judge(0, 1, 5), ["r: 4 was acknowledged and is not there"]);
 });
 
-Deno.test("a subscriber is given everything once and in order, or is told", () => {
+Deno.test("a subscriber receives everything once and in order, or a notice", () => {
   const judge = (...sights: (number | string)[]) =>
     judgeSights({ room: "r", said: saidTo(4), sights: heard(...sights) });
   assert.deepEqual(judge(0, 1, 2, 3), []);

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { runProduction } from "./run.ts";
 
-Deno.test("a production set-up survives a rollout, a restore and a failover as the documents say", async () => {
+Deno.test("a production setup survives a rollout, a restore and a failover as documented", async () => {
   const said: string[] = [];
   const { figures, problems } = await runProduction({
     rooms: 3,

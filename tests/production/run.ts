@@ -1,7 +1,7 @@
 /**
- * A production set-up from its beginning to the loss of its site, twice, under load: what it does is what
- * docs/deploy.md and docs/operations.md tell operators to do, with the files and commands that they name.
- * Which of it holds is said step by step; what does not is in `problems`.
+ * A production setup from the start to the loss of its site, twice, under load: it does what docs/deploy.md and
+ * docs/operations.md tell operators to do, with their files and commands. Prints the result of each step; `problems`
+ * has the failures.
  */
 import { TLS_FOLDER } from "../deployed_files.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
@@ -18,12 +18,12 @@ import type { Figure, ProductionPlan, ProductionReport, Stage } from "./stage.ts
 import { refusedLogins, smallTenant, toldByTelemetry } from "./surroundings.ts";
 import { Traffic } from "./traffic.ts";
 
-/** Each Shield and each Brain is replaced, and one NATS server dies and comes back; nothing is lost. */
+/** Each Shield and each Brain is replaced, and one NATS server dies and restarts; nothing is lost. */
 async function rollOver(stage: Stage, site: Site): Promise<void> {
   const { traffic, ingress } = stage;
   traffic.takeLongest();
   for (const at of [0, 1]) {
-    // As Kubernetes does it: out of the load balancer first.
+    // As Kubernetes does: removed from the load balancer first.
     const [gone] = site.shield_urls.slice(at);
     await ingress.direct(site.shield_urls.filter((url) => url !== gone));
     await site.stop("shield", at);
@@ -67,7 +67,7 @@ async function surroundings(stack: AsyncDisposableStack, dir: string) {
   return { around, collector };
 }
 
-/** All that stands before anything is lost. */
+/** Everything that is set up before a loss. */
 async function setUp(stack: AsyncDisposableStack, plan: ProductionPlan) {
   const dir = await Deno.makeTempDir({ prefix: "arqon-production-" });
   stack.defer(() => Deno.remove(dir, { recursive: true }));
@@ -94,7 +94,7 @@ async function setUp(stack: AsyncDisposableStack, plan: ProductionPlan) {
   return { stage, site, link };
 }
 
-/** The rooms `orders-*` of tenant acme are durable, as an operator says it. */
+/** An operator makes the rooms `orders-*` of tenant acme durable. */
 async function durableOrders(
   site: Site,
   tokenFor: (claims: Record<string, string>) => Promise<string>,
@@ -105,7 +105,7 @@ async function durableOrders(
   await arqDone("room", "class", "set", ...what, ...admin);
 }
 
-/** Runs it all. Rejects when a step cannot be done; what does not hold is in `problems`. */
+/** Runs everything. Rejects if a step cannot be done; `problems` has what does not hold. */
 export async function runProduction(plan: ProductionPlan): Promise<ProductionReport> {
   await using stack = new AsyncDisposableStack();
   const { stage, site, link } = await setUp(stack, plan);

@@ -1,7 +1,7 @@
 /**
- * One site of a production set-up on this machine: three NATS servers, two Brains and two Shields with the
- * files of `deploy/kubernetes`, and what an operator puts into them as docs/deploy.md says: the issuer, a
- * Valkey for quotas, a collector for telemetry. Starts and ends processes; decides nothing.
+ * One site of a production setup on this machine: three NATS servers, two Brains and two Shields with the files of
+ * `deploy/kubernetes`, and an operator's changes from docs/deploy.md: the issuer, a Valkey for quotas, a collector for
+ * telemetry. Starts and ends processes; judges nothing.
  */
 import { importJWK, SignJWT } from "@panva/jose";
 import { ensureDevKeys } from "../../deploy/docker/dev_keys.ts";
@@ -9,19 +9,19 @@ import type { ServerProcess } from "../harness/cluster.ts";
 import { changed, mountNats, moved, startAgain, startNatsPods } from "../deployed_files.ts";
 import type { NatsMore, NatsPod, NatsUser } from "../deployed_files.ts";
 
-/** What Secrets and other pods give to every site. */
+/** What Secrets and other pods provide to every site. */
 export interface Surroundings {
-  /** Folder for all that is mounted and stored. */
+  /** Folder of all mounted and stored files. */
   readonly dir: string;
   /** Of Valkey, and the file with its password. */
   readonly quota: { readonly url: string; readonly password_file: string };
-  /** Of the collector, and the file with what it wants to see. */
+  /** Of the collector, and the file with its required headers. */
   readonly telemetry: { readonly url: string; readonly headers_file: string };
-  /** The tenant that may publish only so much a second on all Shields together. */
+  /** The tenant with a quota of messages per second, across all Shields. */
   readonly small_tenant: { readonly name: string; readonly messages_per_second: number };
 }
 
-/** Who issues tokens, in `shield.toml`. */
+/** The issuer of tokens in `shield.toml`. */
 const ISSUER = "https://issuer.example";
 const NATS_URL = '"tls://nats:4222"';
 
@@ -40,7 +40,7 @@ export async function openIssuer(dir: string) {
 const urlsOf = (pods: readonly NatsPod[]) =>
   pods.map(({ server }) => JSON.stringify(server.url.replace("nats://", "tls://"))).join(", ");
 
-/** The lines for quotas and telemetry, which are remarks in the file, with what is here. */
+/** Enables the commented-out lines for quotas and telemetry, with local addresses. */
 function withRemarks(text: string, { quota, telemetry, small_tenant }: Surroundings): string {
   const open = text.replaceAll(
     /^# (?=\[quota\]|\[telemetry\]|url = |password_file = |otlp_url = |headers_file = )/gm,
@@ -58,7 +58,7 @@ function withRemarks(text: string, { quota, telemetry, small_tenant }: Surroundi
   ]);
 }
 
-/** A site, and what may happen to it. */
+/** A site, and what can happen to it. */
 export class Site implements AsyncDisposable {
   readonly pods: readonly NatsPod[];
   readonly #around: Surroundings;
@@ -70,7 +70,7 @@ export class Site implements AsyncDisposable {
     this.pods = pods;
   }
 
-  /** Its NATS servers; no bus yet. `moreOf` is what is added to the configuration of each. */
+  /** Its NATS servers; no bus yet. `moreOf` is added to the configuration of each. */
   static async open(around: Surroundings, moreOf?: (at: number) => NatsMore): Promise<Site> {
     return new Site(around, await startNatsPods(around.dir, moreOf));
   }
@@ -88,7 +88,7 @@ export class Site implements AsyncDisposable {
     return this.#brains.filter((one) => one !== undefined);
   }
 
-  /** Brains, then Shields, as soon as NATS lets them. */
+  /** Starts Brains, then Shields, as soon as NATS accepts them. */
   async startBus(): Promise<void> {
     await Promise.all([0, 1].map((at) => this.startBrain(at)));
     await Promise.all([0, 1].map((at) => this.startShield(at)));
@@ -119,7 +119,7 @@ export class Site implements AsyncDisposable {
     this.#shields[at] = await startAgain("shield", withRemarks(text, this.#around), dir);
   }
 
-  /** Ends one in order, as a rollout does; rejects unless it ends with 0. */
+  /** Stops one orderly, as a rollout does; rejects unless it exits with 0. */
   async stop(part: "shield" | "brain", at: number): Promise<void> {
     const all = part === "shield" ? this.#shields : this.#brains;
     const server = all[at];
@@ -129,7 +129,7 @@ export class Site implements AsyncDisposable {
     if (code !== 0) throw new Error(`${part} ${at} ended with ${code}:\n${server.log()}`);
   }
 
-  /** Writes a configuration of `deploy/kubernetes` for `arq`, with what is mounted there; its path. */
+  /** Writes a configuration of `deploy/kubernetes` for `arq`, with the paths of the mounts; returns its path. */
   async configure(file: string, user: NatsUser): Promise<string> {
     const { dir } = this.#around;
     const text = moved(`kubernetes/${file}`, [
@@ -141,7 +141,7 @@ export class Site implements AsyncDisposable {
     return path;
   }
 
-  /** Loses all of it at once: every process is killed. */
+  /** Loses the whole site at once: every process is killed. */
   async destroy(): Promise<void> {
     const servers = [...this.shields, ...this.brains];
     this.#shields.fill(undefined);

@@ -1,6 +1,6 @@
 /**
- * What the steps of a production set-up share: what runs, how much of it is wanted, figures and problems; and
- * the comparison of the logs with what publishers were promised.
+ * Shared by the steps of a production setup: running parts, the plan, figures and problems; and the comparison of the
+ * logs with the acknowledgements.
  */
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { insist } from "../../shared/testing/until.ts";
@@ -11,17 +11,17 @@ import type { Disaster } from "./ledger.ts";
 import type { Surroundings } from "./site.ts";
 import type { Traffic } from "./traffic.ts";
 
-/** How long a cluster of NATS may take to be asked with success; reached only when it never is. */
+/** Time for a NATS cluster to answer; only reached if it never does. */
 const CLUSTER_MS = 120_000;
 
-/** How much of it. */
+/** The size of the run. */
 export interface ProductionPlan {
   /** Durable rooms, each with a publisher and a subscriber. */
   readonly rooms: number;
-  /** Messages a second of each room, at most. */
+  /** Maximum messages per second of each room. */
   readonly rate: number;
   readonly message_bytes: number;
-  /** Messages of each room between two steps, at least. */
+  /** Minimum messages of each room between two steps. */
   readonly calm: number;
   readonly say: (line: string) => void;
 }
@@ -32,13 +32,13 @@ export interface Figure {
   readonly value: string;
 }
 
-/** What came of it; empty `problems`: everything holds. */
+/** The outcome; empty `problems`: everything holds. */
 export interface ProductionReport {
   readonly figures: readonly Figure[];
   readonly problems: readonly string[];
 }
 
-/** What the steps share. */
+/** Shared by the steps. */
 export interface Stage {
   readonly plan: ProductionPlan;
   readonly around: Surroundings;
@@ -63,16 +63,16 @@ export function note(
 /** "1.2 s". */
 export const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
 
-/** Everybody has had a few more ACKs. */
+/** Waits until each publisher has received a few more ACKs. */
 export const calm = ({ traffic, plan }: Stage): Promise<number> =>
   traffic.acknowledgedIn(plan.calm);
 
-/** Compares the logs with what was promised; what a disaster took is a figure. */
+/** Compares the logs with the acknowledgements; losses of a disaster become a figure. */
 export async function judgeLogs(stage: Stage, when: string, disaster?: Disaster): Promise<void> {
   const { traffic, problems } = stage;
   const lost_ms: number[] = [];
   for (const ledger of traffic.ledgers) {
-    // What is acknowledged meanwhile may be in what is read or not.
+    // What is acknowledged meanwhile may be in the result or not.
     const said = ledger.said.filter(({ acked_ms }) => acked_ms !== undefined);
     const kept = await traffic.kept(ledger.room);
     const loss = judgeLog({ room: ledger.room, said }, kept, disaster);
@@ -84,14 +84,14 @@ export async function judgeLogs(stage: Stage, when: string, disaster?: Disaster)
   note(stage, `${when}: RPO`, `${seconds(oldest_ms)}, ${lost_ms.length} messages`);
 }
 
-/** Runs `arq` to its end; what it printed. Rejects with what it said unless it ended with 0. */
+/** Runs `arq` until it ends; returns its output. Rejects with its output unless it exits with 0. */
 export async function arqDone(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runArq(args);
   if (code !== 0) throw new Error(`arq ${args[0]} ${args[1]} ended with ${code}:\n${stderr}`);
   return stdout;
 }
 
-/** The same again and again, while a cluster of NATS finds itself, as a Job of Kubernetes would. */
+/** The same with retries, while a NATS cluster elects its leaders, as a Job of Kubernetes does. */
 export function arqAgain(...args: string[]): Promise<string> {
   const isPassing = () => true;
   return insist(`arq ${args.join(" ")} is done`, () => arqDone(...args), isPassing, CLUSTER_MS);

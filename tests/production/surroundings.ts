@@ -1,6 +1,6 @@
 /**
- * What stands around the bus in a production set-up: logins of NATS that are refused, the quota of a tenant on
- * all Shields together, and what the collector is told. Each gives what does not hold.
+ * The surroundings of the bus in a production setup: refused logins of NATS, a tenant's quota across all Shields, and
+ * the collector's telemetry. Each returns what does not hold.
  */
 import { connect } from "@nats-io/transport-deno";
 import { runArq } from "../../arq/testing/run_arq.ts";
@@ -12,7 +12,7 @@ import type { Stage } from "./stage.ts";
 const WAIT_MS = 60_000;
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/** Nobody comes to NATS without a login, and nobody with another's. */
+/** NATS refuses connections without a login, and logins with another user's password. */
 export async function refusedLogins(stage: Stage, site: Site): Promise<string[]> {
   const problems: string[] = [];
   const [{ server } = { server: { port: 0 } }] = site.pods;
@@ -40,7 +40,7 @@ export async function refusedLogins(stage: Stage, site: Site): Promise<string[]>
   return problems;
 }
 
-/** Publishes by HTTPS through the Ingress; the status and the reason of a refusal. */
+/** Publishes by HTTPS through the Ingress; returns the status, and the reason of a refusal. */
 async function post(
   { ingress, traffic: { client } }: Stage,
   token: string,
@@ -60,7 +60,7 @@ async function post(
   return { status: response.status, reason };
 }
 
-/** Its quota refuses a tenant, and nobody else; Valkey counts. */
+/** Its quota refuses one tenant, and nobody else; Valkey counts. */
 export async function smallTenant(stage: Stage): Promise<string[]> {
   const { around: { small_tenant }, tokenFor, traffic, plan } = stage;
   const [small, acme] = await Promise.all([
@@ -70,7 +70,7 @@ export async function smallTenant(stage: Stage): Promise<string[]> {
   const problems: string[] = [];
   const at_once = Array.from({ length: 3 * small_tenant.messages_per_second }, () => small);
   const answers: { status: number; reason: string }[] = [];
-  // Again until one is refused: on a slow machine a second passes before as many are sent.
+  // Repeated until one is refused: on a slow machine a second passes before enough are sent.
   const deadline_ms = Date.now() + WAIT_MS;
   while (!answers.some(({ status }) => status === 429)) {
     if (Date.now() > deadline_ms) return ["the quota of the small tenant refuses nothing"];
@@ -87,7 +87,7 @@ export async function smallTenant(stage: Stage): Promise<string[]> {
   return problems;
 }
 
-/** Every process sends its metrics, with the header of the file, and a client's trace arrives. */
+/** Every process sends its metrics, with the file's header, and a client's trace arrives. */
 export async function toldByTelemetry(stage: Stage, site: Site): Promise<string[]> {
   const { collector, tokenFor, plan } = stage;
   const traceparent = `00-${TRACE_ID}-00f067aa0ba902b7-01`;

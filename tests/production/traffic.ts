@@ -1,6 +1,6 @@
 /**
- * Programs on a production set-up: of each durable room one that publishes numbers, one after the other, and
- * one that hears them, each by the Ingress with TLS and through everything that happens to the site.
+ * Clients of a production setup: for each durable room a publisher of consecutive numbers and a subscriber, each
+ * through the Ingress with TLS, during everything that happens to the site.
  */
 import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
 import type { Connection, Room } from "../../sdk/typescript/mod.ts";
@@ -10,23 +10,23 @@ import { pace } from "../../shared/testing/pace.ts";
 import { insist, until } from "../../shared/testing/until.ts";
 import type { RoomLedger, Said, Sight } from "./ledger.ts";
 
-/** Where to, as whom, and how much. */
+/** The address, user and volume. */
 export interface TrafficOptions {
   readonly url: string;
-  /** PEM of the authority that signed the Ingress's certificate. */
+  /** PEM of the CA of the Ingress's certificate. */
   readonly authority: string;
   readonly tokenFor: (sub: string) => Promise<string>;
   readonly rooms: number;
-  /** Messages a second of each room, at most. */
+  /** Maximum messages per second of each room. */
   readonly rate: number;
   readonly message_bytes: number;
 }
 
-/** A message waits so long for a site that is being put up again. */
+/** How long a message is retried while a site is being restored. */
 const PATIENCE_MS = 300_000;
 const PAGE = 1_000;
 
-/** Sockets that trust one more authority, as those of a person do who has it in the system's store. */
+/** Sockets that trust one additional CA, like those of a user who has it in the system's store. */
 function trusting(authority: string) {
   const client = Deno.createHttpClient({ caCerts: [authority] });
   const webSocket = class extends WebSocket {
@@ -43,9 +43,9 @@ interface Talk extends RoomLedger {
   readonly publisher: Room;
 }
 
-/** All of it, until its scope ends. */
+/** All clients, until the end of its scope. */
 export class Traffic implements AsyncDisposable {
-  /** Asks HTTPS of the Ingress. */
+  /** Sends HTTPS requests to the Ingress. */
   readonly client: Deno.HttpClient;
   readonly #options: TrafficOptions;
   readonly #webSocket: ReturnType<typeof trusting>["webSocket"];
@@ -63,7 +63,7 @@ export class Traffic implements AsyncDisposable {
     this.#webSocket = webSocket;
   }
 
-  /** Connects everybody; resolves when every subscription stands and everybody publishes. */
+  /** Connects everybody; resolves when all are subscribed and publishing. */
   static async open(options: TrafficOptions): Promise<Traffic> {
     const traffic = new Traffic(options);
     for (let at = 0; at < options.rooms; at++) {
@@ -82,7 +82,7 @@ export class Traffic implements AsyncDisposable {
     return traffic;
   }
 
-  /** One more program. */
+  /** One additional client. */
   async connect(sub: string): Promise<Connection> {
     const connection = await connect({
       url: this.#options.url.replace("https:", "wss:"),
@@ -97,12 +97,12 @@ export class Traffic implements AsyncDisposable {
     return connection;
   }
 
-  /** What each publisher and subscriber knows, as it grows. */
+  /** The ledgers of each publisher and subscriber, updated live. */
   get ledgers(): readonly RoomLedger[] {
     return this.#talks;
   }
 
-  /** Connections that ended, and publishes that were refused. */
+  /** Connections that ended, and refused publishes. */
   get errors(): readonly string[] {
     return this.#errors;
   }
@@ -121,7 +121,7 @@ export class Traffic implements AsyncDisposable {
     return longest_ms;
   }
 
-  /** Resolves with the Unix ms at which every room has had `count` more ACKs. */
+  /** Resolves with the Unix ms at which every room had received `count` more ACKs. */
   async acknowledgedIn(count = 1): Promise<number> {
     const wanted = this.#talks.map((talk) => ackedOf(talk) + count);
     const isAll = () => this.#talks.every((talk, at) => ackedOf(talk) >= (wanted[at] ?? 0));
@@ -129,13 +129,13 @@ export class Traffic implements AsyncDisposable {
     return Date.now();
   }
 
-  /** No more is published; resolves when everything is answered. */
+  /** Stops publishing; resolves when everything is answered. */
   async hush(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#loops.slice(this.#talks.length));
   }
 
-  /** Resolves when every subscriber has heard the last message, or rejects. */
+  /** Resolves when every subscriber has received the last message, or rejects. */
   async heard(): Promise<void> {
     const behind = () =>
       this.#talks.filter(({ said, sights }) => {
@@ -151,7 +151,7 @@ export class Traffic implements AsyncDisposable {
     await until(missing, () => behind().length === 0, PATIENCE_MS);
   }
 
-  /** The numbers in the log of a room, in its order. */
+  /** The numbers in a room's log, in order. */
   async kept(room: string): Promise<number[]> {
     const talk = this.#talks.find((one) => one.room === room);
     if (talk === undefined) throw new RangeError(`nobody is in ${room}`);
@@ -164,7 +164,7 @@ export class Traffic implements AsyncDisposable {
     }
   }
 
-  /** Asks again while a log or a bucket has no leader that knows all of it (503), as programs do. */
+  /** Retries while a log or a bucket has no up-to-date leader (503), as programs do. */
   #page(room: Room, after: number | bigint): Promise<RoomHistory> {
     const isLater = (error: unknown) => error instanceof ArqonError && error.code === 503;
     const read = () => history(room, { limit: PAGE, after }, { timeout_ms: PATIENCE_MS });

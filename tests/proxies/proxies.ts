@@ -1,6 +1,6 @@
 /**
- * HAProxy and nginx of the system's packages as a test puts them before a listener: their configuration
- * is what docs/scale.md shows, but for addresses and files. Gone with `await using`.
+ * HAProxy and nginx from the system's packages in front of a listener: with the configuration of docs/scale.md, except
+ * for addresses and files. They end with `await using`.
  */
 import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";
@@ -8,15 +8,15 @@ import { freePort } from "../harness/free_ports.ts";
 /** A running proxy. */
 export interface Proxy extends AsyncDisposable {
   readonly port: number;
-  /** What it has said so far. */
+  /** Its output so far. */
   log(): string;
 }
 
-/** The last line is for tests: what it takes a request for. */
+/** The last line is for tests: how it interprets a request. */
 const FORWARDING = `option forwardfor
   http-request set-header X-Seen "%[method] %[path]"`;
 
-/** As where nobody has thought of WebSocket, or does not want it: no upgrade is passed on. */
+/** A configuration without WebSocket: no upgrade is forwarded. */
 const NO_UPGRADE = `http-request del-header Upgrade
   http-request del-header Connection`;
 
@@ -81,8 +81,8 @@ http {
 `;
 
 /**
- * HAProxy: with `send-proxy-v2` it hands TCP on and says whose it is, else it reads HTTP; with `no-upgrade`
- * it hands on no upgrade to WebSocket.
+ * HAProxy: with `send-proxy-v2` it forwards TCP with the client's address, else it forwards HTTP; with `no-upgrade` it
+ * forwards no upgrade to WebSocket.
  */
 export async function startHaproxy(
   target: number,
@@ -104,10 +104,10 @@ export async function startHaproxy(
 }
 
 /**
- * nginx, which reads HTTP and adds to X-Forwarded-For. With `keeps_on` it hands on what it has read of
- * a client that sends no more; else, as by default, it takes such a one for gone, and whether its
- * request is handed on is a race. `more` are lines for its location; `proxy_cache pages` keeps
- * what an answer allows to keep.
+ * nginx, which forwards HTTP and appends to X-Forwarded-For. With `keeps_on` it forwards what it has read from a client
+ * that has closed its sending side; else, as by default, it considers that client disconnected, and whether its request
+ * is forwarded is a race. `more` are additional lines for its location; `proxy_cache pages` stores what an answer
+ * allows.
  */
 export async function startNginx(
   target: number,
@@ -121,7 +121,7 @@ export async function startNginx(
   return await start("nginx", args, port, dir);
 }
 
-/** Resolves once it accepts. Rejects with what to install, or with what the program said. */
+/** Resolves once it accepts connections. Rejects with what to install, or with the program's output. */
 async function start(
   program: string,
   args: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * Runs the scenarios of React, Vue and Svelte with a bus for each group and Chromium, for `react_test.ts`.
- * Arguments: words that the names of the wanted ones contain.
+ * Runs the scenarios of React, Vue and Svelte with one bus per group and Chromium, for `react_test.ts`. Arguments:
+ * words of the selected scenarios' names.
  */
 import { stop } from "esbuild";
 import { startChromium } from "../console/world.ts";

@@ -11,7 +11,7 @@ async function ask(page: Page, question: string): Promise<void> {
   await page.getByRole("button", { name: "Ask" }).click();
 }
 
-/** The last answer of a page: its text, and how it is with it. */
+/** The last answer of a page: its text and state. */
 async function lastAnswer(page: Page): Promise<{ text: string; state: string | null }> {
   const last = page.locator(".answer").last();
   if (await last.count() === 0) return { text: "", state: null };
@@ -33,7 +33,7 @@ async function chat({ browser }: World): Promise<void> {
   await using second = await openAt(browser, example.url);
   const [phone, laptop] = [first.page, second.page];
   for (const page of [phone, laptop]) await page.getByText("open", { exact: true }).waitFor();
-  // It goes on until somebody stops it, however slow this machine is.
+  // It continues until it is stopped, however slow this machine is.
   await ask(phone, "Count to 1000000");
   const grows = (page: Page, from: number) =>
     until(`more than ${from}`, async () => await counted(page) > from);
@@ -53,7 +53,7 @@ async function chat({ browser }: World): Promise<void> {
     await until("it is whole", async () => (await lastAnswer(page)).state === "finished");
     assert.equal(await counted(page), 5);
   }
-  // What was said stays: two questions, an answer that was stopped, and a whole one.
+  // The conversation is kept: two questions, an answer that was stopped, and a complete one.
   await phone.reload();
   await until("all is there", async () => await phone.locator("li").count() === 4);
   assert.equal(await counted(phone), 5);

@@ -1,4 +1,4 @@
-/** The hooks in pages of Chromium, in StrictMode, with the React of a project. */
+/** The hooks in Chromium pages, in StrictMode, with a project's React. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
@@ -9,7 +9,7 @@ import type { Project, Scenario, World } from "./world.ts";
 
 type Globals = typeof globalThis & { readonly page: ReactPage };
 
-/** Something about the page as of now, as JSON. */
+/** Current values of the page, as JSON. */
 function look<Value>(page: Page, of: (page: ReactPage) => Value): Promise<Value> {
   return page.evaluate<Value>(`(${of})(globalThis.page)`);
 }
@@ -22,7 +22,7 @@ async function mount(page: Page, { bus }: World, user: string, how?: string): Pr
   );
 }
 
-/** Waits until what is looked at is that. */
+/** Waits until the value is as expected. */
 async function sees<Value>(
   page: Page,
   of: (page: ReactPage) => Value,
@@ -47,7 +47,7 @@ async function hooks(world: World, project: Project, react: string): Promise<voi
   assert.ok((await look(ann, ({ version }) => version)).startsWith(`${react}.`));
   await mount(ann, world, "ann");
   await sees(ann, ({ seen }) => seen.connection?.state, "open");
-  // One connection, though StrictMode has mounted everything twice.
+  // One connection, although StrictMode has mounted everything twice.
   assert.deepEqual(await look(ann, ({ states }) => states), ["connecting", "open"]);
   await sees(ann, ({ seen }) => seen.messages?.ready, true);
   for (const n of [1, 2, 3, 4, 5]) {
@@ -71,7 +71,7 @@ async function hooks(world: World, project: Project, react: string): Promise<voi
   assert.equal((await look(ann, ({ states }) => states)).at(-1), "closed");
 }
 
-/** Whoever does not use what has changed does not render again. */
+/** A component that does not use a changed value does not render again. */
 async function onlyWhatChanged(ann: Page, bob: Page): Promise<void> {
   const still = ["connection", "room", "messages", "title", "lock"];
   const rendered = () => look(bob, ({ renders }) => renders);
@@ -84,7 +84,7 @@ async function onlyWhatChanged(ann: Page, bob: Page): Promise<void> {
   }
   await ann.evaluate(() => (globalThis as Globals).page.seen.state!.set("other", 1));
   await sees(bob, ({ seen }) => seen.state?.state["other"], 1);
-  // What is the same already is no change.
+  // An equal value is not a change.
   const settled = await rendered();
   await ann.evaluate(() => (globalThis as Globals).page.seen.presence!.update({ x: 3 }));
   await ann.evaluate(() => (globalThis as Globals).page.seen.state!.set("other", 1));
@@ -95,13 +95,13 @@ async function onlyWhatChanged(ann: Page, bob: Page): Promise<void> {
   assert.equal(after["presence"], settled["presence"], "presence rendered again");
 }
 
-/** A write shows at once and on the other page; one that is refused is taken back. */
+/** A write shows at once and on the other page; a refused one is rolled back. */
 async function writes(ann: Page, bob: Page): Promise<void> {
   const shown = await ann.evaluate(async () => {
     const { seen } = (globalThis as Globals).page;
     const set = seen.title![1];
     const done = set("Plans");
-    // The page's own turn: it knows none of our functions.
+    // A turn of the page's event loop, written inline, since the page has none of our functions.
     await new Promise((resolve) => setTimeout(resolve, 0));
     const at_once = [seen.title![0], seen.state!.is_pending];
     await done;
@@ -148,7 +148,7 @@ async function server(world: World, project: Project): Promise<void> {
   await patient.page.locator("#patient", { hasText: "4,5" }).waitFor();
 }
 
-/** For the React of one project; the later ones read what the first has published. */
+/** For the React of one project; later ones read what the first has published. */
 const scenariosFor = (react: string): Scenario[] => [
   {
     name: `React ${react}: every hook in StrictMode, and no render without a change`,

@@ -1,4 +1,4 @@
-/** The examples of the pages about React, Vue and Svelte, as they stand there, in Chromium. */
+/** The examples of the pages about React, Vue and Svelte, unchanged, in Chromium. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { lastLine, run } from "../../tasks/checkout/programs.ts";
@@ -7,12 +7,12 @@ import type { Scenario, World } from "./world.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
-/** An example, and what shows it. */
+/** An example, and its packages. */
 interface Example {
   readonly framework: string;
   readonly document: string;
   readonly project: string;
-  /** Language of its block, and the file that it is in. */
+  /** The language of its block, and its file. */
   readonly language: string;
   readonly file: string;
   readonly entry: string;
@@ -52,7 +52,7 @@ const EXAMPLES: readonly Example[] = [
   },
 ];
 
-/** The example as one script; the address of the bus is the test's. */
+/** The example as one script; the bus's address is the test's. */
 async function scriptOf(example: Example, world: World): Promise<string> {
   const project = world.projects[example.project]!;
   const page = await Deno.readTextFile(ROOT + example.document);
@@ -86,7 +86,7 @@ async function chat(example: Example, world: World): Promise<void> {
   await until("it is still there", async () => await first.page.locator("li").count() > before);
 }
 
-/** One after another in one room, whose messages stay. */
+/** One after another in one room, whose messages are kept. */
 export const PAGE_SCENARIOS: readonly Scenario[] = EXAMPLES.map((example) => ({
   name: `the example for ${example.framework} in ${example.document}`,
   run: (world) => chat(example, world),

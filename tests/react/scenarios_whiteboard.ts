@@ -1,4 +1,4 @@
-/** The example application: `deno task example:whiteboard` alone, and two people who draw. */
+/** The example application: `deno task example:whiteboard` alone, and two users who draw. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
@@ -14,7 +14,7 @@ async function draw(page: Page, places: readonly (readonly [number, number])[]):
   await page.mouse.up();
 }
 
-/** The lines on a board; the empty one that is being drawn is none. */
+/** The lines on a board, without the empty one that is being drawn. */
 const lines = (page: Page) => page.locator('polyline:not([points=""])').count();
 const sees = (page: Page, count: number) =>
   until(`${count} lines`, async () => await lines(page) === count);
@@ -29,7 +29,7 @@ async function whiteboard({ browser }: World): Promise<void> {
   await draw(ann, [[100, 200], [150, 250], [200, 200]]);
   await sees(bob, 1);
   await sees(ann, 1);
-  // Her pointer is where she left it.
+  // Her pointer is at its last position.
   await bob.locator(".pointer", { hasText: "ann" }).waitFor();
   await draw(bob, [[300, 300], [350, 350]]);
   await sees(ann, 2);

@@ -1,6 +1,6 @@
 /**
- * What the scenarios of React share: a bus, Chromium, and for each version of React a folder into which
- * npm has installed it with the packed packages, as people have them.
+ * Shared by the scenarios of React: a bus, Chromium, and for each version of React a folder into which npm has
+ * installed it with the packed packages, as in a user's project.
  */
 import assert from "node:assert/strict";
 import { build } from "esbuild";
@@ -10,14 +10,14 @@ import { pack } from "../../tasks/pack/pack.ts";
 import type { ChildScenario } from "../harness/child_scenarios.ts";
 import type { TestBus } from "../harness/bus.ts";
 
-/** A bus, a browser, and the projects by what they have beside our packages. */
+/** A bus, a browser, and the projects by their additional packages. */
 export interface World {
   readonly bus: TestBus;
   readonly browser: Browser;
   readonly projects: Readonly<Record<string, Project>>;
 }
 
-/** Something that a page does. */
+/** A test of a page. */
 export type Scenario = ChildScenario<World>;
 
 /** A folder with packages. */
@@ -25,7 +25,7 @@ export interface Project {
   readonly folder: string;
 }
 
-/** The packages beside ours. */
+/** The packages in addition to ours. */
 const PROJECTS: Readonly<Record<string, readonly string[]>> = {
   "18": ["react@18.3.1", "react-dom@18.3.1"],
   "19": ["react@19.3.1", "react-dom@19.3.1"],
@@ -33,7 +33,7 @@ const PROJECTS: Readonly<Record<string, readonly string[]>> = {
   svelte: ["svelte@5.57.3"],
 };
 
-/** Vue asks bundlers to say them. */
+/** Vue requires bundlers to define them. */
 const VUE_FLAGS = {
   __VUE_OPTIONS_API__: "true",
   __VUE_PROD_DEVTOOLS__: "false",
@@ -53,7 +53,7 @@ async function install(folder: string, wanted: readonly string[]): Promise<Proje
   return { folder };
 }
 
-/** Packs, and installs for every project, one after another. */
+/** Packs, and installs into every project, one after another. */
 export async function makeProjects(folder: string): Promise<World["projects"]> {
   const ours = (await pack(`${folder}/npm`)).map(({ path }) => path);
   const projects: Record<string, Project> = {};
@@ -63,7 +63,7 @@ export async function makeProjects(folder: string): Promise<World["projects"]> {
   return projects;
 }
 
-/** A program of the project in one file; React as people develop with it, which mounts twice. */
+/** A program of the project in one file, with React's development build, which mounts twice. */
 export async function bundle(
   { folder }: Project,
   program: string,
@@ -84,12 +84,12 @@ export async function bundle(
   return file!.text;
 }
 
-/** A page with a script, from a server of its own. */
+/** A page with a script, from its own server. */
 export interface OpenPage extends AsyncDisposable {
   readonly page: Page;
 }
 
-/** Opens it in a context of its own. What goes wrong in the page fails the scenario at its end. */
+/** Opens it in its own context. Errors in the page make the scenario fail at its end. */
 export async function openPage(
   { browser, bus }: World,
   script: string,
@@ -107,7 +107,7 @@ export async function openPage(
   return await openAt(browser, `http://127.0.0.1:${server.addr.port}/`, () => server.shutdown());
 }
 
-/** The page of a server; `closed` ends the server. */
+/** A server's page; `closed` stops the server. */
 export async function openAt(
   browser: Browser,
   url: string,

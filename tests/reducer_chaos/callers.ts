@@ -1,6 +1,6 @@
 /**
- * Clients that call counters without a pause. Each call is repeated, with the same id, until it is answered: so
- * everything that was ever asked for is known in the end. What they write down is judged by `judge.ts`.
+ * Clients that call counters without a pause. Each call is retried, with the same id, until it is answered: so the
+ * outcome of every call is known in the end. `judge.ts` judges their records.
  */
 import { connect } from "../../sdk/typescript/mod.ts";
 import type { Connection } from "../../sdk/typescript/mod.ts";
@@ -8,49 +8,49 @@ import { type Called, reduced } from "../../sdk/typescript/reducers.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import type { Random } from "../presence_simulation/random.ts";
 
-/** A call that was answered; times in ns of the run's clock. */
+/** An answered call; times in ns of the run's clock. */
 export interface MadeCall {
   readonly amount: number;
   readonly total: number;
   readonly from: number;
   readonly to: number;
-  /** The entry that applied it. */
+  /** The log entry that applied it. */
   readonly entry: number;
 }
 
-/** What callers need. */
+/** The inputs of callers. */
 export interface CallersOptions {
   readonly urls: readonly string[];
   readonly tokenFor: (user: string) => Promise<string>;
   readonly rooms: readonly string[];
-  /** How many call each room at a time. */
+  /** Number of concurrent callers per room. */
   readonly callers_per_room: number;
   readonly random: Random;
   readonly onSurprise: (text: string) => void;
 }
 
 const CONNECTIONS = 8;
-/** A Brain that was killed answers nobody: soon asked again, a call is soon applied. */
+/** A Brain that was killed answers nobody: a short timeout means a fast retry. */
 const ATTEMPT_MS = 3_000;
 const PAUSE_MS = 50;
 /**
- * Calls of a room that may be made after one that is not answered yet: a room remembers 1,000 ids, and a repetition
- * of what it does not remember is a call of its own.
+ * Calls of a room that may follow an unanswered one: a room remembers 1,000 ids, and a retry with an id that it has
+ * forgotten is a new call.
  */
 const AHEAD_MAX = 400;
-/** A few calls add nothing: they read. */
+/** A share of calls adds nothing: they read. */
 const READS = 0.2;
 const AMOUNT_MAX = 9;
 const nowNs = () => Math.round(performance.now() * 1e6);
 
-/** What goes on in one room. */
+/** The calls of one room. */
 class RoomCalls {
   readonly made: MadeCall[] = [];
-  /** The numbers of calls that are not answered. */
+  /** The numbers of unanswered calls. */
   readonly open = new Set<number>();
   started = 0;
 
-  /** The oldest is the first: a set keeps the order in which it was told. */
+  /** The oldest is the first: a set keeps insertion order. */
   get is_ahead(): boolean {
     const [oldest = this.started] = this.open;
     return this.started - oldest > AHEAD_MAX;
@@ -60,7 +60,7 @@ class RoomCalls {
 /** Made by `Callers.open`. */
 export class Callers implements AsyncDisposable {
   readonly calls: ReadonlyMap<string, RoomCalls>;
-  /** Attempts that were refused or not answered, by reason. */
+  /** Attempts that were refused or unanswered, by reason. */
   readonly refusals = new Map<string, number>();
   repeated = 0;
   readonly #options: CallersOptions;

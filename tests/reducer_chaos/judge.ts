@@ -1,7 +1,7 @@
 /**
- * What rooms with a counter must have come to: histories that porcupine calls linearizable, each answered call one
- * entry and one event, in one order, and a log that two folds from its first entry come to one digest by, which is the
- * one that the bus noted.
+ * The expected state of rooms with a counter: linearizable histories, according to porcupine; for each answered call
+ * one entry and one event, in one order; and a log that two folds from its first entry reduce to the same digest, which
+ * is the one that the bus recorded.
  */
 import { readEnvelope } from "@arqon/proto";
 import { foldRoom, type RoomSource } from "../../arq/reducers/room_fold.ts";
@@ -14,7 +14,7 @@ import { ensureGoProgram } from "../harness/go_program.ts";
 import type { GoProgram } from "../harness/go_program.ts";
 import type { MadeCall } from "./callers.ts";
 
-/** A checker of linearizability that we did not write, with what a counter is. */
+/** A linearizability checker that we did not write, with a model of a counter. */
 const CHECKER: GoProgram = {
   name: "arqon_linearizability",
   version: "porcupine-1.3.1-entries",
@@ -28,7 +28,7 @@ export interface RoomHistory {
   readonly calls: readonly MadeCall[];
 }
 
-/** What porcupine says of each history, in their order: `Ok`, `Illegal` or, when it took too long, `Unknown`. */
+/** Porcupine's result for each history, in order: `Ok`, `Illegal` or, on a timeout, `Unknown`. */
 export async function linearizable(histories: readonly RoomHistory[]): Promise<string[]> {
   const program = await ensureGoProgram(CHECKER);
   const child = new Deno.Command(program, {
@@ -57,7 +57,7 @@ export async function linearizable(histories: readonly RoomHistory[]): Promise<s
   return lines.map((line) => JSON.parse(line).result);
 }
 
-/** What is wrong with the entries and events of a room, as texts. */
+/** Problems of a room's entries and events, as text. */
 export function judgeEntries({ room, calls }: RoomHistory, events: readonly string[]): string[] {
   const problems: string[] = [];
   const sorted = calls.toSorted((one, other) => one.entry - other.entry);
@@ -102,7 +102,7 @@ export async function eventsOf(log: DurableLog, room_id: string): Promise<string
   return texts;
 }
 
-/** The log of a room where it is stored. */
+/** The room's stored log. */
 export function sourceOf(log: DurableLog, objects: ObjectStore, room_id: string): RoomSource {
   return {
     ...{ room_id, snapshots: [], origin: undefined, lost: 0 },
@@ -115,7 +115,7 @@ export function sourceOf(log: DurableLog, objects: ObjectStore, room_id: string)
   };
 }
 
-/** A room that was folded from its first entry, and where the log says something else. */
+/** A room folded from its first entry, and where the log disagrees. */
 export interface FoldedRoom {
   readonly entries: number;
   readonly chain: string;

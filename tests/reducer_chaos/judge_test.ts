@@ -1,4 +1,4 @@
-/** Whether the judge detects its faults: calls that were applied twice, never or in two orders. */
+/** Whether the checks detect calls that were applied twice, never, or in two orders. */
 import assert from "node:assert/strict";
 import type { MadeCall } from "./callers.ts";
 import { judgeEntries, linearizable } from "./judge.ts";
@@ -41,7 +41,7 @@ Deno.test("porcupine judges many calls that overlap, of which most read", async 
   for (let entry = 1; entry <= 20_000; entry++) {
     const amount = entry % 5 === 0 ? 1 : 0;
     total += amount;
-    // Each is under way while 100 others are, and those with an odd number began long before.
+    // Each is in flight together with 100 others, and those with an odd number began long before.
     calls.push(
       call(entry, amount, total, 10 * entry - (entry % 2 === 1 ? 900 : 500), 10 * entry + 500),
     );

@@ -1,6 +1,6 @@
 /**
- * The script: counters called without a pause while each Brain in turn is killed or cut off, and now and then a
- * Shield; then everything that was answered is judged.
+ * Counters are called without a pause while each Brain in turn is killed or disconnected, and occasionally a Shield;
+ * then all answers are judged.
  */
 import { configFrom } from "../../shared/config/load.ts";
 import { REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
@@ -16,20 +16,20 @@ import { Callers, type MadeCall } from "./callers.ts";
 import { eventsOf, folded, judgeEntries, linearizable, sourceOf } from "./judge.ts";
 import { foldedElsewhere, wasmtimeThere } from "./wasmtime.ts";
 
-/** What is to be done. */
+/** The plan of a run. */
 export interface ReducerPlan {
   readonly seconds: number;
-  /** Between one fault and the next of a Brain. */
+  /** Between two faults of Brains. */
   readonly every_ms: number;
   readonly rooms: number;
   readonly callers_per_room: number;
   readonly servers: 1 | 3;
   readonly seed: number;
-  /** Rooms that wasmtime folds, too, where it is there. */
+  /** Rooms that wasmtime folds, too, if it is installed. */
   readonly elsewhere?: number;
 }
 
-/** What was found. */
+/** The findings. */
 export interface ReducerVerdict extends Verdict {
   readonly report: readonly string[];
 }
@@ -59,12 +59,12 @@ durable = true
 history_size = ${RETENTION.history_size}
 reducer = "counter"
 `;
-/** Every third of these faults has a Shield go, too. */
+/** Every third of these faults hits a Shield, too. */
 const SHIELD_EVERY = 3;
 const SPARE_MS = 1_000;
 const ELSEWHERE = 2;
 
-/** Each Brain in turn is killed or cut off, so that every room loses its owner. */
+/** Each Brain in turn is killed or disconnected, so that every room loses its owner. */
 function planOf({ seconds, every_ms }: ReducerPlan, random: Random): Fault[] {
   const faults: Fault[] = [];
   const count = Math.floor(seconds * 1_000 / every_ms);
@@ -80,7 +80,7 @@ function planOf({ seconds, every_ms }: ReducerPlan, random: Random): Fault[] {
   return faults;
 }
 
-/** How long calls took, with all their attempts. */
+/** The durations of calls, including retries. */
 function waits(calls: readonly MadeCall[]): string {
   const sorted = Float64Array.from(calls, ({ from, to }) => (to - from) / 1e6).sort();
   const at = (share: number) => (sorted[Math.ceil(share * sorted.length) - 1] ?? 0).toFixed(0);
@@ -139,7 +139,7 @@ async function judge(
   };
 }
 
-/** Runs it all. Rejects only when the cluster does not start or start again. */
+/** Runs everything. Rejects only if the cluster does not start or restart. */
 export async function runReducers(plan: ReducerPlan, say: Say): Promise<ReducerVerdict> {
   const dir = await Deno.makeTempDir({ prefix: "arqon-reducers-" });
   const random = createRandom(plan.seed);
@@ -150,7 +150,7 @@ export async function runReducers(plan: ReducerPlan, say: Say): Promise<ReducerV
     await Fleet.open({
       ...{ brains: BRAINS, shields: SHIELDS, balancers: BALANCERS, servers: plan.servers },
       ...{ proxied: true, config: CONFIG, server_lines: "drain_ms = 500\n", dir, say, onSurprise },
-      // NATS is not hurt, and the disk is not to be what bounds the rate.
+      // NATS has no faults, and the disk should not limit the rate.
       sync_interval: "2m",
       groupOf: (target) => target,
     }),

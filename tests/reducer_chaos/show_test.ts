@@ -1,5 +1,5 @@
 /**
- * The script of `deno task chaos --focus reducers` in short: owners killed and disconnected during calls, and all of it
+ * A short run of `deno task chaos --focus reducers`: owners are killed and disconnected during calls, and everything is
  * judged.
  */
 import assert from "node:assert/strict";

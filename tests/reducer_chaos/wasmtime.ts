@@ -1,4 +1,4 @@
-/** Folds the log of a room in another engine, wasmtime, by a host and a fold in Python that were written from the ABI. */
+/** Folds a room's log in another engine, wasmtime, with a host and a fold in Python that were written from the ABI. */
 import type { RoomSource } from "../../arq/reducers/room_fold.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { writeLog } from "../verification/log_file.ts";
@@ -6,12 +6,12 @@ import type { FoldedRoom } from "./judge.ts";
 
 const PYTHON = `${ROOT}.arqon/python/bin/python`;
 
-/** Whether there is the environment of `deno task test:python`. */
+/** Whether the environment of `deno task test:python` exists. */
 export async function wasmtimeThere(): Promise<boolean> {
   return await Deno.stat(PYTHON).then(() => true, () => false);
 }
 
-/** What the room comes to there; the log is left in the file. */
+/** The room's state there; the file keeps the log. */
 export async function foldedElsewhere(
   source: RoomSource,
   path: string,

@@ -1,6 +1,5 @@
 /**
- * Two Shields and a Brain on one NATS server to which an older copy comes back, and what their clients
- * must see then. Tests only.
+ * Two Shields and a Brain on one NATS server to which an older copy is restored, and what their clients must see then.
  */
 import assert from "node:assert/strict";
 import { startServer } from "../harness/cluster.ts";
@@ -12,7 +11,7 @@ import { until } from "../../shared/testing/until.ts";
 import { comesBack, dial, epochOf, ROOM } from "./restore_world.ts";
 import type { Given } from "./restore_world.ts";
 
-/** Of every process; the one room is durable, and looked at often. */
+/** For every process; the one room is durable, and checked often. */
 export const NATS_CONFIG = (url: string, issuer: string) => `
 [nats]
 urls = ["${url}"]
@@ -44,7 +43,7 @@ export async function startCluster(nats: NatsServer, config: string, dir: string
   };
 }
 
-/** Reads until a GAP: before it nothing that was acknowledged is left out, and all is in order. */
+/** Reads until a GAP: before it no acknowledged message is missing, and all are in order. */
 export async function readToGap(
   reader: DurableClient,
   acknowledged: readonly string[],
@@ -58,20 +57,20 @@ export async function readToGap(
     const number = numberOf(told.data);
     assert.ok(number > last, `${number} after ${last}`);
     const left_out = expected.filter((one) => one > last && one < number);
-    // The first one heard here is the first that was not read before.
+    // The first received one here is the first that was not read before.
     assert.deepEqual(last < 0 ? [] : left_out, [], `before ${number}`);
     last = number;
   }
 }
 
-/** The copy is back: who stood in the part that is gone is told so, everybody else goes on. */
+/** The copy is restored: clients with a position in the lost part are notified, all others continue. */
 export async function afterwards(
   urls: readonly [string, string],
   token: string,
   given: Given,
   { early, lost }: { readonly early: Place; readonly lost: Place },
 ): Promise<void> {
-  // Each Shield looks for itself, so one may know it a moment before the other.
+  // Each Shield checks by itself, so one may notice it a moment before the other.
   let now = "";
   await until("all Shields see the same life, another one", async () => {
     const [here, there] = await Promise.all(urls.map((url) => epochOf(url, token)));
@@ -84,7 +83,7 @@ export async function afterwards(
   }
   using client = await dial(urls[1], token);
   await given.desk(client, true);
-  // Beyond the offsets of the lost part.
+  // After the offsets of the lost part.
   const later = await client.fill(ROOM, numbers(0, 200));
   assert.ok((later.at(-1) as number) > (lost.after_offset ?? 0));
   given.offsets(now, later);

@@ -1,7 +1,8 @@
 /**
  * An older copy of the data is restored, or none: on the embedded engine and on NATS, under load, with processes that
- * kept running and with all of them stopped. Clients that stay, return and are new: nobody misses an acknowledged
- * message without a notice, and no offset of an epoch, no version and no fence is assigned twice. Real processes.
+ * kept running and with all of them stopped. Clients that stay connected, reconnect and are new: none misses an
+ * acknowledged message without a notice, and no offset of an epoch, no version and no fencing token is assigned twice.
+ * Real processes.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
@@ -15,7 +16,7 @@ import { comesBack, copyFolder, DESK, dial, Given, Load, ROOM } from "./restore_
 import { startServe } from "../harness/serve_bus.ts";
 import type { ServedBus } from "../harness/serve_bus.ts";
 
-/** A folder as `arq init` makes it, on ports that are picked. */
+/** A folder as `arq init` creates it, on free ports. */
 async function initFolder() {
   const path = await Deno.makeTempDir({ prefix: "arqon-restore-" });
   const { code, stderr } = await runArq(["init", "--no-context"], { cwd: path });
@@ -30,12 +31,12 @@ async function initFolder() {
   return { path, token, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }
 
-Deno.test("embedded: restarts go on, an older copy and a wiped folder are other lives", async () => {
+Deno.test("embedded: restarts continue, an older copy and a wiped folder have other epochs", async () => {
   await using folder = await initFolder();
   const { path, token } = folder;
   const given = new Given();
   const data = `${path}/data`;
-  /** Starts the bus, lets it work under load, and kills it in the middle: where a client stood. */
+  /** Starts the bus, runs it under load, and kills it in the middle; returns a client's position. */
   const live = async (name: string, look: (bus: ServedBus) => Promise<void>): Promise<Place> => {
     await using bus = await startServe(path);
     await look(bus);
@@ -49,7 +50,7 @@ Deno.test("embedded: restarts go on, an older copy and a wiped folder are other 
     await load.end();
     const offsets = load.acknowledged.map(({ offset }) => offset);
     given.offsets(epoch, offsets);
-    // Whoever was told of the last one stood there.
+    // The client that received the last one has this position.
     return { after_offset: offsets.at(-1) as number, epoch };
   };
   const first = await live("first", async () => {});
@@ -66,7 +67,7 @@ Deno.test("embedded: restarts go on, an older copy and a wiped folder are other 
     await comesBack(url, token, first, true);
     for (const place of [lost, again]) await comesBack(url, token, place, false);
   });
-  // By now the log is past every offset of the lost part.
+  // By now the log has passed every offset of the lost part.
   await live("after", async ({ url }) => {
     for (const place of [first, restored]) await comesBack(url, token, place, true);
     for (const place of [lost, again]) await comesBack(url, token, place, false);
@@ -78,7 +79,7 @@ Deno.test("embedded: restarts go on, an older copy and a wiped folder are other 
   });
 });
 
-/** Stops the server, and starts it again on the store as it was at `copy`. */
+/** Stops the server, and restarts it on the store as it was at `copy`. */
 async function putBack(nats: NatsServer, copy: string): Promise<void> {
   await nats.stop();
   await copyFolder(copy, nats.store);
@@ -111,7 +112,7 @@ Deno.test("NATS: an older copy under running Shields and Brains", async () => {
     await stays.hears(offsets);
     const early: Place = { after_offset: offsets.at(-1) as number, epoch };
 
-    // An ordinary restart of NATS, with a copy made meanwhile: nothing is lost and nobody is told.
+    // An ordinary restart of NATS, with a copy made meanwhile: nothing is lost and nobody is notified.
     await nats.stop();
     await copyFolder(nats.store, copy);
     await nats.start();
@@ -129,7 +130,7 @@ Deno.test("NATS: an older copy under running Shields and Brains", async () => {
     const all = load.acknowledged.map(({ data }) => data);
     const { signal } = await readToGap(stays, all.slice(50));
     assert.deepEqual([signal?.kind, signal?.reason], ["GAP", "epoch-changed"], cluster.log());
-    // Of each restart one; which of the two reasons depends on which returned first.
+    // One for each restart; which of the two reasons depends on which returned first.
     for (let gaps = 0; gaps < 2;) if ((await watcher.told()).signal?.kind === "GAP") gaps++;
     await afterwards([here, there], token, given, { early, lost });
     await cluster[Symbol.asyncDispose]();

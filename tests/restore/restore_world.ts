@@ -1,6 +1,6 @@
 /**
- * What tests of copies that are put back share: clients of one durable room and of one room with state,
- * what they were given over all lives, and publishers under load. Tests only.
+ * Shared by the tests of restored copies: clients of one durable room and of one room with state, what they received
+ * over all incarnations, and publishers under load.
  */
 import assert from "node:assert/strict";
 import { pace } from "../../shared/testing/pace.ts";
@@ -13,21 +13,21 @@ export const ROOM = "orders";
 /** Has state. */
 export const DESK = "desk";
 
-/** What was at `to` before is gone. */
+/** Replaces `to`. */
 export async function copyFolder(from: string, to: string): Promise<void> {
   await Deno.remove(to, { recursive: true }).catch(() => {});
   const { success } = await new Deno.Command("cp", { args: ["-a", from, to] }).output();
   assert.ok(success, `cp -a ${from} ${to}`);
 }
 
-/** What clients have been given, over all lives. */
+/** What clients have received, over all incarnations. */
 export class Given {
   readonly #offsets = new Set<string>();
   readonly #epochs = new Set<string>();
   #version = 0;
   #fence = 0;
 
-  /** Offsets that publishers were told, in the epoch that subscribers see. */
+  /** Offsets acknowledged to publishers, in the epoch that subscribers see. */
   offsets(epoch: string, offsets: readonly number[]): void {
     for (const offset of offsets) {
       const position = `${epoch} ${offset}`;
@@ -36,9 +36,9 @@ export class Given {
     }
   }
 
-  /** Writes and locks in the room: everything it is told is above all before. */
+  /** Writes and locks in the room: all returned numbers exceed earlier ones. */
   async desk(client: DurableClient, is_another_life: boolean): Promise<void> {
-    // The Brain may come back later than the Shield.
+    // The Brain may restart later than the Shield.
     const ask = (name: string, more: object = {}) =>
       seen(
         `a Brain answers ${name}`,
@@ -68,7 +68,7 @@ export class Given {
   }
 }
 
-/** Publishes without a pause until it is ended; what was acknowledged, in order. */
+/** Publishes without a pause until it is ended; records what was acknowledged, in order. */
 export class Load {
   readonly acknowledged: { readonly data: string; readonly offset: number }[] = [];
   readonly #client: DurableClient;
@@ -85,7 +85,7 @@ export class Load {
   async #run(): Promise<void> {
     for (let number = 0; !this.#ended; number++) {
       const data = `${this.#name} ${number}`;
-      // The bus may be killed under it: then nothing more is acknowledged.
+      // The bus may be killed meanwhile: then nothing more is acknowledged.
       const answer = await this.#client.pub(ROOM, data).catch(() => undefined);
       if (answer === undefined) return;
       if (answer.code === 0) this.acknowledged.push({ data, offset: answer.offset as number });
@@ -93,7 +93,7 @@ export class Load {
     }
   }
 
-  /** Resolves when so many more are acknowledged. */
+  /** Resolves when `count` more are acknowledged. */
   async more(count: number): Promise<void> {
     const enough = this.acknowledged.length + count;
     const what = `${this.#name}: ${count} more publishes are taken`;
@@ -106,7 +106,7 @@ export class Load {
   }
 }
 
-/** Everything that is stored in the room after that offset, by the history. */
+/** Everything stored in the room after that offset, from its history. */
 async function stored(client: DurableClient, after: number): Promise<number[]> {
   const offsets: number[] = [];
   for (let more = true; more;) {
@@ -119,12 +119,12 @@ async function stored(client: DurableClient, after: number): Promise<number[]> {
   return offsets;
 }
 
-/** While NATS comes back, nobody is let in. */
+/** Connections are refused while NATS restarts. */
 export function dial(url: string, token: string): Promise<DurableClient> {
   return insist("a client is let in", () => DurableClient.open(url, token));
 }
 
-/** A client that was away: with a good place it gets all that is stored behind it, else it is told. */
+/** A client that was disconnected: with a valid position it gets everything stored after it, else it is notified. */
 export async function comesBack(url: string, token: string, place: Place, is_good: boolean) {
   using client = await dial(url, token);
   const answer = await client.join(ROOM, place);
@@ -136,7 +136,7 @@ export async function comesBack(url: string, token: string, place: Place, is_goo
   return answer.epoch as string;
 }
 
-/** What a new client finds: the room's epoch. */
+/** The room's epoch, as a new client sees it. */
 export async function epochOf(url: string, token: string): Promise<string> {
   using client = await dial(url, token);
   return (await client.join(ROOM)).epoch;

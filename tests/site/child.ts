@@ -1,6 +1,6 @@
 /**
- * Looks at the built site of the documents with Chromium, for `site_test.ts`: axe, and the width of
- * every page on small telephones. Arguments: words that the names of the wanted scenarios contain.
+ * Opens the built site of the documents in Chromium, for `site_test.ts`: axe, and the width of every page on small
+ * phones. Arguments: words of the selected scenarios' names.
  */
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
@@ -18,10 +18,10 @@ interface World {
 
 /** Where `deno task docs:site --check` builds it. */
 const SITE = new URL("../../.arqon/site/out/", import.meta.url).pathname;
-/** How long anything may take. */
+/** The time limit of any step. */
 const DEADLINE_MS = 120_000;
 const NARROW = [320, 390];
-/** Pages with what others have not: the start, code and tables, nothing at all. */
+/** Pages with different content: the start page, code and tables, nothing special. */
 const SAMPLE = ["index.html", "protocol.html", "tutorial_schemas.html", "404.html"];
 const TYPES: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
@@ -61,7 +61,7 @@ async function open(
   return page;
 }
 
-/** Opens each page, waits until VitePress has taken it over, and looks at it. */
+/** Opens each page, waits until VitePress has hydrated it, and checks it. */
 async function visit(
   { url }: World,
   page: Page,
@@ -97,7 +97,7 @@ const darkAndNarrow: ChildScenario<World> = {
       const closed = await axeFindings(narrow);
       await narrow.getByRole("button", { name: "mobile navigation" }).click();
       await narrow.locator(".VPNavScreen").waitFor();
-      // It fades in, and pale text on its way is no pale text.
+      // It fades in, and low contrast during the transition does not count.
       await narrow.waitForFunction(
         "document.getAnimations().every(({ playState }) => playState !== 'running')",
       );

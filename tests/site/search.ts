@@ -1,16 +1,16 @@
 /**
- * The search of the built site, without a browser: the index that VitePress has made, read by the library that reads it in
- * a page, with the same options.
+ * The search of the built site, without a browser: VitePress's index, loaded by the library that loads it in a page,
+ * with the same options.
  */
 import assert from "node:assert/strict";
 import MiniSearch from "minisearch";
 import config from "../../docs/.vitepress/config.ts";
 
-/** What VitePress 1.6 sets besides ours, in its `VPLocalSearchBox.vue`. */
+/** VitePress 1.6 sets these in addition to ours, in its `VPLocalSearchBox.vue`. */
 const FIELDS = { fields: ["title", "titles", "text"], storeFields: ["title", "titles"] };
 const SEARCH = { fuzzy: 0.2, prefix: true, boost: { title: 4, text: 2, titles: 1 } };
 
-/** Answers a query with the pages of the site by their names, the best one first; each section that is found counts. */
+/** Answers a query with the names of the site's pages, the best one first; each matching section counts. */
 export async function siteSearch(site: string): Promise<(query: string) => string[]> {
   const chunks = `${site}/assets/chunks`;
   const names = await Array.fromAsync(Deno.readDir(chunks), ({ name }) => name);

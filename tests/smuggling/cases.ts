@@ -1,23 +1,22 @@
 /**
- * Requests that parsers of HTTP/1.1 read in more than one way, as raw text: each with a second request
- * inside of what may be its body, and nothing else that has that path. What is made of them is the
- * test's.
+ * Requests that HTTP/1.1 parsers interpret differently, as raw text: each has a second request inside what may be its
+ * body, with a path that occurs nowhere else. The test sends them.
  */
 
-/** A request that is there only for who reads the first one otherwise. */
+/** Only a request for a parser that interprets the first one differently. */
 const INNER = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 const CHUNKED = "Transfer-Encoding: chunked";
 
 /** POST with these headers and this body. */
 const post = (lines: readonly string[], body: string) =>
   ["POST /first HTTP/1.1", "Host: a", ...lines, "", body].join("\r\n");
-/** The same, where a reader who sees no length would take `INNER` for the next request. */
+/** The same; a parser that sees no length would take `INNER` for the next request. */
 const chunkedOr = (...lines: readonly string[]) => post(lines, `0\r\n\r\n${INNER}`);
 const lengthOr = (...lines: readonly string[]) => post(lines, INNER);
 const chunks = (text: string) => post([CHUNKED], text);
 const length = INNER.length;
 
-/** By what is odd about them. */
+/** By their irregularity. */
 export const SMUGGLING: Readonly<Record<string, string>> = {
   "both lengths, chunked first": chunkedOr(CHUNKED, `Content-Length: ${length + 5}`),
   "both lengths, length first": chunkedOr(`Content-Length: ${length + 5}`, CHUNKED),
@@ -143,5 +142,5 @@ export const SMUGGLING: Readonly<Record<string, string>> = {
   "pipelined": post(["Content-Length: 5"], "hello") + "GET /second HTTP/1.1\r\nHost: a\r\n\r\n",
 };
 
-/** A request behind it, which ends the connection. */
+/** A request after it, which ends the connection. */
 export const AFTER = "GET /after HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";

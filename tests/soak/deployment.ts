@@ -1,6 +1,6 @@
 /**
- * What a soak run is done to: NATS, one Brain and one Shield as processes, with policies deployed, a
- * schema mapped and durable rooms, as an operator would do it. It tells how much memory each takes.
+ * The bus of a soak run: NATS, one Brain and one Shield as processes, with deployed policies, a mapped schema and
+ * durable rooms, as an operator would set it up. It reports the memory of each process.
  */
 import type { RunningTarget } from "../../bench/load/targets/target.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
@@ -12,7 +12,7 @@ import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { errorsIn, samplesOf } from "../harness/server_state.ts";
 import { startNats } from "../harness/nats_server.ts";
 
-/** Tenants of a run; rooms have the same names in each. */
+/** Tenants of a run; all use the same room names. */
 export const TENANTS: readonly string[] = ["acme", "zeta"];
 
 /** Resident memory of each process, in bytes, by name. */
@@ -24,11 +24,11 @@ export interface Deployment extends AsyncDisposable {
   /** The Shield, as the load generator reaches it. */
   readonly target: RunningTarget;
   memory(): Promise<Memory>;
-  /** Connections that the Shield counts. */
+  /** The Shield's number of connections. */
   connections(): Promise<number>;
-  /** Why policies refused messages, and how many: all that is sent is good. */
+  /** Reasons and numbers of messages that policies refused: all sent ones are valid. */
   refusals(): Promise<string[]>;
-  /** Errors that a process logged and nobody caught, or a process that has ended. */
+  /** Uncaught errors in the logs, or processes that have ended. */
   bugs(): string[];
 }
 
@@ -36,8 +36,8 @@ export interface Deployment extends AsyncDisposable {
 const POLICIES = [{ name: "content_size", room: "*" }, { name: "bad_words", room: "feed-*" }];
 const REFUSED = /^shield_policy_verdicts_total\{.*verdict="refused"/;
 /**
- * Everybody comes from this machine, and thousands of them are one user. What rooms keep is bounded so
- * that the bound is reached within minutes: what grows after that is a leak.
+ * All clients connect from this machine, and thousands of them are one user. Retention of rooms is limited so that the
+ * limit is reached within minutes: growth after that is a leak.
  */
 const CONFIG = `
 [[rooms]]
@@ -84,7 +84,7 @@ const metrics = ({ ready }: ServerProcess) => samplesOf(ready["ops_url"]);
 
 const rss = (samples: Map<string, number>) => samples.get("process_resident_memory_bytes") ?? NaN;
 
-/** Starts it, with these lines of the Shield's `[server]`. Rejects with a log when a part does not come up. */
+/** Starts it, with these lines of the Shield's `[server]`. Rejects with a log if a part does not start. */
 export async function startDeployment(server_lines = ""): Promise<Deployment> {
   await using owned = new AsyncDisposableStack();
   const issuer = owned.use(await createIssuer());

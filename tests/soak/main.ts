@@ -1,8 +1,7 @@
 /**
- * `deno task soak [--minutes 30] [--connections 10000] [--rate 5000] [--processes 4] [--room-size 2]
- * [--visits 5] [--websocket native|own]`:
- * a steady load on one Shield with policies, presence, a schema and durable rooms. Exits 0 when no
- * message is lost and memory and latency stay flat, 1 with what is wrong.
+ * `deno task soak [--minutes 30] [--connections 10000] [--rate 5000] [--processes 4] [--room-size 2] [--visits 5]
+ * [--websocket native|own]`: a steady load on one Shield with policies, presence, a schema and durable rooms. Exits
+ * with 0 if no message is lost and memory and latency stay flat, 1 with what is wrong.
  */
 import { amount, flag, whole } from "../harness/task_arguments.ts";
 import { machineLine, runTask } from "../harness/task.ts";
@@ -10,7 +9,7 @@ import { WEBSOCKET } from "../harness/websocket_option.ts";
 import { runSoak } from "./run.ts";
 import { renderSoak, violationsOf } from "./verdict.ts";
 
-/** A row a minute, and in a short run so many. */
+/** One row per minute, but at least this many. */
 const ROWS = 8;
 
 const USAGE = {

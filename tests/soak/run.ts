@@ -1,6 +1,6 @@
 /**
- * One soak run from its start to its verdict: a deployment, the connections of the load generator, visitors, and
- * what it came to. `main.ts` and the test call it.
+ * One soak run from start to verdict: a deployment, the connections of the load generator, visitors, and the results.
+ * `main.ts` and the test call it.
  */
 import { openLoad } from "../../bench/load/crowd/driver.ts";
 import { ownRooms } from "../../bench/load/plans/plan.ts";
@@ -15,31 +15,31 @@ import type { Measured, Row } from "./verdict.ts";
 export interface SoakPlan {
   readonly seconds: number;
   readonly connections: number;
-  /** Messages a second, over all rooms. */
+  /** Messages per second, over all rooms. */
   readonly rate: number;
   /** Client processes. */
   readonly processes: number;
   readonly room_size: number;
-  /** Clients a second that come and go. */
+  /** Clients per second that connect and disconnect. */
   readonly visits: number;
-  /** So many stretches of time, of which each is a row of the table. */
+  /** Number of intervals; each is a row of the table. */
   readonly rows: number;
-  /** Of `[server]` of the Shield; absent: none. */
+  /** Lines for `[server]` of the Shield. */
   readonly server_lines?: string;
-  /** Judge no times and no memory. */
+  /** Do not judge times and memory. */
   readonly counts_only: boolean;
-  /** Hears the progress, line by line. */
+  /** Called with progress, line by line. */
   readonly say: (line: string) => void;
 }
 
-/** Bodies of the load, in bytes. */
+/** Payload size of the load, in bytes. */
 const SIZE_BYTES = 256;
-/** Before each stretch. */
+/** Before each interval. */
 const WARM_UP_SECONDS = 0.5;
-/** Rooms with presence; somebody stays in each. */
+/** Rooms with presence; one member stays in each. */
 const PEOPLE = 8;
 
-/** Half of the rooms are plain, half are durable; each connection hears its room and publishes there. */
+/** Half of the rooms are plain, half are durable; each connection subscribes to its room and publishes there. */
 function groupsOf({ connections, room_size }: SoakPlan) {
   const [tenants, half] = [TENANTS.length, Math.ceil(connections / 2)];
   const rooms = Math.ceil(half / tenants / room_size);
@@ -47,7 +47,7 @@ function groupsOf({ connections, room_size }: SoakPlan) {
   return ["plain", "log"].map((prefix) => ownRooms(half, prefix, { tenants, rooms }));
 }
 
-/** Who comes into a room with presence, publishes to one with a schema, and goes; some stay. */
+/** Clients that join a room with presence, publish to one with a schema, and leave; some stay. */
 class Visitors implements Disposable {
   readonly #deployment: Deployment;
   readonly #stay: PresenceClient[] = [];
@@ -63,7 +63,7 @@ class Visitors implements Disposable {
     for (let n = 0; n < PEOPLE; n++) this.#stay.push(await this.#enter(n));
   }
 
-  /** So many a second, until the signal. */
+  /** `rate` per second, until aborted. */
   async run(rate: number, signal: AbortSignal): Promise<void> {
     const began_ms = performance.now();
     for (let begun = 0; !signal.aborted;) {
@@ -109,7 +109,7 @@ function describe({ at_ms, sent, received, latency }: Row): string {
     `p50 ${latency.p50_ms.toFixed(1)} ms, p99 ${latency.p99_ms.toFixed(1)} ms`;
 }
 
-/** Runs it all. Rejects when a process does not start or a client process fails. */
+/** Runs everything. Rejects if a process does not start or a client process fails. */
 export async function runSoak(plan: SoakPlan): Promise<Measured> {
   const { say, connections, counts_only, processes, rate } = plan;
   await using deployment = await startDeployment(plan.server_lines);

@@ -1,8 +1,6 @@
-/**
- * Whether figures over time are flat: a line through them by least squares. Pure.
- */
+/** Whether values over time are flat: a least-squares line. Pure. */
 
-/** One figure at one time. */
+/** One value at one time. */
 export interface Reading {
   readonly at_ms: number;
   readonly value: number;
@@ -10,10 +8,10 @@ export interface Reading {
 
 /** The line through readings. */
 export interface Line {
-  /** A millisecond; 0 with fewer than two different times. */
+  /** Per millisecond; 0 with fewer than two different times. */
   readonly slope: number;
   readonly mean: number;
-  /** What the line grows by from the first reading to the last. */
+  /** The line's growth from the first reading to the last. */
   readonly growth: number;
 }
 

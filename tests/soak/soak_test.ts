@@ -1,6 +1,6 @@
 /**
- * The soak run in small: real processes, a few hundred connections, some seconds. Only counts are judged, since times
- * on a shared machine mean nothing. `deno task soak` is the long one.
+ * A small soak run: real processes, a few hundred connections, some seconds. Only counts are judged, since times on a
+ * shared machine mean nothing. `deno task soak` is the long one.
  */
 import assert from "node:assert/strict";
 import { runSoak } from "./run.ts";

@@ -1,6 +1,6 @@
 /**
- * What a soak run measured against what is promised: messages, memory over time, latency over time; and both as tables.
- * Pure. Promises about speed hold for a machine that has the time; `counts_only` leaves them out.
+ * Compares the measurements of a soak run with the promises: messages, memory over time, latency over time; and renders
+ * them as tables. Pure. Promises about speed need an unloaded machine; `counts_only` excludes them.
  */
 import type { LoadReport } from "../../bench/load/crowd/driver.ts";
 import { median } from "../../bench/measure/statistics.ts";
@@ -11,40 +11,40 @@ import type { Line } from "./slope.ts";
 
 type Counted = "sent" | "received" | "missing" | "latency" | "problem_count" | "problems";
 
-/** What happened in one stretch of time, and the memory at its end. */
+/** Counts of one interval, and the memory at its end. */
 export interface Row extends Pick<LoadReport, Counted> {
   readonly at_ms: number;
   readonly memory: Memory;
 }
 
-/** Everything that was measured. */
+/** All measurements. */
 export interface Measured {
   readonly rows: readonly Row[];
   readonly connections: number;
   readonly counts_only: boolean;
   readonly bugs: readonly string[];
-  /** Clients that came and went. */
+  /** Clients that connected and disconnected. */
   readonly visits: number;
 }
 
 /** Names of processes with memory. */
 const PROCESSES = ["shield", "brain", "nats"] as const;
 
-/** From publish to receive, as docs/architecture.md#promises says. */
+/** From publish to receive, as docs/architecture.md#promises has it. */
 const P99_MS = 30;
 /** docs/architecture.md#promises: 10,000 idle connections and more in less than this. */
 const SHIELD_BYTES = 1_000_000_000;
-/** The first part of a run is for caches to fill and code to be compiled. */
+/** In the first part of a run caches fill and code is compiled. */
 const WARM_UP = 0.25;
 /**
- * A heap climbs to its limit and falls back for the first time in about that, under the load of a soak;
- * a run that is shorter than twice as long counts its second half.
+ * Under the load of a soak, a heap grows to its limit and shrinks for the first time after about this long; a run
+ * shorter than twice that counts its second half.
  */
 const CLIMB_MS = 300_000;
-/** What the line through a process's memory may grow by within the run: a share of it, or this. */
+/** The allowed growth of the line through a process's memory within the run: this share, or at least `GROWTH_BYTES`. */
 const GROWTH = 0.05;
 const GROWTH_BYTES = 24_000_000;
-/** The last third's p99 over the first's, when it is above what is noise. */
+/** The last third's p99 over the first's, if it exceeds noise. */
 const P99_GROWTH = 2;
 const P99_NOISE_MS = 10;
 
@@ -58,11 +58,11 @@ function memoryLine(rows: readonly Row[], name: keyof Memory): Line {
   );
 }
 
-/** p99 of each stretch without the warm-up. */
+/** p99 of each interval after the warm-up. */
 const p99s = (rows: readonly Row[]): number[] =>
   rows.slice(Math.floor(rows.length * WARM_UP)).map(({ latency }) => latency.p99_ms);
 
-/** Median p99 of the first and the last third; NaN with too few. */
+/** Median p99 of the first and the last third; NaN with too few intervals. */
 function p99Ends(rows: readonly Row[]): [first: number, last: number] {
   const counted = p99s(rows);
   const third = Math.floor(counted.length / 3);
@@ -94,7 +94,7 @@ function speedProblems({ rows, connections }: Measured): string[] {
   return problems;
 }
 
-/** Which promises do not hold; empty: all do. */
+/** Promises that do not hold; empty if all do. */
 export function violationsOf(measured: Measured): string[] {
   const { rows, counts_only, bugs } = measured;
   const problems = rows.flatMap(({ at_ms, missing, problem_count, problems: [first] }) => {
@@ -115,7 +115,7 @@ export function violationsOf(measured: Measured): string[] {
 const HOUR_MS = 3_600_000;
 const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
 
-/** Everything that was measured. */
+/** All measurements. */
 export function renderSoak(measured: Measured): string {
   const { rows, connections, visits } = measured;
   const byTime = renderRows(

@@ -1,4 +1,4 @@
-/** A soak run fails for memory or latency that grows, for any lost message, and for nothing else. */
+/** A soak run fails if memory or latency grows, if a message is lost, and for no other reason. */
 import assert from "node:assert/strict";
 import { violationsOf } from "./verdict.ts";
 import type { Row } from "./verdict.ts";
@@ -41,7 +41,7 @@ Deno.test("memory and latency that grow, or are too much, fail the run", () => {
 });
 
 Deno.test("the first climb of a heap is no growth, and what grows after it fails a short run, too", () => {
-  // Of the soak of 2026-11-21, ten minutes.
+  // From the soak of 2026-11-21, ten minutes.
   const climb = [590, 593, 681, 822, 812, 772, 758, 763, 770, 777, 783];
   const shield = (at: number) => (climb[at] ?? 0) * MB;
   assert.deepEqual(run({ minutes: climb.length, shield }), []);

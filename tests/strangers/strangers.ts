@@ -1,7 +1,6 @@
 /**
- * Connections that say nothing, many more than the system gives files for, beside a client that talks:
- * what the client notices, whether a new one gets in, and what the ports of operators say. The sizes
- * are those of `tests/strangers_test.ts`.
+ * Silent connections, many more than the system has file descriptors for, beside an active client: what the client
+ * notices, whether a new one is admitted, and what operators' ports report. `tests/strangers_test.ts` has the numbers.
  */
 import assert from "node:assert/strict";
 import type { TlsPair } from "../../shared/http1/door.ts";
@@ -9,39 +8,42 @@ import { until } from "../../shared/testing/until.ts";
 import { startBusWith, withFiles } from "../harness/bus.ts";
 import { RawClient } from "../peers/raw_client.ts";
 
-/** What comes, and to what. */
+/** The connections and the bus. */
 export interface StrangersOptions {
   readonly websocket: "native" | "own";
   /** Lines of `[limits]`. */
   readonly limits: string;
-  /** What the bus may open: `ulimit -n`. */
+  /** The bus's limit of open files: `ulimit -n`. */
   readonly files: number;
   readonly strangers: number;
-  /** Strangers that stay open at a time on their side; whoever came before them hangs up. */
+  /** Silent connections that are open at a time at their end; older ones are closed. */
   readonly at_once: number;
   /** Absent: plain TCP. */
   readonly tls?: TlsPair;
-  /** They hang up once files ran out, before the new client comes: where nobody else can end them. */
+  /**
+   * They disconnect once files have run out, before the new client connects: for sockets where nobody else can end
+   * them.
+   */
   readonly leave?: boolean;
 }
 
-/** What was seen. */
+/** The observations. */
 export interface StrangersReport {
-  /** Messages of the client that came back while the strangers came. */
+  /** Answered messages of the client while the silent ones connected. */
   readonly heard: number;
-  /** The longest that one of them took, in ms. */
+  /** The longest round trip, in ms. */
   readonly worst_ms: number;
-  /** A new client's way in, to its WELCOME, while the last strangers are there; in ms. */
+  /** A new client's time until WELCOME, while the last silent connections are open; in ms. */
   readonly late_ms: number;
   /** The metrics page of the bus at the end. */
   readonly metrics: string;
   readonly log: string;
 }
 
-/** What the bus logs when it gets no file for a connection. */
+/** The bus's log line when it has no file for a connection. */
 export const OUT_OF_FILES = /no connection can be accepted/;
 
-/** How many strangers come between two messages of the client. */
+/** How many silent connections are opened between two messages of the client. */
 const BETWEEN = 100;
 
 const connectTo = (url: string) => {
@@ -49,7 +51,7 @@ const connectTo = (url: string) => {
   return Deno.connect({ hostname, port: Number(port) });
 };
 
-/** Runs it; rejects with an AssertionError when anybody is hurt. */
+/** Runs it; rejects with an AssertionError if any client is affected. */
 export async function runStrangers(options: StrangersOptions): Promise<StrangersReport> {
   const { websocket, limits, files, strangers: count, at_once, tls } = options;
   const dir = await Deno.makeTempDir();
@@ -85,7 +87,7 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
       if (came % BETWEEN === 0) await talk();
     }
     if (options.leave === true) {
-      // A stranger that the bus has not accepted yet holds none of its files.
+      // A connection that the bus has not accepted yet uses none of its files.
       await until("the bus is out of files", () => OUT_OF_FILES.test(bus.log()));
       for (const stranger of strangers.splice(0)) stranger.close();
     }
@@ -120,7 +122,7 @@ async function statusOf(url: string): Promise<number> {
   return response.status;
 }
 
-/** A sample of a page of metrics; NaN when it is not there. */
+/** A sample of a page of metrics; NaN if it is missing. */
 export function sample(metrics: string, name: string): number {
   const line = metrics.split("\n").find((line) => line.startsWith(`${name} `));
   return Number(line?.slice(name.length + 1));

@@ -1,7 +1,7 @@
 /**
- * `deno task conformance:streams`: the Durable Streams protocol's own conformance package, whole,
- * against a bus with the embedded Spine and against two Shields on NATS, which are asked in turns. The
- * package comes from npm, with what it needs as of one day, and needs Node. The last line is `N passed, N failed`.
+ * `deno task conformance:streams`: the Durable Streams protocol's own conformance package, complete, against a bus with
+ * the embedded Spine and against two Shields on NATS in turn. The package comes from npm, with its dependencies as of
+ * one day, and needs Node. The last line is `N passed, N failed`.
  */
 import { startBusWith } from "../harness/bus.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
@@ -11,15 +11,15 @@ import { startProxy } from "./proxy.ts";
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const PACKAGE = new URL("package/package.json", import.meta.url).pathname;
 const FOLDER = `${ROOT}/.arqon/streams`;
-/** All of the package, as vitest runs it; Deno does not know the package. */
+/** The whole package, run by vitest; Deno does not load it. */
 const SUITE = `import { runConformanceTests } from "@durable-streams/server-conformance-tests";
 runConformanceTests({ baseUrl: process.env.CONFORMANCE_TEST_URL });
 `;
-/** Newer versions of what the package needs are not taken; those that are named exactly are whatever the day is. */
+/** Excludes newer versions of the package's dependencies; exact versions are used whatever the day. */
 const AS_OF = "2026-11-22";
-/** How long a test may take: the five seconds that vitest gives are too few on a machine that is busy. */
+/** The time limit of a test: vitest's five seconds are too few on a busy machine. */
 const TEST_MS = 60_000;
-/** A page that the package says it is, and waits that are short. */
+/** The package's origin, and short waits. */
 const ORIGIN = 'allowed_origins = ["https://example.com"]';
 const CONFIG = `
 [streams]

@@ -1,6 +1,6 @@
-/** The proxy between the conformance package and the bus: it adds a token and the prefix, no more. */
+/** The proxy between the conformance package and the bus: it only adds a token and the prefix. */
 
-/** Serves `/v1/stream/…` of the package at `/v1/streams/…` of the Shields, one after the other. */
+/** Maps `/v1/stream/…` of the package to `/v1/streams/…` of the Shields, in turn. */
 export function startProxy(shields: readonly string[], token: string): Deno.HttpServer {
   let asked = 0;
   return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {

@@ -1,6 +1,6 @@
 /**
- * Follows `docs/tutorial_react.md` with the packed packages, and uses the chat that comes of it in Chromium, as two users.
- * For `tutorial_sdks_test.ts`.
+ * Follows `docs/tutorial_react.md` with the packed packages, and uses the resulting chat in Chromium, as two users. For
+ * `tutorial_sdks_test.ts`.
  */
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
@@ -12,7 +12,7 @@ import { follow } from "./tutorial_shell.ts";
 
 const PAGE = new URL("../../docs/tutorial_react.md", import.meta.url);
 
-/** A browser of its own that is logged in. */
+/** A separate browser context that is logged in. */
 async function enter(browser: Browser, url: string, name: string): Promise<Page> {
   const page = await (await browser.newContext()).newPage();
   page.setDefaultTimeout(DEADLINE_MS);
@@ -30,7 +30,7 @@ async function say(page: Page, text: string): Promise<void> {
 async function twoUsers(browser: Browser, url: string): Promise<void> {
   const ann = await enter(browser, url, "ann");
   await ann.getByText("open; here: ann", { exact: true }).waitFor();
-  // What the page's reader published from a terminal is history.
+  // What the reader published from a terminal is in the history.
   await ann.getByText("carl: hello from a terminal", { exact: true }).waitFor();
   const bob = await enter(browser, url, "bob");
   for (const page of [ann, bob]) {
@@ -52,7 +52,7 @@ const followed: ChildScenario<Browser> = {
   async run(browser) {
     const packed = await Deno.makeTempDir({ prefix: "arqon_tutorial_packed_" });
     try {
-      // Not published yet: npm takes what this checkout packs.
+      // Not published yet: npm installs this checkout's packages.
       const ours = (await pack(packed)).map(({ path }) => path)
         .filter((path) => !path.includes("yjs"));
       const port = freePort();

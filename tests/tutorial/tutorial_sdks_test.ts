@@ -6,7 +6,7 @@ const ROOT = new URL("../../", import.meta.url);
 
 Deno.test("docs/tutorial_python.md: every command does and prints what the page says", async () => {
   const page = await Deno.readTextFile(new URL("docs/tutorial_python.md", ROOT));
-  // Not published yet: pip takes the SDK of the checkout.
+  // Not published yet: pip installs the checkout's SDK.
   const sdk = new URL("sdk/python", ROOT).pathname;
   await follow(page.replace("--quiet arqon-sdk", `--quiet ${sdk}`));
 });

@@ -1,8 +1,8 @@
 /**
- * Does what a page tells its reader, as `deno task readme` does, beside other tests: in an empty folder, with
- * the `arq` of this checkout unless another is given, without the commands that make `arq` of a clone. The page's bus
- * takes free ports, which are put into the commands in place of the usual ones. Where a page packs the checkout, which is
- * not in that folder, it ends: `deno task readme` does that.
+ * Follows a page's instructions, as `deno task readme` does, in parallel with other tests: in an empty folder, with the
+ * checkout's `arq` unless another is given, without the commands that make `arq` from a clone. The page's bus uses free
+ * ports, which replace the usual ones in the commands. At a step that packs the checkout, which is not in that folder,
+ * it ends: `deno task readme` covers that.
  */
 import { dirname } from "node:path";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
@@ -10,13 +10,13 @@ import { doSteps } from "../../tasks/readme/reader.ts";
 import { readSteps } from "../../tasks/readme/readme_steps.ts";
 import { freePorts } from "../harness/free_ports.ts";
 
-/** An `arq` as a reader has it: program and first arguments. */
+/** A reader's `arq`: program and first arguments. */
 export type ReadersArq = readonly string[];
 
-/** Brings `arq` into a reader's empty folder, or only says where it is. */
+/** Installs `arq` into a reader's empty folder, or only returns its path. */
 export type Install = (folder: string) => Promise<ReadersArq>;
 
-/** The arguments with which deno runs the checkout's `arq`, as `deno task arq` has them. */
+/** Deno's arguments for the checkout's `arq`, as `deno task arq` has them. */
 async function checkoutArq(): Promise<string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   const words = String(tasks.arq).split(" ");
@@ -27,15 +27,15 @@ async function checkoutArq(): Promise<string[]> {
   return ["run", "--quiet", "--config", `${ROOT}deno.json`, ...flags, `${ROOT}arq/main.ts`];
 }
 
-/** `arq` finds `deno` beside it, as with `npx -y deno task`. */
+/** `arq` finds `deno` next to it, as with `npx -y deno task`. */
 const checkout: Install = async () => {
   const withDeno = ["sh", "-c", 'PATH="$PATH:$0" exec "$@"', dirname(Deno.execPath())];
   return [...withDeno, Deno.execPath(), ...await checkoutArq()];
 };
 
 /**
- * Does what a page says; rejects with the line of the page that is not so. `look` runs at the end of the page, while
- * what it started still runs.
+ * Follows a page; rejects with the line of the page that does not hold. `look` runs at the end of the page, while its
+ * processes still run.
  */
 export async function follow(
   page: string,

@@ -1,7 +1,4 @@
-/**
- * The tutorials and the page of HTTP, line by line on a real bus. CI runs the quick start each time, by `deno task
- * readme`.
- */
+/** The tutorials and the page of HTTP, line by line on a real bus. CI runs the quick start by `deno task readme`. */
 import assert from "node:assert/strict";
 import { follow } from "./tutorial_shell.ts";
 
@@ -22,7 +19,7 @@ for (const name of ["why", "rollout"]) {
   });
 }
 
-Deno.test("a page that shows what a command does not print is told by its line", async () => {
+Deno.test("a page whose shown output differs is reported with its line", async () => {
   const page = (shown: string) => `
 ~~~sh
 echo one

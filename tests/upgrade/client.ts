@@ -1,7 +1,7 @@
 /**
  * One client of a bus that is being upgraded: writes numbers into a durable room and the room's state until its stdin
- * ends, reads them back, and says on stdout how far it is, then what it found. Runs inside the tree whose SDK it is to
- * use; `client.py` is the same in Python.
+ * ends, reads them back, and prints its progress, then its findings. Runs inside the tree whose SDK it uses;
+ * `client.py` is the same in Python.
  */
 import { ArqonError, connect } from "@arqon/sdk";
 import { pace } from "../../shared/testing/pace.ts";
@@ -17,7 +17,7 @@ const found = { heard: [] as (number | string)[], refused: [] as string[] };
 let ends = false;
 Deno.stdin.readable.pipeTo(new WritableStream()).finally(() => ends = true);
 
-/** Instead of a token: where tokens are, each for a few seconds. */
+/** Instead of a token: where to get tokens, each valid for a few seconds. */
 const source = token.startsWith("http")
   ? { getToken: async () => await (await fetch(token)).text() }
   : { token };
@@ -33,13 +33,13 @@ const reading = (async () => {
   }
 })();
 
-/** What the bus refuses for a moment is asked again; all else is kept. */
+/** Retries temporary refusals; records all others. */
 async function done<T>(what: string, ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();
   } catch (error) {
     if (!(error instanceof ArqonError)) throw error;
-    // A Brain that takes over on a loaded machine may be later than a command waits; all has its id.
+    // A Brain that takes over on a loaded machine may take longer than a command waits; everything has an id.
     if (error.reason === "command-timeout") return await done(what, ask);
     found.refused.push(`${what}: ${error.reason}: ${error.message}`);
     return undefined;

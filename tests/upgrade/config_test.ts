@@ -1,6 +1,6 @@
 /**
- * Every key of the last release's configuration is known here, or is refused with what to do about the line; a key that
- * must be added is named with the line to add.
+ * Every key of the last release's configuration is known here, or is refused with what to do about the line; a missing
+ * required key is reported with the line to add.
  */
 import assert from "node:assert/strict";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
@@ -12,7 +12,7 @@ interface Node {
   readonly required?: readonly string[];
 }
 
-/** The paths of all keys; "[]" stands behind a table that may occur again. */
+/** The paths of all keys; "[]" follows a table that may be repeated. */
 function pathsOf(node: Node, path = ""): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
     const own = path === "" ? name : `${path}.${name}`;
@@ -20,7 +20,7 @@ function pathsOf(node: Node, path = ""): string[] {
   });
 }
 
-/** A file that sets the key to nothing sensible. */
+/** A file that sets the key to an invalid value. */
 function fileWith(path: string): string {
   const [, table = "", name = ""] = /^(?:(.*)\.)?([^.]+)$/.exec(path) ?? [];
   const head = table.endsWith("[]") ? `[[${table.slice(0, -2)}]]` : `[${table}]`;
@@ -52,7 +52,7 @@ function requiredOf(node: Node, path = ""): (readonly [string, string])[] {
   return [...own, ...below];
 }
 
-/** A file that has the table, and nothing in it. */
+/** A file with an empty table. */
 function fileWithout(table: string): string {
   const steps = table.split(".");
   const heads = steps.map((step, at) => {

@@ -1,4 +1,4 @@
-/** A Python with what the SDK needs, with which the SDK runs as it stands in a tree. */
+/** A Python with the SDK's dependencies, which runs the SDK of a tree in place. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 
@@ -10,7 +10,7 @@ async function must(program: string, ...args: string[]): Promise<void> {
   assert.ok(success, `${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
 }
 
-/** Its path; `PYTHONPATH` is to be `sdk/python/src` of the tree. */
+/** Its path; set `PYTHONPATH` to `sdk/python/src` of the tree. */
 export async function pythonWithSdk(): Promise<string> {
   await must("python3", "-m", "venv", VENV);
   const packages = ["protobuf>=6.31.1,<8", "websockets>=15,<18"];

@@ -1,4 +1,4 @@
-/** The last release as a folder: the commit that `last_release` names, from this clone's own history. */
+/** The last release as a folder: the commit that `last_release` names, from this clone's history. */
 import { fileURLToPath } from "node:url";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
@@ -13,7 +13,7 @@ async function git(...args: string[]): Promise<{ success: boolean; text: string 
 
 const LAST_RELEASE = (await Deno.readTextFile(`${HERE}last_release`)).trim();
 
-/** Whether this clone is shallow and lacks the commit: then nothing can be compared, and it says so. */
+/** Whether this clone is shallow and lacks the commit: then nothing can be compared, and it prints that. */
 export async function isMissing(): Promise<boolean> {
   if ((await git("cat-file", "-e", `${LAST_RELEASE}^{commit}`)).success) return false;
   const { text } = await git("rev-parse", "--is-shallow-repository");
@@ -31,7 +31,7 @@ export async function releaseFile(path: string): Promise<string> {
   return text;
 }
 
-/** Unpacks it into `dir`, with this checkout's client beside its SDKs. */
+/** Unpacks it into `dir`, with this checkout's client next to its SDKs. */
 export async function unpack(dir: string): Promise<void> {
   const archive = `${dir}.tar`;
   const made = await git("archive", "--output", archive, LAST_RELEASE);

@@ -1,6 +1,6 @@
 /**
- * Tokens that expire in 5 to 8 s beside drains and a rolling restart of every process: with a source of tokens both SDKs
- * lose nothing, have nothing twice, and are refused nothing.
+ * Tokens that expire in 5 to 8 s during drains and a rolling restart of every process: with a source of tokens both
+ * SDKs lose nothing, duplicate nothing, and are never refused.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
@@ -10,7 +10,7 @@ import { NODES, openWorld, type World } from "./world.ts";
 
 const TOKENS = 6;
 
-/** Gives tokens, by the path's user; how many each got. */
+/** Issues tokens for the path's user; counts them. */
 function startTokens({ issuer }: World) {
   const given = new Map<string, number>();
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
@@ -27,7 +27,7 @@ function startTokens({ issuer }: World) {
   };
 }
 
-Deno.test("tokens of a few seconds expire beside a rolling restart, and nobody loses or repeats a message", async () => {
+Deno.test("tokens of a few seconds expire during a rolling restart, and nobody loses or duplicates a message", async () => {
   const python = await pythonWithSdk();
   await using world = await openWorld("[auth]\nclock_skew_seconds = 0\n");
   await using tokens = startTokens(world);
@@ -41,7 +41,7 @@ Deno.test("tokens of a few seconds expire beside a rolling restart, and nobody l
     await world.stop(name);
     await world.start(name, HEAD_TREE);
     await world.goesOn();
-    // Each has renewed its token since, so that none is left from before.
+    // Each has renewed its token since, so no earlier one is in use.
     await until(
       () => `each has a new token after ${name}: ${JSON.stringify([...tokens.given])}`,
       () => [...before].every(([user, count]) => tokens.given.get(user)! > count + 1),

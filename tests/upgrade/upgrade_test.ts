@@ -7,10 +7,10 @@ import { pythonWithSdk } from "./python.ts";
 import { HEAD_TREE, isMissing, unpack } from "./release_tree.ts";
 import { NODES, openWorld, type World } from "./world.ts";
 
-/** What no process says that meets records and messages of the other release. */
+/** No process may log these when it reads records and messages of the other release. */
 const STRANGE = /^.*(TypeError|ZodError|uncaught error|unhandled rejection|level=error).*$/gm;
 
-/** `arq` of that tree asks a process; it knows all four. */
+/** `arq` of that tree queries a process; it supports all four. */
 async function asksFrom(tree: string, world: World): Promise<void> {
   const token = await world.issuer.tokenFor({ role: "admin", sub: "root" });
   for (const node of ["shield-0", "shield-1"] as const) {
@@ -25,7 +25,7 @@ async function asksFrom(tree: string, world: World): Promise<void> {
   }
 }
 
-/** Replaces every process; half done, `arq` of both asks, and the first Brain of the other release dies. */
+/** Replaces every process; halfway, `arq` of both trees queries, and the first Brain of the other release dies. */
 async function roll(world: World, to: string, trees: readonly string[]): Promise<void> {
   for (const name of NODES) {
     await world.stop(name);

@@ -1,6 +1,6 @@
 /**
- * A bus of two Shields and two Brains on one NATS of which each process can be replaced by one of another tree, and
- * clients of both trees and both languages that go on meanwhile.
+ * A bus of two Shields and two Brains on one NATS, where each process can be replaced by another tree's, and clients of
+ * both trees and both languages that continue meanwhile.
  */
 import { TextLineStream } from "../../bench/measure/text_lines.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -17,22 +17,22 @@ durable = true
 [ledger]
 store = true
 `;
-/** What goes on between two replacements, of each client. */
+/** Publishes of each client between two replacements. */
 const PUBLISHES = 25;
 
-/** The processes that there are, in the order in which they are replaced. */
+/** The processes, in the order of their replacement. */
 export const NODES = ["shield-0", "brain-0", "shield-1", "brain-1"] as const;
 /** One of them. */
 export type NodeName = typeof NODES[number];
 
-/** What a client says at the end. */
+/** A client's final report. */
 export interface Found {
   readonly acknowledged: number;
   readonly heard: readonly (number | string)[];
   readonly refused: readonly string[];
 }
 
-/** A client that runs. */
+/** A running client. */
 class Client {
   readonly #child: Deno.ChildProcess;
   readonly #read: Promise<void>;
@@ -63,7 +63,7 @@ class Client {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // It has already ended.
     }
     await Promise.all([this.#child.status, this.#read]);
   }
@@ -99,7 +99,7 @@ export class World implements AsyncDisposable {
     return [...this.#logs, ...[...this.#processes.values()].map((one) => one.log())].join("\n");
   }
 
-  /** Where operators ask the process, for `arq`. */
+  /** The process's addresses for operators, for `arq`. */
   flagsOf(name: NodeName): readonly string[] {
     const { ops_url = "", admin_url = "" } = this.#processes.get(name)?.ready ?? {};
     return ["--ops-url", ops_url, "--admin-url", admin_url];
@@ -122,8 +122,8 @@ export class World implements AsyncDisposable {
   }
 
   /**
-   * A client of that tree's SDK for TypeScript, or by `python` that for Python; `tokens` is a URL that gives it a token,
-   * instead of one for an hour.
+   * A client of that tree's TypeScript SDK, or with `python` of its Python SDK; `tokens` is a URL that issues its
+   * tokens, instead of one for an hour.
    */
   async addClient(
     name: string,
@@ -143,7 +143,7 @@ export class World implements AsyncDisposable {
     this.#clients.push(new Client(name, program, options));
   }
 
-  /** Resolves when each client has published so much more. */
+  /** Resolves when each client has published `PUBLISHES` more. */
   async goesOn(): Promise<void> {
     const before = this.#clients.map(({ acknowledged }) => acknowledged);
     await until(
@@ -166,7 +166,7 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** NATS, and nothing on it yet; `config` is more of the configuration of all processes. */
+/** An empty NATS; `config` is additional configuration of all processes. */
 export async function openWorld(config = ""): Promise<World> {
   await using stack = new AsyncDisposableStack();
   const issuer = stack.use(await createIssuer());

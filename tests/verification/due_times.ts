@@ -1,6 +1,6 @@
 /**
- * Answers `schedules_by_cronsim.py`: a line on stdin is JSON with cron expressions, a zone and spans of
- * time (Unix ms); a line on stdout has the times at which we say each expression is due in each span.
+ * Answers `schedules_by_cronsim.py`: a line on stdin is JSON with cron expressions, a zone and intervals (Unix ms); a
+ * line on stdout has our due times of each expression in each interval.
  */
 import { createInterface } from "node:readline";
 import process from "node:process";

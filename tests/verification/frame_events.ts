@@ -1,6 +1,6 @@
 /**
- * Reads frames for `frames_by_wsproto.py`: a line of hexadecimal bytes on stdin is what one connection
- * sends; a line of JSON on stdout is what our reader makes of it.
+ * Parses frames for `frames_by_wsproto.py`: a line of hexadecimal bytes on stdin is what one connection sends; a line
+ * of JSON on stdout is our reader's result.
  */
 import { createInterface } from "node:readline";
 import process from "node:process";

@@ -1,4 +1,6 @@
-/** The log of a room with a reducer as a file that `rooms_by_wasmtime.py` folds: a line for each module, before its entries. */
+/**
+ * The log of a reducer room as a file that `rooms_by_wasmtime.py` folds: a line for each module, before its entries.
+ */
 import type { RoomSource } from "../../arq/reducers/room_fold.ts";
 import { loadProgram } from "../../brain/reducers/log/program.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";

@@ -1,7 +1,7 @@
 /**
- * Makes random modules that look at the bits of NaNs for `modules_by_wasmtime.py`, meters them and runs
- * them in this engine. The first argument is how many, the second the seed. Each line of stdout is one
- * module as JSON: its metered bytes in base64 and the outcome of each call.
+ * Generates random modules that inspect the bits of NaNs for `modules_by_wasmtime.py`, meters them and runs them in
+ * this engine. The first argument is their number, the second the seed. Each line of stdout is one module as JSON: its
+ * metered bytes in base64 and the outcome of each call.
  */
 import { createHash } from "node:crypto";
 import { meter } from "../../wasm/metering/meter.ts";
@@ -15,11 +15,14 @@ import { Tape, TYPES } from "../../wasm/testing/tape.ts";
 const FUEL_UNITS = 60_000n;
 const TAPE = 2_000;
 
-/** What one call of an export did. */
+/** The outcome of one call of an export. */
 interface Call {
   readonly export: string;
   readonly operands: readonly (readonly [type: string, value: string])[];
-  /** Integers in decimal, floats as the bits of a double; every NaN is "nan": JavaScript keeps no bits. */
+  /**
+   * Integers in decimal, floats as the bits of a double; every NaN is "nan", since JavaScript does not preserve its
+   * bits.
+   */
   readonly results: readonly string[] | "trap";
   readonly units: string;
   readonly memory_sha256: string;
@@ -54,7 +57,7 @@ function operandsOf(type: number): readonly (readonly [string, string])[] {
   });
 }
 
-/** What the calls did, and whether they did it once more after the first state had been put back. */
+/** The outcomes of the calls, and whether they were the same after the first state had been restored. */
 interface Ran {
   readonly calls: readonly Call[];
   readonly again: boolean;
@@ -107,7 +110,7 @@ if (import.meta.main) {
   const next = numbers(Number(seed));
   for (let made = 0; made < Number(count); made += 1) {
     const tape = new Tape(Array.from({ length: TAPE }, next));
-    // Every other module has nothing but float arithmetic.
+    // Every other module has float arithmetic only.
     const generated = made % 2 === 0 ? generateModule(tape, "shown") : generateFloats(tape);
     const bytes = Uint8Array.from(encodeModule(generated));
     const module = decodeModule(bytes);

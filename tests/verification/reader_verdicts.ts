@@ -1,8 +1,8 @@
 /**
- * Says for `payloads_by_upb.py` what the Shield makes of a payload. The first line of stdout is a
- * descriptor set in hexadecimal. Then each line of stdin is `E HEX` (an envelope), `B TYPE HEX` (the
- * binary form of a message) or `J TYPE HEX` (its ProtoJSON in UTF-8); the line of stdout that answers is
- * `+ HEX`, the message as protobuf-es reads and writes it, or `- WHY`.
+ * Returns the Shield's result for a payload to `payloads_by_upb.py`. The first line of stdout is a descriptor set in
+ * hexadecimal. Then each line of stdin is `E HEX` (an envelope), `B TYPE HEX` (the binary form of a message) or `J TYPE
+ * HEX` (its ProtoJSON in UTF-8); the answer on stdout is `+ HEX`, the message as protobuf-es decodes and encodes it, or
+ * `- WHY`.
  */
 import { createInterface } from "node:readline";
 import process from "node:process";

@@ -1,7 +1,7 @@
 /**
- * Makes recorded calls of example policies for `calls_by_wasmtime.py`: messages in many spellings, what each
- * policy read, and what it decided in this engine. The argument is how many calls of each policy. The first
- * line of each policy has its metered module in base64; each line after it is one record of the journal.
+ * Generates recorded calls of example policies for `calls_by_wasmtime.py`: messages in many spellings, what each policy
+ * read, and its decision in this engine. The argument is the number of calls of each policy. The first line of each
+ * policy has its metered module in base64; each later line is one record of the journal.
  */
 import { builtModule, MEMORY_PAGES, Recorder } from "../../arq/replay/testing/recorded.ts";
 import { readyModule } from "../../arq/replay/replay_modules.ts";

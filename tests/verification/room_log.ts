@@ -1,6 +1,6 @@
 /**
- * Calls a counter of a Brain on a log of the embedded engine, deploys a module that migrates it and takes that back,
- * and leaves the room's log in the file that the argument names; prints what our fold of it comes to. For `rooms_by_wasmtime.py`.
+ * Calls a counter of a Brain on a log of the embedded engine, deploys a module that migrates it and rolls that back,
+ * and writes the room's log to the file in the argument; prints the result of our fold. For `rooms_by_wasmtime.py`.
  */
 import { deploy, rollBack, storeModule, SUM } from "../../brain/reducers/testing/deploys.ts";
 import {
@@ -18,7 +18,7 @@ const CALLS = 1_200;
 const AT_ONCE = 40;
 const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
 
-/** Another module comes into force, which answers whatever it is asked, and goes again. */
+/** A different module comes into force, which answers any request, and is rolled back. */
 async function deployAndBack(brain: WorldBrain): Promise<void> {
   await storeModule(brain, SUM);
   await deploy(brain, "counter", SUM);
@@ -39,7 +39,7 @@ if (import.meta.main) {
   for (let at = 0; at < CALLS; at += AT_ONCE) {
     await Promise.all(
       Array.from({ length: AT_ONCE }, (_, one) => {
-        // Some are repeated soon, some when the room remembers them no more.
+        // Some are retried soon, some after the room has forgotten them.
         const id = one % 3 === 0 ? `again-${(at + one) % 7}` : `${(at + one) % 1_100}`;
         return applied(brain, "counter", "add", { data: String(one), id, user: `ü${one % 5}` });
       }),

@@ -1,7 +1,7 @@
 /**
- * Makes runs of example reducers for `rooms_by_wasmtime.py`: a log of random commands and timers, and what
- * each entry came to in this engine. The argument is how many commands each log has. The first line of a run
- * has the metered module in base64, each one after it an entry, and the last one the end.
+ * Generates runs of example reducers for `rooms_by_wasmtime.py`: a log of random commands and timers, and the result of
+ * each entry in this engine. The argument is the number of commands in each log. The first line of a run has the
+ * metered module in base64, each later one an entry, and the last one the end.
  */
 import { Draft } from "../../brain/reducers/state/draft.ts";
 import type { LogEntry } from "../../brain/reducers/state/entry.ts";
@@ -13,7 +13,7 @@ import { createApplier, runLine } from "../../arq/reducers/reducer_run.ts";
 const FUEL = 10_000;
 const MEMORY_PAGES = 64;
 const BUILT = new URL("../../policies/build/", import.meta.url);
-/** Words of each reducer's commands, and some that it has not. */
+/** Names of each reducer's commands, and some that it does not have. */
 const RUNS: Readonly<Record<string, readonly string[]>> = {
   "reducers/counter": ["add", "add", "add", "reset", "nothing"],
   "reducers/counter_rust": ["add", "add", "add", "reset", "nothing"],
@@ -22,7 +22,7 @@ const RUNS: Readonly<Record<string, readonly string[]>> = {
   "reducers/quota_rust": ["take", "take", "take", "left", "sweep"],
 };
 
-/** Whole numbers below `most`, the same ones in every run. */
+/** Integers below `most`, the same ones in every run. */
 function numbers(seed: number): (most: number) => number {
   let state = seed;
   return (most) => {
@@ -33,7 +33,7 @@ function numbers(seed: number): (most: number) => number {
 
 const base64 = (bytes: Uint8Array) => bytes.toBase64();
 
-/** An entry as a line of a run has it. */
+/** An entry in the form of a run's line. */
 export function entryJson(entry: LogEntry) {
   const { offset, time_ms, seed, kind } = entry;
   const placed = { offset, time_ms, seed: base64(seed), kind };
@@ -43,7 +43,7 @@ export function entryJson(entry: LogEntry) {
   return { ...placed, command, data: base64(data), id, user_id, role, claims };
 }
 
-/** A line of a made-up log. */
+/** A line of a synthetic log. */
 function lineOf(at: number, words: readonly string[], below: (most: number) => number) {
   const texts = [String(below(1_000)), String(below(1_000) - 500), "many", "", "9".repeat(19)];
   return {
@@ -79,7 +79,7 @@ if (import.meta.main) {
         }));
       }
     }
-    // Randomness has no example that shows it; a draft of the last entry does.
+    // No example exposes its randomness; a draft of the last entry does.
     const drawn = new Draft(
       applier.state,
       { kind: "timer", offset: 7, seed: new Uint8Array(16) },

@@ -1,6 +1,6 @@
 /**
- * Looks at tokens for `tokens_by_pyjwt.py`: a line on stdin is JSON with a JWK set and tokens; a line on
- * stdout says of each what our authenticator makes of it: the user, or "" when it is refused.
+ * Verifies tokens for `tokens_by_pyjwt.py`: a line on stdin is JSON with a JWK set and tokens; a line on stdout has our
+ * authenticator's result for each: the user, or "" if it is refused.
  */
 import { createInterface } from "node:readline";
 import process from "node:process";

@@ -1,4 +1,7 @@
-/** Each focus in small, on NATS: what it adds to a walk is right while processes are killed, restarted and cut off. */
+/**
+ * A short run of each focus, on NATS: what it adds to a walk holds while processes are killed, restarted and
+ * disconnected.
+ */
 import assert from "node:assert/strict";
 import type { Focus } from "./plan.ts";
 import { emptyTally, runWalks } from "./run.ts";

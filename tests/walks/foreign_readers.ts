@@ -1,4 +1,4 @@
-/** Clients of others as readers of a walk, as npm has them: `eventsource` and `pusher-js`, which come back by themselves. */
+/** Third-party clients as readers of a walk, from npm: `eventsource` and `pusher-js`, which reconnect by themselves. */
 import { EventSource } from "eventsource";
 import pusher_js from "pusher-js";
 import { becomes } from "../../shared/testing/until.ts";
@@ -6,7 +6,7 @@ import { Record as Heard } from "../model/fault_readers.ts";
 import type { LiveReader } from "../model/fault_readers.ts";
 import type { Seat } from "../model/readers.ts";
 
-// A CommonJS module: its types say `default`, and it is the class itself.
+// A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
 
 const THERE_MS = 30_000;
@@ -26,7 +26,7 @@ async function readerOf(
   };
 }
 
-/** docs/sse.md: an EventSource, which sends the last id that it got. */
+/** docs/sse.md: an EventSource, which sends the last id that it received. */
 export async function eventSource({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   const record = new Heard();
   const token = await bus.tokenFor({ tenant, user });
@@ -35,13 +35,13 @@ export async function eventSource({ bus, tenant, user, room }: Seat): Promise<Li
     async fetch(place, init) {
       const headers = { ...init.headers, authorization: `Bearer ${token}` };
       const response = await fetch(place, { ...init, headers });
-      // Else it gives up for good: HTML, "fail the connection". A page would make another one.
+      // Else it gives up for good: HTML, "fail the connection". A page would create a new one.
       if (response.status < 500) return response;
       await response.body?.cancel();
       throw new TypeError(`${response.status}`);
     },
   });
-  // What comes before `subscribed` is of this connection, too.
+  // What arrives before `subscribed` belongs to this connection, too.
   let begun = 0;
   source.addEventListener("welcome", () => begun = record.items.length);
   source.addEventListener("subscribed", ({ data }) => {
@@ -58,7 +58,9 @@ export async function eventSource({ bus, tenant, user, room }: Seat): Promise<Li
   return await readerOf(record, () => times > 0, () => source.close());
 }
 
-/** docs/pusher.md: each room of the app's tenant is a channel; what was missed stays so, which `arqon:gap` may say. */
+/**
+ * docs/pusher.md: each room of the app's tenant is a channel; missed messages are lost, which `arqon:gap` may report.
+ */
 export async function pusherJs({ bus, app_key, room }: Seat): Promise<LiveReader> {
   const record = new Heard();
   const { hostname: wsHost, port } = new URL(bus.url);

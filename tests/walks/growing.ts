@@ -1,6 +1,6 @@
 /**
- * Answers that grow in a durable room of a walk, while it is hurt: what readers hear at any moment, those who stay and
- * those who come in the middle, is a beginning of the source's text, at the end all of it, once; so is what is stored.
+ * Growing answers in a durable room of a walk, during faults: at any moment, subscribers that stay and those that join
+ * in the middle have a prefix of the source's text, and at the end all of it, once; so does the log.
  */
 import { connect, type Connection } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
@@ -12,20 +12,20 @@ import type { TestBus } from "../harness/test_bus.ts";
 import { adminOf, type Stage } from "../model/stage.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 
-/** So many answers grow at once. */
+/** The number of answers that grow at once. */
 export interface GrowOp {
   readonly name: "grow";
   readonly count: number;
 }
 
-/** No pattern of the walk has it. */
+/** Matched by no pattern of the walk. */
 const ROOM = "growing-1";
 const TIMES = { backoff: { base_ms: 10, max_ms: 200 }, initial_attempts: Infinity };
 /** Between two pieces of a source, in ms. */
 const PIECE_MS = 10;
 const ENDS_MS = 60_000;
 
-/** The pieces of an answer, from its id: of characters of one to four bytes, cut anywhere. */
+/** The pieces of an answer, derived from its id: characters of one to four bytes, cut anywhere. */
 function piecesOf(id: string): string[] {
   let seed = 0;
   for (const letter of id) seed = seed * 31 + letter.charCodeAt(0) >>> 0;
@@ -56,7 +56,7 @@ export class Growing implements AsyncDisposable {
   readonly #buses: readonly TestBus[];
   readonly #wrong: string[] = [];
   readonly #ids: string[] = [];
-  /** What those who stay have heard of answers that have not ended. */
+  /** What permanent readers have received of answers that have not ended. */
   readonly #open = new Set<string>();
   readonly #over = new AbortController();
   readonly #connections: Connection[] = [];
@@ -72,7 +72,7 @@ export class Growing implements AsyncDisposable {
     return await connect({ ...TIMES, url, token });
   }
 
-  /** Lets them grow; meanwhile somebody comes in the middle and goes. */
+  /** Publishes growing answers; meanwhile a reader joins in the middle and leaves. */
   async run({ count }: GrowOp): Promise<void> {
     if (this.#connections.length === 0) await this.#begin();
     const tab = new AbortController();
@@ -94,7 +94,7 @@ export class Growing implements AsyncDisposable {
     }
   }
 
-  /** Who stays is there, one at each way in, before anything grows. */
+  /** Permanent readers subscribe before anything grows, one at each address. */
   async #begin(): Promise<void> {
     const { bus, entry, tenant } = this.#stage;
     for (const one of new Set([bus, entry])) {
@@ -106,7 +106,7 @@ export class Growing implements AsyncDisposable {
     for (const at of this.#buses.keys()) {
       const connection = await this.#connect(`stays-${at}`, at);
       this.#connections.push(connection);
-      // What is said of what has ended is of all of them together.
+      // A notification about ended answers is about all of them together.
       const open = at === 0 ? this.#open : new Set<string>();
       this.#reading.push(this.#read(connection, `who stays at ${at}`, this.#over.signal, open));
     }
@@ -136,14 +136,14 @@ export class Growing implements AsyncDisposable {
     }
   }
 
-  /** What is wrong so far; everybody has heard the end of what he heard the beginning of. */
+  /** The problems so far; everybody has received the end of each answer whose beginning it received. */
   async settle(): Promise<string[]> {
     await becomes(() => this.#open.size === 0, ENDS_MS);
     const late = [...this.#open].map((id) => `who stays has not heard the end of ${id}`);
     return [...this.#wrong.splice(0), ...late];
   }
 
-  /** What is wrong in the room's log: each answer is there once, with the source's text. */
+  /** The problems of the room's log: each answer is there once, with the source's text. */
   async end(): Promise<string[]> {
     const [reader] = this.#connections;
     if (reader === undefined) return [];

@@ -1,9 +1,9 @@
 /**
- * `deno task chaos [--focus WORD] [--minutes N | --seconds N] [--steps N] [--seed N] [--nats 0|1|3]`: random walks, judged by
- * the model of the bus. Some focuses are no walks: `reducers`, rooms that are programs, judged by a checker of
- * linearizability; `bridge`, transactions of PostgreSQL, judged by what committed; `proof`, rooms with transparency logs, of which nobody may
- * be accused; `site`, a production set-up as
- * docs/deploy.md has it, lost twice. Exits 1 with the first that goes wrong, and a shorter walk that does.
+ * `deno task chaos [--focus WORD] [--minutes N | --seconds N] [--steps N] [--seed N] [--nats 0|1|3]`: random walks,
+ * judged by the model of the bus. Some focuses are not walks: `reducers`, reducer rooms, judged by a linearizability
+ * checker; `bridge`, transactions of PostgreSQL, judged by what committed; `proof`, rooms with transparency logs, which
+ * nobody may call a fork; `site`, a production setup after docs/deploy.md, lost twice. Exits with 1 and the first
+ * failing walk, and a shorter failing one.
  */
 import { renderRows } from "../../bench/measure/table.ts";
 import { runBridges } from "../bridge/run.ts";
@@ -17,16 +17,16 @@ import { type Focus, FOCUSES } from "./plan.ts";
 import { emptyTally, runWalks, sayTally } from "./run.ts";
 import { openerOf } from "./world.ts";
 
-/** How often a Brain is hurt, and how much is called. */
+/** The interval between faults of Brains, and the number of callers. */
 const COUNTERS = { every_ms: 5_000, callers_per_room: 16 };
-/** Who commits, and the pause between two kills. */
+/** The number of writers, and the pause between two kills. */
 const WRITERS = { writers: 4, batch: 500, calm_ms: [2_000, 10_000] } as const;
-/** Of a machine that runs a database, a bus and two bridges. */
+/** On a machine that runs a database, a bus and two bridges. */
 const COMMITS_PER_SECOND = 500;
 /** A room's load. */
 const SITE = { rooms: 8, rate: 50, message_bytes: 1_000, calm: 500 };
 
-/** What runs in place of walks, for about so long. */
+/** Runs instead of walks, for about that time. */
 interface Run {
   readonly rooms: number;
   readonly seconds: number;

@@ -1,6 +1,6 @@
 /**
- * A walk, drawn from its seed: rooms in tenants of their own, each with a row of the model's values, and steps, in each of
- * which every room has operations of its own, calm or while a fault strikes. Pure; `run.ts` runs it.
+ * A walk, generated from its seed: rooms in separate tenants, each with a row of the model's values, and steps in which
+ * every room has its own operations, calm or during a fault. Pure; `run.ts` runs it.
  */
 import { seeded } from "../../shared/testing/seeded.ts";
 import { isPossible, type Row } from "../model/factors.ts";
@@ -9,7 +9,7 @@ import { faultRows } from "../model/faults.ts";
 import type { GrowOp } from "./growing.ts";
 import type { PeopleOp } from "./people/people.ts";
 
-/** Readers that there are during a walk: those of the rows, clients of others, and the SDK behind a load balancer. */
+/** Readers during a walk: those of the rows, third-party clients, and the SDK behind a load balancer. */
 export const LIVE = [
   ...["text", "binary", "filter", "pattern", "events", "delta", "session", "poll"] as const,
   ...["eventsource", "pusher_js", "moved"] as const,
@@ -17,10 +17,10 @@ export const LIVE = [
 /** One of them. */
 export type LiveKind = typeof LIVE[number];
 
-/** Readers that read a room's log when a walk is over. */
+/** Readers that read a room's log after a walk. */
 export const LATE = ["start", "stream"] as const;
 
-/** What is done in a room. `pick` chooses among what there is then. */
+/** An operation in a room. `pick` chooses among what exists then. */
 export type Op =
   | {
     readonly name: "publish";
@@ -28,28 +28,28 @@ export type Op =
     readonly count: number;
     /** Each is sent twice. */
     readonly is_twice: boolean;
-    /** While a fault strikes: sent again until it is answered. */
+    /** During a fault: retried until it is answered. */
     readonly insists: boolean;
-    /** With a token that does not let it. */
+    /** With a token that does not permit it. */
     readonly is_ungranted: boolean;
   }
-  /** Several publishers at both Shields at a time; the log says in which order. */
+  /** Several concurrent publishers at both Shields; the log determines the order. */
   | { readonly name: "crowd"; readonly count: number }
-  /** Somebody subscribes and leaves faster than it is answered, and goes in the middle. */
+  /** A client subscribes and unsubscribes without waiting for answers, and disconnects in the middle. */
   | { readonly name: "rush"; readonly count: number }
   | { readonly name: "open"; readonly kind: LiveKind; readonly side: number }
-  /** Begins behind a message that was taken. */
+  /** Begins after an accepted message. */
   | { readonly name: "after"; readonly pick: number; readonly side: number }
   | { readonly name: "close" | "cut" | "why"; readonly pick: number }
-  /** Why that reader has got that message, or not. */
+  /** Why that reader has received that message, or not. */
   | { readonly name: "ask"; readonly pick: number; readonly of: number }
   | { readonly name: "ban" | "unban" | "again" | "log" }
   | PeopleOp
   | GrowOp;
 
-/** What happens at a time. */
+/** What happens at the same time. */
 export interface Step {
-  /** By its name; "": nothing. */
+  /** Its name; "": none. */
   readonly fault: string;
   /** Of each room. */
   readonly ops: readonly (readonly Op[])[];
@@ -58,31 +58,31 @@ export interface Step {
 /** A whole walk. */
 export interface Plan {
   readonly seed: number;
-  /** It was drawn so that the ledger of use has its messages alone. */
+  /** Generated so that the ledger of use counts its messages only. */
   readonly is_counted: boolean;
   readonly rows: readonly Row[];
   readonly steps: readonly Step[];
 }
 
-/** On what a walk lays weight. */
+/** What a walk focuses on. */
 export const FOCUSES = [
   ...["all", "plain", "durable", "policy", "journal", "hook"] as const,
   ...["why", "usage", "growing", "rooms", "members"] as const,
 ] as const;
-/** One of them. */
+/** One focus. */
 export type Focus = typeof FOCUSES[number];
 
-/** What a walk is to be. */
+/** The requirements of a walk. */
 export interface Wish {
   readonly seed: number;
   readonly steps: number;
   readonly rooms: number;
   readonly focus: Focus;
-  /** Those of its world, and beside which rows they may strike. */
+  /** The faults of its world, and the rows that each is compatible with. */
   readonly faults: Readonly<Record<string, { isApt?: (row: Partial<Row>) => boolean }>>;
 }
 
-/** Messages of a room, at most: its log is read in one page, with what probes left there. */
+/** Maximum messages of a room: its log is read in one page, including probes. */
 export const MESSAGES_MAX = 350;
 
 function isInFocus(focus: Focus, { log, gate, journal, hook, membership }: Partial<Row>): boolean {
@@ -100,7 +100,7 @@ function isInFocus(focus: Focus, { log, gate, journal, hook, membership }: Parti
     case "durable":
       return log !== "plain";
     case "growing":
-      // A policy that looks at all that was said makes an answer wait: tests/growing_policy_test.ts.
+      // A policy that judges the whole text delays an answer: tests/growing_policy_test.ts.
       return (gate ?? "none") === "none";
     case "policy":
       return gate !== "none";
@@ -112,18 +112,18 @@ function isInFocus(focus: Focus, { log, gate, journal, hook, membership }: Parti
 }
 
 type IsApt = (row: Partial<Row>) => boolean;
-/** Whether the ledger of use counts nothing there but the messages: docs/usage.md, commands are `messages_in`, too. */
+/** Whether the ledger of use counts only the messages there: docs/usage.md, commands are `messages_in`, too. */
 const isCounted: IsApt = ({ source, first }) => source !== "session" && first !== "session";
 type Random = () => number;
 const below = (random: Random, high: number): number => Math.floor(random() * high);
 const oneOf = <T>(random: Random, all: readonly T[]): T => all[below(random, all.length)]!;
-/** More than any list has. */
+/** Longer than any list. */
 const PICK_MAX = 1_000;
 
-/** Sources that give no message ids: what was not answered cannot be sent again. */
+/** Sources without message ids: an unanswered message cannot be retried. */
 export const ANONYMOUS: readonly string[] = ["stream", "pusher"];
 
-/** Sources that go with a room of the row; while a fault strikes, those of the rows through faults. */
+/** Sources that are compatible with a room of the row; during a fault, those of the rows through faults. */
 function sourcesOf(row: Row, is_calm: boolean): readonly Row["source"][] {
   const more = is_calm ? [...ANONYMOUS, "signed"] as Row["source"][] : [];
   return [...FAULT_FACTORS.source, ...more].filter((source) => isPossible({ ...row, source }));
@@ -142,7 +142,7 @@ function drawPublish(random: Random, row: Row, is_calm: boolean, isApt: IsApt): 
   };
 }
 
-/** Whether there is a log to read from. */
+/** Whether there is a log to read. */
 const hasLog = ({ log }: Row): boolean => log !== "plain";
 
 function drawOp(random: Random, row: Row, kinds: readonly LiveKind[], isApt: IsApt): Op {
@@ -163,18 +163,21 @@ function drawOp(random: Random, row: Row, kinds: readonly LiveKind[], isApt: IsA
   return hasLog(row) ? { name: "log" } : { name: "why", pick };
 }
 
-/** Readers that may hear a room of the row. A stream says no types: what the bus itself says there would look like a message. */
+/**
+ * Readers that are compatible with a room of the row. A stream has no types: the bus's own notifications would look
+ * like messages.
+ */
 const kindsOf = (row: Row): readonly LiveKind[] =>
   LIVE.filter((kind) => kind !== "poll" && (kind !== "pusher_js" || row.shape === "small"));
 
-/** The first readers of a row, where they are live ones. */
+/** The first readers of a row, if they are live ones. */
 const firstOps = ({ first, second }: Row): Op[] =>
   [first, second].map((one, side) => {
     const kind = LIVE.find((kind) => kind === one && kind !== "poll") ?? "text";
     return { name: "open", kind, side };
   });
 
-/** In a room of people; while a fault strikes, of those who are there. */
+/** In a room of people; during a fault, only those who are there. */
 function drawPeople(random: Random, is_calm: boolean): PeopleOp {
   const chance = random();
   const pick = below(random, PICK_MAX);
@@ -184,7 +187,7 @@ function drawPeople(random: Random, is_calm: boolean): PeopleOp {
   return { name: "join", side: below(random, 3), observer: random() < 0.2 };
 }
 
-/** What the focus adds to a step of a room. */
+/** The focus's additional operations in a step of a room. */
 function drawMore(random: Random, focus: Focus, { gate }: Row, is_calm: boolean): Op[] {
   // The policy masks digits of commands, too.
   const has_people = gate !== "replace";
@@ -226,14 +229,16 @@ function drawOps(random: Random, focus: Focus, row: Row, is_calm: boolean, isApt
   return [...drawMore(random, focus, row, is_calm), ...own];
 }
 
-/** The faults of a walk: one beside which not every row may stand is in half of the walks, which then have no such row. */
+/**
+ * The faults of a walk: one that is incompatible with some rows is in half of the walks, which then have no such row.
+ */
 const drawFaults = (random: Random, all: Wish["faults"]): string[] =>
   Object.keys(all).filter((name) => all[name]?.isApt === undefined || random() < 0.5);
 
-/** One step in so many has a fault. */
+/** Steps per fault. */
 const FAULT_EACH = 3;
 
-/** Draws a walk. */
+/** Generates a walk. */
 export function planOf({ seed, steps, rooms, focus, faults: all }: Wish): Plan {
   const random = seeded(seed);
   const faults = drawFaults(random, all);
@@ -250,7 +255,7 @@ export function planOf({ seed, steps, rooms, focus, faults: all }: Wish): Plan {
   return { seed, is_counted: focus === "usage", rows, steps: [first, ...others] };
 }
 
-/** The walk of one of its rooms alone. */
+/** The walk with only one of its rooms. */
 export function onlyRoom({ rows, steps, ...plan }: Plan, room: number): Plan {
   return {
     ...plan,
@@ -259,7 +264,7 @@ export function onlyRoom({ rows, steps, ...plan }: Plan, room: number): Plan {
   };
 }
 
-/** The walk without some of its steps; the first stays, in which its readers come. */
+/** The walk without some of its steps; the first stays, since readers subscribe in it. */
 export const withoutSteps = (plan: Plan, from: number, to: number): Plan => ({
   ...plan,
   steps: plan.steps.filter((_, at) => at === 0 || at < from || at >= to),
@@ -276,7 +281,7 @@ const sayOp = ({ name, ...more }: Op): string =>
       })`
   }`;
 
-/** The steps of a walk, a line each. */
+/** The steps of a walk, one line each. */
 export const sayPlan = ({ steps }: Plan): string =>
   steps.map(({ fault, ops }, at) =>
     `  step ${at}${fault === "" ? "" : `, ${fault}`}: ${

@@ -1,11 +1,14 @@
-/** That a walk can be drawn, whatever its focus: one that cannot ends with what no row has, and not never. */
+/**
+ * A walk can be generated for each focus: an impossible one ends with an error that names what no row has, instead of
+ * never.
+ */
 import assert from "node:assert/strict";
 import { faultRows } from "../model/faults.ts";
 import { FOCUSES, planOf } from "./plan.ts";
 
 const WISH = { steps: 9, rooms: 4, faults: {} };
 
-Deno.test("every focus has walks of as many rooms as are asked for, with any seed", () => {
+Deno.test("every focus has walks of the requested number of rooms, with any seed", () => {
   for (const focus of FOCUSES) {
     for (let seed = 1; seed <= 20; seed++) {
       const { rows, steps } = planOf({ ...WISH, focus, seed });
@@ -14,7 +17,7 @@ Deno.test("every focus has walks of as many rooms as are asked for, with any see
   }
 });
 
-Deno.test("a value that no row can have beside two others is named", () => {
+Deno.test("a value that is incompatible with two others is named", () => {
   const isApt = ({ log = "plain", journal = "off", gate = "none" }) =>
     log === "plain" && (journal === "off" || gate !== "policy");
   const factors = { log: ["plain"], journal: ["all"], gate: ["policy", "none"] };

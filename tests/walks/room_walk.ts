@@ -1,4 +1,4 @@
-/** One room on a walk: does its operations, and has what came of them judged by the model. */
+/** One room on a walk: performs its operations, and compares the results with the model. */
 import { pace } from "../../shared/testing/pace.ts";
 import { insist } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
@@ -35,11 +35,11 @@ import { ANONYMOUS, LATE, type LiveKind, MESSAGES_MAX, type Op } from "./plan.ts
 
 /** Readers of a room at a time. */
 const READERS_MAX = 5;
-/** Between two messages while a fault strikes. */
+/** Between two messages during a fault. */
 const PAUSE_MS = 120;
 const INSIST_MS = 60_000;
 
-/** docs/errors.md: what is answered with 503 may be tried again; on a busy machine it comes without a fault. */
+/** docs/errors.md: an operation answered with 503 may be retried; on a busy machine that happens without a fault. */
 const patiently = <T>(work: () => Promise<T>): Promise<T> =>
   insist(
     "the bus can do it",
@@ -56,19 +56,19 @@ interface Listener {
   readonly kind: LiveKind;
   readonly user: string;
   readonly reader: LiveReader;
-  /** It hears what was taken from this place on; behind that offset, where the answers have offsets. */
+  /** It receives what was accepted from this place on; after that offset, if the answers have offsets. */
   readonly from: number;
   readonly after?: number;
   /** Steps in which its connection was cut. */
   readonly cuts: Set<number>;
-  /** So many items it had when each step was over. */
+  /** Its number of items after each step. */
   readonly marks: number[];
   readonly first_step: number;
 }
 
 type Publish = Extract<Op, { name: "publish" }>;
 
-/** Where a room is. */
+/** The room's location. */
 export interface RoomPlace {
   readonly sides: readonly Ground[];
   readonly balanced: TestBus | undefined;
@@ -81,7 +81,7 @@ export class RoomWalk implements AsyncDisposable {
   readonly row: Row;
   readonly #stage: Stage;
   readonly #outsider: string;
-  /** Where readers are: at one Shield or the other, or, where there is a load balancer, behind it. */
+  /** Where readers connect: one Shield or the other, or through a load balancer if there is one. */
   readonly #sides: readonly Ground[];
   readonly #balanced: TestBus | undefined;
   readonly #people: People;
@@ -89,7 +89,7 @@ export class RoomWalk implements AsyncDisposable {
   readonly #publisher = new Publisher();
   readonly #facts: WalkFact[] = [];
   readonly #wrong: string[] = [];
-  /** What was in force in each step. */
+  /** The harm of each step. */
   readonly #harms: Harm[] = [];
   readonly #begun_ms = Date.now();
   readonly #book = new UseBook();
@@ -116,7 +116,7 @@ export class RoomWalk implements AsyncDisposable {
 
   static async open({ sides, balanced, row, tenant }: RoomPlace): Promise<RoomWalk> {
     const [ground] = sides as [Ground];
-    // With a key to sign with.
+    // With a signing key.
     const stage = await stageOf(ground, { ...row, source: "signed" }, tenant);
     const grants = [{ room: stage.room, actions: ["subscribe", "command"] }];
     const claims = { grants };
@@ -128,7 +128,7 @@ export class RoomWalk implements AsyncDisposable {
     return this.#facts.length;
   }
 
-  /** Does what a step has for it, one after the other. */
+  /** Performs a step's operations, one after another. */
   async run(ops: readonly Op[], harm: Harm): Promise<void> {
     this.#harms.push(harm);
     this.#is_slowed = Object.keys(harm).length > 0;
@@ -145,7 +145,7 @@ export class RoomWalk implements AsyncDisposable {
     return is_taken;
   }
 
-  /** What is wrong with the ledger of use, before anybody asks for more than messages. */
+  /** The problems of the ledger of use, before clients send other requests. */
   async judgeUse(kills: readonly Kill[]): Promise<string[]> {
     for (const { reader } of this.#listeners) {
       this.#book.heard_ms.push(...reader.record.times_ms);
@@ -155,7 +155,7 @@ export class RoomWalk implements AsyncDisposable {
     return was_killed ? wrong : [...wrong, ...await judgeFuel(this.#stage)];
   }
 
-  /** All readers hear what is published now; then what they heard is judged. */
+  /** All readers receive new messages; then what they received is judged. */
   async settle(): Promise<string[]> {
     const listeners = this.#listeners;
     await allHear(listeners.map(({ reader }) => reader), (data) => this.#say(data));
@@ -209,7 +209,7 @@ export class RoomWalk implements AsyncDisposable {
   }
 
   async #publish({ source, count, is_twice, insists, is_ungranted }: Publish): Promise<void> {
-    // docs/pusher.md: a backend is a user of its own.
+    // docs/pusher.md: a backend has its own user.
     const is_banned = this.#is_banned && source !== "pusher";
     const gate = is_ungranted ? "ungranted" : is_banned ? "banned" : this.row.gate;
     const row = { ...this.row, source, gate };
@@ -222,7 +222,7 @@ export class RoomWalk implements AsyncDisposable {
     }
   }
 
-  /** One try of the messages from that place on. */
+  /** One attempt to send the messages from that place on. */
   async #try(
     row: Row,
     place: number,
@@ -232,13 +232,13 @@ export class RoomWalk implements AsyncDisposable {
   ) {
     const { tenant, token, ...stage } = this.#stage;
     const more = { token: is_ungranted ? this.#outsider : token, app: appOf(tenant) };
-    // The data are those of the room's own gate, whoever is kept out.
+    // The data match the room's own gate, whoever is banned.
     const messages = Array.from({ length: size }, (_, at) => ({
       ...messageOf(this.row, place + at),
       message_id: messageOf(row, place + at).message_id,
     }));
     const sent_ms = Date.now();
-    // An SDK sends again by itself what nobody answers.
+    // An SDK retries an unanswered operation by itself.
     const times_max = row.source === "binary" || row.source === "session" ? Infinity : 1;
     const outcomes = await publisher.try(
       { ...stage, row: { ...row, gate: this.row.gate }, bus, tenant, own: undefined, ...more },
@@ -273,7 +273,7 @@ export class RoomWalk implements AsyncDisposable {
     }
   }
 
-  /** Sends them a second time. docs/protocol.md: the ACK of a repetition has the offset of the first. */
+  /** Sends them a second time. docs/protocol.md: a duplicate's ACK has the offset of the first. */
   async #again(row: Row, size: number, is_ungranted: boolean): Promise<void> {
     const place = this.#facts.length - size;
     const outcomes = await this.#try(row, place, size, is_ungranted);
@@ -287,7 +287,7 @@ export class RoomWalk implements AsyncDisposable {
     });
   }
 
-  /** Many at once, at both Shields; each message is sent until it is answered. */
+  /** Many at once, at both Shields; each message is retried until it is answered. */
   async #crowd(count: number): Promise<void> {
     const first = this.#facts.length;
     if (first + count > MESSAGES_MAX || this.#is_banned) return;
@@ -313,7 +313,7 @@ export class RoomWalk implements AsyncDisposable {
     this.#wrong.push(`an offset was acknowledged twice: ${offsets.join(" ")}`);
   }
 
-  /** What it leaves behind is found when all is to be at rest. */
+  /** Its leftovers are found by the check that all is idle. */
   async #rush(count: number): Promise<void> {
     const { bus, room, user, tenant } = this.#seat(count);
     using client = await openText(bus.url, await bus.tokenFor({ tenant, user }));
@@ -330,7 +330,7 @@ export class RoomWalk implements AsyncDisposable {
     let last = 0;
     const keys = this.#facts.map(({ offset }) => {
       last = Math.max(last, offset || 0);
-      // Some sources are told no offset, and are alone at a time.
+      // Some sources get no offset, and run alone.
       return offset || last;
     });
     return this.#facts.map((fact, at) => [fact, keys[at]!] as const)
@@ -406,7 +406,7 @@ export class RoomWalk implements AsyncDisposable {
     this.#is_banned = false;
   }
 
-  /** Of the newest message, where nothing has happened to it and to the reader. */
+  /** Of the latest message, if no fault hit it or the reader. */
   async #why(pick: number): Promise<void> {
     const listeners = this.#listeners.filter(({ kind, cuts }) =>
       kind !== "poll" && kind !== "eventsource" && kind !== "pusher_js" && cuts.size === 0
@@ -433,7 +433,7 @@ export class RoomWalk implements AsyncDisposable {
     const one = listeners[pick % listeners.length];
     const fact = this.#facts[of % this.#facts.length];
     if (one === undefined || fact === undefined || ANONYMOUS.includes(fact.source)) return;
-    // What is of this step may be on its way, and so may what a reader of this step catches up with.
+    // Messages of this step may be in flight, and so may those that a reader of this step catches up with.
     if (fact.step === this.#step || one.first_step === this.#step) return;
     const { kind, user, from, after, first_step, reader: { record: { items } } } = one;
     const placeOf = placesOf(this.row, "text", this.#facts);
@@ -451,7 +451,7 @@ export class RoomWalk implements AsyncDisposable {
     this.#wrong.push(...await judgeWhy(this.#stage, asked));
   }
 
-  /** What a step did to a reader. */
+  /** A step's effect on a reader. */
   #harmOf({ kind, cuts }: Listener, step: number): Harm {
     const told = this.#harms[step] ?? {};
     // docs/outages.md: before a process ends, clients "move within `[server] drain_ms`", and miss nothing.
@@ -506,7 +506,7 @@ export class RoomWalk implements AsyncDisposable {
     }`;
   }
 
-  /** The end: what late readers, the log, the journal and the hook say of all. */
+  /** The end: judges late readers, the log, the journal and the hook. */
   async end(): Promise<string[]> {
     const { row } = this;
     await using stack = new AsyncDisposableStack();

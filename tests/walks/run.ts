@@ -1,20 +1,20 @@
-/** Runs walks, and makes one that goes wrong shorter. */
+/** Runs walks, and shrinks a failing one. */
 import { inspect } from "node:util";
 import { sayRow, tenantOf } from "../model/run.ts";
 import { onlyRoom, type Plan, planOf, sayPlan, type Wish, withoutSteps } from "./plan.ts";
 import { RoomWalk } from "./room_walk.ts";
 import { TENANTS_MAX, type World } from "./world.ts";
 
-/** What was not as the model says. */
+/** A difference from the model. */
 export interface Wrong {
-  /** Of the walk's rooms. */
+  /** The number of the walk's room. */
   readonly room: number;
-  /** The step when it was seen; absent: after the last. */
+  /** The step in which it was found; absent: after the last. */
   readonly step: number | undefined;
   readonly facts: readonly string[];
 }
 
-/** What a run of walks has done. */
+/** The totals of a run. */
 export interface Tally {
   walks: number;
   rooms: number;
@@ -24,7 +24,7 @@ export interface Tally {
   readonly faults: Map<string, number>;
 }
 
-/** Nothing yet. */
+/** Empty totals. */
 export const emptyTally = (): Tally => ({
   ...{ walks: 0, rooms: 0, steps: 0, operations: 0, messages: 0 },
   faults: new Map(),
@@ -32,7 +32,7 @@ export const emptyTally = (): Tally => ({
 
 type Judged = (one: RoomWalk, room: number) => Promise<readonly string[]>;
 
-/** The first room that goes wrong. */
+/** The first failing room. */
 async function firstWrong(
   rooms: readonly RoomWalk[],
   step: number | undefined,
@@ -45,7 +45,7 @@ async function firstWrong(
   return room < 0 ? undefined : { room, step, facts: all[room]! };
 }
 
-/** Walks once; its tenants begin at that number. Undefined: all was as the model says. */
+/** Runs a walk once; its tenants are numbered from there. Undefined: no difference from the model. */
 export async function walk(
   world: World,
   plan: Plan,
@@ -89,16 +89,16 @@ export async function walk(
   }
 }
 
-/** For how long another try is begun to make a wrong walk shorter. */
+/** Time in which further attempts to shrink a failing walk are started. */
 const SHRINK_MS = 240_000;
 
-/** What is wrong, whichever message and reader it is about. */
+/** The kind of a problem, without its message and reader. */
 const kindOf = ({ facts: [fact = ""] }: Wrong): string =>
   fact.split(/[;\n]/)[0]!.replace(/\d+/g, "N").replace(/^\S+ of reader-N/, "a reader");
 
 type Open = () => Promise<World>;
 
-/** A shorter walk that goes wrong, too, and what was wrong about it: of one room, then without steps. */
+/** A shorter failing walk, and its problems: with only one room, then without steps. */
 async function shrunk(open: Open, plan: Plan, wrong: Wrong, say: (line: string) => void) {
   const began_ms = performance.now();
   const isOver = () => performance.now() - began_ms > SHRINK_MS;
@@ -113,7 +113,7 @@ async function shrunk(open: Open, plan: Plan, wrong: Wrong, say: (line: string) 
   };
   const end = (wrong.step ?? plan.steps.length) + 1;
   const alone = withoutSteps(onlyRoom(plan, wrong.room), end, Infinity);
-  // Once more, where it goes wrong by chance.
+  // Repeated, since some failures are random.
   if (!await isWrong(alone) && !await isWrong(alone)) return shortest;
   for (
     let size = Math.ceil(alone.steps.length / 2);
@@ -139,16 +139,16 @@ function story(seed: number, { plan, wrong }: { plan: Plan; wrong: Wrong }): str
   ].join("\n");
 }
 
-/** What walks are wished for. */
+/** The requested walks. */
 export interface WalkWish extends Omit<Wish, "faults"> {
   readonly open: Open;
-  /** No other walk begins after that time; the first always does. */
+  /** No walk begins after that time, except the first. */
   readonly seconds: number;
   readonly tally: Tally;
   readonly say: (line: string) => void;
 }
 
-/** Walks with one seed after the other. What was wrong about the first walk that was; empty: nothing. */
+/** Runs walks with consecutive seeds. Returns the problems of the first failing one; empty if none. */
 export async function runWalks(wish: WalkWish): Promise<string[]> {
   const { open, seconds, tally, say } = wish;
   const began_ms = performance.now();
@@ -176,7 +176,7 @@ export async function runWalks(wish: WalkWish): Promise<string[]> {
   return [];
 }
 
-/** The figures of a run. */
+/** The totals of a run, as text. */
 export const sayTally = ({ walks, rooms, steps, operations, messages, faults }: Tally): string =>
   `${walks} walks, ${rooms} rooms, ${steps} steps, ${operations} operations, ${messages} messages, faults: ${
     [...faults].map(([name, count]) => `${name} ${count}`).join(", ")

@@ -1,6 +1,6 @@
 /**
- * Holds the ledger of use against what a room's publishers were answered and its readers heard: to the unit, but for what
- * killed Shields had not written, which must be told (docs/usage.md, "What can be missing").
+ * Compares the ledger of use with the answers to a room's publishers and what its readers received: exactly, except for
+ * what killed Shields had not written, which must be reported (docs/usage.md, "What can be missing").
  */
 import { becomes } from "../../shared/testing/until.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
@@ -17,7 +17,7 @@ interface Send {
   readonly sent_ms: number;
   readonly answered_ms: number;
   readonly is_taken: boolean;
-  /** It may have come so often. */
+  /** The maximum number of times that it was received. */
   readonly times_max: number;
 }
 
@@ -28,18 +28,18 @@ interface Lost {
 
 const SETTLE_MS = 60_000;
 
-/** What a room's clients know of its use. */
+/** A room's use, as its clients know it. */
 export class UseBook {
   readonly #sends: Send[] = [];
-  /** When readers got messages, Unix ms. */
+  /** When readers received messages, Unix ms. */
   readonly heard_ms: number[] = [];
 
-  /** A message that was taken, or of which nobody knows; refused ones do not count. */
+  /** A message that was accepted, or whose outcome is unknown; refused ones do not count. */
   note(sent_ms: number, is_taken: boolean, times_max = 1): void {
     this.#sends.push({ sent_ms, answered_ms: Date.now(), is_taken, times_max });
   }
 
-  /** What is wrong with the sums. */
+  /** The problems of the sums. */
   compare(
     sums: { readonly messages_in: number; readonly deliveries: number },
     lost: readonly Lost[],
@@ -70,7 +70,7 @@ export class UseBook {
   }
 }
 
-/** What is wrong with the ledger once all is in it. */
+/** The problems of the ledger once it is complete. */
 export async function judgeUse(
   { admin, tenant }: Stage,
   book: UseBook,
@@ -89,7 +89,7 @@ export async function judgeUse(
   return wrong;
 }
 
-/** What is wrong with its fuel, which is the journal's where both are whole. */
+/** The problems of its fuel, which equals the journal's if both are complete. */
 export async function judgeFuel({ admin, tenant, row }: Stage): Promise<string[]> {
   if (row.journal === "off" || row.gate !== "policy" && row.gate !== "replace") return [];
   let wrong: string[] = [];

@@ -1,4 +1,7 @@
-/** Walks in small, in this process and on NATS: a seed that stays, and one by the commit. `deno task chaos` is the long form. */
+/**
+ * Short walks, in this process and on NATS: with a fixed seed, and one from the commit. `deno task chaos` is the long
+ * form.
+ */
 import assert from "node:assert/strict";
 import { commit } from "../../bench/measure/scenario.ts";
 import { emptyTally, runWalks } from "./run.ts";

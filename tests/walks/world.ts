@@ -1,4 +1,7 @@
-/** Where walks are: a bus in this process that stores on a disk, or NATS with two Shields and two Brains; and what hurts it. */
+/**
+ * The worlds of walks: a bus in this process that stores on a disk, or NATS with two Shields and two Brains; and their
+ * faults.
+ */
 import { pace } from "../../shared/testing/pace.ts";
 import type { FaultKind, ServerCount } from "../faults/fault.ts";
 import type { Kill } from "./usage.ts";
@@ -14,10 +17,10 @@ import { faultRows, gaugesOf, idleAgain } from "../model/faults.ts";
 import { configOf, groundOf } from "../model/run.ts";
 import type { Ground } from "../model/stage.ts";
 
-/** What hurts a world once. */
+/** A single fault of a world. */
 export interface WorldFault {
   readonly harm: Harm;
-  /** Of a row beside which it may strike. */
+  /** Whether it is compatible with a row. */
   readonly isApt?: (row: Partial<Row>) => boolean;
   /** Resolves when it is over. */
   strike(): Promise<void>;
@@ -25,20 +28,20 @@ export interface WorldFault {
 
 /** A bus with its operators' rights. */
 export interface World extends AsyncDisposable {
-  /** Two ways in and out, on NATS. */
+  /** Two addresses for publishers and readers, on NATS. */
   readonly grounds: readonly Ground[];
-  /** Behind a load balancer; absent: there is none. */
+  /** Through a load balancer; absent: none. */
   readonly balanced?: TestBus;
   readonly faults: Readonly<Record<string, WorldFault>>;
-  /** Shields that were killed so far; absent: none can be. */
+  /** Killed Shields so far; absent: none can be killed. */
   readonly kills?: () => readonly Kill[];
-  /** Keeps the logs of its processes, and says where; absent: they are this process's. */
+  /** Keeps the logs of its processes, and returns their path; absent: they are this process's. */
   readonly keep?: () => string;
-  /** Resolves when all is idle as it was at the beginning, and nobody was surprised. */
+  /** Resolves when everything is as idle as at the beginning, and nothing unexpected happened. */
   atRest(): Promise<void>;
 }
 
-/** Tenants that a world's configuration knows, each with an app of the Pusher endpoint. */
+/** Tenants in a world's configuration, each with an app of the Pusher endpoint. */
 export const TENANTS_MAX = 100;
 const DAY_SECONDS = 86_400;
 
@@ -49,7 +52,7 @@ function walkConfig(receiver: Receiver): string {
   return `${configOf(rows, receiver)}[ledger]\nstore = true\n#constant ledger.flush_ms = 200\n`;
 }
 
-/** The whole process stands still, clients and bus, for so long. */
+/** How long the whole process stalls, clients and bus. */
 const STALL_MS = 400;
 /** Between two steps of a clock. */
 const CLOCK_MS = 100;
@@ -73,7 +76,7 @@ export async function openEmbedded(): Promise<World> {
   const begin = () => startLocalBus(() => `${config}${knobs.more}`, { data_dir, ports, now });
   let local = await begin();
   stack.defer(async () => void await local.stop());
-  // Tokens outlast the steps of the clock.
+  // Tokens outlive the steps of the clock.
   const tokenFor: TestBus["tokenFor"] = (options) =>
     local.tokenFor({ ttl_seconds: DAY_SECONDS, ...options });
   const bus = { ...local, tokenFor };
@@ -108,7 +111,7 @@ export async function openEmbedded(): Promise<World> {
     restart: { harm: { cuts_clients: true, forgets: true }, strike: restart },
     reload: { harm: {}, strike: reload },
     clock: { harm: { sets_clock: true }, strike: () => set([2, -2, 20, -20]) },
-    // Standard Webhooks: a receiver takes no call whose timestamp is more than five minutes away.
+    // Standard Webhooks: a receiver rejects a call whose timestamp differs by more than five minutes.
     hours: {
       harm: { sets_clock: true },
       isApt: ({ hook }) => hook !== "yes",
@@ -124,7 +127,7 @@ export async function openEmbedded(): Promise<World> {
   };
 }
 
-/** Starts so many servers of NATS, and four processes. */
+/** Starts that many NATS servers, and four processes. */
 export async function openCluster(servers: ServerCount): Promise<World> {
   const stack = new AsyncDisposableStack();
   const receiver = stack.use(new Receiver());
@@ -141,7 +144,7 @@ export async function openCluster(servers: ServerCount): Promise<World> {
   const cluster = await startCluster({ lines, servers, dir, onFault }, stack);
   const one = busOf(cluster, "shield-0");
   const two = busOf(cluster, "shield-1");
-  // The second Shield, which is not struck, answers admins.
+  // The second Shield, which no fault hits, answers admins.
   const forth = await groundOf(two, one, receiver);
   const before = await restOf(cluster);
   const faults = clusterFaults(servers).map(({ name, harm, strike }) =>
@@ -161,6 +164,6 @@ export async function openCluster(servers: ServerCount): Promise<World> {
   };
 }
 
-/** How to open one on so many servers of NATS. */
+/** How to open a world on that many NATS servers. */
 export const openerOf = (servers: "0" | "1" | "3"): () => Promise<World> =>
   servers === "0" ? openEmbedded : () => openCluster(servers === "1" ? 1 : 3);

@@ -1,6 +1,6 @@
 /**
- * `arq audit list` and `verify`: shows who did what through the admin API, and checks on this machine that the
- * entries are one chain. The bus only sends the bytes; it is not asked whether they are right.
+ * `arq audit list` and `verify`: shows who did what through the admin API, and checks on this machine that the entries
+ * form one chain. The bus only sends the bytes; its judgment is not used.
  */
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, busAgo, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
@@ -14,7 +14,7 @@ import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { openInput } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
 
-/** Entries of one answer. */
+/** Entries in one answer. */
 const PAGE = 1_000;
 /** Pause between two requests for new entries. */
 const LOOK_MS = 1_000;
@@ -49,7 +49,7 @@ async function show(io: Io, { json }: Flags<"limit">, entries: readonly Members[
 
 interface Page {
   readonly entries: readonly Members[];
-  /** The place to go on from; null when there are no more entries. */
+  /** Where to continue; null when there are no more entries. */
   readonly next: number | null;
 }
 
@@ -78,7 +78,7 @@ async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number)
   }
 }
 
-/** Prints entries, oldest first. Says on stderr how many there are. */
+/** Prints entries, oldest first. Reports their number on stderr. */
 export async function auditList(io: Io, flags: Flags<"limit">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const found: Members[] = [];
@@ -119,7 +119,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint
       yield joined.subarray(from, end);
     }
     rest = joined.slice(from);
-    // The line is longer than an entry can be, which the check reports.
+    // The line is longer than any entry, which the check reports.
     if (rest.length > ENTRY_BYTES_MAX * 2) break;
   }
   if (rest.length > 0) yield rest;

@@ -1,6 +1,6 @@
 /**
  * `arq auth`: makes key pairs and tokens, and lists revocations. A token is signed with the key of `--key`, else with
- * that of the bus of the other commands here, else with the development key.
+ * the key of the bus that other commands use here, else with the development key.
  */
 import { cannotWrite, type CommandError, failed, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
@@ -26,7 +26,7 @@ async function create(io: Io, path: string, value: unknown, mode: number): Promi
   }
 }
 
-/** Writes both key files and says what to do with them. */
+/** Writes both key files and prints what to do with them. */
 export async function authKeys(io: Io, flags: Flags<"alg" | "out">): Promise<Ended> {
   const folder = resolvePath(io.cwd, flags.out).replace(/\/+$/, "");
   const { private_jwk, public_jwk } = await newKeyPair(flags.alg);
@@ -73,7 +73,7 @@ async function givenKey(io: Io, path: string, flags: Flags<"role" | "ttl">): Pro
   return { text: await readText(io, path), where: resolvePath(io.cwd, path), issuer, audience };
 }
 
-/** Key and claims of the bus that commands take here, else of the next development bus. */
+/** Key and claims of the bus that commands use here, else of the next development bus. */
 async function ownSigner(io: Io, flags: Flags<"role" | "ttl">): Promise<Signer> {
   const target = await findTarget(io, flags);
   if (target !== undefined) {
@@ -130,7 +130,7 @@ export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<End
 const OF_USER = "tokens of user {id} issued before {issued_before_ms}";
 const ALL = "all tokens issued before {issued_before_ms}";
 
-/** Which tokens a revocation is about, and until when. */
+/** The tokens that a revocation concerns, and until when. */
 function aboutText(revocation: Members): string {
   const { kind, until_ms } = revocation;
   const tokens = kind === "token" ? "token {id}" : kind === "user" ? OF_USER : ALL;

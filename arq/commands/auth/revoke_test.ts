@@ -1,4 +1,4 @@
-/** `arq auth revoke` and `revocations` against a real bus, and where there is none. */
+/** `arq auth revoke` and `revocations` against a real bus, and without one. */
 import assert from "node:assert/strict";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
@@ -47,7 +47,7 @@ Deno.test("tokens are revoked, listed and made good again", async () => {
   assert.match(again.stderr, /tenant default has no such revocation/);
 });
 
-Deno.test("wrong command lines of auth revoke and a bus that is not there are told apart", async () => {
+Deno.test("invalid command lines of auth revoke and an unreachable bus have different errors", async () => {
   const cases: Refusal[] = [
     [["revoke"], 2, /expected --user, --token-id or --issued-before/],
     [["revoke", "--user", "a", "--token-id", "t"], 2, /exclude each other/],

@@ -1,7 +1,6 @@
 /**
- * `arq backup FILE`: writes everything that a bus stores into one file while the bus runs. It uses the
- * snapshots of NATS. The data of an embedded bus comes through its admin API, or from its folder while it is
- * stopped.
+ * `arq backup FILE`: writes everything that a bus stores into one file while the bus runs. It uses the snapshots of
+ * NATS. The data of an embedded bus comes through its admin API, or from its folder while the bus is stopped.
  */
 import { BackupError, packBackup, parseFile } from "../../../shared/backup/archive.ts";
 import type { GivenPart } from "../../../shared/backup/archive.ts";
@@ -47,20 +46,20 @@ async function* partsOf(entries: AsyncGenerator<TarEntry>): AsyncGenerator<Given
       const told = { path, size_bytes, bytes };
       const next = await entries.next();
       if (next.done === true || next.value.path !== `${DATA_FOLDER}/${facts.name}`) {
-        throw new BackupError("the bus hands out something else than its databases");
+        throw new BackupError("the bus sent something other than its databases");
       }
       yield { facts, files: [told, next.value] };
     }
   }
-  if (!is_whole) throw new BackupError("the bus did not hand out all");
+  if (!is_whole) throw new BackupError("the bus did not send everything");
 }
 
-/** The head of a backup of the admin API; its databases come as they are read. Rejects with BackupError. */
+/** The head of a backup from the admin API; its databases are streamed. Rejects with BackupError. */
 async function remoteBackup(stream: ReadableStream<Uint8Array>) {
   const entries = readTar(stream);
   const first = await entries.next();
   if (first.done === true || first.value.path !== HEAD_PATH) {
-    throw new BackupError("the bus hands out no backup");
+    throw new BackupError("the bus sends no backup");
   }
   return { head: await parseFile(BackupHead, first.value), parts: partsOf(entries) };
 }
@@ -75,12 +74,12 @@ const PARTIAL = ".partial";
 /** The last part of a path. */
 const nameIn = (path: string): string => path.split(/[\\/]/).at(-1) ?? "";
 
-/** Whether the name of a file has the place for the time: exactly once, and not in a folder's name. */
+/** Whether a file's name has the placeholder for the time: exactly once, and not in a folder's name. */
 export function carriesTime(path: string): boolean {
   return nameIn(path).includes(TIME) && path.indexOf(TIME) === path.lastIndexOf(TIME);
 }
 
-/** The path with the time `now_ms` (Unix ms) in its place. */
+/** The path with the time `now_ms` (Unix ms) for its placeholder. */
 export function pathAt(path: string, now_ms: number): string {
   const stamp = new Date(now_ms).toISOString().replaceAll(/[-:]|\.\d+/g, "");
   return path.replace(TIME, stamp);
@@ -96,9 +95,8 @@ function stampIn(name: string, path: string): string | undefined {
 }
 
 /**
- * Names in a folder that must be removed so that the newest `keep` backups of `path` stay. Unfinished files
- * that killed backups left before the oldest of these are among them. Names that do not belong to `path` are
- * left alone.
+ * Names in a folder that must be removed so that the newest `keep` backups of `path` stay. They include unfinished
+ * files older than the oldest of these, left by killed backups. Names that do not belong to `path` are not touched.
  */
 export function outdated(names: readonly string[], path: string, keep: number): string[] {
   const stamped = names.flatMap((name) => {
@@ -117,7 +115,7 @@ const FILE_MODE = 0o600;
 interface Source extends AsyncDisposable {
   readonly head: BackupHead;
   readonly parts: AsyncIterable<GivenPart> | Iterable<GivenPart>;
-  /** About how many bytes there are; undefined when nobody knows. */
+  /** Estimated bytes; undefined when unknown. */
   readonly bytes: number | undefined;
 }
 
@@ -203,7 +201,7 @@ async function sourceOf(io: Io, place: Place | undefined, flags: Flags<"files">)
   if (node_id === undefined || running.head.node_id === node_id) return running;
   await running[Symbol.asyncDispose]();
   throw failed(
-    `the bus that answers is ${running.head.node_id}, and ${place.config_file} is that of ${node_id}`,
+    `the answering bus is ${running.head.node_id}, but ${place.config_file} belongs to ${node_id}`,
     "name the admin listener of that bus with --admin-url, and a token with --token-file",
   );
 }
@@ -228,8 +226,8 @@ async function writeBackup(
   const partial = `${path}.partial`;
   const writer = await io.files.writer(partial, FILE_MODE).catch(async (error) => {
     if (await io.files.state(partial) === undefined) throw cannotWrite(partial, error);
-    const hint = "another arq backup writes it, or one was killed: then remove it";
-    throw failed(`${partial} is there already`, hint);
+    const hint = "another arq backup is writing it; if one was killed, remove it";
+    throw failed(`${partial} exists already`, hint);
   });
   const progress = await createProgress({
     is_tty: io.stderr.is_tty,
@@ -255,7 +253,7 @@ async function writeBackup(
     await io.files.rename(partial, path);
   } catch (error) {
     writer.abandon();
-    // The failure that led here is reported.
+    // The original failure is reported.
     await io.files.remove(partial).catch(() => {});
     throw error;
   } finally {
@@ -264,7 +262,7 @@ async function writeBackup(
   return { head: source.head, parts, size_bytes };
 }
 
-/** The path of the backup. Throws when it is there, and without the time that `--keep` needs. */
+/** The path of the backup. Throws when the file exists, or when `--keep` is given without a time in the name. */
 async function placeOf(io: Io, file: string, keep: number | undefined): Promise<string> {
   if (keep !== undefined && !carriesTime(file)) {
     const hint = `for example --keep 14 with /backup/bus-${TIME}.tar.age`;
@@ -273,7 +271,7 @@ async function placeOf(io: Io, file: string, keep: number | undefined): Promise<
   const path = resolvePath(io.cwd, pathAt(file, io.now()));
   if (await io.files.state(path) === undefined) return path;
   const hint = `name another file, for example with ${TIME} in it`;
-  throw failed(`${path} is there already`, hint);
+  throw failed(`${path} exists already`, hint);
 }
 
 /** Removes the oldest backups of that name so that `keep` stay. Returns the removed paths. */

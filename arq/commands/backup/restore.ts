@@ -1,6 +1,6 @@
 /**
- * `arq backup verify` and `arq restore`: read a whole backup and check every digest; restore writes its data to the
- * configured place, while no bus runs there.
+ * `arq backup verify` and `arq restore`: read a whole backup and check every digest; restore also writes its data to
+ * the configured place, while no bus runs there.
  */
 import { BackupError, type BackupReader, readBackup } from "../../../shared/backup/archive.ts";
 import type { Manifest } from "../../../shared/backup/manifest.ts";
@@ -49,7 +49,7 @@ export async function checkedBackup(
     return { manifest: await readBackup(interruptible(), reader), is_encrypted };
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    throw new CommandError(`${file} is no whole backup: ${error.message}`);
+    throw new CommandError(`${file} is not a complete backup: ${error.message}`);
   }
 }
 
@@ -69,22 +69,22 @@ interface Restored {
   readonly restored: readonly string[];
   /** Names of the streams that were there before and were deleted. */
   readonly removed: readonly string[];
-  /** Folder that now has the databases that were there before; null when there were none. */
+  /** Folder that now has the previous databases; null when there were none. */
   readonly kept: string | null;
-  /** What of the ledger of use was there, and stays. */
+  /** The parts of the usage ledger that existed and are kept. */
   readonly left: readonly string[];
   readonly files: readonly string[];
 }
 
 const STOP_FIRST =
   "stop every Shield, Brain and arq serve of it first; --force does not change that";
-/** So many heartbeats must be missing before no bus runs. */
+/** Missed heartbeats after which no bus is assumed to run. */
 const BEATS = 2;
 const BEAT_SPARE_MS = 500;
 
 const tell = (io: Io, text: string) => print(io.stderr, `arq: ${text}\n`);
 
-/** One reader for several: each is shown every file of the backup, and only one takes it. */
+/** One reader for several: each sees every file of the backup, and only one accepts it. */
 const together = (readers: readonly BackupReader[]): BackupReader => ({
   async onFile(file) {
     for (const reader of readers) await reader.onFile?.(file);
@@ -99,12 +99,12 @@ async function requireFree(
 ): Promise<{ there: string[]; left: string[] }> {
   const { presence, platform } = place.config;
   const listen_ms = BEATS * presence.heartbeat_ms + BEAT_SPARE_MS;
-  await tell(io, `listening for ${listen_ms} ms whether a bus is at work in ${place.title}`);
+  await tell(io, `checking for ${listen_ms} ms whether a bus uses ${place.title}`);
   const at_work = await busAtWork(nats.connection, listen_ms);
   if (at_work.length > 0) {
     const who = at_work.slice(0, 8).join(", ");
     throw failed(
-      `a bus is at work in ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`,
+      `a bus uses ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`,
       STOP_FIRST,
     );
   }
@@ -144,7 +144,7 @@ async function restoreNats(
         await checkedBackup(io, file, flags, together(readers));
       },
       onCutOff: (name, problem) =>
-        tell(io, `NATS has dropped ${name} (${problem}); it is begun once more`),
+        tell(io, `NATS has dropped ${name} (${problem}); starting it again`),
     });
   } catch (error) {
     if (!(error instanceof Incomplete)) throw error;
@@ -175,7 +175,7 @@ async function restoreData(
     if (there.length > 0 && flags.force !== true) {
       throw failed(
         `data_dir ${data_dir} is not empty: ${there.join(", ")}`,
-        "--force moves them into a folder beside, and restores in their place",
+        "--force moves them into a folder next to it, and restores in their place",
       );
     }
     const readers = files === undefined ? [restorer] : [restorer, files];
@@ -231,7 +231,7 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
     "versions and fences after the backup does not count any more\n";
 }
 
-/** Restores a backup. Refuses where a bus runs, and where data is unless `force` is set. */
+/** Restores a backup. Refuses where a bus runs, and where data exists unless `force` is set. */
 export async function restore(io: Io, file: string, flags: Flags): Promise<Ended> {
   await tell(io, `checking ${file}`);
   const { manifest } = await checkedBackup(io, file, flags);

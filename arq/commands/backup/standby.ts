@@ -1,6 +1,6 @@
 /**
- * `arq standby sync|status|promote`: keeps the NATS of a second site as a copy of the first site's, and makes
- * it the NATS of a bus when the first site is gone.
+ * `arq standby sync|status|promote`: keeps the NATS of a second site as a copy of the first site's, and makes it the
+ * NATS of a bus when the first site is lost.
  */
 import { mirrorStates, promoteStandby, syncStandby } from "../../../shared/backup/standby.ts";
 import type { MirrorState, StandbySite } from "../../../shared/backup/standby.ts";
@@ -55,7 +55,7 @@ export async function standbySync(io: Io, flags: Flags<"domain">): Promise<Ended
   };
 }
 
-/** Prints how far each mirror is behind. */
+/** Prints the lag of each mirror. */
 export async function standbyStatus(io: Io, flags: Flags): Promise<Ended> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);

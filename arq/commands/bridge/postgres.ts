@@ -12,7 +12,7 @@ import { readText } from "../../terminal/input.ts";
 const ACCEPT_HINT = "--accept-loss goes on";
 const WAITING_MESSAGES = 2_000;
 const nothing = () => {};
-/** A process without a page of metrics. */
+/** The watch of a process without metrics. */
 const UNWATCHED: BridgeWatch = { state: nothing, over: nothing, waiting: nothing, kept: nothing };
 
 async function databaseOf(io: Io, { database, databaseFile }: Flags<"slot">): Promise<string> {
@@ -22,7 +22,7 @@ async function databaseOf(io: Io, { database, databaseFile }: Flags<"slot">): Pr
   return database ?? (await readText(io, databaseFile!)).trim();
 }
 
-/** Follows the database until the signal; with `--sql` prints what it needs. */
+/** Follows the database until the signal; with `--sql` prints the setup for the database. */
 export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<Ended> {
   if (flags.sql === true) return { told: { sql: BRIDGE_SQL }, text: BRIDGE_SQL };
   const database = await databaseOf(io, flags);
@@ -33,7 +33,7 @@ export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<Ende
   const say = (text: string) => {
     const at = new Date(io.now()).toISOString();
     const line = flags.json === true ? JSON.stringify({ at, bridge: text }) : `bridge: ${text}`;
-    // Nobody reads it; the bridge goes on.
+    // Output is closed; the bridge continues.
     void print(flags.json === true ? io.stdout : io.stderr, `${line}\n`).catch(() => {});
   };
   const { slot, acceptLoss = false, poll } = flags;

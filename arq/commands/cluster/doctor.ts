@@ -1,6 +1,6 @@
 /**
- * `arq doctor`: checks everything that a bus on this machine needs, and the bus of the commands here. Changes nothing;
- * `doctor/` has the checks.
+ * `arq doctor`: checks everything that a bus on this machine needs, and the bus that commands use here. Changes
+ * nothing; `doctor/` has the checks.
  */
 import { ConfigError, configFrom, configText, parseConfig } from "../../../shared/config/load.ts";
 import { natsFiles } from "../../../shared/config/named_files.ts";
@@ -40,7 +40,7 @@ interface Given {
 
 async function givenConfig(io: Io, flags: Flags): Promise<Given> {
   const check = "configuration";
-  // A file that cannot be looked at is none.
+  // A file that cannot be inspected counts as absent.
   const there = await io.files.state(resolvePath(io.cwd, DEFAULT_FILE)).catch(() => undefined);
   const file = flags.config ?? (there === undefined ? undefined : DEFAULT_FILE);
   if (file === undefined) {
@@ -125,7 +125,7 @@ async function configFindings(
   return [...machine, ...parts.flat()];
 }
 
-/** The bus that commands take here; a finding when the context cannot be used. */
+/** The bus that commands use here; a finding when the context cannot be used. */
 async function targetOf(io: Io, flags: Flags): Promise<Target | Finding | undefined> {
   try {
     return await findTarget(io, flags);
@@ -175,7 +175,7 @@ export async function doctor(io: Io, flags: Flags): Promise<Ended> {
     configFindings(io, given, target),
     target === undefined ? none : busReport(io, target, flags),
   ]);
-  // A NATS server that does not answer is waited for as long as a start would wait.
+  // A NATS server that does not answer is waited for as long as at a start.
   const [parts, bus] = await unlessStopped(io.signal, looking);
   const skew = given.config?.auth.clock_skew_seconds ?? configFrom({}).auth.clock_skew_seconds;
   const findings = [

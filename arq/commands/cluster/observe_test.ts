@@ -1,5 +1,6 @@
 /**
- * What operators ask a running bus by `arq`: `status --watch`, `top`, `tail`, `config show`, `config reload`, and `mirror`.
+ * The commands with which operators observe a running bus: `status --watch`, `top`, `tail`, `config show`, `config
+ * reload`, and `mirror`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -35,7 +36,7 @@ async function tailed(bus: TestBus, admin: string): Promise<void> {
   await client.close();
 }
 
-/** Shield and Brain of a development bus: its memory stands there once, and in the sum. */
+/** Shield and Brain of a development bus: their shared memory is listed and summed once. */
 function assertOneProcess(text: string): void {
   const lines = text.split("\n").map((line) => line.trim());
   const memory = lines.flatMap((line) =>
@@ -96,24 +97,24 @@ async function refused(bus: TestBus): Promise<void> {
   assert.equal(nobody.code, 4);
 }
 
-Deno.test("status, top and tail show a running bus to its operator, and nobody else", async (t) => {
+Deno.test("status, top and tail show a running bus to its operator only", async (t) => {
   const bus = await running();
   const admin = await bus.tokenFor({ role: "admin" });
   await t.step(
-    "tail shows what is published, as text that drives no terminal",
+    "tail prints messages without terminal control characters",
     () => tailed(bus, admin),
   );
   await t.step("top shows nodes and tenants, for people and as JSON", () => topped(bus, admin));
   await t.step("status has every node, and watches until Ctrl-C", () => watched(bus, admin));
   await t.step(
-    "no admin, no room of that name, nobody there: each its exit code",
+    "no admin, no such room, no server: each has its exit code",
     () => refused(bus),
   );
 });
 
 // `arq config show` and `arq config reload` against a bus whose file is rewritten.
 
-Deno.test("arq config reload: says what changed, what needs a restart and what is refused; show says what is in force", async () => {
+Deno.test("arq config reload prints what changed, what needs a restart and what is refused; show prints what is in force", async () => {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
   try {
     await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 9\n");
@@ -155,7 +156,7 @@ Deno.test("arq config reload: says what changed, what needs a restart and what i
   }
 });
 
-Deno.test("configuration as text: a process without an answer is named, and an escape code is none", () => {
+Deno.test("configuration as text: a process without an answer is named, and escape codes are removed", () => {
   const answer = {
     configs: [{ node_id: "a\u001b[2J", kind: "brain", file: null, changed: [], values: {} }, 7],
     nodes: { answered: ["a"], silent: ["edge-2"] },
@@ -226,7 +227,7 @@ async function remove(bus: TestBus): Promise<void> {
 
 const VEHICLE = `syntax = "proto3"; package fleet.v1; message Vehicle { string id = 1; }`;
 
-/** A schema that only observes would have refused what production let through. */
+/** A schema that only observes would have refused what production admitted. */
 async function diff(bus: TestBus): Promise<void> {
   assert.equal(await mirror(bus, "diff"), "tenant default: nothing was compared on this node\n");
   await using folder = await folderWith({ "a.proto": VEHICLE });
@@ -257,12 +258,12 @@ async function diff(bus: TestBus): Promise<void> {
 Deno.test("arq mirror on a running bus", async (t) => {
   const bus = await running();
   await t.step("rules are set, replaced and listed by tenant", () => rules(bus));
-  await t.step("explain says which rule counts and which are overruled", () => explain(bus));
+  await t.step("explain prints which rule applies and which are overruled", () => explain(bus));
   await t.step("a removed rule counts no longer", () => remove(bus));
   await t.step("diff shows what an observing schema would have refused", () => diff(bus));
 });
 
-Deno.test("arq status --path tells the order of refusals, and asks no bus", async () => {
+Deno.test("arq status --path prints the order of refusals, and needs no bus", async () => {
   const { code, stdout } = await runArq(["status", "--path"]);
   assert.equal(code, 0);
   const gates = stdout.trimEnd().split("\n").map((line) => line.split(/ {2,}/)[0]);

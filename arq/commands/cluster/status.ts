@@ -1,7 +1,6 @@
 /**
- * `arq status`: says whether the bus is ready and what it does. Readiness comes from the ops listener of one
- * node. With a token of role admin it also shows every node of the cluster, and the figures of the node that
- * answers.
+ * `arq status`: shows whether the bus is ready and its activity. Readiness comes from the ops listener of one node.
+ * With a token of role admin it also shows every node of the cluster, and the figures of the node that answers.
  */
 import { ArqonError } from "@arqon/proto";
 import { errorFromWire } from "../../../sdk/typescript/wire/wire_error.ts";
@@ -32,7 +31,7 @@ const DATE_MS_MAX = 8.64e15;
 const isMembers = (value: unknown): value is Members =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** `49h 0m 7s`: whole seconds, larger units only as far as they are needed. */
+/** `49h 0m 7s`: whole seconds, with larger units as needed. */
 export function duration(duration_ms: number): string {
   const seconds = Math.max(0, Math.floor(duration_ms / 1_000));
   const hours = Math.floor(seconds / 3_600);
@@ -63,7 +62,7 @@ function rowsOf(name: string, value: unknown): [string, string][] {
   ) => [name, text]);
 }
 
-/** All figures as aligned and indented lines. No answer of a server can drive the terminal. */
+/** All figures as aligned and indented lines. No server's answer can control the terminal. */
 export function figureLines(figures: unknown): string {
   const members = isMembers(figures) ? figures : { answer: figures };
   const rows = Object.entries(members).flatMap(([name, value]) => rowsOf(name, value))
@@ -119,7 +118,7 @@ function servicesText(file: string, services: readonly StackService[] | undefine
   return `services  ${file}\n${text}`;
 }
 
-/** Prints the services of the stack, also when the Shield in it does not answer. */
+/** Prints the services of the stack, also when its Shield does not answer. */
 async function tellServices(io: Io, { compose }: Source, is_json: boolean): Promise<void> {
   io.signal.throwIfAborted();
   if (compose === undefined) return;
@@ -178,7 +177,7 @@ async function findSource(io: Io, flags: Flags): Promise<Source> {
   return { ops_url, ops_token, admin, renewal, compose: own?.context?.compose };
 }
 
-/** What one request to the bus has shown. */
+/** The result of one request to the bus. */
 interface Look {
   readonly ready: boolean;
   readonly text: string;
@@ -190,7 +189,7 @@ async function look(
   is_json: boolean,
 ): Promise<Look> {
   const stack = compose === undefined ? undefined : readStack(compose, io.signal);
-  // It is awaited later, and told then.
+  // Awaited and reported later.
   stack?.catch(() => {});
   const health = await getJson(io, `${ops_url}/health/ready`, ops_token) as Health;
   const ask = async (path: string) =>

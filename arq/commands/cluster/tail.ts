@@ -1,5 +1,5 @@
 /**
- * `arq tail`: prints the messages of a room as they come, for an operator. It uses the admin API and does not enter the
+ * `arq tail`: prints the messages of a room as they come, for an operator. It uses the admin API and does not join the
  * room. `arq sub` shows what a user of the room receives.
  */
 import { EventParser, type ServerEvent } from "../../../sdk/typescript/http/http_socket.ts";
@@ -8,7 +8,7 @@ import { printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
-/** Length of what is no event yet above which the stream ends with an error; no event of the bus is longer. */
+/** Bytes of an unfinished event above which the stream ends with an error; no event of the bus is longer. */
 const EVENT_BYTES_MAX = 33_554_432;
 const NEWLINE = 0x0a;
 
@@ -18,10 +18,10 @@ export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGene
   let size_bytes = 0;
   for await (const bytes of stream) {
     const events = parser.read(bytes);
-    // An empty line ends comments, too.
+    // An empty line also ends comments.
     const is_end = bytes.at(-1) === NEWLINE && bytes.at(-2) === NEWLINE;
     size_bytes = events.length > 0 || is_end ? 0 : size_bytes + bytes.length;
-    if (size_bytes > EVENT_BYTES_MAX) throw new RangeError("an event without end");
+    if (size_bytes > EVENT_BYTES_MAX) throw new RangeError("an event that is too long");
     yield* events;
   }
 }
@@ -34,7 +34,7 @@ function textOf(data: unknown): string {
   return text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text;
 }
 
-/** The line of a message: `time type sender data`. Nothing in a message can drive the terminal. */
+/** The line of a message: `time type sender data`. Nothing in a message can control the terminal. */
 function tailLine(message: Readonly<Record<string, unknown>>): string {
   const { ts, type, sender, data } = message;
   const time = typeof ts === "number" && Math.abs(ts) <= 8.64e15 ? new Date(ts).toISOString() : "-";
@@ -42,7 +42,7 @@ function tailLine(message: Readonly<Record<string, unknown>>): string {
     "\n";
 }
 
-/** Prints messages until `--count` is reached or Ctrl-C. Says on stderr how many were left out. */
+/** Prints messages until `--count` is reached or Ctrl-C. Reports on stderr how many were left out. */
 export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/rooms/${flags.tenant}/${room}/tail`);

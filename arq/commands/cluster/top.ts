@@ -48,11 +48,11 @@ async function read(io: Io, admin: Admin, rows: number): Promise<Reading> {
   };
 }
 
-/** What a list counts of its rows, and the members that name a row. */
+/** The count that sorts a list, and the members that name a row. */
 interface Columns {
   readonly of: "tenants" | "rooms";
   readonly keys: readonly string[];
-  /** Members that are shown; the rate of `rate` comes before it. */
+  /** Members that are shown; the rate of `rate` precedes it. */
   readonly figures: readonly string[];
   readonly rate: string;
 }
@@ -66,7 +66,7 @@ const ROOMS: Columns = {
   figures: ["subscribers", "messages"],
 };
 
-/** Messages per second are those since the reading before; a new row has none. */
+/** The rows with messages per second since the previous reading; a new row has no rate. */
 function countedRows(
   { of, keys, figures, rate }: Columns,
   now: Reading,
@@ -127,7 +127,7 @@ function asJson(now: Reading, rates: readonly NodeRates[]): string {
   return `${JSON.stringify({ now_ms, nodes, silent, tenants, rooms, policies })}\n`;
 }
 
-/** Draws until `--count` views are shown or Ctrl-C. After a failed reading it tries again. */
+/** Draws until `--count` views are shown or Ctrl-C. Retries after a failed reading. */
 export async function top(io: Io, flags: Flags<"interval" | "rows">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;

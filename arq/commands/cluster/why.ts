@@ -27,7 +27,7 @@ import { readTrace, type TraceSpan, traceTree } from "../../answers/trace_tree.t
 const given = (...values: readonly unknown[]) =>
   values.filter((value) => value !== undefined).length;
 
-/** Throws for options that make no question, in the words of the command line. */
+/** Throws for options that do not form a question, in the words of the command line. */
 function requireQuestion(flags: Flags): void {
   const { trace, twist, messageId, offset, user, connection, address, room, since } = flags;
   const ids = given(trace, twist, messageId, offset);
@@ -55,24 +55,24 @@ async function queryOf(io: Io, admin: Admin, flags: Flags): Promise<URLSearchPar
   });
 }
 
-/** Answers that are read at most while the journal has more; each looks at some 100,000 lines. */
+/** Most answers that are read while the journal has more; each covers some 100,000 lines. */
 const ANSWERS_MAX = 100;
-/** Decisions, and holes, that are reported at most. */
+/** Most decisions, and most holes, that are reported. */
 const LINES_MAX = 50;
 
-const UNKNOWN = "no Shield's ledger knows of it";
+const UNKNOWN = "no Shield's ledger has it";
 
-/** Why no ledger knows of a message, as far as the journal's decisions about it say. */
+/** Why no ledger knows a message, according to the journal's decisions about it. */
 function unknownText(decisions: readonly unknown[]): string {
   if (decisions.length === 0) return UNKNOWN;
   return decisions.some((decision) => membersOf(decision)["allowed"] === true)
     ? `${UNKNOWN}: its room had no subscriber then, or the ledgers begin later`
     : `${UNKNOWN}: it was refused`;
 }
-/** A room that is named is looked into. */
+/** A named room is searched, too. */
 const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's log is asked";
 
-/** Prints what the ledgers and the journal tell. Returns 1 when they report about nothing. */
+/** Prints what the ledgers and the journal know. Returns 1 when they know nothing. */
 export async function why(io: Io, flags: Flags): Promise<Ended> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
@@ -95,7 +95,7 @@ export async function why(io: Io, flags: Flags): Promise<Ended> {
   return { told: answer, text, code: is_known || has_way_in ? EXIT.ok : EXIT.failure };
 }
 
-/** The bus's answer, with the way in as far as the journal goes. */
+/** The bus's answer, continued until the journal has no more about the admission. */
 async function wholeAnswer(io: Io, admin: Admin, query: URLSearchParams): Promise<Members> {
   const first = await askAdmin(io, admin, { method: "GET", path: `/v1/why?${query}` });
   let way_in = membersOf(first["way_in"]);
@@ -131,7 +131,7 @@ async function fetchTrace(io: Io, base: string, trace_id: string): Promise<reado
   }
   if (response.status === 200 && spans !== undefined) return spans;
   throw new CommandError(
-    `${admin_url}${path} answers HTTP ${response.status}, but not as Jaeger does`,
+    `${admin_url}${path} HTTP ${response.status}, but the answer is not Jaeger's`,
     EXIT.failure,
     "--jaeger-url is the address of Jaeger's query service, for example http://127.0.0.1:16686",
   );

@@ -37,7 +37,7 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
       else await writer.write(bytes);
     }
     const end = /\{"end":true,"lines":(\d+)\}\n$/.exec(tail);
-    if (end === null) throw new CommandError("the export ended before its end: ask again");
+    if (end === null) throw new CommandError("the export was cut off: retry");
     await writer?.finish();
     const lines = Number(end[1]);
     const out = printable(flags.out);
@@ -56,15 +56,15 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
 const nameOf = (whose: Members): string =>
   told("[message {offset} of ][user {user} in ][room {room} of ]tenant {tenant}", whose);
 
-/** What is asked before anything is erased. */
+/** The question before an erasure. */
 export const lossQuestion = (whose: Members): string =>
-  `${nameOf(whose)}: all of it is lost for good. Erase it?`;
+  `${nameOf(whose)}: all of it will be lost permanently. Erase it?`;
 
-/** What the bus keeps, before it is erased. */
+/** What the bus stores, before it is erased. */
 export const foundText = (found: Members, whose: Members): string =>
   stockText(found, whose, "erased");
 
-/** What the bus keeps, before it is exported. */
+/** What the bus stores, before it is exported. */
 export const exportText = (found: Members, whose: Members): string =>
   stockText(found, whose, "exported");
 
@@ -73,13 +73,13 @@ function stockText({ stores, kept }: Members, whose: Members, done: string): str
     told("  {store}: {count}, {bytes} bytes in {where}[; stays: {stays}]", one)
   );
   const lines = rows.length === 0
-    ? [`the bus keeps nothing of ${nameOf(whose)}`]
+    ? [`the bus stores nothing of ${nameOf(whose)}`]
     : [`the bus keeps of ${nameOf(whose)}:`, ...rows];
   const apart = Object.entries(membersOf(kept)).map(([what, why]) => `  ${what}: ${why}`);
   return `${[...lines, `not ${done} by this:`, ...apart].map(printable).join("\n")}\n`;
 }
 
-/** Says on stderr what the bus keeps, before somebody says that it is to be erased. */
+/** Reports on stderr what the bus stores, before somebody confirms the erasure. */
 export async function showFound(io: Io, admin: Admin, whose: Members): Promise<void> {
   if (whose["yes"] === true) return;
   const { tenant, user, room, offset } = whose;
@@ -98,6 +98,6 @@ export const erasedText = ({ stores }: Members): string =>
     )
   ).join("") || "there was nothing to erase\n";
 
-/** 1 when something was not erased. */
+/** 1 when something could not be erased. */
 export const erasedExit = ({ stores }: Members): number =>
   listOf(stores).some((one) => membersOf(one)["failed"] !== undefined) ? EXIT.failure : EXIT.ok;

@@ -1,7 +1,7 @@
 /**
- * `arq apply`: puts a folder, or a plan, in force: all of it in one step; for the whole bus its schemas, then each
- * tenant in a step of its own. Schemas are stored before and come into force with it. Steps made before a refused
- * tenant stay, and the outcome of each is reported: repeating the command continues from there.
+ * `arq apply`: puts a folder or a plan in force. A tenant's folder is one step; a folder of the whole bus is its
+ * schemas, then one step for each tenant. Schemas are stored first and come into force with the step. Steps made before
+ * a refused tenant stay, and the outcome of each is reported; repeating the command continues from there.
  */
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { membersOf } from "../../answers/policy_text.ts";
@@ -29,10 +29,10 @@ import { requireFree, rolloutPath, takeBack, watchRollout } from "./rollout.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/proto";
 
-/** How long a step of a rollout takes at least, in seconds, unless --for says otherwise. */
+/** Minimum time of a rollout's step in seconds, unless --for is given. */
 const HOLD_SECONDS = 600;
 
-/** A folder, or a plan with what it was made on. */
+/** The wanted state of a folder or a plan; a plan also has the basis it was made on. */
 async function readTarget(io: Io, target: string): Promise<Desired & Partial<PlanBasis>> {
   const state = await io.files.state(resolvePath(io.cwd, target));
   if (state === undefined || state.is_directory) return await readFolder(io, target);
@@ -44,12 +44,12 @@ async function readTarget(io: Io, target: string): Promise<Desired & Partial<Pla
 
 function stale(): CommandError {
   return failed(
-    "the plan is stale, nothing was changed: the bus is not as it was when the plan was made",
-    "make it anew: arq plan DIR --out FILE",
+    "the plan is stale, nothing was changed: the bus has changed since the plan was made",
+    "make a new one: arq plan DIR --out FILE",
   );
 }
 
-/** Throws when the bus is not as it was when the plan was made. */
+/** Throws when the bus has changed since the plan was made. */
 function requireFresh(planned: Partial<PlanBasis>, compared: Compared): void {
   if (planned.basis === undefined) return;
   const { basis, schema_basis, rollout, changes } = compared;
@@ -64,7 +64,7 @@ function requireFresh(planned: Partial<PlanBasis>, compared: Compared): void {
   if (!is_same) throw stale();
 }
 
-/** Uploads the modules that the bus does not name yet. */
+/** Uploads the modules that the bus does not have yet. */
 async function uploadModules(
   io: Io,
   admin: Admin,
@@ -81,7 +81,7 @@ async function uploadModules(
   for (const sha256 of named) {
     if (!there.has(sha256)) await put("/v1/policies/modules", sha256);
   }
-  // A class has its own modules.
+  // Modules of classes are stored for their class.
   const deployed = new Set((live.state.reducers ?? []).map((one) => `${one.class} ${one.sha256}`));
   for (const one of wanted.reducers ?? []) {
     if (deployed.has(`${one.class} ${one.sha256}`)) continue;
@@ -89,7 +89,7 @@ async function uploadModules(
   }
 }
 
-/** A version that is stored, and in force once an apply that names it is made. */
+/** A stored version, which comes into force with the apply that names it. */
 interface StagedSchema {
   readonly schema_id: string;
   readonly version: number;
@@ -97,7 +97,7 @@ interface StagedSchema {
   readonly compatibility?: string;
 }
 
-/** Stores the schemas that change. Rejects when a version has come since the comparison. */
+/** Stores the changed schemas. Rejects when a new version appeared since the comparison. */
 export async function stageSchemas(
   io: Io,
   admin: Admin,
@@ -125,7 +125,7 @@ export async function stageSchemas(
   return staged;
 }
 
-/** The kinds that change, as the bus takes them. */
+/** The changed kinds, in the form of the bus's requests. */
 function bodyOf(
   { wanted, changes, basis }: Compared,
   schemas: readonly StagedSchema[] = [],
@@ -137,7 +137,7 @@ function bodyOf(
   return JSON.stringify({ basis, ...lists, ...(schemas.length === 0 ? {} : { schemas }) });
 }
 
-/** A list as requests have it: what is JSON in a file is a value there. */
+/** A list in the form of requests: text that is JSON in a file is a value there. */
 function listOfKind(wanted: State, kind: Kind): readonly unknown[] | undefined {
   if (kind !== "schedules") return wanted[kind];
   return wanted.schedules?.map((one) => ({ ...one, message: JSON.parse(one.message) }));
@@ -156,7 +156,7 @@ export async function make(
   return await askAdmin(io, admin, { method: "PUT", path: statePath(desired.tenant), body });
 }
 
-/** Throws for options of a canary without one, and for changes that give a canary nothing to do. */
+/** Throws for canary options without a canary, and for changes that a canary cannot roll out. */
 function requireCanary(io: Io, flags: Flags, { changes }: Compared): void {
   const { canary, for: hold_seconds, abortIf = [], atLeast } = flags;
   if (canary === undefined) {
@@ -173,7 +173,7 @@ function requireCanary(io: Io, flags: Flags, { changes }: Compared): void {
   throw failed(text, "apply without --canary");
 }
 
-/** Begins a rollout and shows its progress to the end. Returns as `watchRollout`. */
+/** Starts a rollout and shows its progress to the end. Returns as `watchRollout`. */
 async function rollOut(
   io: Io,
   admin: Admin,
@@ -199,20 +199,20 @@ async function rollOut(
   return await watchRollout(io, admin, tenant, flags);
 }
 
-/** Throws for a schema that may not be registered. */
+/** Throws for a schema that the bus would refuse to register. */
 function requireCompatible({ checks }: Compared): void {
   if (checks.every(({ compatible }) => compatible)) return;
-  throw failed(`${checksText(checks, false)}nothing was changed`, "arq schema check says more");
+  throw failed(`${checksText(checks, false)}nothing was changed`, "arq schema check has details");
 }
 
-/** The exit code; says so when something is stored and this node does not have it in force. */
+/** The exit code; reports when something is stored but not yet in force on this node. */
 async function exitOf(io: Io, parts: readonly Pick<Made, "in_force">[]): Promise<number> {
   if (parts.every(({ in_force }) => in_force)) return EXIT.ok;
   await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
   return EXIT.failure;
 }
 
-/** Puts a folder or a plan in force. Returns 1 when it is stored and this node does not have it in force. */
+/** Puts a folder or a plan in force. Returns 1 when it is stored but not yet in force on this node. */
 export async function apply(io: Io, target: string, flags: Flags): Promise<Ended> {
   if (await isBusFolder(io, target)) {
     return await applyBus(io, target, flags);
@@ -239,18 +239,18 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<Ended
   };
 }
 
-/** What an apply of a tenant's folder has done. */
+/** The result of applying a tenant's folder. */
 export interface Made {
-  /** The id; null: there was nothing to change. */
+  /** The id; null: nothing had to change. */
   readonly apply: string | null;
   readonly in_force: boolean;
-  /** The rollout that was taken back. */
+  /** The rollout that was rolled back. */
   readonly taken_back: string | null;
-  /** Secrets of hooks that are new, by their ids. */
+  /** Secrets of new hooks, by hook id. */
   readonly secrets: Readonly<Record<string, unknown>>;
 }
 
-/** Makes the changes, or takes the rollout back that would undo the state. Rejects as `askAdmin` does. */
+/** Makes the changes, or rolls back the rollout that the state would undo. Rejects as `askAdmin` does. */
 export async function carryOut(
   io: Io,
   admin: Admin,
@@ -269,7 +269,7 @@ export async function carryOut(
   return { ...none, apply: id, in_force, secrets: membersOf(answer["secrets"]) };
 }
 
-/** What was done, as people read it; `whose` says of whom. */
+/** The result as text; `whose` names the owner. */
 export function madeText(
   whose: string,
   { changes, rollouts }: Compared,
@@ -283,14 +283,14 @@ export function madeText(
   return head + done + secretsText(secrets);
 }
 
-/** Secrets are reported once, where they are made. */
+/** Secrets are shown only once, when they are created. */
 export function secretsText(secrets: Readonly<Record<string, unknown>>): string {
   return Object.entries(secrets).map(([hook, secret]) =>
-    printable(`hook ${hook} has the new secret ${secret}, which is told once`) + "\n"
+    printable(`hook ${hook} has the new secret ${secret}, which is shown only once`) + "\n"
   ).join("");
 }
 
-/** Stores those that change and puts them in force. Resolves with the id of the apply. Rejects as `askAdmin` does. */
+/** Stores the changed schemas and puts them in force. Resolves with the id of the apply. Rejects as `askAdmin` does. */
 async function applySchemas(
   io: Io,
   admin: Admin,
@@ -304,8 +304,8 @@ async function applySchemas(
 }
 
 /**
- * `refused`: nothing of it was changed; `unknown`: the bus did not answer, and may finish it on its own;
- * `not-tried`: one before it was not applied.
+ * `refused`: nothing was changed; `unknown`: the bus did not answer and may still complete it; `not-tried`: an earlier
+ * part failed.
  */
 type Outcome = "applied" | "unchanged" | "refused" | "unknown" | "not-tried";
 
@@ -319,13 +319,13 @@ interface Part extends Made {
 
 const nameOf = (tenant: string | null) => tenant === null ? "the bus" : `tenant ${tenant}`;
 
-/** An answer of the bus says that nothing was changed; anything else says nothing. */
+/** A refusal by the bus means that nothing was changed; after any other error that is unknown. */
 function outcomeOf(error: unknown): "refused" | "unknown" {
   if (error instanceof CommandError) return "refused";
   return error instanceof ArqonError && error.code < 500 ? "refused" : "unknown";
 }
 
-/** The error of a part, with what was made before it. */
+/** The error of a part, with the parts that were applied before it. */
 function stopped(whose: string, parts: readonly Part[], error: unknown): unknown {
   if (!(error instanceof Error) || error.name === "Interrupted") return error;
   const done = parts.filter(({ outcome }) => outcome === "applied").map(({ tenant }) =>
@@ -333,16 +333,16 @@ function stopped(whose: string, parts: readonly Part[], error: unknown): unknown
   );
   if (done.length === 0) return error;
   const text = `${whose}: ${error.message}; applied before it: ${done.join(", ")}`;
-  return failed(printable(text), "the same again goes on from there");
+  return failed(printable(text), "repeat the command to continue from there");
 }
 
 const OUTCOMES = {
-  refused: "refused, nothing of it was changed",
-  unknown: "no answer: it may be in force, arq plan says it",
+  refused: "refused, nothing was changed",
+  unknown: "no answer: it may be in force; arq plan shows that",
   "not-tried": "not tried",
 } as const;
 
-/** The outcome of the parts that were not applied, a line each. */
+/** A line for each part that was not applied, with its outcome. */
 function restText(parts: readonly Part[]): string {
   return parts.map(({ tenant, outcome }) =>
     outcome === "applied" || outcome === "unchanged"
@@ -351,7 +351,7 @@ function restText(parts: readonly Part[]): string {
   ).join("");
 }
 
-/** Puts the schemas of the bus in force, if they change. */
+/** Puts the schemas of the bus in force if they change. */
 async function carryOutBus(
   io: Io,
   admin: Admin,
@@ -364,12 +364,12 @@ async function carryOutBus(
   return { apply, in_force: true, taken_back: null, secrets: {} };
 }
 
-/** Puts all of it in force. Returns 1 when something is stored and this node does not have it in force. */
+/** Puts a folder of the bus in force. Returns 1 when something is stored but not yet in force on this node. */
 export async function applyBus(io: Io, folder: string, flags: Flags): Promise<number> {
   const { canary, for: hold_seconds, abortIf, atLeast } = flags;
   if ([canary, hold_seconds, abortIf, atLeast].some((given) => given !== undefined)) {
     throw usageError(
-      "a rollout is of one tenant, and this is a folder of the bus",
+      "a rollout is for one tenant, and this is a folder of the bus",
       `${io.arq} apply ${folder}/TENANT --canary 1%`,
     );
   }

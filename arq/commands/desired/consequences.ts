@@ -29,7 +29,7 @@ import { type CandidateSchema, eventOf, SchemaChecker } from "../../traffic/sche
 import type { LiveState } from "./live_state.ts";
 import type { JournalChunk } from "../../replay/journal_chunks.ts";
 
-/** Counts the decisions of a policy that are in these pieces of a journal. */
+/** Counts the decisions of a policy in these pieces of a journal. */
 async function withoutPolicy(
   chunks: AsyncIterable<JournalChunk>,
   { name, mode }: Pick<StatePolicy, "name" | "mode">,
@@ -44,7 +44,7 @@ async function withoutPolicy(
     if (policy === undefined || record.time_ms < from_ms) continue;
     decisions++;
     addUnits(units, policy.units);
-    // A chain ends with the first refusal that counts: this one.
+    // A chain ends with its first effective refusal: this one.
     if (policy.mode !== "enforce" || policy.allowed || record.allowed) continue;
     refuse_to_allow++;
     const sample = { room: record.room, user: record.sender?.user ?? null };
@@ -73,7 +73,7 @@ async function withoutPolicy(
 const SENDERS = 10_000;
 const OTHERS = "(others)";
 
-/** A bus, and the window that counts. */
+/** A bus, and the window to examine. */
 interface Window {
   readonly io: Io;
   readonly admin: Admin;
@@ -82,14 +82,14 @@ interface Window {
   readonly from_ms: number;
 }
 
-/** A policy that gets another module, or is new: then it says where it stands. */
+/** A policy that gets another module, or is new; a new one also has its position in the chain. */
 interface Candidate {
   readonly policy: StatePolicy;
   readonly bytes: Uint8Array;
   readonly added: AddedPolicy | undefined;
 }
 
-/** Counts what would be refused by its sender. */
+/** Counts refusals by sender. */
 function senderCounts() {
   const counts: Counts = {};
   const add = (kind: FlipKind, { user }: Sample): void => {
@@ -101,7 +101,7 @@ function senderCounts() {
   return { counts, add };
 }
 
-/** Repeats one policy's calls with the module that it is to have. */
+/** Repeats a policy's calls with its new module. */
 async function ofPolicy(
   { io, admin, tenant, from_ms }: Window,
   { policy, bytes, added }: Candidate,
@@ -110,7 +110,7 @@ async function ofPolicy(
   const candidate = await readyModule(bytes, pages);
   const { name, mode } = policy;
   const selection = { policy: name, from_ms };
-  // Of a new policy every record counts, not only those of its own.
+  // For a new policy all records count, not only its own.
   const read = added === undefined ? selection : { ...selection, policy: "" };
   const onBus = busModules(io, admin, tenant);
   const book = createModuleBook(
@@ -118,7 +118,7 @@ async function ofPolicy(
     pages,
   );
   const { counts: by_sender, add } = senderCounts();
-  // What a call leaves for the next one is in one thread: this one, which does nothing else.
+  // State carries over between calls and belongs to one thread: this one, which does nothing else.
   const repeater = createRepeater({
     selection,
     isSelected,
@@ -171,7 +171,7 @@ function candidatesOf(
   });
 }
 
-/** What of the mappings can refuse an event: one that only observes counts as another schema's. */
+/** The mappings that can refuse an event; an observing one is skipped like another schema's. */
 function refusing(mappings: readonly SchemaMapping[]): SchemaMapping[] {
   return mappings.map((one) => one.mode === "observe" ? { ...one, schema_id: "~" } : one);
 }
@@ -186,7 +186,7 @@ function checkerOf(candidate: CandidateSchema): SchemaChecker {
   }
 }
 
-/** Checks the window's events against a schema as it is to be, with the mappings that are to be. */
+/** Checks the window's events against the new schema with the new mappings. */
 async function ofSchema(
   window: Window,
   schema: string,
@@ -220,7 +220,7 @@ async function ofSchema(
   };
 }
 
-/** The schemas to which a mapping is new or changed, and those that change while something is mapped to them. */
+/** Schemas that have a new or changed mapping, and changed schemas that have any mapping. */
 function schemasOf(mappings: readonly SchemaMapping[], changes: readonly Change[]): string[] {
   const changed = (kind: Change["kind"], name: string) =>
     changes.some((one) => one.kind === kind && one.name === name && one.action !== "remove");

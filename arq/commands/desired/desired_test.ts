@@ -1,4 +1,4 @@
-/** `arq export`, `plan` and `apply` against a real bus, and folders that are wrong. */
+/** `arq export`, `plan` and `apply` against a real bus, and invalid folders. */
 import assert from "node:assert/strict";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
@@ -40,7 +40,7 @@ async function furnish(bus: TestBus, proto: string): Promise<void> {
   await arq(bus, 0, "mirror", "set", "in.t.default.*", "0.01%");
 }
 
-/** Makes a link by a program of the system: `Deno.symlink` wants more permissions than tests have. */
+/** Makes a link with a system program: `Deno.symlink` needs more permissions than tests have. */
 async function link(target: string, path: string): Promise<void> {
   const { success } = await new Deno.Command("ln", { args: ["-s", target, path] }).output();
   assert.ok(success, path);
@@ -52,7 +52,7 @@ async function edit(file: string, from: string, to: string): Promise<void> {
   await Deno.writeTextFile(file, text.replace(from, to));
 }
 
-/** Changes of each kind are planned, applied once, and exported as they are. */
+/** Changes of each kind are planned, applied once, and exported unchanged. */
 async function changed(bus: TestBus, folder: string): Promise<void> {
   await edit(`${folder}/policies.toml`, "order = 5", "order = 6");
   await edit(`${folder}/rooms.toml`, "history_size = 7", "history_size = 9");
@@ -68,7 +68,7 @@ async function changed(bus: TestBus, folder: string): Promise<void> {
   assert.match(await arq(bus, 0, "plan", folder), /^tenant default: nothing to do\n$/);
 }
 
-/** A change by hand makes a plan stale, and is told as such. */
+/** A manual change makes a plan stale and is reported as drift. */
 async function drifted(bus: TestBus, folder: string): Promise<void> {
   await edit(`${folder}/mirror.toml`, "0.5 # 50 %", "0.25 # 25 %");
   await arq(bus, 2, "plan", folder, "--out", `${folder}/plan.bin`);
@@ -85,7 +85,7 @@ async function drifted(bus: TestBus, folder: string): Promise<void> {
   assert.equal(JSON.parse(await arq(bus, 0, "plan", folder, "--json")).drift, null);
 }
 
-Deno.test("what is exported is planned, applied, and exported again byte by byte", async () => {
+Deno.test("an export is planned, applied, and exported again byte for byte", async () => {
   await using bus = await startBusWith(PATIENT_POLICIES);
   await using sources = await folderWith({ "proto/a.proto": VEHICLE });
   await furnish(bus, `${sources.path}/proto`);
@@ -149,7 +149,7 @@ async function problemsOf(files: Record<string, string>): Promise<string[]> {
   return [error.message, ...error.more];
 }
 
-Deno.test("everything that is wrong with a folder is told, with its place and what is right", async () => {
+Deno.test("every error of a folder is reported, with its place and a valid value", async () => {
   assert.deepEqual(
     await problemsOf({
       "a.toml":
@@ -201,7 +201,7 @@ Deno.test("everything that is wrong with a folder is told, with its place and wh
   assert.match((await problemsOf({ "x.toml": "rooms = []" }))[0] ?? "", /tenant: missing/);
 });
 
-Deno.test("two policies of one order are told, and a source is compiled", async () => {
+Deno.test("two policies with the same order are reported, and a source is compiled", async () => {
   const policy = (name: string) =>
     `[[policies]]\nname = "${name}"\nsource = "src/p.ts"\norder = 3\n`;
   await using folder = await folderWith({
@@ -214,7 +214,7 @@ Deno.test("two policies of one order are told, and a source is compiled", async 
   assert.deepEqual(warnings, ["policies a, b have order 3: they run in the order of their names"]);
 });
 
-Deno.test("a pipe or a folder in place of a file is told, and nobody waits for it", async () => {
+Deno.test("a pipe or a folder instead of a file is reported without waiting for it", async () => {
   await using folder = await folderWith({ "tenant.toml": 'tenant = "default"\n' });
   const pipe = `${folder.path}/rooms.toml`;
   assert.ok((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);

@@ -83,7 +83,7 @@ Deno.test("hooks, schedules and reducers are exported, and put in force on an em
   const arq_there = await localArq(other, folder.path);
   assert.match(await arq_there(2, "plan", "one"), /^tenant default: 6 to add, 0 to change/);
   const applied = await arq_there(0, "apply", "one");
-  assert.match(applied, /\nhook billing has the new secret whsec_\S+, which is told once\n/);
+  assert.match(applied, /\nhook billing has the new secret whsec_\S+, which is shown only once\n/);
   assert.match(await arq_there(0, "apply", "one"), /^tenant default: nothing to do\n/);
   await arq_there(0, "export", "two");
   assert.deepEqual(await filesOf(two), await filesOf(one));
@@ -95,11 +95,11 @@ Deno.test("hooks, schedules and reducers are exported, and put in force on an em
   const { reducer } = (await there("GET", "tenants/default/reducers/count-*")).body;
   const of_first = (await ask("GET", "tenants/default/reducers/count-*")).body.reducer;
   assert.equal(reducer.current.module, of_first.current.module);
-  // Tenants that have set nothing else are tenants of the bus.
+  // Tenants whose only settings are these are listed as tenants of the bus.
   assert.deepEqual((await there("GET", "state")).body.tenants, ["default"]);
 });
 
-/** What is stored of the things that the folder has. */
+/** The stored counterparts of the folder's content. */
 async function stored(ask: Ask) {
   const of = async (path: string) => (await ask("GET", `tenants/default/${path}`)).body;
   const { hooks } = await of("hooks");
@@ -108,7 +108,7 @@ async function stored(ask: Ask) {
   return { hooks, schedules, reducers };
 }
 
-Deno.test("changes of hooks, schedules and reducers are planned and made; what is not said stays", async () => {
+Deno.test("changes of hooks, schedules and reducers are planned and applied; unspecified ones stay", async () => {
   await using folder = await folderWith({});
   await using bus = await startLocalBus(CONFIG);
   const ask = await asksOf(bus);
@@ -127,8 +127,8 @@ Deno.test("changes of hooks, schedules and reducers are planned and made; what i
   assert.match(planned, /\n {2}~ hooks billing {2}retries: 3 → 4\n/);
   assert.match(planned, /\n {2}~ schedules lunch {2}cron: 30 12 \* \* 1-5 → 45 12 \* \* 1-5\n/);
   assert.match(planned, /\n {2}~ reducers count-\* {2}sha256: \w{12}… → \w{12}…\n/);
-  assert.match(planned, /\nnote: rooms count-\* get another program; arq room deploy/);
-  // What somebody sets by hand makes the plan stale.
+  assert.match(planned, /\nnote: rooms count-\* get a different program; arq room deploy/);
+  // A manual change makes the plan stale.
   await ask("PUT", "tenants/default/hooks/crm", { url: "https://hooks.example.com/d" });
   assert.match(await arq(1, "apply", `${path}/plan.bin`), /stale, nothing was changed/);
   await ask("PUT", "tenants/default/hooks/crm", { url: "https://hooks.example.com/c" });
@@ -190,7 +190,7 @@ Deno.test("what may not be is refused before anything is changed, and a schedule
   await using folder = await folderWith({ "a.toml": `tenant = "default"\n${over}` });
   const arq = await localArq(bus, folder.path);
   const planned = await arq(0, "plan", ".");
-  assert.match(planned, /nothing to do\nnote: schedule x is over: no time of it is to come\n/);
+  assert.match(planned, /nothing to do\nnote: schedule x has ended: it has no due time left\n/);
   const wrong = `[[schedules]]\nid = "x"\nroom = "r"\nmessage = "[]"\ncron = "61 * * * *"\n` +
     '[[hooks]]\nid = "a"\nurl = "ftp://x"\nsecret = "whsec_x"\n';
   await Deno.writeTextFile(`${folder.path}/a.toml`, `tenant = "default"\n${wrong}`);

@@ -33,13 +33,13 @@ export async function write(
   }
 }
 
-/** Files of TOML that would say the same again, beside those that are written. */
+/** TOML files that would repeat the exported state, other than those just written. */
 async function strangers(io: Io, folder: string, written: readonly string[]): Promise<string[]> {
   const names = (await io.files.list(folder)).filter((name) => name.endsWith(".toml"));
   return names.filter((name) => !written.includes(name)).sort();
 }
 
-/** The files of a tenant's state; in a folder of the bus without schemas, which are beside it. */
+/** The files of a tenant's state; in a folder of the bus without schemas, which are in its own file. */
 export async function stateFiles(
   io: Io,
   admin: Admin,
@@ -58,20 +58,20 @@ export async function stateFiles(
   return { bytes, state };
 }
 
-/** What editors check the files by. */
+/** The JSON Schema with which editors check the files. */
 export function schemaFile(): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(stateJsonSchema(), null, 2)}\n`);
 }
 
-/** Throws for a folder that has files of its own, unless they may go. */
+/** Throws for a folder that has files of its own, unless `force` allows replacing them. */
 export async function requireEmpty(io: Io, path: string, force: boolean): Promise<void> {
   const there = (await io.files.list(path)).some((name) => name.endsWith(".toml"));
   if (!there || force) return;
-  const hint = "--force overwrites what it writes, and leaves other files";
+  const hint = "--force overwrites the files that it writes, and keeps others";
   throw failed(`${path} has .toml files already`, hint);
 }
 
-/** Writes the folder. Throws `CommandError` for one that has files of its own, unless they may go. */
+/** Writes the folder. Throws `CommandError` for one that has files of its own, unless it may be replaced. */
 export async function exportState(io: Io, folder: string, flags: Flags<"tenant">): Promise<Ended> {
   if (flags.bus === true) {
     return await exportBus(io, folder, flags);
@@ -83,7 +83,7 @@ export async function exportState(io: Io, folder: string, flags: Flags<"tenant">
   const { bytes, state } = await stateFiles(io, admin, tenant, true);
   for (const [file, content] of bytes) await write(io, path, file, content);
   for (const name of await strangers(io, path, [...bytes.keys()])) {
-    await print(io.stderr, `arq: ${printable(name)} is not of this export, and stays\n`);
+    await print(io.stderr, `arq: ${printable(name)} is not part of this export, and is kept\n`);
   }
   const counts = KINDS.map((kind) => [kind, state[kind]?.length ?? 0] as const);
   return {
@@ -99,7 +99,9 @@ export async function exportState(io: Io, folder: string, flags: Flags<"tenant">
   };
 }
 
-/** Writes all of it. Throws `CommandError` for a folder that has files of its own, unless they may go. */
+/**
+ * Writes a folder of the whole bus. Throws `CommandError` for one that has files of its own, unless it may be replaced.
+ */
 export async function exportBus(io: Io, folder: string, flags: Flags<"tenant">): Promise<Ended> {
   const path = resolvePath(io.cwd, folder);
   const force = flags.force === true;

@@ -1,4 +1,7 @@
-/** Quotas, budgets and demands for signatures in a folder: applied, felt, exported, and only by who may. */
+/**
+ * Quotas, budgets and required signatures in a folder: applied, enforced, exported, and only by those who are allowed
+ * to.
+ */
 import assert from "node:assert/strict";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
@@ -39,13 +42,13 @@ async function codeIn(bus: TestBus, room: string, tenant = "acme"): Promise<stri
   return `${code} ${reason ?? ""}`.trim();
 }
 
-/** What was applied holds: signatures in those rooms only, and a quota that others do not feel. */
+/** The applied settings are enforced: signatures in those rooms only, and a quota that others do not notice. */
 async function felt(bus: TestBus): Promise<void> {
   assert.equal(await codeIn(bus, "bank-1"), "403 signature-required");
   assert.equal(await codeIn(bus, "chat"), "0");
   assert.equal(await codeIn(bus, "bank-1", "other"), "0");
   using client = await openText(bus.url, await bus.tokenFor({ tenant: "acme", user: "flood" }));
-  // All at once: how fast the answers come does not matter.
+  // All at once: the speed of the answers does not matter.
   for (let id = 1; id <= 300; id++) client.send({ op: "pub", room: "chat", data: "x", id });
   let refused: Record<string, unknown> | undefined;
   for (let id = 1; id <= 300 && refused === undefined; id++) {
@@ -60,7 +63,7 @@ async function felt(bus: TestBus): Promise<void> {
   ]);
 }
 
-/** A budget below what is used already is told, and one above it is not. */
+/** A budget below the present usage gives a note, one above it does not. */
 async function usedUp(bus: TestBus, state: string): Promise<void> {
   const file = `${state}/limits.toml`;
   await Deno.writeTextFile(file, LIMITS.replace("1_000_000", "1").replace('"warn"', '"slow"'));
@@ -80,7 +83,7 @@ async function usedUp(bus: TestBus, state: string): Promise<void> {
   await Deno.writeTextFile(file, LIMITS);
 }
 
-/** A tenant's own admin sets demands for signatures, and may not set what it is held to. */
+/** A tenant's own admin may require signatures, but cannot change the limits imposed on the tenant. */
 async function ownAdmin(bus: TestBus, folder: string): Promise<void> {
   const token = await bus.tokenFor({ role: "admin", tenant: "acme", user: "own" });
   const as = ["--admin-url", bus.admin_url, "--token", token];
@@ -130,7 +133,7 @@ Deno.test("quotas, budgets and demands for signatures are applied, felt, and exp
   }
 });
 
-Deno.test("limits that nothing counts are refused, and a rollout carries those that come with its policies", async () => {
+Deno.test("limits that nothing counts are refused, and a rollout includes those of its policies", async () => {
   await using bus = await startBusWith("");
   await using folder = await folderWith({ "limits/a.toml": LIMITS, "state/rule.wasm": "" });
   assert.match(await arq(bus, 2, "plan", `${folder.path}/limits`), /\+ budgets day messages_in/);
@@ -154,7 +157,7 @@ Deno.test("limits that nothing counts are refused, and a rollout carries those t
   assert.equal(await codeIn(bus, "bank-1", "default"), "403 signature-required");
 });
 
-Deno.test("a folder's limits are strict: what is wrong is told with its place", async () => {
+Deno.test("a folder's limits are strict: errors are reported with their place", async () => {
   const problems = async (text: string) => {
     await using folder = await folderWith({ "a.toml": `tenant = "acme"\n${text}` });
     const error = await readFolder(diskIo(folder.path), ".").then(

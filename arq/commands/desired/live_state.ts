@@ -1,4 +1,4 @@
-/** Reads the state in force of a tenant from a bus, in the form of a folder's wanted state. */
+/** Reads a tenant's state in force from a bus, in the form of a folder's wanted state. */
 import { ArqonError } from "@arqon/proto";
 import { type Admin, askAdmin, streamAdmin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
@@ -14,24 +14,24 @@ export interface LastChange {
   readonly version: number;
   readonly by: string;
   readonly at_ms: number;
-  /** Of policies: what it was, "deploy no-spam". */
+  /** Of policies: the change, "deploy no-spam". */
   readonly change?: string;
 }
 
-/** A rollout under way, and what it puts in force with its last step; a kind that is undefined stays. */
+/** An active rollout, and the state that its last step puts in force; undefined kinds stay. */
 export interface LiveRollout {
   readonly id: string;
   readonly by: string;
   readonly brings: Partial<State>;
-  /** Schemas that get another version. */
+  /** Schemas that get a new version. */
   readonly schemas: readonly string[];
 }
 
-/** What is in force, and what an apply is held to. */
+/** The state in force, with the revisions that an apply requires. */
 export interface LiveState {
   readonly state: State;
   readonly basis: PlanBasis["basis"];
-  /** The rollout under way; null: there is none. */
+  /** The active rollout; null: there is none. */
   readonly rollout: LiveRollout | null;
   readonly versions: { readonly settings: LastChange; readonly policies: LastChange };
   /** The last apply; null when there was none. */
@@ -42,7 +42,7 @@ export interface LiveState {
     readonly settings_version: number;
     readonly policies_version: number;
   } | null;
-  /** The newest version of each schema; those that the bus does not have are missing. */
+  /** The newest version of each schema; schemas that the bus does not have are absent. */
   readonly schema_versions: ReadonlyMap<string, number>;
   /** Gzipped sets of the schemas in `state`. */
   readonly sets: ReadonlyMap<string, Uint8Array>;
@@ -53,13 +53,13 @@ const encoded = encodeURIComponent;
 /** The path of a tenant's state. */
 export const statePath = (tenant: string): string => `/v1/tenants/${encoded(tenant)}/state`;
 
-/** The tenants that have set anything. Throws as `askAdmin` does. */
+/** The tenants that have any settings. Throws as `askAdmin` does. */
 export async function tenantsOf(io: Io, admin: Admin): Promise<string[]> {
   const { tenants } = await askAdmin(io, admin, { method: "GET", path: "/v1/state" });
   return listOf(tenants).map(String);
 }
 
-/** Bytes that the admin API hands out. */
+/** Bytes from a path of the admin API. */
 export async function readBytes(io: Io, admin: Admin, path: string): Promise<Uint8Array> {
   const stream = await streamAdmin(io, admin, path);
   return new Uint8Array(
@@ -80,7 +80,7 @@ export async function readSchema(io: Io, admin: Admin, id: string) {
   }
 }
 
-/** What is in force for the tenant, with the schemas that its mappings or `also` name. Throws as `askAdmin` does. */
+/** The tenant's state in force, with the schemas named by its mappings or `also`. Throws as `askAdmin` does. */
 export async function readLive(
   io: Io,
   admin: Admin,
@@ -111,7 +111,7 @@ export async function readLive(
   return { state, basis, rollout, versions, applied, schema_versions, sets };
 }
 
-/** The lists of an answer. The bus gives what it takes, so the members are those of the form. */
+/** The lists of an answer. The bus returns what it accepts, so the members have the right form. */
 function kindsOf(answer: Readonly<Record<string, unknown>>): Omit<State, "schemas"> {
   const lists = Object.fromEntries(
     KINDS.filter((kind) => kind !== "schemas").map((kind) => [kind, answer[kind]]),

@@ -34,7 +34,7 @@ import { DEFAULT_TENANT } from "../../replay/bus_replay.ts";
 
 const count = (number: number) => number.toLocaleString("en-US", { maximumFractionDigits: 3 });
 
-/** What the tenant has used in the period of a budget; undefined: nothing is counted there. */
+/** The tenant's usage in the period of a budget; undefined: it is not counted there. */
 async function usedOf(
   io: Io,
   admin: Admin,
@@ -47,13 +47,13 @@ async function usedOf(
     const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/usage?${query}` });
     return Number(membersOf(answer["total"])[unit] ?? 0);
   } catch (error) {
-    // A bus that counts nothing has no such path; the apply says why it takes no budgets.
+    // A bus without usage counting lacks this path; the apply reports why it accepts no budgets.
     if (error instanceof ArqonError && error.reason === "not-found") return undefined;
     throw error;
   }
 }
 
-/** A sentence for each budget that is to change and is used up. Throws as `askAdmin` does. */
+/** A sentence for each changed budget that is already used up. Throws as `askAdmin` does. */
 async function budgetNotes(
   io: Io,
   admin: Admin,
@@ -72,7 +72,7 @@ async function budgetNotes(
   return notes;
 }
 
-/** What a change would lose. Throws as `askAdmin` does. */
+/** The stored data that a change would make unreachable. Throws as `askAdmin` does. */
 async function lossesOf(
   io: Io,
   admin: Admin,
@@ -94,30 +94,30 @@ async function lossesOf(
   return { ...rooms, dead_letters };
 }
 
-/** What the bus says of a schema that would be registered. */
+/** The bus's verdict on a schema that would be registered. */
 export interface SchemaCheck {
   readonly id: string;
   readonly compatible: boolean;
   readonly findings: readonly unknown[];
 }
 
-/** A folder or plan held against a bus. */
+/** A folder or plan compared with a bus. */
 export interface Compared extends PlanBasis {
   readonly live: LiveState;
-  /** What is to be in force, without schedules whose time is over. */
+  /** The wanted state, without expired schedules. */
   readonly wanted: State;
   readonly changes: readonly Change[];
   readonly checks: readonly SchemaCheck[];
   readonly drift: Drift | undefined;
-  /** Rollouts under way that bring something of which the folder says what it is to be. */
+  /** Active rollouts that change something the folder defines. */
   readonly rollouts: readonly UnderWay[];
-  /** What would be unreachable of what is stored. */
+  /** The stored data that would become unreachable. */
   readonly losses: Losses;
-  /** What is right and may surprise, as this bus stands now. */
+  /** Correct but surprising effects, given the present state of the bus. */
   readonly notes: readonly string[];
 }
 
-/** What was changed since the last apply; undefined when nothing was, or there was none. */
+/** Changes since the last apply; undefined when there were none, or no apply. */
 function driftOf({ applied, versions }: LiveState): Drift | undefined {
   if (applied === null) return undefined;
   const { settings, policies } = versions;
@@ -162,7 +162,7 @@ async function checkSchemas(
   return checks;
 }
 
-/** Holds what is wanted against what is in force, and what a rollout brings. Throws as `askAdmin` does. */
+/** Compares the wanted state with the state in force and with an active rollout. Throws as `askAdmin` does. */
 export async function compare(io: Io, admin: Admin, desired: Desired): Promise<Compared> {
   const { tenant, state: { schemas = [], mappings = [] } } = desired;
   const ids = [...schemas.map(({ id }) => id), ...mappings.map(({ schema_id }) => schema_id)];
@@ -180,7 +180,7 @@ export async function compare(io: Io, admin: Admin, desired: Desired): Promise<C
   const losses = await lossesOf(io, admin, tenant, wanted, changes);
   const notes = [
     ...await budgetNotes(io, admin, desired, changes),
-    ...over.map((id) => `schedule ${id} is over: no time of it is to come`),
+    ...over.map((id) => `schedule ${id} has ended: it has no due time left`),
     ...programNotes(io, changes),
     ...rollouts.length === 0 ? rolloutNotes(live, changes) : [],
   ];
@@ -188,28 +188,28 @@ export async function compare(io: Io, admin: Admin, desired: Desired): Promise<C
   return { ...about, drift: driftOf(live), basis: live.basis, schema_basis, rollout };
 }
 
-/** Ids of schedules that are never due again: nothing is left of them to set. */
+/** Ids of expired schedules, which are never due again: there is nothing to set. */
 function overSchedules({ schedules = [] }: State, now_ms: number): string[] {
   return schedules.filter((one) => dueAfter(one, now_ms) === undefined).map(({ id }) => id);
 }
 
-/** Programs of rooms are put in force as they are: who wants to know before has to ask. */
+/** Room programs are applied without a rehearsal; this note says how to run one first. */
 function programNotes({ arq }: Pick<Io, "arq">, changes: readonly Change[]): string[] {
   const changed = changes.filter(({ kind }) => kind === "reducers");
   return changed.map(({ name, action }) =>
     action === "remove"
       ? `rooms ${name} get the file of the configuration as their program, and keep their values`
-      : `rooms ${name} get another program; ${arq} room deploy '${name}' FILE --dry-run tries it before`
+      : `rooms ${name} get a different program; ${arq} room deploy '${name}' FILE --dry-run tries it before`
   );
 }
 
-/** The last step of a rollout is not made when the settings have changed. */
+/** A rollout does not make its last step after the settings have changed. */
 function rolloutNotes({ rollout }: LiveState, changes: readonly Change[]): string[] {
   if (rollout === null || changes.length === 0) return [];
   return [`rollout ${rollout.id} is under way, and this change takes it back at its last step`];
 }
 
-/** What is wrong with schemas, as lines; "" when every one may be registered. */
+/** The problems of schemas, as lines; "" when every one may be registered. */
 export function checksText(checks: readonly SchemaCheck[], has_color: boolean): string {
   return checks.map(({ id, compatible, findings }) =>
     `schema ${printable(id)} is ${compatible ? "compatible" : "NOT compatible"}\n` +
@@ -217,7 +217,7 @@ export function checksText(checks: readonly SchemaCheck[], has_color: boolean): 
   ).join("");
 }
 
-/** The exit code of plans that were made. */
+/** The exit code for completed plans. */
 export function planCode(
   all: readonly Pick<Compared, "changes" | "checks" | "rollouts">[],
 ): number {
@@ -226,7 +226,10 @@ export function planCode(
   return is_same ? EXIT.ok : EXIT.changes;
 }
 
-/** Writes the plan of a folder, and prints it. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
+/**
+ * Writes the plan of a folder, and prints it. Returns 0 without changes, 2 with changes, 1 for one that cannot be
+ * applied.
+ */
 export async function plan(io: Io, folder: string, flags: Flags): Promise<Ended> {
   if (await isBusFolder(io, folder)) {
     return await planBus(io, folder, flags);
@@ -284,29 +287,29 @@ export function planText(
     notesText([...warnings, ...notes]);
 }
 
-/** What a bus says after an apply: the id, and whether the node has it in force. */
+/** The answer to an apply: the id, and whether the node has it in force. */
 export function appliedOf(answer: Record<string, unknown>): { id: string; in_force: boolean } {
   const id = String(membersOf(answer["applied"])["id"]);
   return { id, in_force: membersOf(answer["here"])["in_force"] === true };
 }
 
-/** A bus as a folder says it is to be. */
+/** The wanted state of a whole bus. */
 export interface DesiredBus {
-  /** Its schemas; the tenant means nothing. */
+  /** The schemas of the bus; the tenant has no meaning. */
   readonly bus: Desired;
-  /** By the id. */
+  /** Sorted by id. */
   readonly tenants: readonly Desired[];
 }
 
-/** The same, held against a bus. */
+/** The wanted state of a whole bus, compared with the bus. */
 export interface ComparedBus {
   readonly bus: Compared;
   readonly tenants: readonly { readonly desired: Desired; readonly compared: Compared }[];
-  /** Tenants that have set something, and no folder: they stay as they are. */
+  /** Tenants that have settings but no folder; they stay unchanged. */
   readonly others: readonly string[];
 }
 
-/** The folders below one, sorted, which have files of a state. */
+/** The subfolders that have files of a state, sorted. */
 async function tenantFolders(io: Io, folder: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of (await io.files.list(resolvePath(io.cwd, folder))).sort()) {
@@ -318,7 +321,7 @@ async function tenantFolders(io: Io, folder: string): Promise<string[]> {
   return found;
 }
 
-/** Reads all of it. Throws `CommandError` with everything that is wrong. */
+/** Reads a folder of the bus. Throws `CommandError` with all of its problems. */
 export async function readBusFolder(io: Io, folder: string): Promise<DesiredBus> {
   const lines: string[] = [];
   const read = async (path: string, owner: "bus" | "member"): Promise<Desired | undefined> => {
@@ -343,7 +346,7 @@ export async function readBusFolder(io: Io, folder: string): Promise<DesiredBus>
     if (desired === undefined) continue;
     const { tenant } = desired;
     const first = places.get(tenant);
-    if (first !== undefined) lines.push(`${path}: ${first} is of tenant ${tenant}, too`);
+    if (first !== undefined) lines.push(`${path}: ${first} is for tenant ${tenant}, too`);
     places.set(tenant, path);
     tenants.set(tenant, desired);
   }
@@ -355,14 +358,14 @@ export async function readBusFolder(io: Io, folder: string): Promise<DesiredBus>
   return { bus, tenants: sorted };
 }
 
-/** Holds all of it against what is in force. Throws as `askAdmin` does. */
+/** Compares the whole folder with the state in force. Throws as `askAdmin` does. */
 export async function compareBus(
   io: Io,
   admin: Admin,
   { bus, tenants }: DesiredBus,
 ): Promise<ComparedBus> {
   const there = await tenantsOf(io, admin);
-  // Schemas are asked for beside a tenant's state; whose that is means nothing.
+  // Schemas are requested through a tenant's state; which tenant does not matter.
   const schemas = { ...bus, tenant: DEFAULT_TENANT, is_bus: true };
   const compared = { ...await compare(io, admin, schemas), drift: undefined };
   const all = [];
@@ -373,21 +376,21 @@ export async function compareBus(
   return { bus: compared, tenants: all, others: there.filter((one) => !named.has(one)) };
 }
 
-/** Tenants that have no folder, in a sentence; "" when there are none. */
+/** The tenants without a folder, in a sentence; "" when there are none. */
 export function othersText(others: readonly string[]): string {
   if (others.length === 0) return "";
   return `note: without a folder, and left as they are: ${printable(others.join(", "))}\n`;
 }
 
-/** Prints the plans. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
+/** Prints the plans. Returns 0 without changes, 2 with changes, 1 for a plan that cannot be applied. */
 export async function planBus(io: Io, folder: string, flags: Flags): Promise<Ended> {
   if (flags.out !== undefined) {
-    throw usageError("--out is about one tenant", `${io.arq} plan ${folder}/TENANT --out plan.bin`);
+    throw usageError("--out is for one tenant", `${io.arq} plan ${folder}/TENANT --out plan.bin`);
   }
   const wanted = await readBusFolder(io, folder);
   const admin = await findAdmin(io, flags);
   const { bus, tenants, others } = await compareBus(io, admin, wanted);
-  // What is mapped to a schema that changes is the tenants'.
+  // Mappings to a changed schema belong to the tenants.
   const windowOf = async (desired: Desired, { changes, live }: Compared) => {
     if (flags.since === undefined) return undefined;
     const sets = new Map([...wanted.bus.sets, ...desired.sets]);

@@ -1,5 +1,5 @@
 /**
- * Reads a folder with a wanted state, and all files that it names. It uses no bus. All faults are reported at once,
+ * Reads a folder with a wanted state, and all files that it names, without a bus. All problems are reported at once,
  * each with file, line and column.
  */
 import { gunzipSync } from "node:zlib";
@@ -17,12 +17,12 @@ import { readInput } from "../../terminal/input.ts";
 import { compileFile, hooksOf } from "../policy/policy_build.ts";
 import { readSchema } from "../schema/schema_push.ts";
 
-/** The path of a file of the folder. Throws for one that a link leads out of it. */
+/** The path of a file in the folder. Throws when a link leads outside. */
 async function fileInFolder(io: Io, folder: string, name: string): Promise<string> {
   const file = `${folder}/${name}`;
   const pathOf = (path: string) => io.files.realPath(resolvePath(io.cwd, path));
   const [root, real] = [await pathOf(folder), await pathOf(file)];
-  // Who reads what is not there says so.
+  // Reading a missing file reports it.
   if (root === undefined || real === undefined) return file;
   const below = real.startsWith(root) ? real.slice(root.length) : "";
   if (/[/\\]$/.test(root) || /^[/\\]/.test(below)) return file;
@@ -36,7 +36,7 @@ interface Part {
   readonly said: StateFile;
 }
 
-/** All that is wrong with a folder, in lines. */
+/** All problems of a folder, as lines. */
 class Problems {
   readonly #lines: string[] = [];
 
@@ -50,14 +50,14 @@ class Problems {
     this.add(file, [{ position, key: key.replace(/^\./, ""), text }]);
   }
 
-  /** Throws when there is one. */
+  /** Throws if there is any problem. */
   throwAny(): void {
     const [first, ...more] = this.#lines;
     if (first !== undefined) throw new CommandError(first, EXIT.failure, undefined, { more });
   }
 }
 
-/** One file, or undefined when something is wrong with it. */
+/** Parses one file; undefined when it has a problem. */
 function readPart(file: string, bytes: Uint8Array, problems: Problems): Part | undefined {
   let text: string;
   try {
@@ -80,7 +80,7 @@ function readPart(file: string, bytes: Uint8Array, problems: Problems): Part | u
   return undefined;
 }
 
-/** The one file that says it; a second one is a problem. */
+/** The single file that defines it; a second one is a problem. */
 function onlyOne(
   parts: readonly Part[],
   member: keyof StateFile,
@@ -93,7 +93,7 @@ function onlyOne(
   return first;
 }
 
-/** Refuses mappings and rules about the subjects of others. */
+/** Refuses mappings and rules for subjects of other tenants. */
 function checkSubjects(parts: readonly Part[], tenant: string, problems: Problems): void {
   const own = `in.t.${tenant}.`;
   const right = `expected subjects of tenant ${tenant}, which begin with ${own}`;
@@ -108,7 +108,7 @@ function checkSubjects(parts: readonly Part[], tenant: string, problems: Problem
   }
 }
 
-/** Calls `read` for what a key names, and tells what is wrong with it at that key. */
+/** Calls `read` for the file that a key names, and reports errors at that key. */
 async function named<Result>(
   part: Part,
   path: TomlPath,
@@ -154,7 +154,7 @@ async function readPolicies(
   return { list, modules };
 }
 
-/** The modules of classes of rooms; their bytes are put beside those of policies. */
+/** The modules of room classes; their bytes are stored beside those of policies. */
 async function readReducers(
   io: Io,
   folder: string,
@@ -199,12 +199,12 @@ async function readSchemas(
   return { list, sets };
 }
 
-/** The sha256 of a gzipped set's content: compressors differ. Throws for what is not gzip. */
+/** The sha256 of a gzipped set's content, because compressors differ. Throws when it is not gzip. */
 export async function unpackedHash(gzipped: Uint8Array): Promise<string> {
   return await sha256Hex(new Uint8Array(gunzipSync(gzipped, { maxOutputLength: 16_777_216 })));
 }
 
-/** Policies of one order run by their names, which may not be what was meant. */
+/** Policies of the same order run by name, which may not be intended. */
 function orderWarnings(policies: readonly StatePolicy[]): string[] {
   const groups = Map.groupBy(policies, ({ order }) => order);
   return [...groups].filter(([, group]) => group.length > 1).map(([order, group]) => {
@@ -213,7 +213,7 @@ function orderWarnings(policies: readonly StatePolicy[]): string[] {
   });
 }
 
-/** The kinds of which a file says all that there is to say. */
+/** The kinds whose entries are complete in their file. */
 function plainKinds(parts: Readonly<Partial<Record<Kind, Part | undefined>>>) {
   return {
     mappings: parts.mappings?.said.mappings,
@@ -230,7 +230,7 @@ function plainKinds(parts: Readonly<Partial<Record<Kind, Part | undefined>>>) {
   };
 }
 
-/** The file that makes a folder one of the whole bus. */
+/** The file that marks a folder of the whole bus. */
 export const BUS_FILE = "bus.toml";
 
 /** Whether a path is a folder of the whole bus. */
@@ -239,12 +239,12 @@ export async function isBusFolder(io: Io, folder: string): Promise<boolean> {
 }
 
 /**
- * The owner of a folder: a tenant's own; a tenant's in a folder of the bus, which says nothing of schemas; or the
- * bus's, of which only `BUS_FILE` counts, with nothing but schemas.
+ * The owner of a folder: a tenant alone; a tenant in a folder of the bus, without schemas; or the bus, of which only
+ * `BUS_FILE` is read, with schemas only.
  */
 export type Owner = "tenant" | "member" | "bus";
 
-/** Refuses what belongs into another folder. */
+/** Refuses kinds that belong into another folder. */
 function checkOwner(parts: readonly Part[], owner: Owner, problems: Problems): void {
   for (const part of parts) {
     const said = Object.entries(part.said).filter(([, value]) => value !== undefined);
@@ -273,7 +273,7 @@ async function readParts(io: Io, folder: string, names: readonly string[], probl
   return parts;
 }
 
-/** Reads the folder. Throws `CommandError` with everything that is wrong with it. */
+/** Reads the folder. Throws `CommandError` with all of its problems. */
 export async function readFolder(
   io: Io,
   folder: string,

@@ -1,6 +1,6 @@
 /**
- * Rollouts: the progress of one started by `arq apply --canary`, which the bus continues; and running ones that concern
- * a folder's state. Applying the previous state rolls such a rollout back; any other state has to wait.
+ * Rollouts: the progress of one started by `arq apply --canary`, which the bus continues on its own; and active ones
+ * that concern a folder's state. Applying the previous state rolls such a rollout back; any other state has to wait.
  */
 import { ArqonError } from "@arqon/proto";
 import { type Admin, askAdmin } from "../../bus/admin.ts";
@@ -11,10 +11,10 @@ import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { type Change, type Desired, differences, type State } from "../../desired/form.ts";
 import type { LiveState } from "./live_state.ts";
 
-/** How often the progress is asked for, in ms. */
+/** Interval between two requests for the progress, in ms. */
 const LOOK_MS = 500;
 
-/** What can be asked of a rollout. */
+/** The commands for a rollout. */
 type RolloutOrder = "pause" | "resume" | "abort";
 
 type View = Record<string, unknown>;
@@ -27,7 +27,7 @@ async function give(io: Io, admin: Admin, tenant: string, order: RolloutOrder): 
   return await askAdmin(io, admin, { method: "POST", path });
 }
 
-/** The view, or undefined while nobody answers: the rollout does not need us. */
+/** The view, or undefined while the bus does not answer: the rollout continues without this process. */
 async function look(io: Io, admin: Admin, tenant: string): Promise<View | undefined> {
   try {
     return await askAdmin(io, admin, { method: "GET", path: rolloutPath(tenant) });
@@ -49,7 +49,7 @@ async function typedLine(io: Io): Promise<string> {
   return line.trim().toLowerCase();
 }
 
-/** Gives an order; false, and says so, when it comes too late or another one was faster. */
+/** Sends a command; false, with a message, when it comes too late or another one was faster. */
 async function orderInTime(
   io: Io,
   admin: Admin,
@@ -66,11 +66,11 @@ async function orderInTime(
   }
 }
 
-/** What becomes of the rollout after Ctrl-C; undefined: it goes on, and so do we. */
+/** What the user wants after Ctrl-C; undefined: continue watching. */
 async function afterInterrupt(io: Io, admin: Admin, tenant: string): Promise<number | undefined> {
   const later = `${io.arq} rollout show --tenant ${tenant}`;
   if (!io.is_stdin_tty) {
-    await print(io.stderr, `\narq: the rollout goes on without this terminal: ${later}\n`);
+    await print(io.stderr, `\narq: the rollout continues without this terminal: ${later}\n`);
     return EXIT.interrupted;
   }
   await print(io.stderr, "\nhold the rollout, go on, or return to the old state? [h/g/r] ");
@@ -78,19 +78,19 @@ async function afterInterrupt(io: Io, admin: Admin, tenant: string): Promise<num
   if (line === "r" || line === "return") await orderInTime(io, admin, tenant, "abort");
   if (line !== "h" && line !== "hold") return undefined;
   if (!await orderInTime(io, admin, tenant, "pause")) return undefined;
-  await print(io.stderr, `held; ${io.arq} rollout resume --tenant ${tenant} lets it go on\n`);
+  await print(io.stderr, `held; ${io.arq} rollout resume --tenant ${tenant} continues it\n`);
   return EXIT.interrupted;
 }
 
-/** What is shown again only when it has changed: not how long is left. */
+/** The text that is printed again only when it changes, so without the remaining time. */
 const stepText = (view: View | undefined): string =>
   view === undefined
     ? "away"
     : `${stateOf(view)} ${view["share"]} ${String(view["waits"]).replaceAll(/\d+/g, "")}`;
 
 /**
- * Shows the progress of a rollout until it ends. Returns 0 when it was applied, 1 when it was returned, 130
- * when a person left it. The first Ctrl-C asks what is to become of it, the second leaves it to the bus.
+ * Shows the progress of a rollout until it ends. Returns 0 when it was applied, 1 when it was rolled back, 130 when the
+ * user left. The first Ctrl-C asks what to do, the second leaves the rollout to the bus.
  */
 export async function watchRollout(
   io: Io,
@@ -112,7 +112,7 @@ export async function watchRollout(
       }
       const step = stepText(view);
       if (step !== shown) {
-        const away = "the bus does not answer; the rollout holds, or goes on without us\n";
+        const away = "the bus does not answer; the rollout holds, or continues without us\n";
         await print(io.stderr, view === undefined ? away : progressText(view));
         shown = step;
       }
@@ -131,7 +131,7 @@ export async function watchRollout(
   }
 }
 
-/** The tenant's rollout as it stands to a folder; undefined: the folder says nothing of what it brings. */
+/** How the tenant's rollout relates to a folder; undefined: the folder defines nothing that it changes. */
 function ownRollout(
   tenant: string,
   wanted: State,
@@ -148,7 +148,7 @@ function ownRollout(
   return { tenant, id, by, stands: left.length === 0 ? "brings-it" : "in-the-way" };
 }
 
-/** Rollouts of other tenants that bring a version of a schema of the folder. Throws as `askAdmin` does. */
+/** Rollouts of other tenants that bring a version of a schema in the folder. Throws as `askAdmin` does. */
 async function othersRollouts(
   io: Io,
   admin: Admin,
@@ -170,7 +170,7 @@ async function othersRollouts(
   return found;
 }
 
-/** Rollouts under way that bring something of which the folder says what it is to be. */
+/** Active rollouts that change something the folder defines. */
 export async function rolloutsAbout(
   io: Io,
   admin: Admin,
@@ -195,12 +195,12 @@ export function requireFree(io: Io, rollouts: readonly UnderWay[]): void {
   throw failed(`${text}, nothing was changed`, hint);
 }
 
-/** Takes the rollout back: only the previous state is in force. Rejects when it was too late. */
+/** Rolls the rollout back, which leaves only the previous state in force. Rejects when it is too late. */
 export async function takeBack(io: Io, admin: Admin, { tenant, id }: UnderWay): Promise<void> {
   const path = `${rolloutPath(tenant)}/abort`;
   const { rollout } = await askAdmin(io, admin, { method: "POST", path });
   const { id: ended, state } = membersOf(rollout);
   if (ended === id && state === "returned") return;
   const text = `rollout ${id} has ended meanwhile, and rollout ${ended} is ${state}`;
-  throw failed(printable(text), `${io.arq} plan says what is in force`);
+  throw failed(printable(text), `${io.arq} plan shows what is in force`);
 }

@@ -1,4 +1,4 @@
-/** `arq plan` and `arq apply` look at what will be in force: a rollout under way is part of the state. */
+/** `arq plan` and `arq apply` compare with what will be in force: an active rollout is part of the state. */
 import assert from "node:assert/strict";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
@@ -11,7 +11,7 @@ const BUILD = new URL("../../../policies/build/", import.meta.url).pathname;
 const MODULES = { a: "content_size", b: "bad_words", c: "json_masking" };
 const MIRROR = '[[mirror]]\nprefix = "in.t.default.*"\npercent = 0.5\n';
 
-/** Folders of three modules for one policy; that of `a` is in force, and that of `b` is rolled out. */
+/** Folders with three modules for one policy; `a` is in force, and `b` is being rolled out. */
 async function rollingOut(bus: TestBus, more: Readonly<Record<string, string>> = {}) {
   const texts = Object.entries(MODULES).map(([name, module]) => [
     `${name}/policies.toml`,
@@ -31,7 +31,7 @@ async function rollingOut(bus: TestBus, more: Readonly<Record<string, string>> =
   return { arq, begin, stateOf, path: files.path, end: () => files[Symbol.asyncDispose]() };
 }
 
-Deno.test("the previous state is a change while a rollout is under way: apply takes the rollout back", async () => {
+Deno.test("the previous state is a change during a rollout: apply rolls it back", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   const { arq, begin, stateOf, path, end } = await rollingOut(bus);
   const planned = await arq(2, "plan", "a", "--out", `${path}/plan.bin`);
@@ -41,7 +41,7 @@ Deno.test("the previous state is a change while a rollout is under way: apply ta
   assert.match(applied, /rollout [0-9a-f]{32} by root is taken back\n/);
   assert.equal(await stateOf(), "returned");
   assert.match(await arq(0, "apply", "a"), /^tenant default: nothing to do\n/);
-  // A plan takes back what it was made on, and no other rollout.
+  // A plan rolls back only the rollout that it was made on.
   await begin();
   assert.match(await arq(1, "apply", "plan.bin"), /stale, nothing was changed/);
   assert.equal(await stateOf(), "running");
@@ -53,7 +53,7 @@ Deno.test("the previous state is a change while a rollout is under way: apply ta
   await end();
 });
 
-Deno.test("a state that a rollout brings, or a third one, is refused while it is under way", async () => {
+Deno.test("a rollout's new state, or a third one, is refused during the rollout", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
   const { arq, stateOf, end } = await rollingOut(bus);
   assert.match(
@@ -76,14 +76,14 @@ Deno.test("a folder without the kinds of a rollout has nothing to do with it", a
   });
   assert.match(await arq(0, "apply", "more"), /^tenant default: nothing to do\n/);
   assert.equal(await stateOf(), "running");
-  // The rollout brings a rule: without one it may not go on.
+  // The rollout adds a rule, so it must not continue when the folder has none.
   assert.match(await arq(2, "plan", "mirror"), /is to be taken back/);
   await arq(0, "apply", "mirror");
   assert.equal(await stateOf(), "returned");
   await end();
 });
 
-Deno.test("a folder of the bus takes a tenant's rollout back, too", async () => {
+Deno.test("a folder of the bus rolls back a tenant's rollout, too", async () => {
   await using bus = await startLocalBus(
     `[admin]\noperator_tenants = ["default"]\n${PATIENT_POLICIES}`,
   );

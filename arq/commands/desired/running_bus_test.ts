@@ -1,6 +1,6 @@
 /**
- * `arq plan`, `apply` and `rollout` against a real bus: a rollout with traffic and Ctrl-C, folders of the
- * whole bus, and what a new module would have decided of what was sent.
+ * `arq plan`, `apply` and `rollout` against a real bus: a rollout with traffic and Ctrl-C, folders of the whole bus,
+ * and what a new module would have decided about recorded traffic.
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
@@ -88,12 +88,12 @@ async function left({ bus, folder, arq }: Run): Promise<void> {
   await running.says("observing");
   assert.match(await arq(1, "apply", folder), /rollout [0-9a-f]{32} by .* is under way, nothing/);
   running.child.kill("SIGINT");
-  await running.says("the rollout goes on without this terminal: ");
+  await running.says("the rollout continues without this terminal: ");
   assert.equal((await running.result()).code, 130);
   assert.match(await arq(0, "rollout", "show"), /: running\nno conditions\nobserving; /);
 }
 
-/** A schema and a hook of the folder are in force with the last step, and not before. */
+/** A schema and a hook of the folder come into force with the last step, not before. */
 async function withSchema({ bus, folder, put, arq }: Run): Promise<void> {
   const proto = 'syntax = "proto3";\npackage fleet.v1;\nmessage Vehicle {\n  string id = 1;\n}\n';
   await Deno.mkdir(`${folder}/p`);
@@ -121,7 +121,7 @@ async function withSchema({ bus, folder, put, arq }: Run): Promise<void> {
   assert.match(await arq(0, "plan", folder), /nothing to do\n/);
 }
 
-/** A terminal with a person who presses Ctrl-C at once and types that. */
+/** A terminal whose user presses Ctrl-C at once and types `typed`. */
 function person(typed: string): Io & { readonly said: () => string } {
   const io = diskIo("/", true);
   return {
@@ -157,7 +157,7 @@ async function asked({ bus, arq }: Run): Promise<void> {
   assert.match(await arq(1, "rollout", "resume"), /is returned: it cannot be resumed any more/);
 }
 
-/** A person thinks for so long that the rollout is over: they are told how it ended, not of an error. */
+/** The user answers only after the rollout has ended: the command reports its end, not an error. */
 async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = { admin_url: bus.admin_url, token };
@@ -183,7 +183,7 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
   }
 }
 
-Deno.test("arq apply --canary goes to the end, returns, is left and asked", async (t) => {
+Deno.test("arq apply --canary completes, rolls back, detaches and prompts", async (t) => {
   await using bus = await startBusWith(PATIENT_POLICIES);
   await using files = await folderWith({ "state/policies.toml": FOLDER });
   const folder = `${files.path}/state`;
@@ -199,9 +199,9 @@ Deno.test("arq apply --canary goes to the end, returns, is left and asked", asyn
   await t.step("a good rule", () => good(run));
   await t.step("a bad rule", () => bad(run, traffic));
   await t.step("Ctrl-C in a script leaves it to the bus", () => left(run));
-  await t.step("Ctrl-C at a terminal asks", () => asked(run));
-  await t.step("Ctrl-C, and an answer that comes too late", () => askedTooLate(run));
-  await t.step("a schema comes with the last step", () => withSchema(run));
+  await t.step("Ctrl-C at a terminal prompts", () => asked(run));
+  await t.step("Ctrl-C, and a late answer", () => askedTooLate(run));
+  await t.step("a schema is applied with the last step", () => withSchema(run));
   await traffic.stop();
   for (const client of clients) client[Symbol.dispose]();
 });
@@ -221,7 +221,7 @@ const mirrored = (tenant: string, percent: number) =>
 const outcomesOf = ({ parts }: { parts: { outcome: string }[] }) =>
   parts.map(({ outcome }) => outcome);
 
-/** Of three tenants the one in the middle is refused: the outcome of each is told. */
+/** The second of three tenants is refused: the outcome of each is reported. */
 async function refusedInBetween(
   arq: (code: number, ...args: string[]) => Promise<string>,
   state: string,
@@ -229,7 +229,7 @@ async function refusedInBetween(
   const told = await arq(1, "apply", state);
   assert.match(
     told,
-    /\napplied as [0-9a-f]{32}\ntenant globex: refused, nothing of it was changed\ntenant zoo: not tried\n/,
+    /\napplied as [0-9a-f]{32}\ntenant globex: refused, nothing was changed\ntenant zoo: not tried\n/,
   );
   assert.match(told, /tenant globex: .*fleet\.v1\.Boat.*; applied before it: tenant acme\n/);
   const [json = ""] = (await arq(1, "apply", state, "--json")).split("\n");
@@ -276,9 +276,9 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   await arq(0, "export", again!, "--bus");
   assert.deepEqual(await filesOf(again!), await filesOf(out!));
   assert.match(await arq(1, "export", out!, "--bus"), /has \.toml files already/);
-  // One tenant's folder of it is a folder as any other.
+  // A tenant's folder in it is an ordinary folder.
   assert.match(await arq(0, "plan", `${out}/acme`), /^tenant acme: nothing to do\n/);
-  assert.match(await arq(2, "apply", out!, "--canary", "1%"), /a rollout is of one tenant/);
+  assert.match(await arq(2, "apply", out!, "--canary", "1%"), /a rollout is for one tenant/);
 
   await Deno.writeTextFile(`${state}/one/a.toml`, mirrored("acme", 0.75));
   const wrong = mirrored("globex", 1) + mapped("fleet.v1.Boat").replace("acme", "globex");
@@ -289,11 +289,11 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   const finished = JSON.parse(await arq(0, "apply", state!, "--json"));
   assert.deepEqual(outcomesOf(finished), ["unchanged", "unchanged", "applied", "applied"]);
   assert.match(await arq(0, "plan", state!), /\ntenant globex: nothing to do\n/);
-  // A tenant's own admin has no folder of the bus.
+  // A tenant's own admin cannot use a folder of the bus.
   const token = await bus.tokenFor({ role: "admin", tenant: "acme" });
   const own = await runArq(["plan", state!, "--admin-url", bus.admin_url, "--token", token]);
   assert.equal(own.code, 3, own.stderr);
-  // Nor does its step put schemas in force, which are everybody's.
+  // Nor can the admin's step put schemas in force, which belong to the bus.
   const url = `${bus.admin_url}/v1/tenants/acme/state`;
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   const { basis } = await (await fetch(url, { headers })).json();
@@ -303,7 +303,7 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   assert.deepEqual([refused.status, (await refused.json()).reason], [403, "role-forbidden"]);
 });
 
-Deno.test("a folder of the bus is strict: what stands in the wrong folder is told with its place", async () => {
+Deno.test("a folder of the bus is strict: anything in the wrong folder is reported with its place", async () => {
   const problems = async (files: Readonly<Record<string, string>>) => {
     await using folder = await folderWith(files);
     const error = await readBusFolder(diskIo(folder.path), ".").then(() => undefined, (e) => e);
@@ -321,10 +321,10 @@ Deno.test("a folder of the bus is strict: what stands in the wrong folder is tol
   assert.match(lines.join("\n"), /^\.\/more\.toml: expected in a tenant's folder/);
   assert.match(lines.join("\n"), /\.\/bus\.toml:2:10 tenant: expected in a tenant's folder beside/);
   assert.match(lines.join("\n"), /\.\/a\/a\.toml:\d+:\d+ schemas: expected in bus\.toml/);
-  assert.match(lines.join("\n"), /\.\/c: \.\/b is of tenant globex, too/);
+  assert.match(lines.join("\n"), /\.\/c: \.\/b is for tenant globex, too/);
 });
 
-// `arq plan --since` against a real bus: what a new module would have decided of what was sent.
+// `arq plan --since` against a real bus: what a new module would have decided about recorded traffic.
 
 const CONFIG = `
 [server]
@@ -340,7 +340,7 @@ const BUILD = new URL("../../../policies/build", import.meta.url).pathname;
 const policy = (module: string) =>
   `tenant = "default"\n[[policies]]\nname = "words"\nmodule = "${module}.wasm"\n`;
 
-/** What a rule has refused would be let through without it. */
+/** Messages refused by a rule would be admitted without it. */
 async function removed(
   folder: string,
   arq: (code: number, args: string[], stdin?: string) => Promise<string>,
@@ -365,7 +365,7 @@ async function removed(
   await Deno.writeTextFile(file, kept);
 }
 
-Deno.test("a plan names how many messages a new module would have refused or let through", async () => {
+Deno.test("a plan shows how many messages a new module would have refused or allowed", async () => {
   await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   await using folder = await folderWith({ "a.toml": policy("content_size") });
   for (const name of ["content_size", "bad_words"]) {
@@ -397,7 +397,7 @@ Deno.test("a plan names how many messages a new module would have refused or let
   assert.match(text, /\n {4}\S+ in lobby\n/);
 });
 
-/** One user sends those texts, which the bus takes. */
+/** One user sends these texts, which the bus accepts. */
 async function send(bus: TestBus, user: string, texts: readonly string[]): Promise<void> {
   using client = await openText(bus.url, await bus.tokenFor({ user }));
   for (const [index, data] of texts.entries()) {
@@ -422,7 +422,7 @@ schema_id = "fleet"
 message = "fleet.v1.Vehicle"
 `;
 
-Deno.test("a plan judges the window by policies and mappings that are new, and names who sent what", async () => {
+Deno.test("a plan judges the window by new policies and mappings, and names the senders", async () => {
   await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
   await using folder = await folderWith({ "a.toml": NEW, "proto/a.proto": PROTO });
   await Deno.copyFile(`${BUILD}/bad_words.wasm`, `${folder.path}/bad_words.wasm`);
@@ -451,11 +451,11 @@ Deno.test("a plan judges the window by policies and mappings that are new, and n
   ]);
   assert.deepEqual([words.allow_to_refuse, words.by_sender], [3, { ann: 2, bob: 1 }]);
   const [fleet] = told.since_schemas;
-  // Text is no Vehicle; what was sent to lobby is not mapped.
+  // Text is no Vehicle; lobby is not mapped.
   assert.deepEqual([fleet.schema, fleet.checked, fleet.allow_to_refuse], ["fleet", 3, 3]);
   assert.deepEqual([fleet.by_sender, fleet.still_refused], [{ ann: 2, bob: 1 }, 0]);
   const text = await plan();
   assert.match(text, /\n {2}by sender:\n {4}2 ann\n {4}1 bob\n {2}fuel p99: [\d.]+\n/);
-  assert.match(text, /\n {2}it only observes: nothing of this happens yet\n/);
+  assert.match(text, /\n {2}it only observes: none of this is enforced yet\n/);
   assert.match(text, /\nschema fleet since .*: 3 events checked\n {2}would be refused: 3, /);
 });

@@ -1,4 +1,4 @@
-/** A change that hides or deletes what is stored is counted by plan, and made only when that is meant. */
+/** A change that hides or deletes stored data is counted by plan, and made only with the explicit option. */
 import assert from "node:assert/strict";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import type { TestBus } from "../../../tests/harness/test_bus.ts";
@@ -27,7 +27,7 @@ const rooms = (...classes: string[]) =>
   }`;
 const KEPT = 'room = "kept-*"\ndurable = true\nhistory_size = 100';
 
-Deno.test("classes of rooms that are removed or narrowed: plan counts what is lost, apply asks", async () => {
+Deno.test("removed or narrowed room classes: plan counts what is lost, apply prompts", async () => {
   await using bus = await startLocalBus('[[rooms]]\nroom = "kept-safe-*"\ndurable = true\n');
   await using folder = await folderWith({
     "all/a.toml": rooms(KEPT),
@@ -66,7 +66,7 @@ Deno.test("classes of rooms that are removed or narrowed: plan counts what is lo
   assert.match(await arq(2, "plan", "none"), /5 messages in 2 rooms/, "they are readable again");
 });
 
-Deno.test("one class that is removed or set by hand asks, too", async () => {
+Deno.test("removing or setting one class manually prompts, too", async () => {
   await using bus = await startLocalBus("");
   await using folder = await folderWith({});
   const arq = await localArq(bus, folder.path);
@@ -94,7 +94,7 @@ Deno.test("journals of members, and dead letters of a hook that is removed, are 
   const arq = await localArq(bus, folder.path);
   const ask = asker(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   await arq(0, "apply", "with");
-  // Nobody may call it there, and it is not tried again.
+  // The address is refused and not retried.
   const hook = { url: "https://127.0.0.1:1/", room: "kept-*", retries: 0 };
   assert.equal((await ask("PUT", "tenants/default/hooks/crm", hook)).status, 200);
   using client = await openText(bus.url, await bus.tokenFor());

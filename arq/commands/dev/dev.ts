@@ -1,6 +1,6 @@
 /**
- * `arq serve` and `arq dev`: Shield and Brain in this process, from a configuration or as the development bus;
- * that one in the foreground, or as the background of `arq dev up`, which starts it with `--background`.
+ * `arq serve` and `arq dev`: Shield and Brain in this process, from a configuration or as the development bus. The
+ * development bus runs in the foreground, or in the background when `arq dev up` starts it with `--background`.
  */
 import { resolve } from "node:path";
 import { findDevBus } from "../../bus/dev_bus.ts";
@@ -21,13 +21,13 @@ const PORT_OPTIONS: Readonly<Record<string, string>> = {
   ops: "--ops-port",
   admin: "--admin-port",
 };
-/** Time in which the system must say which program has a port. */
+/** Time for the system to tell which program has a port. */
 const ASK_MS = 1_500;
-/** Tries to take the lock. A process that asks whether a bus lives has it for a moment. */
+/** Attempts to take the lock. A process that checks whether a bus is alive holds it for a moment. */
 const LOCK_TRIES = 40;
 const LOCK_PAUSE_MS = 50;
 
-/** The description of the bus that the options ask for. Relative paths begin in the caller's folder. */
+/** The bus that the options describe. Relative paths begin in the caller's folder. */
 export function busOptions({ cwd }: Io, flags: Flags, files: DevFiles): DevBusOptions {
   const { port, opsPort, adminPort, dataDir, config, nats } = flags;
   return {
@@ -41,7 +41,7 @@ export function busOptions({ cwd }: Io, flags: Flags, files: DevFiles): DevBusOp
   };
 }
 
-/** Makes the state folder if it is not there. */
+/** Makes the state folder if it does not exist. */
 export async function makeStateFolder(io: Io, { folder }: DevFiles): Promise<void> {
   try {
     await io.files.makeDirectory(folder);
@@ -90,7 +90,7 @@ async function serveHere(
   }
 }
 
-/** Takes the lock, which this process then has until it ends. */
+/** Takes the lock, which this process then holds until it ends. */
 async function lockFor(files: DevFiles): Promise<Deno.FsFile> {
   for (let tries = LOCK_TRIES; tries > 0; tries--) {
     const lock = await takeLock(files);
@@ -128,17 +128,17 @@ export async function dev(io: Io, flags: Flags): Promise<Ended> {
   });
 }
 
-/** The config.toml of this folder, as `arq init` writes it. Says on stderr which file is taken. */
+/** The config.toml of this folder, as `arq init` writes it. Reports on stderr which file is used. */
 async function configHere(io: Io): Promise<string> {
   const path = resolvePath(io.cwd, INIT_FILES.config);
-  // A file that cannot be looked at is none.
+  // A file that cannot be inspected counts as absent.
   if ((await io.files.state(path).catch(() => undefined)) === undefined) {
     throw usageError(
       `which configuration? There is no ${INIT_FILES.config} in ${io.cwd}`,
       "give --config FILE; arq init writes one",
     );
   }
-  await print(io.stderr, `arq: no --config, taking ${path}\n`);
+  await print(io.stderr, `arq: no --config, using ${path}\n`);
   return INIT_FILES.config;
 }
 

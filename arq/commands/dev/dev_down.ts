@@ -1,6 +1,6 @@
 /**
- * `arq dev down`, `reset`, `logs` and `status`: show and end what `arq dev up` has started in this folder; `reset`
- * also deletes its state.
+ * `arq dev down`, `reset`, `logs` and `status`: show and end what `arq dev up` has started in this folder; `reset` also
+ * deletes its state.
  */
 import { dirname, join } from "node:path";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
@@ -35,7 +35,7 @@ import type { Flags } from "../../program/flags.ts";
 import { readContexts } from "../../bus/contexts.ts";
 
 const REQUEST_MS = 5_000;
-/** Time for a drain: `[server] drain_timeout_ms`, 30 s unless a configuration says more, and a reserve. */
+/** Time for a drain: the default of `[server] drain_timeout_ms`, 30 s, and a reserve. */
 const DRAIN_MS = 45_000;
 const KILLED_MS = 10_000;
 const LOOK_MS = 50;
@@ -62,7 +62,7 @@ async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
   }
 }
 
-/** Sends a signal while the process has the lock: a pid alone might be another's by now. */
+/** Sends a signal only while the process holds the lock: the pid alone might have been reused. */
 async function sendSignal(io: Io, pid: number, name: "TERM" | "KILL"): Promise<void> {
   try {
     Deno.kill(pid, `SIG${name}`);
@@ -87,10 +87,10 @@ async function stopEmbedded(io: Io, files: DevFiles, pid: number): Promise<boole
   const bus = await announcementOf(files, pid);
   if (bus === undefined || !await askToDrain(io, bus)) await sendSignal(io, pid, "TERM");
   if (await endsWithin(io, files, DRAIN_MS)) return true;
-  await print(io.stderr, `arq: it has not ended by itself; ending process ${pid}\n`);
+  await print(io.stderr, `arq: it has not exited; killing process ${pid}\n`);
   await sendSignal(io, pid, "KILL");
   if (await endsWithin(io, files, KILLED_MS)) return true;
-  throw failed(`process ${pid} does not end`, `end it yourself: kill ${pid}`);
+  throw failed(`process ${pid} does not end`, `stop it manually: kill ${pid}`);
 }
 
 async function runCompose(io: Io, file: string, action: ComposeAction): Promise<void> {
@@ -123,23 +123,23 @@ async function stop(
   return was_alive ? `the embedded bus (pid ${record.pid})` : undefined;
 }
 
-/** Throws when a bus runs in somebody's foreground, which this command must not end. */
+/** Throws when a bus runs in a terminal's foreground, which this command must not end. */
 async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   const bus = await busHere(io, files);
   if (bus === undefined) return;
   throw failed(
     `the bus on ${bus.url} (pid ${bus.pid}) was not started by arq dev up`,
-    "end it where it runs, with Ctrl-C",
+    "stop it in its terminal, with Ctrl-C",
   );
 }
 
-/** Says what has ended: as text, or in a JSON object whose `ended` is null when nothing ran. */
+/** Reports what was ended: as text, or in a JSON object whose `ended` is null when nothing ran. */
 async function tell(io: Io, flags: Flags, ended: string | undefined, text: string) {
   if (flags.json) return await print(io.stdout, `${JSON.stringify({ ended: ended ?? null })}\n`);
   await print(io.stderr, `arq: ${text}\n`);
 }
 
-/** Ends what runs. Returns 0 also when nothing runs. */
+/** Ends what runs. Also returns 0 when nothing runs. */
 export async function devDown(io: Io, flags: Flags = {}): Promise<Ended> {
   const files = devFiles(io.cwd);
   const stopped = await stop(io, files, await readRecord(files), "down");
@@ -220,7 +220,7 @@ export async function devLogs(
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
   if (record?.kind === "compose") {
-    if (json) throw usageError("--json is not for the compose stack: Docker prints its logs");
+    if (json) throw usageError("--json is not for the compose stack: Docker prints those logs");
     await requireDocker(io);
     const task = composeArguments(record.file, follow ? "follow" : "logs");
     const code = await runDocker(task, { signal: io.signal });

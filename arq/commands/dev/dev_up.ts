@@ -71,7 +71,7 @@ export async function stackFile(
   if (await io.files.state(file) === undefined) throw new CommandError(`there is no ${file}`);
   const why = await dockerProblem(io.signal);
   if (why === undefined) return { file, is_ours: false };
-  const hint = "start or install Docker, or take the embedded bus: arq dev up --embedded";
+  const hint = "start or install Docker, or use the embedded bus: arq dev up --embedded";
   throw failed(why, hint);
 }
 
@@ -83,7 +83,7 @@ function freePort(taken: ReadonlySet<number>): number {
   }
 }
 
-/** The ports for the stack. A second `up` keeps the ports of a stack that runs. */
+/** The ports for the stack. A second `up` keeps the ports of a running stack. */
 async function wantedPorts(io: Io, flags: Flags, file: string): Promise<StackPorts> {
   const all = await readContexts(io).catch(() => undefined);
   const before = all?.contexts.find(({ compose, folder }) => compose === file && folder === io.cwd);
@@ -101,7 +101,7 @@ async function wantedPorts(io: Io, flags: Flags, file: string): Promise<StackPor
   };
 }
 
-/** Makes this folder's development key. The container's user gets and can read the public part alone. */
+/** Makes this folder's development key. The container's user can read only the public part. */
 async function issuerOf({ state_dir, issuer_dir }: DevFiles): Promise<string> {
   const { devKey } = await import("../../serve/dev_bus.ts");
   const { key_file, jwks_file } = await devKey(state_dir);
@@ -146,7 +146,7 @@ In this folder, commands take it (context ${name}):
   arq pub lobby '{"hello":"world"}'
   arq auth gen --role admin
 
-It goes on in the background: arq dev logs shows what it says, arq dev down ends it.
+It runs in the background: arq dev logs shows its output, arq dev down stops it.
 `;
 }
 
@@ -188,7 +188,7 @@ export async function startStack(
   if (is_ours) await refuseOtherStack(io, io.cwd);
   const wanted = await wantedPorts(io, flags, file);
   const key = await issuerOf(files);
-  // Written before the start, since a stack that starts only in part must be taken down too.
+  // Written before the start, so that a partly started stack can be taken down too.
   await writeRecord(files, { kind: "compose", file, started_ms: io.now() });
   const env = variables(wanted, files);
   const code = await runDocker(composeArguments(file, "up"), {
@@ -199,13 +199,13 @@ export async function startStack(
   const services = await readStack(file, io.signal, env) ?? [];
   const is_up = code === 0 ||
     services.some(({ service, state }) => service === "shield" && state === "running");
-  // Also for a stack that has started only in part: its running services can be asked.
+  // A partly started stack gets one too: its running services can be used.
   const context = is_up
     ? await leaveContext(io, { folder: io.cwd, file, ports: shieldPorts(services, wanted), key })
     : undefined;
   if (code !== 0) {
     if (services.length > 0) await print(io.stderr, stackText(services));
-    const hint = "arq dev logs shows what it says, arq dev down ends what runs of it; " +
+    const hint = "arq dev logs shows its output, arq dev down stops the running services; " +
       "arq dev up --embedded needs no Docker";
     throw failed(`docker compose ended with ${code}`, hint);
   }
@@ -214,13 +214,13 @@ export async function startStack(
 
 /** Files and folders that a bus reads and writes. Paths are absolute, without a slash at the end. */
 interface BusPlaces extends Pick<DevBusOptions, "state_dir" | "data_dir" | "config_file"> {
-  /** Folder of our sources, where the policies' threads and the console are read. */
+  /** Folder of the sources, where the policies' threads and the console are read. */
   readonly root: string;
 }
 
 /**
- * The flags of `deno run` for a bus, with no more permissions than it needs: the network, our sources to read,
- * its own state to write, and `commands` to run. New policies are first compiled in a child process of `deno`.
+ * The flags of `deno run` for a bus, with no more permissions than it needs: the network, the sources to read, its own
+ * state to write, and `commands` to run. New policies are first compiled in a child process of `deno`.
  */
 export function busFlags(
   { root, state_dir, data_dir, config_file }: BusPlaces,
@@ -235,9 +235,9 @@ export function busFlags(
     ...SERVER_FLAGS,
     `--allow-run=${commands.join(",")}`,
     "--allow-net",
-    // For the free space of a disk, which a full disk's error tells.
+    // For the free space of a disk, which the error of a full disk reports.
     "--allow-sys=statfs",
-    // Packages read variables while they load, and find none.
+    // Packages read environment variables while they load; this gives them none.
     "--ignore-env",
     read,
     `--allow-write=${write.join(",")}`,
@@ -246,7 +246,7 @@ export function busFlags(
 
 const READY_MS = 60_000;
 const HOW_TO_STOP =
-  "It goes on in the background: arq dev logs shows what it says, arq dev down ends it.";
+  "It runs in the background: arq dev logs shows its output, arq dev down stops it.";
 
 /** Program and arguments of the embedded bus. A compiled `arq` already has its flags and permissions. */
 export function backgroundCommand(
@@ -268,7 +268,7 @@ export function backgroundCommand(
   if (standalone) return { command: Deno.execPath(), args: own };
   const root = fileURLToPath(new URL("../../..", import.meta.url)).replace(/[\\/]$/, "");
   const command = denoCommand();
-  // Windows has no shell that tells the limit of open files.
+  // Windows has no shell that reports the limit of open files.
   const commands = Deno.build.os === "windows" ? [command] : [command, "sh"];
   const main = new URL("../../main.ts", import.meta.url).href;
   return { command, args: ["run", ...busFlags({ ...options, root }, commands), main, ...own] };
@@ -277,7 +277,7 @@ export function backgroundCommand(
 const option = (name: string, value: string | number | undefined) =>
   value === undefined ? [] : [name, String(value)];
 
-/** The first line that the bus prints, once it is ready or has ended. */
+/** The first line that the bus prints, once it is ready or has failed. */
 async function firstLine(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
   let text = "";
   for await (const chunk of stdout.pipeThrough(new TextDecoderStream())) {
@@ -287,13 +287,13 @@ async function firstLine(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promi
   return text;
 }
 
-/** Starts the embedded bus and waits until it is ready. An error has the bus's own words. */
+/** Starts the embedded bus and waits until it is ready. An error repeats the bus's own message. */
 async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<DevBusReady> {
   const { command, args } = backgroundCommand(io, flags, files);
   const child = new Deno.Command(command, {
     args,
     cwd: io.cwd,
-    // The bus must not take the folder of our caller for its own.
+    // The bus must not use the caller's INIT_CWD as its own folder.
     env: { INIT_CWD: io.cwd },
     stdin: "null",
     stdout: "piped",
@@ -304,7 +304,7 @@ async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<Dev
   const kill = () => child.kill("SIGKILL");
   late.addEventListener("abort", kill, { once: true });
   const said = new Response(child.stderr).text();
-  // It is awaited later, and told then.
+  // Awaited and reported later.
   said.catch(() => {});
   const line = await firstLine(child.stdout);
   late.removeEventListener("abort", kill);
@@ -327,7 +327,7 @@ async function tellReady(io: Io, ready: DevBusReady, flags: Flags): Promise<Ende
   await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
 }
 
-/** The bus that runs in this folder already, whether in the background or not; undefined when none runs. */
+/** The bus that already runs in this folder, in the foreground or background; undefined when none runs. */
 async function runningBus(
   io: Io,
   files: DevFiles,
@@ -341,23 +341,23 @@ async function runningBus(
     if (!is_alive) await removeIfThere(join(files.folder, `${record.pid}.json`));
     if (!is_alive) return await busHere(io, files);
     throw failed(
-      `a development bus of this folder (pid ${record.pid}) starts or drains just now`,
-      "wait a moment; arq dev logs shows what it does, arq dev down ends it",
+      `a development bus of this folder (pid ${record.pid}) is starting or draining`,
+      "wait a moment; arq dev logs shows its output, arq dev down stops it",
     );
   }
   return await busHere(io, files);
 }
 
-/** Throws when a stack runs already. The record holds one bus, so a forgotten stack would never be ended. */
+/** Throws when a stack already runs. The record describes one bus, so a second one could never be ended. */
 function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: string): void {
   if (record?.kind !== "compose") return;
   throw failed(
     `the compose stack of ${record.file} was started here${why}`,
-    `end it first: arq dev down (or forget it: remove ${files.record})`,
+    `stop it first: arq dev down (or forget it: remove ${files.record})`,
   );
 }
 
-/** Starts what does not run yet. Returns 0 when it runs. */
+/** Starts the bus unless it already runs. Returns 0 when it runs. */
 export async function devUp(io: Io, flags: Flags): Promise<Ended> {
   const files = devFiles(io.cwd);
   await makeStateFolder(io, files);

@@ -1,6 +1,6 @@
 /**
- * `arq init`: makes a folder with all that a bus of one's own needs, and a context by which commands in it
- * find that bus. It starts nothing, needs no bus and overwrites nothing but what it has written itself.
+ * `arq init`: makes a folder with everything that a bus of one's own needs, and a context by which commands in it find
+ * that bus. It starts nothing, needs no bus and overwrites only files that it wrote itself.
  */
 import { resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -40,7 +40,7 @@ function portsIn(text: string): InitPorts {
   return { port, ops_port, admin_port };
 }
 
-/** Whether nobody has changed the file since `arq init` wrote it; `data` is what would be written now. */
+/** Whether the file is as `arq init` wrote it; `data` is what it would write now. */
 function isOwn(path: string, present: Uint8Array, data: string | Uint8Array): boolean {
   const text = new TextDecoder().decode(present);
   switch (path) {
@@ -60,7 +60,9 @@ function isOwn(path: string, present: Uint8Array, data: string | Uint8Array): bo
   }
 }
 
-/** The user's .gitignore with the lines that keep the private key out of a repository; undefined: it has them. */
+/**
+ * The user's .gitignore with the lines that keep the private key out of a repository; undefined: it already has them.
+ */
 function withIgnored(present: Uint8Array): string | undefined {
   const text = new TextDecoder().decode(present);
   const lines = new Set(text.split("\n").map((line) => line.trim()));
@@ -78,7 +80,7 @@ interface NewFile {
   readonly path: string;
   readonly data: string | Uint8Array;
   readonly mode: number;
-  /** It has all that was in the file before. */
+  /** Whether it keeps the whole previous content of the file. */
   readonly has_all?: boolean;
 }
 
@@ -102,7 +104,7 @@ function keysIn(bytes: Uint8Array): JWK[] {
   }
 }
 
-/** The key files to write. An existing key stays, since tokens and servers depend on it; so do public ones beside it. */
+/** The key files to write. An existing key stays, since tokens and servers depend on it; so do its public keys. */
 async function keyFiles(io: Io, folder: string): Promise<NewFile[]> {
   const private_path = `${folder}/${INIT_FILES.private_key}`;
   const path = INIT_FILES.jwks;
@@ -169,16 +171,16 @@ function otherFiles(ports: InitPorts, arq: string, from: FromCentrifugo | undefi
   return [...texts.map(([path, data]) => ({ path, data, mode: 0o644 })), ...from?.files ?? []];
 }
 
-/** The bytes of a file that is there already. */
+/** The bytes of an existing file. */
 async function present(io: Io, folder: string, path: string): Promise<Uint8Array | undefined> {
   const full = `${folder}/${path}`;
   return await io.files.state(full) === undefined ? undefined : await io.files.read(full);
 }
 
-/** What may be the user's in any folder, and is kept then. */
+/** Files that a user may already have in any folder; they are kept. */
 const COMMON: readonly string[] = [INIT_FILES.readme, INIT_FILES.gitignore];
 
-/** Throws for a file that only a bus has. It runs before the first write: no folder is written in part. */
+/** Throws when a file exists that only a bus has. It runs before the first write, so no folder is written in part. */
 async function refuseOverwriting(io: Io, folder: string): Promise<void> {
   const there: string[] = [];
   for (const path of Object.values(INIT_FILES)) {
@@ -188,11 +190,11 @@ async function refuseOverwriting(io: Io, folder: string): Promise<void> {
   if (there.length === 0) return;
   throw failed(
     `${folder} has ${there.join(", ")} already; nothing was written`,
-    `name another folder: ${io.arq} init DIR; --force writes anew what nobody has changed since init wrote it`,
+    `name another folder: ${io.arq} init DIR; --force rewrites the files that are unchanged since init wrote them`,
   );
 }
 
-/** Which files are written, and which are kept because somebody has changed or made them. */
+/** Which files are written, and which are kept because the user changed or made them. */
 async function planOf(io: Io, folder: string, files: readonly NewFile[]) {
   const written: NewFile[] = [];
   const kept: string[] = [];
@@ -209,7 +211,7 @@ async function planOf(io: Io, folder: string, files: readonly NewFile[]) {
   return { written, kept };
 }
 
-/** The ports of a configuration that is kept. Throws when it is not valid: no context could follow it. */
+/** The ports of a kept configuration. Throws when it is invalid, because no context could follow it. */
 async function keptPorts(io: Io, folder: string, given: InitPorts): Promise<InitPorts> {
   const { ConfigError, configText, parseConfig } = await import(
     "../../../shared/config/load.ts"
@@ -222,7 +224,7 @@ async function keptPorts(io: Io, folder: string, given: InitPorts): Promise<Init
     return { port: server.port, ops_port: ops.port, admin_port: admin.port ?? given.admin_port };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const hint = `nothing was written, since ${file} is kept: mend it first, or move it away`;
+    const hint = `nothing was written, since ${file} is kept: correct it first, or move it away`;
     throw failed(error.message, hint);
   }
 }
@@ -244,7 +246,7 @@ async function writeFiles(io: Io, folder: string, files: readonly NewFile[]): Pr
   }
 }
 
-/** Adds the folder's context, or says why there is none. One that is there follows the ports in any case. */
+/** Adds the folder's context, or reports why there is none. An existing context always gets the new ports. */
 async function addContext(
   io: Io,
   folder: string,
@@ -296,13 +298,13 @@ function nextSteps(io: Io, folder: string, context: Context | undefined, ports: 
   return [...cd, serve, `${pub}${options}`, `${arq} sub orders --from 0${options}`];
 }
 
-/** Writes the folder and prints what to do next. */
+/** Writes the folder and prints the next steps. */
 export async function init(io: Io, dir: string | undefined, flags: InitFlags): Promise<Ended> {
   const { force = false, port, opsPort: ops_port, adminPort: admin_port } = flags;
   const given = { port, ops_port, admin_port };
   const folder = resolve(io.cwd, dir ?? ".");
   if (!force) await refuseOverwriting(io, folder);
-  // What is in the folder outlives our sources' task.
+  // The folder outlives the checkout's task.
   const arq = io.arq.includes("deno task") ? "arq" : io.arq;
   const from = flags.fromCentrifugo === undefined
     ? undefined

@@ -1,6 +1,6 @@
 /**
  * `arq journal list` and `export`: shows decisions and their reasons, or writes them into a file for `arq policy
- * replay` and others.
+ * replay` and other tools.
  */
 import { isHole, parseLine } from "../../../shared/journal/record.ts";
 import { plural } from "../../../shared/plural.ts";
@@ -14,12 +14,12 @@ import type { Flags } from "../../program/flags.ts";
 import { newFile } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
 
-/** Lines of one answer at most. */
+/** Most lines of one answer. */
 const ANSWER_LINES = 10_000;
-/** Pause between two questions for what is new, in ms. */
+/** Pause between two requests for new lines, in ms. */
 const LOOK_MS = 1_000;
 
-/** What the bus is asked. */
+/** The query for the bus. */
 export async function wishOf(
   io: Io,
   admin: Admin,
@@ -40,16 +40,16 @@ export async function wishOf(
   };
 }
 
-/** How often it is asked whether a Shield was killed, in ms. */
+/** Interval between two checks for killed Shields, in ms. */
 const KILLED_LOOK_MS = 5_000;
-/** A Shield is taken as killed so much later, in s: it has been silent for a minute, or starts again. */
+/** How long after its death a Shield is known to be killed, in s: it was silent for a minute, or has started again. */
 const KILLED_BACK_S = 120;
-/** Lines of such an answer: those holes come first. */
+/** Lines of such an answer: these holes come first. */
 const KILLED_LINES = 200;
 
 /**
- * The holes of Shields that were killed. They stand at no place of the journal, so none comes behind the last
- * line that was read: they are asked for again and again, and each is shown once.
+ * The holes of killed Shields. They have no place in the journal, so none comes after the last line that was read: they
+ * are requested repeatedly, and each is shown once.
  */
 class KilledHoles {
   readonly #shown = new Set<string>();
@@ -60,7 +60,7 @@ class KilledHoles {
     this.#looked_ms = passed_ms;
   }
 
-  /** Whether a line is no such hole, or a new one. */
+  /** Whether a line is something else, or a hole not yet shown. */
   isNew(text: string): boolean {
     if (!text.includes('"killed"')) return true;
     const parsed = parseLine(text);
@@ -71,7 +71,7 @@ class KilledHoles {
     return !this.#shown.has(key) && this.#shown.add(key) !== undefined;
   }
 
-  /** The new holes, as lines. Rejects as the bus refuses. */
+  /** The new holes, as lines. Rejects when the bus refuses. */
   async look(io: Io, admin: Admin, wish: JournalWish): Promise<readonly string[]> {
     const passed_ms = io.monotonic_ms();
     if (passed_ms - this.#looked_ms < KILLED_LOOK_MS) return [];
@@ -93,7 +93,7 @@ function isHoleLine(text: string): boolean {
   return "line" in parsed && isHole(parsed.line);
 }
 
-/** Prints one answer; gives the number of its lines, and where it ended. */
+/** Prints one answer; returns the number of its lines, and where it ended. */
 async function show(
   io: Io,
   admin: Admin,
@@ -117,7 +117,7 @@ async function printLines(io: Io, texts: readonly string[], is_json: boolean): P
   await print(io.stdout, shown.map((text) => `${text}\n`).join(""));
 }
 
-/** Prints decisions, the oldest of them first. Says on stderr how many there are. */
+/** Prints decisions, oldest first. Reports their number on stderr. */
 export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Promise<Ended> {
   const { newest = false } = flags;
   if (newest && flags.limit > ANSWER_LINES) {
@@ -158,7 +158,7 @@ const NEWLINE = 0x0a;
 interface Sink {
   write(bytes: Uint8Array): Promise<void>;
   finish(): Promise<void>;
-  /** Ends it; what has nothing is removed, for it would be in the way of the next try. */
+  /** Closes the file and removes an empty one, which would block the next attempt. */
   abandon(is_empty: boolean): Promise<void>;
 }
 
@@ -179,7 +179,7 @@ async function sinkOf(io: Io, out: string): Promise<Sink> {
   };
 }
 
-/** Writes the lines. Whatever ends it, the file has whole lines, and stderr says how many. */
+/** Writes the lines. Whatever ends it, the file has whole lines, and stderr reports their number. */
 export async function journalExport(
   io: Io,
   flags: Flags<"out" | "payloads" | "tenant">,

@@ -1,6 +1,6 @@
 /**
- * `arq policy build`: compiles a policy written in AssemblyScript, and whatever else is a guest. It needs no
- * bus and leaves the checks of a bus to `arq policy check`.
+ * `arq policy build`: compiles a policy (or another kind of guest) written in AssemblyScript. It needs no bus and
+ * leaves the checks of a bus to `arq policy check`.
  */
 import { compilePolicy, PolicyCompileError } from "../../../policies/compiler/assemblyscript.ts";
 import type { PolicySources } from "../../../policies/compiler/assemblyscript.ts";
@@ -26,7 +26,7 @@ interface CompileProblem {
   readonly excerpt: string;
 }
 
-/** What the author calls the compiler's folders `policy/` and `sdk/`. */
+/** The author's names for the compiler's folders `policy/` and `sdk/`. */
 interface SourceFolders {
   /** Each path ends in a slash, or is empty. */
   readonly policy: string;
@@ -69,7 +69,7 @@ function problemOf(block: string, folders: SourceFolders): CompileProblem | unde
   };
 }
 
-/** The problems in the compiler's text, in its order; empty when the text has none of this form. */
+/** The problems in the compiler's text, in its order; empty when the text has none in this form. */
 export function compileProblems(text: string, folders: SourceFolders): readonly CompileProblem[] {
   return text.split(/\n\n+/).flatMap((block) => problemOf(block, folders) ?? []);
 }
@@ -122,7 +122,7 @@ function problemText(problem: CompileProblem): string {
   return [head, ...lines].map((one) => `${one}\n`).join("");
 }
 
-/** Tells the problems: on stdout for programs, on stderr for people. */
+/** Reports the problems: on stdout for programs, on stderr for people. */
 async function tellProblems(
   io: Io,
   entry: string,
@@ -148,7 +148,7 @@ export function hooksOf(bytes: Uint8Array): readonly string[] {
   ) => name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []);
 }
 
-/** The module that a source is compiled to. Rejects with `PolicyCompileError`. */
+/** The module compiled from a source. Rejects with `PolicyCompileError`. */
 export async function compileFile(
   io: Io,
   entry: string,

@@ -1,6 +1,6 @@
 /**
- * `arq policy replay` and `record` against a real bus: what a Shield wrote into its journal repeats, fuel
- * included, and flips of another version are those that were planted.
+ * `arq policy replay` and `record` against a real bus: what a Shield wrote into its journal repeats, fuel included, and
+ * another version flips exactly the planted decisions.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -33,7 +33,7 @@ async function arq(bus: TestBus, code: number, args: string[], stdin?: string) {
   return result;
 }
 
-/** The answer of a replay, once the journal has so many decisions. */
+/** The answer of a replay, once the journal has this many decisions. */
 async function replayed(bus: TestBus, decisions: number, args: string[]) {
   const command = ["policy", "replay", ...args, "--json", "--url", bus.url];
   for (let tries = 0;; tries++) {
@@ -67,7 +67,7 @@ Deno.test("a bus's journal repeats what its Shield decided, and flips are those 
   const unmasked = await replayed(bus, 14, [words, "--policy", "mask_digits"]);
   const { changed, allow_to_refuse } = unmasked.candidate;
   assert.deepEqual([changed, allow_to_refuse], [12, 2], "each had a digit, which was masked");
-  // Another module under the name: version 2 of the policies has the old one.
+  // Another module under the same name: version 2 of the policies has the old one.
   await deploy(`${ROOT}/policies/build/content_size.wasm`, "--name", "bad_words");
   const flips = await replayed(bus, 14, ["bad_words"]);
   assert.equal(flips.candidate.refuse_to_allow, 2);
@@ -78,7 +78,7 @@ Deno.test("a bus's journal repeats what its Shield decided, and flips are those 
   assert.match(unknown.stderr, /has no policy bad_words in version 99/);
   const out = `${folder}/cases`;
   await arq(bus, 0, ["policy", "record", "--policy", "bad_words", "--count", "6", "--out", out]);
-  // Masked, three of the allowed messages are not alike, and the refused ones are.
+  // Masked, three of the allowed messages differ, and so do the refused ones.
   const tested = await runArq(["policy", "test", words, "--cases", out]);
   assert.deepEqual([tested.code, tested.stdout], [0, "4 cases: 4 as recorded\n"]);
   await Deno.writeFile(`${folder}/size.wasm`, await builtModule("content_size"));
@@ -98,7 +98,7 @@ Deno.test("a bus's journal repeats what its Shield decided, and flips are those 
 const REFERRING = CONFIG.replace('journal_payload = "keep"', 'journal_payload = "reference"');
 const PLANNED = 'tenant = "default"\n[[policies]]\nname = "words"\nmodule = "bad_words.wasm"\n';
 
-/** One message without an id by each way into a durable room, its text being `malware N`. */
+/** Sends one message without an id by each way into a durable room, with the text `malware N`. */
 async function sendWithoutIds(bus: TestBus): Promise<number> {
   using text = await openText(bus.url, bus.token);
   text.send({ op: "pub", room: "kept-1", data: "malware 1", id: 1 });

@@ -1,6 +1,6 @@
 /**
- * `arq policy record` and `arq policy test --cases`: write recorded calls of a policy into files that people read
- * and CI runs, and show where a module decides them otherwise.
+ * `arq policy record` and `arq policy test --cases`: write recorded calls of a policy into files that people read and
+ * CI runs, and show where a module decides them differently.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
@@ -30,9 +30,9 @@ import type { ReplayModule } from "../../replay/repeater.ts";
 import { readInput } from "../../terminal/input.ts";
 import { selectionOf } from "./policy_replay.ts";
 
-/** A choice that grows with each call that is offered. */
+/** A selection of cases that is refined with each offered call. */
 interface CaseChoice {
-  /** Offers a call; `id` decides where it stands among all. */
+  /** Offers a call; the hash of `id` gives its rank. */
   offer(id: string, allowed: boolean, make: () => Case | undefined): void;
   /** The chosen calls by time. */
   chosen(): readonly Case[];
@@ -56,7 +56,7 @@ function hash(text: string): number {
 const alike = ({ hook, room, user, type, payload, reads, verdict }: Case): string =>
   JSON.stringify([hook, room, user, type, payload, reads, verdict.allowed, verdict.reason]);
 
-/** The `count` calls with the lowest places, no two alike. */
+/** The `count` different calls with the lowest ranks. */
 class Lowest {
   readonly #count: number;
   readonly #kept: Placed[] = [];
@@ -87,7 +87,7 @@ class Lowest {
   }
 }
 
-/** Makes a choice of at most `count` calls. */
+/** Makes a selection of at most `count` calls. */
 export function createChoice(count: number): CaseChoice {
   const allowed = new Lowest(count);
   const refused = new Lowest(count);
@@ -159,7 +159,7 @@ async function modulesOf(
   return [...found].map(([sha256, bytes]) => ({ sha256, bytes }));
 }
 
-/** Cases of which their module still says what is recorded, now that secrets are out. */
+/** Cases that still repeat with their module after secrets were removed. */
 async function repeating(cases: readonly Case[], modules: readonly KeptModule[]) {
   const pages = configFrom({}).platform.overseer.memory_limit_pages;
   const ready = await Promise.all(modules.map(({ bytes }) => readyModule(bytes, pages)));
@@ -176,7 +176,7 @@ const fileName = ({ verdict, id, policy }: Case): string =>
 
 async function write(io: Io, folder: string, name: string, data: string | Uint8Array) {
   const path = `${folder}/${name}`;
-  // A module has its hash as its name, so one that is there is the same.
+  // A module is named by its hash, so an existing one is the same.
   if (data instanceof Uint8Array && await io.files.state(path) !== undefined) return;
   try {
     await io.files.create(path, data, 0o644);
@@ -199,10 +199,8 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
   const kept = await repeating(cases, modules);
   if (kept.length === 0) {
     throw new CommandError(
-      `no case is left of ${
-        plural(cases.length, "decision")
-      }: without what was redacted the module ` +
-        "says something else",
+      `no case remains of ${plural(cases.length, "decision")}: without the redacted part the ` +
+        "module decides differently",
     );
   }
   const folder = resolvePath(io.cwd, out);
@@ -215,7 +213,7 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
   const answer = { out, files, decisions, left_out: cases.length - kept.length, ...counts };
   const left = answer.left_out === 0
     ? ""
-    : `; ${answer.left_out} left out: without what was redacted the module says something else`;
+    : `; ${answer.left_out} left out: without the redacted part the module decides differently`;
   const text = `${plural(kept.length, "case")} of ${
     plural(decisions, "decision")
   } in ${out}${left}`;
@@ -230,10 +228,10 @@ async function ready(io: Io, file: string, pages: number): Promise<ReplayModule>
 async function readCase(io: Io, file: string): Promise<Case> {
   const parsed = parseCase(new TextDecoder().decode(await readInput(io, file)));
   if ("case" in parsed) return parsed.case;
-  throw new CommandError(`${file} is no case: ${parsed.problem}`);
+  throw new CommandError(`${file} is not a case: ${parsed.problem}`);
 }
 
-/** What the tests need while they run. */
+/** The context of a test run. */
 interface Testing {
   readonly io: Io;
   readonly module: ReplayModule;
@@ -254,7 +252,7 @@ async function smallest(
   }
   const found = shrinkFlip(await ready(io, `${folder}/${name}`, pages), module, one);
   return found === undefined
-    ? { not_shrunk: "the module that decided then says now what the new one says" }
+    ? { not_shrunk: "the recorded module now decides as the new one does" }
     : { smallest: readablePayload(found) };
 }
 
@@ -288,7 +286,7 @@ async function test(testing: Testing, file: string): Promise<CaseReport | undefi
   };
 }
 
-/** Runs every case of a folder. Returns 1 when one is not decided as it was. */
+/** Runs every case of a folder. Returns 1 when one is decided differently. */
 export async function policyCases(io: Io, file: string, flags: Flags<"cases">): Promise<Ended> {
   const { cases: folder, shrink = false } = flags;
   const pages = flags.memoryLimitPages ?? configFrom({}).platform.overseer.memory_limit_pages;

@@ -87,7 +87,7 @@ Deno.test("cases: other new payloads are shown, and a second recording adds to t
   await policy(path, 0, "test", "mask.wasm", "--cases", "masked");
   const other = await policy(path, 1, "test", "size.wasm", "--cases", "masked");
   assert.match(other.stdout, /\n- payload \{"iban":"\*\*\*"\}\n\+ payload as it came\n/);
-  // What a policy masks is mostly a secret, which is taken out of both payloads.
+  // A mask usually hides a secret, which is removed from both payloads.
   const secret = recorder.record({ payload: '{"password":"p"}', room: "c" });
   await Deno.writeTextFile(`${path}/s.ndjson`, linesOf([secret]));
   const kept = await policy(path, 0, ...args.with(2, "s.ndjson").with(4, "secret"));
@@ -95,7 +95,7 @@ Deno.test("cases: other new payloads are shown, and a second recording adds to t
   const wrong = await policy(path, 1, ...args.slice(0, -1), "size.wasm");
   assert.match(wrong.stderr, /size\.wasm \([0-9a-f]{12}\) has decided none of the cases/);
   const none = await policy(path, 1, ...args.with(4, "none"), "--redact", "data.iban");
-  assert.match(none.stderr, /no case is left of 2 decisions: without what was redacted/);
+  assert.match(none.stderr, /no case remains of 2 decisions: without the redacted part/);
 });
 
 Deno.test("cases: no folder, a broken file, a hook that is missing, a policy that is not there", async () => {
@@ -106,7 +106,7 @@ Deno.test("cases: no folder, a broken file, a hook that is missing, a policy tha
   await Deno.mkdir(`${path}/bad`);
   await Deno.writeTextFile(`${path}/bad/a.json`, '{"format":1}');
   const broken = await policy(path, 1, "test", "bad_words.wasm", "--cases", "bad");
-  assert.match(broken.stderr, /bad\/a\.json is no case: id: /);
+  assert.match(broken.stderr, /bad\/a\.json is not a case: id: /);
   const both = ["--cases", "bad", "--event", "bad/a.json"];
   await policy(path, 2, "test", "bad_words.wasm", ...both);
   const args = ["record", "--journal", "j.ndjson", "--out", "c"];

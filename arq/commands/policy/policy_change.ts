@@ -1,4 +1,4 @@
-/** The steps of `arq policy logs`, `rollback`, `remove`, `reset` and `deploy` beside their request. */
+/** The steps of `arq policy logs`, `rollback`, `remove`, `reset` and `deploy` besides their request. */
 import {
   historyTable,
   listOf,
@@ -16,13 +16,13 @@ import { readNdjson } from "../../terminal/ndjson.ts";
 
 /** The versions between the one in force and an earlier one. */
 interface WayBack {
-  /** The earlier version as the bus tells it. */
+  /** The earlier version as the bus reports it. */
   readonly target: Readonly<Record<string, unknown>>;
   /** The versions after it, oldest first; the last one is in force. */
   readonly taken_back: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** The way back to a version. Undefined: it is unknown or in force; the bus then says so better. */
+/** The way back to a version. Undefined: it is unknown or in force; the bus then reports that better. */
 export function wayBack(
   document: Readonly<Record<string, unknown>>,
   to: number,
@@ -48,8 +48,8 @@ export function wayBackText({ target, taken_back }: WayBack): string {
 }
 
 /**
- * Before a rollback to a version that is named: shows all changes that are undone. If they are more than one, a
- * person at a terminal is asked. Throws `CommandError` when he does not want it.
+ * Before a rollback to a named version: shows all changes that it undoes. If there are several, a person at a terminal
+ * is asked. Throws `CommandError` for a no.
  */
 export async function showWayBack(
   io: Io,
@@ -67,7 +67,7 @@ export async function showWayBack(
   throw new CommandError("nothing was changed");
 }
 
-/** The exit code of a change: 1, and it is said why, while the node that answers does not enforce it. */
+/** The exit code of a change: 1, with the reason, while the answering node does not enforce it. */
 export async function changeExit(
   { here, version }: Readonly<Record<string, unknown>>,
   _given: unknown,
@@ -79,7 +79,7 @@ export async function changeExit(
   return EXIT.failure;
 }
 
-/** Prints the lines that the node remembers, or follows the log until `--count` is reached or Ctrl-C. */
+/** Prints the lines that the node keeps, or follows the log until `--count` is reached or Ctrl-C. */
 export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const text = (line: string) => flags.json === true ? `${line}\n` : logLine(JSON.parse(line));

@@ -1,6 +1,6 @@
 /**
- * `arq policy check` and `test`: a gateway's verdict on a module without a gateway, and the module's verdicts on events
- * from files. The checks are those of the admin API in the same order.
+ * `arq policy check` and `test`: the verdict of a gateway on a module without a gateway, and the module's verdicts on
+ * events from files. The checks are those of the admin API in the same order.
  */
 import { ArqonError } from "@arqon/sdk";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -34,7 +34,7 @@ function refusal({ reason, message, cause }: PolicyModuleError) {
   return { reason, sentence: message, ...(feature === undefined ? {} : { feature }) };
 }
 
-/** Fuel for putting the first state back, with the memory that `arqon_init` leaves, where it does not fail. */
+/** Fuel for restoring the initial state, with the memory that `arqon_init` leaves, if it succeeds. */
 async function restoreFuel({ bytes, renewal, cost }: MeteredPolicy): Promise<number> {
   if (renewal?.by !== "restore") return cost.restore_fuel;
   const compiled = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
@@ -45,7 +45,7 @@ async function restoreFuel({ bytes, renewal, cost }: MeteredPolicy): Promise<num
   }
 }
 
-/** Checks a module as a gateway with that memory limit. Rejects when it cannot be compiled on trial. */
+/** Checks a module as a gateway with that memory limit would. Rejects when the trial compilation fails. */
 async function check(
   io: Io,
   file: string,
@@ -103,13 +103,13 @@ export async function policyCheck(io: Io, file: string, flags: Flags): Promise<E
 
 type TryFlags = Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">;
 
-/** An event that is ready to be tried. */
+/** An event that is ready to be run. */
 interface Prepared {
   readonly file: string | null;
   readonly operation: TrialOperation;
 }
 
-/** Calls in a row, after which pending signals are handled. */
+/** Calls in a row after which pending signals are handled. */
 const CALLS_AT_ONCE = 64;
 
 function contentTypeOf(data: Uint8Array): string {
@@ -130,7 +130,7 @@ function operationOf(
   if (reserved !== undefined) {
     throw usageError(
       `--header ${reserved[0]}: the gateway sets this header itself`,
-      "give what it says with --hook, --tenant, --room, --user, --type or --content-type",
+      "give its content with --hook, --tenant, --room, --user, --type or --content-type",
     );
   }
   return {
@@ -174,7 +174,7 @@ async function tryOnce(trial: Trial, { operation }: Prepared): Promise<TrialOutc
     return await trial(operation);
   } catch (error) {
     if (!(error instanceof ArqonError)) throw error;
-    throw usageError(`no gateway takes such a message: ${error.message}`);
+    throw usageError(`a gateway would refuse such a message: ${error.message}`);
   }
 }
 
@@ -229,7 +229,7 @@ export async function policyTry(
     tenant_id: flags.tenant,
     user_id: flags.user,
     claims: Object.fromEntries(flags.claim ?? []),
-    // A policy that counts by time says the same on a machine of any speed.
+    // A policy that counts by time gives the same result on a machine of any speed.
     now: () => began_ms,
     monotonic_ms: io.monotonic_ms,
   });

@@ -1,6 +1,6 @@
 /**
- * `arq policy deploy`: uploads a module and binds it to a tenant's rooms and hooks. The bus decides whether
- * the module is good, and its sentence is shown.
+ * `arq policy deploy`: uploads a module and binds it to a tenant's rooms and hooks. The bus decides whether it accepts
+ * the module, and its message is shown.
  */
 import { idProblem } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -30,7 +30,7 @@ export function policyName(file: string, given: string | undefined, option = "--
   if (problem === undefined) return name;
   throw usageError(
     given === undefined
-      ? `the file's name is no name for a policy: ${problem}`
+      ? `the file's name cannot be a policy's name: ${problem}`
       : `${option}: ${problem}`,
     given === undefined ? `give one with ${option}` : undefined,
   );
@@ -46,7 +46,7 @@ async function readModule(io: Io, file: string): Promise<Uint8Array> {
 
 /** Deploys a module and prints what is in force. Returns 1 when this node does not enforce it. */
 export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Promise<Ended> {
-  // Checked before the name: a source has no valid name, and the name is not what is wrong with it.
+  // Checked before the name: a source never has a valid name, but its name is not the problem.
   requireModule(file);
   const name = policyName(file, flags.name);
   const body = await readModule(io, file);
@@ -79,11 +79,11 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
   return { told: answer, text, code: await changeExit(answer, flags, io) };
 }
 
-/** Says which messages the policy refuses for their length, by the limits of a bus without configuration. */
+/** Reports the message sizes that the policy refuses, with the limits of an unconfigured bus. */
 async function warnOfSizes(io: Io, file: string, bytes: Uint8Array): Promise<void> {
   const config = configFrom({});
   const { memory_limit_pages } = config.platform.overseer;
-  // The bus has taken it, perhaps with a higher limit than the default.
+  // The bus has accepted it, perhaps with a higher limit than the default.
   const metered = await Promise.try(() => meterPolicy(bytes, { memory_limit_pages })).catch(() =>
     undefined
   );

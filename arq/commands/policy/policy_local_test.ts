@@ -1,6 +1,6 @@
 /**
- * `arq policy build`, `check` and `test` as their own processes: what an author sees, and that what
- * they say is what a real bus then does.
+ * `arq policy build`, `check` and `test` as their own processes: what an author sees, and that a real bus behaves as
+ * they say.
  */
 import assert from "node:assert/strict";
 import wabt from "wabt";
@@ -19,7 +19,7 @@ onMessage((m) => {
 });
 `;
 
-/** A folder with these files, gone at the end. */
+/** A folder with these files, removed at the end. */
 async function folderOf(files: Readonly<Record<string, string | Uint8Array>>) {
   const path = await Deno.makeTempDir();
   for (const [name, content] of Object.entries(files)) {
@@ -39,7 +39,7 @@ async function policy(cwd: string, code: number, ...args: string[]) {
   return result;
 }
 
-/** A module from WebAssembly text, with features that no gateway takes too. */
+/** A module from WebAssembly text, also with features that no gateway accepts. */
 async function assemble(fields: string): Promise<Uint8Array> {
   const module = (await wabt()).parseWat("policy.wat", `(module ${fields})`, { simd: true });
   return module.toBinary({}).buffer;
@@ -49,7 +49,7 @@ const GOOD = `(memory (export "memory") 1)
   (func (export "arqon_alloc") (param i32) (result i32) (i32.const 0))
   (func (export "arqon_on_message") (result i32) (i32.const 0))`;
 
-Deno.test("written, built, checked, tested, deployed: the bus says what the test said", async () => {
+Deno.test("written, built, checked, tested, deployed: the bus decides as the test did", async () => {
   const files = {
     "src/no_malware.ts": NO_MALWARE,
     "src/parts/word.ts": 'export const word = "malware";\n',
@@ -83,7 +83,7 @@ Deno.test("written, built, checked, tested, deployed: the bus says what the test
   assert.equal((await runArq(["pub", "lobby", files["clean.json"], ...at])).code, 0);
 });
 
-Deno.test("build writes beside the entry, and the same bytes as before", async () => {
+Deno.test("build writes next to the entry, and the same bytes as before", async () => {
   await using folder = await folderOf({
     "a/p.ts": 'import { allow, onMessage } from "@arqon/policy/v2";\nonMessage((_m) => allow());\n',
   });
@@ -100,7 +100,7 @@ Deno.test("build writes beside the entry, and the same bytes as before", async (
   assert.deepEqual(await Deno.readFile(`${folder.path}/a/p.wasm`), first);
 });
 
-Deno.test("what does not compile is told with file, line and what is wrong; nothing is written", async () => {
+Deno.test("compile errors are reported with file, line and text; nothing is written", async () => {
   await using folder = await folderOf({
     "src/p.ts":
       'import { onMessage } from "@arqon/policy/v2";\nonMessage((m) => m.texts.length);\n',
@@ -130,7 +130,7 @@ Deno.test("what does not compile is told with file, line and what is wrong; noth
   assert.deepEqual(names.filter((name) => name.endsWith(".wasm")), []);
 });
 
-Deno.test("check refuses with the gateway's reason and sentence, and shows what is known", async () => {
+Deno.test("check refuses with the gateway's reason and text, and prints what is known", async () => {
   const cases: readonly (readonly [fields: string, reason: string, sentence: RegExp])[] = [
     [
       `(import "wasi_snapshot_preview1" "fd_write" (func (param i32))) ${GOOD}`,
@@ -202,7 +202,7 @@ Deno.test("check shows figures with their limits for programs", async () => {
   assert.match(text.stdout, /\n +message sizes +up to [\d,]+ of 262,144 bytes; longer ones may be/);
 });
 
-Deno.test("test keeps the policy's state over runs, and shows the first that is not allowed", async () => {
+Deno.test("test preserves the policy's state between runs, and shows the first refusal", async () => {
   await using folder = await folderOf({ "e.json": "1", "e.txt": "a\u001b[2Jb" });
   const module = `${BUILT}rate_limit.wasm`;
   const args = ["--event", "e.json", "--runs", "25"];
@@ -232,7 +232,7 @@ Deno.test("test keeps the policy's state over runs, and shows the first that is 
   assert.match(fault.stdout, /\n {2}client {2}503 policy-fault: /);
 });
 
-Deno.test("test asks the other hooks without an event", async () => {
+Deno.test("test calls the other hooks without an event", async () => {
   const module = `${BUILT}block_header.wasm`;
   const connect = ["--hook", "on_connect"];
   const { stdout } = await policy(BUILT, 1, "test", module, ...connect, "--header", "X-Block-Me=");
@@ -240,7 +240,7 @@ Deno.test("test asks the other hooks without an event", async () => {
   assert.match((await policy(BUILT, 0, "test", module, ...connect)).stdout, /^allowed\n {2}fuel /);
 });
 
-Deno.test("wrong command lines and unreadable files are told apart", async () => {
+Deno.test("invalid command lines and unreadable files have different errors", async () => {
   await using folder = await folderOf({ "e.json": "1", "bad.wasm": "no module", "p.ts": "" });
   const words = `${BUILT}bad_words.wasm`;
   const event = ["--event", "e.json"];
@@ -260,7 +260,7 @@ Deno.test("wrong command lines and unreadable files are told apart", async () =>
     [["test", words, ...event, "--claim", "plan=free"], 2, /--claim 'plan="free"'/],
     [["test", words, ...event, "--header", "novalue"], 2, /NAME=VALUE/],
     [["test", words, ...event, "--header", "X-Arqon-User=x"], 2, /the gateway sets.*\n.*--user/],
-    [["test", words, ...event, "--header", "a=1", "--header", "A=2"], 2, /no gateway takes/],
+    [["test", words, ...event, "--header", "a=1", "--header", "A=2"], 2, /a gateway would refuse/],
     [["test", words, ...event, "--room", "a b"], 2, /Not a room/],
     [["test", words, ...event, "--tenant", "a b"], 2, /Not a tenant/],
     [["test", words, ...event, "--runs", "0"], 2, /1 to 1000000/],
@@ -304,7 +304,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
     }
   }
   assert.ok([...loaded].some((one) => one.endsWith("/arq/program/groups/policy.ts")));
-  // Names, the version, the hooks and the like for texts; they import nothing themselves.
+  // Names, the version, the hooks and helpers for texts; they import nothing themselves.
   const lights = [
     ...[
       "schema/compatibility/findings.ts",

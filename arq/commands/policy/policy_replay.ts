@@ -36,7 +36,7 @@ const THREADS = 2;
 
 async function replayed(io: Io, operand: string, flags: ReplayFlags) {
   const named = namedPolicy(operand);
-  // What is wrong with the command line is reported before a bus is looked for.
+  // Errors of the command line are reported before a bus is searched.
   const policy = named !== undefined && flags.policy === undefined
     ? named.name
     : policyName(operand, flags.policy, "--policy");
@@ -61,7 +61,7 @@ export async function filesBySha(
   return found;
 }
 
-/** The part of a journal that the options name. */
+/** The part of a journal that the options select. */
 export async function selectionOf(
   io: Io,
   policy: string,
@@ -84,7 +84,7 @@ async function flipWriter(io: Io, path: string | undefined) {
   if (path === undefined) return undefined;
   const writer = await newFile(io, path);
   const encoder = new TextEncoder();
-  /** Whether it has something, or is whole without. */
+  /** Whether it has content, or is complete without any. */
   let is_kept = false;
   return {
     add(flips: readonly unknown[]) {
@@ -95,7 +95,7 @@ async function flipWriter(io: Io, path: string | undefined) {
       is_kept = true;
       return writer.finish();
     },
-    /** An empty file would be in the way of the next try. */
+    /** An empty file would block the next attempt. */
     async abandon() {
       writer.abandon();
       if (!is_kept) await io.files.remove(resolvePath(io.cwd, path));
@@ -111,7 +111,7 @@ function boundText(bound: CallBound): string {
   return "count" in bound ? String(bound.count) : `${bound.share * 100}%`;
 }
 
-/** The exit code of a replay, and why it is not 0. */
+/** The exit code of a replay, and the reason when it is not 0. */
 function endOf(tally: Tally, flags: ReplayFlags): readonly [code: number, problem: string | null] {
   const { recorded, candidate } = tally;
   const { repeated, not_judged } = candidate;
@@ -137,7 +137,7 @@ function requireDecisions(tally: Tally, policy: string): void {
   if (tally.decisions > 0) return;
   if (tally.lines > 0 && tally.bad_lines === tally.lines) {
     const { line = 1, problem = "" } = tally.first_bad ?? {};
-    throw new CommandError(`this is no journal: line ${line}: ${problem}`);
+    throw new CommandError(`not a journal: line ${line}: ${problem}`);
   }
   const others = Object.keys(tally.other_policies).sort();
   const known = others.length === 0 ? "" : `; it has ${others.slice(0, 10).join(", ")}`;
@@ -152,8 +152,8 @@ const threads = () =>
   Math.max(1, Math.min(THREADS, globalThis.navigator?.hardwareConcurrency ?? 1));
 
 /**
- * Repeats and prints. Returns 1 when a recorded call does not repeat, and `EXIT.flips` when there are more
- * flips, or more calls that cannot be judged, than allowed. After Ctrl-C it prints what was done.
+ * Repeats and prints. Returns 1 when a recorded call does not repeat, and `EXIT.flips` when there are more flips, or
+ * more calls that cannot be judged, than allowed. After Ctrl-C it prints the results so far.
  */
 export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Promise<number> {
   const { journal, json = false, tenant = DEFAULT_TENANT } = flags;
@@ -183,7 +183,7 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
       selection,
       candidate,
       moduleOf: createModuleBook(source, pages),
-      // What a call leaves for the next one is in one thread.
+      // State that carries over between calls belongs to one thread.
       threads: candidate.slots.length > 0 ? 1 : threads(),
       signal: io.signal,
       ...(writer === undefined ? {} : { onFlips: writer.add }),

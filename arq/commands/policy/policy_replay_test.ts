@@ -61,7 +61,7 @@ Deno.test("replay: a record that does not repeat is named, with exit code 1", as
   assert.match(stdout, /1 of the recorded module's calls do not repeat as recorded\n$/);
 });
 
-Deno.test("replay: another new payload is told where both verdicts look the same", async () => {
+Deno.test("replay: a different payload is reported even if both verdicts are equal", async () => {
   await using folder = await folderWithJournal(1);
   const { path } = folder;
   const mask = await builtModule("json_masking");
@@ -74,7 +74,7 @@ Deno.test("replay: another new payload is told where both verdicts look the same
   assert.match(stdout, /allowed -> allowed \(other payload\) {2}\{"iban":"DE1"\}\n/);
 });
 
-Deno.test("replay: no file, none of the policy, none in the window: told, with exit code 1 or 2", async () => {
+Deno.test("replay: no file, no decision of the policy, none in the window: reported with exit code 1 or 2", async () => {
   await using folder = await folderWithJournal(5);
   const { path } = folder;
   const gone = await replay(path, 1, "size.wasm", "--journal", "gone.ndjson");
@@ -84,14 +84,14 @@ Deno.test("replay: no file, none of the policy, none in the window: told, with e
   const flips = ["--flips", "flips.ndjson"];
   const other = await replay(path, 1, "new.wasm", "--journal", "j.ndjson", ...flips);
   assert.match(other.stderr, /no decision of policy new; it has size\n/);
-  // It left no file, which would be in the way of the right command line.
+  // It left no file, which would block the corrected command line.
   await replay(path, 0, "size.wasm", "--journal", "j.ndjson", ...flips);
   const twice = await replay(path, 1, "size.wasm", "--journal", "j.ndjson", ...flips);
   assert.match(twice.stderr, /cannot write .*flips\.ndjson: it is there already\n/);
   const late = await replay(path, 1, "size.wasm", "--journal", "j.ndjson", "--since", "1h");
   assert.match(late.stderr, /no decision of policy size; 5 records are outside/);
   const wrong = await replay(path, 1, "size.wasm", "--journal", "size.wasm");
-  assert.match(wrong.stderr, /this is no journal: line 1: it is no JSON/);
+  assert.match(wrong.stderr, /not a journal: line 1: it is no JSON/);
   await replay(path, 2, "size.wasm", "--journal", "j.ndjson", "--from", "yesterday");
 });
 
@@ -108,7 +108,7 @@ Deno.test("replay: a window in which nothing can be repeated is not called all t
   assert.match(stdout, /no call could be repeated\n$/);
 });
 
-Deno.test("replay: calls that cannot be judged are told first, and fail a gate unless --max-unknown allows them", async () => {
+Deno.test("replay: calls that cannot be judged are reported first, and fail a gate unless --max-unknown allows them", async () => {
   await using folder = await folderWithJournal(40);
   const { path, records } = folder;
   const hashed = { form: "hash", sha256: "0".repeat(64), bytes: 1 } as const;
@@ -131,7 +131,7 @@ Deno.test("replay: Ctrl-C prints what was done, with exit code 130", async () =>
   const args = ["policy", "replay", "size.wasm", "--journal", "-", "--json"];
   const running = await startArq(args, { cwd: path, keep_stdin: true });
   const writer = running.child.stdin.getWriter();
-  // More than a pipe holds: when it is written, arq reads.
+  // More than a pipe's buffer: once it is written, arq is reading.
   await writer.write(new TextEncoder().encode(linesOf(records)));
   running.child.kill("SIGINT");
   const { code, stdout } = await running.result();
@@ -142,7 +142,7 @@ Deno.test("replay: Ctrl-C prints what was done, with exit code 130", async () =>
   assert.equal(recorded.same, journal.decisions);
 });
 
-Deno.test("replay: of a file with several tenants --tenant takes one, and without it all count", async () => {
+Deno.test("replay: for a file with several tenants --tenant selects one, and without it all count", async () => {
   await using folder = await folderWithJournal(40);
   const { path, records } = folder;
   const tenants = records.map((one, at) => ({ ...one, tenant: at % 4 === 0 ? "acme" : "globex" }));

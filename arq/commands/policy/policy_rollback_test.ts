@@ -1,4 +1,4 @@
-/** `arq policy rollback --to` a version of long ago: who is asked, and who is not. A real bus and terminal. */
+/** `arq policy rollback --to` an old version: who is asked, and who is not. A real bus and terminal. */
 import assert from "node:assert/strict";
 import { runIn } from "../../../tests/arq/arq_terminal.ts";
 import type { Step } from "../../../tests/arq/arq_terminal.ts";
@@ -8,7 +8,7 @@ import { runArq } from "../../testing/run_arq.ts";
 
 const MODULE = new URL("../../../policies/build/bad_words.wasm", import.meta.url).pathname;
 
-Deno.test("several changes back: a person at a terminal is asked, --yes and a pipe are not", async () => {
+Deno.test("rolling back several changes: a user at a terminal is prompted, --yes and a pipe are not", async () => {
   await using bus = await startBusWith(PATIENT_POLICIES);
   const cwd = await Deno.makeTempDir();
   const at = ["--tenant", "acme", "--url", bus.url];

@@ -1,6 +1,6 @@
 /**
- * `arq policy` against a real bus, as an operator uses it: what is deployed is enforced on messages,
- * what is rolled back is not. What needs no bus is in `policy_usage_test.ts`.
+ * `arq policy` against a real bus, as an operator uses it: deployed policies are enforced on messages, rolled back ones
+ * are not. `policy_usage_test.ts` has what needs no bus.
  */
 import assert from "node:assert/strict";
 import wabt from "wabt";
@@ -20,7 +20,7 @@ async function policy(bus: TestBus, ...args: string[]) {
   return result;
 }
 
-/** Publishes and says how it ended: the exit code, and why. */
+/** Publishes and returns the result: the exit code, and why. */
 async function publish(bus: TestBus, room: string, text: string): Promise<[number, string]> {
   const { code, stderr } = await runArq(["pub", room, text, ...at(bus)]);
   return [code, stderr];
@@ -185,7 +185,7 @@ async function logs(bus: TestBus, folder: string): Promise<void> {
   assert.deepEqual(lines.map(({ message }) => message), ["one\nline", "two"]);
   const silent = await other.result();
   assert.deepEqual([silent.code, silent.stdout], [130, ""]);
-  // Who comes afterwards is told what was said.
+  // A later reader gets the earlier lines.
   const before = await policy(bus, "logs");
   assert.equal(before.stdout, stdout);
   const last = await policy(bus, "logs", "--count", "1", "--json");
@@ -199,10 +199,10 @@ Deno.test("arq policy on a running bus", async (t) => {
   await using bus = await startBusWith(PATIENT_POLICIES);
   const folder = await Deno.makeTempDir();
   await t.step("a deployment is enforced, a rollback restores", () => deployAndRollBack(bus));
-  await t.step("observe never blocks, a rollout of 0 % neither", () => observeAndRemove(bus));
+  await t.step("observe never blocks, nor does a rollout of 0 %", () => observeAndRemove(bus));
   await t.step("list shows the chain in order, its history, all tenants", () => listings(bus));
-  await t.step("what is refused says why, and needs role admin", () => refusals(bus, folder));
-  await t.step("quarantine and release name what is there", () => quarantine(bus));
+  await t.step("refusals have a reason, and role admin is required", () => refusals(bus, folder));
+  await t.step("quarantine and release name the existing modules", () => quarantine(bus));
   await t.step("logs -f prints what policies log, of one tenant", () => logs(bus, folder));
   await Deno.remove(folder, { recursive: true });
 });

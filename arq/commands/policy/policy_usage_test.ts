@@ -1,20 +1,20 @@
-/** `arq policy` as its own process where no bus runs. `policy_test.ts` has the bus. */
+/** `arq policy` as its own process without a bus. `policy_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";
 
 const MODULE = new URL("../../../policies/build/bad_words.wasm", import.meta.url).pathname;
 const NOWMODULE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 
-Deno.test("wrong command lines and a bus that is not there are told apart", async () => {
+Deno.test("invalid command lines and an unreachable bus have different errors", async () => {
   const cases: Refusal[] = [
     [["deploy"], 2, /missing required argument/],
-    [["deploy", "x.wasm", "--room", "a.*"], 2, /Expected a room, or the beginning of one/],
+    [["deploy", "x.wasm", "--room", "a.*"], 2, /Expected a room, or a prefix of one/],
     [["deploy", "x.wasm", "--hook", "on_fire"], 2, /on_connect, on_subscribe, on_message/],
     [["deploy", "x.wasm", "--order", "first"], 2, /a whole number/],
     [["deploy", "x.wasm", "--percent", "0.1"], 2, /is it 0\.1% or 10%\?/],
     [["deploy", "x.wasm", "--percent", "101"], 2, /0 to 100: 10% or 10/],
     [["deploy", "x.wasm", "--tenant", "a b"], 2, /Not a tenant: character " "/],
-    [["deploy", "a b.wasm"], 2, /no name for a policy.*\n.*--name/],
+    [["deploy", "a b.wasm"], 2, /cannot be a policy's name.*\n.*--name/],
     [["deploy", "/nowhere/p.wasm"], 1, /cannot read \/nowhere\/p\.wasm/],
     [["deploy", MODULE, "--name", "p", ...NOWMODULE], 4, /127\.0\.0\.1:1.*503 unreachable/],
     [["rollback", "--to", "v3"], 2, /Expected a version/],
@@ -29,7 +29,7 @@ Deno.test("wrong command lines and a bus that is not there are told apart", asyn
   await refuses(cases, "policy");
 });
 
-Deno.test("something that is no bus is told apart from a refusal", async () => {
+Deno.test("a server that is not a bus has a different error than a refusal", async () => {
   await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     () => new Response("<html>", { status: 502 }),
@@ -38,7 +38,7 @@ Deno.test("something that is no bus is told apart from a refusal", async () => {
   for (const args of [["list"], ["logs", "-f"]]) {
     const { code, stderr } = await runArq(["policy", ...args, ...admin]);
     assert.equal(code, 4);
-    assert.match(stderr, /answers HTTP 502, but not as an ArqonBus does/);
+    assert.match(stderr, /HTTP 502, but the answer is not ArqonBus's/);
   }
 });
 

@@ -1,18 +1,18 @@
-/** What `arq policy check` and `arq policy test` say of policies of either version of the ABI. */
+/** The reports of `arq policy check` and `arq policy test` about policies of either version of the ABI. */
 import assert from "node:assert/strict";
 import { fromText } from "../../../wasm/testing/bytes.ts";
 import { runArq } from "../../testing/run_arq.ts";
 
 const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
 
-/** What the command prints when all is well. */
+/** The output of a command that succeeds. */
 async function shown(cwd: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runArq(["policy", ...args], { cwd });
   assert.equal(code, 0, `${stderr}${stdout}`);
   return stdout;
 }
 
-Deno.test("check says for which version of the ABI a module is, and what it finds in its memory", async () => {
+Deno.test("check prints a module's version of the ABI, and findings about its memory", async () => {
   const rows = {
     "bad_words.wasm": /\n +abi +version 1: its memory lives from call to call\n/,
     "mask_digits.wasm": /\n +abi +version 2: each call begins anew, for 19 fuel\n/,
@@ -33,7 +33,7 @@ Deno.test("check says for which version of the ABI a module is, and what it find
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("check says what a call costs with the memory that arqon_init has added", async () => {
+Deno.test("check prints the cost of a call with the memory that arqon_init has added", async () => {
   const folder = await Deno.makeTempDir();
   const restored = async (pages: number) => {
     const text = `(module (import "arqon_host_v2" "host_get_payload" (func (result i32)))
@@ -46,7 +46,7 @@ Deno.test("check says what a call costs with the memory that arqon_init has adde
     return JSON.parse(stdout).between_calls.restore_fuel;
   };
   const [one, eleven, none] = [await restored(0), await restored(10), await restored(1_000_000)];
-  // Each page costs the same, but for what is rounded.
+  // Each page costs the same, up to rounding.
   assert.ok(eleven > 8 * one && eleven <= 11 * one, `${one}, ${eleven} fuel`);
   assert.equal(none, one, "nothing was added");
   await Deno.remove(folder, { recursive: true });

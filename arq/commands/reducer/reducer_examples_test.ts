@@ -1,6 +1,6 @@
 /**
- * The example reducers over the scripts beside them, as `arq reducer test` runs them: what each is for, its timers,
- * and the one in Rust with the SDK beside the same in AssemblyScript. The auction is `reducer_test.ts`.
+ * The example reducers over the scripts beside them, as `arq reducer test` runs them: their purpose, their timers, and
+ * the one in Rust compared with the same in AssemblyScript. `reducer_test.ts` has the auction.
  */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
@@ -53,7 +53,7 @@ Deno.test("a chess clock runs for one at a time, and ends the game by itself", a
   assert.deepEqual(clocks.map(([, { white_ms, black_ms, turn }]) => [white_ms, black_ms, turn]), [
     [60_000, 60_000, "white"],
     [57_000, 60_000, "black"],
-    // He had five ms left, and got two seconds.
+    // He had 5 ms left, and got two seconds more.
     [57_000, 2_005, "white"],
     [58_000, 2_005, "black"],
   ]);
@@ -62,7 +62,7 @@ Deno.test("a chess clock runs for one at a time, and ends the game by itself", a
   assert.equal(ended.at_ms - pressed.at_ms, 2_005);
 });
 
-Deno.test("a quota is each one's own, and forgets whoever takes nothing; in Rust it is the same", async () => {
+Deno.test("a quota is per user, and drops users without use; the same in Rust", async () => {
   const compare = `${BUILT}quota_rust.wasm`;
   const { code, steps, end } = await run("quota", "quota.ndjson", { compare });
   assert.equal(code, 0);
@@ -122,7 +122,7 @@ Deno.test("a sale has one lot after another, and a late bid makes one longer", a
   assert.deepEqual(JSON.parse(steps.at(-1)?.answer ?? ""), lots.at(-1));
 });
 
-Deno.test("a tally in Rust answers and tells what its schema says", async () => {
+Deno.test("a tally in Rust answers and publishes as its schema declares", async () => {
   const { code, steps, end } = await run("tally_rust", "tally.ndjson");
   assert.equal(code, 0);
   assert.deepEqual(steps.map(({ answer, code }) => [answer, code]), [["5", 0], ["3", 0], [
@@ -132,7 +132,7 @@ Deno.test("a tally in Rust answers and tells what its schema says", async () => 
   assert.equal(end.forbidden, 1);
 });
 
-Deno.test("a game ticks twenty times a second while somebody plays, and says what becomes of each gem", async () => {
+Deno.test("a game ticks twenty times per second while somebody plays, and publishes the outcome of each gem", async () => {
   const { code, steps } = await run("arena", "arena.ndjson");
   assert.equal(code, 0);
   const field = JSON.parse(steps[0]?.answer ?? "");
@@ -154,7 +154,7 @@ Deno.test("a game ticks twenty times a second while somebody plays, and says wha
   assert.ok(Math.max(...scores) > 0, "she found one");
 });
 
-Deno.test("a full game has fuel left, and nobody more gets in", async () => {
+Deno.test("a full game has fuel left, and nobody else can join", async () => {
   const users = Array.from({ length: 25 }, (_, at) => `player-${at}-with-a-name`);
   const lines = [
     ...users.map((user) => ({ command: "join", user })),

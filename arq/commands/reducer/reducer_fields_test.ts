@@ -1,4 +1,4 @@
-/** What a reducer reads of JSON that a command brings, and writes as JSON, beside `JSON.parse`. */
+/** How a reducer reads the JSON of a command and writes JSON, compared with `JSON.parse`. */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { reducerBuild } from "./reducer_build.ts";
@@ -30,7 +30,7 @@ async function answersTo(commands: readonly object[]) {
   });
 }
 
-Deno.test("members are read by their kind, and what is none is refused with what would be right", async () => {
+Deno.test("members are read by type, and invalid ones are refused with a valid value", async () => {
   const number = 'expected "number": a whole number of at most 18 digits';
   const none = "400 expected a JSON object";
   const cases: [unknown, unknown][] = [
@@ -65,7 +65,7 @@ Deno.test("a text that is quoted is JSON of that text, whatever is in it", async
   assert.deepEqual(answers, texts);
 });
 
-Deno.test("a number comes to the reducer as it was written, as on the bus", async () => {
+Deno.test("a number reaches the reducer unchanged, as on the bus", async () => {
   const source = `import { Command, on } from "@arqon/reducer";
 on("echo", (c: Command) => c.answer(c.text));
 `;

@@ -1,6 +1,6 @@
 /**
- * `arq reducer build` and `test`, as a person uses them: the auction of the examples from its source to its
- * end, snapshots, two modules beside each other, and what is said of input that is none.
+ * `arq reducer build` and `test`, as a person uses them: the example auction from its source to its end, snapshots, two
+ * modules compared, and errors for invalid input.
  */
 import assert from "node:assert/strict";
 import type { Outcome } from "../../../brain/reducers/state/entry.ts";
@@ -88,12 +88,12 @@ Deno.test("an auction runs from its source to the timer that closes it", async (
       "  bidder = bob",
     ]
   ) assert.ok(out.includes(`${line}\n`), `${line}\n${out}`);
-  // A bid four seconds before the end leaves ten.
+  // A bid four seconds before the end extends it to ten.
   const { steps } = await told(folder.path, "auction.wasm");
   assert.equal(steps[7].at_ms - steps[4].at_ms, 10_000);
 });
 
-Deno.test("what the host does around a command is told beside its own fuel", async () => {
+Deno.test("the host's fuel for a command is shown separately from its own", async () => {
   await using folder = await folderWith({ "c.ndjson": '{"command":"add"}\n' });
   const { steps: [step] } = await told(folder.path, COUNTER);
   assert.ok(step.fuel > 0 && step.host_fuel > 0, JSON.stringify(step));
@@ -120,7 +120,7 @@ Deno.test("a run that a snapshot cuts ends where one in a piece does", async () 
   );
 });
 
-Deno.test("a module that does otherwise is told from one that does the same", async () => {
+Deno.test("a module that behaves differently is distinguished from an equivalent one", async () => {
   await using folder = await folderWith({
     "c.ndjson": lines(
       { command: "add", data: 5, user: "ann" },
@@ -142,7 +142,7 @@ Deno.test("a module that does otherwise is told from one that does the same", as
   assert.match(differs.out, /5 entries differ from/);
 });
 
-Deno.test("data is a text, JSON or bytes, as a line says", async () => {
+Deno.test("data is text, JSON or bytes, as in the line", async () => {
   await using folder = await folderWith({
     "echo.ts": `import { Command, on } from "@arqon/reducer";
       on("echo", (c: Command) => c.answer(c.bytes.length.toString() + " " + c.text));`,
@@ -161,7 +161,7 @@ Deno.test("data is a text, JSON or bytes, as a line says", async () => {
   ]);
 });
 
-Deno.test("a fault is told, and is the exit code", async () => {
+Deno.test("a fault is reported, and sets the exit code", async () => {
   await using folder = await folderWith({ "c.ndjson": lines({ command: "add", data: 5 }) });
   const { code, out } = await test(folder.path, COUNTER, { fuelLimit: 20 });
   assert.equal(code, 1);
@@ -180,7 +180,7 @@ Deno.test("time that a room wakes itself in is bounded", async () => {
   const { end } = await told(folder.path, "tick.wasm");
   assert.equal(end.entries, 21);
   assert.equal(end.timers, 1);
-  // By hand, since to run a reducer so often takes seconds.
+  // Compared by hand, since running a reducer that often takes seconds.
   const state = emptyRoom();
   state.timers.set("tick", { at_ms: 0, command: "tick", data: new Uint8Array() });
   const step = { outcome: {} as Outcome, run: undefined, state };
@@ -189,7 +189,7 @@ Deno.test("time that a room wakes itself in is bounded", async () => {
   assert.throws(runAll, new TooManyTimers("more than 100000 timers are due before line 1"));
 });
 
-Deno.test("input that is none is refused with what it is and what would be right", async () => {
+Deno.test("invalid input is refused with its value and a valid one", async () => {
   await using folder = await folderWith({ "c.ndjson": "" });
   const cases: [string, RegExp][] = [
     [`{"comand":1}`, /line 1: Unrecognized key: "comand"\nexpected a line such as \{"command"/],

@@ -1,6 +1,6 @@
 /**
  * `arq reducer test`: applies a reducer to the commands of a file and prints the outcome of each, with digests that are
- * the same wherever it is repeated. It needs no bus.
+ * the same on every run. It needs no bus.
  */
 import { emptyRoom, type RoomState } from "../../../brain/reducers/state/room_state.ts";
 import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";
@@ -32,7 +32,7 @@ import type { Outcome } from "../../../brain/reducers/state/entry.ts";
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Bytes as clients get them: JSON where they are such, else a text; undefined: neither. */
+/** Bytes as clients receive them: JSON if they are JSON, else text; undefined: neither. */
 function contentOf(bytes: Uint8Array): unknown {
   let text: string;
   try {
@@ -57,7 +57,7 @@ function bytesProblem(
   return content === undefined ? `${at}: expected UTF-8` : valueProblem(schema, shape, content, at);
 }
 
-/** The shape of a value; the longest beginning counts. */
+/** The shape of a value; the longest matching prefix wins. */
 function shapeOfKey({ values = {} }: RoomSchema, key: string): Shape | undefined {
   if (Object.hasOwn(values, key)) return values[key];
   const beginnings = Object.keys(values).filter((one) =>
@@ -81,7 +81,7 @@ function keyProblem(schema: RoomSchema, latin: string, value: Uint8Array): strin
   }
 }
 
-/** Where the outcome of a command, or of a timer's, is not what the schema says. */
+/** Where the outcome of a command or timer violates the schema. */
 function schemaProblems(
   schema: RoomSchema,
   command: string,
@@ -113,7 +113,7 @@ function schemaProblems(
 
 type TryFlags = Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">;
 
-/** Entries in a row, after which pending signals are handled. */
+/** Entries in a row after which pending signals are handled. */
 const ENTRIES_AT_ONCE = 64;
 
 async function applierOf(
@@ -159,7 +159,7 @@ async function* bytesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield await Promise.resolve(bytes);
 }
 
-/** Applies every line, and prints each entry as it is applied. Gives the counts. */
+/** Applies every line, and prints each entry as it is applied. Returns the counts. */
 async function runAll(
   io: Io,
   flags: TryFlags,
@@ -198,7 +198,7 @@ async function runAll(
   return counts;
 }
 
-/** Runs a file of commands. Returns 1 when one of them was a fault, is not as the schema says, or when two modules differ. */
+/** Runs a file of commands. Returns 1 when one of them failed or violates the schema, or when two modules differ. */
 export async function reducerTry(
   io: Io,
   file: string,
@@ -210,7 +210,7 @@ export async function reducerTry(
   const other = against === undefined ? undefined : await applierOf(io, against, flags, begin);
   const counts = await runAll(io, flags, applier, other).catch((error) => {
     if (!(error instanceof TooManyTimers)) throw error;
-    throw failed(error.message, "let lines be closer in time");
+    throw failed(error.message, "give the lines less distance in time");
   });
   const { state } = applier;
   if (flags.snapshot !== undefined) await writeOutput(io, flags.snapshot, encodeSnapshot(state));

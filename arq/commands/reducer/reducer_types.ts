@@ -1,6 +1,6 @@
 /**
- * `arq reducer types`: makes types of the schema of a room that is a program, for clients in TypeScript and Python and
- * for the reducer in AssemblyScript. It needs no bus.
+ * `arq reducer types`: generates types from the schema of a room program, for clients in TypeScript and Python and for
+ * the reducer in AssemblyScript. It needs no bus.
  */
 import { parseRoomSchema, schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import type { RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
@@ -67,7 +67,7 @@ class Writer {
     );
   }
 
-  /** A type of members: name, what is said of it, type. */
+  /** A type with these members: name, description, type. */
   members(
     all: readonly (readonly [name: string, note: string | undefined, type: string])[],
     indent: string,
@@ -80,7 +80,7 @@ class Writer {
   }
 }
 
-/** A key of values as a member: `bids/*` is every key that begins so. */
+/** A key of values as a member: `bids/*` is every key with that prefix. */
 const keyText = (key: string) =>
   key.endsWith("*")
     ? `[key: \`${key.slice(0, -1).replaceAll(/[\\`$]/g, "\\$&")}\${string}\`]`
@@ -146,7 +146,7 @@ function makerOf({ out, guest }: Flags<"out">) {
   throw usageError(`--out ${out}: expected a file that ends in ${wanted}`);
 }
 
-/** Makes the types. Returns 1 when `check` is given and the file is another. */
+/** Generates the types. Returns 1 when `check` is given and the file differs. */
 export async function reducerTypes(
   io: Io,
   file: string,
@@ -160,8 +160,8 @@ export async function reducerTypes(
   if (flags.check === true) {
     const found = await readText(io, flags.out);
     if (found === text) return EXIT.ok;
-    const hint = "make it anew, without --check";
-    throw failed(`${flags.out} is not what ${file} makes`, hint);
+    const hint = "generate it again, without --check";
+    throw failed(`${flags.out} differs from what ${file} generates`, hint);
   }
   await writeOutput(io, flags.out, new TextEncoder().encode(text));
   const names = Object.keys(schema.commands);

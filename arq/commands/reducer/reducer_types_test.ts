@@ -1,4 +1,4 @@
-/** `arq reducer types`: what is committed of the sale is what its schema makes, and what is none is told where. */
+/** `arq reducer types`: the committed types of the sale match its schema, and errors in a schema name their place. */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
@@ -48,7 +48,7 @@ const ODD = {
   },
 };
 
-Deno.test("what is committed of the sale is what its schema makes", async () => {
+Deno.test("the committed types of the sale match its schema", async () => {
   const io = diskIo(ROOT);
   for (
     const [out, guest] of [
@@ -67,7 +67,7 @@ Deno.test("what is committed of the sale is what its schema makes", async () => 
   assert.ok((await Deno.readTextFile(`${ROOT}examples/auction/sale.ts`)).endsWith(text!));
 });
 
-Deno.test("a reducer reads and writes by what is made of its schema, and is told where it does not", async () => {
+Deno.test("a reducer reads and writes with types from its schema, and is told where it does not", async () => {
   await using folder = await folderWith({
     "odd.schema.json": JSON.stringify(ODD),
     "odd.ts": `import { Command, on, writeNumber } from "@arqon/reducer";

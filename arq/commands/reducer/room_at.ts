@@ -1,7 +1,7 @@
 /**
  * `arq room at`, `diff` and `verify`: the state of a room with a reducer after an entry of its log or at a time, the
  * differences between two entries, and whether the digests match the recorded ones. The log is folded here, from the
- * nearest snapshot before. Changes nothing.
+ * nearest earlier snapshot. Changes nothing.
  */
 import { ArqonError } from "@arqon/proto";
 import { encodeSnapshot, SnapshotError } from "../../../brain/reducers/state/snapshot.ts";
@@ -23,13 +23,13 @@ import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
 
-/** Does it; what is in the way of a fold becomes an error for people. `verify`: what says more. */
+/** Runs a fold; its failures become errors for people. `verify`: a command that tells more. */
 export async function foldable<T>(fold: () => Promise<T>, verify?: string): Promise<T> {
   try {
     return await fold();
   } catch (error) {
     if (error instanceof DifferentEntries) {
-      throw failed(error.message, verify && `${verify} says more`);
+      throw failed(error.message, verify && `${verify} has details`);
     }
     const is_missing = error instanceof MissingEntries || error instanceof SnapshotError;
     const is_gone = error instanceof ArqonError && error.reason === "log-unavailable";
@@ -38,11 +38,11 @@ export async function foldable<T>(fold: () => Promise<T>, verify?: string): Prom
   }
 }
 
-/** What there is to begin with. */
+/** The states from which a fold can begin. */
 export const beginningsOf = (source: RoomSource): Promise<Beginnings> =>
   foldable(() => beginnings(source));
 
-/** Nothing that the log goes on from is there. */
+/** The error when no stored state connects to the log. */
 export function noBeginning(
   { room_id, snapshots }: RoomSource,
   { first }: Beginnings,
@@ -51,7 +51,7 @@ export function noBeginning(
   const has = newest === undefined ? "there is no snapshot" : `the newest snapshot is of ${newest}`;
   return failed(
     `the log of ${room_id} begins with entry ${first ?? "none"}, and ${has}`,
-    "a snapshot may have been replaced meanwhile: try it again",
+    "a snapshot may have been replaced meanwhile: retry",
   );
 }
 
@@ -61,10 +61,10 @@ async function notKept(source: RoomSource): Promise<CommandError> {
   const known = await beginningsOf(source);
   const [first] = known.begins;
   if (first === undefined) return noBeginning(source, known);
-  // The time of what a fork began with is not known.
+  // The time of a fork's first state is unknown.
   const when = first.at_ms === 0 ? "" : `, of ${whenText(first.at_ms)}`;
   const back = `its log goes back to entry ${first.offset}${when}`;
-  return new CommandError(`what ${source.room_id} was then is not kept: ${back}`);
+  return new CommandError(`the state of ${source.room_id} at that time is not kept: ${back}`);
 }
 
 async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState> {
@@ -81,7 +81,7 @@ async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState>
 const prefixOf = ({ prefix = "" }: Flags<"tenant">) =>
   String.fromCharCode(...new TextEncoder().encode(prefix));
 
-/** Prints what a room was. */
+/** Prints a room's state at a place in its log. */
 export async function roomAt(io: Io, room_id: string, flags: Flags<"tenant">): Promise<Ended> {
   const { offset = Infinity, time: time_ms = Infinity } = flags;
   const source = await openReduced(io, room_id, flags);
@@ -89,14 +89,14 @@ export async function roomAt(io: Io, room_id: string, flags: Flags<"tenant">): P
   return stateReport(room_id, state, prefixOf(flags));
 }
 
-/** Prints what is different between two entries. */
+/** Prints the differences between two entries. */
 export async function roomDiff(
   io: Io,
   room_id: string,
   flags: Flags<"from" | "tenant">,
 ): Promise<Ended> {
   const { from, to = Infinity } = flags;
-  if (from > to) throw usageError(`--from ${from} is behind --to ${to}`);
+  if (from > to) throw usageError(`--from ${from} is after --to ${to}`);
   const source = await openReduced(io, room_id, flags);
   const before = await stateWhen(source, { offset: from, time_ms: Infinity });
   const after = await stateWhen(source, { offset: to, time_ms: Infinity });
@@ -121,7 +121,7 @@ function entriesDifference({ noted, state }: Folded): FoldDifference | undefined
   return { about: "entries", first, last: state.offset, noted: chain, folded: state.chain };
 }
 
-/** Folds a room's log. Returns 1 when it comes to something else than the bus noted. */
+/** Folds a room's log. Returns 1 when the result differs from what the bus recorded. */
 export async function roomVerify(
   io: Io,
   room_id: string,

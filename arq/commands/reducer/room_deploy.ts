@@ -1,6 +1,6 @@
 /**
  * `arq room deploy`, `rollback` and `programs`: deploys another module to a class of rooms, after a rehearsal on its
- * rooms' recent commands; rolls back; and shows what is in force. Rooms take the module automatically.
+ * rooms' recent commands; rolls back; and shows what is in force. Rooms adopt the module automatically.
  */
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
@@ -43,7 +43,7 @@ const CutOff = z.looseObject({
 });
 const Stored = z.looseObject({ rooms: z.array(z.string()), next: z.string().nullable() });
 
-/** What is deployed to a class. */
+/** The deployment of a class. */
 export type ReducerView = z.output<typeof Reducer>;
 
 async function ask<T extends z.ZodType>(
@@ -54,7 +54,7 @@ async function ask<T extends z.ZodType>(
 ): Promise<z.output<T>> {
   const parsed = schema.safeParse(await askAdmin(io, admin, request));
   if (parsed.success) return parsed.data;
-  throw new CommandError(`${admin.admin_url} answers, but not as an ArqonBus does`);
+  throw new CommandError(`${admin.admin_url} answers, but not like an ArqonBus`);
 }
 
 const One = z.looseObject({ reducer: Reducer });
@@ -67,7 +67,7 @@ const Room = z.looseObject({
   refused: z.looseObject({ deploy: z.int() }).nullable(),
 });
 
-/** The rooms of the class whose logs have entries, and what is stored of each with its newest snapshot. */
+/** The rooms of the class whose logs have entries, and the record that each stores with its newest snapshot. */
 async function* roomsOf(
   io: Io,
   admin: Admin,
@@ -86,7 +86,7 @@ async function* roomsOf(
       const room_id = reducedRoomOf(name);
       if (room_id === undefined) continue;
       const own = `/v1/rooms/${tenant}/${encodeURIComponent(room_id)}/reducer`;
-      // A longer pattern may be about it.
+      // A room with a longer matching pattern belongs to another class.
       const found = await ask(io, admin, { method: "GET", path: own }, Room);
       if (found.class === pattern) {
         yield { room_id, module: found.module, refused: found.refused };
@@ -115,7 +115,7 @@ async function candidateOf(
   }, null);
 }
 
-/** Applies the module to every room. Gives how much differs. */
+/** Rehearses the module on every room. Returns how much differs. */
 async function check(
   io: Io,
   admin: Admin,
@@ -140,7 +140,7 @@ async function check(
   return { rooms, entries, differences };
 }
 
-/** Deploys a module. Returns 6 when it differs in more than it may. */
+/** Deploys a module. Returns 6 when it differs in more entries than allowed. */
 export async function roomDeploy(
   io: Io,
   pattern: string,
@@ -179,7 +179,7 @@ export async function roomDeploy(
   return { told: { reducer }, text: programsText([reducer]) };
 }
 
-/** Rooms that have another module than the class, by what is stored of them. */
+/** Rooms whose stored record names another module than the class. */
 async function roomsBehind(
   io: Io,
   admin: Admin,
@@ -189,20 +189,20 @@ async function roomsBehind(
   const behind: RoomBehind[] = [];
   for await (const { room_id, module, refused } of roomsOf(io, admin, flags, pattern)) {
     const is_refused = refused?.deploy === number;
-    // Which module the file of the configuration is, only Brains know.
+    // Only Brains know the module of the configuration's file.
     const is_other = current.module !== "" && module !== null && module !== current.module;
     if (is_refused || is_other) behind.push({ room_id, module: module ?? "", is_refused });
   }
   return behind;
 }
 
-/** What is deployed is known without a Brain: its rooms that are cut off are missing then, of which a line says so. */
+/** Deployments are known without a Brain; then the rooms that are cut off are missing, and a line says so. */
 function whenNoBrain(error: unknown): z.infer<typeof CutOff> {
   if (!(error instanceof ArqonError) || error.reason !== "brain-unavailable") throw error;
   return { rooms: [], total: 0, nodes: { silent: ["any Brain"] } };
 }
 
-/** Prints what is in force, and which rooms are cut off. */
+/** Prints the deployments in force, and the rooms that are cut off. */
 export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const All = z.looseObject({ reducers: z.array(Reducer) });

@@ -1,19 +1,18 @@
 /**
- * Every command that follows something ends with the first signal, also after it was stopped for
- * so long that an idle process has collected its garbage (some 30 s), which takes along what nothing
- * holds. No message comes meanwhile.
+ * Every command that follows something ends with the first signal, even after it was idle so long that the process
+ * collected its garbage (some 30 s), which removes everything unreferenced. No message comes meanwhile.
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 import type { ArqProcess } from "../../testing/run_arq.ts";
 
 const HOLD_MS = 45_000;
-/** Who hears the signal ends in milliseconds; who does not, never. */
+/** A command that receives the signal ends in milliseconds; one that lost its handler never ends. */
 const END_MS = 20_000;
 const FREE_PORTS = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
 const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** `says` is what tells on stderr that it follows; without it, its first output does. */
+/** `says` is the line on stderr that shows it follows; without it, its first output does. */
 interface Follower {
   readonly command: string;
   readonly says?: string;
@@ -46,7 +45,7 @@ async function backgroundBus(): Promise<AsyncDisposable & { readonly cwd: string
   };
 }
 
-/** Starts it and waits until it follows; its output is read on, so that no pipe is full. */
+/** Starts the command and waits until it follows; its output is drained so that no pipe fills up. */
 async function start({ command, says }: Follower, cwd: string): Promise<ArqProcess> {
   const running = await startArq(command.split(" "), { cwd });
   const output = running.child.stdout.getReader();
@@ -58,7 +57,7 @@ async function start({ command, says }: Follower, cwd: string): Promise<ArqProce
   return running;
 }
 
-/** How it ended; kills what does not. */
+/** How the command ended; kills one that does not. */
 async function endOf({ child }: ArqProcess): Promise<number | "never"> {
   const late = Promise.withResolvers<"never">();
   const timer = setTimeout(() => late.resolve("never"), END_MS);
@@ -73,7 +72,7 @@ Deno.test("what follows a stream for 45 s ends with the first SIGINT or SIGTERM"
   await using bus = await backgroundBus();
   const running: (readonly [Follower, ArqProcess])[] = [];
   for (const one of FOLLOWERS) running.push([one, await start(one, bus.cwd)]);
-  // The time itself is what is tested here, not a condition that comes about in it.
+  // The elapsed time itself is tested here, not a condition that it brings about.
   await new Promise((resolve) => setTimeout(resolve, HOLD_MS));
   for (const [{ signal }, { child }] of running) child.kill(signal);
   const ends = await Promise.all(

@@ -1,6 +1,6 @@
 /**
- * What rooms keep and how they change, by `arq` against a real bus: where `sub` begins, `room history`, `room replay`,
- * `room watch`. What is recovered, read on and gone: `../../rooms/room_reader_test.ts`.
+ * What rooms store and how they change, by `arq` against a real bus: where `sub` begins, `room history`, `room replay`,
+ * `room watch`. `../../rooms/room_reader_test.ts` has recovery and trimmed logs.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -46,14 +46,14 @@ async function publish(bus: TestBus, room: string, numbers: readonly number[]): 
   assert.equal(code, 0, stderr);
 }
 
-/** Runs what must succeed; its stdout. */
+/** Runs a command that must succeed; returns its stdout. */
 async function done(bus: TestBus, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runArq([...args, ...at(bus)]);
   assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
   return stdout;
 }
 
-/** What `pub --json` prints is a place to go on from. */
+/** The output of `pub --json` is a position from which reading can continue. */
 async function placeOfPub(bus: TestBus): Promise<void> {
   const room = "durable-pub";
   const one = JSON.parse(await done(bus, "pub", room, "1", "--json"));
@@ -99,7 +99,7 @@ async function places(bus: TestBus): Promise<void> {
   assert.match(ahead.stderr, /room durable-places is not at offset 999999 yet/);
 }
 
-/** What an operator cuts is gone for all readers, of the past and of positions. */
+/** Messages that an operator trims are gone for all readers. */
 async function cut(bus: TestBus): Promise<void> {
   const room = "durable-cut";
   await publish(bus, room, range(1, 6));
@@ -196,7 +196,7 @@ async function stoppedReplay(bus: TestBus): Promise<void> {
   slow.child.kill("SIGINT");
   const { code, stderr } = await slow.result();
   assert.equal(code, 130);
-  const [, command = ""] = /go on with: arq (.*)\n/.exec(stderr) ?? [];
+  const [, command = ""] = /continue with: arq (.*)\n/.exec(stderr) ?? [];
   const again = command.replace("--rate 50", "--rate 100000").split(" ");
   assert.ok(again.includes("--epoch"), stderr);
   await done(bus, ...again.filter((word) => word !== "--url" && word !== bus.url));
@@ -221,12 +221,12 @@ async function notDurable(bus: TestBus): Promise<void> {
 
 Deno.test("arq in durable rooms", async (t) => {
   const bus = await running();
-  await t.step("sub begins where it is told to", () => places(bus));
+  await t.step("sub begins at the requested position", () => places(bus));
   await t.step("pub --json prints the place", () => placeOfPub(bus));
-  await t.step("what an operator cuts is gone", () => cut(bus));
+  await t.step("what an operator removes is no longer readable", () => cut(bus));
   await t.step("room history prints and pages", () => history(bus));
-  await t.step("room replay keeps what the publisher said, once", () => replay(bus));
-  await t.step("a replay that stops says how to go on", () => stoppedReplay(bus));
+  await t.step("room replay preserves the publisher's message, once", () => replay(bus));
+  await t.step("an aborted replay prints how to continue", () => stoppedReplay(bus));
   await t.step("a room that is not durable is refused in words", () => notDurable(bus));
 });
 
@@ -235,7 +235,7 @@ interface Place {
   readonly epoch: string;
 }
 
-// `arq room watch` against a real bus: who is there, who comes and goes, and over a restart.
+// `arq room watch` against a real bus: present members, joins and leaves, and a restart.
 
 /** A member, in this process. */
 async function member(
@@ -259,7 +259,7 @@ async function everyKind(bus: TestBus): Promise<void> {
   const bob = await member(bus, "hall", "bob");
   await heard(ann.room, 2);
   await ann.room.update({ status: "away" });
-  // Before the next change: two of one batch would be told as one.
+  // Sent before the next change: two changes of one batch would be reported as one.
   await runArq(["room", "set", "hall", "topic", "1.0", ...at(bus)]);
   await bob.connection.close();
   const { code, stdout } = await watch.result();
@@ -276,7 +276,7 @@ async function everyKind(bus: TestBus): Promise<void> {
   await ann.connection.close();
 }
 
-/** Until a member itself sees so many. */
+/** Waits until a member itself sees this many connections. */
 async function heard(room: PresenceSubscription, connections: number): Promise<void> {
   for await (const _ of room.presence.changes()) {
     if (room.presence.count === connections) return;
@@ -318,12 +318,12 @@ async function interrupted(bus: TestBus): Promise<void> {
 
 Deno.test("arq room watch on a running bus", async (t) => {
   const bus = await running();
-  await t.step("prints who is there, then each kind of change", () => everyKind(bus));
+  await t.step("prints the members, then each kind of change", () => everyKind(bus));
   await t.step("--json is an object a line, with the room's numbers", () => asJson(bus));
-  await t.step("Ctrl-C ends it, and who watches is no member", () => interrupted(bus));
+  await t.step("Ctrl-C ends it, and an observer is not a member", () => interrupted(bus));
 });
 
-// `arq room watch --values` against a real bus: what is there, what becomes of it, as text and as JSON.
+// `arq room watch --values` against a real bus: the present values and their changes, as text and as JSON.
 
 const request_timeout_ms = 60_000;
 

@@ -22,7 +22,7 @@ interface Source {
   readonly total: number | undefined;
 }
 
-/** Opens the NDJSON input. A file is read twice, so that nothing of it is sent unless every line is valid. */
+/** Opens the NDJSON input. A file is read twice, so that nothing is sent unless every line is valid. */
 async function openSource(io: Io, ndjson: string): Promise<Source> {
   if (ndjson === "-") {
     return { name: "stdin", open: () => Promise.resolve(io.stdin()), total: undefined };
@@ -34,7 +34,7 @@ async function openSource(io: Io, ndjson: string): Promise<Source> {
   return { name: path, open, total };
 }
 
-/** How many messages were acknowledged, and the last stored one in a durable room. */
+/** The number of acknowledged messages, and the last stored one in a durable room. */
 interface Published {
   count: number;
   /** Offset of the last stored message; 0 when the room stores none. */
@@ -126,7 +126,7 @@ async function stdinContent(io: Io): Promise<Content> {
     size_bytes += part.length;
     if (size_bytes > LINE_BYTES_MAX) {
       throw failed(
-        `stdin has more than ${LINE_BYTES_MAX} bytes, which is more than one event may have`,
+        `stdin has more than ${LINE_BYTES_MAX} bytes, more than an event may have`,
         "--ndjson - publishes an event for each line of it",
       );
     }
@@ -199,7 +199,7 @@ async function resultLine(room: Room, published: Published, duration_ms: number)
   return `${JSON.stringify({ room: room.id, published: count, ...place, duration_ms })}\n`;
 }
 
-/** Publishes to one room. Says how many messages were acknowledged: on stderr, with `--json` on stdout. */
+/** Publishes to one room. Reports the number of acknowledged messages: on stderr, with `--json` on stdout. */
 export async function pub(
   io: Io,
   room_id: string,

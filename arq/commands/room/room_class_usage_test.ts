@@ -1,4 +1,4 @@
-/** `arq room class` as its own process where no bus runs, and its text. `room_test.ts` has the bus. */
+/** `arq room class` as its own process without a bus, and its text. `room_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import {
   classExplainText,
@@ -10,10 +10,10 @@ import { type Refusal, refuses } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 
-Deno.test("wrong command lines of room class and a bus that is not there are told apart", async () => {
+Deno.test("invalid command lines of room class and an unreachable bus have different errors", async () => {
   const cases: Refusal[] = [
     [["set"], 2, /missing required argument 'pattern'/],
-    [["set", "a.b"], 2, /Expected a room, or the beginning of one with \*/],
+    [["set", "a.b"], 2, /Expected a room, or a prefix of one with \*/],
     [["set", "a**"], 2, /Expected a room/],
     [["set", "a", "--history-size", "0"], 2, /a whole number from 1 to 1000000/],
     [["set", "a", "--history-size", "1000001"], 2, /a whole number from 1 to 1000000/],
@@ -34,7 +34,7 @@ Deno.test("wrong command lines of room class and a bus that is not there are tol
   await refuses(cases, "room", "class");
 });
 
-Deno.test("a class is told by what is not its default", () => {
+Deno.test("a class is shown by its options other than the defaults", () => {
   assert.equal(optionsText({ durable: false, history_size: 5, presence: true }), "defaults");
   assert.equal(
     optionsText({
@@ -46,7 +46,7 @@ Deno.test("a class is told by what is not its default", () => {
   assert.deepEqual([60, 90, 3_600, 86_400, 90_000].map(spanText), ["1m", "90s", "1h", "1d", "25h"]);
 });
 
-Deno.test("what is no answer of a bus is still printable text", () => {
+Deno.test("a malformed answer of a bus is still printed safely", () => {
   assert.equal(classTable("nonsense"), "");
   assert.match(classTable([7, { pattern: "a\u001b[2J", tenant: 1 }]), /\na\\u001b\[2J +defaults/);
   assert.match(classExplainText({ room: "a\n", why: undefined, class: null }), /^a\\u000a: \n/);

@@ -1,6 +1,6 @@
 /**
- * `arq room history` and `replay`: print what a durable room stores, or publish it again into another room, in its
- * order, each message acknowledged and stored once however often the replay runs.
+ * `arq room history` and `replay`: print the messages of a durable room, or publish them again into another room in the
+ * same order; each message is acknowledged and stored once however often the replay runs.
  */
 import { plural } from "../../../shared/plural.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -23,11 +23,11 @@ function moreText({ messages, more }: HistoryPage, { reverse }: Flags): string {
   return `; more with ${reverse === true ? "--before" : "--after"} ${last.offset}`;
 }
 
-/** The place that `--epoch` belongs to: the highest of the offsets that are given. */
+/** The position that `--epoch` belongs to: the highest of the given offsets. */
 function namedPlace({ after, before, epoch }: Flags): Place | undefined {
   if (epoch === undefined) return undefined;
   if (after === undefined && before === undefined) {
-    throw usageError("--epoch needs --after or --before: it says what the offset is of");
+    throw usageError("--epoch needs --after or --before: an offset belongs to an epoch");
   }
   return { offset: Math.max(after ?? 0, (before ?? 0) - 1), epoch };
 }
@@ -52,7 +52,7 @@ export async function roomHistory(io: Io, room_id: string, flags: Flags): Promis
     first ??= page;
     last = page;
     for (const message of page.messages) {
-      // A busy room would be read without end, so reading ends where the room stood at the beginning.
+      // A busy room would be read without end, so reading stops at the position that the room had at the start.
       if (Number(message.offset) > Number(first.offset)) break;
       count += 1;
       await writeMessage(io, message, json === true);
@@ -85,7 +85,7 @@ interface Replay {
   readonly flags: ReplayFlags;
   /** Epoch of the first page. */
   readonly epoch: string;
-  /** Epoch in the message ids. A replay that goes on keeps it, so that nothing is stored twice. */
+  /** Epoch in the message ids. A resumed replay keeps it, so that nothing is stored twice. */
   readonly ids_epoch: string;
   readonly isKnown: (place: Place) => Promise<boolean>;
   readonly until: number;
@@ -116,7 +116,7 @@ async function publishAll(replay: Replay): Promise<void> {
   const started_ms = io.monotonic_ms();
   const from = flags.from ?? 0;
   let sent = 0;
-  // The first page includes the message before: while that is there, nothing after it is missing.
+  // The first page includes the previous message: while that exists, nothing after it is missing.
   let is_whole = from === 0;
   const query = {
     after: Math.max(0, from - 1),
@@ -136,7 +136,7 @@ async function publishAll(replay: Replay): Promise<void> {
         is_whole = true;
         await print(io.stderr, `arq: messages after ${from} may be gone; beginning at ${offset}\n`);
       }
-      // A signal was meant for those who were there.
+      // A signal was meant for the connections of that time.
       if (message.signal !== undefined) continue;
       if (flags.rate !== undefined) {
         await pause(started_ms + dueAfter(sent, flags.rate) - io.monotonic_ms(), io.signal);
@@ -151,8 +151,8 @@ async function publishAll(replay: Replay): Promise<void> {
 }
 
 /**
- * The epoch for the message ids: the named one when it still has every message up to the last, else the
- * room's. Throws when the room has begun anew since the named epoch.
+ * The epoch for the message ids: the named one when it still has every message up to the last, else the room's. Throws
+ * when the room has begun a new log since the named epoch.
  */
 async function epochOfIds(
   room_id: string,
@@ -165,7 +165,7 @@ async function epochOfIds(
   return await isKnown({ offset, epoch: named }) ? named : epoch;
 }
 
-/** Publishes the messages. After a failure it says how far it came and how to go on. */
+/** Publishes the messages. After a failure it reports how far it came and how to resume. */
 export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): Promise<Ended> {
   const { to, from = 0, json } = flags;
   if (to === room_id) throw usageError("--to is the room itself: it would never end");
@@ -196,7 +196,7 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
     await print(
       io.stderr,
       `arq: stopped after ${done.count} acknowledged messages, up to offset ${done.upTo}\n` +
-        `     go on with: ${printable(command)}\n`,
+        `     continue with: ${printable(command)}\n`,
     );
     throw error;
   } finally {
@@ -216,7 +216,7 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   }
 }
 
-/** The headers that the publisher has set. The Shield stamps all others anew. */
+/** The headers that the publisher set. The Shield stamps all others anew. */
 export function clientHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
   const own = Object.entries(headers).filter(([name]) => {
     const lower = name.toLowerCase();
@@ -226,7 +226,7 @@ export function clientHeaders(headers: Readonly<Record<string, string>>): Record
   return Object.assign(Object.create(null), Object.fromEntries(own));
 }
 
-/** The command line that goes on where a replay stopped; it has no token in it. */
+/** The command line that resumes a stopped replay; it contains no token. */
 export function resumeCommand(
   room_id: string,
   flags: Pick<ReplayFlags, "to" | "from" | "epoch" | "until" | "rate" | "url">,

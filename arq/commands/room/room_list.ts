@@ -12,12 +12,12 @@ import { banLine } from "../../answers/room_text.ts";
 import { ArqonError } from "@arqon/proto";
 import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
 
-/** Rooms of one answer at most. */
+/** Most rooms of one answer. */
 const ANSWER_ROOMS = 1_000;
 
 interface Listed {
   readonly count: number;
-  /** The room behind which there are more; "" where that is not known. Undefined: there are none. */
+  /** The last room of the answer when there are more; "" where it is unknown. Undefined: there are no more. */
   readonly last?: string;
 }
 
@@ -45,7 +45,7 @@ async function stored(
   { prefix = "", behind = "", limit }: Flags<"limit">,
   show: Show,
 ): Promise<Listed> {
-  // At most as many as are asked for.
+  // At most as many as requested.
   const shown = new Set<string>();
   for (let count = 0, last = behind;;) {
     const after = last === "" ? undefined : last;
@@ -53,7 +53,7 @@ async function stored(
     const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rooms/stored?${query}` });
     const names = listOf(answer["rooms"]).map(String);
     for (const name of names) {
-      // The log of a room with a reducer has a name of its own, beside that of its messages.
+      // The log of a room with a reducer has its own name, beside that of its messages.
       const room_id = reducedRoomOf(name) ?? name;
       if (!shown.has(room_id)) await show(room_id, { tenant_id: tenant });
       shown.add(room_id);
@@ -65,7 +65,7 @@ async function stored(
   }
 }
 
-/** Prints a room a line, with `--json` an object. Says on stderr how many there are, and how to see more. */
+/** Prints one room per line, with `--json` an object. Reports on stderr how many there are, and how to see more. */
 export async function roomList(io: Io, flags: Flags<"limit">): Promise<Ended> {
   const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
   const admin = await findAdmin(io, flags);
@@ -82,7 +82,7 @@ export async function roomList(io: Io, flags: Flags<"limit">): Promise<Ended> {
   const more = last === undefined
     ? ""
     : last === ""
-    ? "; there are more: --prefix names fewer"
+    ? "; there are more: --prefix narrows the list"
     : `; there are more: --behind ${printable(last)}`;
   await print(io.stderr, `tenant ${tenant}: ${plural(count, "room")}${more}\n`);
 }
@@ -125,7 +125,7 @@ async function ofTenant(io: Io, flags: Flags): Promise<string> {
   return `tenant ${tenant}: ${plural(Number(answer["total"]), "ban")}${more}`;
 }
 
-/** Prints a line for each ban, with `--json` an object. Says on stderr how many there are. */
+/** Prints a line for each ban, with `--json` an object. Reports their number on stderr. */
 export async function roomBans(
   io: Io,
   room_id: string | undefined,
@@ -141,7 +141,7 @@ export async function roomBans(
   await print(io.stderr, printable(sum) + "\n");
 }
 
-/** Throws `CommandError` when messages are stored that nobody could read any longer with these classes. */
+/** Throws `CommandError` when these classes would make stored messages unreadable. */
 export async function requireReachable(
   io: Io,
   admin: Admin,
@@ -152,12 +152,12 @@ export async function requireReachable(
   const path = `/v1/tenants/${encodeURIComponent(tenant)}/rooms`;
   const { rooms } = await askAdmin(io, admin, { method: "GET", path });
   const others = listOf(rooms).filter((other) => membersOf(other)["room"] !== pattern);
-  // A class that is removed has no members.
+  // A removed class has no members.
   const own = Object.keys(changed).length === 0 ? [] : [changed];
   try {
     requireMeant(await roomLosses(io, admin, tenant, [...others, ...own]), false);
   } catch (error) {
-    // What is wrong with the class is said where it is set.
+    // The request that sets the class reports what is wrong with it.
     if (!(error instanceof ArqonError) || error.reason !== "invalid-settings") throw error;
   }
 }

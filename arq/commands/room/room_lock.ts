@@ -1,7 +1,7 @@
 /**
- * `arq room lock`: locks a room until the lease expires or a holder of its fence unlocks it, or while a program runs:
- * that has our standard streams and our environment, and the fence and the room as variables. It may use the fence or
- * not.
+ * `arq room lock`: locks a room until the lease expires or a holder of its fencing token unlocks it, or while a program
+ * runs. The program has our standard streams and our environment, and the fencing token and the room as variables,
+ * which it may use.
  */
 import { ArqonError, type HeldLock, holdLock } from "@arqon/sdk";
 import {
@@ -22,7 +22,7 @@ import { openConnection } from "../../bus/target.ts";
 /** Pause between two requests for a lock that somebody else holds. */
 const LOOK_MS = 500;
 
-/** The answer of `ask`, which is repeated while somebody else holds the lock and the wait is not over. */
+/** The answer of `ask`, retried while somebody else holds the lock and the wait has not expired. */
 export async function untilFree<Answer>(
   io: Io,
   room_id: string,
@@ -44,7 +44,7 @@ export async function untilFree<Answer>(
   }
 }
 
-/** Locks a room. Prints only the fence on stdout, and the end of the lease on stderr. */
+/** Locks a room. Prints only the fencing token on stdout, and the end of the lease on stderr. */
 export async function roomLock(io: Io, room_id: string, flags: Flags): Promise<number> {
   const { ttl, fence } = flags;
   const data = JSON.stringify(ttl === undefined ? {} : { ttl_ms: ttl * 1_000 });
@@ -62,10 +62,10 @@ export async function roomLock(io: Io, room_id: string, flags: Flags): Promise<n
   return await tell(io, flags, answer, String(members["fence"]));
 }
 
-/** Time in which a program must end when its lock is lost; then it is killed. */
+/** Time for a program to end when its lock is lost; then it is killed. */
 const GRACE_MS = 5_000;
 
-/** Shells add the number of the signal to this for a program that a signal has ended. */
+/** Shells add the signal's number to this for a program ended by a signal. */
 const SIGNALLED = 128;
 
 const NUMBERS: Readonly<Record<string, number>> = {
@@ -123,7 +123,7 @@ async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number
   let grace: ReturnType<typeof setTimeout> | undefined;
   const lost = () => {
     const text = printable(`arq: the lock of ${room_id} is lost; ${name} gets SIGTERM`);
-    // Nobody reads it; the program ends all the same.
+    // Stderr is closed; the program still has to end.
     void print(io.stderr, `${text}\n`).catch(() => {});
     send(child, "SIGTERM");
     grace = setTimeout(() => send(child, "SIGKILL"), GRACE_MS);
@@ -145,8 +145,8 @@ async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number
 }
 
 /**
- * Starts the program through the shell, the only program that we may run. The shell replaces itself by the
- * program, so that signals and the exit code are the program's own. Windows has no such shell.
+ * Starts the program through the shell, the only program that our permissions allow. The shell replaces itself by the
+ * program, so signals and the exit code are the program's own. Windows has no such shell.
  */
 function start(
   io: Io,
@@ -172,7 +172,7 @@ function start(
   }
 }
 
-/** The signal for the program when we are told to end; undefined when its terminal has sent it already. */
+/** The signal for the program when we are stopped; undefined when its terminal has already sent it. */
 function signalOf({ signal, stdout, stderr }: Io): Deno.Signal | undefined {
   const { reason } = signal;
   if (!(reason instanceof Interrupted) || reason.exit_code !== EXIT.interrupted) return "SIGTERM";
@@ -193,7 +193,7 @@ function lostError(room_id: string, name: string, reason: unknown): CommandError
   return new CommandError(
     `the lock of ${room_id} was lost while ${name} ran: ${why}`,
     EXIT.failure,
-    "give the fence (ARQON_LOCK_FENCE) to every write, so that one that comes too late is refused",
+    "give the fence (ARQON_LOCK_FENCE) to every write, so that a late one is refused",
     cause,
   );
 }

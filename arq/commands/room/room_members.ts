@@ -1,6 +1,6 @@
 /**
- * `arq room members`: prints a room's present members, or their number; with `--at` those at a time, from its journal
- * of members.
+ * `arq room members`: prints a room's present members, or their number; with `--at` those at an earlier time, from its
+ * journal of members.
  */
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
@@ -43,7 +43,7 @@ export async function roomMembers(io: Io, room_id: string, flags: MembersFlags):
 /** The options of `arq room members --at`. */
 export type MembersAtFlags = Omit<Flags, "count"> & { readonly count?: boolean };
 
-/** Prints a line for each member of then, with `--json` an object. Exits with 1 when nobody knows. */
+/** Prints a line for each member at that time, with `--json` an object. Exits with 1 when that is unknown. */
 export async function roomMembersAt(
   io: Io,
   room_id: string,
@@ -75,7 +75,7 @@ export async function roomMembersAt(
   const when = new Date(at).toISOString();
   if (!reader.is_whole) {
     const begins = begins_ms === Infinity
-      ? "there is nothing in its journal"
+      ? "its journal is empty"
       : `its journal does not reach back so far: it begins at ${new Date(begins_ms).toISOString()}`;
     throw new CommandError(`who was in ${room_id} at ${when} is not known: ${begins}`);
   }

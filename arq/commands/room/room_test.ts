@@ -1,6 +1,7 @@
 /**
- * `arq room` against a real bus, as a person or a script uses it: values, locks and programs under a lock, members, kicks,
- * bans, classes. What needs no bus is in `room_usage_test.ts` and `room_class_usage_test.ts`, what is kept in `kept_test.ts`.
+ * `arq room` against a real bus, as a person or a script uses it: values, locks and programs under a lock, members,
+ * kicks, bans, classes. `room_usage_test.ts` and `room_class_usage_test.ts` have what needs no bus, `kept_test.ts` has
+ * stored messages.
  */
 import assert from "node:assert/strict";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
@@ -24,14 +25,14 @@ const at = (bus: TestBus) => ["--url", bus.url];
 const room = (bus: TestBus, name: string, ...args: string[]): Promise<ArqResult> =>
   runArq(["room", name, ...at(bus), ...args]);
 
-/** Runs what must succeed; its stdout. */
+/** Runs a command that must succeed; returns its stdout. */
 async function done(bus: TestBus, name: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await room(bus, name, ...args);
   assert.equal(code, 0, `${name} ${args.join(" ")}: ${stderr}`);
   return stdout;
 }
 
-/** Runs what must be refused, and says why. */
+/** Runs a command that must be refused, for this reason. */
 async function refused(
   bus: TestBus,
   code: number,
@@ -191,7 +192,7 @@ async function bans(bus: TestBus): Promise<void> {
   await untilPasses(bus, ["pub", "lobby", "1", ...token]);
 }
 
-/** Of a room with those of its tenant, and of a tenant with those of its rooms. */
+/** A room's bans include those of its tenant, and a tenant's those of its rooms. */
 async function listed(bus: TestBus): Promise<void> {
   await done(bus, "ban", "elsewhere", "eve", ...TENANT, "--forever", "--reason", "\u001b[31mspam");
   const text = await done(bus, "bans", "lobby");
@@ -239,12 +240,15 @@ async function ownDoor(bus: TestBus): Promise<void> {
 
 Deno.test("arq room on a running bus", async (t) => {
   const bus = await running();
-  await t.step("values come out as they went in, with version and epoch", () => values(bus));
-  await t.step("a lock keeps others out, and its fence lets the holder in", () => locks(bus));
+  await t.step("values are returned unchanged, with version and epoch", () => values(bus));
+  await t.step("a lock excludes others, and its fencing token admits the holder", () => locks(bus));
   await t.step("members are listed and counted while they are there", () => members(bus));
-  await t.step("a kick ends subscriptions, and takes a service's token", () => kicks(bus));
-  await t.step("a ban keeps out until it is lifted: of the tenant, of a room", () => bans(bus));
-  await t.step("whoever bans the development user can lift it again", () => ownDoor(bus));
+  await t.step("a kick ends subscriptions, and accepts a service's token", () => kicks(bus));
+  await t.step("a ban holds until it is lifted: of the tenant, of a room", () => bans(bus));
+  await t.step(
+    "a ban of the development user can be lifted by the same client",
+    () => ownDoor(bus),
+  );
 });
 
 async function arq(bus: TestBus, ...args: string[]) {
@@ -339,12 +343,12 @@ Deno.test("arq room class on a running bus", async (t) => {
   const bus = await running();
   await t.step("classes are set and listed, by tenant and with the config's", () => set(bus));
   await t.step("set replaces the class as a whole", () => replace(bus));
-  await t.step("explain says which class counts, with its options", () => explain(bus));
+  await t.step("explain prints which class applies, with its options", () => explain(bus));
   await t.step("a removed class counts no longer", () => remove(bus));
   await t.step("a class has a filter, and so has a subscription", () => filters(bus));
 });
 
-// `arq room lock ROOM -- CMD` against a real bus: real programs, several at a time, locks that go.
+// `arq room lock ROOM -- CMD` against a real bus: real programs, several at a time, and lost locks.
 
 const lockArgs = (bus: TestBus, options: string[], program: string[]) => [
   ...["room", "lock", "jobs", ...at(bus), ...options],
@@ -354,7 +358,7 @@ const lockArgs = (bus: TestBus, options: string[], program: string[]) => [
 const lock = (bus: TestBus, options: string[], ...program: string[]): Promise<ArqResult> =>
   runArq(lockArgs(bus, options, program));
 
-/** Locks the room without a program; its fence. */
+/** Locks the room without a program; returns the fencing token. */
 async function heldFence(bus: TestBus): Promise<string> {
   const { code, stdout, stderr } = await runArq(["room", "lock", "jobs", ...at(bus)]);
   assert.equal(code, 0, stderr);
@@ -365,7 +369,7 @@ async function unlock(bus: TestBus, fence: string): Promise<ArqResult> {
   return await runArq(["room", "unlock", "jobs", "--fence", fence, ...at(bus)]);
 }
 
-/** Nobody holds the lock any more: it can be had at once. */
+/** The lock is free: it can be taken at once. */
 async function isFree(bus: TestBus): Promise<boolean> {
   const { code } = await unlock(bus, await heldFence(bus));
   return code === 0;
@@ -428,7 +432,7 @@ async function refusals(bus: TestBus): Promise<void> {
   assert.deepEqual([code, stdout], [0, "mine\n"]);
 }
 
-/** Starts a program that holds the lock for long; its fence. */
+/** Starts a program that holds the lock for long; returns the fencing token. */
 async function holding(
   bus: TestBus,
   options: string[],
@@ -457,7 +461,7 @@ async function losses(bus: TestBus): Promise<void> {
   assert.equal(killed.code, 1, "also one that does not listen ends");
 }
 
-/** The lease is much shorter than the program: it is renewed, and nobody else comes in between. */
+/** The lease is much shorter than the program: it is renewed without a gap. */
 async function renewals(bus: TestBus): Promise<void> {
   const file = await Deno.makeTempFile();
   const program = ["sh", "-c", `echo "$ARQON_LOCK_FENCE" > ${file}; sleep 5; echo done >> ${file}`];
@@ -482,9 +486,9 @@ async function stops(bus: TestBus): Promise<void> {
   }
 }
 
-Deno.test("a program runs while the lock is held, alone, and tells how it ended", async (t) => {
+Deno.test("a program runs exclusively while the lock is held, and its outcome is printed", async (t) => {
   const bus = await running();
-  await t.step("its exit code and what it is told", () => exits(bus));
+  await t.step("its exit code and its environment", () => exits(bus));
   await t.step("its streams and its folder are ours", () => streams(bus));
   await t.step("a lock that somebody else holds", () => refusals(bus));
   await t.step("a lease shorter than the program is renewed", () => renewals(bus));

@@ -1,9 +1,9 @@
-/** `arq room` as its own process where no bus runs. `room_test.ts` has the bus. */
+/** `arq room` as its own process without a bus. `room_test.ts` has the bus. */
 import { type Refusal, refuses } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--url", "ws://127.0.0.1:1", "--token", "a.b.c"];
 
-Deno.test("wrong command lines of room and a bus that is not there are told apart", async () => {
+Deno.test("invalid command lines of room and an unreachable bus have different errors", async () => {
   const cases: Refusal[] = [
     [["get"], 2, /missing required argument 'room'/],
     [["get", "a b"], 2, /Not a room: character " "/],

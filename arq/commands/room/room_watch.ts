@@ -93,7 +93,7 @@ async function followState(watch: Watch): Promise<void> {
   }
 }
 
-/** Says after a while that the command waits for a Brain; the SDK waits without end and says nothing. */
+/** Reports after a while that the command waits for a Brain; the SDK waits without end and without a message. */
 async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promise<void> {
   const over = new AbortController();
   const settle = () => over.abort();
@@ -107,14 +107,14 @@ async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promis
 /** Prints changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
 export async function roomWatch(io: Io, room_id: string, flags: Flags): Promise<Ended> {
   if (flags.prefix !== undefined) {
-    throw usageError("--prefix needs --values: it says which of the values are shown");
+    throw usageError("--prefix needs --values: it selects the shown values");
   }
   await using connection = await openConnection(io, flags);
   const watched = connection.room(room_id);
-  // So that the loop misses no change of state.
+  // Called here so that the loop misses no change of state.
   roomState(watched);
   const room = watched.subscribe({ presence: true, observer: true });
-  // It only says what takes so long; the watch itself tells what fails.
+  // It only reports the delay; failures are reported by the watch itself.
   tellIfSlow(io, room_id, room.ready).catch(() => {});
   await room.ready;
   const watch: Watch = { io, room, json: flags.json === true, left: flags.count ?? Infinity };
@@ -128,7 +128,7 @@ export async function roomWatch(io: Io, room_id: string, flags: Flags): Promise<
 
 const VALUE_SIGNS = { value: "=", set: "~", delete: "-" } as const;
 
-/** Changes that wait to be printed: a terminal that is slower than the room gets the newest of each key. */
+/** Changes waiting to be printed: a terminal that is slower than the room gets the newest of each key. */
 type Waiting = Map<string, { readonly version: number; readonly value: ReducedValue | undefined }>;
 
 const textOf = (value: ReducedValue) => typeof value === "string" ? value : shown(value);
@@ -149,7 +149,7 @@ function lineOf(
   return `${printable(`${head}${key}${said}`)}\n`;
 }
 
-/** Prints values, and what becomes of them. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
+/** Prints values and their changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
 export async function roomWatchValues(
   io: Io,
   room_id: string,

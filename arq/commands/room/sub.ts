@@ -27,12 +27,12 @@ function optionsOf({ presence, meta, filter = "" }: Flags): SubscribeOptions {
 
 function checkStart(rooms: readonly string[], { from, epoch }: Flags): void {
   if (epoch !== undefined && from === undefined) {
-    throw usageError("--epoch needs --from: it says what the offset is of");
+    throw usageError("--epoch needs --from: an offset belongs to an epoch");
   }
   if (from !== undefined && rooms.length > 1) {
     throw usageError(
-      "--from is a place in one room; there are several",
-      "run one arq sub for each room, or take --since or --last",
+      "--from is a position in one room; several are given",
+      "run one arq sub for each room, or use --since or --last",
     );
   }
 }

@@ -32,7 +32,7 @@ function outputOf(io: Io, path: string, given: string | undefined): string {
   return `${name === ".." ? "schema" : name.replace(/\.proto$/, "")}.binpb.gz`;
 }
 
-/** Tells why sources do not compile: on stdout for programs, on stderr for people. Returns the exit code. */
+/** Reports why sources do not compile: on stdout for programs, on stderr for people. Returns the exit code. */
 export async function tellBuildProblems(
   io: Io,
   source: string,
@@ -89,7 +89,7 @@ export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
   );
 }
 
-/** Tells the findings for which a version is refused: the result of `check`, an error of `push`. */
+/** Reports the findings because of which a version is refused: the result of `check`, an error of `push`. */
 async function tellIncompatible(
   io: Io,
   body: Record<string, unknown>,
@@ -117,7 +117,7 @@ export async function schemaPush(
   requireTraffic(flags);
   if (source === undefined) return await setCompatibility(io, flags);
   return await withSchema(io, source, json, async (body) => {
-    // The answer of the bus is what stdout is for.
+    // Stdout is reserved for the answer of the bus.
     const refused = await onTraffic({ ...io, stdout: io.stderr }, source, body, id, flags);
     if (refused !== EXIT.ok) throw new CommandError("not pushed: traffic would be refused");
     const admin = await findAdmin(io, flags);
@@ -129,20 +129,22 @@ export async function schemaPush(
   });
 }
 
-/** Throws for options of a check of traffic when none is asked for: it would look as if it had passed. */
+/** Throws for options of a traffic check when none is requested: it would look as if the check had passed. */
 function requireTraffic(flags: Flags): void {
   const { traffic, journal, since, message, unknown } = flags;
   const [alone] = Object.entries({ journal, since, message, unknown })
     .find(([, given]) => given !== undefined) ?? [];
   if (traffic === undefined && alone !== undefined) {
-    throw usageError(`--${alone} needs --traffic, which says which rooms' events are checked`);
+    throw usageError(
+      `--${alone} needs --traffic, which selects the rooms whose events are checked`,
+    );
   }
   if (unknown !== undefined && message === undefined) {
-    throw usageError("--unknown needs --message; mappings say it for themselves");
+    throw usageError("--unknown needs --message; mappings have their own setting");
   }
 }
 
-/** Checks the candidate against traffic, when that is asked for. */
+/** Checks the candidate against traffic, if requested. */
 async function onTraffic(
   io: Io,
   source: string,
@@ -172,16 +174,18 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
   const { id, compat } = flags;
   if (compat === undefined) {
     throw usageError(
-      "give a folder or file to register, or --compat to change only how the schema is held to its past",
+      "give a folder or file to register, or --compat to change only its compatibility",
     );
   }
   const path = schemaPath(id, "", { compatibility: compat });
   const answer = await askAdmin(io, await findAdmin(io, flags), { method: "PUT", path });
-  const text = printable(`${id}: new versions are held to ${answer["compatibility"]} from now on`);
+  const text = printable(
+    `${id}: the compatibility of new versions is ${answer["compatibility"]} from now on`,
+  );
   return { told: answer, text: `${text}\n` };
 }
 
-/** Prints what registering would say. Returns 1 when it would be refused. Changes nothing. */
+/** Prints what registering would answer. Returns 1 when it would be refused. Changes nothing. */
 export async function schemaCheck(
   io: Io,
   source: string,
@@ -191,7 +195,9 @@ export async function schemaCheck(
   if (id === undefined) throw usageError("required option '--id <id>' not specified");
   requireTraffic(flags);
   if (flags.traffic !== undefined && flags.compat !== undefined) {
-    throw usageError("--traffic or --compat: with --traffic nothing is held to versions before");
+    throw usageError(
+      "--traffic or --compat: with --traffic no version is compared with earlier ones",
+    );
   }
   return await withSchema(io, source, json, async (body) => {
     if (flags.traffic !== undefined) return await onTraffic(io, source, body, id, flags);
@@ -241,7 +247,7 @@ async function withSchema(
   return await use(bytes);
 }
 
-/** Files that come with every compiler and package, which nobody wants as text. */
+/** Files that come with every compiler and package and are not written as text. */
 const LIBRARY = /^(google\/protobuf|buf\/validate)\//;
 
 /** The bytes of a version as they were registered. */
@@ -264,7 +270,7 @@ export async function schemaGet(io: Io, id: string, flags: Flags): Promise<Ended
   const bytes = await download(io, id, flags);
   if (proto) return await getProto(io, id, bytes, flags);
   if (json && output === undefined) {
-    throw usageError("--json says what -o FILE or --proto has written; give one of them");
+    throw usageError("--json describes what -o FILE or --proto has written; give one of them");
   }
   if (output === undefined) {
     await io.stdout.write(bytes);
@@ -288,7 +294,7 @@ function textsOf(id: string, bytes: Uint8Array): Map<string, string> {
     }));
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    throw new CommandError(`${id}: what is stored is no descriptor set: ${error.message}`);
+    throw new CommandError(`${id}: the stored version is not a descriptor set: ${error.message}`);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * `arq schema` against a real bus, as an operator uses it: from the first build to a refused version and a refused event, a
- * rollback, a deletion. What needs no bus is in `schema_usage_test.ts`.
+ * `arq schema` against a real bus, as an operator uses it: from the first build to a refused version and a refused
+ * event, a rollback, a deletion. `schema_usage_test.ts` has what needs no bus.
  */
 import assert from "node:assert/strict";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
@@ -35,7 +35,7 @@ const FILES = Object.fromEntries(
   ]),
 );
 
-/** Each test has schemas of its own; the first finds none. */
+/** Each test has its own schemas; the first finds none. */
 const running = sharedByTests(() => startBus());
 
 interface Place {
@@ -103,7 +103,7 @@ async function incompatible(place: Place): Promise<void> {
   const check = await schema(place, "check", "bad", "--id", "fleet", "--compat", "none");
   assert.match(check, /^bad is compatible with fleet, compared with nothing \(NONE\)\n$/);
   const mode = await schema(place, "push", "--id", "fleet", "--compat", "BACKWARD");
-  assert.equal(mode, "fleet: new versions are held to BACKWARD from now on\n");
+  assert.equal(mode, "fleet: the compatibility of new versions is BACKWARD from now on\n");
   await Deno.writeTextFile(`${place.folder}/no.gz`, "no set");
   assert.match(await refused(place, "push", "no.gz", "--id", "fleet"), /400 invalid-schema/);
   assert.match(await refused(place, "history", "nope"), /404 schema-unknown/);
@@ -174,14 +174,14 @@ Deno.test("arq schema on a running bus", async (t) => {
   const place = { bus, folder: folder.path };
   await t.step("versions are built and registered, once each", () => register(place));
   await t.step("an incompatible version is refused with its findings", () => incompatible(place));
-  await t.step("a version comes back as bytes and as text", () => getBack(place));
-  await t.step("what is mapped is enforced, and the refusal names the field", () => enforce(place));
-  await t.step("validate says what the bus would say", () => validate(place));
+  await t.step("a version can be downloaded as bytes and as text", () => getBack(place));
+  await t.step("a mapping is enforced, and the refusal names the field", () => enforce(place));
+  await t.step("validate prints what the bus would answer", () => validate(place));
 });
 
-// A schema is rolled back on a real bus: what is in force, what the history and the audit log say.
+// A rollback of a schema on a real bus: the version in force, the history and the audit log.
 
-Deno.test("a rollback is the next version, step by step, and says who did it", async () => {
+Deno.test("a rollback is the next version, step by step, and records its author", async () => {
   const bus = await running();
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = new AdminClient(bus.admin_url, token);
@@ -202,7 +202,7 @@ Deno.test("a rollback is the next version, step by step, and says who did it", a
   const back = await runArq(["schema", "rollback", "cars", ...flags]);
   assert.equal(
     back.stdout,
-    "cars version 4: what version 2 held is in force again\n",
+    "cars version 4: the content of version 2 is in force again\n",
     back.stderr,
   );
   const { body } = await admin.ask("POST", `${path}/rollback`);
@@ -217,14 +217,14 @@ Deno.test("a rollback is the next version, step by step, and says who did it", a
   assert.equal((await admin.ask("POST", `${path}/rollback?version=9`)).status, 404);
   assert.equal((await admin.ask("POST", `${path}/rollback?version=x`)).status, 400);
   const again = await runArq(["schema", "rollback", "cars", "--to", "5", ...flags]);
-  assert.match(again.stdout, /version 5 holds that already/);
+  assert.match(again.stdout, /version 5 has that content already/);
   const { entries } = await admin.read("/v1/audit?action=schema.rollback&outcome=done");
   assert.deepEqual(entries.map(({ by }: { by: string }) => by), ["root", "root", "root"]);
 });
 
-// A schema is deleted on a real bus by `arq`: the mappings that keep it, and what is told of it afterwards.
+// A deletion of a schema on a real bus by `arq`: the mappings that prevent it, and what later commands report.
 
-Deno.test("arq schema delete names the mappings, then deletes; the logs say who did it", async () => {
+Deno.test("arq schema delete names the mappings, then deletes; the logs record the author", async () => {
   const bus = await running();
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = new AdminClient(bus.admin_url, token);
@@ -244,7 +244,7 @@ Deno.test("arq schema delete names the mappings, then deletes; the logs say who 
   assert.match(kept.stderr, /"ships" is mapped: in\.t\.default\.r\.x\* to t\.Ping; unmap it first/);
   assert.equal((await admin.ask("DELETE", mappings)).status, 200);
   const gone = await runArq(["schema", "delete", "ships", ...flags]);
-  const told = "ships is deleted (1 version, the newest 1); a push begins anew with version 2\n";
+  const told = "ships is deleted (1 version, the newest 1); the next push gets version 2\n";
   assert.equal(gone.stdout, told, gone.stderr);
   const again = await runArq(["schema", "delete", "ships", ...flags]);
   assert.match(again.stderr, /"ships", which root deleted at version 1/);

@@ -19,19 +19,19 @@ import type { Flags } from "../../program/flags.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { listOf } from "../../answers/policy_text.ts";
 
-/** Rooms of one answer. */
+/** Rooms in one answer. */
 const ANSWER_ROOMS = 1_000;
 
-/** Which rooms are asked for. */
+/** The rooms to list. */
 interface StoredRoomsWish {
   readonly tenant: string;
-  /** How their names begin. */
+  /** Prefix of their names. */
   readonly prefix: string;
-  /** So many at most. */
+  /** Most rooms. */
   readonly most: number;
 }
 
-/** Rooms whose log has messages, by name. Throws a `CommandError` for more than are asked for. */
+/** Rooms whose log has messages, by name. Throws a `CommandError` when there are more than `most`. */
 async function storedRooms(
   io: Io,
   admin: Admin,
@@ -46,7 +46,7 @@ async function storedRooms(
     if (rooms.length > most) {
       throw failed(
         `more than ${most} rooms begin with ${JSON.stringify(prefix)}`,
-        "a longer beginning names fewer",
+        "a longer prefix matches fewer",
       );
     }
     if (typeof answer["next"] !== "string") return rooms;
@@ -60,7 +60,7 @@ function eventOf(room: string, message: Message): TrafficEvent {
   return { ...about, content_type, data, was_refused: false };
 }
 
-/** Yields the events of a room that its log has now, oldest first, not before `from_ms`. */
+/** Yields the events that a room's log has now, oldest first, not before `from_ms`. */
 async function* storedEvents(
   io: Io,
   connection: Pick<Connection, "room">,
@@ -71,7 +71,7 @@ async function* storedEvents(
   for await (
     const page of historyPages(patient(storedIn(connection.room(room_id)), io), { total: Infinity })
   ) {
-    // What comes after the beginning is not waited for.
+    // Later messages are not waited for.
     end ??= Number(page.offset);
     const last = end;
     const events = page.messages
@@ -90,7 +90,7 @@ const THREADS = 2;
 
 const SUBJECT_OF_ALL = (tenant: string) => `in.t.${tenant}.*`;
 
-/** The mappings that count: one for all rooms when the command line names a message, else the tenant's. */
+/** The mappings to check: one for all rooms when the command line names a message, else the tenant's. */
 async function mappingsOf(
   io: Io,
   id: string,
@@ -107,11 +107,11 @@ async function mappingsOf(
   if (mappings.some(({ schema_id }) => schema_id === id)) return mappings;
   throw failed(
     `tenant ${tenant} maps nothing to ${id}`,
-    "--message names the message that all of this traffic must be",
+    "--message names the type of all messages of this traffic",
   );
 }
 
-/** The room, or the rooms of a pattern that have something stored. */
+/** The room, or the rooms of a pattern that store messages. */
 async function roomsOf(
   io: Io,
   { tenant, traffic, ...flags }: Flags<"tenant" | "traffic">,
@@ -137,14 +137,17 @@ async function* storedPieces(
       yield* storedEvents(io, connection, room, window);
       read.push(room);
     } catch (error) {
-      // Of a pattern's rooms, only some are durable.
+      // Only some rooms of a pattern are durable.
       const reason = (error as { readonly reason?: unknown }).reason;
       if (reason !== "not-durable" || !flags.traffic.endsWith("*")) throw error;
     }
   }
 }
 
-/** Checks traffic and prints what the candidate would refuse. Returns 1 when it would refuse an event, or too many have no payload. */
+/**
+ * Checks traffic and prints what the candidate would refuse. Returns 1 when it would refuse an event, or when too many
+ * events lack their payload.
+ */
 export async function schemaTraffic(
   io: Io,
   source: string,
@@ -155,13 +158,13 @@ export async function schemaTraffic(
   const { tenant, traffic, journal, since, maxUnknown = 0, json = false } = flags;
   if (!isRoomPattern(traffic)) {
     throw usageError(
-      `--traffic ${JSON.stringify(traffic)} is no room and no beginning of one and *`,
+      `--traffic ${JSON.stringify(traffic)} is neither a room nor a prefix of one with *`,
     );
   }
   const mappings = await mappingsOf(io, id, flags);
   const rooms: string[] = [];
   await using connection = journal === undefined ? await openConnection(io, flags) : undefined;
-  // What is read from a file is by our clock: nobody says another.
+  // A file is read with the local clock, the only one known.
   const now_ms = connection?.welcome.server_time_ms ?? io.now();
   const window = since === undefined ? {} : { from_ms: now_ms - since * 1_000 };
   const pieces = connection === undefined
@@ -203,10 +206,10 @@ function nothingChecked({ traffic, unmapped, no_payload, journal }: TrafficAnswe
     ...(journal.outside === 0
       ? []
       : [`${plural(journal.outside, "record")} of other rooms, times or tenants`]),
-    ...(unmapped === 0 ? [] : [`${plural(unmapped, "event")} of rooms that are mapped to nothing`]),
+    ...(unmapped === 0 ? [] : [`${plural(unmapped, "event")} of rooms without a mapping`]),
     ...(no_payload === 0 ? [] : [`${plural(no_payload, "event")} without a payload`]),
   ];
   const rest = why.length === 0 ? "" : `; ${why.join(", ")}`;
-  const hint = journal.outside === 0 ? undefined : "--tenant names whose records are meant";
+  const hint = journal.outside === 0 ? undefined : "--tenant selects the records";
   return failed(`there was nothing to check in ${traffic}${rest}`, hint);
 }

@@ -1,6 +1,6 @@
 /**
- * `arq schema check --traffic` as its own process: planted violations in a journal and in durable rooms, each
- * of them named and no other.
+ * `arq schema check --traffic` as its own process: it names exactly the violations planted in a journal and in durable
+ * rooms.
  */
 import assert from "node:assert/strict";
 import { startBusWith } from "../../../tests/harness/bus.ts";
@@ -32,7 +32,7 @@ journal = "off"
 const ALLOWS = await readyModule(await refusesFrom(1_000_000), MEMORY_PAGES);
 const PLANTED = 2_000;
 
-/** Events of which each `PLANTED`th is wrong in one of two fields. */
+/** Events of which every `PLANTED`th has an error in one of two fields. */
 function recordsOf(count: number) {
   const recorder = new Recorder("p", ALLOWS);
   return Array.from({ length: count }, (_, at) => {
@@ -97,7 +97,7 @@ Deno.test("traffic of a journal: every planted violation is named by field, rule
   assert.match(wrong.stderr, /the candidate: the schema has no message "?fleet\.v1\.Nothing/);
 });
 
-Deno.test("traffic of a journal: what cannot be checked fails the check, unless --max-unknown lets it pass", async () => {
+Deno.test("traffic of a journal: unchecked events fail the check, unless --max-unknown allows them", async () => {
   await using folder = await folderWith({ "fleet.proto": PROTO });
   const hashed = { form: "hash", sha256: "0".repeat(64), bytes: 1 } as const;
   const records = recordsOf(5).map((one, at) => at < 2 ? { ...one, payload: hashed } : one);
@@ -111,7 +111,7 @@ Deno.test("traffic of a journal: what cannot be checked fails the check, unless 
   assert.equal(passed.code, 0, passed.stderr);
 });
 
-Deno.test("traffic of durable rooms: the same by their mapping, with offsets, and push asks too", async () => {
+Deno.test("traffic of durable rooms: the same by their mapping, with offsets, and push checks it, too", async () => {
   await using folder = await folderWith({
     "v1/fleet.proto": PROTO.replace(" [(buf.validate.field).double.lte = 90]", ""),
     "v2/fleet.proto": PROTO,
@@ -143,7 +143,7 @@ Deno.test("traffic of durable rooms: the same by their mapping, with offsets, an
   assert.match(pushed.stderr, /not pushed: traffic would be refused/);
   const same = await arq("schema", "check", "v1", "--id", "fleet", ...traffic);
   assert.equal(same.code, 0, same.stderr);
-  // Nobody is subscribed to the room, and no journal is kept: the log names it.
+  // The room has no subscriber and no journal: its log names it.
   const all = ["--traffic", "vehicles-*", "--json"];
   const quiet = await arq("schema", "check", "v2", "--id", "fleet", ...all);
   assert.equal(quiet.code, 1, quiet.stderr);

@@ -1,4 +1,4 @@
-/** `arq schema` as its own process where no bus runs. `schema_test.ts` has the bus. */
+/** `arq schema` as its own process without a bus. `schema_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import { folderWith } from "../../testing/disk_io.ts";
 import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";
@@ -7,10 +7,10 @@ const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 const HERE = new URL("schema_usage_test.ts", import.meta.url).pathname;
 const MESSAGE = ["--message", "a.M"];
 
-Deno.test("wrong command lines of schema and a bus that is not there are told apart", async () => {
+Deno.test("invalid command lines of schema and an unreachable bus have different errors", async () => {
   const cases: Refusal[] = [
     [["build"], 2, /missing required argument 'source'/],
-    [["build", "/nowhere"], 1, /\/nowhere: no folder with \.proto files/],
+    [["build", "/nowhere"], 1, /\/nowhere: not a folder with \.proto files/],
     [["push", "x", ...NOWHERE], 2, /required option '--id <id>' not specified/],
     [["push", "x", "--id", "a/b"], 2, /a schema id is 1 to 128 of \[A-Za-z0-9_\.-\]/],
     [["push", "x", "--id", "a", "--compat", "SIDEWARDS"], 2, /BACKWARD, BACKWARD_TRANSITIVE/],
@@ -29,7 +29,7 @@ Deno.test("wrong command lines of schema and a bus that is not there are told ap
     [["map", "lobby", "a", ...MESSAGE, "--mode", "shout"], 2, /enforce, observe, dead-letter/],
     [["map", "lobby", "a", ...MESSAGE, "--unknown", "maybe"], 2, /allow, warn, refuse/],
     [["map", "out.t.a.r.b", "a", ...MESSAGE, ...NOWHERE], 2, /neither a room nor a subject/],
-    [["map", "in.t.a.*", "a", ...MESSAGE, "--tenant", "b"], 2, /is of tenant a, not of b/],
+    [["map", "in.t.a.*", "a", ...MESSAGE, "--tenant", "b"], 2, /belongs to tenant a, not to b/],
     [["unmap", "in.t.*.r.x", ...NOWHERE], 2, /neither a room nor a subject of one tenant/],
     [["mappings", ...NOWHERE], 4, /503 unreachable/],
     [["validate", HERE, ...MESSAGE], 2, /give either --id.*or --local/],
@@ -56,7 +56,7 @@ import "buf/validate/validate.proto";
 message Vehicle { string id = 1 [(buf.validate.field).string.min_len = 1]; double speed = 2; }
 `;
 
-Deno.test("build writes the set, or says where the source is wrong and writes nothing", async () => {
+Deno.test("build writes the set, or reports the error's place and writes nothing", async () => {
   await using folder = await folderWith({ "fleet/v1/a.proto": GOOD, "bad/a.proto": "message M" });
   const at = { cwd: folder.path };
   const built = await runArq(["schema", "build", "fleet"], at);

@@ -1,7 +1,7 @@
 /**
- * `arq config check|explain|schema`: say whether a server would accept a configuration, what a key means, and
- * print the JSON Schema for editors. They start nothing, and read only the configuration and the files that
- * it names. `arq doctor` looks at the machine.
+ * `arq config check|explain|schema`: check whether a server would accept a configuration, explain a key, and print the
+ * JSON Schema for editors. They start nothing, and read only the configuration and the files that it names. `arq
+ * doctor` checks the machine.
  */
 import { configJsonSchema, expectation, grouped } from "../../../shared/config/json_schema.ts";
 import type { JsonSchema } from "../../../shared/config/json_schema.ts";
@@ -31,7 +31,7 @@ export interface ConfigEntry {
   readonly default: unknown;
   readonly minimum: number | undefined;
   readonly maximum: number | undefined;
-  /** Whether a running process takes another value over; undefined for a table, whose keys may differ. */
+  /** Whether a running process adopts another value; undefined for a table, whose keys may differ. */
   readonly live: boolean | undefined;
   /** The keys and tables directly in a table. */
   readonly members: readonly ConfigEntry[];
@@ -85,8 +85,8 @@ function all(entry: ConfigEntry): readonly ConfigEntry[] {
 }
 
 /**
- * The plain form of a key. `[auth.issuers]`, `auth.issuers[0].issuer` and `auth.issuers.issuer` are spelled
- * alike.
+ * The normalized form of a key: `[auth.issuers]`, `auth.issuers[0].issuer` and `auth.issuers.issuer` refer to the same
+ * table or key.
  */
 function plainKey(text: string): string {
   return text.trim().replace(/\[\d+\]/g, "").replace(/[[\]"'\s]/g, "").replace(/^\.+|\.+$/g, "");
@@ -94,7 +94,7 @@ function plainKey(text: string): string {
 
 const leaf = (key: string) => key.slice(key.lastIndexOf(".") + 1);
 
-/** Keys that a person may have meant, best match first. */
+/** Keys that the user may have meant, best match first. */
 function nearKeys(key: string, known: readonly string[]): readonly string[] {
   const whole = nearest(key, known);
   if (whole !== undefined) return [whole];
@@ -105,7 +105,7 @@ function nearKeys(key: string, known: readonly string[]): readonly string[] {
   return [...new Set([...exact, ...similar, ...parts])].slice(0, NEAR_MAX);
 }
 
-/** Finds a key or table by its full name, or by the last part of the name where that is unique. */
+/** Finds a key or table by its full name, or by the last part of the name if that is unique. */
 export function explainKey(text: string, root: ConfigEntry = configEntry()): Explanation {
   const key = plainKey(text);
   if (key === "") return { found: root };
@@ -147,7 +147,7 @@ function tableText(entry: ConfigEntry): string {
   return `${head}${sentence(entry.description)}\n${lines.join("")}`;
 }
 
-/** What becomes of another value while a process runs. */
+/** What a change of the value means for a running process. */
 function liveText({ key, live }: ConfigEntry): string {
   if (live !== true) return "not live: another value needs a restart";
   const taken =
@@ -169,10 +169,7 @@ export function explanationText(entry: ConfigEntry): string {
   }\n${example}`;
 }
 
-/**
- * The problem of more connections than this process has files for, when a configuration asks for them by
- * name.
- */
+/** The problem when a configuration explicitly sets more connections than this process may open files. */
 async function filesProblem(io: Io, text: string, config: Config): Promise<ConfigProblem[]> {
   const asked = askedFiles(text, config.limits.connections_per_process);
   const limit = asked === undefined ? undefined : await fileLimit(io.signal);
@@ -180,7 +177,7 @@ async function filesProblem(io: Io, text: string, config: Config): Promise<Confi
   return problem === undefined ? [] : [problem];
 }
 
-/** The problems of a configuration and, where it is valid, of the files that it names. */
+/** The problems of a configuration and, if it is valid, of the files that it names. */
 async function configProblems(
   io: Io,
   bytes: Uint8Array,
@@ -237,7 +234,7 @@ export function configExplain(_io: Io, key: string | undefined): Ended {
       );
     }
     if (same.length > 0) {
-      throw usageError(`${what} is the name of several keys`, `say which: ${same.join(", ")}`);
+      throw usageError(`${what} names several keys`, `say which: ${same.join(", ")}`);
     }
     const hint = near.length === 0
       ? "arq config explain lists the tables"

@@ -1,6 +1,6 @@
 /**
- * `arq context add|use|list|show|remove`: give buses names, so that commands need neither addresses nor
- * tokens. They talk to no bus; `target.ts` decides which bus a command takes.
+ * `arq context add|use|list|show|remove`: give buses names, so that commands need neither addresses nor tokens. They
+ * talk to no bus; `target.ts` decides which bus a command uses.
  */
 import {
   checkedContext,
@@ -47,12 +47,12 @@ function tokenText({ key, token_file }: Context): string {
   return token_file === undefined ? "none" : `from ${token_file}`;
 }
 
-/** Says that another context than the one in use counts in this folder; "" when that is not so. */
+/** Reports that another context than the one in use applies in this folder; "" otherwise. */
 function shadowText(io: Io, all: Contexts): string {
   const own = contextOfFolder(all, io.cwd);
   if (own === undefined || all.current === undefined || own.name === all.current) return "";
-  return `In this folder ${own.name} counts, as the one of ${own.folder}; ` +
-    `--context ${all.current} names the other.\n`;
+  return `In this folder ${own.name} is used, the context of ${own.folder}; ` +
+    `--context ${all.current} selects the other.\n`;
 }
 
 /** Adds a context. With `--update` it changes the given fields of one. */
@@ -60,7 +60,7 @@ export async function contextAdd(io: Io, name: string, flags: Flags): Promise<En
   const all = await readContexts(io);
   const before = all.contexts.find((context) => context.name === name);
   if (before !== undefined && flags.update !== true) {
-    throw usageError(`there is a context ${name} already`, "--update changes what is given of it");
+    throw usageError(`context ${name} exists already`, "--update changes the given options of it");
   }
   if (before === undefined && flags.url === undefined) {
     throw usageError("--url is missing", `arq context add ${name} --url ws://127.0.0.1:4000`);
@@ -83,14 +83,14 @@ export async function contextAdd(io: Io, name: string, flags: Flags): Promise<En
   return { told: { ...context, current: current === name }, text: text + use + shadow };
 }
 
-/** Chooses the context that commands take from now on; `dev` means no context. */
+/** Chooses the context that commands use from now on; `dev` means no context. */
 export async function contextUse(io: Io, name: string): Promise<Ended> {
   const all = await readContexts(io);
   const current = name === DEV_CONTEXT ? undefined : contextNamed(all, name).name;
   const changed = { ...all, current };
   await writeContexts(io, changed);
   const text = current === undefined
-    ? "No context is in use; commands take the running development bus.\n"
+    ? "No context is in use; commands use the running development bus.\n"
     : `${current} is in use: ${printable(contextNamed(all, current).url)}\n`;
   return { told: { current: current ?? null }, text: text + shadowText(io, changed) };
 }
@@ -121,7 +121,7 @@ export async function contextList(io: Io): Promise<Ended> {
   return { told: value, text };
 }
 
-/** Prints the bus that a command would take in this folder, and why. */
+/** Prints the bus that a command would use in this folder, and why. */
 export async function contextShow(
   io: Io,
   flags: ConnectionFlags & { readonly json?: boolean },

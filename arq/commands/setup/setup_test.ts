@@ -1,7 +1,7 @@
 /**
- * From an empty folder to a bus of one's own, as real processes: `arq init`, a bus with that
- * configuration, `arq pub` without options, contexts, `arq doctor`. Rules without a bus are in
- * `contexts_test.ts`, `config_explain_test.ts` and `doctor/`.
+ * From an empty folder to a bus of one's own, as real processes: `arq init`, a bus with that configuration, `arq pub`
+ * without options, contexts, `arq doctor`. `contexts_test.ts`, `config_explain_test.ts` and `doctor/` have the rules
+ * that need no bus.
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
@@ -11,7 +11,7 @@ import { folderWith } from "../../testing/disk_io.ts";
 import { runArq } from "../../testing/run_arq.ts";
 import type { ArqResult } from "../../testing/run_arq.ts";
 
-/** A home with contexts and a folder of `arq init`, and how to run `arq` in it. */
+/** A home with contexts and a folder of `arq init`, and a function that runs `arq` in it. */
 interface Place {
   readonly cwd: string;
   readonly config_home: string;
@@ -43,7 +43,7 @@ async function initialize(folder: string): Promise<Place> {
   return place;
 }
 
-/** What was written is valid, accepted and what its sources make. */
+/** The written files are valid, accepted, and match their sources. */
 async function isWhole({ cwd, run }: Place): Promise<void> {
   const check = await run("config", "check", "config.toml", "--json");
   assert.deepEqual(JSON.parse(check.stdout), { file: "config.toml", valid: true, problems: [] });
@@ -81,7 +81,7 @@ async function keepsWhatIsThere({ cwd, run }: Place): Promise<void> {
   assert.equal(JSON.parse((await run("context", "list", "--json")).stdout).contexts.length, 1);
 }
 
-Deno.test("init keeps what is the user's, and its context follows the configuration that is kept", async () => {
+Deno.test("init keeps the user's files, and its context follows the kept configuration", async () => {
   const readme = "# Our shop\n";
   await using folder = await folderWith({ "shop/README.md": readme, "shop/.gitignore": "/dist/" });
   const cwd = `${folder.path}/shop`;
@@ -99,10 +99,10 @@ Deno.test("init keeps what is the user's, and its context follows the configurat
   assert.equal(await read("README.md"), readme);
   const ignored = await read(".gitignore");
   assert.match(ignored, /^\/dist\/\n# .*\n\/keys\/\*-private\.jwk\.json\n/);
-  // What is in the folder can be pasted by who has npm's package.
+  // The commands in the folder can be pasted by users of the npm package.
   assert.match(await read("config.toml"), /^# {3}npx arq serve --config config\.toml/m);
   assert.doesNotMatch(await read("config.toml"), /^#.*(?<!npx )\barq [a-z]/m);
-  // As init has written it, it is written anew, and the context with it, also where none is asked for.
+  // Files unchanged since init are rewritten, and so is the context, even with --no-context.
   const second = await init("--force", "--port", "6000", "--no-context");
   assert.deepEqual(second.kept, ["README.md", ".gitignore"]);
   assert.deepEqual(await read(".gitignore"), ignored);
@@ -110,7 +110,7 @@ Deno.test("init keeps what is the user's, and its context follows the configurat
   assert.deepEqual((await contexts()).map(({ url }: { url: string }) => url), [
     "ws://127.0.0.1:6000",
   ]);
-  // Once it is changed it is the user's, and so are added public keys.
+  // A changed file belongs to the user, and so do added public keys.
   const own = (await read("config.toml")).replace("port = 6000", "port = 7000")
     .replace("history_size = 10_000", "history_size = 20");
   await Deno.writeTextFile(`${cwd}/config.toml`, own);
@@ -134,7 +134,7 @@ Deno.test("init keeps what is the user's, and its context follows the configurat
   assert.match(wrong.stderr, /config\.toml:2:\d+ server\.port.*\n.*nothing was written/);
 });
 
-/** A real bus with the folder's configuration, on ports that are free. */
+/** A real bus with the folder's configuration, on free ports. */
 async function serve({ cwd, run }: Place): Promise<TestBus> {
   const text = (await Deno.readTextFile(`${cwd}/config.toml`))
     .replace('"keys/', `"${cwd}/keys/`).replace('data_dir = "data"', "");
@@ -183,7 +183,7 @@ async function isHealthy({ cwd, run }: Place): Promise<void> {
   assert.ok(!result.stdout.includes(key.d.slice(0, 40)) && !/eyJ/.test(result.stdout));
 }
 
-/** A second context whose token is from a file: expired, then good. */
+/** A second context whose token is from a file: expired, then valid. */
 async function tokenFiles(place: Place, bus: TestBus): Promise<void> {
   const { cwd, run } = place;
   await Deno.writeTextFile(
@@ -192,13 +192,13 @@ async function tokenFiles(place: Place, bus: TestBus): Promise<void> {
   );
   const where = ["--url", bus.url, "--admin-url", bus.admin_url, "--ops-url", bus.ops_url];
   const add = await run("context", "add", "prod", ...where, "--token-file", "admin.jwt", "--use");
-  assert.match(add.stdout, /It is in use\.\nIn this folder local counts/, add.stderr);
+  assert.match(add.stdout, /It is in use\.\nIn this folder local is used/, add.stderr);
   for (const args of [["policy", "list"], ["top", "--count", "1"], ["status"], ["pub", "a", "1"]]) {
     const { code, stderr } = await run(...args, "--context", "prod");
     assert.equal(code, 3, `${args}: ${stderr}`);
     assert.match(
       stderr,
-      /expired.*401 token-expired\)\n {5}context prod has it from .*admin\.jwt; put/,
+      /expired.*401 token-expired\)\n {5}context prod reads it from .*admin\.jwt; put/,
     );
     assert.doesNotMatch(stderr, /eyJ/);
   }
@@ -206,7 +206,7 @@ async function tokenFiles(place: Place, bus: TestBus): Promise<void> {
   const admin = findings(ill).find(({ check }) => check === "admin token");
   assert.deepEqual([ill.code, admin?.status], [1, "fail"], admin?.text);
   await Deno.writeTextFile(`${cwd}/admin.jwt`, await bus.tokenFor({ role: "admin" }));
-  // Outside of the folder the context in use counts; before the command the option counts too.
+  // Outside of the folder the context in use applies; the option also works before the command.
   const outside = await runArq(["policy", "list"], { config_home: place.config_home, cwd: "/" });
   assert.equal(outside.code, 0, outside.stderr);
   const before = await runArq(["--context", "nope", "status"], { config_home: place.config_home });
@@ -234,7 +234,7 @@ async function tenants({ run }: Place): Promise<void> {
   const claims = decodeJwt(gen.stdout.trim());
   assert.deepEqual([claims.iss, claims.aud, claims["tenant_id"]], ["me", "it", "acme"]);
   const twice = await run("context", "add", "other", "--url", "ws://a");
-  assert.match(twice.stderr, /there is a context other already\n.*--update/);
+  assert.match(twice.stderr, /context other exists already\n.*--update/);
   assert.match((await run("policy", "list", "--context", "other")).stderr, /has no admin URL/);
   assert.equal(
     (await run("context", "remove", "prod")).stdout,
@@ -253,12 +253,12 @@ Deno.test("an empty folder becomes a bus that commands in it find, and doctor fi
   );
   await using bus = await serve(place);
   await t.step("pub, sub, policies and schemas work without options", () => justWorks(place));
-  await t.step("doctor is content, and tells no secret", () => isHealthy(place));
-  await t.step("an expired token is told with its context", () => tokenFiles(place, bus));
+  await t.step("doctor finds nothing, and prints no secret", () => isHealthy(place));
+  await t.step("an expired token is reported with its context", () => tokenFiles(place, bus));
   await t.step("a context's tenant counts; contexts can go", () => tenants(place));
 });
 
-Deno.test("config check names every problem; wrong names and files are told apart", async () => {
+Deno.test("config check names every problem; wrong names and files have different errors", async () => {
   await using folder = await folderWith({
     "config.toml": '[server]\nprot = 1\n[policy]\ntimeout_ms = "5"\n',
   });

@@ -1,6 +1,6 @@
 /**
- * Plain commands: those that only call one route of the admin API and print its answer. The route and its names are
- * beside the definition of the command; `asks_test.ts` compares them with the routes.
+ * Plain commands: those that only call one route of the admin API and print its answer. The route and its parameters
+ * are declared beside the command; `asks_test.ts` compares them with the API's routes.
  */
 import { EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
@@ -8,7 +8,7 @@ import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
 import type { Action } from "./define.ts";
 
-/** What the command line says: options and operands, by their names. */
+/** The options and operands, by name. */
 // deno-lint-ignore no-explicit-any
 export type Given = Readonly<Record<string, any>>;
 
@@ -18,28 +18,27 @@ type Answer = Readonly<Record<string, any>>;
 
 type Ago = (seconds: number | undefined) => Promise<number | undefined>;
 
-/** What is made of an answer. */
+/** A function of the answer. */
 type Told<T> = (answer: Answer, given: Given, io: Io) => T | Promise<T>;
 
-/** A question to the admin API, and what is made of its answer. */
+/** A request to the admin API, and how its answer is used. */
 export interface Asked {
   /**
-   * For example `GET /v1/rollouts/{tenant}?limit,since_ms=from`: a route, and the parameters that it gets, each by
-   * the name of what the command line says where that is another. Of several the first counts of whose path all
-   * names are given.
+   * For example `GET /v1/rollouts/{tenant}?limit,since_ms=from`: a route and its parameters, each with the name of the
+   * option or operand where that differs. Of several routes, the first whose path parameters are all given is used.
    */
   readonly route: string | readonly string[];
-  /** Members of the body, named as parameters are. */
+  /** Members of the body, in the notation of parameters. */
   readonly body?: string;
-  /** Changes what is given before anything is asked. Throws a usage error for what makes no question. */
+  /** Changes the options before any request. Throws a usage error for options that form no request. */
   readonly given?: (given: Given) => Given | Promise<Given>;
-  /** More that is given, which is by the clock of the bus: `ago` tells when so many seconds ago was. */
+  /** Adds options that depend on the bus's clock: `ago` returns the time that many seconds ago. */
   readonly times?: (given: Given, ago: Ago) => Promise<Given>;
-  /** Done before anything is confirmed or asked. */
+  /** Runs before the confirmation and the request. */
   readonly before?: (io: Io, admin: Admin, given: Given, body: Given) => void | Promise<void>;
   /** A question to a person, unless `--yes` is given. */
   readonly confirm?: (given: Given) => string | Promise<string>;
-  /** Throws for an answer that is no success. */
+  /** Throws for an answer that means failure. */
   readonly check?: Told<void>;
   /** The text for people, which ends with a newline. */
   readonly text: Told<string>;
@@ -47,7 +46,7 @@ export interface Asked {
   readonly code?: Told<number>;
 }
 
-/** A route that a command asks, in the parts of its text. */
+/** A route that a command calls, parsed. */
 export interface AskedRoute {
   readonly method: AdminRequest["method"];
   /** `/v1/rollouts/{tenant}` */
@@ -55,19 +54,19 @@ export interface AskedRoute {
   readonly query: readonly NamePair[];
 }
 
-/** The name that the bus knows, and that of the command line where it is not the same in camelCase. */
+/** The bus's name of a parameter, and the option's name where it is not the same in camelCase. */
 type NamePair = readonly [name: string, own?: string | undefined];
 
 const camel = (name: string) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 
-/** Reads names: `room,user_id=user`. */
+/** Parses names: `room,user_id=user`. */
 export const namePairs = (names: string): NamePair[] =>
   names.split(",").filter((one) => one !== "").map((one) => {
     const [name = "", own] = one.split("=");
     return [name, own];
   });
 
-/** Reads a route. */
+/** Parses a route. */
 export function askedRoute(text: string): AskedRoute {
   const [, method = "", template = "", query = ""] = /^(\S+) ([^?]+)\??(.*)$/.exec(text) ?? [];
   return { method: method as AskedRoute["method"], template, query: namePairs(query) };
@@ -128,7 +127,7 @@ export function asks(asked: Asked): Action & { readonly asked: Asked } {
   return Object.assign(action, { asked });
 }
 
-/** The one action where the option is given, else the other one. */
+/** The first action when the option is given, else the second. */
 export function either(option: string, one: Action, other: Action): Action & { either: Action[] } {
   const action: Action = async (io, flags, ...more) =>
     await (flags[option] === undefined ? other : one)(io, flags, ...more);
@@ -136,8 +135,8 @@ export function either(option: string, one: Action, other: Action): Action & { e
 }
 
 /**
- * The action of a command that has a room's Brain change the room: `data` is JSON text, and `at` in the sentence says
- * where the room stands then.
+ * The action of a command with which a room's Brain changes the room: `data` is JSON text, and `at` in the sentence is
+ * the room's new position.
  */
 export function orders(
   { name, role, data, say }: {
@@ -160,30 +159,30 @@ export function orders(
   };
 }
 
-/** The function `name` of a module, which is loaded when it is called. */
+/** The function `name` of a module that is loaded when the function is called. */
 export function from<M>(load: () => Promise<M>, name: string & keyof M) {
   // deno-lint-ignore no-explicit-any
   return async (...given: readonly unknown[]): Promise<any> =>
     await ((await load())[name] as (...given: readonly unknown[]) => unknown)(...given);
 }
 
-/** A sentence as a line that no character of an answer can spoil. */
+/** A sentence as one printable line, whatever the answer contains. */
 export function sentence(say: (answer: Answer, given: Given) => string): Told<string> {
   return (answer, given) => `${printable(say(answer, given))}\n`;
 }
 
-/** Makes the operand `name` a full subject, and `tenant` the one that it is of. */
+/** Makes the operand `name` a full subject, and sets `tenant` to the subject's tenant. */
 export const bySubject = (name: string) => async (given: Given): Promise<Given> => {
   const { subjectArgument } = await import("../../rooms/subject_argument.ts");
   const { tenant, subject } = subjectArgument(given[name], given["tenant"], given["ownTenant"]);
   return { ...given, tenant, [name]: subject };
 };
 
-/** The action of a plain command that changes a tenant's settings: exit code 1 while the node has not got them. */
+/** The action of a plain command that changes a tenant's settings: exit code 1 until the node has them in force. */
 export function settles(
   { done, none, ...asked }: Omit<Asked, "text" | "code" | "check"> & {
     readonly done: Told<string>;
-    /** What is not there when nothing has changed, and where to look. */
+    /** What did not exist when nothing changed, and where to look. */
     readonly none?: readonly [what: (given: Given) => string, hint: string];
   },
 ): ReturnType<typeof asks> {

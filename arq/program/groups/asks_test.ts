@@ -1,4 +1,7 @@
-/** Plain commands are held to the routes of the admin API: each asks one that there is, for what it takes. */
+/**
+ * Plain commands are checked against the routes of the admin API: each calls an existing route with parameters that it
+ * accepts.
+ */
 import assert from "node:assert/strict";
 import { listedRoutes } from "../../../shield/admin/route_list.ts";
 import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";
@@ -30,7 +33,7 @@ function bodyMembers(schema: unknown): string[] {
   return [...Object.keys(properties), ...parts];
 }
 
-Deno.test("every plain command asks a route that there is, with parameters and members that it takes", () => {
+Deno.test("every plain command uses an existing route, with its parameters and members", () => {
   const asked = everyAsked();
   assert.ok(asked.length > 10, "the definitions were read");
   for (const { route, body } of asked) {

@@ -18,12 +18,12 @@ function issuedBefore(text: string, option: string): number {
   if (/^\d+[smhd]?$/.test(text)) return -parseSeconds(option, text) * 1_000;
   const at_ms = Date.parse(text);
   if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(at_ms)) return at_ms;
-  throw new InvalidArgumentError("Expected now, 10m (so long ago) or 2026-01-02T03:04:05Z.");
+  throw new InvalidArgumentError("Expected now, 10m (ten minutes ago) or 2026-01-02T03:04:05Z.");
 }
 
 const REVOCATIONS = "/v1/revocations";
 
-/** Throws for what names no tokens. `kind` and `id`: the revocation, as the bus knows it. */
+/** Throws when no tokens are selected. `kind` and `id` name the revocation as the bus does. */
 function revocation(given: Given): Given {
   const { user, tokenId, issuedBefore, undo } = given;
   if (user !== undefined && tokenId !== undefined) {
@@ -62,9 +62,7 @@ const makesGood = asks({
     if (lifted === true) return;
     throw failed(`tenant ${tenant} has no such revocation`, "arq auth revocations shows them");
   },
-  text: sentence((_, { tenant }) =>
-    `lifted: tokens that have not ended are good again in tenant ${tenant}`
-  ),
+  text: sentence((_, { tenant }) => `lifted: unexpired tokens are valid again in tenant ${tenant}`),
 });
 
 /** `arq auth` */
@@ -96,11 +94,11 @@ export const AUTH: readonly Definition[] = [
     $ arq auth gen --key keys/arqon-private.jwk.json --issuer https://issuer.example --audience arqon`(
     calls(authRevoke, "authGen"),
   ),
-  command`auth revoke: make tokens no longer good, on every Shield, within a second
+  command`auth revoke: invalidate tokens on every Shield, within a second
     ${ANSWER} ${TENANT}
     --user <id>  the tokens of this user that were issued before now
     --token-id <jti>  the token with this id
-    --issued-before <time>  tokens issued before: now, 10m (so long ago) or a date; alone, of the whole
+    --issued-before <time>  tokens issued before: now, 10m (ten minutes ago) or a date; alone, of the whole
       tenant ${issuedBefore}
     --for <time>  how long it stands: longer than such tokens live (default: auth.revocation_seconds)
       ${span}
@@ -114,7 +112,7 @@ export const AUTH: readonly Definition[] = [
     $ arq auth revoke --tenant acme --token-id 4f1c --for 15m
     $ arq auth revoke --tenant acme --issued-before now
     $ arq auth revoke --tenant acme --user ann --undo`(either("undo", makesGood, revokes)),
-  command`auth revocations: what is revoked, of all tenants or of one
+  command`auth revocations: the revocations, of all tenants or of one
     ${ANSWER}
     --tenant <id>  only of this tenant ${tenant}
 

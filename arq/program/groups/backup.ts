@@ -21,8 +21,8 @@ const SITE = rows`
 
 /** `arq backup` and `arq restore`. */
 export const BACKUP: readonly Definition[] = [
-  group`backup: save all that a bus keeps in one file, and check such a file`,
-  command`backup [take]: save all that a bus keeps in one file, while it runs ${BUS}
+  group`backup: save everything that a bus stores in one file, and check such a file`,
+  command`backup [take]: save everything that a bus stores in one file, while it runs ${BUS}
     <file>  the new file, with {time} in its name for the UTC time; it is there only once it is whole
     --config <file>  the bus's configuration (default: config.toml, if it is here)
     --recipient <key>  encrypt for age1…, as age-keygen makes it; repeatable ${EACH}
@@ -42,7 +42,7 @@ export const BACKUP: readonly Definition[] = [
     $ arq backup /backup/bus.tar.age --config /etc/arqon/backup.toml --recipient age1…
     $ arq backup '/backup/bus-{time}.tar.age' --keep 14 --recipient age1…
     $ arq backup take bus.tar --context prod --json | jq .parts`(calls(backup, "backup")),
-  command`backup verify: read all of a backup, check every digest, and say what is in it; 1 is a damage
+  command`backup verify: read a whole backup, check every digest, and list its content; 1: it is damaged
     <file>  the backup
     ${OPENING}
     --json  print the manifest as JSON
@@ -70,7 +70,7 @@ export const BACKUP: readonly Definition[] = [
 
 /** `arq standby` */
 export const STANDBY: readonly Definition[] = [
-  group`standby: keep a copy of a bus on the NATS of a second site, and work there when the first is gone`,
+  group`standby: keep a copy of a bus on the NATS of a second site, and use it when the first is lost`,
   command`standby sync: make a mirror of every stream of the first site that has none yet; again and again
     --domain <name>  the JetStream domain of the first site ${domain} ${NEEDED}
     ${SITE}
@@ -79,7 +79,7 @@ export const STANDBY: readonly Definition[] = [
     The servers of the second site reach the first as a leaf node; they copy by themselves, and this
     makes the mirrors. New tenants' logs get theirs when it runs the next time: run it every minute.
     $ arq standby sync --config site-b.toml --domain a`(calls(standby, "standbySync")),
-  command`standby status: say how far each mirror is behind; 1 when there is none
+  command`standby status: print how far each mirror lags; 1: there is none
     ${SITE}
     --json  print it as JSON
 

@@ -9,7 +9,7 @@ const postgres = () => import("../../commands/bridge/postgres.ts");
 
 const slot = matching(SLOT, "Expected 1 to 63 of [a-z0-9_].");
 
-/** Reads how often the log is read, in ms. */
+/** Parses the polling interval, in ms. */
 function pollMs(text: string): number {
   const ms = Number(text);
   if (/^\d{2,5}$/.test(text) && ms >= POLL_MIN_MS && ms <= POLL_MAX_MS) return ms;

@@ -1,23 +1,23 @@
 /**
- * Commands as texts that have the form of their help, from which commander's objects are made:
+ * Commands as texts in the form of their help, from which commander's objects are made:
  *
  *     command`room unlock: end a lock before its lease ends ${BUS}
  *       <room>  the room ${room}
  *       --fence <n>  as arq room lock printed it ${fence} ${NEEDED}
  *       ${ANSWER}
  *
- *       What the help says below the options.
+ *       Text below the options in the help.
  *       $ arq room unlock jobs --fence 42`(action)
  *
- * The first row has the command's words and its description; a last word in brackets may be left out. Rows that other
- * texts have stand on a row as a whole, or after the description, and come last then. A row that is indented goes on
- * with the one above. A row ends with the parser of its value, its choices and its traits.
+ * The first row has the command's words and its description; a last word in brackets is optional. Rows of other texts
+ * are inserted as a row of their own, or after the description, and then come last. An indented row continues the one
+ * above. A row ends with the parser of its value, its choices and its traits.
  */
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { CommandError } from "../../terminal/exit.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
 
-/** Commander's options are what the definitions above make them; the types are checked there. `named`: the operands. */
+/** Commander's options follow from the definitions above; the types are checked there. `named`: the operands. */
 export type Action = (
   io: Io,
   // deno-lint-ignore no-explicit-any
@@ -30,30 +30,30 @@ export type Action = (
 /** Turns an action into the function that commander calls. */
 export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;
 
-/** What else an option or operand is. */
+/** Further properties of an option or operand. */
 export interface Traits {
-  /** The value where none is given. */
+  /** The default. */
   readonly is?: unknown;
-  /** That value in words. */
+  /** The default in words. */
   readonly shown?: string;
-  /** Options that cannot be given together with it. */
+  /** Options that exclude this one. */
   readonly without?: string | string[];
   readonly implies?: Readonly<Record<string, unknown>>;
-  /** It may be given several times: the value is a list. */
+  /** It may be repeated: the value is a list. */
   readonly each?: boolean;
   readonly needed?: boolean;
   readonly hidden?: boolean;
   readonly heading?: string;
 }
 
-/** The option that a command cannot do without. */
+/** A required option. */
 export const NEEDED: Traits = { needed: true };
-/** The option or command that no help shows. */
+/** An option or command that no help shows. */
 export const HIDDEN: Traits = { hidden: true };
-/** The option that may be given several times. */
+/** An option that may be repeated. */
 export const EACH: Traits = { each: true };
 
-/** Reads a value. `option`: as it is given, `--since`. */
+/** Parses a value. `option`: the option as typed, `--since`. */
 type Parse = (text: string, option: string) => unknown;
 type Value = string | number | Parse | readonly string[] | Rows | Traits;
 
@@ -62,7 +62,7 @@ interface Row {
   readonly values: Value[];
 }
 
-/** Rows of options, which several commands have. */
+/** Rows of options that several commands share. */
 class Rows {
   constructor(readonly rows: readonly Row[]) {}
 }
@@ -97,10 +97,10 @@ function read(texts: TemplateStringsArray, values: readonly Value[]): Row[] {
 const partsOf = ({ values }: Row): Row[] =>
   values.flatMap((value) => value instanceof Rows ? value.rows : []);
 
-/** Rows for other texts. */
+/** Rows to be shared by other texts. */
 export const rows: Template<Rows> = (texts, ...values) => new Rows(flat(read(texts, values)));
 
-/** Rows with those of other texts in their places, each with all that belongs to it. */
+/** The rows with inserted ones in their places, each with everything that belongs to it. */
 function flat(all: readonly Row[]): Row[] {
   const whole: Row[] = [];
   for (const row of all) {
@@ -128,7 +128,7 @@ function define(texts: TemplateStringsArray, values: readonly Value[]): Definiti
 /** A group of commands. */
 export const group: Template<Definition> = (texts, ...values) => define(texts, values);
 
-/** A command; the result takes what it does. */
+/** A command; the result takes its action. */
 export const command: Template<(action: Action) => Definition> =
   (texts, ...values) => (action) => ({ ...define(texts, values), action });
 

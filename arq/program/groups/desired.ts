@@ -29,14 +29,14 @@ function condition(text: string): string {
 }
 
 const ORDERS = [
-  ["pause", "hold a rollout at its share", "Its conditions are still looked after.\n"],
-  ["resume", "let a rollout go on that was paused", "The time of its step begins anew.\n"],
+  ["pause", "hold a rollout at its share", "Its conditions are still checked.\n"],
+  ["resume", "resume a paused rollout", "The time of its step restarts.\n"],
   ["abort", "end a rollout: the old state is in force again", ""],
 ] as const;
 
 /** `arq export`, `arq plan`, `arq apply` and `arq rollout`. */
 export const DESIRED: readonly Definition[] = [
-  command`export: write what is in force for a tenant as a folder ${BUS}
+  command`export: write the state of a tenant as a folder ${BUS}
     <dir>  the folder; it is made
     ${TENANT}
     --bus  the whole bus: its schemas, and a folder for each tenant that has set anything
@@ -50,7 +50,7 @@ export const DESIRED: readonly Definition[] = [
     $ arq export state --tenant acme
     $ arq export state --tenant acme --force
     $ arq export everything --bus`(calls(exportCommands, "exportState")),
-  command`plan: say what an apply of a folder would change; changes nothing ${BUS}
+  command`plan: print what an apply of a folder would change; changes nothing ${BUS}
     <dir>  the folder
     --since <time>  hold policies and mappings against what the journal has of so long: 10m, 7d or
       seconds ${span}
@@ -64,7 +64,7 @@ export const DESIRED: readonly Definition[] = [
     $ arq plan state
     $ arq plan state --since 7d --out plan.bin
     $ arq plan state --json | jq .changes`(calls(plan, "plan")),
-  command`apply: put a folder or a plan in force: all of it in one step, or nothing ${BUS}
+  command`apply: apply a folder or a plan: atomically, or nothing ${BUS}
     <target>  the folder, or a file that arq plan --out has written
     --canary <share>  in steps, policies first for this share of the traffic ${canary}
     --for <time>  how long each step takes at least: 10m, 1h or seconds (default: 10m) ${span}
@@ -91,7 +91,7 @@ export const DESIRED: readonly Definition[] = [
     $ arq apply state --canary 1% --for 10m --abort-if 'refused>0.1%' --abort-if 'fuel_p99>2x'`(
     calls(apply, "apply"),
   ),
-  group`rollout: states that are put in force in steps (arq apply --canary)`,
+  group`rollout: states that are applied in steps (arq apply --canary)`,
   command`rollout list: the latest rollout of each tenant, and those before
     --tenant <id>  only of this tenant ${tenant}
     ${ANSWER}

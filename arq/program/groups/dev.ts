@@ -83,21 +83,21 @@ export const DEV: readonly Definition[] = [
     images. Where it runs, what it says and what it keeps is in .arqon/dev of this folder.
     $ arq dev up
     $ arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0`(calls(devUp, "devUp")),
-  command`dev down: end what arq dev up has started in this folder; its state stays
+  command`dev down: stop what arq dev up has started in this folder; its state is kept
     --json  print what has ended as JSON
 
     $ arq dev down`(calls(devDown, "devDown")),
-  command`dev logs: print what it says
+  command`dev logs: print its output
     -f, --follow  go on until it ends or Ctrl-C
     --json  one object {"line"} a line
 
     $ arq dev logs
     $ arq dev logs -f | grep level=error`(calls(devDown, "devLogs")),
-  command`dev status: say what runs here; exit code 1 when nothing does
+  command`dev status: print what runs here; 1: nothing does
     --json  print it as JSON
 
     $ arq dev status --json | jq -r .url`(calls(devDown, "devStatus")),
-  command`dev reset: end it and forget all rooms, policies, bans and the log (Docker: the volumes)
+  command`dev reset: stop it and delete all rooms, policies, bans and the log (Docker: the volumes)
     --yes  do not ask
     --json  print what has ended as JSON
 

@@ -13,7 +13,7 @@ const oneText = from(texts, "hookAnswerText");
 const hookId = id("hook");
 
 const ORDERS = [
-  ["pause", "call it for nothing until it is resumed"],
+  ["pause", "stop its calls until it is resumed"],
   ["resume", "call it for everything since it was paused"],
 ] as const;
 
@@ -23,7 +23,7 @@ const ONE_HOOK = rows`
 
 /** `arq hook` */
 export const HOOK: readonly Definition[] = [
-  group`hook: URLs that are called when something has happened: add, list, show, test, pause, resume, replay, remove`,
+  group`hook: URLs that are called on events: add, list, show, test, pause, resume, replay, remove`,
   command`hook add: set a hook, or change one; a new one's secret is printed once
     <url>  where it is called
     ${TENANT} ${ANSWER}
@@ -72,7 +72,7 @@ export const HOOK: readonly Definition[] = [
     route: `POST ${ONE}/replay?from_ms`,
     given(given) {
       if (given["from"] === undefined || given["since"] === undefined) return given;
-      throw usageError("--from and --since are two words for one thing");
+      throw usageError("--from and --since mean the same; give one");
     },
     times: async ({ from, since }, ago) => ({ from_ms: from ?? await ago(since) }),
     text: oneText,

@@ -39,7 +39,7 @@ export const MIRROR: readonly Definition[] = [
     $ arq mirror list --tenant acme --json`(
     asks({ route: [`GET ${RULES}`, "GET /v1/mirror"], text: from(texts, "rulesText") }),
   ),
-  command`mirror remove: take a tenant's rule away; those of the configuration stay
+  command`mirror remove: remove a tenant's rule; those of the configuration stay
     ${PREFIX}
     ${ANSWER} ${SUBJECT_TENANT}
 
@@ -52,7 +52,7 @@ export const MIRROR: readonly Definition[] = [
     ],
     done: (_, { prefix }) => `the rule for ${prefix} is removed`,
   })),
-  command`mirror reset: start a tenant's settings anew when the bus cannot read what is stored
+  command`mirror reset: reset a tenant's settings if the bus cannot read the stored ones
     ${ANSWER} ${TENANT}
 
     Mirror rules, schema mappings and room classes are none then.
@@ -62,7 +62,7 @@ export const MIRROR: readonly Definition[] = [
     route: "POST /v1/tenants/{tenant}/reset",
     done: () => "mirror rules, schema mappings and room classes are reset to none",
   })),
-  command`mirror explain: say which rule is about a subject, and why
+  command`mirror explain: print which rule matches a subject, and why
     <subject>  a room, or a subject 'in.t.acme.r.lobby'
     ${ANSWER} ${SUBJECT_TENANT}
     --key <id>  a trace id, or a connection's: is it mirrored?
@@ -73,7 +73,7 @@ export const MIRROR: readonly Definition[] = [
     given: bySubject("subject"),
     text: from(texts, "explainText"),
   })),
-  command`mirror diff: what candidates would have decided, beside what production decided
+  command`mirror diff: what candidates would have decided, compared with production
     ${ANSWER} ${TENANT}
     --candidate <name>  only this one: policy:NAME, schema:ID or a consumer's own name
     --reset  forget what was compared

@@ -1,4 +1,4 @@
-/** The commands that show the bus's activity, and `arq doctor`, which checks everything that it needs. */
+/** The commands that show the bus's activity, and `arq doctor`, which checks its environment. */
 import { InvalidArgumentError } from "commander";
 import { command, type Definition, group } from "./define.ts";
 import { INVOICE } from "./proof.ts";
@@ -27,7 +27,7 @@ function traceId(text: string): string {
 
 /** `arq doctor` */
 export const DOCTOR: readonly Definition[] = [
-  command`doctor: look at all that a bus on this machine needs, and say how to put it right ${BUS} ${OPS_TOKEN}
+  command`doctor: check everything that a bus on this machine needs, and print how to correct it ${BUS} ${OPS_TOKEN}
     --config <file>  the configuration to look at (default: config.toml, if it is here)
     --json  print the findings as JSON
 
@@ -65,7 +65,7 @@ export const OBSERVE: readonly Definition[] = [
     $ arq top
     $ arq top --interval 5 --rows 20
     $ arq top --count 1 --json`(calls(top, "top")),
-  command`tail: the messages of a room as they come, for an operator ${BUS}
+  command`tail: the messages of a room as they arrive, for an operator ${BUS}
     <room>  the room ${room}
     --tenant <id>  tenant of the room ${tenant} ${{ is: DEV_TENANT }}
     --count <n>  end after n messages ${count}
@@ -113,7 +113,7 @@ export const WHY: readonly Definition[] = [
     $ arq trace 0af7651916cd43dd8448eb211c80319c --jaeger-url http://127.0.0.1:16686 --json`(
     calls(why, "trace"),
   ),
-  command`why: why somebody did not get a message, or what they got ${BUS}
+  command`why: why a user did not get a message, or what they got ${BUS}
     --message-id <id>  messages with this message_id
     --trace <id>  messages with this trace id
     --twist <id>  the message with this X-Twist-ID

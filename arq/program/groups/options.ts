@@ -1,6 +1,6 @@
 /**
- * The parts that command definitions share: parsers of options, the options of every command that talks to a
- * bus, and the way in which a command is run. It knows commander, and no command.
+ * The parts that command definitions share: parsers of options, the options of every command that talks to a bus, and
+ * how a command is run. It knows commander, and no command.
  */
 import { BUS_OPTIONS } from "../../completion/command_tree.ts";
 import { type Command, InvalidArgumentError, type Option } from "commander";
@@ -42,8 +42,8 @@ export function pastMoment(text: string): number {
 }
 
 /**
- * Reads a percentage, `10%` or `10`, as a fraction. A bare number between 0 and 1 is refused: it may be meant as the
- * fraction that files have.
+ * Parses a percentage, `10%` or `10`, as a fraction. A bare number between 0 and 1 is refused: it may be meant as a
+ * fraction, which files use.
  */
 export function percentage(text: string): number {
   const [, digits = "", sign = ""] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
@@ -65,10 +65,10 @@ export function id(what: string): (text: string) => string {
   };
 }
 
-/** Reads a room, or the beginning of one. */
+/** Parses a room, or a prefix with `*`. */
 export function roomPattern(text: string): string {
   if (isRoomPattern(text)) return text;
-  throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
+  throw new InvalidArgumentError("Expected a room, or a prefix of one with *: 'chat-*'.");
 }
 
 /** Reads a JSON text. */
@@ -106,7 +106,7 @@ export const offset = whole(
 /** Reads the epoch of an offset. */
 export const epoch = matching(/^[A-Za-z0-9_-]{1,64}$/, "Expected an epoch, as --json shows it.");
 
-/** Reads a rate: `500` or `500/s`. */
+/** Parses a rate: `500` or `500/s`. */
 function rate(text: string): number {
   return positive("a number above 0, as 500 or 500/s", false, 1e9)(text.replace(/\/s$/, ""));
 }
@@ -166,15 +166,14 @@ export const TENANT = rows`
 export const SUBJECT_TENANT = rows`
     --tenant <id>  ${SUBJECT_TENANT_TEXT} ${tenant}`;
 
-/** Puts the options of the bus after a command's own; the definitions have them first. */
+/** Moves the options of the bus after a command's own; the definitions have them first. */
 export function busOptionsLast(command: Command): void {
   const rank = (option: Option) => option.helpGroupHeading === undefined ? 0 : 1;
   (command.options as Option[]).sort((one, other) => rank(one) - rank(other));
 }
 
 /**
- * When the tenant of the context takes the place of a missing `--tenant`: always, or only where the subject
- * names none; undefined: never.
+ * When the context's tenant replaces a missing `--tenant`: always, or only if the subject names none; undefined: never.
  */
 function tenantWanted(command: Command): "always" | "else" | undefined {
   if (command.getOptionValueSource("tenant") === "default") return "always";
@@ -184,8 +183,8 @@ function tenantWanted(command: Command): "always" | "else" | undefined {
 }
 
 /**
- * The options with which a command runs. `--context` may also stand before the command. The context's tenant
- * takes the place of a missing `--tenant`; where the subject may name a tenant, it is `ownTenant`.
+ * The options with which a command runs. `--context` may also precede the command. The context's tenant replaces a
+ * missing `--tenant`; if the subject may name a tenant, it is `ownTenant`.
  */
 export async function flagsOf(io: Io, command: Command): Promise<Record<string, unknown>> {
   const takes_context = command.options.some(({ long }) => long === "--context");
@@ -202,7 +201,7 @@ export async function flagsOf(io: Io, command: Command): Promise<Record<string, 
   return wanted === "always" ? { ...flags, tenant } : { ...flags, ownTenant: tenant };
 }
 
-/** The action that is the function `name` of a module, which is loaded when it runs: it gets the operands, then the flags. */
+/** The action that is the function `name` of a module, loaded when it runs: it gets the operands, then the flags. */
 export function calls<M>(load: () => Promise<M>, name: string & keyof M): Action {
   return async (io, flags, operands) => {
     const command = (await load())[name] as (...given: unknown[]) => Promise<Ended>;

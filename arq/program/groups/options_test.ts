@@ -1,4 +1,4 @@
-/** What the command line takes for a share of the traffic. */
+/** How the command line parses shares of the traffic. */
 import assert from "node:assert/strict";
 import { InvalidArgumentError } from "commander";
 import { percentage } from "./options.ts";

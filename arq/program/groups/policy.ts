@@ -77,7 +77,7 @@ const policyTest: Action = async (io, flags, [file]) => {
   return await policyTry(io, file as string, flags);
 };
 
-/** What `arq policy` has for this machine. */
+/** The commands of `arq policy` that need no bus. */
 const POLICY_LOCAL: readonly Definition[] = [
   command`policy build: compile a policy written in AssemblyScript
     <entry>  the policy's .ts file
@@ -88,7 +88,7 @@ const POLICY_LOCAL: readonly Definition[] = [
     its own folder. A problem is told with file, line and column, exit code 1.
     $ arq policy build no_malware.ts
     $ arq policy build src/policy.ts -o policy.wasm`(calls(policyBuild, "policyBuild")),
-  command`policy check: say what a bus would say about a module, and what it is; needs no bus
+  command`policy check: print whether a bus would accept a module, and its properties; needs no bus
     <file>  the WebAssembly module
     --memory-limit-pages <n>  memory in pages of 64 KiB (default: 64) ${memoryPages}
     --json  print it as JSON
@@ -96,7 +96,7 @@ const POLICY_LOCAL: readonly Definition[] = [
     Exit code 1 when it is refused.
     $ arq policy check no_malware.wasm
     $ arq policy check policy.wasm --json`(calls(policyCheck, "policyCheck")),
-  command`policy test: run a module on events and print what it says; needs no bus
+  command`policy test: run a module on events and print its verdicts; needs no bus
     <file>  the WebAssembly module
     --event <file>  the data of an event; repeatable ${EACH}
     --cases <dir>  recorded cases instead, from arq policy record ${{
@@ -146,7 +146,7 @@ function redactPath(text: string): RedactPath {
   );
 }
 
-/** The options that say which part of a journal counts. */
+/** The options that select a part of a journal. */
 const JOURNAL = rows`
     --tenant <id>  tenant (default: default; of a file: every one) ${tenant}
     --journal <file>  a file of arq journal export, - is stdin (default: the bus's journal)
@@ -155,9 +155,9 @@ const JOURNAL = rows`
     --from <time>  only from this time on: 2026-11-22T10:00:00Z ${moment}
     --to <time>  only before this time ${moment}`;
 
-/** What `arq policy` has for recorded calls. */
+/** The commands of `arq policy` for recorded calls. */
 const POLICY_REPLAY: readonly Definition[] = [
-  command`policy replay: say what a module would have decided about recorded calls; runs on this machine ${BUS}
+  command`policy replay: print what a module would have decided about recorded calls; runs on this machine ${BUS}
     <module>  the new module: a .wasm file, or NAME[@VERSION] of the bus's policies
     ${JOURNAL}
     --policy <name>  whose calls are repeated (default: the module's name)
@@ -281,7 +281,7 @@ export const POLICY: readonly Definition[] = [
     route: "DELETE /v1/policies/{name}?tenant",
     done: (_, { name }) => `${name} is removed`,
   })),
-  command`policy reset: start a tenant's policies anew when the bus cannot read what is stored
+  command`policy reset: reset a tenant's policies if the bus cannot read the stored ones
     ${TENANT} ${ANSWER}
 
     $ arq policy reset --tenant acme`(changes({
@@ -296,7 +296,7 @@ export const POLICY: readonly Definition[] = [
     $ arq policy quarantine --json`(
     asks({ route: `GET ${QUARANTINE}`, text: from(texts, "quarantineText") }),
   ),
-  command`policy release: let a module out of quarantine, on every node; for operators
+  command`policy release: release a module from quarantine, on every node; for operators
     <sha256>  the module's, as arq policy quarantine has it ${sha256}
     ${ANSWER}
 
@@ -304,7 +304,7 @@ export const POLICY: readonly Definition[] = [
     route: `DELETE ${QUARANTINE}/{sha256}`,
     text: sentence((_, { sha256 }) => `${sha256} is released: every node may run it again`),
   })),
-  command`policy logs: print what a tenant's policies have logged on the node that answers
+  command`policy logs: print a tenant's policy logs of the answering node
     ${TENANT} ${ANSWER}
     -f, --follow  print what they log from now on instead, without end
     --count <n>  the last n lines; with -f: end after n lines ${count}
@@ -325,7 +325,7 @@ export const REDUCER: readonly Definition[] = [
     line and column, exit code 1.
     $ arq reducer build auction.ts
     $ arq reducer build src/room.ts -o room.wasm`(calls(reducerBuild, "reducerBuild")),
-  command`reducer test: apply a module to the commands of a file and print what each came to
+  command`reducer test: apply a module to the commands of a file and print each result
     <file>  the WebAssembly module
     --commands <file>  commands, one JSON object a line ${NEEDED}
     --compare <file>  another module with the same log: where it differs

@@ -106,7 +106,7 @@ export const JOURNAL: readonly Definition[] = [
     route: "POST /v1/journal/erase",
     body: "tenant,user",
     confirm: ({ tenant, user }) =>
-      `What the journal of ${tenant} says of user ${user} is lost for good. Erase it?`,
+      `What the journal of ${tenant} says of user ${user} will be lost permanently. Erase it?`,
     text: sentence(({ erased }, { tenant, user }) =>
       erased === true
         ? `user ${user} is erased from the journal of ${tenant}`

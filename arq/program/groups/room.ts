@@ -135,7 +135,7 @@ const ROOM_CLASS: readonly Definition[] = [
     route: [`GET ${CLASSES}`, "GET /v1/rooms/classes"],
     text: from(texts, "classesText"),
   })),
-  command`room class set: set what the rooms of a pattern are; replaces the class of that pattern as a whole
+  command`room class set: set the options of the rooms of a pattern; replaces the whole class of that pattern
     ${PATTERN}
     --durable  keep their messages, so that a returning subscriber gets what was missed
     --no-durable  keep nothing (default)
@@ -174,7 +174,7 @@ const ROOM_CLASS: readonly Definition[] = [
     $ arq room class set 'prices-*' --durable --cache-last --history-size 1
     $ arq room class set 'stage-*' --no-presence --no-echo
     $ arq room class set 'ticker-*' --slow-reader latest`(classSet),
-  command`room class remove: take a tenant's class away; those of the configuration stay
+  command`room class remove: remove a tenant's class; those of the configuration stay
     ${PATTERN}
     ${UNREACHABLE}
 
@@ -187,7 +187,7 @@ const ROOM_CLASS: readonly Definition[] = [
     ],
     done: (_, { pattern }) => `the class of ${pattern} is removed`,
   })),
-  command`room class explain: say which class a room is of, with all its options, and why
+  command`room class explain: print a room's class, with all its options, and why it applies
     <room>  the room ${room}
     ${ANSWER} ${TENANT}
 
@@ -198,7 +198,7 @@ const ROOM_CLASS: readonly Definition[] = [
   })),
 ];
 
-/** What `arq room` has for classes with a reducer. */
+/** The commands of `arq room` for classes with a reducer. */
 const ROOM_PROGRAMS: readonly Definition[] = [
   command`room deploy: make another module the program of all rooms of a class, while they are called ${BUS}
     <class>  the pattern of a class with a reducer ${roomPattern}
@@ -266,7 +266,7 @@ const million = positive("a whole number from 1 to 1000000", true, 1_000_000);
 const nonEmpty = matching(/[^]/, "It is empty.");
 const fence = uint64("a fence, as arq room lock prints it", 1n);
 
-/** A value as it is written: JSON, or else a text as a JSON string. */
+/** A value as JSON: the text itself if it is JSON, else the text as a JSON string. */
 function jsonOf(text: string): string {
   try {
     JSON.parse(text);
@@ -276,10 +276,10 @@ function jsonOf(text: string): string {
   }
 }
 
-/** How long a ban lasts where nothing is said: what the console offers first. */
+/** The default duration of a ban, which the console also offers first. */
 const BAN_SECONDS = 600;
 
-/** The place where a ban holds, in words. */
+/** The scope of a ban, in words. */
 const placeOf = ({ scope, room }: Given) => scope === "room" ? `room ${room}` : "the whole tenant";
 
 const roomLock: Action = async (io, flags, [name, words]) => {
@@ -290,7 +290,7 @@ const roomLock: Action = async (io, flags, [name, words]) => {
       .roomLockRun(io, name as string, program, flags);
 };
 
-/** The conditions under which `set` and `delete` change a room. */
+/** The preconditions of `set` and `delete`. */
 const CONDITIONS = rows`
     --expect-version <n>  only if the room is at this version, else 409
       ${uint64("a version, as arq room get --json shows it", 1n)}
@@ -378,7 +378,7 @@ export const ROOM: readonly Definition[] = [
     $ arq room unlock jobs --fence 42`(
     orders({ name: "room.unlock", say: ({ room }, at) => `${room} is unlocked${at}` }),
   ),
-  command`room kick: end a user's subscriptions to a room; he may come back at once
+  command`room kick: end a user's subscriptions to a room; the user may subscribe again at once
     <room>  the room ${room}
     [user]  the user id ${userId}
     --connection <id>  only this connection, in place of USER ${nonEmpty}
@@ -437,7 +437,7 @@ export const ROOM: readonly Definition[] = [
     data: ({ user: user_id, scope }) => JSON.stringify({ user_id, scope }),
     say: ({ user, ...place }) => `${user} is no longer banned from ${placeOf(place)}`,
   })),
-  command`room bans: print who is kept out: user, scope, until when, by whom, why ${BUS}
+  command`room bans: print bans: user, scope, until when, by whom, why ${BUS}
     [room]  the room ${room}
     --tenant <id>  without ROOM: all bans of this tenant ${tenant}
     --json  one JSON object a line
@@ -462,7 +462,7 @@ export const ROOM: readonly Definition[] = [
     $ arq room members stage-1 --at 14:05`(
     either("at", calls(roomMembersAt, "roomMembersAt"), calls(roomMembers, "roomMembers")),
   ),
-  command`room watch: print who is in a room, then who comes and goes and how its state changes ${BUS}
+  command`room watch: print a room's members, then joins, leaves and changes of its state ${BUS}
     <room>  the room ${room}
     --count <n>  end after n changes ${count}
     --values  of a room with a reducer: the values that it shows, instead

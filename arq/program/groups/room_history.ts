@@ -1,6 +1,6 @@
 /**
- * The commands of `arq room` about the past of a room, of durable ones and of those with a reducer; and those of
- * `arq user` and `arq tenant`.
+ * The commands of `arq room` about the past of durable rooms and of rooms with a reducer; and those of `arq user` and
+ * `arq tenant`.
  */
 import { InvalidArgumentError } from "commander";
 import { command, type Definition, group, NEEDED, rows } from "./define.ts";
@@ -27,7 +27,7 @@ const data = () => import("../../commands/data/data.ts");
 
 const ROOM = "/v1/rooms/{tenant}/{room}";
 
-/** Reads `1200` as an entry, anything else as a time. */
+/** Parses a number as an entry, anything else as a time. */
 function entryOrTime(text: string): { readonly offset: number } | { readonly time_ms: number } {
   if (/^\d+$/.test(text)) return { offset: offset(text) };
   try {
@@ -41,7 +41,7 @@ const REDUCED = rows`
     <room>  a room with a reducer ${room}
     ${TENANT}`;
 
-/** The tenant of what is erased or exported. */
+/** The tenant of the data to erase or export. */
 const OF_TENANT = rows`
     --tenant <id>  the tenant ${tenant} ${{ is: DEV_TENANT }}`;
 
@@ -51,14 +51,14 @@ const ERASING = rows`
     --yes  do not ask
     --json  print the answer as JSON`;
 
-/** What every command says that erases. */
+/** The note of every command that erases. */
 const ERASED =
-  "First it says what stands where, and asks; --dry-run does no more than that. A second later no Shield" +
+  "First it lists the affected data, and asks; --dry-run stops there. A second later no Shield" +
   " serves it, and a client that returns from before it is told erased. Needs a token of role admin.";
 
 const whose = "tenant,user,room,offset";
 
-/** The action of a command that erases, or with `--dry-run` only says what there is. */
+/** The action of a command that erases, or with `--dry-run` only lists the data. */
 const erases = either(
   "dryRun",
   asks({ route: `GET /v1/data?${whose}`, text: from(data, "foundText") }),
@@ -76,7 +76,7 @@ const erases = either(
   }),
 );
 
-/** The action of a command that exports, or with `--dry-run` only says what there is. */
+/** The action of a command that exports, or with `--dry-run` only lists the data. */
 const exports = (name: "userExport" | "tenantExport") =>
   either(
     "dryRun",
@@ -84,9 +84,9 @@ const exports = (name: "userExport" | "tenantExport") =>
     calls(data, name),
   );
 
-/** What `arq room` has for the past of rooms. */
+/** The commands of `arq room` for the past of rooms. */
 export const ROOM_HISTORY: readonly Definition[] = [
-  command`room history: print what a durable room keeps; where it stands is on stderr ${BUS}
+  command`room history: print a durable room's messages, and its position on stderr ${BUS}
     <room>  the room ${room}
     --after <offset>  what comes after this offset ${offset}
     --before <offset>  what comes before this offset ${offset}
@@ -100,7 +100,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     $ arq room history orders --reverse --limit 10
     $ arq room history orders --after 1200 --json | jq .data
     $ arq room history orders --all > orders.ndjson`(calls(roomHistory, "roomHistory")),
-  command`room replay: publish what a durable room keeps again, into another room ${BUS}
+  command`room replay: publish a durable room's messages again, into another room ${BUS}
     <room>  the room to read ${room}
     --to <room>  the room that gets it ${room} ${NEEDED}
     --from <offset>  begin after this offset (default: with the oldest message) ${offset}
@@ -149,7 +149,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     the log cannot be folded.
     $ arq room verify auction-1
     $ arq room verify auction-1 --tenant acme --json`(calls(roomFolds, "roomVerify")),
-  command`room fork: begin a room with the past of another one, up to an entry or a time ${BUS}
+  command`room fork: create a room with the past of another one, up to an entry or a time ${BUS}
     ${REDUCED}
     --to <room>  the room that begins; nobody has called it yet ${room} ${NEEDED}
     --at <place>  an entry of the log, or a time as 14:05 by the room's clock (default: the last entry)
@@ -187,7 +187,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     body: "before",
     confirm({ room, before }) {
       const which = before === undefined ? "All of" : `Up to entry ${before}`;
-      return `${which} the past of ${room} is lost for good. Remove it?`;
+      return `${which} the past of ${room} will be lost permanently. Remove it?`;
     },
     text: sentence(({ offset, messages, snapshots }, { room, before }) =>
       offset === 0
@@ -198,7 +198,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
           `${snapshots} snapshots were removed`
     ),
   })),
-  command`room repair: let a room with a reducer go on that is refused because entries of its log are lost ${BUS}
+  command`room repair: reopen a room with a reducer that is refused because entries of its log are lost ${BUS}
     ${REDUCED}
     --accept-loss  what is lost may be lost; nothing is done without it
     --json  print the answer as JSON
@@ -213,8 +213,8 @@ export const ROOM_HISTORY: readonly Definition[] = [
     given(given) {
       if (given["acceptLoss"] === true) return given;
       throw usageError(
-        `${given["room"]} goes on from its newest snapshot, and what is lost stays lost`,
-        "say that this is wanted with --accept-loss",
+        `${given["room"]} continues from its latest snapshot, and the lost entries stay lost`,
+        "confirm with --accept-loss",
       );
     },
     text: sentence(({ lost, offset, from_snapshot }, { room }) => {
@@ -223,11 +223,11 @@ export const ROOM_HISTORY: readonly Definition[] = [
           `${lost.to} are lost`;
       }
       return offset === undefined
-        ? `${room} has lost nothing, and was left as it is`
+        ? `${room} has lost nothing, and is unchanged`
         : `${room} goes on behind entry ${offset}; no entry is lost`;
     }),
   })),
-  command`room erase: erase a room with what stands beside it, or one message of it ${BUS}
+  command`room erase: erase a room with its companion rooms, or one message of it ${BUS}
     <room>  the room ${room}
     ${OF_TENANT}
     ${ERASING}
@@ -276,7 +276,7 @@ export const TENANTS: readonly Definition[] = [
 
     $ arq tenant export acme --dry-run
     $ arq tenant export acme --out acme.ndjson`(exports("tenantExport")),
-  command`tenant delete: erase all that the bus keeps of a tenant ${BUS}
+  command`tenant delete: erase everything that the bus stores about a tenant ${BUS}
     <tenant>  the tenant ${tenant}
     ${ERASING}
 

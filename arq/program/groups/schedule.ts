@@ -13,7 +13,7 @@ const oneText = from(texts, "scheduleText");
 const scheduleId = id("schedule");
 const ID_BYTES = 6;
 
-/** JSON as it is, and anything else as a text. */
+/** JSON as it is, any other value as text. */
 function dataOf(text: string): unknown {
   try {
     return json(text);
@@ -22,7 +22,7 @@ function dataOf(text: string): unknown {
   }
 }
 
-/** What is to be published when. */
+/** The schedule that the options describe. */
 function scheduled(given: Given): Given {
   const { every, from, cron, zone } = given;
   const whens = [given["at"], given["in"], every, cron].filter((one) => one !== undefined);
@@ -38,8 +38,8 @@ function scheduled(given: Given): Given {
 }
 
 const ORDERS = [
-  ["pause", "let its times pass until it is resumed"],
-  ["resume", "go on with the next time that is to come"],
+  ["pause", "skip its due times until it is resumed"],
+  ["resume", "continue with the next due time"],
 ] as const;
 
 const ONE_SCHEDULE = rows`
@@ -49,7 +49,7 @@ const ONE_SCHEDULE = rows`
 /** `arq schedule` */
 export const SCHEDULE: readonly Definition[] = [
   group`schedule: messages that are published at a time: add, list, show, pause, resume, remove`,
-  command`schedule add: publish to a room at a time or every so often; whoever dies, once for each time
+  command`schedule add: publish to a room at a time or periodically; exactly once per due time, across crashes
     <room>  the room ${room}
     <data>  the event's data: JSON, or else text
     ${TENANT} ${ANSWER}
@@ -95,7 +95,7 @@ export const SCHEDULE: readonly Definition[] = [
 
     $ arq schedule ${word} ticks`(asks({ route: `POST ${ONE}/${word}`, text: oneText }))
   ),
-  command`schedule remove: remove it; what is being published still is
+  command`schedule remove: remove it; a message that is being published still is
     ${ONE_SCHEDULE}
 
     $ arq schedule remove ticks`(

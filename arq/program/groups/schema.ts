@@ -1,4 +1,4 @@
-/** The commands of `arq schema`. The code for descriptors is large and no other command uses it. */
+/** The commands of `arq schema`. The code for descriptors is large and used by no other command. */
 import { InvalidArgumentError } from "commander";
 import { command, type Definition, group, HIDDEN, NEEDED, rows } from "./define.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
@@ -18,7 +18,7 @@ const SOURCE = "a folder with .proto files, one .proto file, or a set that was b
 
 function schemaId(text: string): string {
   if (isSchemaId(text)) return text;
-  throw new InvalidArgumentError(`That cannot be one; ${SCHEMA_ID_RULE}.`);
+  throw new InvalidArgumentError(`Not a schema id; ${SCHEMA_ID_RULE}.`);
 }
 
 const messageName = matching(
@@ -39,7 +39,7 @@ const COMPAT = rows`
     --compat <mode>  how versions are held to the ones before: ${COMPATIBILITY_MODES.join(", ")}
       (default: the schema's own, for a new one BACKWARD) ${compatibility}`;
 
-/** The options of a check against what was really sent. */
+/** The options of a check against recorded traffic. */
 const TRAFFIC = rows`
     ${SUBJECT_TENANT}
     --traffic <pattern>  check what was sent in this room, or in rooms: 'vehicles-*'
@@ -86,11 +86,11 @@ export const SCHEMA: readonly Definition[] = [
     route: `POST ${ONE}/rollback?version=to`,
     text: sentence(({ registered, version, restores }, { id }) =>
       registered === true
-        ? `${id} version ${version}: what version ${restores} held is in force again`
-        : `${id}: version ${version} holds that already; nothing was changed`
+        ? `${id} version ${version}: the content of version ${restores} is in force again`
+        : `${id}: version ${version} has that content already; nothing was changed`
     ),
   })),
-  command`schema delete: delete a schema that nothing is mapped to, with all of its versions
+  command`schema delete: delete a schema without mappings, with all its versions
     <id>  the schema ${schemaId}
     ${ANSWER}
 
@@ -100,7 +100,7 @@ export const SCHEMA: readonly Definition[] = [
     $ arq schema delete fleet --json`(
     asks({ route: `DELETE ${ONE}`, text: from(texts, "deletionText") }),
   ),
-  command`schema check: say what push would say, and change nothing
+  command`schema check: check what push would check, and change nothing
     <source>  ${SOURCE}
     ${ANSWER}
     ${COMPAT} ${TRAFFIC}
@@ -115,7 +115,7 @@ export const SCHEMA: readonly Definition[] = [
     $ arq schema check proto --id fleet --traffic 'vehicles-*' --since 7d`(
     calls(schemaPush, "schemaCheck"),
   ),
-  command`schema list: all schemas with their latest version, where the node that answers stands, and what other tools put and is refused
+  command`schema list: all schemas with their latest version, the answering node's state, and refused versions of other tools
     ${ANSWER}
 
     $ arq schema list
@@ -137,7 +137,7 @@ export const SCHEMA: readonly Definition[] = [
     $ diff <(arq schema get fleet --version 1 --proto) <(arq schema get fleet --proto)`(
     calls(schemaPush, "schemaGet"),
   ),
-  command`schema map: say which message the events of a room must be; the same subject replaces
+  command`schema map: map the events of a room to a message type; the same subject replaces
     <subject>  a room or the beginning of one ('vehicles-*'), or a subject
     <id>  the schema ${schemaId}
     ${ANSWER} ${SUBJECT_TENANT}
@@ -155,7 +155,7 @@ export const SCHEMA: readonly Definition[] = [
     given: bySubject("subject"),
     done: (_, { subject, message, id, mode }) => `${subject} carries ${message} of ${id} (${mode})`,
   })),
-  command`schema unmap: take a mapping away; those of the configuration stay
+  command`schema unmap: remove a mapping; those of the configuration stay
     <subject>  as it was mapped
     ${ANSWER} ${SUBJECT_TENANT}
 
@@ -174,7 +174,7 @@ export const SCHEMA: readonly Definition[] = [
     $ arq schema mappings --tenant acme`(
     asks({ route: `GET ${MAPPINGS}`, text: from(texts, "mappingsText") }),
   ),
-  command`schema validate: say what a bus would say of a payload; publishes nothing
+  command`schema validate: validate a payload as a bus would; publishes nothing
     <file>  the data of an event
     ${ANSWER}
     --id <id>  a schema of the bus ${schemaId}

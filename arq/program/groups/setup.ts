@@ -14,8 +14,8 @@ const node = id("node");
 
 /** `arq config` */
 export const CONFIG: readonly Definition[] = [
-  group`config: check a server's config.toml, look up its keys, and what of it is in force on a bus`,
-  command`config check: say everything that is wrong with a configuration, with line and key
+  group`config: check a server's config.toml, explain its keys, and show its state on a bus`,
+  command`config check: print all errors of a configuration, with line and key
     <file>  the config.toml
     --json  print it as JSON
     --no-files  for another machine: leave the files unopened that it names, and the limits here alone
@@ -37,7 +37,7 @@ export const CONFIG: readonly Definition[] = [
 
     An editor checks a file while you type whose first line is "#:schema ./config.schema.json".
     $ arq config schema > config.schema.json`(calls(config, "configSchema")),
-  command`config show: the live keys in force in each process, and what of its file is not
+  command`config show: the live keys in force in each process, and those of its file that are not
     --node <id>  only of this process (default: all) ${node}
     ${ANSWER}
 
@@ -96,7 +96,7 @@ export const CONTEXT: readonly Definition[] = [
     $ arq context add prod --url wss://bus.example.com --admin-url http://10.0.0.7:4002 --token-file admin.jwt --use
     $ arq context add local --url ws://127.0.0.1:4000 --key keys/arqon-private.jwk.json --issuer arqon-local --audience arqon
     $ arq context add prod --update --tenant acme`(calls(contexts, "contextAdd")),
-  command`context use: the context that commands take from now on; dev: none, the development bus
+  command`context use: the context that commands use from now on; dev: none, the development bus
     <context>  its name
     --json  print it as JSON
 
@@ -107,20 +107,20 @@ export const CONTEXT: readonly Definition[] = [
 
     $ arq context list
     $ arq context list --json | jq .current`(calls(contexts, "contextList")),
-  command`context show: the bus that a command takes here, and why ${BUS}
+  command`context show: the bus that a command uses here, and why ${BUS}
     --json  print it as JSON
 
     The order is in arq context --help.
     $ arq context show
     $ arq context show --context prod`(calls(contexts, "contextShow")),
-  command`context remove: take a context away; its key and token files stay
+  command`context remove: remove a context; its key and token files stay
     <context>  its name
     --json  print it as JSON
 
     $ arq context remove prod`(calls(contexts, "contextRemove")),
 ];
 
-/** Describes the program that has all other commands. The scripts of shells ask the hidden command. */
+/** They describe the whole program. Completion scripts of shells call the hidden command. */
 export const COMPLETION: readonly Definition[] = [
   command`completion: print the completion script of a shell
     <shell>  the shell ${["bash", "zsh", "fish", "powershell"]}
@@ -146,7 +146,7 @@ export const COMPLETION: readonly Definition[] = [
     const page = manPage(describeCommand(command.parent!), VERSION);
     return { told: { page }, text: page };
   }),
-  command`complete: what fits at the cursor, for the completion scripts ${HIDDEN}
+  command`complete: completions at the cursor, for the completion scripts ${HIDDEN}
     [words...]  the words before it
     --at <word>  the word under the cursor ${NEEDED}`(
     async (io, { at }, [words], _named, command) => {

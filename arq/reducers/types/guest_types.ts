@@ -1,7 +1,6 @@
 /**
  * AssemblyScript of a room's schema, for the reducer: a class for each object that a command brings, and one with its
- * JSON for each that is answered or told. Objects in objects and lists are read with `JsonReader` and are not made.
- * Pure.
+ * JSON for each answer or event. Nested objects and lists are read with `JsonReader`; no class is made for them. Pure.
  */
 import type { RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
 import { refOf, resolved, type Shape } from "../../../wasm/reducer/schema/shape.ts";
@@ -10,7 +9,7 @@ import { allKinds, noteText, pascal, TypeNames, type TypeSource } from "./type_n
 interface Member {
   readonly name: string;
   readonly kind: string;
-  /** May be null, and may be left out. */
+  /** May be null, and may be absent. */
   readonly nullable: boolean;
   readonly optional: boolean;
   readonly note: string | undefined;
@@ -25,7 +24,7 @@ const READERS: Readonly<Record<string, string>> = {
 const EMPTY: Readonly<Record<string, string>> = {
   ...{ integer: "0", number: "0", string: '""', boolean: "false" },
 };
-/** Names that mean something to the compiler, or to what is made here. */
+/** Names that are reserved by the compiler or by the generated code. */
 const RESERVED = new Set(
   ("abstract as break case catch class const continue debugger declare default delete do else enum export extends false " +
     "final finally for from function get if implements import in instanceof interface is keyof let module namespace new " +
@@ -33,7 +32,7 @@ const RESERVED = new Set(
     "var void while with yield constructor json toString").split(" "),
 );
 
-/** The kind of a scalar; undefined: it is none of AssemblyScript. */
+/** The kind of a scalar; undefined: AssemblyScript has none for it. */
 function scalarOf(shape: Shape): { readonly kind: string; readonly nullable: boolean } | undefined {
   const kinds = allKinds(shape);
   const own = kinds.filter((kind) => kind !== "null");
@@ -58,7 +57,7 @@ class Writer {
     return scalarOf(resolved(shape, this.#defs));
   }
 
-  /** The members of an object of scalars; undefined: it is something else. */
+  /** The members of an object of scalars; undefined for any other shape. */
   #members(given: Shape): Member[] | undefined {
     const shape = resolved(given, this.#defs);
     const { properties = {}, required = [] } = shape;
@@ -75,7 +74,7 @@ class Writer {
     return members;
   }
 
-  /** A class that is read from a command; undefined: there is none for that. */
+  /** A class that reads a command; undefined for shapes that have none. */
   reader(shape: Shape, wanted: string, note: string): string | undefined {
     const members = this.#members(shape);
     if (members === undefined) return undefined;
@@ -95,7 +94,7 @@ class Writer {
     return name;
   }
 
-  /** A class with its JSON; undefined: there is none for that. */
+  /** A class with its JSON; undefined for shapes that have none. */
   writer(shape: Shape, wanted: string): string | undefined {
     const ref = refOf(shape);
     if (ref !== undefined && this.#made.has(ref)) return this.#made.get(ref);
@@ -144,7 +143,7 @@ function jsonOf({ name, kind, nullable, optional }: Member): string {
     `${valueText(kind, `this.${name}`)};${otherwise}\n`;
 }
 
-/** Functions that answer with or tell an object or a scalar. */
+/** Functions that send an object or a scalar as an answer or event. */
 function teller(
   writer: Writer,
   shape: Shape,

@@ -91,14 +91,14 @@ class Writer {
       this.classes.push(`class ${name}(TypedDict):\n${doc}\n${lines.join("")}`);
       return;
     }
-    // A name that is none in Python.
+    // The member's name is no Python identifier.
     const lines = members.map(([member, type]) => `        ${quoted(member)}: ${quoted(type)},\n`);
     this.classes.push(`${name} = TypedDict(\n    "${name}",\n    {\n${lines.join("")}    },\n)\n`);
   }
 }
 
 function listedType(listed: readonly Scalar[]): string {
-  // A number with a fraction is no literal there.
+  // Python's Literal allows no number with a fraction.
   const literals = listed.filter((one) => typeof one !== "number" || Number.isInteger(one));
   const rest = literals.length < listed.length ? ["float"] : [];
   const some = literals.length > 0 ? [`Literal[${literals.map(literal).join(", ")}]`] : [];
@@ -140,7 +140,7 @@ function readsOf({ values = {}, $defs = {} }: RoomSchema, writer: Writer): strin
   });
   const method = (name: string, key: string, type: string) =>
     `    def ${name}(self, key: ${key}) -> ${type} | None: ...\n`;
-  // Keys that are not one text overlap the others: what they hold is not said.
+  // Patterns of keys overlap the other keys, so their values have no type.
   const texts = all.filter((one) => one.is_text && !one.pattern);
   const json = all.filter((one) => !one.is_text && !one.pattern);
   const parts = [
@@ -193,7 +193,7 @@ export function pythonTypes(schema: RoomSchema, { source, name }: TypeSource): s
   return headOf(noteText(source), body) + body;
 }
 
-/** In single quotes where it has double ones, as formatters like it. */
+/** In single quotes if it contains double ones, as formatters do. */
 const quotedType = (type: string) =>
   type.includes('"') && !/['\\]/.test(type) ? `'${type}'` : quoted(type);
 

@@ -1,9 +1,9 @@
 /** Names of types and variables for what is in a room's schema. Pure. */
 import { kindsOf, listedBy, type Shape } from "../../../wasm/reducer/schema/shape.ts";
 
-/** A program's text, and what it is called by. */
+/** The source file of a program, and its name. */
 export interface TypeSource {
-  /** The file that it is made of. */
+  /** The file that the types are made from. */
   readonly source: string;
   /** `Sale`. */
   readonly name: string;
@@ -20,7 +20,7 @@ export function pascal(text: string): string {
 export const snake = (name: string): string =>
   name.replace(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase();
 
-/** Gives names out, each once. */
+/** Allocates names, each only once. */
 export class TypeNames {
   readonly #taken: Set<string>;
 
@@ -36,12 +36,12 @@ export class TypeNames {
   }
 }
 
-/** A line for people; nothing that would end a comment. */
+/** A line for people; nothing in it can end a comment. */
 export const noteText = (text: string): string =>
   text.replaceAll(/\s+/g, " ").replaceAll("*/", "* /").replaceAll('"""', "'''")
     .replaceAll("\\", "/").trim();
 
-/** The kinds of a shape, those of what it lists where it names none; each once. */
+/** The kinds of a shape, or of its listed values if it names none; each once. */
 export function allKinds(shape: Shape): string[] {
   const kinds: readonly string[] = kindsOf(shape);
   if (kinds.length > 0) return [...kinds];

@@ -31,12 +31,12 @@ async function assembled(text: string): Promise<Uint8Array<ArrayBuffer>> {
 export const wantsHeader = () => assemble("(i32.eqz (call $header (i32.const 0) (i32.const 6)))");
 /** Refuses messages whose sender has no claim `x-plan`. */
 export const wantsClaim = () => assemble("(i32.eqz (call $claim (i32.const 0) (i32.const 6)))");
-/** Refuses messages of at least so many bytes. */
+/** Refuses messages of at least `size_bytes`. */
 export const refusesFrom = (size_bytes: number) =>
   assemble(`(i32.ge_u (i32.load (call $payload)) (i32.const ${size_bytes}))`);
 /** Divides by zero. */
 export const traps = () => assemble("(i32.div_u (i32.const 1) (i32.const 0))");
-/** Refuses every other call by its memory, which begins anew with each call under version 2. */
+/** Refuses every other call by its memory, which is reset for each call in version 2. */
 export const alternates = (abi: 1 | 2) =>
   assemble(
     "(i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))" +
@@ -44,13 +44,13 @@ export const alternates = (abi: 1 | 2) =>
     abi,
   );
 
-/** Refuses everything with words, and asks for nothing. */
+/** Refuses everything with a text, and reads nothing. */
 export const refusesAll = () =>
   assembled(guestText({
     body: "(call $reject (i32.const 403) (i32.const 0) (i32.const 6)) i32.const 0",
     more: '(data (i32.const 0) "closed")',
   }));
-/** Writes a value of the tenant's without reading it, and adds a header. */
+/** Writes a tenant's value without reading it, and adds a header. */
 export const writesBlindly = () =>
   assembled(guestText({
     abi: 2,
@@ -59,7 +59,7 @@ export const writesBlindly = () =>
       (call $add_header (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 3)) i32.const 0`,
   }));
 
-/** Allows so many calls of each user within a minute, or of who else shares a key, by a count in its state. */
+/** Allows `most` calls in a minute for each user, or for each other `key`, by a count in its state. */
 export async function limits(most: number, key = "{user}"): Promise<Uint8Array<ArrayBuffer>> {
   const text = guestText({
     abi: 2,

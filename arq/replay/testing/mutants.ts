@@ -1,6 +1,6 @@
 /**
- * Mutants of a module for tests: one instruction is another one, as if somebody had made a mistake. Constants
- * are off by one, comparisons have another border or sense, branches are taken the other way.
+ * Mutants of a module for tests: one instruction is replaced, as if by mistake. Constants are off by one, comparisons
+ * have another bound or direction, branches are inverted.
  */
 import { decodeModule } from "../../../wasm/module/decode.ts";
 import { encodeModule } from "../../../wasm/module/encode.ts";
@@ -30,7 +30,7 @@ const OTHER: ReadonlyMap<number, number> = new Map([
   [Op.I32_SUB, Op.I32_ADD],
 ]);
 
-/** The instructions in the place of one; undefined where no mutation fits. */
+/** The replacing instructions; undefined when no mutation fits. */
 function mutated(one: Instruction): readonly Instruction[] | undefined {
   if (one.op === Op.I32_CONST) return [instruction(one.op, one.a + 1)];
   if (one.op === Op.BR_IF || one.op === Op.IF) return [plain(Op.I32_EQZ), one];

@@ -1,6 +1,6 @@
 /**
- * Journals for tests and benchmarks, made by running a module on made-up messages as a worker does. Every
- * input that the module reads stands in its record.
+ * Journals for tests and benchmarks, made by running a module on made-up messages as a worker does. Every input that
+ * the module reads is in its record.
  */
 import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { JournalRecord, PolicyRecord, Read } from "../../../shared/journal/record.ts";
@@ -16,7 +16,7 @@ const START_MS = 1_700_000_000_000;
 /** The memory limit of every module here, in pages of 64 KiB. */
 export const MEMORY_PAGES = 64;
 
-/** The bytes of an example that stands built in `policies/build`. */
+/** The bytes of an example that is prebuilt in `policies/build`. */
 export async function builtModule(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return await Deno.readFile(`${BUILT}${name}.wasm`);
 }
@@ -26,7 +26,7 @@ export async function builtReady(name: string): Promise<ReplayModule> {
   return await readyModule(await builtModule(name), MEMORY_PAGES);
 }
 
-/** A message, and what its sender and token say. */
+/** A message, with the data of its sender and token. */
 export interface MadeMessage {
   readonly payload: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -37,7 +37,7 @@ export interface MadeMessage {
 
 /** Records what one module decides about messages, which come a millisecond after each other. */
 export class Recorder {
-  /** The values of keyed state by slot and filled key; they have no end. */
+  /** The values of keyed state by slot and filled key; they never expire. */
   readonly #values = new Map<string, Uint8Array | null>();
   readonly #module: ReplayModule;
   readonly #name: string;
@@ -160,7 +160,7 @@ export function linesOf(records: readonly unknown[]): string {
   return records.map((record) => `${JSON.stringify(record)}\n`).join("");
 }
 
-/** A text as a stream of pieces of so many bytes. */
+/** A text as a stream of pieces of this size. */
 export async function* streamOf(text: string, piece_bytes = 1_000): AsyncGenerator<Uint8Array> {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length; at += piece_bytes) yield bytes.slice(at, at + piece_bytes);

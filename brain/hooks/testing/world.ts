@@ -1,4 +1,4 @@
-/** A bus with a log, a receiver of hooks, and as many Brains as a test of hooks starts. */
+/** A bus with a log, a receiver of hooks, and the Brains of a test of hooks. */
 import assert from "node:assert/strict";
 import { bytesFrom } from "../../../shared/ids.ts";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -19,7 +19,7 @@ import type { HookService } from "../service.ts";
 const quiet = QUIET;
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
 
-/** One bus with a log, and as many Brains as a test starts; `owner` has all hooks. */
+/** One bus with a log, and the Brains that a test starts; `owner` owns all hooks. */
 export class World implements AsyncDisposable {
   owner = "b1";
   readonly receiver = new Receiver();
@@ -46,7 +46,7 @@ export class World implements AsyncDisposable {
     });
   }
 
-  /** With the hook `h`, and others with ids of their own. */
+  /** With the hook `h`, and others with their own ids. */
   static async open(
     hook: object = {},
     others: readonly object[] = [],
@@ -113,7 +113,7 @@ export class World implements AsyncDisposable {
     }
   }
 
-  /** The numbers of what was sent and taken, without repetitions, by room. */
+  /** The numbers of the sent and accepted messages, without repetitions, by room. */
   taken(room_id: string): number[] {
     const seen = new Map<string, number>();
     for (const { id, body: { type, data } } of this.receiver.taken) {
@@ -134,7 +134,7 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** So many numbers, from `from` on. */
+/** `count` numbers, from `from` on. */
 export const upTo = (count: number, from = 0) =>
   Array.from({ length: count }, (_, at) => from + at);
 /** An answer without a body. */

@@ -1,7 +1,6 @@
 /**
- * Brains and writers in virtual time, on a network that does what a test tells it to. Brains are the
- * real machine, writers the real presence set of a Shield behind a few lines that announce and
- * answer. Tests only.
+ * Brains and writers in virtual time, on a network that the test controls. Brains are the real machine, writers the
+ * real presence set of a Shield behind a few lines that announce and answer. Tests only.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -19,7 +18,7 @@ export const START_MS = 1_750_000_000_000;
 /** How long a message travels, in ms. */
 const LATENCY_MS = 1;
 
-/** Something that was said, whether or not it arrived. */
+/** A sent message, whether or not it arrived. */
 export interface Sent {
   readonly at_ms: number;
   readonly from: string;
@@ -41,7 +40,7 @@ export interface Peer {
   receive(subject: string, message: ClusterMessage): void;
 }
 
-/** A Brain with all that it logged and counted. */
+/** A Brain with everything that it logged and counted. */
 export interface TestBrain extends Peer {
   readonly presence: BrainPresence;
   readonly registry: Registry;
@@ -51,7 +50,7 @@ export interface TestBrain extends Peer {
   metric(name: string, labels?: Record<string, string>): Promise<number>;
 }
 
-/** The `[presence]` table with its defaults, and these. */
+/** The `[presence]` table with its defaults, and these values. */
 export function presenceConfig(table: Partial<Config["presence"]> = {}): Config["presence"] {
   return configFrom({ presence: table }).presence;
 }
@@ -60,7 +59,7 @@ export function presenceConfig(table: Partial<Config["presence"]> = {}): Config[
 export class TestCluster {
   readonly sent: Sent[] = [];
   readonly config: Config["presence"];
-  /** True loses a message on its way to that receiver. */
+  /** True drops a message on its way to that receiver. */
   loses: (message: ClusterMessage, from: string, to: string) => boolean = () => false;
   #now_ms = START_MS;
   #tasks: Task[] = [];
@@ -76,7 +75,7 @@ export class TestCluster {
     return this.#now_ms;
   }
 
-  /** What was sent of one kind, in order. */
+  /** The sent messages of one kind, in order. */
   of<Kind extends ClusterMessage["kind"]>(
     kind: Kind,
     from?: string,
@@ -115,7 +114,7 @@ export class TestCluster {
     }
   }
 
-  /** A port that speaks for `id`. */
+  /** A port that sends as `id`. */
   port(id: string): PresencePort {
     let seed = 1;
     return {
@@ -152,13 +151,13 @@ export class TestCluster {
     this.#peers.set(peer.id, peer);
   }
 
-  /** A process dies: nothing of it happens any more. */
+  /** A process dies: nothing more happens in it. */
   kill({ id }: Peer): void {
     this.#peers.delete(id);
     this.#tasks = this.#tasks.filter((task) => task.owner !== id);
   }
 
-  /** As SIGSTOP: what comes in and what falls due waits. */
+  /** As SIGSTOP: incoming messages and due timers wait. */
   freeze({ id }: Peer): void {
     this.#frozen.add(id);
   }
@@ -168,7 +167,7 @@ export class TestCluster {
     this.#frozen.delete(id);
   }
 
-  /** A Brain that has been told to start; it serves a while later. */
+  /** A starting Brain; it serves a while later. */
   brain(id: string, more: Partial<BrainPresenceMachineOptions> = {}): TestBrain {
     const now = () => this.#now_ms;
     const { log, lines } = keptLog({ level: "info", now });

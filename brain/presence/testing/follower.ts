@@ -1,7 +1,6 @@
 /**
- * One room's members as somebody knows them who only has what the room's owner says: updates in
- * sequence, a snapshot where one is missing, a check every heartbeat. What a Shield's table does,
- * without clients. Tests only.
+ * One room's members as known to a follower that only receives the messages of the room's owner: updates in sequence, a
+ * snapshot where one is missing, a check every heartbeat. It works like a Shield's table, without clients. Tests only.
  */
 import { BrainTable } from "../../../shared/cluster/cluster.ts";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -27,7 +26,7 @@ function markOf({ writer, entry }: WrittenEntry): string {
   return tagOf({ writer, counter: entry.counter });
 }
 
-/** One that watches one room. */
+/** A follower of one room. */
 export class TestFollower {
   readonly id: string;
   readonly room_id: string;
@@ -35,7 +34,7 @@ export class TestFollower {
   readonly members = new Map<string, Entry>();
   /** Updates that could not be applied. */
   gaps = 0;
-  /** Leaves of somebody who was not there, or joins of somebody who was. */
+  /** Leaves of absent members, or joins of present ones. */
   readonly mistakes: string[] = [];
   emitter: Emitter | undefined;
   sequence = 0;
@@ -81,7 +80,7 @@ export class TestFollower {
     }
   }
 
-  /** Asks the owner for everybody. */
+  /** Asks the owner for all members. */
   pull(): void {
     this.#pages = [];
     this.#ask({ kind: "room_pull", from: this.id, request: ++this.#request, ...this.#room() });

@@ -1,6 +1,6 @@
 /**
- * A Shield as Brains know it: the real presence set of a writer, announced and answered for in a few
- * lines without any of a Shield's batching. Tests only; the real one is `shield/presence`.
+ * A Shield as Brains see it: the real presence set of a writer, announced and answered for in a few lines without a
+ * Shield's batching. Tests only; `shield/presence` has the real one.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
@@ -23,7 +23,7 @@ import type { Subject } from "../../../shared/subjects/subject.ts";
 
 const BEATS = "sys.cluster.beat.";
 
-/** What a test Shield needs of the network. */
+/** The network of a test Shield. */
 export interface ShieldNetwork {
   readonly config: Config["presence"];
   port(id: string): PresencePort;
@@ -76,7 +76,7 @@ export class TestShield {
     return clockOf(this.#state, this.writer) ?? 0;
   }
 
-  /** Comes in, or with other metadata; announced with the next `announce`. */
+  /** Joins, or changes metadata; announced with the next `announce`. */
   join(...members: MemberInput[]): this {
     for (const input of members) {
       const { tenant_id, room_id, connection_id, meta } = input;
@@ -96,7 +96,7 @@ export class TestShield {
     return this;
   }
 
-  /** Says what is new, or that it lives; once it has said goodbye, that again. */
+  /** Announces changes, or that it is alive; after its announced stop, that again. */
   announce(leaving = false): void {
     this.#leaving ||= leaving;
     const delta = takeDelta(this.#state) ?? heartbeatDelta(this.#state);
@@ -121,7 +121,7 @@ export class TestShield {
     }
   }
 
-  /** Given up by the cluster: it begins a new life with the same members. */
+  /** The cluster gave it up: it begins a new incarnation with the same members. */
   #heardOf(writers: readonly WriterStatus[]): void {
     const { node_id, incarnation } = this.writer;
     const given_up = writers.some(({ writer, state }) =>

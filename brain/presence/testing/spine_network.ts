@@ -1,6 +1,6 @@
 /**
- * The writers and watchers of these tests on a real Spine, in real time: they say and hear real
- * bytes. Also starts Brains there. Tests only.
+ * The writers and followers of these tests on a real Spine, in real time: they send and receive real bytes. Also starts
+ * Brains there. Tests only.
  */
 import { brainIdOf } from "../../../shared/cluster/cluster.ts";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -24,7 +24,7 @@ import type { Peer } from "./cluster.ts";
 import { TestFollower } from "./follower.ts";
 import type { TestShield } from "./shield.ts";
 
-/** Quick heartbeats, so that tests wait for little. */
+/** Short heartbeats, so that tests wait little. */
 export const QUICK = {
   heartbeat_ms: 100,
   announce_ms: 10,
@@ -33,7 +33,7 @@ export const QUICK = {
   brain_timeout_ms: 600,
 };
 
-/** A Brain's presence with all that it logged and counted. */
+/** A Brain's presence with everything that it logged and counted. */
 export interface RunningBrain extends BrainPresenceService {
   readonly registry: Registry;
   readonly lines: readonly string[];
@@ -62,7 +62,7 @@ export function listed({ view }: RunningBrain, room_id = "lobby"): string[] {
   return [...view.members("acme", room_id)].map(({ connection_id }) => connection_id).sort();
 }
 
-/** Writers and watchers on one Spine, until it is disposed. Leaves the Spine open. */
+/** Writers and followers on one Spine, until it is disposed. Leaves the Spine open. */
 export class SpineNetwork implements Disposable {
   readonly config: Config["presence"] = configFrom({ presence: QUICK }).presence;
   readonly #spine: Spine;
@@ -95,7 +95,7 @@ export class SpineNetwork implements Disposable {
     };
   }
 
-  /** Brings one in; resolves when it hears. */
+  /** Adds a process; resolves when it receives messages. */
   async join<Process extends TestShield | TestFollower>(process: Process): Promise<Process> {
     const peer: Peer = process;
     const patterns = [
@@ -114,7 +114,7 @@ export class SpineNetwork implements Disposable {
     return process;
   }
 
-  /** As a crash: nothing of it happens any more. */
+  /** As a crash: nothing more happens in it. */
   kill({ id }: Peer): void {
     for (const subscription of this.#subscriptions.get(id) ?? []) subscription.unsubscribe();
     for (const timer of this.#timers.get(id) ?? []) clearTimeout(timer);

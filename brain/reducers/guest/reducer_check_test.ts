@@ -26,7 +26,7 @@ Deno.test("a module with the three exports is a reducer, with arqon_init too", (
   assert.equal(refusalOf(`${MEMORY} ${ALLOC} ${APPLY} (func (export "arqon_init"))`), "");
 });
 
-Deno.test("what keeps a module from being a reducer is named", () => {
+Deno.test("the reason why a module is not a reducer is named", () => {
   const room = (name: string, type: string) =>
     `(import "arqon_room_v1" "${name}" (func ${type})) ${MEMORY} ${ALLOC} ${APPLY}`;
   const cases: [string, RegExp][] = [

@@ -44,7 +44,7 @@ const answer = (value: string) =>
    (call $room_answer (i32.add (local.get $v) (i32.const 4)) (i32.load (local.get $v)))
    (i32.const 0)`;
 
-Deno.test("a reducer is told what is asked", () => {
+Deno.test("a reducer gets the command's members", () => {
   const entry = command(1, {
     ...{ command: "bid", data: utf8("120"), user_id: "ann", role: "user", id: "m1" },
   });
@@ -57,7 +57,7 @@ Deno.test("a reducer is told what is asked", () => {
   assert.match(unknown!.outcome.detail, /room_field: 6 is not within 0 to 5/);
 });
 
-Deno.test("a claim is handed over, and one that there is not is 0, whatever its name", () => {
+Deno.test("a claim is passed on, and a missing one is 0, whatever its name", () => {
   const entry = command(1, { claims: { plan: "free" } });
   const ask = (name: string) => `(call $room_claim (i32.const 0) (i32.const ${name.length}))`;
   const more = (name: string) => ({ more: DATA(0, name) });
@@ -125,7 +125,7 @@ Deno.test("a scan hands over 64 KiB, or one entry that is larger", () => {
 const GROWING = `(func (export "arqon_alloc") (param i32) (result i32)
   (i32.mul (memory.grow (i32.const 2)) (i32.const 65536)))`;
 
-Deno.test("nothing but values lives from command to command", () => {
+Deno.test("only values are kept from command to command", () => {
   const steps = apply({
     more: `(global $seen (mut i32) (i32.const 0)) ${DATA(100, "\\00")}`,
     apply: `(i32.store8 (i32.const 0) (global.get $seen))
@@ -144,7 +144,7 @@ Deno.test("memory that a command has grown is not there in the next one", () => 
   assert.deepEqual(steps.map(({ outcome }) => outcome.answer[0]), [1, 1]);
 });
 
-Deno.test("a reducer that fails is refused with what it was, and leaves nothing behind", () => {
+Deno.test("a reducer that fails is refused with its error, and changes nothing", () => {
   for (const [name, guest, fault, detail] of HOSTILE) {
     const wrote = { ...guest, apply: `${WRITES} ${guest.apply}` };
     const ran = apply(name === "cannot begin" ? guest : wrote, [command(1), command(2)]);

@@ -15,7 +15,7 @@ const BATCH: Batch = {
   chain: new Uint8Array(32).fill(7),
 };
 
-Deno.test("a batch is read as it was written; cut, lengthened or of another kind it is none", () => {
+Deno.test("a batch is read back unchanged; a cut, lengthened or different one is invalid", () => {
   const bytes = encodeBatch(BATCH).slice();
   assert.deepEqual(decodeBatch(bytes), BATCH);
   const empty = { ...BATCH, entries: [] };

@@ -63,7 +63,7 @@ Deno.test("entries are replayed by the prices that they were applied by", async 
   });
 });
 
-Deno.test("a program whose prices are not known is not run", async () => {
+Deno.test("a program with unknown costs is not run", async () => {
   await withRooms(async (brain, host) => {
     const parts = await partsOf(brain, host);
     const now = programNow(brain);

@@ -193,7 +193,7 @@ class History {
   }
 }
 
-Deno.test("whatever happens to rooms and deploys, what is needed stays, and nothing else does", async () => {
+Deno.test("whatever happens to rooms and deployments, required modules are kept, and no others", async () => {
   for (let seed = 1; seed <= 12; seed++) {
     await using world = await ENGINES["embedded"]!({ modules: {} });
     const host = new ReducerHost(() => {});

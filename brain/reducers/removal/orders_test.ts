@@ -94,7 +94,7 @@ async function inOrder(number: number, removes: number, calls: number, bus: Bus)
   return { removes: removing.is_reached, calls: calling.is_reached };
 }
 
-Deno.test("a room that begins to need a module while it is being removed has it, in every order", async () => {
+Deno.test("a room that begins to need a module during its removal has it, in every order", async () => {
   await using world = await ENGINES["embedded"]!({ modules: { counter } });
   const host = new ReducerHost(() => {});
   world.defer(() => Promise.resolve(host.end()));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { forksOf } from "./forking.ts";
 
-Deno.test("a fork holds the past of each room that it is read from, until it has a snapshot", () => {
+Deno.test("a fork pins the past of its source rooms, until it has a snapshot", () => {
   const room = (room_id: string, source: string, snapshot = "", tenant_id = "t") => {
     const fork = source === "" ? null : { room_id: source, offset: 7, with_timers: true };
     const is_stored = snapshot !== "";

@@ -68,7 +68,7 @@ async function replay(
     takeProgram(loaded, program, entries, result.applied);
     if (result.standing.chain !== chain.toHex()) {
       const offset = entries.at(-1)!.offset;
-      throw unreadable(`entry ${offset} comes to something else than when it was written`);
+      throw unreadable(`entry ${offset} has a different result than when it was written`);
     }
     await publishChanges(room, known, result.applied);
     due.push(...dueEvents(result.applied, loaded.published));

@@ -29,7 +29,7 @@ function nextOf(
   ]);
 }
 
-Deno.test("what came first has its turn first", () => {
+Deno.test("turns are first come, first served", () => {
   const calls = [callAt(99, "a"), callAt(100, "b"), callAt(101, "c")];
   // A call precedes a timer that was not due when it came, in the room's time, too.
   assert.deepEqual(nextOf(calls, 200, standingOf(50, 100)), [["a", 8, 99]]);
@@ -46,7 +46,7 @@ Deno.test("what came first has its turn first", () => {
   assert.deepEqual(nextOf([callAt(10, "a")], 10, standingOf(100, 101)), [["a", 8, 100]]);
 });
 
-Deno.test("timers that are due go together, as many as may, and none before a call that came first", () => {
+Deno.test("due timers run together, up to the limit, and none before an earlier call", () => {
   const timers = standingOf(50, 100, 100, 150, 201);
   const three = [["timer", 8, 200], ["timer", 9, 200], ["timer", 10, 200]];
   assert.deepEqual(nextOf([], 200, timers), three);

@@ -148,7 +148,7 @@ class Fold {
     this.standing = standing;
     const is_end = standing.offset === batch.after + batch.entries.length;
     if (is_end && standing.chain !== batch.chain.toHex()) {
-      throw unreadable(`entry ${standing.offset} comes to something else than when it was written`);
+      throw unreadable(`entry ${standing.offset} has a different result than when it was written`);
     }
   }
 }

@@ -17,7 +17,7 @@ Deno.test("points below the log's beginning go, but for the last two", () => {
   assert.deepEqual(offsets(60), [40, 50]);
 });
 
-Deno.test("the one that the log begins behind stays: without it the next entries cannot be seen", () => {
+Deno.test("the snapshot before the log's first entry is kept: without it the next entries cannot be seen", () => {
   const points = [20, 30, 40, 50, 60].map((at) => point(at));
   const offsets = (floor: number, history_snapshots: number) =>
     thinned(points, floor, { ...ROOMY, history_snapshots }).map(({ offset }) => offset);

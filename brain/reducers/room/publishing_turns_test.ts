@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { PublishingTurns } from "./reduced_room.ts";
 
-Deno.test("a turn begins when the one before has ended, and nothing begins behind a failure", async () => {
+Deno.test("a turn begins when the previous one has ended, and none begins after a failure", async () => {
   const turns = new PublishingTurns();
   const did: string[] = [];
   const first = Promise.withResolvers<void>();

@@ -41,7 +41,7 @@ Deno.test("any number is written and read back, or refused", () => {
   }));
 });
 
-Deno.test("a digest is SHA-256, whoever makes it, and stays what it was", () => {
+Deno.test("a digest is SHA-256, whoever computes it, and never changes", () => {
   const kept = [0, 1, 55, 56, 64, 280, 4_095, 4_096, 4_097, 100_000].map((size) => {
     const bytes = new Uint8Array(size).map((_, at) => at * 7);
     return [digestOf(bytes), createHash("sha256").update(bytes).digest("hex")] as const;

@@ -31,14 +31,14 @@ const count = reducerOf((draft) => {
 });
 const numberOf = (state: RoomState) => new TextDecoder().decode(state.values.get("n"));
 
-Deno.test("an entry that is not behind all others is none", () => {
+Deno.test("an entry out of order is refused", () => {
   const { state } = applied([command(3)]);
   for (const offset of [3, 2, 0, -1, 3.5, NaN]) {
     assert.throws(() => applyEntry(state, command(offset), nothing, roomOf()), RangeError);
   }
 });
 
-Deno.test("an entry with half a character is none", () => {
+Deno.test("an entry with a lone surrogate is refused", () => {
   const half = "a\ud800";
   for (
     const about of [{ command: half }, { id: half }, { user_id: half }, { claims: { a: half } }]
@@ -48,7 +48,7 @@ Deno.test("an entry with half a character is none", () => {
   assert.throws(() => applied([timer(1, half, 5)]), TypeError);
 });
 
-Deno.test("time never goes back inside of a room", () => {
+Deno.test("time never goes back within a room", () => {
   const times: number[] = [];
   const reducer = reducerOf((draft) => void times.push(draft.time_ms));
   applied([5, 3, 9, 1].map((time_ms, at) => command(at + 1, { time_ms })), reducer);
@@ -81,7 +81,7 @@ Deno.test("the oldest answers are forgotten where there are too many, or too man
   assert.ok(state.remembered_bytes <= 20);
 });
 
-Deno.test("a timer runs once, when its time has come, and is gone whatever its command comes to", () => {
+Deno.test("a timer runs once, when it is due, and is removed whatever its command's outcome", () => {
   const asked: string[] = [];
   const reducer = reducerOf((draft) => {
     const { command, user_id, role } = draft.asked;
@@ -178,7 +178,7 @@ Deno.test("what makes a room smaller is applied even where the room is over its 
   assert.equal(step.outcome.kind, "applied");
 });
 
-Deno.test("the digest tells apart all that an entry may say and do", () => {
+Deno.test("the digest distinguishes everything that an entry may contain and do", () => {
   const chainOf = (entry: LogEntry, reducer: Reducer = nothing) =>
     applied([entry], reducer).state.chain.toHex();
   const chains = [
@@ -244,7 +244,7 @@ Deno.test("a scan begins above a key and ends where the prefix does, in the orde
   ]);
 });
 
-Deno.test("a caller that owns the maps comes to the same states", () => {
+Deno.test("a caller that owns the maps gets the same states", () => {
   const add = reducerOf((draft) => draft.write(utf8("k"), utf8(`${draft.offset}`)));
   const bounds = { remembered: 5 };
   const fold = (sizes: readonly number[]) => {

@@ -24,7 +24,7 @@ function busyRoom(entries: number): RoomState {
 /** A body with its correct digest. */
 const sealed = (body: Uint8Array) => Uint8Array.of(...body, ...digestOf(body));
 
-Deno.test("a state comes back as it was, an empty one and one of many pages too", () => {
+Deno.test("a state is restored unchanged, also an empty one and one of many pages", () => {
   for (const entries of [0, 1, 40]) {
     const state = busyRoom(entries);
     const bytes = encodeSnapshot(state);
@@ -36,7 +36,7 @@ Deno.test("a state comes back as it was, an empty one and one of many pages too"
   }
 });
 
-Deno.test("a byte that was changed, taken or added is refused, wherever it is", () => {
+Deno.test("a changed, missing or additional byte is refused, wherever it is", () => {
   const bytes = encodeSnapshot(busyRoom(2));
   for (let at = 0; at < bytes.length; at++) {
     const changed = bytes.slice();
@@ -64,7 +64,7 @@ Deno.test("a snapshot with a right digest over what no room writes is refused", 
   }
 });
 
-Deno.test("a snapshot is stored in less, read as it was, and refused when it is cut off or changed", () => {
+Deno.test("a snapshot is stored compressed, read back unchanged, and refused if it is truncated or changed", () => {
   const bytes = encodeSnapshot(busyRoom(2));
   const packed = packSnapshot(bytes);
   assert.ok(packed.length < bytes.length);

@@ -4,7 +4,7 @@ import { command, timer, utf8 } from "../testing/rooms.ts";
 import { packApplied, packEntries, unpackApplied, unpackEntries } from "./packed_entries.ts";
 import type { Applied } from "./protocol.ts";
 
-Deno.test("entries come as they went", () => {
+Deno.test("entries are unpacked unchanged", () => {
   const entries = [
     command(7, { data: utf8("ü"), id: "i", claims: { team: "blå" }, role: "service" }),
     timer(8, "close", 1_000),
@@ -13,7 +13,7 @@ Deno.test("entries come as they went", () => {
   assert.deepEqual(unpackEntries(packEntries([])), []);
 });
 
-Deno.test("outcomes come as they went", () => {
+Deno.test("outcomes are unpacked unchanged", () => {
   const nothing = {
     ...{ kind: "applied", code: 0, reason: "", answer: new Uint8Array(), fault: undefined },
     ...{ detail: "", offset: 1, time_ms: 0, repeats: undefined, events: [], logs: [], changes: [] },

@@ -25,7 +25,7 @@ function stateWith(values: Readonly<Record<string, Uint8Array>>): RoomState {
   };
 }
 
-Deno.test("a state that rested is what it was, with every byte that there is", () => {
+Deno.test("a state that was swapped out is unchanged, byte for byte", () => {
   const bytes = Uint8Array.from({ length: 256 }, (_, at) => at);
   const state = stateWith({ "\u00ff\u0000key": bytes, "": new Uint8Array() });
   const resting = restingState(state)!;
@@ -37,7 +37,7 @@ Deno.test("a state that rested is what it was, with every byte that there is", (
   );
 });
 
-Deno.test("a state that takes long to be read does not rest", () => {
+Deno.test("a state that is slow to restore is not swapped out", () => {
   assert.equal(restingState(stateWith({ key: new Uint8Array(20_000) })), undefined);
   const many = Array.from({ length: 1_500 }, (_, at) => [`k${at}`, new Uint8Array(4)] as const);
   const state = stateWith(Object.fromEntries(many));

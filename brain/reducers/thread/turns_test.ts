@@ -54,7 +54,7 @@ for (const [name, guest] of Object.entries(EXPENSIVE)) {
   });
 }
 
-Deno.test("tenants whose commands run long have one place in the thread together, for short turns", async () => {
+Deno.test("tenants with long-running commands share one slot of the thread, for short turns", async () => {
   const host = new ReducerHost(() => {});
   try {
     const [busy, plain] = [
@@ -163,7 +163,7 @@ Deno.test("a module that takes long to compile holds up no room", async () => {
   }
 });
 
-Deno.test("tenants take turns in being compiled: the many modules of one stand before no other's", async () => {
+Deno.test("tenants take turns in compiling: one tenant's many modules do not delay another's", async () => {
   const compiling = new Compiling();
   try {
     const done: string[] = [];
@@ -179,7 +179,7 @@ Deno.test("tenants take turns in being compiled: the many modules of one stand b
   }
 });
 
-Deno.test("a snapshot costs its tenant what compressing it takes", async () => {
+Deno.test("a snapshot costs its tenant the time of its compression", async () => {
   const bytes = 1_048_576;
   const state = emptyRoom();
   const values = state.values.with("key", new Uint8Array(bytes));

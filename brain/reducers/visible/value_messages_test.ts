@@ -8,7 +8,7 @@ const utf8 = (text: string) => new TextEncoder().encode(text);
 const shown = shownBy(["public/"]);
 const read = ({ data }: { data: Uint8Array }) => JSON.parse(new TextDecoder().decode(data));
 
-Deno.test("entries become one message as far as it is not too large, and one entry parts where it is", () => {
+Deno.test("entries are merged into one message up to a size limit, and one entry is split if necessary", () => {
   const small = { offset: 5, changes: [["public/a", utf8("1")], ["public/b", null]] as const };
   const big = (offset: number, count: number) => ({
     offset,
@@ -46,14 +46,14 @@ Deno.test("entries become one message as far as it is not too large, and one ent
   });
 });
 
-Deno.test("a value is a text, or bytes where it is none or would take more", () => {
+Deno.test("a value is text, or bytes if it is not text or bytes are shorter", () => {
   assert.equal(valueJson(utf8(`é"`)), `"é\\""`);
   assert.equal(valueJson(new Uint8Array([255])), `{"base64":"/w=="}`);
   assert.equal(valueJson(new Uint8Array(3)), `{"base64":"AAAA"}`);
   assert.equal(valueJson(null), "null");
 });
 
-Deno.test("a key that is no text is nobody's, and a page ends where it is full", () => {
+Deno.test("a key that is not text has no subscriber, and a page ends when it is full", () => {
   const all = shownBy(["é", "p", "pq"]);
   assert.equal(all.prefixes.length, 2, "one within another is not looked at twice");
   assert.notEqual(all.scope, shownBy(["p"]).scope);

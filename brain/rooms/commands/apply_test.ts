@@ -1,4 +1,4 @@
-/** What commands do to a room document: cases, and properties against a plain model. */
+/** The effect of commands on a room document: cases, and properties against a plain model. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -20,7 +20,7 @@ import { EVENTS_MAX } from "../store/room_event.ts";
 const commands = fc.array(anyCommand, { maxLength: 40 });
 const plainCommands = fc.array(plainCommand, { maxLength: 40 });
 
-Deno.test("a room that nobody wrote to is version 0, without an epoch", () => {
+Deno.test("a room without writes has version 0 and no epoch", () => {
   assert.deepEqual(answer(emptyDocument(), get()), { version: 0, epoch: "", state: {} });
   assert.deepEqual(answer(emptyDocument(), get("k")), {
     version: 0,
@@ -31,7 +31,7 @@ Deno.test("a room that nobody wrote to is version 0, without an epoch", () => {
   });
 });
 
-Deno.test("a stored null is told from an absent key", () => {
+Deno.test("a stored null differs from an absent key", () => {
   const document = { ...afterwards([set("k", null)]), epoch: "7" };
   assert.deepEqual(answer(document, get("k")), {
     version: 1,
@@ -71,7 +71,7 @@ Deno.test("a version of another epoch does not hold, one that is not reached yet
   });
 });
 
-Deno.test("a delete is a write, also of what is not there", () => {
+Deno.test("a delete is a write, also of a missing key", () => {
   const document = { ...afterwards([set("k", 1), remove("k"), remove("none")]), epoch: "7" };
   assert.deepEqual(answer(document, get()), { version: 3, epoch: "7", state: {} });
   assert.equal(document.entries_bytes, 0);
@@ -119,7 +119,7 @@ Deno.test("any sets and gets end where a plain map ends, and the version counts 
   }));
 });
 
-Deno.test("every version is one event, without gaps, and a get tells those that are kept", () => {
+Deno.test("every version is one event, without gaps, and a get returns the kept ones", () => {
   fc.assert(fc.property(commands, fc.nat(40), (list, events_after) => {
     const { document, fresh } = applied(emptyDocument(), list);
     const versions = fresh.map(({ event }) => event.version);
@@ -158,7 +158,7 @@ Deno.test("a document keeps its last 64 events, and long values and keys only as
   ]);
 });
 
-Deno.test("events that are gone are told as truncated", () => {
+Deno.test("removed events are reported as truncated", () => {
   const many = Array.from({ length: 100 }, (_, index) => set("k", index));
   const told = answer(afterwards(many), get("k", { events_after: 3 }));
   assert.equal((told as { truncated: boolean }).truncated, true);
@@ -174,7 +174,7 @@ Deno.test("one batch and many answer alike", () => {
   }));
 });
 
-Deno.test("entries never pass their bounds, and a refused write changes nothing", () => {
+Deno.test("entries never exceed their limits, and a refused write changes nothing", () => {
   const bounds = fc.record({
     state_bytes: fc.integer({ min: 16, max: 400 }),
     keys_per_room: fc.integer({ min: 1, max: 5 }),

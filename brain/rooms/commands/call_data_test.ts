@@ -1,4 +1,4 @@
-/** What a reducer gets of the JSON that a client writes. */
+/** What a reducer receives of a client's JSON. */
 import assert from "node:assert/strict";
 import { callData } from "./call_data.ts";
 
@@ -14,7 +14,7 @@ Deno.test("data is a text, JSON as it was written, or bytes from base64, however
     assert.deepEqual([...callData(json)], [0xfb, 0xff], json);
   }
   assert.deepEqual([...callData('{"base64":""}')], []);
-  // A text of the other alphabet, or none at all, is not passed on as if it had been meant as JSON.
+  // Text of the other alphabet, or no base64 at all, is not passed on as if it were JSON.
   for (
     const json of ['{"base64":"-_8="}', '{"base64":"%"}', '{"base64":"a"}', '{"base64":"\\""}']
   ) {

@@ -15,8 +15,8 @@ function stringEnd(text: string, start: number): number {
 }
 
 /**
- * Drops the white space between the tokens of valid JSON and nothing else. The result has no line
- * feed and no tab, since inside a JSON string both are always escaped.
+ * Drops the white space between the tokens of valid JSON and nothing else. The result has no line feed and no tab,
+ * since within a JSON string both are always escaped.
  */
 export function compactJson(text: string): string {
   const parts: string[] = [];
@@ -39,12 +39,12 @@ export function compactJson(text: string): string {
 }
 
 /**
- * The members of one JSON object: name to compact value text. Throws SyntaxError for a text that is not JSON or not an
- * object, DecodeError for one that names a member twice (`JSON.parse` would keep the last, so that a reader before us
- * might have seen another) and, before the others are read, for one with more than `most` members.
+ * The members of one JSON object: name to compact value text. Throws SyntaxError for text that is not JSON or not an
+ * object, and DecodeError for a duplicate member (`JSON.parse` would keep the last, so an earlier reader might have
+ * seen another) or, before reading the rest, for more than `most` members.
  */
 export function objectMembers(text: string, most = Infinity): Map<string, string> {
-  // Values of many small objects would take ten times as long to make as they are read here.
+  // Building the values of many small objects would take ten times as long as this scan.
   if (!isJson(text) || !text.trimStart().startsWith("{")) {
     throw new SyntaxError("expected a JSON object");
   }

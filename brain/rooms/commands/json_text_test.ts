@@ -1,4 +1,4 @@
-/** JSON text against `JSON.parse` and `JSON.stringify`. */
+/** JSON text compared with `JSON.parse` and `JSON.stringify`. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { compactJson, objectMembers } from "./json_text.ts";
@@ -30,7 +30,7 @@ Deno.test("the members of any object are found with their own text", () => {
   }));
 });
 
-Deno.test("a member that is there twice is refused, also when it is escaped differently", () => {
+Deno.test("a duplicate member is refused, also if it is escaped differently", () => {
   const repeated = { reason: "repeated-field" };
   assert.throws(() => objectMembers('{"key":1,"key":2}'), repeated);
   assert.throws(() => objectMembers('{"key":1,"\\u006bey":2}'), repeated);
@@ -43,7 +43,7 @@ Deno.test("of an object with too many members no more are read than it may have"
   });
 });
 
-Deno.test("what is not a JSON object is refused", () => {
+Deno.test("anything but a JSON object is refused", () => {
   for (const text of ["", "null", "[]", '"x"', "1", "{", '{"a":1}x', "{'a':1}", "\ufeff{}"]) {
     assert.throws(() => objectMembers(text), SyntaxError, text);
   }

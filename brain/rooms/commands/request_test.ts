@@ -1,4 +1,4 @@
-/** From envelopes to commands: what is taken, and what is refused with what would be right. */
+/** From envelopes to commands: what is accepted, and refusals that name what would be right. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { commandEnvelope } from "../testing/command_probe.ts";
@@ -18,7 +18,7 @@ function read(command: ProbeCommand, limits = LIMITS): Request {
   return readRequest(readCommandEnvelope(commandEnvelope(command), AT), "c1", limits);
 }
 
-/** What of the command differs from one that asks for nothing. */
+/** The parts of the command that differ from one without options. */
 function parts(command: ProbeCommand): Record<string, unknown> {
   const request = read(command);
   assert.ok(request.about === "room");
@@ -82,7 +82,7 @@ Deno.test("a value that many readers give up on is refused", () => {
   assert.throws(() => read({ name: "set", data: data(97) }), refused);
 });
 
-Deno.test("presence is asked with a limit and a cursor", () => {
+Deno.test("a presence query has a limit and a cursor", () => {
   assert.deepEqual(read({ name: "presence.count" }), {
     about: "presence",
     query: { kind: "count" },
@@ -94,7 +94,7 @@ Deno.test("presence is asked with a limit and a cursor", () => {
   assert.equal(commandName("list"), undefined, "room.list is no command");
 });
 
-Deno.test("bans are asked with a scope, a limit and a cursor", () => {
+Deno.test("a ban query has a scope, a limit and a cursor", () => {
   assert.deepEqual(read({ name: "bans" }), {
     about: "bans",
     query: { scope: undefined, limit: 100, after: undefined },
@@ -103,13 +103,13 @@ Deno.test("bans are asked with a scope, a limit and a cursor", () => {
   assert.deepEqual(read({ name: "room.bans", data: query }), { about: "bans", query });
 });
 
-Deno.test("a lock that asks for no lease gets no longer one than is allowed", () => {
+Deno.test("a lock without a lease gets at most the allowed one", () => {
   const request = read({ name: "lock" }, { ...LIMITS, lock_ttl_max_ms: 10_000 });
   assert.ok(request.about === "room" && request.command.kind === "lock");
   assert.equal(request.command.ttl_ms, 10_000);
 });
 
-Deno.test("a command that makes no sense is refused with what is wrong", () => {
+Deno.test("an invalid command is refused with the reason", () => {
   const list = (data: unknown, more = {}) => ({ name: "presence.list", data, ...more });
   const bad: Record<string, ProbeCommand> = {
     'unknown name "room.explode"; this Brain serves room.get, room.set, room.delete, room.lock': {

@@ -1,4 +1,4 @@
-/** Who is kept out, asked by command: scopes, pages, cursors, and what is no longer so. */
+/** Bans listed by command: scopes, pages, cursors, and bans that were lifted or have expired. */
 import assert from "node:assert/strict";
 import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import { until } from "../../../shared/testing/until.ts";
@@ -31,7 +31,7 @@ Deno.test("bans are listed with all that is known of them, those of the tenant f
   });
 });
 
-Deno.test("every ban is on exactly one page, and what is lifted between pages on none", async () => {
+Deno.test("every ban is on exactly one page, and one lifted between pages on none", async () => {
   await withRooms({}, async ({ spine }) => {
     for (const user of ["b", "a", "d", "c", "e"]) await accepted(spine, ban(user));
     const first = await accepted(spine, bans({ limit: 2 }));
@@ -87,7 +87,7 @@ Deno.test("a ban that is over is not listed, before anybody has swept it", async
   });
 });
 
-Deno.test("a stored ban that nobody can read is listed: it keeps out all the same", async () => {
+Deno.test("an unreadable stored ban is listed: it is enforced nevertheless", async () => {
   await withTestBed(async ({ spine, start }) => {
     const bucket = await spine.keyValue(BANS_BUCKET);
     await bucket.put(banKey("acme", "lobby", "u2"), new Uint8Array([1]));
@@ -97,7 +97,7 @@ Deno.test("a stored ban that nobody can read is listed: it keeps out all the sam
   });
 });
 
-Deno.test("whoever made a ban through a room sees it in that room's list at once, on any Brain", async () => {
+Deno.test("a ban made through a room is in that room's list at once, on any Brain", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     cluster.owner = () => "b2";
     await start("b1");
@@ -110,7 +110,7 @@ Deno.test("whoever made a ban through a room sees it in that room's list at once
   });
 });
 
-Deno.test("a ban that was lifted is neither listed nor counted, before the Brain has heard of it", async () => {
+Deno.test("a lifted ban is neither listed nor counted, before the Brain has received the change", async () => {
   await withRooms({}, async ({ spine }) => {
     const bucket = await spine.keyValue(BANS_BUCKET);
     const key = banKey("acme", EVERY_ROOM, "ann");
@@ -122,7 +122,7 @@ Deno.test("a ban that was lifted is neither listed nor counted, before the Brain
   });
 });
 
-Deno.test("a Brain reads so many lists at once, and the next ones are to come again", async () => {
+Deno.test("a Brain reads a limited number of lists at once, and the next ones have to retry", async () => {
   await withRooms({}, async ({ spine, handle }) => {
     await accepted(spine, ban("ann"));
     const codes = await sendAtOnce(handle, Array.from({ length: 70 }, () => bans()));

@@ -1,4 +1,4 @@
-/** Commands on an embedded Spine: results, refusals, bounds. Races on NATS: `race_test.ts`. */
+/** Commands on an embedded Spine: results, refusals, bounds. `race_test.ts` has races on NATS. */
 import assert from "node:assert/strict";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
@@ -52,7 +52,7 @@ Deno.test("a command is understood without its room. prefix and its content type
   });
 });
 
-Deno.test("numbers come out as they were written", async () => {
+Deno.test("numbers are returned as they were written", async () => {
   await withRooms({}, async ({ spine }) => {
     await accepted(spine, {
       name: "set",
@@ -82,7 +82,7 @@ Deno.test("bytes that are no envelope, or one for another room, are refused", as
   });
 });
 
-Deno.test("a repeated command_id is answered once for its sender and anew for another", async () => {
+Deno.test("a repeated command_id is answered once for its sender and again for another", async () => {
   await withRooms({}, async ({ spine }) => {
     const command = set("k", 1, { command_id: "c1" });
     const first = await accepted(spine, command);
@@ -124,8 +124,8 @@ Deno.test("a lost race is run again from the newest document", async () => {
   });
 });
 
-Deno.test("a room whose races are all lost is 429, to be tried again", async () => {
-  // 64 attempts, whose pauses a busy machine makes longer than the default time for a command.
+Deno.test("a room whose compare-and-set always fails is 429, to be retried", async () => {
+  // 64 attempts, whose pauses may take longer on a busy machine than the default time for a command.
   const config = { limits: { command_timeout_ms: 60_000 } };
   await withRooms({ wrap: contended(Infinity), config }, async ({ spine, metric }) => {
     const { code, reason, retry_after_ms } = await sendCommand(spine, set("k", 1));
@@ -135,7 +135,7 @@ Deno.test("a room whose races are all lost is 429, to be tried again", async () 
   });
 });
 
-Deno.test("a command that comes at the moment its room falls idle is answered", async () => {
+Deno.test("a command that arrives at the moment its room becomes idle is answered", async () => {
   await withRooms({}, async ({ handle }) => {
     const payload = commandEnvelope(set("k", 1));
     const subject = commandSubject("acme", "lobby");
@@ -190,9 +190,9 @@ Deno.test("memory holds as many rooms as it may: idle ones make place, busy ones
   });
 });
 
-Deno.test("a command that nobody waits for any more is not run", async () => {
+Deno.test("a command whose caller no longer waits is not run", async () => {
   let clock_ms = 0;
-  // Every look at the clock is 3 s later: received at 3 s, looked at again at 6 s or later.
+  // Each reading of the clock is 3 s later: received at 3 s, checked again at 6 s or later.
   const now = () => clock_ms += 3_000;
   await withRooms(
     { now, monotonic_ms: now, config: { limits: { command_timeout_ms: 2_000 } } },
@@ -222,7 +222,7 @@ Deno.test("a handler that throws fails its own command and restarts that room al
   });
 });
 
-Deno.test("a damaged document is 500 for its room alone, until it is repaired", async () => {
+Deno.test("a damaged document is 500 for its room only, until it is repaired", async () => {
   await withRooms({}, async ({ spine, bucket, lines }) => {
     await accepted(spine, set("k", 1));
     const good = await bucket.get(["acme", "lobby"]);

@@ -7,7 +7,7 @@ import { withTestBed } from "../testing/room_test_bed.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 
-Deno.test("a command is served by the owner, whoever takes it, with its origin", async () => {
+Deno.test("a command is served by the owner, whoever received it, with its origin", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     cluster.owner = () => "b2";
     const nodes = [await start("b1"), await start("b2"), await start("b3")];
@@ -34,7 +34,7 @@ Deno.test("a command is served by the owner, whoever takes it, with its origin",
   });
 });
 
-Deno.test("an owner that is gone is suspected, and the command goes to the next", async () => {
+Deno.test("a dead owner is suspected, and the command goes to the next", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     const one = await start("b1");
     cluster.owner = () => cluster.suspected.length === 0 ? "gone" : "b1";
@@ -44,7 +44,7 @@ Deno.test("an owner that is gone is suspected, and the command goes to the next"
   });
 });
 
-Deno.test("when every owner is gone the Brain that has the command serves it", async () => {
+Deno.test("when every owner is dead, the Brain that has the command serves it", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     await start("b1");
     cluster.owner = () => "gone";
@@ -56,7 +56,7 @@ Deno.test("when every owner is gone the Brain that has the command serves it", a
 Deno.test("an owner that does not answer is 408 when the time is over", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     const config = { limits: { command_timeout_ms: 50 } };
-    // The clock stands still, so that none of the 50 ms is over before the owner is asked.
+    // The clock stands still, so that the 50 ms do not expire before the owner is asked.
     const one = await start("b1", { config, monotonic_ms: () => 0 });
     cluster.owner = () => "frozen";
     spine.subscribe(processSubject("commands", "frozen"), () => {});
@@ -72,7 +72,7 @@ Deno.test("Brains that name each other as the owner do not play ball with a comm
   await withTestBed(async ({ spine, cluster, start }) => {
     const one = await start("b1");
     const two = await start("b2");
-    // Whoever has the command names the other one.
+    // Each Brain that has the command names the other as owner.
     let asked = 0;
     cluster.owner = () => asked++ % 2 === 0 ? "b2" : "b1";
     for (let index = 0; index < 10; index++) await accepted(spine, set(index));
@@ -81,7 +81,7 @@ Deno.test("Brains that name each other as the owner do not play ball with a comm
   });
 });
 
-Deno.test("a forwarded command that is none is refused, and so is one from nowhere", async () => {
+Deno.test("an invalid forwarded command is refused, and so is one without an origin", async () => {
   await withTestBed(async ({ spine, start }) => {
     const { metric } = await start("b1");
     const subject = processSubject("commands", "b1");
@@ -129,7 +129,7 @@ for (const hours of [2, -2]) {
       const once = (value: string) => set(value, { command_id: "once" });
       const ownedBy = async (owner: string, value: number) => {
         cluster.handOver(() => owner);
-        // The first write of an owner is when it forgets.
+        // An owner forgets with its first write.
         return (await accepted(spine, set(value))).version;
       };
       await ownedBy("b1", 0);
@@ -146,7 +146,7 @@ for (const hours of [2, -2]) {
   });
 }
 
-Deno.test("a draining Brain answers what it has and what is still sent to it", async () => {
+Deno.test("a draining Brain answers pending commands and those still sent to it", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     const one = await start("b1");
     const two = await start("b2");

@@ -1,4 +1,4 @@
-/** Who is in a room, asked by command: counts, pages, cursors. */
+/** The members of a room, listed by command: counts, pages, cursors. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -11,7 +11,7 @@ import { entry, withTestBed } from "../testing/room_test_bed.ts";
 const AT = { tenant_id: "acme", room_id: "lobby" };
 const PAGE_BYTES = 393_216;
 
-/** The answer, and how the room looks to who gives it. */
+/** The answer, and the room as the answering Brain sees it. */
 function list(members: readonly Entry[], limit: number, after?: string, bytes = PAGE_BYTES) {
   const view = {
     members: () => members,
@@ -37,7 +37,7 @@ const someMembers = fc.uniqueArray(
   { selector: ({ connection_id }) => connection_id, maxLength: 40 },
 );
 
-Deno.test("the pages of a room that stands still hold every member once, in the order of joins", () => {
+Deno.test("the pages of an unchanged room contain every member once, in the order of joins", () => {
   fc.assert(fc.property(someMembers, fc.integer({ min: 1, max: 12 }), (members, limit) => {
     const all = pages(members, limit);
     const sorted = members.toSorted((a, b) =>
@@ -48,7 +48,7 @@ Deno.test("the pages of a room that stands still hold every member once, in the 
   }));
 });
 
-Deno.test("whoever stays while others come and go is on exactly one page", () => {
+Deno.test("a member that stays while others join and leave is on exactly one page", () => {
   const comes = fc.tuple(someMembers, someMembers, fc.integer({ min: 1, max: 5 }));
   fc.assert(fc.property(comes, ([before, after, limit]) => {
     const first = list(before, limit);
@@ -71,14 +71,14 @@ Deno.test("whoever stays while others come and go is on exactly one page", () =>
   }));
 });
 
-Deno.test("a page ends early when it would not fit into an answer, and never empty", () => {
+Deno.test("a page ends early if it would not fit into an answer, and is never empty", () => {
   const meta = JSON.stringify("x".repeat(4_000));
   const members = Array.from({ length: 9 }, (_, index) => entry(`c${index}`, { meta }));
   assert.deepEqual(pages(members, 100, 30_000).map(({ length }) => length), [2, 2, 2, 2, 1]);
   assert.deepEqual(pages(members, 100, 10).map(({ length }) => length), Array(9).fill(1));
 });
 
-Deno.test("a cursor that is none is refused", () => {
+Deno.test("an invalid cursor is refused", () => {
   for (const after of ["", "x", "1", "~c", "1~", "-1~c"]) {
     assert.throws(() => list([], 5, after), (error) => {
       return error instanceof ArqonError && error.reason === "invalid-command" &&
@@ -87,7 +87,7 @@ Deno.test("a cursor that is none is refused", () => {
   }
 });
 
-Deno.test("any Brain answers for any room, and makes none", async () => {
+Deno.test("any Brain answers for any room, and creates none", async () => {
   await withTestBed(async ({ spine, cluster, bucket, start }) => {
     cluster.owner = () => "somebody else";
     const node = await start("b1");

@@ -1,4 +1,4 @@
-/** Rooms in doubt are looked at until that is over, and never more than fit. */
+/** Rooms in doubt are checked until the doubt is resolved, within the bound. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import type { RoomAddress } from "../commands/command.ts";

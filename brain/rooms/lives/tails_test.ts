@@ -1,4 +1,4 @@
-/** Last changes that are said again: when, to whom they are news, and how many. */
+/** Repeated last changes: when, for whom they are new, and how many. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import type { RoomAddress } from "../commands/command.ts";
@@ -11,7 +11,7 @@ const change = (version: number): RoomEvent => ({
   ...{ version, at_ms: 1, body: "{}", fence: undefined },
 });
 
-/** Tails by a clock that the test moves; what they say is `room version age`. */
+/** Tails with the test's clock; their messages are `room version age`. */
 function testTails(rooms_max = 100) {
   const said: string[] = [];
   const world = { now_ms: 0, connected: true };
@@ -29,7 +29,7 @@ function testTails(rooms_max = 100) {
   return { tails, said, world, [Symbol.dispose]: () => tails.stop() };
 }
 
-Deno.test("a last change is said again three times, with how long ago it should have been heard", async () => {
+Deno.test("a last change is repeated three times, with its delay", async () => {
   using test = testTails();
   const { tails, said, world } = test;
   tails.said(at("lobby"), change(4), mark);
@@ -39,7 +39,7 @@ Deno.test("a last change is said again three times, with how long ago it should 
     await until(`it is said after ${now_ms} ms`, () => said.length > before);
   }
   assert.deepEqual(said, ["lobby 4 2000", "lobby 4 8000", "lobby 4 30000"]);
-  // Once for somebody who asks, however late, and no more.
+  // One repetition for each request, however late.
   world.now_ms = 500_000;
   tails.ask();
   await until("it is said to who asks", () => said.length > 3);
@@ -51,7 +51,7 @@ Deno.test("a last change is said again three times, with how long ago it should 
   await until("the old one is forgotten", () => tails.size === 1);
 });
 
-Deno.test("a newer change takes the place of the one before", async () => {
+Deno.test("a newer change replaces the previous one", async () => {
   using test = testTails();
   test.tails.said(at("lobby"), change(4), mark);
   test.world.now_ms = 1_000;
@@ -61,7 +61,7 @@ Deno.test("a newer change takes the place of the one before", async () => {
   assert.deepEqual(test.said, ["lobby 5 2000"]);
 });
 
-Deno.test("while the Spine is away nothing is said, and then it is", async () => {
+Deno.test("while the Spine is down nothing is sent, and afterwards it is", async () => {
   using test = testTails();
   test.world.connected = false;
   test.tails.said(at("lobby"), change(4), mark);
@@ -74,7 +74,7 @@ Deno.test("while the Spine is away nothing is said, and then it is", async () =>
   assert.deepEqual(test.said, ["lobby 4 9000"]);
 });
 
-Deno.test("beyond the bound the one that was said first is forgotten", () => {
+Deno.test("above the limit the oldest one is dropped", () => {
   using test = testTails(2);
   for (const room of ["a", "b", "c"]) test.tails.said(at(room), change(1), mark);
   assert.equal(test.tails.size, 2);

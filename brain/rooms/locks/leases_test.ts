@@ -1,4 +1,4 @@
-/** Leases of locks while the wall clock is set, and between Brains whose clocks differ. */
+/** Leases of locks while the wall clock is changed, and between Brains whose clocks differ. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Leases } from "./leases.ts";
@@ -70,7 +70,7 @@ Deno.test("an extension is a lease of its own", () => {
   assert.ok(!brain.isLive(extended));
 });
 
-Deno.test("leases of rooms that are not wanted are forgotten; one that is asked for begins anew", () => {
+Deno.test("leases of unused rooms are dropped; a requested one restarts", () => {
   const brain = new Brain();
   const lock = brain.grant(30_000);
   brain.pass(10_000);
@@ -83,7 +83,7 @@ Deno.test("leases of rooms that are not wanted are forgotten; one that is asked 
   assert.ok(!brain.isLive(lock), "and ends");
 });
 
-Deno.test("an older document that is asked for does not touch the lease that is known", () => {
+Deno.test("reading an older document does not change the known lease", () => {
   const brain = new Brain();
   const older = brain.grant(30_000);
   brain.pass(10_000);
@@ -95,7 +95,7 @@ Deno.test("an older document that is asked for does not touch the lease that is 
   assert.ok(!brain.isLive(extended));
 });
 
-Deno.test("any steps of the clock, any reads and writes between: never longer than granted", () => {
+Deno.test("any steps of the clock, with any reads and writes between: never longer than granted", () => {
   const steps = fc.array(
     fc.record({
       pass_ms: fc.integer({ min: 0, max: 9_000 }),

@@ -1,4 +1,4 @@
-/** The index of live locks: what is due, who has left, its bounds. */
+/** The index of live locks: expired ones, holders that left, bounds. */
 import assert from "node:assert/strict";
 import { LiveLocks } from "./live_locks.ts";
 import type { Lock } from "./lock.ts";
@@ -14,7 +14,7 @@ const held = (connection_id: string, more: Partial<Lock> = {}): Lock => ({
   ...more,
 });
 
-/** An index of at most so many locks, and its clocks, which the test moves. */
+/** An index of at most this many locks, and its clocks, which the test moves. */
 class Index {
   wall_ms = 0;
   monotonic_ms = 5;
@@ -25,7 +25,7 @@ class Index {
     this.locks = new LiveLocks(clocks, rooms_max);
   }
 
-  /** Time passes until then. */
+  /** Advances the time to this point. */
   reach(wall_ms: number): void {
     this.monotonic_ms += wall_ms - this.wall_ms;
     this.wall_ms = wall_ms;
@@ -37,7 +37,7 @@ class Index {
   }
 }
 
-Deno.test("a lock is due when its lease is over or its holder has left, until it is gone", () => {
+Deno.test("a lock is due when its lease has expired or its holder has left, until it is removed", () => {
   const index = new Index();
   const { locks } = index;
   locks.see(at("a"), held("c1"));

@@ -1,4 +1,4 @@
-/** Locks of a room: leases, fences, holders; and their properties against a model of one lock. */
+/** Locks of a room: leases, fencing tokens, holders; and their properties against a model of one lock. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -26,11 +26,11 @@ const at = (now_ms: number) => ({ now_ms });
 /** A room locked by c1 at revision 7 until NOW + 10 s. */
 const locked = settleDocument(afterwards([lock("c1")]), 7);
 
-Deno.test("a lock's fence is the revision of its grant, and everybody can read who holds it", () => {
+Deno.test("a lock's fencing token is the revision of its grant, and everybody can read its holder", () => {
   const held = { holder: "of c1", connection_id: "c1", until_ms: NOW + 10_000, fence: 7 };
   assert.deepEqual(answer(locked, get()), { version: 1, epoch: "7", state: {}, lock: held });
   const empty = { ...emptyDocument(), epoch: "7" };
-  // The samples answer as of a write at revision 99.
+  // The samples answer as after a write at revision 99.
   assert.deepEqual(answer(empty, lock("c1")), {
     version: 1,
     epoch: "7",
@@ -39,7 +39,7 @@ Deno.test("a lock's fence is the revision of its grant, and everybody can read w
   });
 });
 
-Deno.test("while it is locked, others neither write nor lock, until the lease ends", () => {
+Deno.test("while it is locked, others can neither write nor lock, until the lease ends", () => {
   for (const other of ["c2", ""]) {
     const { from } = lock(other);
     for (const command of [set("k", 1, { from }), remove("k", { from }), lock(other)]) {
@@ -53,7 +53,7 @@ Deno.test("while it is locked, others neither write nor lock, until the lease en
   }
 });
 
-Deno.test("the holder writes by its connection or by its fence, and a wrong fence never does", () => {
+Deno.test("the holder writes with its connection or its fencing token, and never with a wrong token", () => {
   const accepted = [
     set("k", 1, { from: lock("c1").from }),
     set("k", 1, { from: lock("c2").from, fence: 7 }),
@@ -89,7 +89,7 @@ Deno.test("what follows a lapsed lock writes it off first, as a version of its o
   assert.match(fresh[0]?.event.body ?? "", /"op":"unlock","holder":"of c1","cause":"expired"/);
 });
 
-Deno.test("locking again extends the lease under the same fence and never shortens it", () => {
+Deno.test("locking again extends the lease with the same fencing token and never shortens it", () => {
   const longer = settleDocument(afterwards([lock("c1", 60_000)], locked), 8);
   assert.deepEqual(longer.lock, { ...locked.lock, until_ms: NOW + 60_000 });
   const shorter = afterwards([lock("c1", 1)], longer);
@@ -157,13 +157,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** What the clients know, and the one lock as it should be. */
+/** What the clients know, and the expected lock. */
 interface Model {
   now_ms: number;
   holder: number | undefined;
   until_ms: number;
   fence: number;
-  /** The last fence that each client was given; 0: none. */
+  /** The last fence that each client received; 0: none. */
   readonly known: number[];
 }
 
@@ -176,7 +176,7 @@ function commandOf(one: Exclude<Step, { kind: "wait" }>, model: Model): RoomComm
   return set("k", 1, { ...more, from: lock(connection_id).from });
 }
 
-/** Whether the model lets the command pass; moves the model when it does. */
+/** Whether the model accepts the command; updates the model if so. */
 function expected(one: Exclude<Step, { kind: "wait" }>, model: Model, revision: number): boolean {
   const live = model.holder !== undefined && model.now_ms < model.until_ms;
   if (one.kind === "leave") {

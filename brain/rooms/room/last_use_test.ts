@@ -1,4 +1,4 @@
-/** For how long rooms are seen unused: by one clock, and only while somebody looks. */
+/** How long rooms count as unused: by one clock, and only while they are observed. */
 import assert from "node:assert/strict";
 import { LastUse } from "./last_use.ts";
 
@@ -10,7 +10,7 @@ function watched() {
   return { uses, pass: (ms: number) => void (now_ms += ms) };
 }
 
-Deno.test("a use of a room that was never seen, or has no document, is not kept", () => {
+Deno.test("a use of an unknown room, or of one without a document, is not recorded", () => {
   const { uses, pass } = watched();
   uses.note(AT);
   assert.equal(uses.size, 0);

@@ -1,4 +1,4 @@
-/** How many rooms live with a Brain: births, ends, members, and owners that change. */
+/** The number of live rooms of a Brain: creations, ends, members, and owners that change. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { accepted } from "../testing/command_probe.ts";
@@ -13,7 +13,7 @@ const counts = async (...nodes: readonly RoomNode[]) =>
 const shows = (what: string, wanted: readonly number[], ...nodes: readonly RoomNode[]) =>
   until(what, async () => String(await counts(...nodes)) === String(wanted));
 
-Deno.test("a room counts from its first member or write until it ends; reading makes none", async () => {
+Deno.test("a room counts from its first member or write until it ends; reading creates none", async () => {
   await withTestBed(async (bed) => {
     const { spine, cluster, bucket } = bed;
     const config = { brain: { idle_timeout_ms: 1_000 } };
@@ -33,7 +33,7 @@ Deno.test("a room counts from its first member or write until it ends; reading m
   });
 });
 
-Deno.test("a room with members that may have no document lives until they leave", async () => {
+Deno.test("a room with members that may have no document is kept until they leave", async () => {
   await withTestBed(async ({ cluster, start }) => {
     const node = await start("b1", { config: { brain: { rooms_per_tenant: 1 } } });
     cluster.change([entry("c1", { room_id: "a" })]);
@@ -47,7 +47,7 @@ Deno.test("a room with members that may have no document lives until they leave"
   });
 });
 
-Deno.test("a room counts at its owner only, whoever made it, and moves with it", async () => {
+Deno.test("a room counts at its owner only, whoever created it, and moves with it", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     cluster.owner = (room) => room < "m" ? "b1" : "b2";
     const one = await start("b1");
@@ -59,7 +59,7 @@ Deno.test("a room counts at its owner only, whoever made it, and moves with it",
     await shows("all at the second", [0, 4], one, two);
     cluster.handOver((room) => room < "y" ? "b1" : "b2");
     await shows("most of them back", [3, 1], one, two);
-    // As a Brain does that goes: first it says so, then it stops.
+    // As a stopping Brain does: it announces its stop first.
     cluster.handOver(() => "b2");
     await one.rooms.drain();
     assert.deepEqual(await counts(one), [0]);

@@ -1,4 +1,4 @@
-/** What rooms of a tenant may do that has as many bytes as it may, on an embedded Spine. */
+/** What the rooms of a tenant may still do when its byte quota is reached, on an embedded Spine. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { accepted, refused, sendCommand } from "../testing/command_probe.ts";
@@ -18,7 +18,7 @@ Deno.test("a tenant with too many bytes may make rooms smaller, and moderate the
     assert.equal(rooms, 10);
     const { message } = await sendCommand(spine, set("r0", "more", 100_000));
     assert.match(message, /may not take more than 1048576 bytes/);
-    // What is left is used up.
+    // The rest of the quota is used up.
     let keys = 0;
     for (const size of [1_000, 100, 1]) {
       while ((await sendCommand(spine, set("r1", `k${keys}`, size))).code === 0) keys++;
@@ -64,7 +64,7 @@ Deno.test("commands of one batch are refused one by one", async () => {
     for (const size of [1_000, 100, 1]) {
       while ((await sendCommand(spine, set("r1", `k${keys}`, size))).code === 0) keys++;
     }
-    // In this order the answers are the same in however many batches the commands come.
+    // In this order the answers are the same for any split into batches.
     const commands = [
       set("r0", "new", 100_000),
       set("r0", "k", 99_000),

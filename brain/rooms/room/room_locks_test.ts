@@ -1,4 +1,4 @@
-/** Locks as clients have them, on an embedded Spine: leases that end, holders that leave. */
+/** Locks as clients see them, on an embedded Spine: leases that expire, holders that leave. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce, sendCommand } from "../testing/command_probe.ts";
@@ -95,7 +95,7 @@ Deno.test("a leave between two owners is not forgotten", async () => {
     await accepted(spine, lock("c1"));
     await start("b2");
     await first.rooms.drain();
-    // Nobody who owns the room hears this.
+    // No owner of the room receives this.
     cluster.change([], [entry("c1")]);
     cluster.handOver(() => "b2");
     await until("it has fallen", async () => (await eventsAfter(bed, 0)).length === 2);

@@ -1,4 +1,4 @@
-/** Rooms by tenant: listings, what happens during one, and what other Brains tell. */
+/** Rooms by tenant: listings, changes during one, and reports of other Brains. */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
@@ -19,7 +19,7 @@ function told(type: string, room_id: string, brain_id = "b2"): SpineMessage {
   };
 }
 
-Deno.test("births and ends count once each, also when they are told twice", async () => {
+Deno.test("creations and ends count once each, also if they are notified twice", async () => {
   const tally = new RoomTally(2);
   await tally.recount(() => Promise.resolve([["acme", "a"], ["other", "x"]]));
   tally.hear(told("ROOM_CREATED", "a"), "b1");

@@ -1,4 +1,4 @@
-/** How long and how many commands a room remembers, over any run of writes. */
+/** How long and how many commands a room remembers, over any sequence of writes. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { PAGE_COMMANDS, shed } from "./command_memory.ts";
@@ -8,14 +8,14 @@ import type { RoomDocument } from "./document.ts";
 
 const LIMITS = { command_id_ttl_ms: 600_000, command_ids_per_room: 8_192 };
 
-/** A room as its Brain has it: the stored document, and the pages beside it. */
+/** A room as its Brain sees it: the stored document, and the pages beside it. */
 class Memory {
   document: RoomDocument = { ...emptyDocument(), epoch: "7" };
   readonly pages = new Map<string, ReadonlySet<string>>();
   forgotten = 0;
   #commands = 0;
 
-  /** One write of `count` commands, named by running numbers. */
+  /** One write of `count` commands, with consecutive numbers as names. */
   write(count: number, now_ms: number, limits: MemoryLimits = LIMITS): void {
     const applied = new Map(this.document.applied);
     let { version } = this.document;
@@ -92,7 +92,7 @@ Deno.test("two Brains that race for a write cut the same pages", () => {
   assert.deepEqual(one.added, other.added);
 });
 
-Deno.test("any run of writes: within time and number nothing is forgotten, nothing is kept twice", () => {
+Deno.test("any sequence of writes: within time and number nothing is forgotten, nothing is kept twice", () => {
   const writes = fc.array(fc.record({ count: fc.nat(400), rest_ms: fc.nat(100_000) }), {
     maxLength: 40,
   });

@@ -1,4 +1,4 @@
-/** Lives of the stored rooms: what they make of documents, and what proves that one goes on. */
+/** Lives of the stored rooms: how they change documents, and what proves that a life continues. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { answer, applied, get, lock, set, unlock } from "../testing/command_samples.ts";
@@ -18,7 +18,7 @@ import { decodeDocument, encodeDocument } from "./stored_document.ts";
 const START_MS = 1_795_161_268_967;
 const life = (id: string, since_ms: number): Life => ({ id, since_ms });
 
-/** A bucket with one room, as a copy of it would hold it. */
+/** A bucket with one room, as in a copy of it. */
 interface Copy {
   readonly revision: number;
   readonly bytes: Uint8Array | undefined;
@@ -68,7 +68,7 @@ Deno.test("over any copies no version of an epoch and no fence is given twice, a
   }));
 });
 
-Deno.test("a document of an earlier life keeps its state and lock, and tells of nothing before", () => {
+Deno.test("a document of an earlier incarnation keeps its state and lock, and has no earlier events", () => {
   const first = life("a", START_MS);
   const context = { now_ms: START_MS, first_version: firstNumber(START_MS) };
   const empty = { ...emptyDocument(), life: first };
@@ -90,7 +90,7 @@ Deno.test("a document of an earlier life keeps its state and lock, and tells of 
   assert.equal(clock_back.version, stored.version + 1, "versions never go back");
 });
 
-Deno.test("a command of an earlier life is answered as it was, over several lives", () => {
+Deno.test("a command of an earlier incarnation is answered as before, over several incarnations", () => {
   const once = (n: number) => ({ ...set(`k${n}`, n), command_key: `u1 ${n}` });
   const outcome = (document: RoomDocument, n: number) => applied(document, [once(n)]).outcomes[0];
   let document: RoomDocument = { ...emptyDocument(), life: life("0", START_MS) };
@@ -106,7 +106,7 @@ Deno.test("a command of an earlier life is answered as it was, over several live
   assert.equal(new Set(first.map((one) => (one as { epoch: string }).epoch)).size, 4);
 });
 
-Deno.test("the record goes on where it has the change that somebody knew, and nowhere else", () => {
+Deno.test("the record continues where it contains a known change, and nowhere else", () => {
   const record = nextRecord(nextRecord(firstRecord("a", START_MS, "b1"), "b2"), "b3");
   const known = (revision: number, beat: string, id = "a") => ({
     ...{ id, revision, beat },
@@ -127,7 +127,7 @@ Deno.test("the record goes on where it has the change that somebody knew, and no
   assert.equal(decodeRecord(new TextEncoder().encode('{"format":0}')), undefined);
 });
 
-Deno.test("an older copy is one for who knows more, whatever others that know less say of it", () => {
+Deno.test("a copy is older for a process that knows more, whatever others that know less report", () => {
   const record = nextRecord(firstRecord("a", START_MS, "b1"), "b2");
   const stored = { revision: 20, record };
   const tail = (revision: number, beat: string, highest: number, id = "a") => (
@@ -136,7 +136,7 @@ Deno.test("an older copy is one for who knows more, whatever others that know le
   const own = (revision: number, beat: string, highest: number, since_ms = START_MS) => (
     { ...tail(revision, beat, highest), since_ms }
   );
-  // A Shield that missed the last change: it knows the record as the copy has it.
+  // A Shield that missed the last change: it knows the record as it is in the copy.
   const late = tail(20, "b2", 24);
   assert.equal(vouchedRevision(stored, [late], undefined), 24);
   assert.equal(vouchedRevision(stored, [late], own(30, "b3", 33)), undefined, "known further");

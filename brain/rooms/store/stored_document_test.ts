@@ -1,4 +1,4 @@
-/** The stored form of a room document: there and back, foreign bytes. */
+/** The stored form of a room document: round trips, and foreign bytes. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";

@@ -1,4 +1,4 @@
-/** Bytes of tenants: what is listed, what grows in between, and several Brains that know of each other late. */
+/** Bytes of tenants: the listing, growth since then, and several Brains that learn of each other late. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { KvKey, KvSize } from "../../../shared/spine/contract/spine.ts";
@@ -45,7 +45,7 @@ Deno.test("a tenant has what it may and no byte more, and others have theirs", a
   assert.match(bytes.refusal().message, /may not take more than 1000000 bytes/);
 });
 
-Deno.test("what others have taken away is seen, but not looked for all the time", async () => {
+Deno.test("others' removals are noticed, but not checked all the time", async () => {
   const { stored, state, brain } = stand();
   stored.set("acme.a", LIMIT);
   const bytes = brain();
@@ -88,7 +88,7 @@ Deno.test("a listing that fails changes nothing, and is tried again", async () =
   assert.equal(await bytes.take("acme", 1), true);
 });
 
-Deno.test("several Brains together never let a tenant have twice what it may", async () => {
+Deno.test("several Brains together never allow a tenant twice its limit", async () => {
   const step = fc.record({
     brain: fc.nat(2),
     size_bytes: fc.integer({ min: 1, max: 300_000 }),

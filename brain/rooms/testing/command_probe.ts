@@ -10,15 +10,15 @@ import type { SpineMessage } from "../../../shared/spine/contract/spine_message.
 import { commandSubject } from "../../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 
-/** A command to `lobby` of tenant `acme` from `u1`, unless it says otherwise. */
+/** A command to `lobby` of tenant `acme` from `u1`, with overrides. */
 export interface ProbeCommand extends Partial<Omit<PlainCommand, "data">> {
   readonly name: string;
-  /** Made JSON unless it is text or bytes already. */
+  /** Converted to JSON unless it is text or bytes. */
   readonly data?: unknown;
   readonly tenant?: string;
   readonly room?: string;
   readonly sender?: string;
-  /** The connection that the Shield names; none unless it is given. */
+  /** The connection that the Shield names; absent: none. */
   readonly origin?: string;
   /** How long to wait for the Ack; absent: long. */
   readonly timeout_ms?: number;

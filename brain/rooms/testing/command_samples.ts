@@ -19,7 +19,7 @@ import type {
 import { emptyDocument } from "../store/document.ts";
 import type { RoomDocument } from "../store/document.ts";
 
-/** Bounds that only a test of bounds meets. */
+/** Limits that only tests of limits reach. */
 export const CONTEXT: ApplyContext = {
   now_ms: 1_000_000,
   steady_ms: 1_000_000,
@@ -43,7 +43,7 @@ export function get(key?: string, more: Partial<GetCommand> = {}): GetCommand {
   return { ...UNCONDITIONAL, kind: "get", key, events_after: undefined, ...more };
 }
 
-/** Ends a key. */
+/** Deletes a key. */
 export function remove(key: string, more: Partial<DeleteCommand> = {}): DeleteCommand {
   return { ...UNCONDITIONAL, kind: "delete", key, ...more };
 }
@@ -57,17 +57,17 @@ export function lock(
   return { ...UNCONDITIONAL, kind: "lock", ttl_ms, ...from(connection_id), ...more };
 }
 
-/** Gives the lock back. */
+/** Releases the lock. */
 export function unlock(connection_id: string, more: Partial<UnlockCommand> = {}): UnlockCommand {
   return { ...UNCONDITIONAL, kind: "unlock", ...from(connection_id), ...more };
 }
 
-/** What the Brain itself sends a room. */
+/** The Brain's own command to a room. */
 export function release(cause: ReleaseCommand["cause"], connection_id = ""): ReleaseCommand {
   return { ...UNCONDITIONAL, kind: "release", cause, connection_id };
 }
 
-/** Applies with the usual bounds. */
+/** Applies with the default limits. */
 export function applied(
   document: RoomDocument,
   commands: readonly RoomCommand[],
@@ -85,7 +85,7 @@ export function afterwards(
   return applied(document, commands, more).document;
 }
 
-/** The one answer, as the client reads it: parsed JSON, `code reason: message`, or "later". */
+/** The single answer, as the client reads it: parsed JSON, `code reason: message`, or "later". */
 export function answer(
   document: RoomDocument,
   command: RoomCommand,
@@ -144,7 +144,7 @@ export const plainCommand: fc.Arbitrary<RoomCommand> = fc.oneof(
     })),
 );
 
-/** Any command, locks among them, without fences: those are known only when the write is done. */
+/** Any command, including locks, without fences: those are known only after the write. */
 export const anyCommand: fc.Arbitrary<RoomCommand> = fc.oneof(
   { weight: 4, arbitrary: plainCommand },
   fc.tuple(conditions, key)

@@ -1,6 +1,6 @@
 /**
- * For tests: rooms on an embedded Spine, and a cluster whose members, owners and freshness the test
- * sets. Presence itself is tested where it is; not part of the Brain.
+ * For tests: rooms on an embedded Spine, and a cluster whose members, owners and freshness the test sets. Presence has
+ * its own tests; not part of the Brain.
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../../shared/testing/logs.ts";
@@ -34,15 +34,15 @@ export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {
   };
 }
 
-/** What several Brains agree on; a test changes it. */
+/** The state that several Brains agree on; a test changes it. */
 export class ProbeCluster {
   #members = new Map<string, Entry[]>();
   readonly #onMembers = new Set<(change: MemberChange) => void>();
   readonly #onOwnership = new Set<(was_away: boolean) => void>();
   fresh = true;
-  /** Brains that somebody suspects. */
+  /** Suspected Brains. */
   readonly suspected: string[] = [];
-  /** Undefined: whoever asks owns every room. */
+  /** Undefined: every Brain owns every room. */
   owner: ((room_id: string) => string) | undefined;
 
   /** The cluster as that Brain sees it. */
@@ -80,7 +80,7 @@ export class ProbeCluster {
     };
   }
 
-  /** Members of one room that come and go, told to every Brain. */
+  /** Joins and leaves of one room, reported to every Brain. */
   change(joins: readonly Entry[], leaves: readonly Entry[] = [], cause: LeaveCause = "reported") {
     const [first] = [...joins, ...leaves];
     if (first === undefined) return;
@@ -96,13 +96,13 @@ export class ProbeCluster {
     for (const listener of this.#onMembers) listener(change);
   }
 
-  /** Names another owner for the rooms, and tells every Brain. */
+  /** Sets another owner for the rooms, and notifies every Brain. */
   handOver(owner: (room_id: string) => string): void {
     this.owner = owner;
     for (const listener of this.#onOwnership) listener(false);
   }
 
-  /** Every Brain finds that it was away, so that others may have spoken for its rooms. */
+  /** Every Brain detects that it was unreachable, so that others may have published for its rooms. */
   wasAway(): void {
     for (const listener of this.#onOwnership) listener(true);
   }
@@ -111,14 +111,14 @@ export class ProbeCluster {
 /** One Brain's rooms. */
 export interface RoomNode {
   readonly rooms: RoomService;
-  /** Gives it a command as the Spine would, in this very turn. */
+  /** Handles a command as if it came from the Spine, in the same turn. */
   handle(message: SpineMessage): void;
   readonly lines: string[];
   /** The value of a metric, over all labels or with that one: `name` or `name{label="value"}`. */
   metric(name: string): Promise<number>;
 }
 
-/** Where a test stands. */
+/** The environment of a test. */
 export interface RoomTestBed {
   readonly spine: Spine;
   readonly cluster: ProbeCluster;
@@ -130,29 +130,29 @@ export interface RoomTestBed {
   hear(pattern: string): Promise<SpineMessage[]>;
 }
 
-/** How rooms are to run. */
+/** The options of the rooms. */
 export interface TestBedOptions {
   /** As in config.toml. */
   readonly config?: Record<string, unknown>;
   readonly now?: () => number;
   /** Absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
-  /** What the rooms get in place of `ARQON_ROOMS` itself. */
+  /** Replaces `ARQON_ROOMS`. */
   readonly wrap?: (bucket: KeyValue) => KeyValue;
-  /** Publications that it wants do not pass. */
+  /** Publications for which it is true are lost. */
   readonly isLost?: (subject: string) => boolean;
-  /** The connection drops: what is published vanishes, and no flush succeeds. */
+  /** The connection is cut: publications vanish, and no flush succeeds. */
   readonly isCut?: () => boolean;
   readonly apply?: RoomServiceOptions["apply"];
-  /** Versions begin as on a bus, by the clock; absent: at 0, so that a test can count. */
+  /** Versions begin by the clock, as on a bus; absent: at 0, so that a test can count. */
   readonly has_versions?: true;
-  /** Made on the Spine of the Brain, with its faults. */
+  /** Created on the Brain's Spine, with its faults. */
   readonly lifeEvents?: (
     parts: Pick<RoomServiceOptions, "spine" | "log" | "now" | "random">,
   ) => Promise<LifeEvents>;
 }
 
-/** A Spine with the test's faults in it, and the handler of the commands that is given to it. */
+/** A Spine with the test's faults, and the handler of its commands. */
 export function faulty(
   spine: Spine,
   { wrap, isLost, isCut }: Pick<TestBedOptions, "wrap" | "isLost" | "isCut"> = {},

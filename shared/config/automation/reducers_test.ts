@@ -1,4 +1,4 @@
-/** `[[reducers]]` and the classes that name them: what is wrong is named with what is right. */
+/** `[[reducers]]` and the classes that name them: errors name the problem and what would be right. */
 import assert from "node:assert/strict";
 import { configFrom, parseConfig } from "../load.ts";
 
@@ -6,7 +6,7 @@ const reducers = [{ name: "auction", file: "a.wasm" }];
 const refused = (settings: Record<string, unknown>, words: RegExp) =>
   assert.throws(() => configFrom(settings), words);
 
-Deno.test("a class names a reducer that there is, for rooms that are durable", () => {
+Deno.test("a class names an existing reducer, for durable rooms", () => {
   const rooms = [{ room: "a-*", durable: true, reducer: "auction", reducer_claims: ["team"] }];
   const config = configFrom({ reducers, rooms });
   assert.deepEqual(config.rooms[0]?.reducer_claims, ["team"]);

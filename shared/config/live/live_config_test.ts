@@ -1,4 +1,4 @@
-/** A configuration that changes while its parts have it: what changes, what is told, what is refused. */
+/** A configuration that changes while components use it: what changes, what is reported, what is refused. */
 import assert from "node:assert/strict";
 import { LiveConfig } from "./live_config.ts";
 import { LIVE_KEYS } from "../keys/live_keys.ts";
@@ -9,7 +9,7 @@ import { keptLog } from "../../testing/logs.ts";
 
 const PAIR = { tls_cert: "a.pem", tls_key: "a.key" };
 
-Deno.test("live config: who has a table sees its live keys change, and the others stay", () => {
+Deno.test("live config: a holder of a table sees its live keys change, and the others stay", () => {
   const live = new LiveConfig(configFrom({}));
   const { limits, log } = live.config;
   const next = configFrom({
@@ -23,11 +23,11 @@ Deno.test("live config: who has a table sees its live keys change, and the other
   assert.deepEqual([limits.rooms_per_connection, limits.max_frame_bytes], [3, 262_144]);
   assert.deepEqual([log.level, log.format], ["debug", "logfmt"]);
   assert.throws(() => Object.assign(limits, { rooms_per_connection: 9 }), TypeError);
-  // What waits for a restart is named again each time.
+  // Keys that wait for a restart are reported each time.
   assert.deepEqual(live.change(next).needs_restart, ["limits.max_frame_bytes", "log.format"]);
 });
 
-Deno.test("live config: a part is told once a change, of its keys alone, when they have changed", () => {
+Deno.test("live config: a part is notified once per change, of its keys only, if they have changed", () => {
   const live = new LiveConfig(configFrom({}));
   const told: number[] = [];
   live.follow(["limits.connections_per_user", "limits.rooms_per_connection"], () => {
@@ -43,7 +43,7 @@ Deno.test("live config: a part is told once a change, of its keys alone, when th
   assert.deepEqual(told, [1, 12_000]);
 });
 
-Deno.test("live config: a constant that is a share of a live key follows it, and is no key that changed", () => {
+Deno.test("live config: a constant derived from a live key follows it, and does not count as a changed key", () => {
   const live = new LiveConfig(configFrom({}));
   const { limits } = live.config;
   const next = configFrom({ limits: { handshakes_per_second: 1_000, strangers: 10 } });
@@ -79,7 +79,7 @@ Deno.test("live config: lists, tables of values and keys without a default are o
   assert.equal(live.config.admin.operator_tenants, undefined);
 });
 
-Deno.test("live config: a table that is not there, and TLS that begins or ends, need a restart", () => {
+Deno.test("live config: a missing table, and enabling or disabling TLS, need a restart", () => {
   const plain = configFrom({});
   const tls = configFrom({ server: PAIR });
   const quota = configFrom({ quota: { url: "redis://127.0.0.1:1" } });
@@ -94,7 +94,7 @@ Deno.test("live config: a table that is not there, and TLS that begins or ends, 
   assert.equal(with_tls.config.server.tls_cert, "b.pem");
 });
 
-Deno.test("live config: live keys that contradict what needs a restart change nothing", () => {
+Deno.test("live config: live keys that contradict keys that need a restart change nothing", () => {
   const live = new LiveConfig(configFrom({ server: { drain_ms: 1_000, drain_timeout_ms: 2_000 } }));
   const next = configFrom({
     server: { drain_ms: 5_000, drain_timeout_ms: 10_000 },
@@ -111,7 +111,7 @@ Deno.test("live config: live keys that contradict what needs a restart change no
   ]);
 });
 
-Deno.test("live config: a broken file changes nothing, and its report says what is wrong", async () => {
+Deno.test("live config: a broken file changes nothing, and its report has the reason", async () => {
   const texts = [
     "[limits]\nconnections_per_user = 1\n",
     "[limits]\nconnections_per_use = 2\n",
@@ -153,7 +153,7 @@ Deno.test("live config: a broken file changes nothing, and its report says what 
   assert.equal(reload.config.limits.connections_per_user, 4);
 });
 
-Deno.test("live keys: each is a key of the schema, which says so, and of no other key", () => {
+Deno.test("live keys: each is a key of the schema, which marks it, and no other key", () => {
   const root = configJsonSchema();
   const named = new Set<string>();
   const walk = (node: typeof root, path: string) => {

@@ -10,7 +10,7 @@ import { LiveConfig } from "./live_config.ts";
 import type { ConfigChanges } from "./live_config.ts";
 import type { Config } from "../schema.ts";
 
-/** What is in force in a process, and what its file asks for beyond that. */
+/** The configuration in force in a process, and the settings of its file that are not in force. */
 export interface ConfigReport {
   /** The file; null: the process was started without one. */
   readonly file: string | null;
@@ -31,7 +31,7 @@ export interface ReloadOptions {
   /** What the process was started with. */
   readonly started: Config;
   readonly file: string | null;
-  /** Reads and checks the file as a start does; throws an Error that says what is wrong. */
+  /** Reads and checks the file as a start does; throws an Error that describes the problem. */
   readonly read: () => Config;
   readonly log: Logger;
   /** Unix ms. */
@@ -52,7 +52,7 @@ export interface ConfigReloading extends ConfigChanges {
 
 /** The configuration of one process and its file. */
 export class ConfigReload implements ConfigReloading {
-  /** As all parts have it. */
+  /** The object that all components share. */
   readonly config: Config;
   readonly #live: LiveConfig;
   readonly #options: ReloadOptions;

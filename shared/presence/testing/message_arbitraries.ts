@@ -1,6 +1,5 @@
 /**
- * fast-check generators of everything that Shields and Brains can say to each other, valid by its
- * form, not by its sense. Not for the server.
+ * fast-check generators of all messages between Shields and Brains, valid in form, not in meaning. Not for the server.
  */
 import { LEAVE_CAUSES } from "../../records/leave_reason.ts";
 import fc from "fast-check";
@@ -39,7 +38,7 @@ const emitter: fc.Arbitrary<Emitter> = fc.record(
   PLAIN,
 );
 
-/** A member; of few rooms, so that many of one message share theirs. */
+/** A member of one of few rooms, so that many of one message share theirs. */
 export const entry: fc.Arbitrary<Entry> = fc.record({
   counter: birth,
   tenant_id: fc.oneof(fc.constant("default"), id),
@@ -54,7 +53,7 @@ export const entry: fc.Arbitrary<Entry> = fc.record({
 
 const written = fc.record({ writer, entry }, PLAIN);
 
-/** What a writer did. */
+/** A writer's changes. */
 export const delta: fc.Arbitrary<Delta> = fc.record({
   writer,
   range: fc.tuple(count, count),
@@ -163,5 +162,5 @@ export const messages = {
   }, PLAIN),
 } satisfies { [Kind in ClusterMessage["kind"]]: fc.Arbitrary<ClusterMessage & { kind: Kind }> };
 
-/** Any of them. */
+/** A message of any kind. */
 export const anyMessage: fc.Arbitrary<ClusterMessage> = fc.oneof(...Object.values(messages));

@@ -1,6 +1,6 @@
 /**
- * For tests of the presence set: replicas by name, members in one line each, and the exchange of
- * full states between replicas that both write and merge, as the scenarios have them.
+ * For tests of the presence set: replicas by name, members in one line each, and the exchange of full states between
+ * replicas that both write and merge, as in the scenarios.
  */
 import { seal } from "../delta.ts";
 import {
@@ -20,13 +20,13 @@ import { writerKey } from "../types.ts";
 
 /** The tenant of all members here. */
 export const TENANT = "acme";
-/** Unix ms of whatever happens without saying when. */
+/** Default time, Unix ms. */
 export const NOW = 1_767_323_045_000;
 
-/** A life of a node; the first one unless told. */
+/** A life of a node; by default the first. */
 export const writer = (node_id: string, incarnation = 1): Writer => ({ node_id, incarnation });
 
-/** A connection of a user (of the same name unless told) in a room. */
+/** A connection of a user (by default of the same name) in a room. */
 export function member(
   connection_id: string,
   room_id = "lobby",
@@ -35,12 +35,12 @@ export function member(
   return { tenant_id, room_id, connection_id, user_id, issuer, meta };
 }
 
-/** An entry as a writer could have announced it. */
+/** An entry as a writer could announce it. */
 export function entry(counter: number, connection_id: string, room_id = "lobby"): Entry {
   return { ...member(connection_id, room_id), counter, joined_ms: NOW, changed_ms: NOW };
 }
 
-/** A delta as it could have come from anywhere. */
+/** A delta as it could arrive from anywhere. */
 export function delta(
   from: Writer,
   start: number,
@@ -60,12 +60,12 @@ export function connected(...names: string[]): PresenceState[] {
   return states;
 }
 
-/** A connection of that name comes into the room. */
+/** A connection of that name joins the room. */
 export function enter(state: PresenceState, connection_id: string, room_id = "lobby"): Entry {
   return join(state, member(connection_id, room_id), NOW).entry;
 }
 
-/** All that `from` has, writer by writer: of those that `to` knows, and not what it wrote itself. */
+/** The complete state of `from`, writer by writer: of the writers that `to` knows, except itself. */
 export function fullDeltas(from: PresenceState, to: PresenceState): Delta[] {
   const own = to.self && writerKey(to.self);
   return allClocks(from).filter(({ writer }) =>
@@ -73,22 +73,22 @@ export function fullDeltas(from: PresenceState, to: PresenceState): Delta[] {
   ).map(({ writer, clock }) => delta(writer, 0, clock, [...entriesOf(from, writer)]));
 }
 
-/** Merges all that `from` has into `to`: what it learnt, writer by writer. */
+/** Merges the complete state of `from` into `to`, writer by writer. */
 export function mergeState(to: PresenceState, from: PresenceState): MergeResult[] {
   return fullDeltas(from, to).map((full) => mergeFull(to, full));
 }
 
-/** What a replica did since the last `takeDelta`, which it would take. */
+/** The changes of a replica since the last `takeDelta`, which it would return. */
 export function drafted({ draft }: PresenceState): Delta {
   return { ...seal(draft!), removed: [...draft!.removed] };
 }
 
-/** The deltas of a writer that wait for something before them. */
+/** The pending deltas of a writer. */
 export function pendingDeltas({ replicas }: PresenceState, from: Writer): readonly Delta[] {
   return replicas.get(writerKey(from))?.pending ?? [];
 }
 
-/** Who came and went, by connection, sorted. */
+/** Joined and left connections, sorted. */
 export function namesOf(...changes: Changes[]): { joins: string[]; leaves: string[] } {
   const names = (entries: readonly WrittenEntry[]) =>
     entries.map(({ entry: { connection_id } }) => connection_id);
@@ -115,7 +115,7 @@ export function rows(state: PresenceState, connection_id: string): string[] {
   ).sort();
 }
 
-/** The covered tags of a delta, sorted: its range and what it ends from before. */
+/** The covered tags of a delta, sorted: its range and the earlier entries that it ends. */
 export function covered({ start, end, removed }: Delta): number[] {
   const tags = new Set(removed);
   for (let counter = start + 1; counter <= end; counter++) tags.add(counter);

@@ -1,6 +1,6 @@
 /**
- * For tests: a replica that is watched. After everything that it merges or marks, what it reported
- * is checked against what it shows and against what it reported before.
+ * For tests: a watched replica. After every merge or mark, its report is checked against its view and against its
+ * earlier reports.
  */
 import assert from "node:assert/strict";
 import { countOnline, markDown, mergeFull, online, onlineRooms } from "../state.ts";
@@ -24,7 +24,7 @@ export class Watched {
   state: PresenceState;
   /** The replay of joins and leaves: member line by tag. */
   readonly #shown = new Map<string, string>();
-  /** What was seen to end, and not only to be hidden. */
+  /** Entries that ended, not only became hidden. */
   readonly #ended = new Set<string>();
 
   constructor(state: PresenceState) {
@@ -40,7 +40,7 @@ export class Watched {
     return result;
   }
 
-  /** Merges all that another has. */
+  /** Merges another replica's complete state. */
   exchange(from: PresenceState): void {
     for (const delta of fullDeltas(from, this.state)) this.take(mergeFull, delta);
   }
@@ -68,7 +68,7 @@ export class Watched {
     this.check();
   }
 
-  /** What is shown is what was reported, and the counts are right. */
+  /** The view equals the reports, and the counts are right. */
   check(): void {
     const lines = [...this.#shown].map(([tag, entry]) => `${tag} ${entry}`).sort();
     assert.deepEqual(allOnline(this.state), lines);
@@ -77,7 +77,7 @@ export class Watched {
       const users = new Set(
         entries.map(({ issuer, user_id }) => JSON.stringify([issuer, user_id])),
       );
-      // Of a connection that moves between two writers there are two.
+      // A connection that moves between two writers has two.
       const connections = new Set(entries.map(({ connection_id }) => connection_id)).size;
       const count = { connections, users: users.size };
       assert.deepEqual(countOnline(this.state, tenant_id, room_id), count);

@@ -1,4 +1,4 @@
-/** That what is checked quickly, or was checked before, is judged as the rules have it. */
+/** Fast and cached checks give the same result as the rules. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { assertSubject, headerBytes } from "./check.ts";
@@ -10,7 +10,7 @@ function isCarried(value: string): boolean {
   return value.isWellFormed() && !/\p{Cc}/u.test(value) && !/^\s|\s$/.test(value);
 }
 
-Deno.test("a header is taken when NATS carries it, and counts as many bytes as it takes", () => {
+Deno.test("a header is accepted if NATS carries it, and counts with its size in bytes", () => {
   const unit = fc.oneof(
     fc.constantFrom(" ", "~", "!", "\x7f", "\t", "\r", "\n", "\0", "é", "日", "\u00a0", "\ud800"),
     fc.string({ minLength: 1, maxLength: 1 }),
@@ -26,7 +26,7 @@ Deno.test("a header is taken when NATS carries it, and counts as many bytes as i
   );
 });
 
-Deno.test("a name or subject that is none is refused each time, beside ones that are", () => {
+Deno.test("an invalid name or subject is refused each time, next to valid ones", () => {
   for (let times = 0; times < 3; times++) {
     assert.equal(headerBytes({ "x-order": "1" }), 7 + 1 + 4 + 12);
     assertSubject("in.t.acme.r.hall");

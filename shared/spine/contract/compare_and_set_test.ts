@@ -1,4 +1,4 @@
-/** Who is overtaken tries again, so often and no more; whoever is refused does not. */
+/** A lost compare-and-set is retried a limited number of times; a refusal is not retried. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { refusedWith } from "../testing/conformance.ts";
@@ -38,7 +38,7 @@ Deno.test("64 writers at once all succeed, each by what the others wrote", async
   assert.equal(Math.max(...turns), 64);
 });
 
-Deno.test("the last attempt's refusal goes to the caller, or what stands for it", async () => {
+Deno.test("the last attempt's refusal is returned to the caller, or its replacement", async () => {
   let turns = 0;
   const losing = () =>
     changeDocument(async (mayLose) => {
@@ -58,12 +58,12 @@ Deno.test("the last attempt's refusal goes to the caller, or what stands for it"
   );
 });
 
-Deno.test("what is refused for another reason is not tried again", async () => {
+Deno.test("a refusal for another reason is not retried", async () => {
   let turns = 0;
   const refuse = (reason: "invalid-settings" | "version-conflict") =>
     changeDocument((mayLose) => {
       turns++;
-      // The caller's own decision, also when its reason is the same.
+      // The caller's own error, although its reason is the same.
       if (turns > 1) throw new ArqonError(reason, "mine");
       return mayLose(late());
     });

@@ -1,9 +1,9 @@
-/** That a line of jobs which never ends lets the sockets in between its turns. */
+/** An endless chain of jobs lets the sockets in between its turns. */
 import assert from "node:assert/strict";
 import { lookAtSockets, turn } from "../../turns/next_turn.ts";
 import { JobQueue } from "./job_queue.ts";
 
-/** The jobs that run until a byte has gone and come back, each pushed once the one before has run. */
+/** The number of jobs that run until a byte has been sent and echoed, each pushed after the previous one has run. */
 async function jobsOfAnEcho(turns: JobQueue): Promise<number> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
@@ -33,7 +33,7 @@ async function jobsOfAnEcho(turns: JobQueue): Promise<number> {
   return needed;
 }
 
-Deno.test("jobs that answer each other for ever let the sockets in every few turns", async () => {
+Deno.test("jobs that trigger each other forever let the sockets run every few turns", async () => {
   const end = lookAtSockets();
   // The clock stands still: no job comes later than it could.
   const turns = new JobQueue(() => 0);

@@ -1,4 +1,4 @@
-/** Lives of a log, against a model that remembers every message that was ever given. */
+/** Lives of a log, against a model that remembers every stored message. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -13,9 +13,9 @@ import {
 } from "./lives.ts";
 import type { Lives } from "./lives.ts";
 
-/** A log with its lives, as a copy of it would hold them. */
+/** A log with its lives, as in a copy of it. */
 interface Copy {
-  /** What each offset holds, from 1; no two are alike. */
+  /** The message at each offset, from 1; all differ. */
   readonly messages: readonly number[];
   readonly lives: Lives;
 }
@@ -27,11 +27,11 @@ const Step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("restore" as const), which: fc.nat() }) },
 );
 
-Deno.test("a position is taken only where all before it is what it was, over any copies", () => {
+Deno.test("a position is accepted only if everything before it is unchanged, over any copies", () => {
   fc.assert(fc.property(fc.array(Step, { maxLength: 60 }), (steps) => {
     let log: Copy = { messages: [], lives: [{ name: "first", first: 0 }] };
     const copies: Copy[] = [log];
-    /** Each position that a client was given, with the messages that it stood behind. */
+    /** Each position given to a client, with the messages before it. */
     const given: { life: string; offset: number; seen: readonly number[] }[] = [];
     let written = 0;
     let begun = 0;
@@ -72,7 +72,7 @@ Deno.test("over restarts alone every position stays good, as long as its life is
   }));
 });
 
-Deno.test("an offset is of the life in which it was given, and the oldest lives are forgotten", () => {
+Deno.test("an offset belongs to its incarnation, and the oldest incarnations are forgotten", () => {
   let lives: Lives = [{ name: "a", first: 0 }];
   lives = withLife(lives, "b", 11);
   lives = withLife(lives, "c", 11);
@@ -87,7 +87,7 @@ Deno.test("an offset is of the life in which it was given, and the oldest lives 
   assert.equal(lastOf(lives, "a"), undefined);
 });
 
-Deno.test("what is written of lives is read again, and nothing else is", () => {
+Deno.test("written incarnations are read back, and nothing else is", () => {
   const nameOf = (id: string) => id === "" ? "S" : `S~${id}`;
   const idOf = (name: string) => name.slice(2);
   const lives = [{ name: "S", first: 0 }, { name: "S~k3", first: 101 }];

@@ -23,13 +23,13 @@ function growing(heads: readonly number[]) {
   return { counts, log: log as unknown as Parameters<typeof readPage>[0] };
 }
 
-Deno.test("a page is read again until it has what was acknowledged before, and not what came since", async () => {
+Deno.test("a page is re-read until it has everything acknowledged before, and nothing later", async () => {
   const { counts, log } = growing([3, 9]);
   assert.equal((await readPage(log, "r", READ)).messages.length, 3);
   assert.equal(counts.reads, 3);
 });
 
-Deno.test("what lies behind `to`, or was removed meanwhile, is not waited for", async () => {
+Deno.test("messages after `to`, or removed meanwhile, are not waited for", async () => {
   assert.equal((await readPage(growing([9]).log, "r", READ, 2)).messages.length, 2);
   assert.equal((await readPage(growing([9, 2]).log, "r", READ)).messages.length, 2);
 });

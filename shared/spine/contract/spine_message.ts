@@ -1,4 +1,4 @@
-/** What a Spine delivers, and what is asked of a subscription. `spine.ts` has the engine. */
+/** The messages that a Spine delivers, and the options of a subscription. `spine.ts` has the engine. */
 /** Header names are case-sensitive here and lower case by convention. */
 export type SpineHeaders = Readonly<Record<string, string>>;
 

@@ -1,4 +1,4 @@
-/** Shares and bounds of the storage, and what is said of too little of it. */
+/** Shares and bounds of the storage, and the warnings about too little of it. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { configFrom } from "../../config/load.ts";
@@ -37,7 +37,7 @@ const report = {
   unbounded: [],
 };
 
-Deno.test("the shares of all buckets are the budget, which is at most a quarter of what there is", () => {
+Deno.test("the shares of all buckets are the budget, which is at most a quarter of the storage", () => {
   const sum = (budget: number) =>
     BUCKETS.reduce((bytes, bucket) => bytes + bucketShare(bucket, budget), 0);
   assert.equal(sum(1_024 * MIB), 1_024 * MIB);
@@ -48,7 +48,7 @@ Deno.test("the shares of all buckets are the budget, which is at most a quarter 
   assert.equal(bucketShare("SOMEBODYS", 128 * MIB), 2 * MIB);
 });
 
-Deno.test("a bound follows the share, but never takes the room to grow from what is there", () => {
+Deno.test("a limit follows the share, but always leaves room to grow", () => {
   const bytes = fc.integer({ min: 0, max: 2 ** 40 });
   fc.assert(fc.property(bytes, bytes, bytes, (bound, used, share) => {
     const next = bucketBound(bound, used, share);
@@ -59,14 +59,14 @@ Deno.test("a bound follows the share, but never takes the room to grow from what
   }));
 });
 
-Deno.test("a smaller bound is asked for until the smallest", () => {
+Deno.test("smaller limits are requested down to the smallest", () => {
   const asked: number[] = [];
   for (let bound = 512 * MIB; !asked.includes(bound); bound = smaller(bound)) asked.push(bound);
   assert.deepEqual(asked.slice(0, 2), [512 * MIB, 64 * MIB]);
   assert.equal(asked.at(-1), BUCKET_BYTES_MIN);
 });
 
-Deno.test("a ledger takes an eighth of a small storage, and loses entries only when it is asked to", () => {
+Deno.test("a ledger takes an eighth of a small storage, and loses entries only on request", () => {
   assert.equal(ledgerShare(1_024 * MIB, undefined), 1_024 * MIB);
   assert.equal(ledgerShare(1_024 * MIB, 256 * MIB), 32 * MIB);
   assert.equal(ledgerShare(1_024 * MIB, 2 * MIB), MIB);
@@ -118,7 +118,7 @@ Deno.test("shared streams are promised whether they are made or not, and what te
   );
 });
 
-Deno.test("tenants are counted where the configuration names all that may come", () => {
+Deno.test("tenants are counted if the configuration names all possible ones", () => {
   const issuer = (tenants: string[]) => ({
     issuer: tenants.join(),
     audience: "a",

@@ -1,4 +1,4 @@
-/** Properties of the index of subscribers, which is held to a search through all of them. */
+/** Properties of the index of subscribers, compared with a search through all of them. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { SubjectIndex, type Subscriber } from "./subject_index.ts";
@@ -36,11 +36,11 @@ Deno.test("the index finds exactly the subscribers whose pattern matches", () =>
   }));
 });
 
-/** So few that one is named, left and matched by patterns many times in a run. */
+/** So few that each is subscribed, unsubscribed and matched by patterns many times in a run. */
 const FEW = [["a"], ["a", "b"], ["a", "b", "c"]];
 const FEW_PATTERNS = [...FEW, ["a", "*"], ["a", ">"], ["*", "b"], [">"]];
 
-/** Of each group one, and everybody who is in none. */
+/** One of each group, and everybody without a group. */
 function requireReceivers(
   index: SubjectIndex<Subscriber>,
   present: readonly Subscriber[],
@@ -57,7 +57,7 @@ function requireReceivers(
   assert.equal(new Set(found).size, found.length, "nobody twice");
 }
 
-Deno.test("who begins or ends to hear a subject between two messages is found, or not, at once", () => {
+Deno.test("a subscription that begins or ends between two messages takes effect at once", () => {
   const row = fc.record({
     pattern: fc.oneof(fc.constantFrom(...FEW_PATTERNS), exact, wild),
     queue: fc.constantFrom(undefined, undefined, "q", "r"),
@@ -99,7 +99,7 @@ Deno.test("each member of a group has its turn, also where patterns join in", ()
   for (const one of members) assert.equal(taken.filter((other) => other === one).length, 2);
 });
 
-Deno.test("what is no exact subject is refused", () => {
+Deno.test("a subject with a wildcard is refused", () => {
   const index = new SubjectIndex<Subscriber>();
   for (const subject of ["a.*", "a.>", "", "a..b", "a b"]) {
     assert.throws(() => index.receivers(subject), TypeError, subject);

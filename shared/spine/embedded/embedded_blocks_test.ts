@@ -1,4 +1,4 @@
-/** The embedded journal's own: its bound for all tenants, its file, and what a damaged file does. */
+/** Specific to the embedded store of blocks: its bound for all tenants, its file, and the effect of a damaged file. */
 import assert from "node:assert/strict";
 import { QUIET } from "../../testing/logs.ts";
 import type { Spine } from "../contract/spine.ts";
@@ -96,7 +96,7 @@ for (const step_ms of [2_000, 20_000, 7_200_000]) {
       await write(1);
       now_ms -= step_ms;
       assert.deepEqual(await first(), [0, 0]);
-      // In its time each goes, once the clock has been right for as long.
+      // Each block expires at its time, once the clock has been right for that long.
       await write(2);
       pass(3 * step_ms);
       await write(3);
@@ -106,7 +106,7 @@ for (const step_ms of [2_000, 20_000, 7_200_000]) {
   });
 }
 
-Deno.test("a damaged journal is told, and everything else goes on", async () => {
+Deno.test("a damaged journal is reported, and everything else continues", async () => {
   await onDisk(async (open, data_dir) => {
     const bytes = crypto.getRandomValues(new Uint8Array(8_192));
     await Deno.writeFile(`${data_dir}/journal.sqlite`, bytes);

@@ -1,4 +1,4 @@
-/** A database is read as it was at one moment while it is written to, and keeps its lock. */
+/** A database is read in its state at one moment while it is written to, and keeps its lock. */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { QUIET } from "../../testing/logs.ts";
@@ -58,7 +58,7 @@ Deno.test("freeze: both files are of the moment of the backup, whatever is writt
     await write(0, 300);
     const backup = backupOf(spine);
     try {
-      // More than SQLite keeps aside before it moves pages into the file by itself.
+      // More than SQLite keeps in the write-ahead log before it moves pages into the file on its own.
       await write(300, 3_000);
       assert.ok(backup.waiting_bytes() > 8_000_000);
       using kv = await opened(backup, "spine.sqlite", `${data_dir}/copy.sqlite`);
@@ -69,7 +69,7 @@ Deno.test("freeze: both files are of the moment of the backup, whatever is writt
     } finally {
       backup.release();
     }
-    // What waited is in the file again, and all of it is there.
+    // The waiting pages are in the file again, and nothing is missing.
     await write(3_000, 3_010);
     const again = backupOf(spine);
     using kv = await opened(again, "spine.sqlite", `${data_dir}/second.sqlite`);
@@ -88,7 +88,7 @@ Deno.test("freeze: data_dir stays locked through backups and after them", async 
       for (const file of backup.files) await Array.fromAsync(file.read());
       backup.release();
     }
-    // Another process: the locks of one are dropped by whatever it closes of the file itself.
+    // Another process: when a process closes any descriptor of the file, its locks are dropped.
     const program = `
       import { DatabaseSync } from "node:sqlite";
       for (const name of ["spine", "log"]) {
@@ -104,7 +104,7 @@ Deno.test("freeze: data_dir stays locked through backups and after them", async 
   });
 });
 
-Deno.test("freeze: one backup at a time, and none of what is in memory", async () => {
+Deno.test("freeze: one backup at a time, and nothing that is in memory only", async () => {
   await withSpine((spine) => {
     const backup = backupOf(spine);
     assert.throws(() => spine.backup?.(), { reason: "too-many-pending" });
@@ -127,7 +127,7 @@ Deno.test("freeze: a backup is given up when more than its bound is written mean
     await reading?.next();
     const deadline_ms = Date.now() + 60_000;
     let ended: unknown;
-    // Each look at the file asks whether it still is what it was.
+    // Each read checks that the file is still the frozen one.
     for (let at = 0; ended === undefined && Date.now() < deadline_ms; at++) {
       await durable.append("room", payload("m".repeat(60_000)));
       const read = backup.files[1]?.read()[Symbol.asyncIterator]();
@@ -155,7 +155,7 @@ Deno.test("freeze: the engine closes while a backup is read, and loses nothing",
   await Deno.remove(data_dir, { recursive: true });
 });
 
-Deno.test("freeze: files are not written anew while a backup reads them", async () => {
+Deno.test("freeze: files are not rewritten while a backup reads them", async () => {
   await withSpine(async (spine) => {
     const backup = backupOf(spine);
     await assert.rejects(spine.scrub!(), /a backup is under way/);

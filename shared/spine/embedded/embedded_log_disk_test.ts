@@ -1,19 +1,19 @@
 /**
- * The embedded log on a disk that takes no more: a child process whose files the system limits, so
- * that real writes fail. What `log_bytes` limits is in `embedded_log_test.ts`.
+ * The embedded log on a full disk: a child process whose files the system limits, so that real writes fail.
+ * `embedded_log_test.ts` has the limits of `log_bytes`.
  */
 import assert from "node:assert/strict";
 import { createLogger } from "../../logs/log.ts";
 import { text, within } from "../testing/conformance.ts";
 import { openEmbedded } from "./embedded.ts";
 
-/** In blocks of 512 bytes or of 1 KiB, as the shell has it. */
+/** In blocks of 512 bytes or of 1 KiB, depending on the shell. */
 const FILE_BLOCKS = 2_000;
 const RETENTION = { history_size: 100_000, history_ttl_seconds: 3_600, replicas: undefined };
 const engine = new URL("./embedded.ts", import.meta.url);
 const config = new URL("../../../deno.json", import.meta.url).pathname;
 
-/** Appends until it is refused, then says what it was told, what it can read, and closes. */
+/** Appends until it is refused, then prints the answers and the stored messages, and closes. */
 const script = (data_dir: string) => `
   import { openEmbedded } from ${JSON.stringify(engine.href)};
   const log = { debug() {}, info() {}, warn() {}, error() {}, sample: () => false, child: () => log };
@@ -40,7 +40,7 @@ Deno.test("a disk that fails is a 503, and what was acknowledged is there afterw
     const path = `${folder}/child.ts`;
     await Deno.writeTextFile(path, script(data_dir));
     const run = ["run", "--quiet", "--no-check", "--config", config, "-A", path];
-    // A process that ignores SIGXFSZ gets an error for the write that would pass the limit.
+    // A process that ignores SIGXFSZ gets an error for the write that would exceed the limit.
     const child = new Deno.Command("sh", {
       args: [
         ...["-c", `trap '' XFSZ; ulimit -f ${FILE_BLOCKS}; exec "$@"`, "sh"],
@@ -66,7 +66,7 @@ Deno.test("a disk that fails is a 503, and what was acknowledged is there afterw
     const rooms = await spine.log("acme", RETENTION);
     const { messages } = await rooms.read("a", { after: 0, limit: 10_000, max_bytes: 1e9 });
     const stored = messages.map(({ offset }) => offset);
-    // What was refused may be there all the same; what was acknowledged must be.
+    // A refused message may be stored all the same; an acknowledged one must be.
     assert.deepEqual(offsets.filter((offset: number) => !stored.includes(offset)), []);
     await rooms.append("a", new Uint8Array(5_000));
     await spine.drain();

@@ -331,7 +331,9 @@ export class LogRows {
     this.#sql.forget_room.run(id);
   }
 
-  /** Forgets some rooms without messages, for which their log notes what was erased; false: there was none. */
+  /**
+   * Forgets some rooms without messages, whose erasures are then recorded for the whole log; false: there were none.
+   */
   forgetEmpty(log: number, limit: number): boolean {
     const rooms = this.#sql.empty_rooms.all(log, limit).map(roomRow);
     for (const room of rooms) {
@@ -408,7 +410,7 @@ export class LogRows {
     return number(this.#sql.erased.get(room), "offset");
   }
 
-  /** The same of rooms that the log does not know. */
+  /** The same for forgotten rooms. */
   erasedNames(log: number): number {
     return this.erased(-log);
   }

@@ -1,4 +1,4 @@
-/** That no tenant takes the whole of the embedded log: what each may have, and what is left for the others. */
+/** No tenant can use up the whole embedded log: each tenant's share, and what is left for the others. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { keptLog } from "../../testing/logs.ts";
@@ -17,7 +17,7 @@ function engine(limits: { log_bytes: number; tenant_bytes?: number }) {
   return { spine, lines, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
-/** Appends until it is refused, many at once; how many were stored. */
+/** Appends concurrently until it is refused; returns how many were stored. */
 async function flood(log: DurableLog, size_bytes: number): Promise<number> {
   for (let stored = 0;;) {
     const outcomes = await Promise.allSettled(
@@ -53,7 +53,7 @@ for (const size_bytes of [100, 1_000, 60_000]) {
   });
 }
 
-Deno.test("tenant_bytes bounds a tenant, whose others have what it may not", async () => {
+Deno.test("tenant_bytes limits a tenant, and does not affect the others", async () => {
   await using one = engine({ log_bytes: 16_777_216, tenant_bytes: 1_000_000 });
   for (const tenant of ["t1", "t2", "t3"]) {
     const log = await one.spine.log(tenant, RETENTION);
@@ -79,7 +79,7 @@ Deno.test("one tenant's flood in the same turn refuses nobody else's message", a
   await noisy.append("a", new Uint8Array(10_000));
 });
 
-Deno.test("what is counted is what is there, whatever was trimmed, refused or undone", async () => {
+Deno.test("the count equals the stored size, whatever was trimmed, refused or undone", async () => {
   await using one = engine({ log_bytes: 16_777_216, tenant_bytes: 500_000 });
   const log = await one.spine.log("acme", { ...RETENTION, history_size: 30 });
   for (let round = 0; round < 300; round++) {
@@ -95,7 +95,7 @@ Deno.test("what is counted is what is there, whatever was trimmed, refused or un
   assert.ok(now.bytes <= 500_000 && now.bytes > 450_000, `${now.bytes}`);
 });
 
-Deno.test("a bound is a little for everybody, else three times what is free, never more than its own", () => {
+Deno.test("a limit is a minimum for everybody, else three times the free space, never more than its own", () => {
   const bytes = fc.integer({ min: 0, max: 2 ** 40 });
   fc.assert(fc.property(bytes, bytes, (free, log_bytes) => {
     const bound = (free: number, tenant_bytes: number) =>

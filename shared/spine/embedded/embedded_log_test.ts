@@ -1,6 +1,6 @@
 /**
- * What only the embedded engine's logs have: their file, its limits and damages, and time that the
- * test makes pass. What they have in common with NATS is in `conformance_log.ts`.
+ * Specific to the embedded engine's logs: their file, its limits and damages, and time that the test advances.
+ * `conformance_log.ts` has what they share with NATS.
  */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
@@ -101,7 +101,7 @@ Deno.test("in memory every engine has its own log", async () => {
   assert.equal(streams.size, 2);
 });
 
-Deno.test("a drain stores and delivers what is under way", async () => {
+Deno.test("a drain stores and delivers messages in flight", async () => {
   await withFolder(async (data_dir) => {
     let delivered = 0;
     await withLog({ data_dir }, async (log, spine) => {
@@ -120,7 +120,7 @@ Deno.test("offsets that a power cut took back are not given again", async () => 
     let last = 0;
     await withLog({ data_dir }, async (log) => {
       await log.append("a", bytes("kept"));
-      // What the disk had when the power went: everything later is lost.
+      // The disk at the time of the power cut: everything later is lost.
       await Deno.mkdir(copy);
       for (const name of ["log.sqlite", "log.sqlite-wal"]) {
         await Deno.copyFile(`${data_dir}/${name}`, `${copy}/${name}`);
@@ -135,7 +135,7 @@ Deno.test("offsets that a power cut took back are not given again", async () => 
   });
 });
 
-Deno.test("a full log is a 503 that names log_bytes, keeps what it has, and recovers", async () => {
+Deno.test("a full log is a 503 that names log_bytes, keeps its messages, and recovers", async () => {
   await withLog({ log_limits: { log_bytes: 200_000 } }, async (log) => {
     const full = /raise \[durable\] log_bytes/;
     const payload = new Uint8Array(5_000);
@@ -156,7 +156,7 @@ Deno.test("a full log is a 503 that names log_bytes, keeps what it has, and reco
   });
 });
 
-Deno.test("a full log goes on taking what replaces its oldest", async () => {
+Deno.test("a full log continues to accept what replaces its oldest", async () => {
   await withLog({ log_limits: { log_bytes: 500_000 } }, async (log) => {
     for (let n = 0; n < 1_000; n++) await log.append("a", new Uint8Array(5_000).fill(n));
     const { messages } = await log.read("a", LOTS);
@@ -180,7 +180,7 @@ Deno.test("too many publishes that wait are refused, by number and by bytes", as
   }
 });
 
-Deno.test("a message that cannot be delivered is stored, and its subscribers are told", async () => {
+Deno.test("a message that cannot be delivered is stored, and its subscribers are notified", async () => {
   await withLog({ limits: { pending_bytes: 100 } }, async (log, spine) => {
     const events = new Collected<SpineEvent>();
     spine.onEvent(events.add);
@@ -199,7 +199,7 @@ Deno.test("a message that cannot be delivered is stored, and its subscribers are
   });
 });
 
-Deno.test("what is too old goes with the next append, or by itself", async () => {
+Deno.test("expired messages are removed with the next append, or by themselves", async () => {
   const { pass, given } = clocks();
   await withLog(given, async (log) => {
     const { offset } = await log.append("a", bytes("old"));
@@ -230,7 +230,7 @@ Deno.test("a key is compared for two minutes, by the log's clock", async () => {
   });
 });
 
-Deno.test("a wall clock that jumps expires nothing and takes no time back", async () => {
+Deno.test("a wall clock that jumps expires nothing and never moves time back", async () => {
   await withFolder(async (data_dir) => {
     const { time, pass, given } = clocks();
     await withLog({ ...given, data_dir }, async (log) => {
@@ -243,7 +243,7 @@ Deno.test("a wall clock that jumps expires nothing and takes no time back", asyn
       await log.append("a", bytes("3"));
       assert.deepEqual(await texts(log), ["1", "2", "3"]);
     });
-    // The process starts anew a day in the past.
+    // The process restarts a day in the past.
     await withLog({ ...given, data_dir }, async (log) => {
       await log.append("a", bytes("4"));
       const { messages } = await log.read("a", LOTS);
@@ -276,7 +276,7 @@ Deno.test("a file that is no log of this version is a start error that names it"
   });
 });
 
-Deno.test("what comes at once is stored over several turns, and nothing comes between", () =>
+Deno.test("messages at once are stored over several turns, and nothing comes between", () =>
   withLog({}, async (log) => {
     const stored: Promise<unknown>[] = [];
     let [most, together] = [0, 0];

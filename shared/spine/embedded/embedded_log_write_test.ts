@@ -28,7 +28,7 @@ function opened() {
   return { file, rows, fill, room, log: () => log, [Symbol.dispose]: () => file.close() };
 }
 
-Deno.test("a room keeps its newest, with little over, however many come at once", () => {
+Deno.test("a room keeps its latest messages, with little excess, however many arrive at once", () => {
   using at = opened();
   at.fill("a", 1_000, 1_000);
   const room = at.room("a") ?? assert.fail();
@@ -36,13 +36,13 @@ Deno.test("a room keeps its newest, with little over, however many come at once"
   assert.equal(room.bytes, room.messages * 10);
   assert.deepEqual([room.last, room.floor], [1_000, 1_000 - room.messages]);
   assert.deepEqual(at.rows.totals(at.log().id), { messages: room.messages, bytes: room.bytes });
-  // The slack is the sweep's.
+  // The sweep removes the slack.
   assert.equal(sweepRooms(at.rows, 0, 2_000), 0);
   assert.equal(at.room("a")?.messages, 10);
   assert.equal(at.room("a")?.floor, 990);
 });
 
-Deno.test("a sweep is bounded, and goes on where it ended", () => {
+Deno.test("a sweep is limited, and continues where it ended", () => {
   using at = opened();
   at.rows.retain(at.log().id, { ...RETENTION, history_size: 100_000 });
   const fresh = at.rows.log("acme") ?? assert.fail();

@@ -1,4 +1,4 @@
-/** What only the embedded engine has: bounded queues in this process, and a locked `data_dir`. */
+/** Specific to the embedded engine: bounded queues in this process, and a locked `data_dir`. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import { keptLog } from "../../testing/logs.ts";
@@ -100,7 +100,7 @@ Deno.test("handlers that answer each other for ever leave turns to timers", asyn
 });
 
 Deno.test("slow handlers do not hold the event loop for a whole batch", async () => {
-  // A clock that jumps 10 ms with every look: each delivery is a slow one.
+  // A clock that jumps 10 ms with every reading: each delivery is slow.
   let clock_ms = 0;
   await withSpine({ monotonic_ms: () => clock_ms += 10 }, async (spine) => {
     const received = await collect(spine, subject("a"));
@@ -152,7 +152,7 @@ Deno.test("with data_dir values, revisions and deletions outlive the engine", as
   });
 });
 
-Deno.test("without data_dir nothing is kept", async () => {
+Deno.test("without data_dir nothing is stored", async () => {
   await withSpine({}, async (spine) => {
     await (await spine.keyValue("ROOMS")).put(["a"], bytes("1"));
   });

@@ -1,6 +1,4 @@
-/**
- * What the NATS engine does when its server is lost, slow, strange or not there. Real servers.
- */
+/** The NATS engine when its server is lost, slow, foreign or absent. Real servers. */
 import assert from "node:assert/strict";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
@@ -13,7 +11,7 @@ import { watched } from "./testing/nats_harness.ts";
 
 const unavailable = refusedWith("spine-unavailable");
 
-Deno.test("a restart of the server refuses publishes, then resubscribes and tells the gap", async () => {
+Deno.test("a restart of the server refuses publishes, then resubscribes and reports the gap", async () => {
   await using server = await startNats();
   await using one = await watched(server.port);
   await using two = await watched(server.port);
@@ -64,7 +62,7 @@ Deno.test("a flush and a request under way when the server dies are refused at o
   assert.equal(one.spine.status.pending_bytes, 0);
 });
 
-Deno.test("a flush that nobody confirms is refused after request_timeout_ms", async () => {
+Deno.test("an unconfirmed flush is refused after request_timeout_ms", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 50 });
   await server.freeze();
@@ -73,14 +71,14 @@ Deno.test("a flush that nobody confirms is refused after request_timeout_ms", as
   server.resume();
 });
 
-Deno.test("while the server is silent, what is given is refused at once; then it is taken again", async () => {
+Deno.test("while the server is silent, publishes are refused at once; then they are accepted again", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 2_000 });
   const received = await collect(one.spine, subject("room"));
   const give = (word: string) => one.spine.give(subject("room"), bytes(word));
   await server.freeze();
   give("unconfirmed");
-  // Nobody asks for a flush: that the server is silent is found out by what is handed to it.
+  // Nobody calls flush: the publishes themselves reveal that the server is silent.
   const silence = /confirmed nothing in 2000 ms/;
   const refused = () => {
     try {
@@ -94,12 +92,12 @@ Deno.test("while the server is silent, what is given is refused at once; then it
   assert.equal(one.spine.status.state, "connected");
   assert.match(String(refused()), silence);
   await assert.rejects(one.spine.flush(), silence);
-  // What has nobody who could be told no goes on its way.
+  // Messages without a sender to refuse are sent all the same.
   one.spine.publish(subject("room"), bytes("control"));
   server.resume();
   await until("the server's answer", () => refused() === undefined);
   await within(one.spine.flush(), "the flush");
-  // What was handed over before comes before the answer to the flush.
+  // Earlier publishes arrive before the answer to the flush.
   const words = received.items.map(({ payload }) => text(payload));
   assert.equal(words[0], "unconfirmed");
   assert.ok(words.indexOf("control") < words.lastIndexOf("early"), words.join());
@@ -117,7 +115,7 @@ Deno.test("publishing is refused above pending_bytes, and accepted again once co
   assert.throws(flood, unavailable);
   assert.ok(accepted >= 60 && accepted <= 65, `${accepted} messages fit`);
   server.resume();
-  // Nobody asked for a flush: the engine finds out by itself how far the server is.
+  // Nobody calls flush: the engine itself finds out how far the server is.
   await received.count(accepted);
   await within(one.spine.flush(), "the flush");
   assert.equal(one.spine.status.pending_bytes, 0);
@@ -146,7 +144,7 @@ Deno.test("a drain while the server is away ends at once", async () => {
   assert.throws(() => one.spine.publish(subject("room"), bytes("")), unavailable);
 });
 
-Deno.test("a server that is not there is refused with its address", async () => {
+Deno.test("an unreachable server is refused with its address", async () => {
   const server = await startNats();
   await server[Symbol.asyncDispose]();
   await assert.rejects(watched(server.port), unavailable);
@@ -239,7 +237,7 @@ Deno.test("a receiver's own copy of a payload is what it gets", async () => {
   assert.equal(payload.buffer, room.buffer);
 });
 
-Deno.test("without JetStream a bucket is refused and says why", async () => {
+Deno.test("without JetStream a bucket is refused with the reason", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 200 });
   await assert.rejects(one.spine.keyValue("ROOMS"), unavailable);
@@ -249,10 +247,10 @@ Deno.test("without JetStream a bucket is refused and says why", async () => {
   );
 });
 
-// A write on a cluster whose acknowledgement is lost, and whose id the servers have forgotten by the time that they
-// are asked for it: it is refused, and the question harms the bucket in no way. A real cluster.
+// A write on a cluster with a lost acknowledgement, whose id the servers have already forgotten when they are asked for
+// it: it is refused, and the question does not harm the bucket. A real cluster.
 
-Deno.test("on a cluster the question for a forgotten write leaves its bucket as it is", async () => {
+Deno.test("on a cluster the query for a forgotten write leaves its bucket unchanged", async () => {
   await using cluster = await startNatsCluster("", { silent: true });
   await cluster.ready();
   const [member] = cluster.members;

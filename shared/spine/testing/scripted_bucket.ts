@@ -32,13 +32,13 @@ export class ScriptedBucket {
   /** Watches begun so far, including failed ones. */
   begun = 0;
 
-  /** As its reader gets it. */
+  /** The bucket for its reader. */
   get bucket(): KeyValue {
     const watch: KeyValue["watch"] = (_prefix, onChange) => this.#watch(onChange);
     return { watch } as KeyValue;
   }
 
-  /** As its reader gets it. */
+  /** The Spine for its reader. */
   get spine(): Pick<Spine, "status" | "onEvent"> {
     const status = () => this.#status();
     return {

@@ -1,7 +1,6 @@
 /**
- * The tour as a program of Node, Bun or Deno: `main.ts URL TOKEN NAME`, after a look at the entry that
- * needs a package of its own. It does not exit, so that it only ends when the SDK has left nothing
- * behind that keeps a program alive.
+ * The tour as a program of Node, Bun or Deno: `main.ts URL TOKEN NAME`, after checking the entry that needs another
+ * package. It does not exit, so it ends only if the SDK leaves nothing behind that keeps a program alive.
  */
 import process from "node:process";
 import { protobufCodec } from "@arqon/sdk/protobuf";

@@ -1,20 +1,20 @@
 /**
- * What a page of the tests can do, bundled for Chromium: the tour, and a connection that lives on while
- * the test breaks things. It tells through `globalThis.arqon`.
+ * A page of the tests, bundled for Chromium: the tour, and a connection that stays open while the test injects faults.
+ * Its interface is `globalThis.arqon`.
  */
 import { connect } from "@arqon/sdk";
 import type { Connection, ConnectOptions } from "@arqon/sdk";
 import { tour } from "./tour.ts";
 
-/** A connection and a room of the page, as the test asks for them. */
+/** A connection and a room of the page, controlled by the test. */
 export interface PageProgram {
   readonly tour: typeof tour;
-  /** Connects and hears the room; what comes of it is in `states` and `heard`. */
+  /** Connects and subscribes to the room; the results are in `states` and `heard`. */
   open(url: string, token: string, options?: Partial<ConnectOptions>): Promise<void>;
   publish(text: string): Promise<void>;
   /** The tour in a web worker of the page. */
   inWorker(url: string, token: string, name: string): Promise<unknown>;
-  /** Every state of the connection so far. */
+  /** All states of the connection so far. */
   readonly states: readonly string[];
   /** Texts of messages, and `GAP`. */
   readonly heard: readonly string[];

@@ -1,8 +1,7 @@
 /**
- * What becomes of attempts that do not get through, and how long each takes: `refusals.ts WHAT URL
- * TOKEN [ADMIN]`. Not a test: it prints what it saw, one JSON value a line. WHAT is `connect`,
- * `banned` (bans its own user for 5 s with the token ADMIN), or `restart`: prints `open`, loses the
- * bus, and prints its attempts when it has it again.
+ * Attempts to connect that fail, and how long each takes: `refusals.ts WHAT URL TOKEN [ADMIN]`. Not a test: prints its
+ * observations, one JSON value per line. WHAT is `connect`, `banned` (bans its own user for 5 s with the token ADMIN),
+ * or `restart`: prints `open`, loses the bus, and prints its attempts once it has reconnected.
  */
 import process from "node:process";
 import { ArqonError, connect } from "@arqon/sdk";
@@ -22,7 +21,7 @@ async function banned(): Promise<void> {
   const moderator = await connect({ url, token: admin });
   const bus = await connect({ url, token });
   await moderator.room("lobby").ban(bus.welcome.user_id, { ttl_ms: BAN_MS });
-  // From here on the Shield knows it.
+  // From here on the Shield knows the ban.
   await bus.closed;
   await attempt();
   await moderator.close();

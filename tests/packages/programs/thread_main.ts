@@ -1,6 +1,6 @@
 /**
- * The tour in a thread of Node: `thread_main.ts URL TOKEN NAME`. The thread, and with it the program,
- * ends by itself when the SDK has left nothing behind.
+ * The tour in a thread of Node: `thread_main.ts URL TOKEN NAME`. The thread, and with it the program, ends by itself if
+ * the SDK leaves nothing behind.
  */
 import process from "node:process";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";

@@ -1,13 +1,13 @@
 /**
- * A small program with the published packages, the same for every runtime: nothing but the web
- * platform, and no syntax that any of them would have to be taught. Not a test: it tells what it saw.
+ * A small program with the published packages, the same for every runtime: only web platform APIs, and no syntax that
+ * needs a transpiler. Not a test: it returns its observations.
  */
 import { ArqonError, connect } from "@arqon/sdk";
 import type { Connection, Message, PresenceSubscription } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 
-/** How long a part may take before the program gives up, in ms. */
+/** The time limit of a step, in ms. */
 const PATIENCE_MS = 20_000;
 
 async function next(loop: PresenceSubscription): Promise<Message> {
@@ -47,7 +47,7 @@ async function visit(bus: Connection, name: string): Promise<string[]> {
   return seen;
 }
 
-/** Does one of everything in a room of that name and says what came of it. Rejects when it cannot. */
+/** Uses each capability once in a room of that name and returns the results. Rejects if it cannot. */
 export async function tour(url: string, token: string, name: string): Promise<string[]> {
   const bus = await connect({ url, token, request_timeout_ms: PATIENCE_MS });
   try {

@@ -1,6 +1,6 @@
 /**
- * A program whose types are checked against the packed declarations and never run: what people write,
- * with what the compiler must refuse.
+ * A program that is type-checked against the packed declarations and never run: code as users write it, with errors
+ * that the compiler must find.
  */
 import { ArqonError, connect, standardCodec, typedRoom } from "@arqon/sdk";
 import type { Ack, ConnectOptions, Message, PresenceSubscription, Status } from "@arqon/sdk";
@@ -10,7 +10,7 @@ import { protobufCodec } from "@arqon/sdk/protobuf";
 import { decodeServerFrame, ERRORS, type Reason } from "@arqon/proto";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 
-/** What people have: no index signature, optional members, others inside. */
+/** Types as users have them: no index signature, optional members, nested types. */
 interface Place {
   readonly x: number;
   readonly y: number;
@@ -27,7 +27,7 @@ class Shape implements Place {
   readonly y = 2;
 }
 
-/** Interfaces, classes and what is made of them are data; what JSON makes nothing of is none. */
+/** Interfaces, classes and types derived from them are data; values without a JSON form are not. */
 export async function data<Value extends object>(room: Room, value: Value): Promise<Cursor> {
   const cursor: Cursor = { user: "ann", trail: [{ x: 1, y: 2 }] };
   const places: Place[] = [new Shape()];
@@ -62,7 +62,7 @@ declare const schema: StandardSchema<Cursor, Cursor>;
 
 const options: ConnectOptions = { url: new URL("wss://bus.example.com"), getToken: () => "…" };
 
-/** Uses every part of the surface once. */
+/** Uses each part of the API once. */
 export async function typed(): Promise<Ack> {
   const bus = await connect({ ...options, onStatus: ({ state }: Status) => console.log(state) });
   const room = bus.room("lobby");

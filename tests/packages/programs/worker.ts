@@ -1,7 +1,7 @@
-/** The tour in a web worker, of a browser or of a runtime that has them. */
+/** The tour in a web worker of a browser or runtime. */
 import { tour } from "./tour.ts";
 
-/** What a worker's global scope has that a window's type has not. */
+/** Members of a worker's global scope that a window's type lacks. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent) => void) | null;
   postMessage(data: unknown): void;

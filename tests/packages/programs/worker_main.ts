@@ -10,7 +10,7 @@ worker.onerror = ({ message }) => {
 worker.onmessage = ({ data: { seen, error } }) => {
   if (error === undefined) console.log(JSON.stringify(seen));
   else console.error(error);
-  // A web worker listens for as long as it is let: that it ends says nothing about the SDK.
+  // A web worker listens until it is terminated: its end would show nothing about the SDK.
   worker.terminate();
 };
 worker.postMessage({ url, token, name });

@@ -1,6 +1,6 @@
 /**
- * Components that use every hook, note what each gave and how often it rendered, and show it. For a page
- * and for a server; not what the scenarios do with them.
+ * Components that use each hook, record its results and the number of renders, and show them. For a page and for a
+ * server; the scenarios are elsewhere.
  */
 import { createElement as h, Fragment, Suspense } from "react";
 import type { FunctionComponent, ReactElement } from "react";
@@ -16,12 +16,12 @@ import {
 } from "@arqon/react";
 import type { BusClient } from "@arqon/react";
 
-/** A place in a drawing, as members tell it. */
+/** A position in a drawing, as members publish it. */
 export interface Place {
   readonly x: number;
 }
 
-/** The hooks by the names of the components that use them. */
+/** The hooks by the name of the component that uses each. */
 const USES = {
   connection: () => useConnection(),
   room: () => useRoom("durable-page"),
@@ -35,14 +35,14 @@ const USES = {
 type Uses = typeof USES;
 type Name = keyof Uses;
 
-/** What each hook gave last. */
+/** The latest result of each hook. */
 export const seen: { [Key in Name]?: ReturnType<Uses[Key]> } = {};
-/** How often each component has rendered. */
+/** Number of renders of each component. */
 export const renders: Partial<Record<string, number>> = {};
 
 const counted = (name: string) => renders[name] = (renders[name] ?? 0) + 1;
 
-/** What a page shows of a hook: as text, the same on a server. */
+/** A hook's result as text, the same on a server. */
 function textOf(name: Name): string {
   const { messages, title, connection } = seen;
   if (name === "messages") {
@@ -67,13 +67,13 @@ function Patient(): ReactElement {
   return h("p", { id: "patient" }, messages.map((one) => one.signal?.kind ?? one.text()).join());
 }
 
-/** Shown while somebody waits. */
+/** Shown while a component waits. */
 function Fallback(): ReactElement {
   counted("fallback");
   return h("p", { id: "fallback" }, "waiting");
 }
 
-/** All of it. `patient`: with a component that suspends. */
+/** All components. `patient`: with one that suspends. */
 export function app(client: BusClient, patient = false): ReactElement {
   const all = patient
     ? [h(Suspense, { key: "s", fallback: h(Fallback) }, h(Patient))]

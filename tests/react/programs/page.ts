@@ -1,24 +1,24 @@
-/** A page with the components of `app.ts` in StrictMode; it tells through `globalThis.page`. */
+/** A page with the components of `app.ts` in StrictMode; its interface is `globalThis.page`. */
 import { createElement as h, StrictMode, version } from "react";
 import { createRoot, hydrateRoot } from "react-dom/client";
 import type { Root } from "react-dom/client";
 import { createClient } from "@arqon/react";
 import { app, renders, seen } from "./app.ts";
 
-/** What the test does with the page. */
+/** The page's interface for the test. */
 export interface ReactPage {
   readonly version: string;
   readonly seen: typeof seen;
   readonly renders: typeof renders;
   readonly states: string[];
-  /** Shows the components; `hydrate`: over what the server has rendered. */
+  /** Shows the components; `hydrate`: on top of the server's HTML. */
   mount(url: string, token: string, how?: "hydrate" | "patient"): void;
   unmount(): void;
-  /** What the client's connection is doing. */
+  /** The state of the client's connection. */
   state(): string;
 }
 
-/** The tests are checked without the types of pages. */
+/** The tests are type-checked without the types of pages. */
 const { document } = globalThis as unknown as {
   readonly document: { querySelector(selector: string): Parameters<typeof createRoot>[0] };
 };

@@ -1,4 +1,4 @@
-/** Renders the components of `app.ts` as a server does, and ends: nothing may keep the process. */
+/** Renders the components of `app.ts` as a server does, and ends: nothing may keep the process alive. */
 import { renderToString } from "react-dom/server";
 import { createElement as h, StrictMode } from "react";
 import { createClient } from "@arqon/react";

@@ -1,24 +1,24 @@
 /**
- * Judges what one subscriber heard of the changes of one room: each once and in order, a GAP or the whole
- * state where one is missing, and nothing missing in the end. Pure; a record takes what a loop of the
- * SDK, or a bare socket, brings, in its order.
+ * Judges the changes of one room that one subscriber received: each once and in order, a GAP or the whole state where
+ * one is missing, and nothing missing in the end. Pure; a record takes what an iteration of the SDK, or a bare socket,
+ * returns, in order.
  */
 
-/** A change, or the whole state in place of some. */
+/** A change, or the whole state instead of several. */
 interface Change {
   readonly epoch: string;
   readonly version: number;
   readonly op: string;
-  /** The room was born with it. */
+  /** The room was created by it. */
   readonly first?: boolean;
 }
 
-/** Of one subscriber in one room, from its subscription on. */
+/** The changes of one subscriber in one room, since its subscription. */
 export class ChangeRecord {
   readonly #name: string;
   readonly #violations: string[] = [];
   #last: Change | undefined;
-  /** A GAP, or a new subscription, has come since the last change. */
+  /** A GAP, or a new subscription, since the last change. */
   #told = true;
   heard = 0;
   gaps = 0;
@@ -34,7 +34,7 @@ export class ChangeRecord {
     this.gaps++;
   }
 
-  /** It has subscribed anew: what came before is no measure. */
+  /** It has subscribed again: earlier changes no longer count. */
   again(): void {
     this.#last = undefined;
     this.#told = true;
@@ -57,14 +57,14 @@ export class ChangeRecord {
     }
   }
 
-  /** Whether it has heard of all that the room has come to, or was told that it has not. */
+  /** Whether it has received the room's latest change, or was notified that it has not. */
   isAt(now: Pick<Change, "epoch" | "version">): boolean {
     const last = this.#last;
     if (this.#told || (last === undefined && now.version === 0)) return true;
     return last?.epoch === now.epoch && last.version >= now.version;
   }
 
-  /** What was wrong, when the room stands at `now` and nothing is on its way any more. */
+  /** The problems, if the room is at `now` and nothing is in flight any more. */
   judge(now: Pick<Change, "epoch" | "version">): readonly string[] {
     if (this.isAt(now)) return this.#violations;
     const last = this.#last;

@@ -1,4 +1,4 @@
-/** The checker of changes finds what it is there for, and nothing else. */
+/** The checker of changes finds each kind of error, and nothing else. */
 import assert from "node:assert/strict";
 import { ChangeRecord } from "./change_checker.ts";
 
@@ -17,7 +17,7 @@ function judged(heard: readonly (number | ReturnType<typeof change>)[], now: num
   return record.judge({ epoch, version: now });
 }
 
-Deno.test("what is right has no violations", () => {
+Deno.test("a correct record has no violations", () => {
   assert.deepEqual(judged([1, 2, 3], 3), []);
   assert.deepEqual(judged([5, 6], 6), [], "it came late");
   assert.deepEqual(judged([1, -1, 4], 4), []);

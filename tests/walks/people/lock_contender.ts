@@ -1,7 +1,6 @@
 /**
- * A client that wants the lock of a room again and again, writes while it has it and sometimes too
- * late, and one that writes without asking for the lock. They record what they were answered; whether
- * it was right is `lock_judge.ts`.
+ * A client that acquires a room's lock repeatedly, writes while it holds it and sometimes too late, and one that writes
+ * without acquiring it. They record the answers; `lock_judge.ts` judges them.
  */
 import { ArqonError, type Room } from "@arqon/sdk";
 import type { RoomEvent } from "@arqon/sdk/state";
@@ -11,35 +10,35 @@ import type { Random } from "../../presence_simulation/random.ts";
 import type { Mark } from "./lock_judge.ts";
 import type { Grant, LockLedger, Write } from "./lock_ledger.ts";
 
-/** Who contends. */
+/** The contender. */
 export interface Contender {
   readonly user_id: string;
   readonly room: Room;
 }
 
-/** What a contender is given. */
+/** A contender's options. */
 export interface ContenderOptions {
   readonly client: Contender;
   readonly ledger: LockLedger;
   readonly random: Random;
   readonly ttl_ms: number;
-  /** It begins nothing new once this is aborted. */
+  /** It starts nothing new once this is aborted. */
   readonly signal: AbortSignal;
-  /** Hears refusals that no fault explains. */
+  /** Called with refusals that no fault explains. */
   readonly onSurprise: (text: string) => void;
 }
 
 const KEY = "guarded";
 const RETRY_MS = 200;
-/** How long a command may take, repetitions included. */
+/** The time limit of a command, including retries. */
 const TIMEOUT_MS = 5_000;
-/** Shares of what a contender does with a lock in the end; else it unlocks. */
+/** Probabilities of what a contender finally does with a lock; else it unlocks. */
 const RENEWS = 0.2;
 const FORGETS = 0.15;
 const WRITES_LATE = 0.15;
 let nonces = 0;
 
-/** What an error says about a command: not done, or nobody knows. Others are told as surprises. */
+/** What an error means for a command: not applied, or unknown. Others are reported as surprises. */
 function outcomeOf(error: unknown, { onSurprise, client }: ContenderOptions): Write["outcome"] {
   if (!(error instanceof ArqonError)) throw error;
   const { code, reason, message } = error;
@@ -50,7 +49,7 @@ function outcomeOf(error: unknown, { onSurprise, client }: ContenderOptions): Wr
   return { kind: "unknown" };
 }
 
-/** Asks the room for the events that nobody has heard yet. True when it answered. */
+/** Requests the room's events that nobody has received yet. Returns true if it answered. */
 export async function askForEvents({ room }: Contender, ledger: LockLedger): Promise<boolean> {
   try {
     const events_after = ledger.known_to;
@@ -88,7 +87,7 @@ async function write(options: ContenderOptions, fence: number): Promise<void> {
   ledger.writes.push({ user_id, fence, nonce, outcome });
 }
 
-/** Asks for the lock once; with a `fence` for more time. */
+/** Acquires the lock once; with a `fence` extends it. */
 async function lock(options: ContenderOptions, fence?: number): Promise<Grant | undefined> {
   const { client, ledger, ttl_ms } = options;
   const { user_id } = client;
@@ -118,7 +117,7 @@ async function unlock(options: ContenderOptions, grant: Grant): Promise<void> {
   }
 }
 
-/** With the lock in hand. */
+/** While holding the lock. */
 async function hold(options: ContenderOptions, grant: Grant): Promise<void> {
   const { random, ttl_ms } = options;
   for (let count = random.int(1, 3); count > 0; count--) {
@@ -134,7 +133,7 @@ async function hold(options: ContenderOptions, grant: Grant): Promise<void> {
   await write(options, grant.fence);
 }
 
-/** Contends until it is told to stop. */
+/** Contends until it is stopped. */
 export async function contend(options: ContenderOptions): Promise<void> {
   const { client, ledger, random, ttl_ms, signal } = options;
   while (!signal.aborted) {
@@ -145,7 +144,7 @@ export async function contend(options: ContenderOptions): Promise<void> {
   }
 }
 
-/** Writes without a lock until it is told to stop: only done while nobody holds the room. */
+/** Writes without a lock until it is stopped: only applied while nobody holds the room. */
 export async function intrude(options: ContenderOptions): Promise<void> {
   while (!options.signal.aborted) {
     await write(options, 0);

@@ -1,6 +1,6 @@
 /**
- * Judges the record of a room's locks: fences grow, there are never two holders, and nothing is
- * written with a fence that is over. Pure.
+ * Judges the record of a room's locks: fencing tokens increase, there are never two holders, and no write with a stale
+ * fencing token is applied. Pure.
  */
 import type { RoomEvent } from "@arqon/sdk/state";
 import { startOf } from "./lock_ledger.ts";
@@ -13,7 +13,7 @@ export interface Mark {
   readonly fence: number;
 }
 
-/** What happened to the locks of a room, and what was wrong. */
+/** The events of a room's locks, and the problems. */
 export interface Judgement {
   readonly violations: readonly string[];
   readonly locks: number;
@@ -24,7 +24,7 @@ export interface Judgement {
   readonly refused: number;
 }
 
-/** How often a lease may begin anew: once for each Brain that takes the room over while it runs (docs/presence.md). */
+/** How often a lease may restart: once for each Brain that takes the room over during it (docs/presence.md). */
 const TAKEOVERS_MAX = 4;
 
 /** The lock while events are read in order. */
@@ -40,9 +40,9 @@ class Reading {
   readonly violations: string[] = [];
   readonly ends: Record<string, number> = {};
   readonly granted = new Set<number>();
-  /** Causes by fence. */
+  /** Causes by fencing token. */
   readonly causes = new Map<number, unknown>();
-  /** "unknown": in a new life of the stored rooms a room keeps the lock that it had. */
+  /** "unknown": when the stored rooms are reopened, a room keeps its lock. */
   #held: Held | "unknown" | undefined = "unknown";
   #last_fence = 0;
   #version = 0;
@@ -106,7 +106,7 @@ class Reading {
   }
 }
 
-/** A room keeps its last 64 changes for whoever asks, and each contender does, again and again. */
+/** A room keeps its last 64 changes for requests, and each contender requests them repeatedly. */
 function missingVersions(events: ReadonlyMap<number, RoomEvent>): string[] {
   const last = Math.max(...events.keys());
   const missing: number[] = [];
@@ -117,8 +117,8 @@ function missingVersions(events: ReadonlyMap<number, RoomEvent>): string[] {
 }
 
 /**
- * What contenders were answered, against what the room says of it. The last grants before a new life are
- * left out when nobody has heard of them: nothing earlier is reported then.
+ * Compares the contenders' answers with the room's events. The last grants before a restart are left out if nobody has
+ * received them: nothing earlier is reported then.
  */
 function compareGrants(
   grants: readonly Grant[],
@@ -168,11 +168,11 @@ function compareWrites({ writes, epochs, newest_epoch }: LockLedger): string[] {
   return violations;
 }
 
-/** Two contenders that both had reason to take the room for theirs, at one moment. */
+/** Two contenders that both had reason to believe that they held the room, at one moment. */
 function overlaps(grants: readonly Grant[], readings: readonly Reading[]): string[] {
   const beliefs = grants.flatMap(({ user_id, fence, acked_ms, until_ms, released_ms }) => {
-    // A client whose connection is gone learns it later than its Shield; the fence is what protects there. A lock
-    // may end in another epoch than it was granted in.
+    // A client whose connection is lost notices it later than its Shield; the fencing token protects here. A lock may
+    // end in a later epoch than the one that granted it.
     if (readings.some(({ causes }) => causes.get(fence) === "holder-left")) return [];
     const to_ms = Math.min(until_ms, released_ms ?? Infinity);
     return acked_ms < to_ms ? [{ user_id, fence, from_ms: acked_ms, to_ms }] : [];
@@ -199,7 +199,7 @@ function sum(counts: readonly Readonly<Record<string, number>>[]): Record<string
   return total;
 }
 
-/** Judges one room, when all is over and every event that can be had is there. */
+/** Judges one room, after the end and with every available event. */
 export function judgeLocks(ledger: LockLedger): Judgement {
   const { tenant_id, room_id, epochs, grants, writes, conflicts } = ledger;
   const readings = new Map<string, Reading>();

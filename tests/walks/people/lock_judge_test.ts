@@ -1,4 +1,4 @@
-/** The judge of locks finds each kind of wrong, and nothing in a record that is right. */
+/** The judge of locks finds each kind of error, and none in a correct record. */
 import assert from "node:assert/strict";
 import type { RoomEvent } from "@arqon/sdk/state";
 import { judgeLocks } from "./lock_judge.ts";
@@ -17,7 +17,7 @@ const set = (fence: number, at_ms: number, nonce = `${fence}-${at_ms}`): Told =>
   { op: "set", key: "guarded", value: { nonce, fence }, at_ms }
 );
 
-/** A room in which this happened, version by version. */
+/** A room with these events, version by version. */
 function ledgerOf(...events: Told[]): LockLedger {
   const ledger = new LockLedger("acme", "lock");
   for (const [index, event] of events.entries()) {
@@ -27,7 +27,7 @@ function ledgerOf(...events: Told[]): LockLedger {
   return ledger;
 }
 
-/** Exactly one violation, which says this. */
+/** Exactly one violation, with this text. */
 function wrong(ledger: LockLedger, text: RegExp): void {
   const { violations } = judgeLocks(ledger);
   assert.equal(violations.length, 1, violations.join("\n"));
@@ -83,7 +83,7 @@ Deno.test("writes with an old fence, without one and after the lease are found",
   wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), lock(7, 3, 9), set(5, 4)), /the lock was 7/);
   wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), set(5, 4)), /the lock was none/);
   wrong(ledgerOf(lock(5, 1, 9), set(0, 2)), /the lock was 5/);
-  // A lease of 8 ms may begin anew with each Brain that takes the room over.
+  // A lease of 8 ms may restart with each Brain that takes the room over.
   assert.deepEqual(judgeLocks(ledgerOf(lock(5, 1, 9), set(5, 40))).violations, []);
   wrong(ledgerOf(lock(5, 1, 9), set(5, 41)), /the lease had ended at 9/);
 });
@@ -114,7 +114,7 @@ Deno.test("answers that the room does not bear out are found", () => {
   wrong(shared, /fence 5 was given to ann and to bob/);
 });
 
-Deno.test("holders that both believe in their lock are found, but for one whose connection was gone", () => {
+Deno.test("holders that both believe in their lock are found, except for one whose connection was lost", () => {
   const believers = (cause: string) => {
     const ledger = ledgerOf(lock(5, 1, 90), unlock(5, 2, cause), lock(7, 3, 90));
     ledger.granted(held("ann", 5, 1, 90));
@@ -125,7 +125,7 @@ Deno.test("holders that both believe in their lock are found, but for one whose 
   assert.deepEqual(judgeLocks(believers("holder-left")).violations, []);
 });
 
-Deno.test("versions that nobody heard of and versions with two contents are found", () => {
+Deno.test("versions that nobody received and versions with two contents are found", () => {
   const gap = ledgerOf(set(0, 1));
   gap.add({ epoch: "1", version: 4, by: "u", ...set(0, 4) } as RoomEvent);
   wrong(gap, /nobody ever heard of versions 2, 3/);
@@ -134,14 +134,14 @@ Deno.test("versions that nobody heard of and versions with two contents are foun
   wrong(twofold, /version 1 of epoch 1 is both/);
 });
 
-/** An event of a later life of the stored rooms, whose versions begin behind 2,000. */
+/** An event after the stored rooms were reopened, whose versions begin after 2,000. */
 const later = (version: number, told: Told): RoomEvent =>
   ({ epoch: "8", version: 2_000 + version, by: "u", ...told }) as RoomEvent;
 
-Deno.test("a room keeps its lock over a new life, and the end of what was before is not told", () => {
+Deno.test("a room keeps its lock over a restart, and the end of what was before is not reported", () => {
   const ledger = ledgerOf(lock(5, 1, 90), set(5, 2));
   ledger.granted(held("ann", 5, 1, 90));
-  // Both were answered, and the life ended before anybody heard of them.
+  // Both were answered, and the process ended before anybody received them.
   ledger.granted(held("bob", 6, 1, 1));
   ledger.writes.push(written(6, "6-2", { kind: "applied", epoch: "1", version: 4 }));
   for (const [index, told] of [set(5, 3), unlock(5, 4, "holder-left"), lock(7, 5, 95)].entries()) {
@@ -153,7 +153,7 @@ Deno.test("a room keeps its lock over a new life, and the end of what was before
   wrong(ledger, /zoe was given fence 9 of epoch 8, of which the room says nothing/);
 });
 
-Deno.test("the ledger knows up to where it is complete, also in a new epoch and behind what is lost", () => {
+Deno.test("the ledger knows up to where it is complete, also in a new epoch and after lost versions", () => {
   const ledger = ledgerOf(set(0, 1), set(0, 2));
   assert.equal(ledger.known_to, 2);
   ledger.add(later(2, set(0, 3)));

@@ -1,7 +1,6 @@
 /**
- * What is known of the locks of one room: what its contenders were answered, and the room's own
- * events, from ROOM_UPDATE and from `room.get`, put together by version. Only the record; `lock_judge.ts`
- * says whether it is right.
+ * The record of one room's locks: the answers to its contenders, and the room's own events, from ROOM_UPDATE and from
+ * `room.get`, merged by version. `lock_judge.ts` judges it.
  */
 import type { RoomEvent } from "@arqon/sdk/state";
 
@@ -12,15 +11,15 @@ export interface Grant {
   readonly fence: number;
   readonly acked_ms: number;
   until_ms: number;
-  /** When it asked for the end. */
+  /** When it requested the release. */
   released_ms: number | undefined;
 }
 
-/** A write with a fence, or without one (fence 0). */
+/** A write with a fencing token, or without one (fence 0). */
 export interface Write {
   readonly user_id: string;
   readonly fence: number;
-  /** Of this write alone. */
+  /** Unique to this write. */
   readonly nonce: string;
   readonly outcome:
     | { readonly kind: "applied"; readonly epoch: string; readonly version: number }
@@ -29,10 +28,10 @@ export interface Write {
     | { readonly kind: "unknown" };
 }
 
-/** The versions of a room's epoch begin behind a multiple of this (`brain/rooms/store/life.ts`). */
+/** The versions of a room's epoch begin after a multiple of this (`brain/rooms/store/life.ts`). */
 const START_EVERY = 1_000;
 
-/** The version before the first of the epoch that this one is of. */
+/** The version before the first one of this version's epoch. */
 export function startOf(version: number): number {
   return Math.floor((version - 1) / START_EVERY) * START_EVERY;
 }
@@ -45,12 +44,12 @@ export class LockLedger {
   readonly writes: Write[] = [];
   /** By epoch, then by version. */
   readonly epochs = new Map<string, Map<number, RoomEvent>>();
-  /** One version that was told in two ways. */
+  /** One version with two different contents. */
   readonly conflicts: string[] = [];
   #epoch = "";
-  /** When something happened in it first, as far as is known. Unix ms. */
+  /** Its earliest known event. Unix ms. */
   #begun_ms = -Infinity;
-  /** Undefined before anything of the newest epoch is known. */
+  /** Undefined before anything of the latest epoch is known. */
   #known_to: number | undefined;
 
   constructor(tenant_id: string, room_id: string) {
@@ -58,12 +57,12 @@ export class LockLedger {
     this.room_id = room_id;
   }
 
-  /** The epoch in which something happened last. */
+  /** The epoch of the latest event. */
   get newest_epoch(): string {
     return this.#epoch;
   }
 
-  /** Up to this version of the newest epoch everything is known, or given up; 0 before anything is. */
+  /** Everything up to this version of the latest epoch is known, or given up; 0 before that. */
   get known_to(): number {
     const events = this.epochs.get(this.#epoch);
     if (events === undefined || this.#known_to === undefined) return 0;
@@ -71,14 +70,14 @@ export class LockLedger {
     return this.#known_to;
   }
 
-  /** The room no longer tells what comes behind `known_to`: goes on at the next version that is known. */
+  /** The room no longer has the versions after `known_to`: continues at the next known version. */
   giveUp(): void {
     const known_to = this.known_to;
     const later = [...this.epochs.get(this.#epoch)?.keys() ?? []].filter((one) => one > known_to);
     if (later.length > 0) this.#known_to = Math.min(...later) - 1;
   }
 
-  /** Takes an answer to a lock: a new one, or the same again for longer. */
+  /** Adds an answer to a lock: a new one, or an extension. */
   granted(grant: Omit<Grant, "released_ms">): Grant {
     const same = this.grants.findLast(({ user_id, epoch, fence }) => (
       user_id === grant.user_id && epoch === grant.epoch && fence === grant.fence
@@ -93,14 +92,14 @@ export class LockLedger {
     return same;
   }
 
-  /** Takes an event, in any order and any number of times. */
+  /** Adds an event, in any order and any number of times. */
   add(event: RoomEvent): void {
     const { epoch, version } = event;
     let events = this.epochs.get(epoch);
     if (events === undefined) {
       events = new Map();
       this.epochs.set(epoch, events);
-      // Epochs say nothing of their order; what happened in them does.
+      // Epochs have no order by themselves; their events do.
       if (event.at_ms >= this.#begun_ms) {
         [this.#epoch, this.#known_to, this.#begun_ms] = [epoch, startOf(version), event.at_ms];
       }

@@ -1,10 +1,10 @@
 /**
- * Holds what a receiver of hooks was called for against the journals of members: each change once by its place,
- * in order by room. Pure.
+ * Compares the calls of a receiver of hooks with the journals of members: each change once by its place, in order by
+ * room. Pure.
  */
 import type { ReceivedCall } from "../../hooks/receiver.ts";
 
-/** The changes of a room in their order, each as a line; by `tenant/room`. */
+/** The changes of a room in order, each as a line; by `tenant/room`. */
 export type Changes = ReadonlyMap<string, readonly string[]>;
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -14,7 +14,7 @@ const TYPES: Readonly<Record<string, string>> = {
   "room.vacated": "vacated",
 };
 
-/** A change as a line; `data` as the journal has it. */
+/** A change as a line; `data` as in the journal. */
 export function lineOf(
   type: string,
   { sequence, connection_id = "" }: { readonly sequence: number; readonly connection_id?: string },
@@ -22,7 +22,7 @@ export function lineOf(
   return `${sequence} ${type} ${connection_id}`.trimEnd();
 }
 
-/** What is wrong with the calls that were taken, in words. */
+/** The problems of the accepted calls, in words. */
 export function judgeCalls(taken: readonly ReceivedCall[], journals: Changes): string[] {
   const problems: string[] = [];
   const first = new Map<string, ReceivedCall>();

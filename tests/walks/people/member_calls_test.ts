@@ -1,4 +1,4 @@
-// Calls that are right pass; one that is missing, repeated, in the wrong order or made up is named.
+// Correct calls pass; a missing, repeated, reordered or invented one is named.
 import assert from "node:assert/strict";
 import type { ReceivedCall } from "../../hooks/receiver.ts";
 import { judgeCalls, lineOf } from "./member_calls.ts";
@@ -17,7 +17,7 @@ Deno.test("each change once and in order is right, also when a call is repeated 
   assert.deepEqual(judgeCalls([call(1), call(2), call(1), call(3), call(2)], journals), []);
 });
 
-Deno.test("what is missing, twice, in another order, made up or told as lost is named", () => {
+Deno.test("a missing, duplicate, reordered, invented or falsely lost call is named", () => {
   const wrong: readonly (readonly ReceivedCall[])[] = [
     [call(1), call(3)],
     [call(1), call(2)],

@@ -1,8 +1,7 @@
 /**
- * Who is in a room of people, on a walk: members with metadata, and who only watches. When a step is over, each of their
- * lists, what Brains say and the members' journal are who is really there, and nobody was told of a leave that was none;
- * at the end the changes of the room that they heard of, the locks that they contended for and the calls of a hook for
- * members are judged.
+ * A room of people on a walk: members with metadata, and observers. After a step, each of their lists, the Brains'
+ * answers and the members' journal agree with the truth, and nobody was notified of a false leave; at the end the
+ * received changes of the room, the contended locks and the calls of a hook for members are judged.
  */
 import type { Member } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
@@ -20,17 +19,17 @@ import { LockLedger } from "./lock_ledger.ts";
 import { judgeCalls, lineOf } from "./member_calls.ts";
 import { Person, ROOM } from "./person.ts";
 
-/** What is done there. */
+/** The operations of a step. */
 export type PeopleOp =
   | { readonly name: "join"; readonly side: number; readonly observer: boolean }
-  /** Somebody has other metadata; goes. */
+  /** A member changes its metadata; a member leaves. */
   | { readonly name: "change" | "part"; readonly pick: number }
-  /** All contend for the room's lock, and somebody writes without it. */
+  /** All contend for the room's lock, and one client writes without it. */
   | { readonly name: "contest"; readonly seed: number };
 
 const PEOPLE_MAX = 8;
 const BOUND_MS = 60_000;
-/** Lease of a lock, and for how long one is contended for. */
+/** Lease of a lock, and how long one is contended for. */
 const LOCK_MS = 1_000;
 const CONTEST_MS = 2_500;
 const PAGE = 1_000;
@@ -38,7 +37,7 @@ const PAGE = 1_000;
 /** The people of one room. */
 export class People implements AsyncDisposable {
   readonly #stage: Stage;
-  /** Where they come: at the Shields, the last one behind a load balancer where there is one. */
+  /** Where they connect: the Shields, the last one through a load balancer if there is one. */
   readonly #buses: readonly TestBus[];
   readonly #has_balancer: boolean;
   readonly #ledger: LockLedger;
@@ -88,7 +87,7 @@ export class People implements AsyncDisposable {
     this.#people.push(person);
   }
 
-  /** A hook that tells who comes and goes, before anybody does. */
+  /** A hook for members, set before anybody joins. */
   async #setHook(): Promise<void> {
     const { admin, tenant, row, receiver } = this.#stage;
     if (this.#has_hook || row.hook === "no" || row.membership === "off") return;
@@ -109,7 +108,7 @@ export class People implements AsyncDisposable {
       onSurprise: (text: string) => void this.#surprises.push(text),
     };
     const [first, ...others] = this.#people;
-    // Where one process is all, its clock is set, and leases are by that.
+    // If there is only one process, its clock is set, which leases depend on.
     if (first === undefined || !this.#has_balancer) return;
     const loops = [
       intrude({ ...more, client: first, random: random.fork(0) }),
@@ -120,7 +119,7 @@ export class People implements AsyncDisposable {
     await Promise.all(loops);
   }
 
-  /** What is wrong when a step is over. */
+  /** The problems after a step. */
   async settle(harm: Harm): Promise<string[]> {
     if (this.#users === 0) return [];
     let wrong: string[] = [];
@@ -188,7 +187,7 @@ export class People implements AsyncDisposable {
     return { played: player.end(), lines };
   }
 
-  /** Leaves of who is there all the time. A Shield that is silent, or ends, may be taken for gone. */
+  /** Leaves of members that stayed. A Shield that is silent, or ends, may be considered dead. */
   #untrue({ cuts_clients, cuts_spine, kills_shield, moves }: Harm): string[] {
     const is_excused = cuts_spine === true || kills_shield === true;
     const steady = this.#members.filter((one) =>
@@ -200,7 +199,7 @@ export class People implements AsyncDisposable {
     );
   }
 
-  /** What is wrong when all is over; then everybody goes. */
+  /** The problems at the end; then everybody leaves. */
   async end(): Promise<string[]> {
     const [asker] = this.#people;
     if (this.#users === 0) return [];

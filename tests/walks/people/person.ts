@@ -1,4 +1,6 @@
-/** Somebody in a room of people: an SDK connection that reconnects automatically, a member or an observer of the room. */
+/**
+ * A person in a room of people: an SDK connection that reconnects automatically, a member or an observer of the room.
+ */
 import { connect, type Connection, type PresenceSubscription } from "@arqon/sdk";
 import { type RoomEvent, roomState } from "@arqon/sdk/state";
 import { insist } from "../../../shared/testing/until.ts";
@@ -8,7 +10,7 @@ import { ChangeRecord } from "./change_checker.ts";
 /** The room, which has the class of the row's room and none of its messages. */
 export const ROOM = "room-people";
 
-/** As an app would have it behind a balancer. */
+/** As an application behind a load balancer sets them. */
 const TIMES = {
   backoff: { base_ms: 50, max_ms: 1_000 },
   initial_attempts: Infinity,
@@ -16,30 +18,30 @@ const TIMES = {
   request_timeout_ms: 5_000,
 };
 
-/** Who it is, and who hears what comes of it. */
+/** The person's identity and callbacks. */
 export interface PersonOptions {
   readonly bus: TestBus;
   readonly tenant: string;
   readonly user_id: string;
   readonly observer: boolean;
-  /** Behind a load balancer: it moves when its Shield ends in order. */
+  /** Behind a load balancer: it moves when its Shield stops orderly. */
   readonly moves: boolean;
   readonly onChange: (event: RoomEvent) => void;
   readonly onSurprise: (text: string) => void;
 }
 
-/** One of them, over any number of connections. */
+/** One person, across any number of connections. */
 export class Person implements AsyncDisposable {
   readonly options: PersonOptions;
   readonly record: ChangeRecord;
   readonly #connection: Connection;
   readonly presence: PresenceSubscription;
-  /** Connections that left, as it was told since the last look. */
+  /** Connections that left, as notified since the last check. */
   left: string[] = [];
   meta = { revision: 0 };
   /** Of its open connection. */
   connection_id: string | undefined;
-  /** It has had the same one since the last look. */
+  /** Its connection has not changed since the last check. */
   is_steady = true;
   #is_over = false;
 
@@ -67,7 +69,7 @@ export class Person implements AsyncDisposable {
     });
   }
 
-  /** Resolves when it is in the room. */
+  /** Resolves once it is in the room. */
   static async open(options: PersonOptions): Promise<Person> {
     const { bus: { url, tokenFor }, tenant, user_id } = options;
     let id: string | undefined;
@@ -94,7 +96,7 @@ export class Person implements AsyncDisposable {
     return this.options.user_id;
   }
 
-  /** Other metadata; resolves when a Shield has taken it. */
+  /** New metadata; resolves when a Shield has accepted it. */
   async change(): Promise<void> {
     const meta = { revision: this.meta.revision + 1 };
     await insist("its metadata is taken", () => this.presence.update(meta));
@@ -107,12 +109,12 @@ export class Person implements AsyncDisposable {
   }
 
   #onConnection(id: string | undefined): void {
-    // Who has moved keeps its id, and is there all the time.
+    // A moved connection keeps its id, and is a member all the time.
     if (id === undefined || id !== this.connection_id) this.is_steady = false;
     this.connection_id = id;
   }
 
-  /** Its loops end when it goes, and never before. */
+  /** Its iterations end when it leaves, and never before. */
   async #follow(loop: () => Promise<void>): Promise<void> {
     const why = await loop().then(() => "without an error", String);
     if (!this.#is_over) this.options.onSurprise(`${this.user_id}: its subscription ended: ${why}`);

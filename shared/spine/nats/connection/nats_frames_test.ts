@@ -1,4 +1,4 @@
-/** What the scanner finds in a server's bytes is what nats.js' own parser finds, however they are cut. */
+/** The scanner finds the same messages in a server's bytes as nats.js' own parser, however they are split. */
 import assert from "node:assert/strict";
 import { Kind, Parser } from "@nats-io/transport-deno";
 import fc from "fast-check";
@@ -8,7 +8,7 @@ import type { MessageFrame } from "./nats_frames.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Of a frame, in text: no two frames look alike. */
+/** The content of a frame as text: no two frames are equal. */
 type Seen = readonly [sid: number, subject: string, reply: string, headers: string, data: string];
 
 function seen(frame: MessageFrame): Seen {
@@ -24,7 +24,7 @@ function seen(frame: MessageFrame): Seen {
   ];
 }
 
-/** What nats.js makes of the same bytes; stops at what it does not understand. */
+/** The result of nats.js for the same bytes; stops at unknown input. */
 function parsed(chunks: readonly Uint8Array[]) {
   const messages: Seen[] = [];
   const others: string[] = [];
@@ -117,7 +117,7 @@ function scan(chunks: readonly Uint8Array[], wanted = (sid: number) => sid % 2 =
   return { taken, rest };
 }
 
-Deno.test("every message is found as nats.js finds it, and what is not taken goes on untouched", () => {
+Deno.test("every message is found as nats.js finds it, and others are passed on unchanged", () => {
   fc.assert(fc.property(stream, cuts, (bytes, places) => {
     const chunks = cut(bytes, places);
     const expected = parsed(chunks);
@@ -132,14 +132,14 @@ Deno.test("every message is found as nats.js finds it, and what is not taken goe
   }));
 });
 
-Deno.test("with nothing wanted, whole frames come out as the bytes that went in", () => {
+Deno.test("with nothing requested, whole frames are passed on byte for byte", () => {
   fc.assert(fc.property(stream, cuts, (bytes, places) => {
     const { taken, rest } = scan(cut(bytes, places), () => false);
     assert.deepEqual([taken.length, join(rest)], [0, bytes]);
   }));
 });
 
-Deno.test("what is no frame goes to nats.js, with all that follows, and no message is invented", () => {
+Deno.test("invalid frames are passed to nats.js, with everything after them, and no message is invented", () => {
   const strange = fc.constantFrom(
     "msg a 2 1\r\nx\r\n",
     "MSG a two 1\r\nx\r\n",
@@ -164,7 +164,7 @@ Deno.test("what is no frame goes to nats.js, with all that follows, and no messa
   }));
 });
 
-Deno.test("a taken frame that came whole is shown where it lies, not copied", () => {
+Deno.test("a frame that arrived whole is not copied", () => {
   const chunk = encoder.encode("MSG in.t.acme.r.chat 2 5\r\nhello\r\n");
   let bytes: Uint8Array | undefined;
   new FrameScanner((frame) => {

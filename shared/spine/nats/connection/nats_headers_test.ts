@@ -1,4 +1,4 @@
-/** Header blocks are read and written as nats.js does it. */
+/** Header blocks are read and written as nats.js does. */
 import assert from "node:assert/strict";
 import { MsgHdrsImpl } from "@nats-io/nats-core";
 import fc from "fast-check";
@@ -7,7 +7,7 @@ import { BLOCK_BYTES, headerBlock, headerLines, readHeaders } from "./nats_heade
 
 const encoder = new TextEncoder();
 
-/** What nats.js says of the block, or that it throws. */
+/** The result of nats.js for the block, or that it throws. */
 function byNats(bytes: Uint8Array) {
   try {
     const all = MsgHdrsImpl.decode(bytes);

@@ -1,4 +1,4 @@
-/** Logins and certificates of NATS that are in files, and change there, on real servers. */
+/** Logins and certificates of NATS in files that change, on real servers. */
 import assert from "node:assert/strict";
 import { nkeys } from "@nats-io/nats-core";
 import { createNatsOperator } from "../../../../tests/harness/nats_jwt.ts";
@@ -16,7 +16,7 @@ const DEADLINE_MS = 60_000;
 const files = { read: (path: string) => Deno.readTextFileSync(path) };
 const refused = refusedWith("spine-unavailable");
 
-/** A folder whose files a test writes; `at` is the path of one. */
+/** A folder whose files a test writes; `at` returns a path in it. */
 async function withFolder(
   body: (write: (name: string, text: string) => string) => Promise<void>,
 ): Promise<void> {
@@ -34,11 +34,11 @@ async function withFolder(
 const open = ({ port }: NatsServer, table: Record<string, unknown>) =>
   watched(port, table, { files });
 
-/** How often the server has refused a login since its log was read last. */
+/** The number of refused logins in the server's log since it was last read. */
 const refusals = (server: NatsServer) =>
   server.logTail().split("\n").filter((line) => /authentication error/i.test(line)).length;
 
-/** The server takes `config` from now on; a login that was refused is followed by one that is not. */
+/** The server accepts `config` from now on; a refused login is followed by an accepted one. */
 async function rotates(
   server: NatsServer,
   { spine }: Watched,
@@ -46,7 +46,7 @@ async function rotates(
   rotate: () => void,
 ): Promise<void> {
   await server.reload(config);
-  // The server says of whom it throws out what it says of a refused login, and before he can know.
+  // The server logs the disconnect of this user like a refused login, and before the client can know of it.
   await until("the end of the connection", () => spine.status.state !== "connected");
   const thrown_out = refusals(server);
   await until("a refused login", () => refusals(server) > thrown_out);
@@ -70,7 +70,7 @@ Deno.test("a password in a file is read again for each attempt to connect", asyn
       user("second-hunter2"),
       () => void write("password", "second-hunter2"),
     );
-    // While the file is written it may be empty: what was good is used on.
+    // The file may be empty while it is written: the last valid login stays in use.
     write("password", "");
     await server.restart();
     await until("the second connection", () => one.spine.status.reconnects >= 2);
@@ -87,7 +87,7 @@ Deno.test("a password in a file is read again for each attempt to connect", asyn
   });
 });
 
-Deno.test("the user of a password in a file may stand in the URL", async () => {
+Deno.test("the user of a password in a file may be in the URL", async () => {
   await using server = await startNats({ config: user("hunter2") });
   await withFolder(async (write) => {
     const password_file = write("password", "hunter2\r\n");
@@ -137,7 +137,7 @@ Deno.test("credentials that end are replaced by those that the file has by then"
   await using server = await startNats({ config: operator.config });
   await withFolder(async (write) => {
     const credentials_file = write("a.creds", "");
-    // They must last until it is connected, however slow the machine is.
+    // They must last until the connection is made, however slow the machine is.
     const openFor = async (seconds: number): Promise<Watched> => {
       const now_seconds = Math.floor(Date.now() / 1_000);
       write("a.creds", operator.credentials("short", now_seconds + seconds));
@@ -149,8 +149,8 @@ Deno.test("credentials that end are replaced by those that the file has by then"
       }
     };
     await using one = await openFor(5);
-    // Before the old ones end: in the second in which they do, the server may still take them, and throw out
-    // at once whom it has let in.
+    // Before the old ones expire: in the second in which they do, the server may still accept them, and disconnect the
+    // client at once.
     write("a.creds", operator.credentials("long"));
     await one.reached("disconnected");
     await until("the connection", () => one.spine.status.state === "connected");
@@ -183,7 +183,7 @@ Deno.test("a server that wants to see a certificate is shown the one that is the
     await server.restart();
     await until("a refused certificate", () => /tls.*certificate/i.test(server.logTail()));
     assert.notEqual(one.spine.status.state, "connected");
-    // Half of a pair is none: the one before is shown, and refused.
+    // Half of a pair is invalid: the previous one is shown, and refused.
     write("cert.pem", second.cert);
     await until("a word of it", () => /not the key/.test(one.lines.join("")));
     write("key.pem", second.key);

@@ -1,4 +1,4 @@
-/** What the buffer writes is what a NATS server reads, in the order of the calls, in few writes. */
+/** The buffer writes what a NATS server reads, in the order of the calls, in few writes. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import fc from "fast-check";
@@ -44,7 +44,7 @@ const outgoing = fc.record({
   block_bytes: headerBytes(headers),
 }));
 
-Deno.test("messages and what nats.js sends come out whole and in order", async () => {
+Deno.test("messages and what nats.js sends are passed on completely and in order", async () => {
   const call = fc.oneof(outgoing, fc.constantFrom("PING\r\n", "SUB a 1\r\n"));
   await fc.assert(fc.asyncProperty(fc.array(call, { maxLength: 20 }), async (calls) => {
     const written: Uint8Array[] = [];
@@ -92,7 +92,7 @@ Deno.test("a turn is one write, with the ping that confirms it", async () => {
   assert.equal(written.length, 5, "also when nothing was published in its turn");
 });
 
-Deno.test("a payload may change once it has been published, and what was written may be kept", () => {
+Deno.test("a payload may change once it has been published, and written bytes may be kept", () => {
   const written: Uint8Array[] = [];
   const out = new OutBuffer((bytes) => void written.push(bytes));
   for (const size of [10, 100_000]) {

@@ -1,4 +1,4 @@
-/** What thousands of subscriptions on a real server hold in memory. */
+/** The memory of thousands of subscriptions on a real server. */
 import assert from "node:assert/strict";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -23,7 +23,7 @@ Deno.test("a subscription that waits for messages holds little memory, and ends 
   await using one = await watched(server.port);
   const { spine } = one;
   const open = (index: number) => spine.subscribe(subject("room", `r${index}`), () => {});
-  // What is made for the first ones is made once.
+  // The first ones create what is shared.
   const kept = Array.from({ length: 100 }, (_, index) => open(index));
   await within(spine.flush(), "the flush");
   const before_bytes = heapBytes();

@@ -82,7 +82,7 @@ interface Line {
   readonly out: OutBuffer;
 }
 
-/** The short way of one connection, through all its reconnects. */
+/** The fast path of one connection, through all its reconnects. */
 export class Wire {
   readonly #log: Logger;
   /** The takers by the number of their subscription. */

@@ -1,4 +1,4 @@
-/** The short way beside nats.js on a real server: what keeps its order, and what must not be lost or made up. */
+/** The fast path beside nats.js on a real server: order is kept, and nothing is lost or made up. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import { connect } from "@nats-io/transport-deno";
@@ -14,7 +14,7 @@ import {
 } from "../../testing/conformance.ts";
 import { watched } from "../testing/nats_harness.ts";
 
-Deno.test("what is published right after a subscription comes to it", async () => {
+Deno.test("messages published right after a subscription are delivered to it", async () => {
   await using server = await startNats();
   await using one = await watched(server.port);
   for (let round = 0; round < 20; round++) {
@@ -56,7 +56,7 @@ Deno.test("a subject that is not the pattern is read from the wire", async () =>
   assert.deepEqual((await exact.count(1)).map((message) => message.subject), ["room.one.two"]);
 });
 
-Deno.test("messages of any size come whole, also in pieces of the socket's reads", async () => {
+Deno.test("messages of any size arrive complete, also in pieces of the socket's reads", async () => {
   await using server = await startNats();
   await using one = await watched(server.port);
   const received = await collect(one.spine, subject("room"));

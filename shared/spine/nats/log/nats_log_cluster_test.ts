@@ -1,6 +1,4 @@
-/**
- * What the NATS logs keep when servers of a real cluster die, freeze and come back.
- */
+/** What the NATS logs keep when servers of a real cluster die, freeze and return. */
 import assert from "node:assert/strict";
 import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
 import type { ClusterMember, NatsCluster } from "../../../../tests/harness/nats_cluster.ts";
@@ -25,13 +23,13 @@ const anyUnavailable = (error: unknown) => {
   }
 };
 
-/** Appends until it is taken; a test that waits for an election does nothing else. */
+/** Appends until it succeeds; a test that waits for an election does nothing else. */
 async function appendAgain(log: DurableLog, room: string, number: number): Promise<number> {
   const append = () => log.append(room, bytes(String(number)), { key: String(number) });
   return (await insist(`append ${number} is taken`, append, anyUnavailable)).offset;
 }
 
-/** `hurt` while appends run, then `heal`; what was acknowledged is there, once, at its offset. */
+/** Runs `hurt` while appends run, then `heal`; every acknowledged message is stored once at its offset. */
 async function survives(
   cluster: NatsCluster,
   log: DurableLog,
@@ -51,7 +49,7 @@ async function survives(
   const { acknowledged, refused } = await within(appending, "the appends");
   for (const error of refused.values()) anyUnavailable(error);
   const again = new Map<number, number>();
-  // A quiet machine is refused thousands of times in one outage: one after the other took minutes.
+  // A fast machine gets thousands of refusals in one outage: retrying them one after the other took minutes.
   const numbersAgain = refused.keys();
   const appendRest = async () => {
     for (const number of numbersAgain) again.set(number, await appendAgain(log, room, number));
@@ -66,11 +64,11 @@ async function survives(
   assert.equal(offsets.size, acknowledged.size + refused.size + 3);
 }
 
-/** The bucket that a read asks for erasures may elect its leader, too. */
+/** The bucket that a read checks for erasures may be electing its leader, too. */
 const readable = <T>(read: () => Promise<T>): Promise<T> =>
   insist("the log can be read", read, anyUnavailable);
 
-/** A replica may be behind for a moment. */
+/** A replica may lag for a moment. */
 function readUpTo(log: DurableLog, room: string, offset: number) {
   const read = () => readable(() => readAll(log, room));
   return seen(`offset ${offset}`, read, (messages) => messages.at(-1)?.offset === offset);
@@ -91,7 +89,7 @@ Deno.test("three copies: what was acknowledged survives a leader that freezes an
   await using cluster = await startNatsCluster();
   await using first = await logEngine(cluster.urls);
   const { stream } = await first.spine.log("acme", RETENTION);
-  // Connected to the frozen server itself it would take three pings to find out.
+  // A client of the frozen server itself would need three pings to detect it.
   const leader = await cluster.leaderOf(stream);
   const [other] = cluster.urls.filter((url) => url !== leader.url);
   await using one = await logEngine([other ?? assert.fail()]);
@@ -105,7 +103,7 @@ Deno.test("three copies: what was acknowledged survives a leader that freezes an
   );
 });
 
-Deno.test("three copies: one server down takes nothing away, two down refuse with 503", async () => {
+Deno.test("three replicas: one server down has no effect, two down refuse with 503", async () => {
   await using cluster = await startNatsCluster();
   const [first, second, third] = cluster.members;
   assert.ok(first && second && third);
@@ -123,7 +121,7 @@ Deno.test("three copies: one server down takes nothing away, two down refuse wit
   assert.ok([kept, later, last].every((offset) => offsets.includes(offset)));
 });
 
-Deno.test("a cluster makes three copies unless a room class asks for another number", async () => {
+Deno.test("a cluster makes three replicas unless a room class requests another number", async () => {
   await using cluster = await startNatsCluster();
   await using one = await logEngine(cluster.urls);
   const single = await one.spine.log("single", { ...RETENTION, replicas: 1 });
@@ -135,12 +133,12 @@ Deno.test("a cluster makes three copies unless a room class asks for another num
   await assert.rejects(opening, /replicas = 5 of \[\[rooms\]\]: .*so many servers with JetStream/);
 });
 
-// Questions to a log's leader beside appends, on a real cluster: an answer may be older than what was heard since.
+// Requests to a log's leader beside appends, on a real cluster: an answer may be older than later messages.
 
-Deno.test("what was asked before an append and answered behind it is no loss", async () => {
+Deno.test("a query from before an append that is answered after it is not a loss", async () => {
   await using cluster = await startNatsCluster();
   await cluster.ready();
-  // Three servers and a machine that does other work: what is asked has time.
+  // Three servers on a busy machine: requests get enough time.
   await using one = await logEngine(cluster.urls, {}, { request_timeout_ms: 60_000 });
   const log = await one.spine.log("acme", RETENTION);
   const first = log.stream;

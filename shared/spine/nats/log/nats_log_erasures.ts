@@ -35,7 +35,7 @@ export interface ErasedRooms {
   readonly is_shared: boolean;
 }
 
-/** What is noted without a room's name of all its rooms. */
+/** The key of the mark for all rooms of the tenant, which names no room. */
 const allKey = ({ stream, tenant_id, is_shared }: ErasedRooms): KvKey =>
   is_shared ? [...streamKey(stream), tenant_id] : streamKey(stream);
 
@@ -80,7 +80,7 @@ export async function forgetNames(names: NameTools, rooms: ErasedRooms): Promise
     try {
       await bucket.delete(key, entry.revision);
     } catch (error) {
-      // Raised meanwhile, of what this erasure has not seen.
+      // Raised meanwhile by an erasure that this one has not seen.
       if (!isConflict(error)) throw error;
     }
   }

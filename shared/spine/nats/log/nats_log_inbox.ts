@@ -59,7 +59,7 @@ export class Inbox {
     this.#wire.subscribe({
       pattern: `${this.#prefix}*`,
       take: (frame) => this.#receive(frame),
-      // Without it every request runs into its time limit.
+      // Without the inbox every request times out.
       refused: (error) => log.error("NATS ended the inbox of the logs", { error }),
     });
   }

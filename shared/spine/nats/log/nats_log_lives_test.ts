@@ -1,7 +1,7 @@
 /**
- * Lives of a log on a real NATS: whoever follows it vouches for it, a restart of the server changes nothing, and an
- * older store under it is noticed, before anything is appended to it. Who opens one while the only process that knows
- * it is stopped waits for it, but not without end.
+ * Lives of a log on a real NATS: a process that follows it vouches for it, a restart of the server changes nothing, and
+ * a restored older store is detected before anything is appended to it. A process that opens the log while the only one
+ * that knows it is stopped waits for it, but not without limit.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -15,11 +15,11 @@ import type { SpineEvent } from "../../contract/spine.ts";
 import { logEngine, RETENTION } from "../testing/nats_log_harness.ts";
 import type { LogEngine } from "../testing/nats_log_harness.ts";
 
-/** Appends so many; the last offset. */
+/** Appends this many; returns the last offset. */
 async function append(log: DurableLog, count: number, room = "a"): Promise<number> {
   let last = 0;
   for (let number = 0; number < count; number++) {
-    // What is refused while the server comes back is tried again.
+    // A refusal while the server restarts is retried.
     const append = () => log.append(room, bytes(String(number)));
     last = (await insist("an append is taken", append)).offset;
   }
@@ -33,7 +33,7 @@ async function copyStore({ store }: NatsServer, to: string, back: boolean): Prom
   assert.ok(success);
 }
 
-Deno.test("who opens a log goes on in its life while somebody follows it, else begins another", async () => {
+Deno.test("opening a log continues its incarnation while somebody follows it, else begins another", async () => {
   await using nats = await startNats({ jetstream: true });
   let first = "";
   {
@@ -57,7 +57,7 @@ Deno.test("who opens a log goes on in its life while somebody follows it, else b
   assert.equal((await log.head("a")).last?.offset, 6, "what was stored is there");
 });
 
-Deno.test("who ends in order tells the others how far a log is: one that opens it then goes on", async () => {
+Deno.test("an orderly stop announces how far a log is: the next process to open it continues", async () => {
   await using nats = await startNats({ jetstream: true });
   await using next = await logEngine([nats.url]);
   let first = "";
@@ -127,10 +127,10 @@ Deno.test("an older store under running engines: the life changes at once, and e
   }
 });
 
-/** As JetStream calls it: the name of the first life. */
+/** JetStream's name of the stream: the name of the first life. */
 const streamName = (life: string): string => life.split("~")[0] ?? "";
 
-/** Many times what is waited for somebody silent. */
+/** Many times the wait for a silent process. */
 const DEADLINE_MS = 120_000;
 
 const CHILD = new URL("../testing/log_witness_child.ts", import.meta.url).pathname;
@@ -166,16 +166,16 @@ const isRefused = (error: unknown, words: string): boolean =>
   error instanceof ArqonError && error.reason === "log-unavailable" &&
   error.message.includes(words);
 
-/** The log is refused for who does not answer, and for nothing else. */
+/** The log is refused only because a witness does not answer. */
 const isAwaited = (error: unknown): boolean => isRefused(error, "does not answer yet");
 
-/** On a busy machine NATS itself may answer too late, which is asked again. */
+/** On a busy machine NATS itself may answer too late, and is asked again. */
 const isLate = (error: unknown): boolean =>
   isRefused(error, "no answer in") ||
   error instanceof ArqonError && error.reason === "spine-unavailable" &&
     error.message.endsWith("timeout");
 
-/** Opens the log until it is refused for who does not answer. */
+/** Opens the log until it is refused because a witness does not answer. */
 async function assertAwaited(engine: LogEngine): Promise<void> {
   await assert.rejects(async () => {
     for (;;) {
@@ -189,13 +189,13 @@ async function assertAwaited(engine: LogEngine): Promise<void> {
   }, isAwaited);
 }
 
-/** Opens the log as clients make a Shield do it: again, for as long as somebody may still answer. */
+/** Opens the log as clients make a Shield do: with retries while a witness may still answer. */
 function openAnyhow(engine: LogEngine): Promise<DurableLog> {
   const isPassing = (error: unknown) => isAwaited(error) || isLate(error);
   return insist("the log is opened", () => open(engine), isPassing, DEADLINE_MS);
 }
 
-Deno.test("one that is stopped is waited for, and the life goes on when it does", async () => {
+Deno.test("a stopped process is waited for, and the incarnation continues when it does", async () => {
   await using nats = await startNats({ jetstream: true });
   await using witness = await startWitness(nats.url);
   witness.stop();
@@ -207,7 +207,7 @@ Deno.test("one that is stopped is waited for, and the life goes on when it does"
   assert.equal((await log.append("a", bytes("more"))).offset, 4);
 });
 
-Deno.test("one that stays stopped is not waited for without end: a new life begins behind what is there", async () => {
+Deno.test("one that stays stopped is not waited for forever: a new incarnation begins after the existing messages", async () => {
   await using nats = await startNats({ jetstream: true });
   await using witness = await startWitness(nats.url);
   witness.stop();

@@ -26,7 +26,7 @@ const message = (offset: number): LogMessage => ({
   headers: {},
 });
 
-/** A room with messages at these offsets, as a stream answers; counts what it is asked. */
+/** A room with messages at these offsets, as a stream answers; counts the requests. */
 function room(offsets: readonly number[], limit: number, page = 1_000) {
   const asked = { requests: 0, messages: 0 };
   const from = (offset: number) => offsets.filter((one) => one >= offset);
@@ -82,12 +82,12 @@ Deno.test("the newest below any place are found, however a room's messages lie",
   );
 });
 
-Deno.test("the search asks few questions and reads little, also with bursts and sparse rooms", async () => {
+Deno.test("the search needs few requests and reads little, also with bursts and sparse rooms", async () => {
   const even = Array.from({ length: 50_000 }, (_, n) => n + 1);
   const sparse = [1, 50_000, 100_000];
   const burst = [...even.slice(0, 20_000), 1_000_000, 2_000_000, ...even.map((n) => 9_000_000 + n)];
   const late = [...even, 9_000_000, 9_000_001];
-  // The last is as bad as it gets: the place is near neither end, and no density leads there.
+  // The last is the worst case: the position is near neither end, and no density leads there.
   const cases = [[even, 6], [sparse, 6], [burst, 6], [late, 40]] as const;
   for (const [offsets, requests] of cases) {
     const { asked, ...search } = room(offsets, 100);
@@ -97,7 +97,7 @@ Deno.test("the search asks few questions and reads little, also with bursts and 
   }
 });
 
-Deno.test("a bound in bytes keeps the newest, at least one", async () => {
+Deno.test("a limit in bytes keeps the latest, at least one", async () => {
   const asked = room(Array.from({ length: 100 }, (_, n) => n + 1), 50, 7);
   const some = await newestBelow({ ...asked, max_bytes: PAYLOAD_BYTES * 3 });
   assert.deepEqual([offsetsOf(some), some.more], [[98, 99, 100], true]);
@@ -105,10 +105,10 @@ Deno.test("a bound in bytes keeps the newest, at least one", async () => {
   assert.deepEqual([offsetsOf(one), one.more], [[100], true]);
 });
 
-Deno.test("a search among replicas that differ still finds what is there", async () => {
+Deno.test("a search among replicas that differ still finds existing messages", async () => {
   const offsets = Array.from({ length: 1_000 }, (_, n) => n * 7 + 1);
   const honest = room(offsets, 20);
-  // The counts come from a replica that has removed less: there seem to be more than there are.
+  // The counts come from a replica that has removed less, so there seem to be more messages than there are.
   const count = async (from: number) => {
     const found = await honest.count(from);
     return found === undefined ? undefined : { ...found, count: found.count + 15 };
@@ -133,7 +133,7 @@ const wish = {
   replicas_default: 1,
 };
 
-Deno.test("a stream is grown to the wish, shrunk only when told to, and else left alone", () => {
+Deno.test("a stream is grown to the requested size, shrunk only on request, and else unchanged", () => {
   const config = newConfig("LOG_acme_1", wish);
   assert.deepEqual(retentionOf(config), { ...wish.retention, replicas: 1 });
   assert.equal(changedConfig(config, wish, false), undefined);
@@ -153,12 +153,12 @@ Deno.test("a stream is grown to the wish, shrunk only when told to, and else lef
   );
   assert.ok(shrunk);
   assert.deepEqual([retentionOf(shrunk), shrunk.max_bytes], [retention, 500_000]);
-  // An operator has taken the limits away: more cannot be kept. But the size is bounded again.
+  // An operator has removed the limits: retention cannot be raised further. But the size is bounded again.
   const endless: StreamConfig = { ...config, max_msgs_per_subject: -1, max_age: 0 };
   assert.equal(changedConfig(endless, wish, false), undefined);
   const unbounded = changedConfig({ ...endless, max_bytes: -1 }, wish, false);
   assert.deepEqual(unbounded, endless);
-  // A stream of an older ArqonBus keeps what NATS takes back for nobody.
+  // The stream of an older ArqonBus keeps a setting that NATS cannot unset.
   assert.equal(changedConfig({ ...config, deny_delete: true }, wish, false), undefined);
   assert.equal(retentionOf(endless).history_size, Number.MAX_SAFE_INTEGER);
 });
@@ -178,7 +178,7 @@ Deno.test("the mark of removals is kept in the stream's metadata", () => {
   assert.deepEqual([removedBelow(marked), marked.metadata?.owner], [17, "ops"]);
 });
 
-Deno.test("the log's clock follows the server, goes on without it, and back only with it", () => {
+Deno.test("the log's clock follows the server, continues without it, and goes back only with it", () => {
   let here_ms = 1_000;
   const clock = new ServerClock(() => here_ms);
   clock.hear("2026-01-01T00:00:10.000000001Z", 1_000);

@@ -1,10 +1,10 @@
-/** Which subjects a purge is of, and up to where something may be missing. */
+/** Which subjects a purge affects, and up to which offset messages may be missing. */
 import assert from "node:assert/strict";
 import { filterOf, isOf, Purges } from "./nats_log_purges.ts";
 
 const request = (question: unknown) => new TextEncoder().encode(JSON.stringify(question));
 
-Deno.test("the filter of a purge is what the request says, and everything without one", () => {
+Deno.test("the filter of a purge is the request's, and everything without one", () => {
   assert.equal(filterOf(request({ filter: "log.t.acme.r.a", keep: 3 })), "log.t.acme.r.a");
   for (const other of [request({ seq: 3 }), request({ filter: "" }), request(null)]) {
     assert.equal(filterOf(other), ">");

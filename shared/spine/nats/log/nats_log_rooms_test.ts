@@ -1,11 +1,14 @@
-/** Pages of subjects, as the server gives them of a stream with very many; that it lists them is `conformance_log_read.ts`. */
+/**
+ * Pages of subjects, as the server returns them for a stream with very many; `conformance_log_read.ts` tests the
+ * listing.
+ */
 import assert from "node:assert/strict";
 import type { Reading } from "./nats_log_read.ts";
 import { readRooms } from "./nats_log_tenant.ts";
 
 const PATTERN = "log.t.acme.r.*";
 
-/** A stream whose subjects come in pages; `asked` takes note of where each began. */
+/** A stream whose subjects come in pages; `asked` records where each began. */
 function readingOf(rooms: readonly string[], page: number, asked: number[]): Reading {
   const subjects = rooms.map((room) => PATTERN.replace("*", room));
   const api = {
@@ -19,7 +22,7 @@ function readingOf(rooms: readonly string[], page: number, asked: number[]): Rea
   return { api, stream: "LOG", timeout_ms: 1 } as unknown as Reading;
 }
 
-Deno.test("rooms of all pages of subjects are chosen from, and only as many are kept as are asked for", async () => {
+Deno.test("rooms of all pages of subjects are candidates, and only the requested number is kept", async () => {
   const rooms = Array.from({ length: 95 }, (_, at) => `r-${String(at).padStart(2, "0")}`);
   const asked: number[] = [];
   const reading = readingOf(rooms.toReversed(), 10, asked);

@@ -1,7 +1,6 @@
 /**
- * Tenants that share streams, on a real NATS: who shares and who does not, what each may store, and that
- * one's trims, floods and restores are told to whom they concern. What a log does in either form is in
- * `conformance_log.ts`.
+ * Tenants that share streams, on a real NATS: who shares, what each may store, and that one tenant's trims, floods and
+ * restores are reported to the tenants concerned. `conformance_log.ts` has what a log does in either form.
  */
 import assert from "node:assert/strict";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
@@ -30,7 +29,7 @@ const unavailable = refusedWith("log-unavailable");
 const open = ({ spine }: LogEngine, tenant_id: string, retention: Retention = EVERYBODY) =>
   spine.log(tenant_id, retention);
 
-/** Appends messages of so many bytes until one is refused; how many were stored, and why no more were. */
+/** Appends messages of `size_bytes` until one is refused; returns how many were stored, and why no more were. */
 async function flood(log: DurableLog, size_bytes: number, most = 10_000) {
   for (let stored = 0; stored < most; stored++) {
     try {
@@ -45,7 +44,7 @@ async function flood(log: DurableLog, size_bytes: number, most = 10_000) {
 
 const isShared = ({ stream }: DurableLog) => stream.startsWith("LOGS_");
 
-Deno.test("who asks for no more than all shares a stream, who has a place keeps it", async () => {
+Deno.test("tenants without special options share a stream, and a tenant with a slot keeps it", async () => {
   await using nats = await startNats({ jetstream: true });
   await using outside = await operator(nats.url);
   await using before = await logEngine([nats.url]);
@@ -63,7 +62,7 @@ Deno.test("who asks for no more than all shares a stream, who has a place keeps 
   const { common: _, ...own } = EVERYBODY;
   assert.equal(isShared(await open(now, "alone", own)), false);
   assert.equal(isShared(await open(now, "copied", { ...EVERYBODY, replicas: 1 })), false);
-  // Configured otherwise: what has a place is found there.
+  // With another configuration, existing tenants keep their stream.
   await using later = await logEngine([nats.url], { shared_streams: 5 });
   const known = await Promise.all(names.map((name) => open(later, name)));
   assert.deepEqual(known.map(({ stream }) => stream), logs.map(({ stream }) => stream));
@@ -76,7 +75,7 @@ Deno.test("who asks for no more than all shares a stream, who has a place keeps 
   assert.equal(streams.filter(({ config }) => config.name.startsWith("LOG_")).length, 4);
 });
 
-Deno.test("a tenant whose entry is deleted while nobody works gets a place anew, by its classes of then", async () => {
+Deno.test("a tenant whose entry is deleted while idle gets a new slot, by its classes at that time", async () => {
   await using nats = await startNats({ jetstream: true });
   const more = { ...EVERYBODY, history_size: COMMON.history_size + 1 };
   let first = "";
@@ -116,7 +115,7 @@ Deno.test("processes that need a tenant's log at the same moment agree on its pl
     const streams = new Set<string>();
     for (const outcome of opened) {
       if (outcome.status === "fulfilled") streams.add(outcome.value.stream);
-      else unavailable(outcome.reason); // It was decided meanwhile: the next one finds it.
+      else unavailable(outcome.reason); // It was decided meanwhile: the next caller finds it.
     }
     for (const engine of [one, two, three]) streams.add((await open(engine, name)).stream);
     assert.equal(streams.size, 1, name);
@@ -152,7 +151,7 @@ Deno.test("each has its bound, half of the stream is for what tenants are sure o
   assert.equal(there.flat().length, flooded.stored, "none of it is gone");
 });
 
-Deno.test("a tenant that was full takes messages again once some are gone", async () => {
+Deno.test("a tenant that was full can write again once messages are removed", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
   const log = await open(one, "acme");
@@ -167,7 +166,7 @@ Deno.test("a tenant that was full takes messages again once some are gone", asyn
   assert.ok(again + rest.stored <= stored / 3 + 5, `${again + rest.stored} for ${stored / 3}`);
 });
 
-Deno.test("who lost the figure of what it holds goes on, and is counted", async () => {
+Deno.test("a tenant whose size is lost continues, and is counted again", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
   const log = await open(one, "acme");
@@ -201,7 +200,7 @@ Deno.test("a bound holds over processes, up to a grant each, and after restarts"
   assert.ok(stored * 5 * KIB <= 1.1 * MIB, `${stored}`);
 });
 
-Deno.test("what one tenant trims or asks for leaves the others of the stream alone", async () => {
+Deno.test("one tenant's trims and requests do not affect the others of the stream", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
   const [mine, theirs] = [await open(one, "acme"), await open(one, "bolt")];
@@ -219,7 +218,7 @@ Deno.test("what one tenant trims or asks for leaves the others of the stream alo
   assert.equal(one.lines.filter((line) => line.includes("more than the stream keeps")).length, 1);
 });
 
-Deno.test("what all tenants of a stream ask is asked once", async () => {
+Deno.test("a query for all tenants of a stream is sent once", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
   const names = Array.from({ length: 50 }, (_, n) => `t${n}`);
@@ -237,7 +236,7 @@ Deno.test("what all tenants of a stream ask is asked once", async () => {
   requests.unsubscribe();
 });
 
-Deno.test("when nobody can say that a shared stream goes on, all its tenants have another life", async () => {
+Deno.test("if nobody can confirm that a shared stream continues, all its tenants have another incarnation", async () => {
   await using nats = await startNats({ jetstream: true });
   const lives = new Set<string>();
   for (let round = 0; round < 2; round++) {
@@ -257,7 +256,7 @@ Deno.test("when nobody can say that a shared stream goes on, all its tenants hav
   assert.equal(lives.size, 2);
 });
 
-Deno.test("grants: never beyond a bound, of some size, and as large as what is asked for", () => {
+Deno.test("grants: never above a limit, of some size, and as large as requested", () => {
   const limits = { ...LOG_LIMITS, ...BOUNDS };
   const bounds = shareBounds(limits);
   assert.deepEqual(bounds, { sure: 256 * KIB, most: MIB });

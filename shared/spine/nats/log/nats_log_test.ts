@@ -1,6 +1,6 @@
 /**
- * What the NATS logs do when their stream is lost, full, strange or out of reach. Real servers. Also messages that are
- * appended together.
+ * The NATS logs when their stream is lost, full, foreign or unreachable. Real servers. Also messages that are appended
+ * together.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -23,7 +23,7 @@ import { takesBatches } from "./nats_log_batch.ts";
 const unavailable = refusedWith("log-unavailable");
 const small = { ...RETENTION, history_size: 10 };
 
-Deno.test("a stream deleted under appends is made anew, in order, and the log says so", async () => {
+Deno.test("a stream deleted during appends is recreated, in order, and the log reports it", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   await using other = await logEngine([server.url]);
@@ -36,7 +36,7 @@ Deno.test("a stream deleted under appends is made anew, in order, and the log sa
   await log.append("b", bytes("before"));
   await outside.streams.delete(first);
   await one.told("acme", 1);
-  // The server's word of it may be lost under load; then the next question finds out.
+  // The server's advisory may be lost under load; then the next request detects it.
   await theirs.status();
   await other.told("acme", 1);
   while (log.stream === first) await log.append("b", bytes("after")).catch(unavailable);
@@ -55,7 +55,7 @@ Deno.test("a stream deleted under appends is made anew, in order, and the log sa
   assert.equal(theirs.stream, log.stream);
 });
 
-Deno.test("a read finds out that the stream is gone, and reads the new one", async () => {
+Deno.test("a read notices that the stream is deleted, and reads the new one", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   await using outside = await operator(server.url);
@@ -129,7 +129,7 @@ Deno.test("appends under way when the server dies are refused, nothing acknowled
   }
 });
 
-Deno.test("what nobody answers is refused in time, and its key tells whether it was stored", async () => {
+Deno.test("an unanswered append is refused in time, and its key shows whether it was stored", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url], {}, { request_timeout_ms: 300 });
   const log = await one.spine.log("acme", RETENTION);
@@ -168,7 +168,7 @@ Deno.test("appends above the bounds are refused at once", async () => {
   await within(Promise.all([large, fits]), "the appends");
 });
 
-Deno.test("a stream of somebody else on the log's subjects is named, with what to do", async () => {
+Deno.test("a foreign stream on the log's subjects is named, with what to do", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   await using outside = await operator(server.url);
@@ -198,7 +198,7 @@ Deno.test("many that open one log at once get one stream", async () => {
   }
 });
 
-Deno.test("a log that an operator has changed is put right when it is opened", async () => {
+Deno.test("a log that an operator has changed is corrected when it is opened", async () => {
   await using server = await startNats({ jetstream: true });
   await using outside = await operator(server.url);
   const open = async () => {
@@ -215,7 +215,7 @@ Deno.test("a log that an operator has changed is put right when it is opened", a
     republish: { src: ">", dest: "wrong.>" },
   });
   const after = await open();
-  // Another life of it: nobody followed it meanwhile.
+  // Another life: nobody followed it meanwhile.
   assert.deepEqual([after.stream.split("~")[0], after.history_size, after.read], [stream, 10, 2]);
   const { config } = await outside.streams.info(stream);
   assert.equal(config.retention, "limits" as RetentionPolicy);
@@ -243,7 +243,7 @@ Deno.test("what others delete counts as erased in every room, and an older strea
   assert.equal((await log.read("r0", { ...ALL, after: offsets[3]! })).messages.length, 1);
 });
 
-Deno.test("replicas that one server cannot have are refused with the key that asks for them", async () => {
+Deno.test("replicas that one server cannot have are refused with the key that requests them", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   const opening = one.spine.log("acme", { ...RETENTION, replicas: 3 });
@@ -253,7 +253,7 @@ Deno.test("replicas that one server cannot have are refused with the key that as
   assert.equal((await log.status()).replicas, 1);
 });
 
-Deno.test("without JetStream a log is refused and says what to set", async () => {
+Deno.test("without JetStream a log is refused with what to set", async () => {
   await using server = await startNats();
   await using one = await logEngine([server.url]);
   const opening = within(one.spine.log("acme", RETENTION), "the refusal");
@@ -261,7 +261,7 @@ Deno.test("without JetStream a log is refused and says what to set", async () =>
   await assert.rejects(opening, /JetStream is not enabled on .*jetstream \{ store_dir: "…" \}/);
 });
 
-/** The outcome of a room: everything that was ever appended, and how it is read. */
+/** The final state of a room: everything that was ever appended, and how it is read. */
 async function checkRoom(log: DurableLog, room: string, ever: readonly number[]): Promise<number> {
   const present = (await readAll(log, room)).map(({ offset }) => offset);
   assert.deepEqual(present, ever.slice(ever.length - present.length), "only the oldest go");
@@ -306,7 +306,7 @@ Deno.test("no page is called complete when something is missing, whatever took i
   assert.ok(proven > 500, `${proven} were proven`);
 });
 
-Deno.test("who waits at a place between a busy tenant's messages is not told that some are missing", async () => {
+Deno.test("a reader that waits between a busy tenant's messages gets no loss report", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   const log = await one.spine.log("acme", small);
@@ -320,14 +320,14 @@ Deno.test("who waits at a place between a busy tenant's messages is not told tha
   assert.equal(page.complete, true);
 });
 
-// Messages that are appended together on a real server, also when it does not take them together any more.
+// Messages that are appended together on a real server, also when it no longer accepts batches.
 
 const COUNT = 40;
 
 const some = (from: number) =>
   Array.from({ length: COUNT }, (_, at) => ({ payload: bytes(String(from + at)) }));
 
-Deno.test("a stream takes batches once they are asked for, and one that takes none any more gets single messages", async () => {
+Deno.test("a stream accepts batches once enabled, and one that no longer does gets single messages", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], {}, { request_timeout_ms: 60_000 });
   await using seen = await operator(nats.url);
@@ -340,7 +340,7 @@ Deno.test("a stream takes batches once they are asked for, and one that takes no
   assert.notEqual((await configOf()).allow_atomic, true, "one message is no batch");
   let { offset } = await log.appendAll("b", some(1), single.offset);
   assert.equal((await configOf()).allow_atomic, true);
-  // Another process may have changed the stream from what it had read before.
+  // Another process may have changed the stream based on an earlier read.
   await streams.update(log.stream, { ...await configOf(), allow_atomic: false });
   ({ offset } = await log.appendAll("b", some(COUNT + 1), offset));
   ({ offset } = await log.appendAll("b", some(2 * COUNT + 1), offset));
@@ -351,14 +351,14 @@ Deno.test("a stream takes batches once they are asked for, and one that takes no
   assert.equal(messages.at(-1)?.offset, offset);
 });
 
-Deno.test("a server older than 2.12 is not asked for batches", () => {
+Deno.test("a server older than 2.12 gets no batches", () => {
   assert.equal(takesBatches(undefined), false);
   assert.equal(takesBatches({}), false);
   assert.equal(takesBatches({ api_lvl: 1 }), false);
   assert.equal(takesBatches({ api_lvl: 2 }), true);
 });
 
-Deno.test("what an operator purges is missed, whoever asks; what others lose is not", async () => {
+Deno.test("purges by an operator are detected by every reader; losses of others are not reported", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await logEngine([server.url]);
   await using other = await logEngine([server.url]);

@@ -1,4 +1,4 @@
-/** What the NATS engine does with little storage, and what it says of it. Real servers with a small `max_file`. */
+/** The NATS engine with little storage, and its reports about it. Real servers with a small `max_file`. */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
@@ -12,7 +12,7 @@ import { ALL, logEngine, operator, RETENTION } from "../testing/nats_log_harness
 const MIB = 1_048_576;
 const unavailable = refusedWith("log-unavailable");
 
-/** A server that gives so many bytes, in a folder that is removed with it. */
+/** A server with this much storage, in a folder that is removed with it. */
 async function smallServer(max_file: number): Promise<NatsServer> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-nats-storage-" });
   const config = `jetstream { store_dir: ${JSON.stringify(folder)}, max_file: ${max_file} }`;
@@ -29,7 +29,7 @@ async function smallServer(max_file: number): Promise<NatsServer> {
   };
 }
 
-/** Appends 100 kB at a time until it is refused; the refusal. */
+/** Appends 100 kB at a time until it is refused; returns the refusal. */
 async function fill(
   append: (payload: Uint8Array) => Promise<unknown>,
 ): Promise<{ stored: number; error: unknown }> {
@@ -42,7 +42,7 @@ async function fill(
   }
 }
 
-Deno.test("a tenant for whose log there is no room is refused with what to change; all others go on", async () => {
+Deno.test("a tenant whose log has no space is refused with what to change; all others continue", async () => {
   await using server = await smallServer(32 * MIB);
   await using one = await logEngine([server.url], { log_bytes: 8 * MIB });
   await using outside = await operator(server.url);
@@ -76,7 +76,7 @@ Deno.test("a tenant for whose log there is no room is refused with what to chang
   assert.equal((await logs[0]?.read("a", ALL))?.messages.length !== 0, true);
 });
 
-Deno.test("a bucket that is full says so at once, and what to raise", async () => {
+Deno.test("a full bucket reports that at once, and what to increase", async () => {
   await using server = await smallServer(8 * MIB);
   await using one = await logEngine([server.url]);
   const rooms = await one.spine.keyValue("ARQON_ROOMS");
@@ -91,7 +91,7 @@ Deno.test("a bucket that is full says so at once, and what to raise", async () =
   await bans.put(["acme", "ann"], bytes("banned"));
 });
 
-Deno.test("a log that nothing bounds is bounded when it is opened; one that cannot be is only read", async () => {
+Deno.test("an unlimited log is limited when it is opened; one that cannot be is read only", async () => {
   await using server = await smallServer(64 * MIB);
   await using outside = await operator(server.url);
   const streams: string[] = [];
@@ -104,7 +104,7 @@ Deno.test("a log that nothing bounds is bounded when it is opened; one that cann
     }
   }
   for (const stream of streams) await outside.streams.update(stream, { max_bytes: -1 });
-  // As an operator has it who promised all to others.
+  // As for an operator who promised all storage to others.
   await outside.streams.add({ name: "OTHERS", subjects: ["others"], max_bytes: 32 * MIB });
   await using one = await logEngine([server.url], { log_bytes: 8 * MIB });
   const bounded = await one.spine.log("t1", RETENTION);
@@ -138,7 +138,7 @@ Deno.test("another log_bytes is in force for the logs that are there, up and dow
   }
 });
 
-Deno.test("a bucket that nothing bounds is bounded when it is opened, with room to grow", async () => {
+Deno.test("an unlimited bucket is limited when it is opened, with room to grow", async () => {
   await using server = await startNats({ jetstream: true });
   await using outside = await operator(server.url);
   const stream = "KV_ARQON_ROOMS";
@@ -163,7 +163,7 @@ Deno.test("a bucket that nothing bounds is bounded when it is opened, with room 
   assert.ok(await bound() > 4 * MIB && await bound() <= 2 * state.bytes);
 });
 
-Deno.test("what there is, is found out: the server's limit, the account's, or what the configuration says", async () => {
+Deno.test("the available storage is determined: the server's limit, the account's, or the configuration's", async () => {
   await using server = await smallServer(64 * MIB);
   await using one = await logEngine([server.url], { log_bytes: 8 * MIB });
   await using outside = await operator(server.url);
@@ -207,7 +207,7 @@ Deno.test("many publishes of a tenant without room do not ask NATS as often", as
     for (let n = 0; n < 1_000; n++) {
       await assert.rejects(one.spine.log("acme", RETENTION), unavailable);
     }
-    // Once in two seconds it is tried again, with some requests each time.
+    // It is retried once in two seconds, with some requests each time.
     const tries = 1 + (performance.now() - began_ms) / 2_000;
     assert.ok(await asked() - before < 20 * tries);
   } finally {

@@ -1,4 +1,4 @@
-/** What the NATS key-value does when connections break at the worst moment. Real server, real proxy. */
+/** The NATS key-value store when connections break at the worst moment. Real server, real proxy. */
 import assert from "node:assert/strict";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-deno";
@@ -14,7 +14,7 @@ import type { KeyValue, KeyValueOptions, KvChange } from "../../contract/spine.t
 
 const unavailable = refusedWith("spine-unavailable");
 
-/** An observer that sees the server as it is, past the engine. */
+/** A separate connection that observes the server without the engine. */
 async function observe(
   server: NatsServer,
 ): Promise<{ connection: NatsConnection } & AsyncDisposable> {
@@ -26,7 +26,7 @@ async function observe(
 const told = ({ key, value }: KvChange): string =>
   value === undefined ? `${key.join("/")} gone` : `${key.join("/")}=${text(value)}`;
 
-/** The state that a watcher has after all changes so far. */
+/** A watcher's state after all changes so far. */
 function stateOf(changes: readonly KvChange[]): Record<string, string> {
   const state = new Map<string, string>();
   for (const { key, value } of changes) {
@@ -36,7 +36,7 @@ function stateOf(changes: readonly KvChange[]): Record<string, string> {
   return Object.fromEntries([...state].sort());
 }
 
-/** Asks until the key holds `value`; the engine's own reads come over another connection. */
+/** Polls until the key holds `value`; the engine's own reads use another connection. */
 async function written(bucket: KeyValue, key: string, value: string): Promise<number> {
   for (;;) {
     const entry = await bucket.get([key]);
@@ -44,7 +44,7 @@ async function written(bucket: KeyValue, key: string, value: string): Promise<nu
   }
 }
 
-Deno.test("a watch cut off meanwhile tells what others wrote and deleted", async () => {
+Deno.test("an interrupted watch reports what others wrote and deleted", async () => {
   await using server = await startNats({ jetstream: true });
   await using proxy = startTcpProxy(server.port);
   await using away = await watched(proxy.port);
@@ -61,7 +61,7 @@ Deno.test("a watch cut off meanwhile tells what others wrote and deleted", async
   await bucket.put(["changed"], bytes("2"));
   await bucket.put(["new"], bytes("3"));
   await bucket.delete(["deleted"]);
-  // Leaves no marker: only the comparison with what was known can tell.
+  // Leaves no tombstone: only the comparison with the known keys can detect it.
   const manager = await jetstreamManager(observer.connection);
   await manager.streams.purge("KV_BANS", { filter: `$KV.BANS.${encodeKey(["purged"])}` });
   proxy.restore();
@@ -79,7 +79,7 @@ Deno.test("a watch cut off meanwhile tells what others wrote and deleted", async
   watch.stop();
 });
 
-Deno.test("a watch goes on after the server restarts, also when its bucket is gone", async () => {
+Deno.test("a watch continues after the server restarts, also if its bucket is deleted", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 10_000 });
   const bucket = await one.spine.keyValue("BANS");
@@ -144,7 +144,7 @@ Deno.test("a watch that is not ready ends with the engine", async () => {
   await within(drained, "the drain");
 });
 
-Deno.test("a write under way when the server dies takes place once it is back", async () => {
+Deno.test("a write in flight when the server dies is applied once it has restarted", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 20_000 });
   const bucket = await one.spine.keyValue("ROOMS");
@@ -165,7 +165,7 @@ Deno.test("a write under way when the server dies takes place once it is back", 
   assert.deepEqual([text(entry?.value ?? bytes("")), entry?.revision], ["2", revision]);
 });
 
-/** Starts `update`, loses its acknowledgement, runs `meanwhile`, and lets the engine reconnect. */
+/** Starts `update`, drops its acknowledgement, runs `meanwhile`, and lets the engine reconnect. */
 async function loseAcknowledgement(
   meanwhile: (bucket: KeyValue, revision: number, server: NatsServer) => Promise<void>,
   prepare: (server: NatsServer) => Promise<void> = () => Promise.resolve(),
@@ -205,7 +205,7 @@ Deno.test("a lost acknowledgement is made good though others wrote since", async
   assert.equal(value, "3");
 });
 
-/** A bucket whose server remembers message ids for the shortest time there is. */
+/** A bucket whose server remembers message ids for the shortest possible time. */
 async function forgetful(server: NatsServer): Promise<void> {
   await using observer = await observe(server);
   const manager = await jetstreamManager(observer.connection);
@@ -219,7 +219,7 @@ async function forgetful(server: NatsServer): Promise<void> {
   });
 }
 
-/** Resolves when the server has forgotten every message id that it has seen until now. */
+/** Resolves when the server has forgotten every message id seen until now. */
 async function forgotten(server: NatsServer): Promise<void> {
   await using observer = await observe(server);
   const js = jetstream(observer.connection);
@@ -228,7 +228,7 @@ async function forgotten(server: NatsServer): Promise<void> {
   while ((await probe()).duplicate) continue;
 }
 
-Deno.test("the nonce tells a lost acknowledgement when the server has forgotten the id", async () => {
+Deno.test("the nonce identifies a lost acknowledgement if the server has forgotten the id", async () => {
   const { outcome, written, value } = await loseAcknowledgement(
     (_bucket, _revision, server) => forgotten(server),
     forgetful,
@@ -237,7 +237,7 @@ Deno.test("the nonce tells a lost acknowledgement when the server has forgotten 
   assert.equal(value, "2");
 });
 
-Deno.test("in a plain bucket the value tells it, and who else has put the same was not us", async () => {
+Deno.test("in a plain bucket the value identifies it, and another writer's equal value is not ours", async () => {
   const view = { plain: true };
   const { outcome, written, value } = await loseAcknowledgement(
     (_bucket, _revision, server) => forgotten(server),
@@ -263,7 +263,7 @@ Deno.test("when neither id nor nonce can tell, the write is refused and not gues
   assert.equal(value, "3");
 });
 
-Deno.test("buckets are made as the contract says, and corrected when they are not", async () => {
+Deno.test("buckets are created as in the contract, and corrected if they differ", async () => {
   await using server = await startNats({ jetstream: true });
   await forgetful(server);
   await using one = await watched(server.port);
@@ -284,7 +284,7 @@ Deno.test("buckets are made as the contract says, and corrected when they are no
   }
 });
 
-Deno.test("what ArqonBus did not write is told to the log and never taken for a value", async () => {
+Deno.test("foreign values are logged and never interpreted", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port);
   await using observer = await observe(server);
@@ -301,7 +301,7 @@ Deno.test("what ArqonBus did not write is told to the log and never taken for a 
   watch.stop();
 });
 
-/** A proxy to a server that says of each new consumer that messages wait for it where there are none. */
+/** A proxy to a server that reports pending messages for each new consumer where there are none. */
 function overstating(port: number, then: (proxy: TcpProxy) => void = () => {}): TcpProxy {
   const proxy = startTcpProxy(port, (answer) => {
     // One byte is one character.
@@ -316,7 +316,7 @@ function overstating(port: number, then: (proxy: TcpProxy) => void = () => {}): 
   return proxy;
 }
 
-Deno.test("a listing ends where the server has nothing left, whatever number it said before", async () => {
+Deno.test("a listing ends when the server has nothing left, whatever number it announced", async () => {
   await using server = await startNats({ jetstream: true });
   await using proxy = overstating(server.port);
   await using away = await watched(proxy.port, { request_timeout_ms: 20_000 });
@@ -327,9 +327,9 @@ Deno.test("a listing ends where the server has nothing left, whatever number it 
   watch.stop();
 });
 
-Deno.test("a listing whose consumer says nothing more is an error, and not for long", async () => {
+Deno.test("a listing whose consumer becomes silent is an error, soon", async () => {
   await using server = await startNats({ jetstream: true });
-  // The answer passes, and nothing behind it.
+  // The answer passes, and nothing after it.
   await using proxy = overstating(
     server.port,
     (proxy) => queueMicrotask(() => proxy.holdAnswers()),

@@ -1,4 +1,4 @@
-/** What the tests of the NATS engine share: configuration, a log that is kept, waiting for states. Tests only. */
+/** Shared by the tests of the NATS engine: configuration, recorded log lines, waiting for states. Tests only. */
 import { configFrom } from "../../../config/load.ts";
 import { keptLog } from "../../../testing/logs.ts";
 import { Collected } from "../../testing/conformance.ts";
