@@ -1,7 +1,6 @@
 /** The options `proof` of connect and `verify` of subscribe: a loop whose messages a `VerifiedLog` has verified. */
 import { decodeVerifier, encodeVerifier, verifierOf, type Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
-import type { Address } from "../options/options.ts";
 import type { CommandRoom } from "../request/room_request.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { type ProofOptions, VerifiedLog } from "./verified_log.ts";
@@ -30,7 +29,7 @@ function tenantKey(vkey: string) {
 
 /** What a loop that verifies needs of its connection. */
 export interface ProvingBus {
-  readonly address: Pick<Address, "check_url">;
+  readonly address: { readonly check_url: string };
   readonly bus: { readonly welcome: Pick<Welcome, "tenant_id"> };
   readonly tokens: { current(refused: undefined): Promise<string> };
   /** Aborted when the connection ends. */
