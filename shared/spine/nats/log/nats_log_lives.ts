@@ -254,6 +254,8 @@ export class StreamLives {
       return await this.#goesOn(now, told, timeout_ms) ? now : undefined;
     }
     if (this.#mayCome()) throw new Error("nobody knows the log yet");
+    // A leader that was frozen, and does not know of the present one, would let the life begin before its last messages.
+    if (info.config.num_replicas > 1) this.#awaitLeader();
     return undefined;
   }
 
