@@ -14,3 +14,9 @@ export class StorageFull extends ArqonError {
     super(reason, detail, options);
   }
 }
+
+/** Why a log, or a store of blocks, is unavailable: a `StorageFull` when it is full. */
+export function logUnavailable(detail: string, is_full: boolean, cause: unknown): ArqonError {
+  const about = { cause, reason: "log-unavailable" } as const;
+  return is_full ? new StorageFull(detail, about) : new ArqonError(about.reason, detail, about);
+}

@@ -25,7 +25,7 @@ import type { BackupFile } from "./embedded_backup.ts";
 import { inTransaction, openDatabase, requireVersion } from "./embedded_database.ts";
 import { closeBacked } from "./embedded_backup.ts";
 import { scrub } from "./embedded_scrub.ts";
-import { StorageFull } from "../contract/storage_full.ts";
+import { logUnavailable } from "../contract/storage_full.ts";
 import { type DataFile, isDiskFull, openProblem, useProblem } from "./data_files.ts";
 
 /** `PRAGMA user_version` of the schema below. */
@@ -292,10 +292,7 @@ export class EmbeddedBlocks implements BlockStore {
       const text = cause instanceof Error ? cause.message : String(cause);
       const { name } = this.#options;
       const why = `the ${name}'s store: ${useProblem(fileOf(name), text)}`;
-      const about = { cause, reason: "log-unavailable" } as const;
-      throw isDiskFull(text)
-        ? new StorageFull(why, about)
-        : new ArqonError(about.reason, why, about);
+      throw logUnavailable(why, isDiskFull(text), cause);
     }
   }
 }

@@ -7,7 +7,7 @@ import { errors, headers } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { PubAck } from "../connection/nats_answer.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { StorageFull } from "../../contract/storage_full.ts";
+import { logUnavailable } from "../../contract/storage_full.ts";
 import type { Kept } from "../../contract/durable_log.ts";
 import {
   isUnheard,
@@ -315,7 +315,5 @@ export function logError(link: Link, cause: unknown): Error {
     : cause instanceof Error
     ? cause.message
     : String(cause);
-  const about = { cause, reason: "log-unavailable" } as const;
-  const is_full = lacksStorage(cause) || FULL.test(why);
-  return is_full ? new StorageFull(why, about) : new ArqonError(about.reason, why, about);
+  return logUnavailable(why, lacksStorage(cause) || FULL.test(why), cause);
 }

@@ -255,7 +255,7 @@ export class StreamLives {
     }
     if (this.#mayCome()) throw new Error("nobody knows the log yet");
     // A leader that was frozen, and does not know of the present one, would let the life begin before its last messages.
-    if (info.config.num_replicas > 1) this.#awaitLeader();
+    this.#awaitLeader(info.config);
     return undefined;
   }
 
@@ -266,7 +266,7 @@ export class StreamLives {
     if (last === undefined) return false;
     if (tail.given > last) return true;
     if (state.last_seq < tail.given) {
-      if (config.num_replicas > 1) this.#awaitLeader();
+      this.#awaitLeader(config);
       return false;
     }
     return await this.#holds(info, tail, timeout_ms);
@@ -278,8 +278,9 @@ export class StreamLives {
     return reconnects > 0 && state_ms < WITNESSES_MS;
   }
 
-  /** Throws until `LEADER_MS` have passed. */
-  #awaitLeader(): void {
+  /** Throws until `LEADER_MS` have passed, unless one server has the stream alone. */
+  #awaitLeader({ num_replicas }: StreamInfo["config"]): void {
+    if (num_replicas <= 1) return;
     const now_ms = this.#tools.api.link.monotonic();
     this.#waiting_ms ??= now_ms;
     if (now_ms - this.#waiting_ms < LEADER_MS) throw new Error("the log's leader may be behind");
