@@ -38,7 +38,7 @@ export interface RoomMessage {
 }
 
 /** The data of an event; JSON without any text is null. */
-function dataOf({ data, content_type }: PlainEvent): Data {
+function eventData({ data, content_type }: PlainEvent): Data {
   const is_null = data.length === 0 && (content_type === "" || dataForm(content_type) === "json");
   return is_null ? NULL : { bytes: data, content_type };
 }
@@ -47,7 +47,7 @@ function dataOf({ data, content_type }: PlainEvent): Data {
 function readRoomMessage(envelope: PlainEnvelope): RoomMessage {
   const { room_id, sender_id: sender, event, signal, offset } = envelope;
   const { type = "" } = event ?? {};
-  const data = event === undefined ? NULL : dataOf(event);
+  const data = event === undefined ? NULL : eventData(event);
   const about = { room_id, type, sender, data, signal };
   if (signal !== undefined || OF_THE_BUS.test(type)) return { ...about, publication: undefined };
   const tags = tagsOf(envelope.headers, type);
