@@ -68,14 +68,11 @@ Deno.test("each time is published under one id, whichever Shield vanishes, and w
     },
   });
   let alive = 0;
-  // A time whose two Shields vanish is set aside; and on a busy machine one that a living Shield takes 2 s for.
-  let aside = 0;
   const all: Schedules[] = [];
   const start = (node_id: string) => {
     let is_gone = false;
     const one: Schedules = new Schedules(optionsOf(lossy, {
       ...{ node_id, left_ms: 2_000 },
-      onTime: (outcome) => void (outcome === "set_aside" && aside++),
       async publish({ schedule_id, due_ms }) {
         if (random.chance(0.1)) throw new ArqonError("log-unavailable", "not now");
         const id = `${schedule_id}.${due_ms}`;
@@ -103,17 +100,26 @@ Deno.test("each time is published under one id, whichever Shield vanishes, and w
     wanted.add(`n${at}.${at_ms}`);
   }
   for (const node_id of ["a", "b", "c"]) start(node_id);
+  // As stored: a Shield that set one aside may have lost the answer.
+  const aside = new Set<string>();
   const ended = async () => {
     const all = [];
-    for (let at = 0; at < MANY; at++) all.push(await read(bucket, ["acme", `n${at}`]));
+    for (let at = 0; at < MANY; at++) {
+      const one = await read(bucket, ["acme", `n${at}`]);
+      if (one?.is_paused) aside.add(`n${at}`);
+      all.push(one);
+    }
     return all.every((one) =>
       one?.claim === null && one.next_ms === null && one.published + Number(one.is_paused) === 1
     );
   };
   await until("all are over, each counted once", ended);
   assert.equal(alive, 3);
-  assert.ok(aside < MANY / 2, `${aside} are set aside`);
-  assert.ok(new Set(times.keys()).isSubsetOf(wanted) && times.size >= MANY - aside);
+  // A time whose two Shields vanish is set aside; and on a busy machine one that a living Shield takes 2 s for.
+  assert.ok(aside.size < MANY / 2, `${aside.size} are set aside`);
+  assert.deepEqual(new Set(times.keys()).difference(wanted), new Set());
+  const missed = [...wanted].filter((id) => !times.has(id) && !aside.has(id.split(".")[0]!));
+  assert.deepEqual(missed, []);
   assert.ok([...times.values()].some((count) => count > 1), "nothing was repeated");
   for (const one of all) await one.close();
 });
