@@ -127,6 +127,9 @@ function outboxes(batches: boolean): LeafRun {
     text: false,
     unsent_bytes_max: 1_048_576,
     room_bytes_max: 65_536,
+    onBroken: (error) => {
+      throw error;
+    },
     onOverflow: () => {
       throw new Error("a socket that takes everything has no overflow");
     },

@@ -384,6 +384,16 @@ export class Connection {
     this.end(4429, "slow-consumer", unsent_bytes);
   }
 
+  /** Ends the connection whose socket threw. Its client reconnects. */
+  broken(error: unknown): void {
+    if (this.#ended) return;
+    this.#process.onBug(this, error);
+    this.#countReject("internal");
+    const unsent_bytes = this.#outbox?.unsent_bytes ?? 0;
+    this.socket.close(1012, "internal");
+    this.end(1012, "internal", unsent_bytes);
+  }
+
   /** Frees everything, once, when the socket has closed or is about to. `reason` is what the client received. */
   end(code: number, reason = "", unsent_bytes: number = this.#outbox?.unsent_bytes ?? 0): void {
     if (this.#ended) return;

@@ -266,6 +266,10 @@ class Attachment implements SocketEvents, OutboxOptions {
     this.#connection.overflow();
   }
 
+  onBroken(error: unknown): void {
+    this.#connection.broken(error);
+  }
+
   get socket(): ClientSocket {
     return this.#connection.socket;
   }

@@ -221,6 +221,7 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
     text: false,
     ...bounds,
     onOverflow() {},
+    onBroken: assert.fail,
   };
   connection.open(new Outbox(way_out), WELCOME);
   replies.length = 0;

@@ -10,7 +10,12 @@ import { createStats } from "../stats/stats.ts";
 import { upgradeServer } from "../testing/sockets.ts";
 
 const BATCH_BYTES = 65_536;
-const BOUNDS = { text: false, unsent_bytes_max: 4_000_000, room_bytes_max: 10_000 };
+const BOUNDS = {
+  onBroken: assert.fail,
+  text: false,
+  unsent_bytes_max: 4_000_000,
+  room_bytes_max: 10_000,
+};
 
 function msg(number: number, size_bytes = 10): Uint8Array<ArrayBuffer> {
   const data = new Uint8Array(size_bytes);

@@ -76,6 +76,8 @@ export interface OutboxOptions extends BacklogOptions {
   readonly stats: ShieldStats;
   /** Called once, when a frame would exceed `unsent_bytes_max`; the frame is not sent. */
   onOverflow(): void;
+  /** Called when the socket has thrown; nothing more is sent. */
+  onBroken(error: unknown): void;
   /** Called whenever everything that had to wait has left. */
   onDrained?(): void;
 }
@@ -267,6 +269,7 @@ export class Outbox {
 
   /** Sends a frame that is next to leave: at once, or together with the frames that follow. */
   #put(frame: Frame): void {
+    if (this.#ended) return;
     if (!this.#batches || !isBatchable(frame)) {
       this.#endRun();
       return this.#native(frame);
@@ -299,8 +302,14 @@ export class Outbox {
   #native(frame: Frame): void {
     const bytes_max = typeof frame === "string" ? UNIT_BYTES * frame.length : frame.length;
     this.#held_bytes_max += HEAD_BYTES + bytes_max;
-    // Frames of this program never lie in shared memory, which `send` would refuse.
-    this.#socket.send(frame as string | Uint8Array<ArrayBuffer>);
+    try {
+      // Frames of this program never lie in shared memory, which `send` would refuse.
+      this.#socket.send(frame as string | Uint8Array<ArrayBuffer>);
+    } catch (error) {
+      // A fan-out continues with its other receivers.
+      this.end();
+      this.#options.onBroken(error);
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import { until } from "../../shared/testing/until.ts";
 import { Outbox, Pump } from "./outbox.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { createStats } from "../stats/stats.ts";
+import { encodeBatch, Opcode } from "@arqon/proto";
 import { upgradeServer } from "../testing/sockets.ts";
 
 const HANDSHAKE = [
@@ -51,7 +52,7 @@ function outboxOn(socket: WebSocket, unsent_bytes_max: number) {
   const pump = new Pump();
   const overflows: number[] = [];
   const onOverflow = () => void overflows.push(stats.unsent_bytes);
-  const bounds = { text: false, unsent_bytes_max, room_bytes_max: 20_000 };
+  const bounds = { text: false, unsent_bytes_max, room_bytes_max: 20_000, onBroken: assert.fail };
   const outbox = new Outbox({ socket, pump, tenant_id: "acme", stats, ...bounds, onOverflow });
   return { socket, outbox, pump, stats, overflows };
 }
@@ -241,7 +242,10 @@ Deno.test("many clients of a tenant that read again get their backlogs in turns 
       most = Math.max(most, ++in_turn);
     },
   };
-  const bounds = { text: false, unsent_bytes_max: 1e6, room_bytes_max: 20_000 };
+  const bounds = {
+    ...{ text: false, unsent_bytes_max: 1e6, room_bytes_max: 20_000 },
+    onBroken: assert.fail,
+  };
   const onOverflow = () => assert.fail("an overflow");
   for (let client = 0; client < 400; client++) {
     const outbox = new Outbox({ socket, pump, tenant_id: "acme", stats, ...bounds, onOverflow });
@@ -260,4 +264,35 @@ Deno.test("many clients of a tenant that read again get their backlogs in turns 
   await until("all have got the rest", () => sent === 400);
   clearImmediate(turn);
   assert(most <= 32, `${most} in one turn`);
+});
+
+Deno.test("a socket that throws ends its own connection, and others of the turn get their frames", async () => {
+  const [pump, stats] = [new Pump(), createStats()];
+  const [broken, received]: [unknown[], Frame[]] = [[], []];
+  const bounds = { text: false, unsent_bytes_max: 1e6, room_bytes_max: 20_000 };
+  const outboxOf = (send: (frame: Frame) => void) =>
+    new Outbox({
+      ...{ pump, tenant_id: "acme", stats, ...bounds },
+      socket: { send, bufferedAmount: 0 },
+      onOverflow: assert.fail,
+      onBroken: (error) => void broken.push(error),
+    });
+  const refuses = () => {
+    throw new TypeError("this socket takes nothing");
+  };
+  const message = Uint8Array.of(Opcode.MSG, 1);
+  for (const uses_batches of [false, true]) {
+    const all = [outboxOf(refuses), outboxOf((frame) => void received.push(frame))];
+    if (uses_batches) { for (const outbox of all) outbox.useBatches(); }
+    for (let times = 0; times < 2; times++) {
+      for (const outbox of all) outbox.send(message);
+    }
+    await laterTurn();
+  }
+  assert.deepEqual(received, [
+    message,
+    message,
+    encodeBatch([message.subarray(1), message.subarray(1)]),
+  ]);
+  assert.deepEqual(broken.map(String), Array(2).fill("TypeError: this socket takes nothing"));
 });
