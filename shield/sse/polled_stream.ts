@@ -14,7 +14,7 @@ export class PolledStream implements LiveStream {
   readonly #patience_ms: number;
   #sink: ByteSink | undefined;
   #missing: ReturnType<typeof setTimeout> | undefined;
-  /** How many polls have come, those that repeat one included. */
+  /** How many polls were answered or wait, repetitions included. */
   #polls = 0;
   #waiting: Uint8Array<ArrayBuffer>[] = [];
   #waiting_bytes = 0;
@@ -51,16 +51,17 @@ export class PolledStream implements LiveStream {
     within_ms: number,
     gone?: AbortSignal,
   ): Promise<Uint8Array<ArrayBuffer>> {
+    const repeated = number === this.#next - 1 ? this.#answer : undefined;
+    if (number !== this.#next && repeated === undefined) {
+      const detail = `poll ${number}; expected ${this.#next}`;
+      return Promise.reject(new ArqonError("invalid-field", detail));
+    }
     clearTimeout(this.#missing);
     const poll = ++this.#polls;
     gone?.addEventListener("abort", () => poll === this.#polls && this.#await(), { once: true });
-    if (number === this.#next) {
-      this.#next++;
-      return this.#answer = this.#taken(within_ms);
-    }
-    if (number === this.#next - 1 && this.#answer !== undefined) return this.#answer;
-    const detail = `poll ${number}; expected ${this.#next}`;
-    return Promise.reject(new ArqonError("invalid-field", detail));
+    if (repeated !== undefined) return repeated;
+    this.#next++;
+    return this.#answer = this.#taken(within_ms);
   }
 
   async #taken(within_ms: number): Promise<Uint8Array<ArrayBuffer>> {

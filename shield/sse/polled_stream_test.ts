@@ -36,3 +36,15 @@ Deno.test("a client that goes while it polls is waited for, and a poll that was 
   stream.close();
   await answer;
 });
+
+Deno.test("a poll with a wrong number is refused and keeps no stream open whose client has gone", async () => {
+  const { stream, ended } = opened();
+  await stream.take(0, WITHIN_MS);
+  const client = new AbortController();
+  const answer = stream.take(1, WITHIN_MS, client.signal);
+  await assert.rejects(stream.take(7, WITHIN_MS), /poll 7; expected 2/);
+  client.abort();
+  await ended;
+  stream.close();
+  await answer;
+});
