@@ -73,6 +73,9 @@ export async function operator(
   return { streams, [Symbol.asyncDispose]: () => connection.close() };
 }
 
+/** The longest pause between two appends during an outage, in ms. */
+const REFUSED_PAUSE_MAX_MS = 50;
+
 /** Appends the numbers from `from` on, each with a key of its own, until `until` resolves. */
 export async function appendUntil(
   log: DurableLog,
@@ -85,19 +88,22 @@ export async function appendUntil(
   let stopped = false;
   void until.finally(() => stopped = true);
   const underWay = new Set<Promise<void>>();
+  let refused_in_a_row = 0;
   for (let number = 0; !stopped; number++) {
     const one = log.append(room_id, bytes(String(number)), { key: String(number) }).then(
-      (appended) => void acknowledged.set(number, appended),
+      (appended) => {
+        acknowledged.set(number, appended);
+        refused_in_a_row = 0;
+      },
       (error: unknown) => {
         if (!(error instanceof ArqonError)) throw error;
         refused.set(number, error);
+        refused_in_a_row++;
       },
     ).finally(() => underWay.delete(one));
     underWay.add(one);
-    // Refusals come at once while the server is unreachable: wait a moment.
-    if (refused.size > 0 && refused.has(number - 1)) {
-      await pace(1);
-    }
+    // A client backs off during an outage. Without that, a long one has thousands of refusals to append again.
+    if (refused_in_a_row > 0) await pace(Math.min(refused_in_a_row, REFUSED_PAUSE_MAX_MS));
     if (underWay.size >= window) await Promise.race(underWay);
   }
   await Promise.all(underWay);
