@@ -4,7 +4,7 @@
  * It reads the sources; the code on npm is the same without types. `pack_check.ts` finds what browsers do not have.
  */
 import { gzipSync } from "node:zlib";
-import { analyzeMetafile, build, type Plugin, stop } from "esbuild";
+import { analyzeMetafile, build, type Metafile, type Plugin, stop } from "esbuild";
 import { ROOT } from "../checkout/source_files.ts";
 
 /** One program, and how large its bundle may be. */
@@ -88,9 +88,9 @@ const PACKAGES: Plugin = {
   },
 };
 
-/** What a page loads at once, the problems of it, and a table of its contents. */
+/** The files that a page loads at once, the problems of them, and a table of their contents. */
 interface Bundle {
-  readonly text: string;
+  readonly files: readonly string[];
   readonly contents: string;
   readonly foreign: readonly string[];
 }
@@ -111,25 +111,43 @@ async function bundle(contents: string): Promise<Bundle> {
     metafile: true,
     write: false,
   });
-  const found = Object.entries(metafile.outputs).find(([, one]) => one.entryPoint === PROGRAM);
-  const text = outputFiles.find(({ path }) => path === ROOT + found?.[0])?.text;
-  if (found === undefined || text === undefined) throw new Error("esbuild made no program");
-  const foreign = Object.entries(found[1].inputs).flatMap(([path, { bytesInOutput }]) =>
+  const outputs = loadedAtOnce(metafile.outputs);
+  const files = outputFiles.filter(({ path }) => path.slice(ROOT.length) in outputs)
+    .map(({ text }) => text);
+  if (files.length === 0) throw new Error("esbuild made no program");
+  const inputs = Object.values(outputs).flatMap((one) => Object.entries(one.inputs));
+  const foreign = inputs.flatMap(([path, { bytesInOutput }]) =>
     bytesInOutput > 0 && /node_modules|@bufbuild|\/gen\/arqon\//.test(path) ? [path] : []
   );
-  const outputs = Object.fromEntries([found]);
-  return { text, foreign, contents: await analyzeMetafile({ ...metafile, outputs }) };
+  return { files, foreign, contents: await analyzeMetafile({ ...metafile, outputs }) };
+}
+
+/** The program and the chunks that it imports statically. */
+function loadedAtOnce(outputs: Metafile["outputs"]): Metafile["outputs"] {
+  const loaded: Metafile["outputs"] = {};
+  const load = (path: string) => {
+    const one = outputs[path];
+    if (one === undefined || path in loaded) return;
+    loaded[path] = one;
+    for (const { path, kind } of one.imports) if (kind === "import-statement") load(path);
+  };
+  for (const [path, { entryPoint }] of Object.entries(outputs)) {
+    if (entryPoint === PROGRAM) load(path);
+  }
+  return loaded;
 }
 
 /** Prints the sizes of a program. Returns the problems of its bundle. */
 async function judge({ name, text: program, limit_bytes, beside }: Program): Promise<string[]> {
-  const { text, contents, foreign } = await bundle(program);
-  const sizeOf = (of: string) => gzipSync(of, { level: 9 }).length;
-  const base_bytes = beside === undefined ? 0 : sizeOf((await bundle(beside)).text);
-  const size_bytes = sizeOf(text) - base_bytes;
+  const { files, contents, foreign } = await bundle(program);
+  const sizeOf = (of: readonly string[]) =>
+    of.reduce((sum, text) => sum + gzipSync(text, { level: 9 }).length, 0);
+  const base_bytes = beside === undefined ? 0 : sizeOf((await bundle(beside)).files);
+  const size_bytes = sizeOf(files) - base_bytes;
+  const minified_bytes = files.reduce((sum, { length }) => sum + length, 0);
   const kb = (bytes: number) => `${(bytes / KB).toFixed(2)} KB`;
   const limit = `limit ${kb(limit_bytes)}`;
-  console.log(`${name}: ${kb(size_bytes)} gzipped, ${kb(text.length)} minified, ${limit}`);
+  console.log(`${name}: ${kb(size_bytes)} gzipped, ${kb(minified_bytes)} minified, ${limit}`);
   console.log(contents.split("\n").slice(0, SHOWN).join("\n"));
   return [
     ...foreign.map((path) => `${name}: it has ${path}, which is no part of the SDK`),
