@@ -25,12 +25,26 @@ Deno.test("the newest stay, older ones and what they have left go, and nothing e
     "20260701T030405Z",
   ];
   const names = [at(4), at(2), ...others, at(1), at(3)];
-  assert.deepEqual(outdated(names, PATH, 2), [at(1), at(2)]);
-  assert.deepEqual(outdated(names, PATH, 4), []);
-  assert.deepEqual(outdated(names, PATH, 9), []);
-  assert.deepEqual(outdated([], PATH, 1), []);
+  assert.deepEqual(outdated(names, PATH, 2, at(4)), [at(1), at(2)]);
+  assert.deepEqual(outdated(names, PATH, 4, at(4)), []);
+  assert.deepEqual(outdated(names, PATH, 9, at(4)), []);
+  assert.deepEqual(outdated([], PATH, 1, at(4)), []);
   const partial = (day: number) => `${at(day)}.partial`;
   // An unfinished file that is newer than the kept ones may still be being written.
-  assert.deepEqual(outdated([...names, partial(1), partial(5)], PATH, 3), [at(1), partial(1)]);
-  assert.deepEqual(outdated([partial(1), partial(2)], PATH, 1), []);
+  const more = [...names, partial(1), partial(5)];
+  assert.deepEqual(outdated(more, PATH, 3, at(4)), [at(1), partial(1)]);
+  assert.deepEqual(outdated([partial(1), partial(2)], PATH, 1, at(4)), []);
+});
+
+Deno.test("a clock that is wrong removes no newer backup: not the one just made, nor those before", () => {
+  // The clock is behind the files that are there, as of a machine that starts in 1970.
+  const behind = pathAt(PATH, 0).slice("/data/".length);
+  const names = [1, 2, 3].map(at);
+  assert.deepEqual(outdated([...names, behind], PATH, 2, behind), []);
+  // It is right again: what was made then goes first.
+  assert.deepEqual(outdated([...names, behind, at(4)], PATH, 4, at(4)), [behind]);
+  // Backups of a clock that was ahead take nobody's place.
+  const ahead = [20, 21, 22].map(at);
+  assert.deepEqual(outdated([...names, ...ahead, at(4)], PATH, 2, at(4)), [at(1), at(2)]);
+  assert.deepEqual(outdated([...ahead, at(23)], PATH, 2, at(23)), [at(20), at(21)]);
 });

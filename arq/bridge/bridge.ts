@@ -38,6 +38,7 @@ interface Following {
   readonly signal: AbortSignal;
   /** Unix ms. */
   readonly now: () => number;
+  readonly monotonic_ms: () => number;
   /** Called when this bridge owns the slot. */
   readonly onFollowing: () => void;
   /** Registers a listener that is called when a message is settled. */
@@ -59,13 +60,14 @@ const STATUS_MS = 5_000;
 
 /** Runs until the signal. Rejects when the connection breaks, and with 55006 while another process has the slot. */
 async function stream(following: Following): Promise<void> {
-  const { url, slot, standing, intake, waiting_messages, signal, now, note } = following;
+  const { url, slot, standing, intake, waiting_messages, signal, note } = following;
+  const { now, monotonic_ms } = following;
   const client = databaseAt(url, "replicates");
   await client.connect();
   const wire = client.connection;
   const broken = Promise.withResolvers<never>();
   let checked = Promise.resolve();
-  let [noted, told_ms, is_paused] = [standing.lsn, now(), false];
+  let [noted, told_ms, is_paused] = [standing.lsn, monotonic_ms(), false];
   following.onOver(() => {
     if (!is_paused || intake.waiting >= waiting_messages / 2) return;
     is_paused = false;
@@ -88,13 +90,13 @@ async function stream(following: Following): Promise<void> {
   const tick = async (is_asked: boolean) => {
     const { done_lsn, over_lsn } = intake.progress;
     const is_far = done_lsn > noted || over_lsn - noted >= (is_asked ? 1n : IDLE_BYTES);
-    if (!is_far && !is_asked && now() - told_ms < STATUS_MS) return;
+    if (!is_far && !is_asked && monotonic_ms() - told_ms < STATUS_MS) return;
     if (is_far) {
       await checked;
       noted = await note();
     }
-    told_ms = now();
-    wire.sendCopyFromChunk(Buffer.from(statusUpdate(noted, told_ms)));
+    told_ms = monotonic_ms();
+    wire.sendCopyFromChunk(Buffer.from(statusUpdate(noted, now())));
   };
   let ticking = Promise.resolve();
   const tickSoon = (is_asked: boolean) => {
@@ -200,6 +202,7 @@ export interface BridgeOptions extends StandingOptions {
   readonly signal: AbortSignal;
   /** Unix ms. */
   readonly now: () => number;
+  readonly monotonic_ms: () => number;
 }
 
 /** How a bridge reads the log: streamed, or by plain SQL at intervals. */
@@ -287,7 +290,8 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     using _asking = asking(sql, options, lost.reject);
     const over = new AbortController();
     const publisher = new Publisher({
-      ...{ bus, origin: standing, now: options.now, onProblem: say, onOver: watch.over },
+      ...{ bus, origin: standing, onProblem: say, onOver: watch.over },
+      monotonic_ms: options.monotonic_ms,
       signal: AbortSignal.any([signal, over.signal]),
       async onRefused(message, reason) {
         if (message.refusal !== undefined && !await isKeyKept(sql, standing)) {

@@ -7,6 +7,7 @@ import type { BridgeBus, Committed, StoredMessage } from "./bus.ts";
 import { type Lsn, parseLsn } from "./wal.ts";
 import { ArqonError } from "@arqon/sdk";
 import { pause } from "../rooms/flow.ts";
+import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Decides which messages of a room count as coming from this database. */
@@ -44,7 +45,7 @@ interface Position {
 const DISORDER_MS = 10_000;
 const IDS_MAX = 100_000;
 
-/** Reads a room, back to `oldest_ms` (Unix ms) at most. Rejects as the bus does. */
+/** Reads a room, back to `oldest_ms` (Unix ms by the bus's clock) at most. Rejects as the bus does. */
 async function publishedBefore(
   bus: Pick<BridgeBus, "sender" | "storedBack">,
   room_id: string,
@@ -102,14 +103,11 @@ export interface PublisherOptions {
   /** The outcome of a settled message. */
   readonly onOver: (message: Committed, outcome: Outcome) => void;
   readonly signal: AbortSignal;
-  /** Unix ms. */
-  readonly now: () => number;
+  readonly monotonic_ms: () => number;
 }
 
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 5_000;
-/** Maximum difference between the clocks of the bus and the database, in ms. */
-const SKEW_MS = 60_000;
 /**
  * After this time, in ms, the room is checked for the message: it may have been stored without an acknowledgement, and
  * the bus recognizes repetitions only for two minutes.
@@ -144,7 +142,7 @@ export class Publisher {
   }
 
   async #publish(message: Committed, is_early: boolean): Promise<Outcome> {
-    const { bus, signal, now, onRefused, onProblem } = this.#options;
+    const { bus, signal, monotonic_ms, onRefused, onProblem } = this.#options;
     const { room, refusal } = message;
     step(AT.bridge);
     // No older message will come.
@@ -157,8 +155,8 @@ export class Publisher {
           return "refused";
         }
         if (is_early && hasHad(await this.#beforeIn(message), message)) return "repeated";
-        if (now() - tried_ms > DOUBT_MS && await this.#has(message)) return "published";
-        tried_ms = Math.min(tried_ms, now());
+        if (monotonic_ms() - tried_ms > DOUBT_MS && await this.#has(message)) return "published";
+        tried_ms = Math.min(tried_ms, monotonic_ms());
         await bus.publish(message);
         return "published";
       } catch (error) {
@@ -179,7 +177,7 @@ export class Publisher {
     const { bus, origin, onProblem } = this.#options;
     const known = this.#before.get(room);
     if (known !== undefined) return known;
-    const looking = publishedBefore(bus, room, origin, commit_ms - SKEW_MS);
+    const looking = publishedBefore(bus, room, origin, commit_ms - CLOCKS_DIFFER_MS);
     this.#before.set(room, looking);
     looking.then(({ is_whole }) => {
       if (!is_whole) onProblem(`${room}: too much was published with this bridge's user`);
@@ -193,7 +191,7 @@ export class Publisher {
     const { bus, origin: { source } } = this.#options;
     const { room, commit_ms, place } = message;
     const origin = { source, end_lsn: parseLsn(place.lsn) };
-    return hasHad(await publishedBefore(bus, room, origin, commit_ms - SKEW_MS), message);
+    return hasHad(await publishedBefore(bus, room, origin, commit_ms - CLOCKS_DIFFER_MS), message);
   }
 }
 

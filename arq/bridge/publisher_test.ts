@@ -10,6 +10,7 @@ import { Publisher } from "./publisher.ts";
 import type { Outcome } from "./publisher.ts";
 
 const SINCE_MS = 1_000_000_000;
+const HOUR_MS = 3_600_000;
 const SOURCE = "7-00000001-5";
 const END_LSN = 100n;
 const KEY = new Uint8Array(64);
@@ -88,11 +89,11 @@ function busWith(had: Record<string, Had[]>) {
 }
 
 /** A publisher, and the outcomes of its messages. */
-function publisherOn({ bus }: Pick<ReturnType<typeof busWith>, "bus">, now = () => SINCE_MS) {
+function publisherOn({ bus }: Pick<ReturnType<typeof busWith>, "bus">, monotonic_ms = () => 0) {
   const refused: string[] = [];
   const over: string[] = [];
   const publisher = new Publisher({
-    ...{ bus, signal: new AbortController().signal, onProblem: () => {}, now },
+    ...{ bus, signal: new AbortController().signal, onProblem: () => {}, monotonic_ms },
     origin: { source: SOURCE, end_lsn: END_LSN },
     onOver: ({ message_id }, outcome: Outcome) => void over.push(`${message_id} ${outcome}`),
     onRefused: ({ message_id }) => Promise.resolve(void refused.push(message_id)),
@@ -179,10 +180,26 @@ Deno.test("after a promotion the same transaction is known, and another one at i
   assert.deepEqual(over, [`${idOf(80)} repeated`, `${idOf(80, 0, 1)} published`]);
 });
 
+for (const ahead_ms of [-2 * HOUR_MS, 2 * HOUR_MS]) {
+  Deno.test(`what was published before is known, though the database's clock is off by ${ahead_ms} ms`, async () => {
+    const commit_ms = SINCE_MS + ahead_ms;
+    const { message_id, headers } = committed("orders", 80, 0, {}, { commit_ms });
+    // More than a page of others follows it.
+    const others = Array.from(
+      { length: 2_000 },
+      (_, at) => ({ message_id: `o${at}`, sender: "ann" }),
+    );
+    const world = busWith({ orders: [{ message_id, headers }, ...others] });
+    const { publisher, over } = publisherOn(world);
+    await publisher.publish(committed("orders", 80, 0, {}, { commit_ms }), true);
+    assert.deepEqual(over, [`${message_id} repeated`]);
+  });
+}
+
 Deno.test("a message whose answer was lost long ago is looked up before it is retried", async () => {
   const world = busWith({});
-  let now_ms = SINCE_MS;
-  const { publisher, over } = publisherOn(world, () => now_ms += 40_000);
+  let monotonic_ms = 0;
+  const { publisher, over } = publisherOn(world, () => monotonic_ms += 40_000);
   await publisher.publish(committed("orders", 50, 0, { message_id: "unheard" }), false);
   assert.deepEqual(world.published, ["orders unheard"]);
   assert.deepEqual(over, ["unheard published"]);

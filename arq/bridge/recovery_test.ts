@@ -99,7 +99,7 @@ async function live(
   const standing: Standing = { lsn: noted, is_known: true, end_lsn, source: SOURCE, key: KEY };
   const ignore = () => {};
   const publisher = new Publisher({
-    ...{ bus, origin: standing, signal: dying.signal, now: () => NOW_MS },
+    ...{ bus, origin: standing, signal: dying.signal, monotonic_ms: () => 0 },
     ...{ onOver: ignore, onProblem: ignore, onRefused: () => Promise.resolve() },
   });
   const intake = new Intake({ standing, publisher, onWaiting: ignore });

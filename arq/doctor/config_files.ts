@@ -47,6 +47,7 @@ async function keyProblems(
     auth,
     readTextFile: read,
     now: () => 0,
+    monotonic_ms: () => 0,
     fetch,
     log: SILENT,
     waiting_max: limits.waiting_verifications,

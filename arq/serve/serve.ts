@@ -35,6 +35,7 @@ interface BridgingOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  readonly monotonic_ms: () => number;
   readonly read: (path: string) => string;
 }
 
@@ -46,7 +47,7 @@ interface Bridging {
 
 /** Starts following the database, if one is configured. */
 async function startBridging(options: BridgingOptions): Promise<Bridging> {
-  const { config, shield, registry, log, now, read } = options;
+  const { config, shield, registry, log, now, monotonic_ms, read } = options;
   const { postgres } = config.bridge;
   if (postgres === undefined) return { close: () => Promise.resolve() };
   const { tenant, user, slot, mode, poll_ms, waiting_messages } = postgres;
@@ -56,7 +57,7 @@ async function startBridging(options: BridgingOptions): Promise<Bridging> {
   const stopping = new AbortController();
   const { signal } = stopping;
   const bridge: BridgeOptions = {
-    ...{ slot, waiting_messages, signal, now, accept_loss: false },
+    ...{ slot, waiting_messages, signal, now, monotonic_ms, accept_loss: false },
     accept_hint: `delete from arqon.bridge where slot = '${slot}' continues`,
     database: () => bridgedDatabase(config, read) ?? "",
     bus: shield.backend({ tenant_id: tenant, user_id: user, issuer: ISSUER }),
@@ -196,6 +197,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     ...servers,
     log: log.child({ part: "bridge" }),
     now,
+    monotonic_ms: process.monotonic_ms,
     read,
   });
   servers.started();

@@ -40,7 +40,8 @@ async function tokensKnown(): Promise<LeafRun> {
   const log = createLogger({ level: "warn", format: "logfmt", component: "auth", now, write });
   const readTextFile = () => pem;
   const registry = new Registry();
-  const process = { auth, limits, readTextFile, now, fetch, log, registry };
+  const clocks = { now, monotonic_ms: now };
+  const process = { auth, limits, readTextFile, ...clocks, fetch, log, registry };
   const authenticator = await createAuthenticator(process);
   const token = await new SignJWT({ tenant_id: "acme", role: "user", sub: "ann" })
     .setProtectedHeader({ alg: "RS256" }).setIssuer("bench").setAudience("arqon")

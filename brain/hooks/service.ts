@@ -19,6 +19,7 @@ import type { Env } from "../../shared/env.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
+import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import type { FollowedClasses } from "../classes/followed_classes.ts";
 import { HookFeeds } from "./feeds.ts";
@@ -42,6 +43,8 @@ export interface HookServiceOptions
 
 /** Retry interval of a failed order. */
 const ORDER_RETRY_MS = 5_000;
+/** How often the store is asked for the time. */
+const TIME_MS = 10_000;
 
 /** The most rooms of one hook with their own position. */
 const ROOMS_KEPT = 1_000;
@@ -80,6 +83,8 @@ export class HookService {
   /** Retry timers of failed orders, by hook. */
   readonly #retries = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #watch: KvWatch;
+  /** Receivers refuse a call that was signed minutes ago or ahead: by a Brain's own clock, each while it is wrong. */
+  readonly #time: StoreTime;
   readonly #stops: (() => void)[];
   #is_ready = false;
   #is_closed = false;
@@ -100,7 +105,9 @@ export class HookService {
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 2 });
     this.#stops = [options.view.onOwnership(() => this.#share())];
     options.changes?.follow(["hooks"], () => this.#renew());
-    this.ready = this.#watch.ready.then(() => {
+    const { now, monotonic_ms } = options;
+    this.#time = new StoreTime({ bucket, now, monotonic_ms, every_ms: TIME_MS });
+    this.ready = Promise.all([this.#watch.ready, this.#time.ask()]).then(() => {
       this.#is_ready = true;
       this.#share();
     });
@@ -111,6 +118,7 @@ export class HookService {
     this.#is_closed = true;
     for (const stop of this.#stops.splice(0)) stop();
     this.#watch.stop();
+    this.#time.close();
     for (const timer of this.#retries.values()) clearTimeout(timer);
     await Promise.all([...this.#running.values()].map(({ runner }) => runner.close()));
   }
@@ -179,7 +187,8 @@ export class HookService {
 
   #run(hook: AfterHook, label: string): HookRunner {
     const { webhooks } = this.#options.config;
-    const { log, now, random, monotonic_ms, readTextFile } = this.#options;
+    const { log, random, monotonic_ms, readTextFile } = this.#options;
+    const now = () => this.#time.now();
     const { tenant, id, secret, secret_file } = hook;
     const fails = (error: unknown) =>
       log.warn("what is known of a hook cannot be stored", { tenant_id: tenant, hook: id, error });

@@ -70,7 +70,7 @@ function sender(options: BrainPresenceOptions, metrics: BrainPresenceMetrics) {
     } catch (error) {
       metrics.send_failures.inc();
       // Presence repairs itself; the Spine logs its own disconnects.
-      if (now() - logged_ms < LOG_INTERVAL_MS) return;
+      if (Math.abs(now() - logged_ms) < LOG_INTERVAL_MS) return;
       logged_ms = now();
       log.warn("presence message not sent", { subject, kind: message.kind, error });
     }

@@ -17,6 +17,7 @@ import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
 import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
+import { storeTimeOf } from "../../shared/spine/contract/store_time.ts";
 import type { BanCommand, RoomAddress, UnbanCommand } from "./commands/command.ts";
 
 /** The dependencies of the ban book. */
@@ -83,13 +84,14 @@ export class BanBook {
   /** Stores a ban. Rejects with `ban-limit` (429) if the tenant has reached its limit, or with `spine-unavailable`. */
   async ban(at: RoomAddress, command: BanCommand): Promise<void> {
     const { bucket, bans_per_tenant, now } = this.#options;
+    // By a clock of its own that is behind, a ban would be over when it begins.
+    const created_ms = await storeTimeOf(bucket, now);
     const room_id = command.scope === "room" ? at.room_id : EVERY_ROOM;
     const key = banKey(at.tenant_id, room_id, command.user_id);
     const bans = this.#tenants.get(at.tenant_id);
     if ((bans?.size ?? 0) >= bans_per_tenant && bans?.has(textOf(key)) !== true) {
       throw new ArqonError("ban-limit", String(bans_per_tenant));
     }
-    const created_ms = now();
     const ban: Ban = {
       user_id: command.user_id,
       room_id,
@@ -120,7 +122,8 @@ export class BanBook {
    */
   async sweep(isMine: (tenant_id: string) => boolean): Promise<number> {
     if (this.#steps.quietMs() < QUIET_MS) return 0;
-    const over_ms = this.#options.now() - SWEEP_AFTER_MS;
+    const { bucket, now } = this.#options;
+    const over_ms = await storeTimeOf(bucket, now) - SWEEP_AFTER_MS;
     const over: Standing[] = [];
     for (const [tenant_id, bans] of this.#tenants) {
       if (!isMine(tenant_id)) continue;

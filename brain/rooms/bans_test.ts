@@ -10,8 +10,10 @@ import {
 } from "../../shared/records/bans.ts";
 import type { Ban } from "../../shared/records/bans.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { until } from "../../shared/testing/until.ts";
 import { BanBook } from "./ban_book.ts";
+import type { BanCommand } from "./commands/command.ts";
 import { accepted, refused, sendAtOnce } from "./testing/command_probe.ts";
 import { withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
@@ -154,6 +156,38 @@ for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const)
     });
   });
 }
+
+Deno.test("a Brain whose clock is wrong for hours ends no ban, and makes none that is over, where the store has a clock", async () => {
+  await withTestBed(async ({ spine }) => {
+    const bucket = await spine.keyValue(BANS_BUCKET);
+    const clocks = new Clocks();
+    let store_ms = clocks.wall_ms;
+    const shared = overriding(bucket, { storeTime: () => Promise.resolve(store_ms) });
+    const until_ms = store_ms + 48 * HOUR_MS;
+    const first = { user_id: "u2", room_id: EVERY_ROOM, reason: "", by: "ann" };
+    const key = banKey("acme", EVERY_ROOM, "u2");
+    await bucket.put(key, encodeBan({ ...first, created_ms: store_ms, until_ms }));
+    clocks.wall_ms += 72 * HOUR_MS;
+    const book = new BanBook({ bucket: shared, bans_per_tenant: 10, log: QUIET, ...clocks });
+    await book.ready;
+    clocks.pass(2 * HOUR_MS);
+    store_ms += 2 * HOUR_MS;
+    assert.equal(await book.sweep(() => true), 0);
+    clocks.wall_ms -= 100 * HOUR_MS;
+    const from = { user_id: "ann" };
+    const command = {
+      kind: "ban",
+      scope: "tenant",
+      user_id: "u3",
+      ttl_ms: 5_000,
+      reason: "",
+      from,
+    };
+    await book.ban({ tenant_id: "acme", room_id: "lobby" }, command as unknown as BanCommand);
+    assert.equal((await stored(spine, EVERY_ROOM, "u3"))?.until_ms, store_ms + 5_000);
+    book.stop();
+  });
+});
 
 Deno.test("an unreadable stored ban counts, is reported, and is not swept", async () => {
   await withTestBed(async ({ spine, start }) => {

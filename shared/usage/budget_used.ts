@@ -3,7 +3,8 @@
  * once; running ones each time. Minutes that were read may be folded later: their fold adds nothing. `budget.ts`
  * interprets the result.
  */
-import type { BlockStore } from "../spine/contract/block_store.ts";
+import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
+import { isOtherStore, type LastBlock, takenBlock } from "../blocks/last_block.ts";
 import { readBlocks } from "../blocks/read_blocks.ts";
 import { slice } from "../turns/slices.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
@@ -21,7 +22,7 @@ export class TenantUsed {
   #totals = new DayTotals();
   /** Earlier usage is dropped, Unix ms. */
   #begin_ms = 0;
-  #after: number | undefined;
+  #last: LastBlock | undefined;
 
   constructor(tenant_id: string, place: UsageStores) {
     this.#tenant_id = tenant_id;
@@ -35,16 +36,16 @@ export class TenantUsed {
     // Thousands of tenants are read one after the other.
     await slice(tenant_id);
     // A clock that was set back may be in the previous month.
-    if (begin_ms < this.#begin_ms) [this.#totals, this.#after] = [new DayTotals(), undefined];
+    if (begin_ms < this.#begin_ms) [this.#totals, this.#last] = [new DayTotals(), undefined];
     this.#begin_ms = begin_ms;
     // Running minutes are read first: one that finishes meanwhile is in the store when that is read.
     const running = await readRunning({ running: await this.#place.running() }, tenant_id);
     const store = await this.#place.store();
-    if (this.#after === undefined || !(await this.#readOn(store, this.#after))) {
-      this.#after = undefined;
+    if (this.#last === undefined || !(await this.#readOn(store, this.#last))) {
+      this.#last = undefined;
       const from_ms = Math.max(0, begin_ms - CLOCKS_MS);
       const all = await readStoredUse(store, tenant_id, from_ms, () => new DayTotals());
-      [this.#totals, this.#after] = [all.sink, all.after];
+      [this.#totals, this.#last] = [all.sink, all.last];
     }
     this.#totals.forget(begin_ms);
     const since = (per: "day" | "month") =>
@@ -52,17 +53,22 @@ export class TenantUsed {
     return { day: since("day"), month: since("month") };
   }
 
-  /** Reads what follows that cursor. False: minutes were folded before they were read here. */
-  async #readOn(store: BlockStore, from: number): Promise<boolean> {
+  /** Reads what follows that block. False: minutes were folded before they were read here, or it is another store. */
+  async #readOn(store: BlockStore, from: LastBlock): Promise<boolean> {
     const tenant_id = this.#tenant_id;
-    for await (const block of readBlocks(store, { tenant_id, after: from, limit: PAGE_BLOCKS })) {
+    let first: StoredBlock | undefined;
+    const after = from.cursor - 1;
+    for await (const block of readBlocks(store, { tenant_id, after, limit: PAGE_BLOCKS })) {
+      if (first === undefined && await isOtherStore(store, tenant_id, from, block)) return false;
+      first ??= block;
+      if (block.cursor === from.cursor) continue;
       const by = foldedBy(block.node_id);
       const told = by === undefined ? toldIn(block) : undefined;
       if (told !== undefined) this.#totals.minute(told);
       const next = by && decodeFold(by, block.payload)?.next;
-      if (next !== undefined && next - 1 > from) return false;
-      this.#after = block.cursor;
+      if (next !== undefined && next - 1 > from.cursor) return false;
+      this.#last = takenBlock(block, this.#last);
     }
-    return true;
+    return first !== undefined || !(await isOtherStore(store, tenant_id, from, undefined));
   }
 }

@@ -68,15 +68,16 @@ export class Prices {
     const is_due = this.#is_due && is_given;
     const book = await changeDocument(async (mayLose) => {
       const entry = await bucket.get(KEY);
-      const before = entry === undefined ? undefined : decodeBook(entry.value);
-      if (!is_due) return before;
-      const taken = take(before, given, now());
-      if ("why" in taken) {
+      // A bucket that was made anew gets the book that held until then: other prices must not begin with the past.
+      const before = entry === undefined ? this.#book : decodeBook(entry.value);
+      const taken = is_due ? take(before, given, now()) : undefined;
+      if (taken !== undefined && "why" in taken) {
         log.warn(`[usage.prices] of this Shield do not hold: ${taken.why}`, { prices_from: from });
       }
-      if (!("book" in taken)) return before;
-      await mayLose(bucket.update(KEY, encodeBook(taken.book), entry?.revision ?? 0));
-      return taken.book;
+      const next = taken !== undefined && "book" in taken ? taken.book : before;
+      const is_stored = next === undefined || (next === before && entry !== undefined);
+      if (!is_stored) await mayLose(bucket.update(KEY, encodeBook(next), entry?.revision ?? 0));
+      return next;
     });
     if (is_due) this.#is_due = this.#is_change = false;
     this.#book = book ?? this.#book;

@@ -4,6 +4,7 @@
  * they end.
  */
 import { ArqonError } from "@arqon/proto";
+import { type LastBlock, takenBlock } from "../blocks/last_block.ts";
 import { readBlocks } from "../blocks/read_blocks.ts";
 import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
 import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
@@ -79,8 +80,8 @@ export interface StoredUse<Sink> {
   readonly heads: FoldHeads;
   /** Unreadable blocks. */
   readonly damaged: number;
-  /** The newest cursor that was seen; undefined: there is no block. */
-  readonly after: number | undefined;
+  /** The last block that was read; undefined: there is none. */
+  readonly last: LastBlock | undefined;
   /** Nothing stored then or later was removed, except by age. */
   readonly whole_ms: number;
 }
@@ -99,11 +100,11 @@ export async function readStoredUse<Sink extends UseSink>(
     const heads = await headsOf(store, tenant_id);
     const sink = open();
     const scan = new Scan(heads, sink);
-    const after = await scan.run(store, tenant_id, from_ms);
+    const last = await scan.run(store, tenant_id, from_ms);
     const whole_ms = await wholeSince(store, tenant_id, heads, scan.begins_ms);
     const { hour, day } = await headsOf(store, tenant_id);
     if (hour?.cursor !== heads.hour?.cursor || day?.cursor !== heads.day?.cursor) continue;
-    return { sink, heads, damaged: scan.damaged, after, whole_ms };
+    return { sink, heads, damaged: scan.damaged, last, whole_ms };
   }
   throw new ArqonError("log-unavailable", "the ledger of use is being folded: ask again");
 }
@@ -121,18 +122,18 @@ class Scan {
     this.#sink = sink;
   }
 
-  async run(store: Store, tenant_id: string, from_ms: number): Promise<number | undefined> {
+  async run(store: Store, tenant_id: string, from_ms: number): Promise<LastBlock | undefined> {
     const { hour, day } = this.#heads;
     if (hour !== undefined) this.#sink.known(hour.fold.lives);
-    let after: number | undefined;
+    let last: LastBlock | undefined;
     for await (const block of readBlocks(store, { tenant_id, from_ms, limit: PAGE_BLOCKS })) {
       this.#add(block);
-      after = block.cursor;
+      last = takenBlock(block, last);
     }
     // A stale replica does not show the newest ones yet.
     if (day !== undefined) this.#fold("day", day);
     if (hour !== undefined) this.#fold("hour", hour);
-    return after;
+    return last;
   }
 
   #add(block: StoredBlock): void {

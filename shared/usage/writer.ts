@@ -4,6 +4,7 @@
  * its incarnation record reports. A slow or unreachable store is retried. Only closing waits for it, and not for long;
  * the running state of a minute stays until the minute is stored.
  */
+import { ClockSteps } from "../clock_steps.ts";
 import type { Logger } from "../logs/log.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
 import { BlockQueue } from "../blocks/block_queue.ts";
@@ -44,6 +45,7 @@ export interface UsageWriterOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  readonly monotonic_ms: () => number;
 }
 
 /** A finished minute that is not stored yet. */
@@ -83,12 +85,16 @@ export class UsageWriter {
   /** The last failure to store. */
   #refused: unknown;
   #timer: ReturnType<typeof setInterval> | undefined;
+  /** Monotonic ms. */
   #swept_ms = -Infinity;
+  /** Nothing is removed by a clock that was set lately. */
+  readonly #steps: ClockSteps;
   #failed = false;
 
   constructor(options: UsageWriterOptions) {
     this.#options = options;
     this.fill = new LedgerFill(options);
+    this.#steps = new ClockSteps(options);
     this.#life_ms = options.life.began_ms;
     this.#until_ms = options.now();
     this.#minute = Math.floor(this.#until_ms / MINUTE_MS);
@@ -239,9 +245,9 @@ export class UsageWriter {
   }
 
   async #sweepIfDue(): Promise<void> {
-    const { now } = this.#options;
-    if (now() - this.#swept_ms < SWEEP_MS) return;
-    this.#swept_ms = now();
+    const now_ms = this.#options.monotonic_ms();
+    if (!this.#steps.isBelieved() || now_ms - this.#swept_ms < SWEEP_MS) return;
+    this.#swept_ms = now_ms;
     await this.#sweep();
   }
 
@@ -256,12 +262,15 @@ export class UsageWriter {
   }
 
   async #removeOld(key: KvKey, oldest_ms: number): Promise<void> {
-    const bucket = await this.#options.place.running();
+    const { place } = this.#options;
+    const bucket = await place.running();
     const entry = await bucket.get(key);
     if (entry === undefined) return;
     const value = JSON.parse(new TextDecoder().decode(entry.value));
     const until_ms = Number(value.until ?? value.until_ms);
-    if (until_ms < oldest_ms) await bucket.delete(key, entry.revision);
+    // The store's clock, if it has one, contradicts a wrong one of this process.
+    const is_old = until_ms < oldest_ms && (entry.age_ms ?? Infinity) >= place.kept_ms;
+    if (is_old) await bucket.delete(key, entry.revision);
   }
 }
 

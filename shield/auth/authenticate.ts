@@ -25,7 +25,8 @@ export type { Action, Grant, Identity, Role } from "./identity.ts";
 export type { KeyStatus } from "./key_source.ts";
 
 /** What authentication needs from the process; `server.ts` passes it once, at start. */
-export interface AuthenticatorOptions extends Pick<Env, "registry" | "log" | "now"> {
+export interface AuthenticatorOptions
+  extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly auth: Config["auth"];
   readonly limits: Pick<
     Config["limits"],
@@ -180,7 +181,7 @@ async function identify(token: string, process: Authentication): Promise<Identit
 }
 
 async function openSources(options: AuthenticatorOptions): Promise<Map<string, KeySource>> {
-  const { auth, readTextFile, now, fetch, log, registry } = options;
+  const { auth, readTextFile, now, monotonic_ms, fetch, log, registry } = options;
   const fetches = new Counter({
     name: "shield_jwks_fetches_total",
     help: "Fetches of JWK sets, by issuer and result.",
@@ -197,6 +198,7 @@ async function openSources(options: AuthenticatorOptions): Promise<Map<string, K
         auth,
         readTextFile,
         now,
+        monotonic_ms,
         fetch,
         log,
         onFetch,

@@ -41,7 +41,7 @@ export interface KeySource {
 }
 
 /** The dependencies and settings of `openKeySource`. */
-export interface KeySourceOptions extends Pick<Env, "log" | "now"> {
+export interface KeySourceOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly auth: Pick<
     Config["auth"],
     "jwks_cache_seconds" | "jwks_cooldown_seconds" | "jwks_timeout_ms"
@@ -106,7 +106,7 @@ function checkedUrl(placed: Placed, text: string): URL {
 
 function remoteSource(placed: Placed, text: string, options: KeySourceOptions): KeySource {
   const { issuer } = placed;
-  const { auth, now, fetch, log } = options;
+  const { auth, now, monotonic_ms, fetch, log } = options;
   const remote = new RemoteKeys({
     url: checkedUrl(placed, text),
     algorithms: issuer.algorithms,
@@ -115,6 +115,7 @@ function remoteSource(placed: Placed, text: string, options: KeySourceOptions): 
     timeout_ms: auth.jwks_timeout_ms,
     waiting_max: options.waiting_max,
     now,
+    monotonic_ms,
     fetch,
     log: log.child({ issuer: issuer.issuer }),
     onFetch: (result) => options.onFetch(issuer.issuer, result),

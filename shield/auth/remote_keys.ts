@@ -26,7 +26,7 @@ const STALE_FACTOR = 10;
 const UNKNOWN_KID_WAITING_MAX = 64;
 
 /** The URL of one set and how often it may be fetched. */
-export interface RemoteKeysOptions extends Pick<Env, "log" | "now"> {
+export interface RemoteKeysOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly url: URL;
   readonly algorithms: readonly Algorithm[];
   readonly cache_ms: number;
@@ -103,9 +103,12 @@ export class RemoteKeys {
   readonly #options: RemoteKeysOptions;
   readonly #closed = new AbortController();
   #index: KeyIndex | undefined;
+  /** End of the last good fetch, Unix ms, as told; 0: there was none. */
   #loaded_ms = 0;
-  /** End of the last fetch, good or not. 0: there was none. */
-  #attempted_ms = 0;
+  /** The same, monotonic ms. */
+  #loaded_at_ms = -Infinity;
+  /** End of the last fetch, good or not, monotonic ms. */
+  #attempted_at_ms = -Infinity;
   /** Failed fetches since the last good one. */
   #failures = 0;
   /** The last set has no key for us: the issuer has withdrawn its former keys. */
@@ -151,20 +154,18 @@ export class RemoteKeys {
     this.#closed.abort(new TypeError("the process is stopping"));
   }
 
-  /** A clock that went backwards counts as a long time: rather one fetch too many. */
-  #since_ms(time_ms: number): number {
-    const elapsed_ms = this.#options.now() - time_ms;
-    return elapsed_ms < 0 ? Infinity : elapsed_ms;
+  /** How old the keys are, in ms; Infinity without keys. */
+  get #age_ms(): number {
+    return this.#options.monotonic_ms() - this.#loaded_at_ms;
   }
 
   /** Ms until the next fetch is allowed. */
   #wait_ms(): number {
-    if (this.#attempted_ms === 0) return 0;
-    const { cooldown_ms } = this.#options;
+    const { cooldown_ms, monotonic_ms } = this.#options;
     const pause_ms = this.#failures === 0
       ? cooldown_ms
       : Math.min(cooldown_ms, RETRY_MS * 2 ** Math.min(this.#failures - 1, 20));
-    return Math.max(0, pause_ms - this.#since_ms(this.#attempted_ms));
+    return Math.max(0, pause_ms - (monotonic_ms() - this.#attempted_at_ms));
   }
 
   async #load(): Promise<KeyIndex> {
@@ -183,10 +184,11 @@ export class RemoteKeys {
   }
 
   async #fetchOnce(): Promise<void> {
-    const { now, log, url, onFetch } = this.#options;
+    const { now, monotonic_ms, log, url, onFetch } = this.#options;
     try {
       this.#index = await this.#load();
       this.#loaded_ms = now();
+      this.#loaded_at_ms = monotonic_ms();
       if (this.#failures > 0) log.info("the JWK set is available again", { url: shown(url) });
       this.#failures = 0;
       this.#withdrawn = false;
@@ -202,7 +204,7 @@ export class RemoteKeys {
         error: failureText(error, url),
       });
     } finally {
-      this.#attempted_ms = now();
+      this.#attempted_at_ms = monotonic_ms();
     }
   }
 
@@ -227,16 +229,13 @@ export class RemoteKeys {
 
   /** The keys unless they are too old. */
   #usable(): KeyIndex | undefined {
-    const { now, cache_ms } = this.#options;
-    if (this.#withdrawn) {
-      return this.#since_ms(this.#loaded_ms) < cache_ms ? this.#index : undefined;
-    }
-    // Here a clock that went backwards counts as no time: it must not drop good keys.
-    return now() - this.#loaded_ms < cache_ms * STALE_FACTOR ? this.#index : undefined;
+    const { cache_ms } = this.#options;
+    const kept_ms = this.#withdrawn ? cache_ms : cache_ms * STALE_FACTOR;
+    return this.#age_ms < kept_ms ? this.#index : undefined;
   }
 
   async #current(): Promise<KeyIndex> {
-    if (this.#index === undefined || this.#since_ms(this.#loaded_ms) >= this.#options.cache_ms) {
+    if (this.#index === undefined || this.#age_ms >= this.#options.cache_ms) {
       // While the endpoint fails, old keys are used at once and the fetch runs in the background.
       if (this.#failures === 0 || this.#usable() === undefined) {
         await this.#waitForRefresh(this.#options.waiting_max);

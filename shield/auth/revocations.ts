@@ -19,6 +19,7 @@ import {
 import type { Revocation } from "../../shared/records/revocations.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import { storeTimeOf } from "../../shared/spine/contract/store_time.ts";
 import { type EntryTable, WatchedBucket } from "../../shared/spine/watched_bucket.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Identity } from "./identity.ts";
@@ -149,7 +150,10 @@ export class Revocations {
   async sweep(): Promise<number> {
     if (this.#steps.quietMs() < QUIET_MS) return 0;
     const { bucket, now, log } = this.#options;
-    const over_ms = now() - SWEEP_AFTER_MS;
+    // A store that does not answer is asked by the next sweep.
+    const time_ms = await storeTimeOf(bucket, now).catch(() => undefined);
+    if (time_ms === undefined) return 0;
+    const over_ms = time_ms - SWEEP_AFTER_MS;
     const over = this.#table.overAt(over_ms).slice(0, SWEEP_MAX);
     let swept = 0;
     for (const { key, revision } of over) {

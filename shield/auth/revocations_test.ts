@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { refusingRevoked } from "./revocations.ts";
@@ -99,6 +100,24 @@ Deno.test("a clock that was set lets revoked tokens in while it is wrong, and no
   assert.equal(reason(), "token-revoked");
   assert.equal(await test.held.sweep(), 0);
   assert.equal((await test.bucket.keys()).length, 1);
+});
+
+Deno.test("a Shield whose clock is days ahead deletes no revocation in force, where the store has a clock", async () => {
+  await using engine = testSpine();
+  const storeTime = () => Promise.resolve(SPINE_NOW_MS + 2 * HOUR_MS);
+  const keyValue = async (name: string) =>
+    overriding(await engine.spine.keyValue(name), { storeTime });
+  using test = await testRevocations(overriding(engine.spine, { keyValue }));
+  await test.held.ready;
+  const { clock, bucket } = test;
+  clock.now_ms += 72 * HOUR_MS;
+  await test.held.sweep();
+  passed(clock, 2 * HOUR_MS);
+  const until_ms = SPINE_NOW_MS + 48 * HOUR_MS;
+  await putRevocation(bucket, "acme", revocationOf({ until_ms }));
+  await until("it is known", () => test.held.size === 1);
+  assert.equal(await test.held.sweep(), 0);
+  assert.equal((await bucket.keys()).length, 1);
 });
 
 Deno.test("more than limits.revocations shuts out the tenant that has them, until there is space", async () => {

@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { TICKETS_BUCKET } from "../../shared/records/buckets.ts";
-import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { opened } from "../../shared/turns/opened.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -99,11 +99,11 @@ export class TicketStore {
   async redeem(ticket: string): Promise<Identity> {
     const [, end = "", secret = ""] = TICKET.exec(ticket) ?? [];
     const expires_ms = Number.parseInt(end, 36);
-    if (secret === "" || !this.#isGood(ticket, expires_ms)) throw invalid();
+    if (secret === "" || this.#isOver(ticket)) throw invalid();
     const bucket = await this.#bucket();
     const key = keyOf(expires_ms, secret);
     const entry = await bucket.get(key);
-    if (entry === undefined) throw invalid();
+    if (entry === undefined || !this.#isGood(ticket, expires_ms, entry)) throw invalid();
     try {
       // Of all concurrent redeemers, on any Shield, one succeeds.
       await bucket.update([...key, "taken"], NOTHING, 0);
@@ -116,11 +116,16 @@ export class TicketStore {
     return { ...identity, signing_key: undefined };
   }
 
-  /** By the monotonic clock for a ticket of this process; for another's by wall clocks, which may differ. */
-  #isGood(ticket: string, expires_ms: number): boolean {
-    const { now, skew_ms } = this.#options;
-    const ends_ms = this.#own.get(ticket);
-    return ends_ms === undefined ? now() < expires_ms + skew_ms : this.#monotonic_ms() < ends_ms;
+  /** By the monotonic clock: false for a ticket of another process. */
+  #isOver(ticket: string): boolean {
+    return this.#monotonic_ms() >= (this.#own.get(ticket) ?? Infinity);
+  }
+
+  /** Another process's ticket is good by the wall clocks, which may differ, or by the clock of the store. */
+  #isGood(ticket: string, expires_ms: number, { age_ms = Infinity }: KvEntry): boolean {
+    const { now, skew_ms, ticket_ms } = this.#options;
+    if (this.#own.has(ticket)) return !this.#isOver(ticket);
+    return now() < expires_ms + skew_ms || age_ms < ticket_ms;
   }
 
   #count({ tenant_id, user_key }: Identity, ends_ms: number): void {

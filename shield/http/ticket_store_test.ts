@@ -1,6 +1,7 @@
 /** Tickets on a real Spine: valid once, for any concurrent redeemers anywhere, and for a short time. */
 import assert from "node:assert/strict";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import type { Identity } from "../auth/identity.ts";
 import { testSpine } from "../testing/spine.ts";
 import { TicketStore } from "./ticket_store.ts";
@@ -121,6 +122,27 @@ for (const step_ms of STEPS_MS) {
     for (let turns = 0; turns < 1_000 && (await bucket.keys()).length > 2; turns++);
     clock.now_ms -= 2 * HOUR_MS;
     await assert.rejects(store.redeem(late.ticket), { reason: "ticket-invalid" });
+  });
+
+  Deno.test(`a ticket of another Shield is good, this one's clock is off by ${step_ms} ms, where the store has a clock`, async () => {
+    await using test = testSpine();
+    const clock = new TestClock();
+    const bucket = await test.spine.keyValue("ARQON_TICKETS");
+    let age_ms = 29_999;
+    const aging = overriding(bucket, {
+      get: async (key) => {
+        const entry = await bucket.get(key);
+        return entry && { ...entry, age_ms };
+      },
+    });
+    const redeeming = storeOn({ keyValue: () => Promise.resolve(aging) }, clock);
+    const issuing = storeOn(test.spine);
+    const [early, late] = [await issuing.issue(ANN, ["a"]), await issuing.issue(ANN, ["a"])];
+    clock.now_ms += step_ms;
+    await redeeming.redeem(early.ticket);
+    if (step_ms < 60_000) return;
+    age_ms = 30_000;
+    await assert.rejects(redeeming.redeem(late.ticket), { reason: "ticket-invalid" });
   });
 
   Deno.test(`a Shield whose clock is set by ${step_ms} ms deletes no ticket of another`, async () => {

@@ -2,7 +2,7 @@
  * The store and the keys of this bus's journal, opened on first use. Without a journal nothing is opened or created.
  * Writers and readers are elsewhere.
  */
-import { ClockSteps } from "../../shared/clock_steps.ts";
+import { ClockSteps, type StepClocks } from "../../shared/clock_steps.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { type JournalHole, RECORD_FORMAT } from "../../shared/journal/record.ts";
 import type { Env } from "../../shared/env.ts";
@@ -27,6 +27,8 @@ export interface JournalPlaceOptions extends Pick<Env, "log" | "now"> {
   readonly lives?: Pick<Lives, "all"> | undefined;
   /** The running incarnation of this Shield. */
   readonly own?: { readonly node_id: string; readonly began_ms: number };
+  /** Monotonic ms, as the queue's; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
 }
 
 /** The journal's store and keys. A failure to open is retried by the next caller. */
@@ -38,11 +40,14 @@ export class JournalPlace {
   #open_keys: JournalKeys | undefined;
   #sweeps: ReturnType<typeof setInterval> | undefined;
   #is_closed = false;
+  readonly #clocks: StepClocks;
   readonly #steps: ClockSteps;
 
   constructor(options: JournalPlaceOptions) {
     this.#options = options;
-    this.#steps = new ClockSteps({ now: options.now, monotonic_ms: () => performance.now() });
+    const { now, monotonic_ms = () => performance.now() } = options;
+    this.#clocks = { now, monotonic_ms };
+    this.#steps = new ClockSteps(this.#clocks);
     this.#lives = options.lives ?? new Lives(options.spine);
   }
 
@@ -100,9 +105,10 @@ export class JournalPlace {
   }
 
   async #openKeys(): Promise<JournalKeys> {
-    const { spine, log, now, config: { journal } } = this.#options;
+    const { spine, log, config: { journal } } = this.#options;
     const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
-    const keys = new JournalKeys({ bucket, spine, log, now, keys_max: journal.keys_held });
+    const bounds = { keys_max: journal.keys_held };
+    const keys = new JournalKeys({ bucket, spine, log, ...this.#clocks, ...bounds });
     if (this.#is_closed) keys.close();
     else {
       this.#open_keys = keys;

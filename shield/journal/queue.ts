@@ -52,6 +52,8 @@ interface Block {
   readonly builder: BlockBuilder;
   /** When it was started, Unix ms. */
   readonly began_ms: number;
+  /** The same, monotonic ms. */
+  readonly opened_ms: number;
   /** Its bytes in the queue. */
   bytes: number;
   /** The number of its first record, once it is full. */
@@ -86,6 +88,7 @@ export class JournalQueue {
   #closing: AbortController = new AbortController();
   #onIdle: (() => void) | undefined;
   #lost = 0;
+  /** Monotonic ms. */
   #logged_ms = -Infinity;
 
   constructor(options: QueueOptions) {
@@ -158,8 +161,8 @@ export class JournalQueue {
     if (tenants === undefined) this.#open.set(keeping, tenants = new Map());
     let block = tenants.get(tenant_id);
     if (block === undefined) {
-      const began_ms = this.#options.now();
-      block = { tenant_id, keeping, builder: new BlockBuilder(), began_ms, bytes: 0, first: 0 };
+      const times = { began_ms: this.#options.now(), opened_ms: this.#options.monotonic_ms() };
+      block = { tenant_id, keeping, builder: new BlockBuilder(), ...times, bytes: 0, first: 0 };
       tenants.set(tenant_id, block);
       this.#waiting.add(block);
     }
@@ -236,8 +239,8 @@ export class JournalQueue {
     const place = { ...series, first: block.first };
     for (let attempt = 0;; attempt++) {
       try {
-        const { began_ms } = block;
-        const user_keys = await (await keys()).forWriting(tenant_id, builder.users, began_ms);
+        const { opened_ms } = block;
+        const user_keys = await (await keys()).forWriting(tenant_id, builder.users, opened_ms);
         const steps = builder.close({ ...owner, tenant: tenant_id }, place, holes, user_keys);
         const payload = await this.#inSlices(steps);
         const block_of = { tenant_id, node_id: owner.node, ttl_seconds, max_bytes, payload, id };
@@ -341,9 +344,9 @@ export class JournalQueue {
   }
 
   #tell(records: number, why: HoleCause, error: unknown): void {
-    const { now, log } = this.#options;
+    const { monotonic_ms, log } = this.#options;
     this.#lost += records;
-    const now_ms = now();
+    const now_ms = monotonic_ms();
     if (now_ms - this.#logged_ms < LOG_MS) return;
     log.warn("decisions are missing from the journal; messages are not affected", {
       records: this.#lost,

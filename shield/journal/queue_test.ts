@@ -267,7 +267,7 @@ Deno.test("journal: keys are asked for with the time at which a block was begun"
   let now_ms = NOW_MS;
   const { queue } = testQueue({
     flush_ms: 60_000,
-    now: () => now_ms,
+    monotonic_ms: () => now_ms,
     keys: () =>
       Promise.resolve({
         forWriting: (_tenant, users, since_ms) => {

@@ -80,7 +80,7 @@ export class JournalKeys implements UserKeys {
   readonly #reading: BoundedMap<string, Held<Uint8Array | undefined>>;
   /**
    * When a user was erased, as far as this process knows, by period, tenant and handle: earlier records may be
-   * encrypted after it.
+   * encrypted after it. Monotonic ms: a clock that is set between both would keep them readable, or hide later ones.
    */
   readonly #erased: BoundedMap<string, { readonly id: string; readonly at_ms: number }>;
   /** Whether erasures from before this process are known. */
@@ -124,7 +124,7 @@ export class JournalKeys implements UserKeys {
   forWriting(
     tenant_id: string,
     users: readonly string[],
-    since_ms: number = this.#options.now(),
+    since_ms: number = this.#monotonic_ms(),
   ): Promise<readonly UserKey[]> {
     return each(tenant_id, users, (user) => this.#ofUserIfRoom(tenant_id, user, since_ms));
   }
@@ -144,12 +144,13 @@ export class JournalKeys implements UserKeys {
     const { now } = this.#options;
     const handle = await this.#handles.of(tenant_id, user);
     let erased = 0;
-    const first = Number(periodOf(now() - max_age_ms));
+    // Clocks differ: this one may be ahead, and its oldest period not be the oldest that is read.
+    const first = Number(periodOf(now() - max_age_ms)) - 1;
     // Queued records may have no key yet, and get none.
     const notice = place("e", periodOf(now()), tenant_id, handle);
     const notice_id = new Uint8Array(randomBytes(ID_BYTES));
     this.#forget(notice, notice_id);
-    // Clocks differ: another Shield may be in the next period already.
+    // Another Shield may be in the next period already.
     for (let period = first; period <= Number(periodOf(now())) + 1; period++) {
       if (await this.#eraseIn(String(period), tenant_id, handle)) erased++;
     }
@@ -313,7 +314,7 @@ export class JournalKeys implements UserKeys {
     const writing = `${period} ${tenant_id} ${handle}`;
     // A repeated notice is no new erasure.
     if (this.#erased.get(writing)?.id !== text(id)) {
-      const at_ms = this.#is_current ? this.#options.now() : -Infinity;
+      const at_ms = this.#is_current ? this.#monotonic_ms() : -Infinity;
       this.#erased.renew(writing, { id: text(id), at_ms });
     }
     const held = this.#writing.get(writing);

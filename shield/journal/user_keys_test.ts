@@ -18,7 +18,9 @@ interface Bed {
   readonly bucket: KeyValue;
   /** The keys of another Shield. */
   shield(keys_max?: number): Promise<JournalKeys>;
+  /** Time that passes; the wall clocks are ahead of it by `ahead_ms`. */
   now_ms: number;
+  ahead_ms: number;
 }
 
 /** Runs a test on the embedded engine, and on NATS with a connection for each Shield. */
@@ -35,12 +37,14 @@ function onBoth(name: string, run: (bed: Bed) => Promise<void>): void {
     const all: JournalKeys[] = [];
     const bed: Bed = {
       now_ms: Date.now(),
+      ahead_ms: 0,
       bucket: await (await open()).keyValue(JOURNAL_KEYS_BUCKET),
       async shield(keys_max = 100) {
         const spine = await open();
         const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
-        const now = () => bed.now_ms;
-        const keys = new JournalKeys({ bucket, spine, log, now, monotonic_ms: now, keys_max });
+        const now = () => bed.now_ms + bed.ahead_ms;
+        const clocks = { now, monotonic_ms: () => bed.now_ms };
+        const keys = new JournalKeys({ bucket, spine, log, ...clocks, keys_max });
         all.push(keys);
         return keys;
       },
@@ -130,6 +134,43 @@ onBoth(
     }
     const late = await bed.shield();
     assert.ok(await opened(late, bed.now_ms), "an erasure of long ago is not one of now");
+  },
+);
+
+for (const step_ms of [-7_200_000, -20_000, 20_000, 7_200_000]) {
+  onBoth(
+    `an erasure takes what was said before it, and no more, with a clock set by ${step_ms} ms`,
+    async (bed) => {
+      const keys = await bed.shield();
+      const isReadable = async (since_ms: number) => {
+        const [key] = await keys.forWriting("acme", ["ann"], since_ms);
+        return (await (await bed.shield()).forReading("acme", [key!.id]))[0] !== undefined;
+      };
+      const said_ms = bed.now_ms;
+      bed.ahead_ms = step_ms;
+      bed.now_ms += 10;
+      await until("an erasure that it has heard of", async () => {
+        await keys.erase("acme", "ann", WEEK_MS);
+        return !await isReadable(said_ms);
+      });
+      bed.ahead_ms = 0;
+      bed.now_ms += 10;
+      assert.ok(await isReadable(bed.now_ms));
+    },
+  );
+}
+
+onBoth(
+  "an erasure finds the oldest period, though its Shield's clock is ahead by days",
+  async (bed) => {
+    const [one, two] = [await bed.shield(), await bed.shield()];
+    bed.now_ms += 30 * DAY_MS - bed.now_ms % (30 * DAY_MS) - DAY_MS;
+    const [key] = await one.forWriting("acme", ["ann"]);
+    bed.now_ms += 60 * DAY_MS;
+    bed.ahead_ms = 3 * DAY_MS;
+    assert.equal(await two.erase("acme", "ann", 60 * DAY_MS), 1);
+    bed.ahead_ms = 0;
+    assert.deepEqual(await two.forReading("acme", [key!.id]), [undefined]);
   },
 );
 

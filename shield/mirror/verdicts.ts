@@ -81,7 +81,7 @@ export function startVerdicts(options: VerdictsOptions): ShadowVerdicts {
   let logged_ms = -Infinity;
   const malformed = (tenant_id: string, error: unknown) => {
     stats.verdict("malformed");
-    if (now() - logged_ms < LOG_MS) return;
+    if (Math.abs(now() - logged_ms) < LOG_MS) return;
     logged_ms = now();
     log.warn("a verdict of a shadow consumer is malformed", { tenant_id, error });
   };

@@ -223,12 +223,13 @@ function startPreparing(
 
 /** Starts to delete stored modules that nothing names any longer. */
 function startSweep(
-  { config, log, registry, now, random: bytes }: OverseerStart,
+  { config, log, registry, now, monotonic_ms, random: bytes }: OverseerStart,
   { store }: PolicyRegistry,
 ) {
   const kept_ms = config.policy.unused_module_seconds * 1_000;
   const random = () => (bytes(1)[0] ?? 0) / 256;
-  const sweep = new ModuleSweep({ store, log, registry, now, random, kept_ms });
+  const clocks = { now, monotonic_ms };
+  const sweep = new ModuleSweep({ store, log, registry, ...clocks, random, kept_ms });
   sweep.start();
   return sweep;
 }

@@ -33,7 +33,7 @@ export const PROOF: Capability<ProofService> = {
   foreign: (env, parts) => publicProofs(contextOf(env, parts)),
   /** Throws when the file of the key cannot be read. */
   open(env, { running }) {
-    const { config, spine, registry, monotonic_ms, now, readTextFile } = env;
+    const { config, spine, registry, monotonic_ms, readTextFile } = env;
     const log = env.log.child({ part: "proof" });
     const keys = new ProofKeys(spine, readProofKey(config.proof.key_file, readTextFile));
     const receipts: Given["receipts"] = async (...stored) =>
@@ -42,7 +42,7 @@ export const PROOF: Capability<ProofService> = {
       { logs, rooms: { classes }, tenants, node_id }: Parts,
     ): Running<ProofService> => {
       const service = new ProofService({
-        ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms, now, log },
+        ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms, log },
         blocks: running.keeps(),
       });
       scrapedFamily(

@@ -445,20 +445,17 @@ Deno.test("an audit log that is another one than its tree's shows as lost, and i
 Deno.test("blocks of another store than the tree's show as lost, and none of a clock that is set back", async () => {
   const { engine, tree, keys } = await world();
   const clock = { ms: 1_000 };
-  const [first, second] = [testSpine({}, () => clock.ms), testSpine({}, () => clock.ms)];
   await using _ = engine;
-  await using _first = first;
-  await using _second = second;
+  await using all = new AsyncDisposableStack();
   const bounds = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
-  const [whole, copy] = [
-    await first.spine.blocks("usage", bounds),
-    await second.spine.blocks("usage", bounds),
-  ];
+  const open = () => all.use(testSpine({}, () => clock.ms)).spine.blocks("usage", bounds);
+  const [whole, copy, anew] = [await open(), await open(), await open()];
   const append = async (store: typeof whole, at_ms: number, ...texts: string[]) => {
     clock.ms = at_ms;
     for (const text of texts) {
       const payload = new TextEncoder().encode(text);
-      const about = { tenant_id: "acme", node_id: "n", ttl_seconds: 3_600, max_bytes: 1_048_576 };
+      const tenant_id = text === "globex" ? text : "acme";
+      const about = { tenant_id, node_id: "n", ttl_seconds: 3_600, max_bytes: 1_048_576 };
       await store.append({ ...about, payload });
     }
   };
@@ -491,6 +488,9 @@ Deno.test("blocks of another store than the tree's show as lost, and none of a c
   await look(copy);
   await append(copy, 4_001, "h");
   await look(copy);
+  // It has grown beyond the tree's end, whose cursor is another tenant's.
+  await append(anew, 5_000, "i", "globex", "globex", "j");
+  await look(anew);
   const reader = await TreeReader.open(filesOf(one), ...(await keys.of("acme", ORIGIN)).verifiers);
   let shown = "";
   for await (const { entry } of reader.whole()) {
@@ -498,7 +498,7 @@ Deno.test("blocks of another store than the tree's show as lost, and none of a c
       ? ` ${entry.break} `
       : String.fromCharCode(parseInt(entry.sha256, 16)) + entry.offset;
   }
-  assert.equal(shown, "a1b2c3d4e5f6 lost a7b8g9h10");
+  assert.equal(shown, "a1b2c3d4e5f6 lost a7b8g9h10 lost i11j12");
 });
 
 Deno.test("a head that was read before the next one was published is no fork", async () => {

@@ -39,7 +39,7 @@ async function world(step_ms = 10_000) {
           tenant_id === "torn" ? Promise.reject(new Error("torn")) : Promise.resolve(told.log),
       },
       classes: { of: () => one, list: () => [{ ...one, tenant: "*" }] } as never,
-      ...{ tenants, blocks: [], node_id, log: keptLog().log, now: () => clock.ms },
+      ...{ tenants, blocks: [], node_id, log: keptLog().log },
       monotonic_ms: () => clock.ms += step_ms,
     });
   };
@@ -55,12 +55,16 @@ async function world(step_ms = 10_000) {
 }
 
 Deno.test("what a Shield has promised before it died is kept by one that has never served the tenant", async () => {
-  const { engine, clock, bucket, shield, sizeOf, append } = await world();
+  const { engine, kept, clock, bucket, shield, sizeOf, append } = await world();
   await using _ = engine;
   const dead = shield("dead", "acme");
   const stored = await append("bets", "one");
   const receipt = await dead.receipt({ tenant_id: "acme", room_id: "bets" }, stored);
   assert(receipt !== undefined);
+  // Within a minute by the clock of the log, whatever the Shield's shows.
+  const { receipt: note } = JSON.parse(new TextDecoder().decode(receipt));
+  const by_ms = Number(/\nby (\d+)\n/.exec(note)?.[1]);
+  assert.ok(Math.abs(by_ms - 60_000 - kept.now()) < 30_000, `${by_ms}`);
   const other = shield("other");
   other.begin();
   await until("the other has it in its tree", async () => await sizeOf("bets") === 1);

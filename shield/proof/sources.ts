@@ -4,11 +4,11 @@
  */
 import { DecodeError, encodeTextMessage, readRouted } from "@arqon/proto";
 import { decodeEntry } from "../../shared/audit/entry.ts";
+import { isOtherStore, type LastBlock, takenBlock } from "../../shared/blocks/last_block.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak, RecordEntry } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
-import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import { slice } from "../../shared/turns/slices.ts";
@@ -177,23 +177,6 @@ export function auditSource(open: () => Promise<Ledger>): RecordSource {
 /** Blocks that are asked for at once. */
 const BLOCKS = 64;
 
-/** Where a tree ends in blocks: the last one, when it was stored, and the newest such time until then. */
-type BlockEnd = readonly [cursor: number, time_ms: number, newest_ms: number];
-
-/** Whether the store is not the one in which the tree ends; `page` begins at its last block. */
-async function isOtherStore(
-  store: BlockStore,
-  tenant_id: string,
-  [cursor, time_ms, newest_ms]: BlockEnd,
-  { blocks: [first] }: Awaited<ReturnType<BlockStore["read"]>>,
-): Promise<boolean> {
-  if (cursor === 0) return false;
-  if (first !== undefined) return first.cursor === cursor && first.time_ms !== time_ms;
-  // What was stored later than anything in the tree cannot be in front of its end.
-  const later = await store.read({ tenant_id, from_ms: newest_ms + 1, limit: 1 });
-  return later.blocks.some((block) => block.cursor < cursor);
-}
-
 /** The blocks of a tenant. Their entries are numbered, and a position has their place instead of a life. */
 export function blockSource(
   { name, open, leavesOf }: Required<Pick<KeptBlocks, "name" | "open" | "leavesOf">>,
@@ -203,26 +186,29 @@ export function blockSource(
     async read(position) {
       const store = await open();
       const [cursor = 0, time_ms = 0, newest_ms = 0] = position.stream.split(".").map(Number);
+      const before = cursor === 0 ? undefined : { cursor, time_ms, newest_ms };
       const from = { tenant_id, limit: BLOCKS };
       const known = await store.read({ ...from, after: Math.max(0, cursor - 1) });
-      const is_lost = await isOtherStore(store, tenant_id, [cursor, time_ms, newest_ms], known);
+      const is_lost = before !== undefined &&
+        await isOtherStore(store, tenant_id, before, known.blocks[0]);
       const page = is_lost ? await store.read(from) : known;
       const blocks = page.blocks.filter((block) => is_lost || block.cursor > cursor);
       const entries: (RecordEntry | RecordBreak)[] = is_lost
         ? [{ break: "lost", epoch: name, offset: 0 }]
         : [];
-      let end: BlockEnd = [cursor, time_ms, is_lost ? 0 : newest_ms];
+      let last: LastBlock | undefined = is_lost ? undefined : before;
       let [taken, offset] = [0, position.offset];
       for (const block of blocks) {
         if (entries.length >= BATCH) break;
         for (const leaf of await leavesOf(tenant_id, block)) {
           entries.push({ ...leaf, epoch: name, offset: ++offset, time_ms: block.time_ms });
         }
-        end = [block.cursor, block.time_ms, Math.max(end[2], block.time_ms)];
+        last = takenBlock(block, last);
         taken++;
       }
       const more = taken < blocks.length || !page.is_end;
-      return { entries, end: { stream: end.join("."), offset }, more };
+      const stream = last === undefined ? "" : `${last.cursor}.${last.time_ms}.${last.newest_ms}`;
+      return { entries, end: { stream, offset }, more };
     },
   };
 }

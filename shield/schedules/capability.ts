@@ -16,7 +16,8 @@ export const SCHEDULES: Capability = {
   },
   async start(env, parts) {
     const { admin, close } = await startSchedules(env, parts);
-    const { spine, now, log, config: { limits } } = env;
+    const { spine, log, config: { limits } } = env;
+    const { now } = admin;
     return {
       kinds: { schedules: schedulesKind({ spine, limits, running: admin, log, now }) },
       routes: SCHEDULE_ROUTES.serve(admin),

@@ -8,6 +8,7 @@ import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
+import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { DEDUPLICATION_MS } from "../fanout/deduplicate.ts";
 import type { DueTime } from "./publishing.ts";
 import {
@@ -72,7 +73,7 @@ export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly left_ms?: number;
   /** The first pause after what failed, in ms; absent: half a second. */
   readonly again_ms?: number;
-  /** How often the wall clock is looked at until a time is due, in ms; absent: ten seconds. */
+  /** How often the clocks are looked at until a time is due, in ms; absent: ten seconds. */
   readonly look_ms?: number;
 }
 
@@ -105,6 +106,9 @@ export class Schedules {
   /** Those with a claim left by another process: they are tried one at a time, since one of them may kill this one. */
   readonly #left: Due[] = [];
   readonly #steps: ClockSteps;
+  /** Which Shield publishes a time is chance: all go by the same clock. */
+  readonly #time: StoreTime;
+  readonly #asked: Promise<void>;
   /** The timer of the next of them; absent: none is tried. */
   #trying: ReturnType<typeof setTimeout> | undefined;
   readonly #running = new Map<Promise<void>, Known>();
@@ -114,8 +118,16 @@ export class Schedules {
     this.#options = options;
     const { now, monotonic_ms = () => performance.now() } = options;
     this.#steps = new ClockSteps({ now, monotonic_ms });
-    this.#watch = options.bucket.watch([], (change) => this.#hear(change));
-    this.ready = this.#watch.ready;
+    const { bucket, look_ms = LOOK_MS } = options;
+    this.#time = new StoreTime({ bucket, now, monotonic_ms, every_ms: look_ms });
+    this.#watch = bucket.watch([], (change) => this.#hear(change));
+    this.#asked = this.#time.ask();
+    this.ready = Promise.all([this.#watch.ready, this.#asked]).then(() => {});
+  }
+
+  /** The time by which they are due, Unix ms. */
+  now(): number {
+    return this.#time.now();
   }
 
   /** All of them. */
@@ -134,6 +146,7 @@ export class Schedules {
   async close(): Promise<void> {
     this.#is_closed = true;
     this.#watch.stop();
+    this.#time.close();
     for (const { timer } of this.#known.values()) clearTimeout(timer);
     clearTimeout(this.#trying);
     await Promise.all(this.#running.keys());
@@ -198,13 +211,13 @@ export class Schedules {
 
   #waitOf(known: Known): number | undefined {
     const { claim, next_ms, is_paused, last, changed_ms } = known.schedule;
-    const { now, random, claim_ms = CLAIM_MS, left_ms = LEFT_MS } = this.#options;
+    const { random, claim_ms = CLAIM_MS, left_ms = LEFT_MS } = this.#options;
     const spread_ms = random() * SPREAD_MS;
     if (claim !== null) return spread_ms + (this.#isLeftTwice(known) ? left_ms : claim_ms);
     if (next_ms === null) {
-      return Math.max(0, (last?.at_ms ?? changed_ms) + KEPT_MS - now()) + spread_ms;
+      return Math.max(0, (last?.at_ms ?? changed_ms) + KEPT_MS - this.now()) + spread_ms;
     }
-    return is_paused ? undefined : Math.max(0, next_ms - now()) + spread_ms;
+    return is_paused ? undefined : Math.max(0, next_ms - this.now()) + spread_ms;
   }
 
   /** Whether one more of the tenant may be published beside those that are. */
@@ -241,16 +254,17 @@ export class Schedules {
 
   /** Handles a schedule now, unless it was written since its time came: then it waits again. Never rejects. */
   async #turn({ known, revision }: Due): Promise<void> {
-    const { log, now, again_ms = AGAIN_MS } = this.#options;
+    const { log, again_ms = AGAIN_MS } = this.#options;
     const { tenant_id, schedule_id, schedule } = known;
     // Many are due together after an outage, and what each has missed is counted.
     await slice(tenant_id);
+    await this.#asked;
     step(AT.schedule);
     if (this.#is_closed || this.#known.get(`${tenant_id}/${schedule_id}`) !== known) return;
     if (known.revision !== revision) return;
     try {
       if (schedule.claim === null && schedule.next_ms === null) return await this.#forget(known);
-      if (schedule.claim === null && (schedule.is_paused || schedule.next_ms! > now())) {
+      if (schedule.claim === null && (schedule.is_paused || schedule.next_ms! > this.now())) {
         return this.#arm(known);
       }
       if (this.#isLeftTwice(known)) await this.#setAside(known);
@@ -272,20 +286,20 @@ export class Schedules {
   /** Nothing is due any longer, and it is old: as the store has it, or by a clock that was not set lately. */
   async #forget(known: Known): Promise<void> {
     const { tenant_id, schedule_id, schedule, revision } = known;
-    const { bucket, now } = this.#options;
+    const { bucket } = this.#options;
     const key = [tenant_id, schedule_id];
     const { age_ms } = await bucket.get(key) ?? {};
     const is_believed = age_ms !== undefined || this.#steps.isBelieved();
-    const old_ms = age_ms ?? now() - (schedule.last?.at_ms ?? schedule.changed_ms);
+    const old_ms = age_ms ?? this.now() - (schedule.last?.at_ms ?? schedule.changed_ms);
     if (is_believed && old_ms >= KEPT_MS) return await bucket.delete(key, revision);
     this.#arm(known, Math.max(1_000, Math.min(WAIT_MAX_MS, KEPT_MS - old_ms)));
   }
 
   /** It may be what those processes died of. */
   async #setAside(known: Known): Promise<void> {
-    const { bucket, now, log, onTime } = this.#options;
+    const { bucket, log, onTime } = this.#options;
     const { tenant_id, schedule_id, schedule, revision } = known;
-    const next = setAside(schedule, now());
+    const next = setAside(schedule, this.now());
     const key = [tenant_id, schedule_id];
     this.#take(known, next, await bucket.update(key, encodeSchedule(next), revision));
     onTime("set_aside", 0);
@@ -294,15 +308,15 @@ export class Schedules {
   }
 
   async #publish(known: Known): Promise<void> {
-    const { bucket, node_id, now, late_ms, onTime } = this.#options;
+    const { bucket, node_id, late_ms, onTime } = this.#options;
     const { tenant_id, schedule_id, schedule: before } = known;
     const key = [tenant_id, schedule_id];
     const schedule = before.claim === null
-      ? withoutMissed(before, now() - late_ms(), now())
+      ? withoutMissed(before, this.now() - late_ms(), this.now())
       : before;
     for (let missed = before.missed; missed < schedule.missed; missed++) onTime("missed", 0);
-    const is_due = schedule.next_ms !== null && schedule.next_ms <= now();
-    const by = { node_id, now_ms: now(), is_left: this.#isLeft(known) };
+    const is_due = schedule.next_ms !== null && schedule.next_ms <= this.now();
+    const by = { node_id, now_ms: this.now(), is_left: this.#isLeft(known) };
     const next = is_due ? claimed(schedule, by) : schedule;
     known.own_claim_ms = next.claim?.claimed_ms;
     const revision = await bucket.update(key, encodeSchedule(next), known.revision);
@@ -322,13 +336,13 @@ export class Schedules {
     claimed_ms: number | undefined,
     is_left: boolean,
   ): Promise<CountedOutcome> {
-    const { now, late_ms, publish, isInLog, onTime } = this.#options;
+    const { late_ms, publish, isInLog, onTime } = this.#options;
     const { due_ms } = due;
     const ended = (outcome: CountedOutcome["outcome"], reason?: string): CountedOutcome => {
-      onTime(outcome, now() - due_ms);
-      return { due_ms, at_ms: now(), outcome, ...(reason === undefined ? {} : { reason }) };
+      onTime(outcome, this.now() - due_ms);
+      return { due_ms, at_ms: this.now(), outcome, ...(reason === undefined ? {} : { reason }) };
     };
-    const is_old = is_left || Math.abs(now() - (claimed_ms ?? now())) > KNOWN_MS;
+    const is_old = is_left || Math.abs(this.now() - (claimed_ms ?? this.now())) > KNOWN_MS;
     try {
       if (claimed_ms === undefined || !is_old || !(await isInLog(due, claimed_ms))) {
         await publish(due);
@@ -337,7 +351,7 @@ export class Schedules {
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
       if (!isPassing(error)) return ended("refused", error.message);
-      if (now() - due_ms <= late_ms()) throw error;
+      if (this.now() - due_ms <= late_ms()) throw error;
       return ended("missed", error.message);
     }
   }

@@ -257,6 +257,29 @@ Deno.test("what another Shield claims while it waits for its turn here is left t
   assert(!published.includes("waits"));
 });
 
+for (const ahead_ms of [-72, -2, 2, 72].map((hours) => hours * 3_600_000)) {
+  Deno.test(`a Shield whose clock is off by ${ahead_ms} ms publishes by the store's, and misses nothing`, async () => {
+    await using engine = testSpine();
+    const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+    const shared = overriding(bucket, { storeTime: () => Promise.resolve(Date.now()) });
+    const begin_ms = Date.now();
+    const late_ms = begin_ms + 30 * 60_000;
+    const once = { every_ms: undefined, from_ms: undefined, at_ms: late_ms, next_ms: late_ms };
+    await bucket.update(["acme", "later"], encodeSchedule(scheduleOf(begin_ms, once)), 0);
+    await bucket.update(KEY, encodeSchedule(scheduleOf(begin_ms - 3 * EVERY_MS)), 0);
+    const now = () => Date.now() + ahead_ms;
+    const schedules = new Schedules(optionsOf(shared, { now, look_ms: 10 }));
+    await schedules.ready;
+    await until("some are published", async () => (await read(bucket))!.published >= 3);
+    await schedules.close();
+    const { missed, next_ms } = (await read(bucket))!;
+    assert.equal(missed, 0);
+    assert.ok(next_ms! <= Date.now() + EVERY_MS);
+    const later = await read(bucket, ["acme", "later"]);
+    assert.deepEqual([later?.published, later?.missed, later?.next_ms], [0, 0, late_ms]);
+  });
+}
+
 Deno.test("what a clock that is set forward makes due does not wait for its former time", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);

@@ -104,7 +104,7 @@ export async function startSchedules(
   });
   await schedules.ready;
   return {
-    admin: { bucket, schedules, bounds, limits, log, now, node_id },
+    admin: { bucket, schedules, bounds, limits, log, now: () => schedules.now(), node_id },
     close: () => schedules.close(),
   };
 }

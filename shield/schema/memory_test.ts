@@ -3,7 +3,7 @@
  * judges as before.
  */
 import assert from "node:assert/strict";
-import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { testSpine } from "../testing/spine.ts";
 import { registerMany } from "./testing/many.ts";
 import { refusalOf, testSchemas } from "./testing/registry.ts";
 import type { TestSchemas } from "./testing/registry.ts";
@@ -50,7 +50,7 @@ Deno.test("schemas beyond the bound are put away, and judge their next event as 
   await using engine = testSpine();
   const more = { compiled_bytes: MIB, restore_ms: 1_000 };
   // A stopped clock, so that recompiling uses none of its share.
-  using t = await testSchemas(engine.spine, { mappings: [], more, now: () => SPINE_NOW_MS });
+  using t = await testSchemas(engine.spine, { mappings: [], more, monotonic_ms: () => 1 });
   await registerMany(t, 0, 12);
   assert.equal(await t.metric("shield_schema_cache_schemas"), 12);
   const compiled = await t.metric("shield_schema_compiled_messages") ?? 0;
@@ -71,10 +71,10 @@ Deno.test("schemas beyond the bound are put away, and judge their next event as 
 
 Deno.test("beyond its share of time bringing back is refused, by name, and what is here is not", async () => {
   await using engine = testSpine();
-  const clock = { now_ms: SPINE_NOW_MS, step_ms: 0 };
-  const now = () => clock.now_ms += clock.step_ms;
+  const clock = { now_ms: 1, step_ms: 0 };
+  const monotonic_ms = () => clock.now_ms += clock.step_ms;
   const more = { compiled_bytes: MIB, restore_ms: 10 };
-  using t = await testSchemas(engine.spine, { mappings: [], more, now });
+  using t = await testSchemas(engine.spine, { mappings: [], more, monotonic_ms });
   await registerMany(t, 0, 12);
   await registerMany(t, 12, 24, "observe");
   clock.step_ms = 100;

@@ -29,7 +29,8 @@ import { WorkingSet } from "./registry/working_set.ts";
 import { NO_SCHEMAS } from "../message/gates.ts";
 
 /** What the schema check of a process is started with. */
-export interface SchemaStart extends Pick<Env, "spine" | "registry" | "now" | "random"> {
+export interface SchemaStart
+  extends Pick<Env, "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "platform">;
   /** The settings, which must be ready: tenants' mappings are known. */
   readonly settings: Settings;
@@ -73,14 +74,17 @@ interface Parts {
 }
 
 /** The figures of the cache and the mappings, for metrics and status. */
-function figuresOf({ cache, mappings, working, puts }: Parts, now: () => number): SchemaFigures {
+function figuresOf(
+  { cache, mappings, working, puts }: Parts,
+  monotonic_ms: () => number,
+): SchemaFigures {
   let packed_bytes = 0;
   const messages = { current: 0, outdated: 0, missing: 0 };
   const ages_seconds: [string, number][] = [];
   for (const schema of cache.schemas.values()) {
-    const age_ms = now() - schema.confirmed_ms;
+    const age_ms = monotonic_ms() - schema.confirmed_ms;
     packed_bytes += schema.packed_bytes;
-    if (schema.confirmed_ms > 0) ages_seconds.push([schema.schema_id, Math.max(age_ms, 0) / 1_000]);
+    if (schema.confirmed_ms > 0) ages_seconds.push([schema.schema_id, age_ms / 1_000]);
     for (const { compiled, problem } of schema.messages) {
       messages[compiled === undefined ? "missing" : problem === "" ? "current" : "outdated"]++;
     }
@@ -93,14 +97,14 @@ function figuresOf({ cache, mappings, working, puts }: Parts, now: () => number)
 
 /** Opens the parts; from now on puts of other tools are judged. */
 function openParts(
-  { config, log, registry, now, random }: SchemaStart,
+  { config, log, registry, now, monotonic_ms, random }: SchemaStart,
   store: SchemaStore,
 ): Parts {
   const options = config.platform.registry;
   const { compiled_bytes, restore_ms } = options;
-  const working = new WorkingSet({ compiled_bytes, restore_ms, now });
+  const working = new WorkingSet({ compiled_bytes, restore_ms, monotonic_ms });
   const mappings = new Mappings(options.mappings, options);
-  const totals = registerSchemaMetrics(registry, () => figuresOf(parts, now));
+  const totals = registerSchemaMetrics(registry, () => figuresOf(parts, monotonic_ms));
   const [loads, checks] = [new SetWorker(), new SetWorker()];
   const { message_parts, kv_bucket, versions: versions_max } = options;
   const ttl_ms = options.cache_ttl_seconds * 1_000;
@@ -108,7 +112,7 @@ function openParts(
     store,
     tools: { work: loads.work, message_parts },
     log,
-    now,
+    monotonic_ms,
     ttl_ms,
     schemas_max: options.schemas,
     working,
@@ -134,7 +138,7 @@ const fractionOf = (random: Random): number => (random(1)[0] ?? 0) / 256;
  * bucket cannot be opened; a schema that cannot be loaded does not prevent the start.
  */
 export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> {
-  const { config, spine, settings, log, now } = start;
+  const { config, spine, settings, log, now, monotonic_ms } = start;
   const options = config.platform.registry;
   if (!options.enabled) return DISABLED;
   const store = await openSchemaStore(spine, options.kv_bucket);
@@ -155,13 +159,14 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   await puts.ready;
   const random = () => fractionOf(start.random);
   const { registry } = start;
-  const swept = { log, registry, now, random };
+  const swept = { log, registry, monotonic_ms, random };
   const sweep = await startVersionSweep(spine, options.kv_bucket, swept);
   const stop = followSettings({ settings, mappings, log, apply });
   await cache.settled();
   const { versions: versions_max, message_parts } = options;
-  const common = { store, cache, puts, settings, mappings, log, now, versions_max };
-  const figures = () => figuresOf(parts, now);
+  const shared = { store, cache, puts, settings, mappings, log };
+  const common = { ...shared, now, monotonic_ms, versions_max };
+  const figures = () => figuresOf(parts, monotonic_ms);
   return {
     gate,
     admin: { ...common, work: checks.work, message_parts },

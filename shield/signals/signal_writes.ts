@@ -13,6 +13,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { storeTimeOf } from "../../shared/spine/contract/store_time.ts";
 import type { Bans } from "../auth/bans.ts";
 import type { Order } from "./signal_order.ts";
 import { bump } from "../stats/stats.ts";
@@ -39,6 +40,8 @@ export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotoni
   };
   /** Revokes tokens as the admin API does. */
   readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<unknown>;
+  /** The bucket of revocations. */
+  readonly bucket: Pick<KeyValue, "storeTime">;
   readonly stats: Pick<ShieldStats, "dropped_signals">;
 }
 
@@ -117,7 +120,7 @@ export class SignalWrites {
   }
 
   #forget(): void {
-    const since_ms = this.#options.now() - LATELY_MS;
+    const since_ms = this.#options.monotonic_ms() - LATELY_MS;
     for (const [key, { at_ms }] of this.#lately) {
       if (at_ms > since_ms) return;
       this.#lately.delete(key);
@@ -133,7 +136,7 @@ export class SignalWrites {
     const { kind, reason, until_ms, by } = order;
     const text = JSON.stringify([kind, reason, until_ms, by]);
     if (this.#lately.get(key)?.text === text) return;
-    const written = { text, at_ms: this.#options.now() };
+    const written = { text, at_ms: this.#options.monotonic_ms() };
     this.#lately.delete(key);
     this.#lately.set(key, written);
     const forget = () => {
@@ -210,8 +213,9 @@ export class SignalWrites {
 
   /** Revokes the token with that id, and the tokens that the user with that id has got so far. */
   async #revoke({ tenant_id, target, target_kinds, reason, until_ms, by }: Order): Promise<void> {
-    const { revoke, config: { auth }, now } = this.#options;
-    const created_ms = now();
+    const { revoke, bucket, config: { auth }, now } = this.#options;
+    // With a clock of its own that is behind, tokens issued meanwhile would stay valid.
+    const created_ms = await storeTimeOf(bucket, now);
     const ends_ms = until_ms === 0 ? created_ms + auth.revocation_seconds * 1_000 : until_ms;
     for (const kind of target_kinds) {
       if (kind === "connection") continue;

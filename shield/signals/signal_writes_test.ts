@@ -100,6 +100,30 @@ Deno.test("bans and unbans in quick succession end as the last one says, whoever
   }
 });
 
+Deno.test("a BAN is written again ten seconds later, though the wall clock was set back by hours", async () => {
+  await using test = await cluster(1);
+  const { bans: { bucket, clock }, passed } = test.one;
+  test.signal("BAN");
+  await test.done();
+  // Lifted by another way than a signal.
+  await bucket.delete(KEY);
+  clock.now_ms -= 7_200_000;
+  passed.ms += 10_001;
+  test.signal("BAN");
+  await test.done();
+  assert.ok(await bucket.get(KEY) !== undefined);
+});
+
+Deno.test("REVOKE hits all tokens so far by the store's clock, though the Shield's is behind", async () => {
+  await using test = await cluster(1);
+  test.one.store.ahead_ms = 20_000;
+  test.signal("REVOKE");
+  await test.done();
+  const key = revocationKey("acme", { kind: "user", id: "ann" });
+  const entry = await test.one.revocations.bucket.get(key);
+  assert.equal(decodeRevocation(entry!.value).issued_before_ms, SPINE_NOW_MS + 20_000);
+});
+
 Deno.test("a BAN of a room is of that room, and UNBAN lifts what it names", async () => {
   await using test = await cluster(2);
   test.say({ room: "lobby", sender: "mod-7", signal: { kind: "BAN", target: "ann" } });

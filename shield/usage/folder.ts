@@ -56,6 +56,8 @@ export interface UsageFolderOptions {
 
 /** The blocks being folded. */
 interface Taken {
+  /** When it began, Unix ms by the store's clock. */
+  readonly now_ms: number;
   readonly sum: FoldSum;
   readonly lives: FoldLives;
   stored_ms: number;
@@ -124,8 +126,12 @@ export class UsageFolder {
    * pass completes a fold.
    */
   async fold(tenant_id: string): Promise<boolean> {
-    const hours = await this.#fold(tenant_id, "hour");
-    const days = await this.#fold(tenant_id, "day");
+    const { place, now } = this.#options;
+    const store = await place.store();
+    // Blocks expire by the store's clock. This Shield's may be days ahead or behind, and a fold is never undone.
+    const now_ms = now() + await store.aheadMs();
+    const hours = await this.#fold(store, tenant_id, "hour", now_ms);
+    const days = await this.#fold(store, tenant_id, "day", now_ms);
     return hours || days;
   }
 
@@ -154,27 +160,30 @@ export class UsageFolder {
     }
   }
 
-  async #fold(tenant_id: string, by: FoldedBy): Promise<boolean> {
-    const { place, now } = this.#options;
-    const store = await place.store();
+  async #fold(
+    store: BlockStore,
+    tenant_id: string,
+    by: FoldedBy,
+    now_ms: number,
+  ): Promise<boolean> {
     const newest = await store.newest(tenant_id, FOLD_WRITERS[by]);
     const head = newest && foldIn(by, newest);
     if (newest !== undefined && head === undefined) {
       throw new ArqonError("log-unavailable", `the newest fold of ${tenant_id} cannot be read`);
     }
-    const made = await this.#make(store, tenant_id, by, head);
-    const is_due = made !== undefined || now() - (head?.time_ms ?? 0) < FINISHED_MS;
+    const made = await this.#make(store, tenant_id, by, head, now_ms);
+    const is_due = made !== undefined || now_ms - (head?.time_ms ?? 0) < FINISHED_MS;
     if (head !== undefined && is_due) await this.#finish(store, tenant_id, by, head.fold);
     if (made === undefined) return false;
     const { fold, taken } = made;
-    const age_ms = Math.max(0, now() - fold.stored_ms);
+    const age_ms = Math.max(0, now_ms - fold.stored_ms);
     try {
       await store.append({
         tenant_id,
         node_id: FOLD_WRITERS[by],
         payload: encodeFold(fold),
         // It expires when the newest block in it would have.
-        ttl_seconds: Math.max(1, Math.ceil((place.kept_ms - age_ms) / 1_000)),
+        ttl_seconds: Math.max(1, Math.ceil((this.#options.place.kept_ms - age_ms) / 1_000)),
         max_bytes: this.#options.tenant_bytes,
         expected: head?.cursor ?? 0,
       });
@@ -194,8 +203,10 @@ export class UsageFolder {
     tenant_id: string,
     by: FoldedBy,
     head: FoldBlock | undefined,
+    now_ms: number,
   ): Promise<{ readonly fold: Fold; readonly taken: Taken } | undefined> {
     const taken: Taken = {
+      now_ms,
       sum: new FoldSum(by),
       lives: head?.fold.lives.at(head.fold.stored_ms) ?? new FoldLives(),
       stored_ms: head?.fold.stored_ms ?? 0,
@@ -227,13 +238,20 @@ export class UsageFolder {
     let held: StoredBlock | undefined;
     let looked = 0;
     const from = { tenant_id, after: next - 1, limit: PAGE_BLOCKS };
+    const future_ms = taken.now_ms + LATE_MS;
+    let is_set_back: boolean | undefined;
     for await (const block of readBlocks(store, from)) {
       if (looked++ === FOLD_BLOCKS) {
         taken.is_cut = true;
         break;
       }
       if (foldedBy(block.node_id) !== source) continue;
-      if (held !== undefined && !this.#add(by, held, taken)) break;
+      if (held !== undefined) {
+        const is_future = held.time_ms > future_ms;
+        // While the store's clock is behind its newest block, it gives no age: a fold could expire at once.
+        if (is_future) is_set_back ??= ((await store.status(tenant_id)).last_ms ?? 0) > future_ms;
+        if (is_future && is_set_back === true || !this.#add(by, held, taken)) break;
+      }
       held = block;
     }
     return held?.cursor;
@@ -249,14 +267,15 @@ export class UsageFolder {
     if (by === "day") {
       const fold = decodeFold("hour", block.payload);
       const begins = fold?.use.map((use) => use.begins) ?? [];
-      if (!this.#isOld(by, fold?.stored_ms ?? block.time_ms, begins)) return false;
+      if (!isOld(taken, by, fold?.stored_ms ?? block.time_ms, begins)) return false;
       for (const { begins, node_id, rows } of fold?.use ?? []) sum.add(begins, node_id, rows);
       taken.since_ms ??= fold?.since_ms;
       taken.stored_ms = Math.max(taken.stored_ms, fold?.stored_ms ?? 0);
       taken.damaged += fold?.damaged ?? 1;
     } else {
       const told = toldIn(block);
-      if (!this.#isOld(by, block.time_ms, told === undefined ? [] : [told.minute])) return false;
+      const minutes = told === undefined ? [] : [told.minute];
+      if (!isOld(taken, by, block.time_ms, minutes)) return false;
       if (told === undefined) taken.damaged++;
       else if (!lives.has(told)) sum.add(told.minute, told.node_id, told.rows);
       if (told !== undefined) lives.add(told, block.time_ms);
@@ -264,20 +283,6 @@ export class UsageFolder {
     }
     taken.blocks++;
     return true;
-  }
-
-  /**
-   * Whether the hours, or days, of these minutes ended long enough ago, and the block was not stored just now. Minutes
-   * in the future are from a clock that was ahead: they delay nothing.
-   */
-  #isOld(by: FoldedBy, stored_ms: number, minutes: readonly number[]): boolean {
-    const now_ms = this.#options.now();
-    const before_ms = now_ms - KEPT_MS[by] - LATE_MS;
-    const kept_ms = before_ms - before_ms % UNIT_MS[by];
-    const isBefore = (time_ms: number, late_ms: number) =>
-      time_ms < kept_ms + late_ms || time_ms > now_ms + LATE_MS;
-    return isBefore(stored_ms, LATE_MS) &&
-      minutes.every((minute) => isBefore(minute * MINUTE_MS, 0));
   }
 
   /** Removes the blocks in a fold. Idempotent. */
@@ -296,4 +301,21 @@ export class UsageFolder {
     const nodes = new Set([...lives.nodes, ...use.map(({ node_id }) => node_id)]);
     for (const node_id of nodes) await store.remove(tenant_id, node_id, next);
   }
+}
+
+/**
+ * Whether the hours, or days, of these minutes ended long enough ago, and the block was not stored just now. Minutes in
+ * the future are from a clock that was ahead: they delay nothing.
+ */
+function isOld(
+  { now_ms }: Pick<Taken, "now_ms">,
+  by: FoldedBy,
+  stored_ms: number,
+  minutes: readonly number[],
+): boolean {
+  const before_ms = now_ms - KEPT_MS[by] - LATE_MS;
+  const kept_ms = before_ms - before_ms % UNIT_MS[by];
+  const isBefore = (time_ms: number, late_ms: number) =>
+    time_ms < kept_ms + late_ms || time_ms > now_ms + LATE_MS;
+  return isBefore(stored_ms, LATE_MS) && minutes.every((minute) => isBefore(minute * MINUTE_MS, 0));
 }

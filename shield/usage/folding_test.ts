@@ -7,6 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../shared/testing/logs.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
@@ -113,10 +114,12 @@ class Bench {
     await (await this.place.running()).put(runningKey(this.tenant, node_id, `${life_ms}`), payload);
   }
 
-  folder(store: () => Promise<BlockStore> = () => this.place.store()): UsageFolder {
+  folder(
+    store: () => Promise<BlockStore> = () => this.place.store(),
+    now: () => number = () => this.now_ms,
+  ): UsageFolder {
     const { place } = this;
     const reached = { store, running: () => place.running(), kept_ms: place.kept_ms };
-    const now = () => this.now_ms;
     const bounds = { node_id: "one", tenant_bytes: TENANT_BYTES };
     return new UsageFolder({ place: reached, ...bounds, log, now });
   }
@@ -447,6 +450,59 @@ Deno.test("folding: however many minutes stand beside their fold, each counts on
     await bench.check();
     await bench.foldAll();
     assert.equal((await store.status("acme")).blocks, 2);
+    await bench.check();
+  });
+});
+
+/** Minutes of the last half hour, and of a whole day before, half of it folded. */
+async function halfFolded(bench: Bench): Promise<BlockStore> {
+  for (const wait_ms of [12 * HOUR_MS, 12 * HOUR_MS, 0]) {
+    for (let minute = 0; minute < 30; minute++) {
+      await bench.count({});
+      bench.now_ms += MINUTE_MS;
+    }
+    bench.now_ms += wait_ms;
+    if (wait_ms > 0) await bench.foldAll();
+  }
+  return await bench.place.store();
+}
+
+for (const step_ms of [20_000, 2 * HOUR_MS, 3 * DAY_MS].flatMap((ms) => [-ms, ms])) {
+  Deno.test(`folding: a Shield whose clock is off by ${step_ms} ms folds by that of the store, and loses nothing`, async () => {
+    await onBench(async (bench) => {
+      const store = await halfFolded(bench);
+      const { blocks } = await store.status("acme");
+      const other = overriding(store, { aheadMs: () => Promise.resolve(-step_ms) });
+      const folder = bench.folder(() => Promise.resolve(other), () => bench.now_ms + step_ms);
+      await bench.foldAll(folder);
+      assert.equal((await store.status("acme")).blocks, blocks);
+      bench.now_ms += 6 * HOUR_MS;
+      await bench.foldAll(folder);
+      await bench.check();
+    }, { retention_days: 2 });
+  });
+}
+
+Deno.test("folding: nothing is folded while the clock of the store is behind its newest block, and nothing lost", async () => {
+  await onBench(async (bench) => {
+    const store = await halfFolded(bench);
+    const { blocks } = await store.status("acme");
+    const right_ms = bench.now_ms;
+    // As a machine without a clock of its own begins.
+    bench.now_ms = Date.UTC(1970, 0, 2);
+    await bench.foldAll();
+    bench.now_ms = right_ms + 1_000;
+    assert.equal((await store.status("acme")).blocks, blocks);
+    await bench.check();
+    // What was stored while the clock was ahead holds nothing up once it is right.
+    bench.now_ms += 100 * DAY_MS;
+    await bench.count({ node_id: "two" });
+    bench.now_ms = right_ms + HOUR_MS;
+    await bench.count({});
+    bench.now_ms += 4 * HOUR_MS;
+    await bench.count({});
+    await bench.foldAll();
+    assert.ok((await store.status("acme")).blocks < blocks);
     await bench.check();
   });
 });

@@ -73,7 +73,7 @@ export interface UsageFound {
 
 /** The sources. */
 export interface UsageSource {
-  readonly store: Pick<BlockStore, "read" | "status" | "newest">;
+  readonly store: Pick<BlockStore, "read" | "status" | "newest" | "aheadMs">;
   readonly running: Pick<KeyValue, "keys" | "get">;
   /** Which Shields ended before writing all, how often each writes, and the retention. */
   readonly place: Pick<UsageStores, "losses" | "flush_ms" | "kept_ms">;
@@ -110,7 +110,9 @@ export async function readUsage(
     sums.minute(minute);
   }
   const found = await sums.result();
-  const whole_since_ms = Math.max(found.since_ms, whole_ms, now() - place.kept_ms);
+  // Blocks expire by the store's clock: one that is behind would call whole what has expired.
+  const kept_since_ms = now() + await store.aheadMs() - place.kept_ms;
+  const whole_since_ms = Math.max(found.since_ms, whole_ms, kept_since_ms);
   return { ...found, lost, whole_since_ms, damaged };
 }
 

@@ -109,6 +109,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     queue_bytes: usage.queue_bytes,
     log,
     now,
+    monotonic_ms,
   });
   registerWriter(registry, writer, ledger);
   const folder = new UsageFolder({ place, node_id, tenant_bytes, log, now });

@@ -79,7 +79,7 @@ Deno.test("usage: many tenants are written in turns with others, and what comes 
     const all = Array.from({ length: 1_000 }, (_, at) => `t${at}`);
     const writer = new UsageWriter({
       ...{ ledger, place, node_id: "s1", flush_ms: 5_000, retention_seconds: 1e9, log: QUIET },
-      ...{ tenant_bytes: 1e9, queue_bytes: 1e9, now: () => clock.now_ms },
+      ...{ tenant_bytes: 1e9, queue_bytes: 1e9, now: () => clock.now_ms, monotonic_ms: () => 0 },
       life: { began_ms: START_MS, begin: () => ({ mark: () => {}, end: () => {} }) },
     });
     const written = async (meanwhile: () => void) => {

@@ -4,6 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import type { BlockAppend, BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { Lives } from "../../shared/lives/lives.ts";
@@ -35,8 +36,9 @@ async function onBus(
   run: (bus: Bus) => Promise<void>,
   { tenant_bytes = 1e9, ...usage }: { log_bytes?: number; tenant_bytes?: number } = {},
 ): Promise<void> {
-  const clock = { now_ms: START_MS };
+  const clock = { now_ms: START_MS, ahead_ms: 0 };
   const now = () => clock.now_ms;
+  const monotonic_ms = () => clock.now_ms - clock.ahead_ms;
   const spine = openEmbedded({ log, now });
   const all: OwnLife[] = [];
   try {
@@ -51,7 +53,7 @@ async function onBus(
         const bounds = { retention_seconds: 86_400 * 90, tenant_bytes, queue_bytes: 1e9 };
         const life = new OwnLife({ lives, node_id, kept_ms: 1e12, log, now, monotonic_ms: now });
         all.push(life);
-        const own = { ledger, place, node_id, life, flush_ms: FLUSH_MS, log, now };
+        const own = { ledger, place, node_id, life, flush_ms: FLUSH_MS, log, now, monotonic_ms };
         return { ledger, life, writer: new UsageWriter({ ...own, ...bounds }) };
       },
       read: async (tenant, by = [], since_ms = 0) =>
@@ -79,7 +81,8 @@ interface Counting {
 }
 
 interface Bus {
-  readonly clock: { now_ms: number };
+  /** The wall clock; it is ahead of the monotonic one by so much. */
+  readonly clock: { now_ms: number; ahead_ms: number };
   readonly place: UsageStores;
   readonly shield: (node_id: string, rows_max?: number) => Counting;
   readonly read: (
@@ -246,6 +249,7 @@ Deno.test("usage: while minutes that are over wait for a slow store, the running
       newest: store.newest.bind(store),
       status: store.status.bind(store),
       room: store.room.bind(store),
+      aheadMs: store.aheadMs.bind(store),
     };
     place.store = () => Promise.resolve(slow as Partial<BlockStore> as BlockStore);
     const there = async () => (await read("acme")).total.messages_in;
@@ -355,6 +359,29 @@ for (const step_s of [2, 20, 7_200].flatMap((size_s) => [-size_s, size_s])) {
   });
 }
 
+Deno.test("usage: a Shield whose clock is ahead by years removes nobody's running minute", async () => {
+  await onBus(async ({ clock, place, shield, read }) => {
+    const [killed, other] = [shield("killed"), shield("other")];
+    killed.ledger.taken(identity("acme", "pro"), "", 10);
+    await flushed(killed);
+    const setAhead = (ms: number) => {
+      clock.now_ms += ms - clock.ahead_ms;
+      clock.ahead_ms = ms;
+    };
+    setAhead(1_000 * 86_400_000);
+    await flushed(other);
+    clock.now_ms += 1_800_000;
+    await flushed(other);
+    setAhead(0);
+    await flushed(other);
+    assert.equal((await read("acme")).total.messages_in, 1);
+    // By a clock that is right it goes after its time.
+    clock.now_ms += 91 * 86_400_000;
+    await flushed(other);
+    assert.deepEqual(await (await place.running()).keys(["minute"]), []);
+  });
+});
+
 Deno.test("usage: minutes are asked for by their own time, not by when their store took them", async () => {
   await onBus(async ({ clock, shield, read }) => {
     const [one, who] = [shield("one"), identity("acme", "pro")];
@@ -379,6 +406,48 @@ Deno.test("usage: a clock set back into the month before finds what that month h
     assert.equal(monthOf(await budget.read(clock.now_ms)), 0);
     clock.now_ms -= 3_600_000;
     assert.equal(monthOf(await budget.read(clock.now_ms)), 1);
+  });
+});
+
+Deno.test("usage: a budget counts what a store has that was made anew, or restored, whatever its cursors", async () => {
+  await onBus(async ({ clock, place }) => {
+    const open = async () => {
+      const spine = openEmbedded({ log, now: () => clock.now_ms });
+      const store = await spine.blocks("usage", { max_bytes: 1e9, max_age_seconds: 86_400 });
+      return { store, [Symbol.asyncDispose]: () => spine.drain() };
+    };
+    await using whole = await open();
+    await using restored = await open();
+    await using anew = await open();
+    let now = whole.store;
+    const budget = new TenantUsed("acme", overriding(place, { store: () => Promise.resolve(now) }));
+    const used = async (store: BlockStore) => {
+      now = store;
+      return monthOf(await budget.read(clock.now_ms));
+    };
+    let seq = 0;
+    const append = async (store: BlockStore, tenant_id: string, messages_in: number) => {
+      clock.now_ms += 1_000;
+      const [minute, until_ms] = [Math.floor(clock.now_ms / MINUTE_MS), clock.now_ms];
+      const rows = [{ room: "*", user: "", policy: "", counts: { ...noCounts(), messages_in } }];
+      const payload = encodeMinute({ life_ms: 1, seq: seq++, minute, until_ms, rows });
+      const bounds = { node_id: "one", ttl_seconds: 86_400, max_bytes: 65_536 };
+      await store.append({ ...bounds, tenant_id, payload });
+    };
+    for (const messages of [1, 2, 4]) await append(whole.store, "acme", messages);
+    assert.equal(await used(whole.store), 7);
+    // A backup has the first minute; what follows has the cursors of what it lacks.
+    await append(restored.store, "acme", 1);
+    await append(restored.store, "acme", 8);
+    assert.equal(await used(restored.store), 9);
+    await append(restored.store, "acme", 16);
+    assert.equal(await used(restored.store), 25);
+    // It has grown beyond the last block that was read, whose cursor is another tenant's.
+    await append(anew.store, "acme", 32);
+    for (const tenant of ["globex", "globex", "acme"]) await append(anew.store, tenant, 64);
+    assert.equal(await used(anew.store), 96);
+    await append(anew.store, "acme", 128);
+    assert.equal(await used(anew.store), 224);
   });
 });
 
@@ -408,10 +477,16 @@ for (const bound of ["tenant_bytes", "log_bytes"]) {
   });
 }
 
-Deno.test("usage: nothing is said to be whole from before it is kept", async () => {
-  await onBus(async ({ clock, read }) => {
-    const { whole_since_ms } = await read("acme");
-    assert.equal(whole_since_ms, clock.now_ms - 90 * 86_400_000);
+Deno.test("usage: nothing is said to be whole from before it is kept, by the store's clock", async () => {
+  await onBus(async ({ clock, place, read }) => {
+    const store = await place.store();
+    for (const days of [0, 3]) {
+      const ahead_ms = days * 86_400_000;
+      place.store = () =>
+        Promise.resolve(overriding(store, { aheadMs: () => Promise.resolve(ahead_ms) }));
+      const { whole_since_ms } = await read("acme");
+      assert.equal(whole_since_ms, clock.now_ms + ahead_ms - 90 * 86_400_000);
+    }
   });
 });
 

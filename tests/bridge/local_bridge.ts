@@ -58,6 +58,7 @@ export function runLocalBridge(
   const running = runBridge({
     ...{ database: () => url, slot, accept_loss, accept_hint: "accept", reading },
     ...{ bus: connectedBus(connection), waiting_messages: 2_000, now: Date.now },
+    monotonic_ms: () => performance.now(),
     say: (text) => void lines.push(text),
     signal: stopping.signal,
     watch: {

@@ -28,8 +28,12 @@ async function flags(): Promise<string[]> {
   );
 }
 
-/** Rejects with its output when it ends before it is ready or takes longer than `ready_ms`. */
-export async function startServe(folder: string, ready_ms = READY_MS): Promise<ServedBus> {
+/** Rejects with its output when it ends before it is ready or takes longer than `ready_ms`. `env`: more of it. */
+export async function startServe(
+  folder: string,
+  ready_ms = READY_MS,
+  env: Readonly<Record<string, string>> = {},
+): Promise<ServedBus> {
   const program = `${ROOT}arq/main.ts`;
   const own = ["serve", "--config", "config.toml", "--json"];
   const sets = (await Deno.readTextFile(`${folder}/config.toml`)).includes("#constant ");
@@ -37,7 +41,7 @@ export async function startServe(folder: string, ready_ms = READY_MS): Promise<S
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", ...await flags(), ...preload, program, ...own],
     cwd: folder,
-    env: { PATH: "/nowhere", INIT_CWD: folder },
+    env: { PATH: "/nowhere", INIT_CWD: folder, ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -29,6 +29,7 @@ async function verdictsOf({ jwks, tokens }: Asked): Promise<readonly string[]> {
     limits,
     readTextFile: () => "",
     now: Date.now,
+    monotonic_ms: () => performance.now(),
     fetch: () => Promise.resolve(new Response(jwks)),
     log: createLogger({
       level: "error",

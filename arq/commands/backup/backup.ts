@@ -95,16 +95,25 @@ function stampIn(name: string, path: string): string | undefined {
 }
 
 /**
- * Names in a folder that must be removed so that the newest `keep` backups of `path` stay. They include unfinished
- * files older than the oldest of these, left by killed backups. Names that do not belong to `path` are not touched.
+ * Names in a folder that must be removed so that the newest `keep` backups of `path` stay, of which `made` is the last.
+ * They include unfinished files older than the oldest of these, left by killed backups. Names that do not belong to
+ * `path` are not touched, nor are later ones than `made`: they are of a clock that was ahead, or this one is behind, and
+ * would take the place of newer backups.
  */
-export function outdated(names: readonly string[], path: string, keep: number): string[] {
+export function outdated(
+  names: readonly string[],
+  path: string,
+  keep: number,
+  made: string,
+): string[] {
+  const newest = stampIn(made, path) ?? "";
   const stamped = names.flatMap((name) => {
     const is_whole = !name.endsWith(PARTIAL);
     const stamp = stampIn(is_whole ? name : name.slice(0, -PARTIAL.length), path);
     return stamp === undefined ? [] : [{ name, stamp, is_whole }];
   });
-  const whole = stamped.filter(({ is_whole }) => is_whole).map(({ stamp }) => stamp).sort();
+  const whole = stamped.filter(({ is_whole, stamp }) => is_whole && stamp <= newest)
+    .map(({ stamp }) => stamp).sort();
   const oldest = whole.at(-keep) ?? whole[0] ?? "";
   return stamped.filter(({ stamp }) => stamp < oldest).map(({ name }) => name).sort();
 }
@@ -277,7 +286,8 @@ async function placeOf(io: Io, file: string, keep: number | undefined): Promise<
 /** Removes the oldest backups of that name so that `keep` stay. Returns the removed paths. */
 async function removeOutdated(io: Io, file: string, path: string, keep: number): Promise<string[]> {
   const folder = path.slice(0, -nameIn(path).length);
-  const paths = outdated(await io.files.list(folder), file, keep).map((name) => folder + name);
+  const names = await io.files.list(folder);
+  const paths = outdated(names, file, keep, nameIn(path)).map((name) => folder + name);
   for (const one of paths) await io.files.remove(one);
   return paths;
 }

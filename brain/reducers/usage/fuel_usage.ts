@@ -87,7 +87,7 @@ export function fuelUsage(options: FuelUsageOptions): FuelUsage {
   const place = new UsageStores({ config: options.config, spine, lives, own: life });
   const budgets = new TimerBudgets({ config: usage, place, log, now, monotonic_ms });
   const writer = new UsageWriter({
-    ...{ ledger, node_id, life, log, now, place },
+    ...{ ledger, node_id, life, log, now, monotonic_ms, place },
     flush_ms: usage.flush_ms,
     retention_seconds: usage.retention_days * DAY_SECONDS,
     tenant_bytes: usage.tenant_bytes,

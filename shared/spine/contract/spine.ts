@@ -254,6 +254,8 @@ export interface KeyValue {
   keys(prefix?: KvKey): Promise<KvKey[]>;
   /** The keys with the sizes of their values; the values themselves are not read. */
   sizes(prefix?: KvKey): Promise<KvSize[]>;
+  /** Unix ms by the clock of the store, the same for all processes; absent: it has none of its own. */
+  readonly storeTime?: () => Promise<number>;
   /** The bucket's bound in bytes, keys included; undefined: only the disk bounds it. */
   readonly limit_bytes: number | undefined;
   /**

@@ -118,7 +118,10 @@ export class EmbeddedBlocks implements BlockStore {
     const max_bytes = Math.min(retention.max_bytes, is_memory ? MEMORY_BYTES_MAX : Infinity);
     this.#retention = { ...retention, max_bytes };
     this.#change(() => {
-      this.#rows.forget.run(this.#options.now() - retention.max_age_seconds * 1_000);
+      // This process begins: if its clock is ahead, the newest block is not.
+      const newest_ms = Number(this.#rows.latest.get()?.["time_ms"] ?? 0);
+      const now_ms = Math.min(this.#options.now(), newest_ms);
+      this.#rows.forget.run(now_ms - retention.max_age_seconds * 1_000);
       return this.#shrink();
     });
   }
@@ -339,6 +342,7 @@ function statements(database: DatabaseSync) {
       "SELECT count(*) AS blocks, min(time_ms) AS first_ms, (SELECT time_ms FROM block WHERE " +
         "tenant = ?1 ORDER BY id DESC LIMIT 1) AS last_ms FROM block WHERE tenant = ?1 AND ends_ms > ?2",
     ),
+    latest: database.prepare("SELECT max(time_ms) AS time_ms FROM block"),
     purge: database.prepare("DELETE FROM block WHERE tenant = ?"),
     drop: database.prepare(
       "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET time_ms = max(time_ms, excluded.time_ms)",

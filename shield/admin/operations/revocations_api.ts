@@ -16,6 +16,7 @@ import {
 } from "../../../shared/records/revocations.ts";
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
+import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
 import { AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id } from "../routing/query.ts";
@@ -147,8 +148,9 @@ async function revoke(
   { by, only_tenant }: AdminCall,
   body: Body,
 ): Promise<Response> {
-  const { auth, log, now, node_id } = context;
-  const asked = revocationFrom(body, by, now(), auth.revocation_seconds * 1_000);
+  const { auth, bucket, log, now, node_id } = context;
+  const now_ms = await storeTimeOf(bucket, now);
+  const asked = revocationFrom(body, by, now_ms, auth.revocation_seconds * 1_000);
   const { tenant_id } = asked;
   requireShare(context, only_tenant, asked.revocation);
   const revocation = await revokeTokens(context, tenant_id, asked.revocation);

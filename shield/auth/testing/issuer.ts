@@ -114,6 +114,7 @@ export async function testAuthenticator(
   now: () => number = () => NOW_MS,
   limits: Partial<Config["limits"]> = {},
   reloading?: AuthenticatorOptions["reloading"],
+  monotonic_ms: () => number = now,
 ): Promise<TestAuthenticator> {
   const { log, lines } = keptLog({ now: () => NOW_MS });
   const registry = new Registry();
@@ -126,6 +127,7 @@ export async function testAuthenticator(
       return text;
     },
     now,
+    monotonic_ms,
     fetch,
     log,
     registry,

@@ -3,17 +3,14 @@
  * slices, so that nothing else waits. An unreadable block is a gap. `api.ts` has the requests.
  */
 import { ArqonError } from "@arqon/proto";
+import { isOtherStore } from "../../../shared/blocks/last_block.ts";
 import { readBlocks } from "../../../shared/blocks/read_blocks.ts";
 import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
 import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
 import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { JournalLine } from "../../../shared/journal/record.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
-import type {
-  BlockRead,
-  BlockStore,
-  StoredBlock,
-} from "../../../shared/spine/contract/block_store.ts";
+import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
 import { slice as piece } from "../../../shared/turns/slices.ts";
 import type { JournalPlace } from "../journal_place.ts";
 import { BlockSequence } from "./block_sequence.ts";
@@ -154,12 +151,9 @@ async function requireOwn(store: BlockStore, { tenant, after }: JournalQuery): P
     throw new ArqonError("invalid-settings", detail);
   };
   if (of !== tenantMark(tenant)) refuse("another tenant's journal");
-  const first = async (from: Pick<BlockRead, "after" | "from_ms">) =>
-    (await store.read({ tenant_id: tenant, ...from, limit: 1 })).blocks[0];
-  const there = await first({ after: block - 1 });
-  const is_other = there?.cursor === block
-    ? there.time_ms !== stored_ms
-    : ((await first({ from_ms: stored_ms + 1 }))?.cursor ?? Infinity) < block;
+  const { blocks: [there] } = await store.read({ tenant_id: tenant, after: block - 1, limit: 1 });
+  const last = { cursor: block, time_ms: stored_ms, newest_ms: stored_ms };
+  const is_other = await isOtherStore(store, tenant, last, there);
   if (is_other) refuse("a journal that was removed");
 }
 

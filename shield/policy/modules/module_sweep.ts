@@ -4,6 +4,7 @@
  * `compile.ts` have modules in memory.
  */
 import { Counter, Gauge } from "prom-client";
+import { ClockSteps } from "../../../shared/clock_steps.ts";
 import type { Env } from "../../../shared/env.ts";
 import type { StoredObject } from "../../../shared/spine/contract/spine.ts";
 import type { PolicyStore } from "../chain/store.ts";
@@ -13,7 +14,7 @@ const LONGEST_PAUSE_MS = 3_600_000;
 const SHORTEST_PAUSE_MS = 500;
 
 /** What the sweep needs of the process. */
-export interface ModuleSweepOptions extends Pick<Env, "registry" | "log" | "now"> {
+export interface ModuleSweepOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly store: PolicyStore;
   /** A random number in [0, 1). */
   readonly random: () => number;
@@ -43,6 +44,8 @@ export interface SweepPass {
 /** The sweep of one process. */
 export class ModuleSweep {
   readonly #options: ModuleSweepOptions;
+  /** Nothing is deleted by a clock that was set lately. */
+  readonly #steps: ClockSteps;
   readonly #swept: Counter;
   #held: Readonly<Record<State, Held>> = nothingHeld();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -50,6 +53,7 @@ export class ModuleSweep {
 
   constructor(options: ModuleSweepOptions) {
     this.#options = options;
+    this.#steps = new ClockSteps(options);
     const { registry } = options;
     this.#swept = new Counter({
       name: "shield_policy_modules_swept_total",
@@ -110,10 +114,11 @@ export class ModuleSweep {
     // After the listing of modules, so that a module uploaded and deployed since is not in it.
     const named = await store.named();
     const held = nothingHeld();
+    const is_believed = this.#steps.isBelieved(kept_ms);
     const swept: string[] = [];
     for (const module of modules) {
       const { name, size_bytes, modified_ms } = module;
-      const is_old = now() - modified_ms >= kept_ms;
+      const is_old = is_believed && now() - modified_ms >= kept_ms;
       if (!this.#closed && is_old && !named.has(name) && await this.#delete(module)) {
         swept.push(name);
         continue;

@@ -12,7 +12,7 @@ import type { PolicyStore } from "../chain/store.ts";
 import { binding, tinyModule } from "../testing/modules.ts";
 
 const AUTHOR = { by: "ops", at_ms: 0 };
-const KEPT_MS = 3_600_000;
+const KEPT_MS = 7_200_000;
 
 function onSpine(what: string, run: (spine: Spine) => Promise<void>): void {
   Deno.test(what, async () => {
@@ -21,13 +21,13 @@ function onSpine(what: string, run: (spine: Spine) => Promise<void>): void {
   });
 }
 
-/** A sweep at a time that the test sets. */
+/** A sweep at a time that the test sets; the wall clock is ahead of it by `ahead_ms`. */
 function sweepOf(store: PolicyStore, kept_ms = KEPT_MS) {
   const registry = new Registry();
-  const clock = { now_ms: Date.now() };
+  const clock = { now_ms: Date.now(), ahead_ms: 0 };
   const { log, lines } = keptLog();
-  const now = () => clock.now_ms;
-  const sweep = new ModuleSweep({ store, log, registry, now, random: () => 0, kept_ms });
+  const clocks = { now: () => clock.now_ms + clock.ahead_ms, monotonic_ms: () => clock.now_ms };
+  const sweep = new ModuleSweep({ store, log, registry, ...clocks, random: () => 0, kept_ms });
   const metric = async (line: string) => {
     const found = (await registry.metrics()).split("\n").find((one) => one.startsWith(`${line} `));
     return Number(found?.slice(line.length));
@@ -82,6 +82,21 @@ onSpine("an upload of what was there already counts as new", async (spine) => {
   clock.now_ms = before.modified_ms + KEPT_MS;
   assert.deepEqual(await sweep.pass(), { swept: [] });
   assert.ok(await store.module(sha256));
+});
+
+onSpine("a wall clock that is set ahead by days sweeps no upload that may yet be deployed", async (
+  spine,
+) => {
+  const store = await openPolicyStore(spine);
+  const sha256 = await store.putModule(tinyModule(1));
+  const { sweep, clock } = sweepOf(store);
+  clock.now_ms += KEPT_MS / 2;
+  clock.ahead_ms = 72 * 3_600_000;
+  assert.deepEqual(await sweep.pass(), { swept: [] });
+  clock.ahead_ms = 0;
+  assert.deepEqual(await sweep.pass(), { swept: [] });
+  clock.now_ms += KEPT_MS;
+  assert.deepEqual(await sweep.pass(), { swept: [sha256] });
 });
 
 onSpine("while a document cannot be read nothing is swept", async (spine) => {

@@ -42,7 +42,7 @@ export interface Call extends AdminCall {
 }
 
 /** What the admin API needs of the process. */
-export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
+export interface SchemaAdminContext extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly store: SchemaStore;
   /** Does long work on schemas without holding up messages. */
   readonly work: SetWork;
@@ -91,7 +91,7 @@ function mappedBy(
  * tenant has mapped to it.
  */
 function here(
-  { cache, now }: SchemaAdminContext,
+  { cache, monotonic_ms }: SchemaAdminContext,
   schema_id: string,
   own?: { readonly messages: ReadonlySet<string> | undefined },
 ) {
@@ -103,7 +103,7 @@ function here(
   );
   return {
     state: outcome ?? "loading",
-    age_ms: confirmed_ms === 0 ? null : Math.max(now() - confirmed_ms, 0),
+    age_ms: confirmed_ms === 0 ? null : Math.floor(monotonic_ms() - confirmed_ms),
     messages: messages.map(({ type_name, compiled, problem }) => ({
       message: type_name,
       version: compiled?.version ?? null,

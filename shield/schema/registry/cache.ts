@@ -21,7 +21,7 @@ const LINES_MAX = 10;
 const NO_MESSAGES: ReadonlySet<string> = new Set();
 
 /** The dependencies and settings of `SchemaCache`. */
-export interface SchemaCacheOptions extends Pick<Env, "log" | "now"> {
+export interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly store: SchemaStore;
   /** The age at which a schema is read again, in ms. */
   readonly ttl_ms: number;
@@ -136,8 +136,8 @@ export class SchemaCache {
   }
 
   async #load(schema: CachedSchema): Promise<void> {
-    const { store, now, onLoaded } = this.#options;
-    const outcome = await schema.load(store, now);
+    const { store, monotonic_ms, onLoaded } = this.#options;
+    const outcome = await schema.load(store, monotonic_ms);
     const again = this.#loading.get(schema.schema_id) === true;
     this.#loading.delete(schema.schema_id);
     onLoaded(outcome);
@@ -168,8 +168,8 @@ export class SchemaCache {
   }
 
   #sweep(): void {
-    const { now, ttl_ms } = this.#options;
-    const now_ms = now();
+    const { monotonic_ms, ttl_ms } = this.#options;
+    const now_ms = monotonic_ms();
     for (const schema of this.#schemas.values()) {
       const pause_ms = schema.outcome === "failed" ? Math.min(RETRY_MS, ttl_ms) : ttl_ms;
       if (schema.outcome === undefined || this.#loading.has(schema.schema_id)) continue;

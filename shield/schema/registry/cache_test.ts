@@ -30,10 +30,14 @@ async function testCache(
   const loads: LoadOutcome[] = [];
   const { schemas_max = 100, ttl_ms = 300_000 } = options;
   const onLoaded = (outcome: LoadOutcome) => void loads.push(outcome);
-  const working = new WorkingSet({ compiled_bytes: 1_073_741_824, restore_ms: 1_000, now });
+  const working = new WorkingSet({
+    compiled_bytes: 1_073_741_824,
+    restore_ms: 1_000,
+    monotonic_ms: now,
+  });
   const { work } = new SetWorker();
   const tools = { work, message_parts: 5_000 };
-  const base = { store, log, now, ttl_ms, schemas_max, working, tools, onLoaded };
+  const base = { store, log, monotonic_ms: now, ttl_ms, schemas_max, working, tools, onLoaded };
   const cache = new SchemaCache(base);
   // Without the watch only the age triggers a read.
   const watch = options.deaf === true

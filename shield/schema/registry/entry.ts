@@ -70,9 +70,9 @@ type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
 /** One schema of the cache. */
 export class CachedSchema {
   readonly schema_id: string;
-  /** When a read last found the registry in order, Unix ms; 0: never. */
+  /** When a read last found the registry in order, monotonic ms; 0: never. */
   confirmed_ms = 0;
-  /** When the last read began, Unix ms. */
+  /** When the last read began, monotonic ms. */
   tried_ms = 0;
   /** The outcome of the last read; undefined before the first. */
   outcome: LoadOutcome | undefined;
@@ -148,13 +148,13 @@ export class CachedSchema {
   }
 
   /** Reads the registry once. Never rejects. */
-  async load(store: SchemaStore, now: () => number): Promise<LoadOutcome> {
-    this.tried_ms = now();
+  async load(store: SchemaStore, monotonic_ms: () => number): Promise<LoadOutcome> {
+    this.tried_ms = monotonic_ms();
     this.outcome = await this.#look(store).catch((error: unknown) => {
       this.#say(reasonOf(error));
       return "failed" as const;
     });
-    if (this.outcome !== "failed" && this.outcome !== "absent") this.confirmed_ms = now();
+    if (this.outcome !== "failed" && this.outcome !== "absent") this.confirmed_ms = monotonic_ms();
     return this.outcome;
   }
 

@@ -20,7 +20,7 @@ const PAUSE_MS = 1_800_000;
 const SEEN_MAX = 10_000;
 
 /** What the sweep needs of the process. */
-export interface VersionSweepOptions extends Pick<Env, "registry" | "log" | "now"> {
+export interface VersionSweepOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
   /** The bucket of histories. */
   readonly versions: KeyValue;
   /** The bucket of rollouts. */
@@ -32,6 +32,7 @@ export interface VersionSweepOptions extends Pick<Env, "registry" | "log" | "now
 interface Seen {
   readonly revision: number;
   readonly size_bytes: number;
+  /** Monotonic ms. */
   readonly since_ms: number;
 }
 
@@ -150,14 +151,14 @@ export class VersionSweep {
   }
 
   async #look(key: KvKey, seen: Map<string, Seen>): Promise<void> {
-    const { versions, now, log } = this.#options;
+    const { versions, monotonic_ms, log } = this.#options;
     const entry = await versions.get(key);
     if (entry === undefined) return;
     const { revision, value: { length: size_bytes } } = entry;
     const name = JSON.stringify(key);
     const before = this.#seen.get(name);
-    const since_ms = before?.revision === revision ? before.since_ms : now();
-    if (now() - since_ms < UNNAMED_MS) {
+    const since_ms = before?.revision === revision ? before.since_ms : monotonic_ms();
+    if (monotonic_ms() - since_ms < UNNAMED_MS) {
       seen.set(name, { revision, size_bytes, since_ms });
       return;
     }

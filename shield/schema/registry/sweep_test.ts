@@ -26,9 +26,11 @@ async function stageOf(spine: Spine) {
   const rollouts = await spine.keyValue(ROLLOUTS_BUCKET);
   const registry = new Registry();
   const clock = { now_ms: 1_000 };
-  const now = () => clock.now_ms;
+  const monotonic_ms = () => clock.now_ms;
   const { log, lines } = keptLog();
-  const sweep = new VersionSweep({ versions, rollouts, log, registry, now, random: () => 0 });
+  const sweep = new VersionSweep({
+    ...{ versions, rollouts, log, registry, monotonic_ms, random: () => 0 },
+  });
   return {
     store,
     versions,

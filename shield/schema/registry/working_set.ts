@@ -65,7 +65,7 @@ export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256">
 }
 
 /** Bounds of a working set. */
-export interface WorkingSetOptions extends Pick<Env, "now"> {
+export interface WorkingSetOptions extends Pick<Env, "monotonic_ms"> {
   /** `platform.registry.compiled_bytes`. One message is always held, whatever its size. */
   readonly compiled_bytes: number;
   /** The time for recompiling in each second: `platform.registry.restore_ms`. */
@@ -84,7 +84,7 @@ export class WorkingSet {
 
   constructor(options: WorkingSetOptions) {
     this.#options = options;
-    this.#budget = createBucket(options.restore_ms, options.now());
+    this.#budget = createBucket(options.restore_ms, options.monotonic_ms());
   }
 
   /** About how many bytes everything that is compiled takes. */
@@ -137,8 +137,8 @@ export class WorkingSet {
   }
 
   #restore(compiled: CompiledSchema): boolean {
-    const { now } = this.#options;
-    const began_ms = now();
+    const { monotonic_ms } = this.#options;
+    const began_ms = monotonic_ms();
     refill(this.#budget, began_ms);
     if (this.#budget.thousandths <= 0) {
       this.totals.refused++;
@@ -146,7 +146,7 @@ export class WorkingSet {
     }
     this.#make(compiled);
     // The time is known only afterwards; the debt is repaid before the next one is compiled.
-    withdraw(this.#budget, Math.max(now() - began_ms, 0));
+    withdraw(this.#budget, Math.max(monotonic_ms() - began_ms, 0));
     this.totals.restored++;
     return true;
   }

@@ -11,8 +11,8 @@ const ALLOW = { unknown_fields: "allow" } as const;
 function testSet(options: { compiled_bytes?: number; restore_ms?: number; step_ms?: number } = {}) {
   const clock = { now_ms: 1_000_000, step_ms: options.step_ms ?? 0 };
   const { compiled_bytes = 1_073_741_824, restore_ms = 1_000 } = options;
-  const now = () => clock.now_ms += clock.step_ms;
-  const working = new WorkingSet({ compiled_bytes, restore_ms, now });
+  const monotonic_ms = () => clock.now_ms += clock.step_ms;
+  const working = new WorkingSet({ compiled_bytes, restore_ms, monotonic_ms });
   const source = (version: number, bytes = ping([`f${version}`, 100, "int32"])) =>
     new SchemaSource(version, sha256Of(bytes), bytes);
   return { working, clock, source };

@@ -39,6 +39,7 @@ export interface TestSchemasOptions {
   /** Further keys of `[platform.registry]`. */
   readonly more?: Readonly<Record<string, unknown>>;
   readonly now?: () => number;
+  readonly monotonic_ms?: () => number;
 }
 
 /** A running schema check. */
@@ -82,6 +83,7 @@ export async function testSchemas(
     log,
     registry,
     now,
+    monotonic_ms: options.monotonic_ms ?? (() => performance.now()),
     random,
   });
   const store = await openSchemaStore(spine, config.platform.registry.kv_bucket);

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, ERRORS } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
-import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { ArrivedBan } from "../../auth/ban_table.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
 import type { Frame } from "../../fanout/frame_bytes.ts";
@@ -87,6 +87,10 @@ export interface TestSignals extends AsyncDisposable {
   readonly bans: TestBans;
   readonly revocations: TestRevocations;
   readonly stats: ShieldStats;
+  /** How far the clock of the store is ahead of the wall clock; undefined: it has none. */
+  readonly store: { ahead_ms: number | undefined };
+  /** The monotonic clock; the wall clock is that of `bans`. */
+  readonly passed: { ms: number };
   readonly lines: readonly string[];
 }
 
@@ -106,15 +110,23 @@ export async function signalled(
   const table = new ConnectionTable<Kept>();
   for (const connection of connections) table.add(connection);
   const now = () => clock.now_ms;
+  const passed = { ms: 0 };
+  const store: TestSignals["store"] = { ahead_ms: undefined };
+  const storeTime = () => Promise.resolve(now() + (store.ahead_ms ?? 0));
   const writes = new SignalWrites({
     bans_bucket: bans.bucket,
     bans: bans.bans,
     config: configFrom({ brain: { bans_per_tenant: most } }),
     revoke: revocations.revoke,
+    bucket: {
+      get storeTime() {
+        return store.ahead_ms === undefined ? undefined : storeTime;
+      },
+    } as Pick<KeyValue, "storeTime">,
     stats,
     log,
     now,
-    monotonic_ms: now,
+    monotonic_ms: () => passed.ms,
   });
   const leave = (connection: Kept, room_id: string) =>
     void connection.subscriptions.delete(room_id);
@@ -122,7 +134,7 @@ export async function signalled(
     ...{ spine, connections: table, leave, writes, stats, log, now, random },
   });
   return {
-    ...{ signals: started, writes, bans, revocations, stats, lines },
+    ...{ signals: started, writes, bans, revocations, stats, store, passed, lines },
     async [Symbol.asyncDispose]() {
       await started.close();
       bans[Symbol.dispose]();

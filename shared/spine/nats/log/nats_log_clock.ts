@@ -18,6 +18,11 @@ export class ServerClock {
     this.#monotonic = monotonic;
   }
 
+  /** Whether an answer told the time: before, `now` is none. */
+  get is_heard(): boolean {
+    return this.#ahead_ms !== 0;
+  }
+
   /** Records the time in an answer; `asked_ms` is the monotonic time of the request. */
   hear(time: string, asked_ms: number): void {
     const now_ms = Date.parse(time);

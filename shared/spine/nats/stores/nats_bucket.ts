@@ -56,8 +56,8 @@ export interface Stored {
   readonly nonce: Uint8Array | undefined;
   /** The value; undefined if ArqonBus cannot have written it. */
   readonly value: Uint8Array | undefined;
-  /** See `KvEntry`. */
-  readonly age_ms: number;
+  /** See `KvEntry`; undefined while the server's time is unknown. */
+  readonly age_ms: number | undefined;
 }
 
 /** One write under way. */
@@ -169,7 +169,12 @@ export class Bucket {
   async ensure(): Promise<void> {
     const { streams } = await this.#manager;
     const found = await this.#info();
-    if (found === undefined) return await makeBounded(this.#storage, streams, this.#config());
+    if (found === undefined) {
+      await makeBounded(this.#storage, streams, this.#config());
+      // Its answer has the server's time.
+      await this.#info();
+      return;
+    }
     const { config } = found;
     if (this.#leaves_stream) this.#storage.note(this.stream, config.max_bytes);
     else await boundStream(this.#storage, streams, found);
@@ -253,6 +258,13 @@ export class Bucket {
     if (time !== undefined) this.#clock.hear(time, asked_ms);
   }
 
+  /** Unix ms by the server's clock, asked for now. */
+  async time(): Promise<number> {
+    await this.#info();
+    if (!this.#clock.is_heard) throw new Error(`${this.stream} is not there`);
+    return this.#clock.now();
+  }
+
   /** The stream's info; undefined without a stream. */
   async #info(): Promise<StreamInfo | undefined> {
     const { streams } = await this.#manager;
@@ -280,7 +292,9 @@ export class Bucket {
       deleted: isDeletion(message.header),
       nonce: has_nonce ? new Uint8Array(message.data).slice(0, this.frame_bytes) : undefined,
       value,
-      age_ms: Math.max(0, this.#clock.now() - message.time.getTime()),
+      age_ms: this.#clock.is_heard
+        ? Math.max(0, this.#clock.now() - message.time.getTime())
+        : undefined,
     };
   }
 

@@ -51,8 +51,10 @@ export class NatsKv implements KeyValue {
       throw new ArqonError("internal", "", { cause });
     }
     const { value, revision, age_ms } = last;
-    return { key: [...key], value, revision, age_ms };
+    return { key: [...key], value, revision, ...(age_ms === undefined ? {} : { age_ms }) };
   }
+
+  readonly storeTime = (): Promise<number> => this.#bucket.persist(() => this.#bucket.time());
 
   async put(key: KvKey, value: Uint8Array): Promise<number> {
     const stored = this.#bucket.keys.encode(key);

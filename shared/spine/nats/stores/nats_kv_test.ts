@@ -7,6 +7,7 @@ import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
 import type { TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
 import { bytes, Collected, refusedWith, text, within } from "../../testing/conformance.ts";
+import { until } from "../../../testing/until.ts";
 import { encodeKey } from "../../contract/kv_key.ts";
 import { connectNats } from "../connection/nats_connect.ts";
 import { natsConfig, watched } from "../testing/nats_harness.ts";
@@ -43,6 +44,16 @@ async function written(bucket: KeyValue, key: string, value: string): Promise<nu
     if (entry !== undefined && text(entry.value) === value) return entry.revision;
   }
 }
+
+Deno.test("times and ages are the server's, also in a bucket that was made just now", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using here = await watched(server.port);
+  const bucket = await here.spine.keyValue("TIMES");
+  await bucket.put(["a"], bytes("1"));
+  await until("it ages", async () => ((await bucket.get(["a"]))?.age_ms ?? 0) > 20);
+  const time_ms = await bucket.storeTime?.() ?? 0;
+  assert.ok(Math.abs(time_ms - Date.now()) < 10_000, String(time_ms));
+});
 
 Deno.test("an interrupted watch reports what others wrote and deleted", async () => {
   await using server = await startNats({ jetstream: true });

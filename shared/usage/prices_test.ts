@@ -1,0 +1,36 @@
+/** The price book of a bus, as its Shields keep it in the bucket. */
+import assert from "node:assert/strict";
+import type { Usage } from "../config/schema_usage.ts";
+import { openEmbedded } from "../spine/embedded/embedded.ts";
+import { QUIET } from "../testing/logs.ts";
+import { pricesAt } from "./price_book.ts";
+import { Prices } from "./prices.ts";
+
+const DAY_MS = 86_400_000;
+const START_MS = Date.UTC(2026, 2, 5);
+
+Deno.test("prices: a bucket that was made anew gets the book that held, not the prices of who starts next", async () => {
+  const spine = openEmbedded({ log: QUIET, now: () => START_MS });
+  try {
+    const bucket = await spine.keyValue("ARQON_USAGE");
+    const place = { running: () => Promise.resolve(bucket) };
+    const clock = { now_ms: START_MS };
+    const shield = (prices: Usage["prices"]) => {
+      const config = { prices, prices_from: undefined };
+      return { config, prices: new Prices({ config, place, log: QUIET, now: () => clock.now_ms }) };
+    };
+    const one = shield({ messages_in: 1 });
+    await one.prices.read();
+    clock.now_ms += DAY_MS;
+    one.config.prices = { messages_in: 2 };
+    one.prices.renew();
+    const held = await one.prices.read();
+    for (const key of await bucket.keys()) await bucket.delete(key);
+    assert.deepEqual(await one.prices.read(), held);
+    const book = await shield({ messages_in: 3 }).prices.read();
+    assert.deepEqual(pricesAt(book, START_MS), { messages_in: 1 });
+    assert.deepEqual(book, await one.prices.read());
+  } finally {
+    await spine.drain();
+  }
+});

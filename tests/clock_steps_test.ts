@@ -1,0 +1,231 @@
+/**
+ * The wall clock of a Shield and a Brain is set by seconds and hours, there and back, while clients work: nothing is
+ * lost, doubled or refused. Real processes with libfaketime, on NATS beside a Shield whose clock is right, and
+ * embedded.
+ */
+import assert from "node:assert/strict";
+import { until } from "../shared/testing/until.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { EventReader } from "./peers/event_reader.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
+import { createWallClock, type WallClock } from "./wall_clock.ts";
+
+const STEPS_S = [2, -2, 20, -20, 7_200, -7_200];
+/** Messages before, during and after each step. */
+const MESSAGES = 8;
+const DAY_S = 86_400;
+
+const configOf = (tenant: string, receiver: Receiver) => `
+[usage]
+enabled = true
+#constant usage.flush_ms = 50
+[journal]
+journal = "all"
+#constant journal.flush_ms = 50
+[webhooks]
+private_hosts = ["127.0.0.1"]
+[[hooks]]
+id = "h"
+tenant = "${tenant}"
+url = "${receiver.url}"
+room = "hall-*"
+secret = "${SECRET}"
+[[rooms]]
+room = "hall-*"
+durable = true
+history_size = 10_000
+[[rooms]]
+room = "grow-*"
+durable = true
+[[rooms]]
+room = "tick-*"
+durable = true
+history_size = 10_000
+`;
+
+interface World {
+  readonly tenant: string;
+  /** Of the process whose clock is set, and of one whose clock is right; embedded: twice the same. */
+  readonly struck: string;
+  readonly other: string;
+  readonly admin: AdminClient;
+  readonly token: string;
+  readonly clock: WallClock;
+  readonly receiver: Receiver;
+}
+
+async function ask(client: RawClient, operation: object): Promise<void> {
+  client.send({ ...operation, id: 1 });
+  for (;;) {
+    const answer = await client.json();
+    if (answer.op === "err") assert.fail(JSON.stringify(answer));
+    if (answer.op === "ack") return assert.equal(answer.code, 0, JSON.stringify(answer));
+  }
+}
+
+/** A page of `to` reads events with a ticket that `from` has made. */
+async function redeem({ token }: World, from: string, to: string): Promise<void> {
+  const { status, body } = await new HttpPeer(from, token).call("POST", "tickets", {
+    rooms: ["hall-1"],
+  });
+  assert.equal(status, 200, JSON.stringify(body));
+  using reader = await EventReader.open(`${to}/v1/rooms/hall-1/events?ticket=${body.ticket}`, {});
+  await reader.until("subscribed");
+}
+
+/** Works through all steps; returns the ids of the messages of `hall-1` in their order. */
+async function work(world: World): Promise<string[]> {
+  const { struck, other, token, clock } = world;
+  const ids: string[] = [];
+  using client = await openText(`${struck.replace(/^http/, "ws")}/v1/socket`, token);
+  const publish = async (text: string) => {
+    for (let at = 0; at < MESSAGES; at++) {
+      const message_id = `${text}-${at}`;
+      await ask(client, { op: "pub", room: "hall-1", type: "t", message_id });
+      ids.push(message_id);
+    }
+  };
+  for (const ahead_s of STEPS_S) {
+    const grow = (name: string, data: object) =>
+      ask(client, { op: "cmd", room: "grow-1", name: `growing.${name}`, data });
+    const id = `g${ahead_s}`;
+    await publish(`before${ahead_s}`);
+    await grow("start", { id });
+    await grow("append", { id, seq: 1, text: "a" });
+    await clock.set(ahead_s);
+    await publish(`at${ahead_s}`);
+    await grow("append", { id, seq: 2, text: "b" });
+    await redeem(world, struck, other);
+    await redeem(world, other, struck);
+    await clock.set(0);
+    await publish(`after${ahead_s}`);
+    await grow("finish", { id, seq: 2 });
+  }
+  return ids;
+}
+
+/** Compares everything with what was sent. */
+async function judge(world: World, ids: readonly string[]): Promise<void> {
+  const { tenant, struck, other, token, admin, receiver } = world;
+  const peer = new HttpPeer(other, token);
+  const stored = async (room: string) => {
+    const all: string[] = [];
+    for (let after = 0;;) {
+      const { body } = await peer.get(`rooms/${room}/messages?limit=1000&after=${after}`);
+      for (const { message_id, offset } of body.messages) {
+        after = offset;
+        all.push(message_id);
+      }
+      if (!body.more) return all;
+    }
+  };
+  assert.deepEqual(await stored("hall-1"), ids);
+  const grown = (await stored("grow-1")).map((id) => id.split(":")[1]);
+  assert.deepEqual(grown, STEPS_S.map((ahead_s) => `g${ahead_s}`));
+  const used = () => admin.read(`/v1/usage?tenant=${tenant}&by=room&since_ms=0`);
+  const hall = ({ rows }: { rows: { room: string; messages_in: number }[] }) =>
+    rows.find(({ room }) => room === "hall-*")?.messages_in;
+  await until("the ledger of use has all", async () => hall(await used()) === ids.length);
+  assert.deepEqual((await used()).lost, []);
+  const decided = async () =>
+    (await admin.decisions(tenant))
+      .filter(({ room, message_id }) => room === "hall-1" && message_id !== null)
+      .map(({ message_id }) => message_id);
+  await until("the journal has all", async () => (await decided()).length >= ids.length);
+  assert.deepEqual((await decided()).toSorted(), ids.toSorted());
+  const called = () => receiver.taken.map(({ body }) => body.data.message?.message_id as string);
+  await until("the hook was called for all", () => new Set(called()).size === ids.length);
+  assert.deepEqual(called(), ids);
+  // A receiver refuses what was signed by a clock that is hours off; it was called again.
+  if (struck !== other) assert.deepEqual(receiver.problems, []);
+  for (const problem of receiver.problems) assert.match(String(problem), /timestamp/);
+}
+
+/** The times of a schedule in its room, Unix ms. */
+async function timesOf({ other, token }: World): Promise<number[]> {
+  const { body } = await new HttpPeer(other, token).get("rooms/tick-1/messages?limit=1000");
+  return body.messages.map(({ message_id }: { message_id: string }) =>
+    Number(message_id.split(".")[1])
+  );
+}
+
+const EVERY_MS = 1_000;
+
+async function schedule({ tenant, admin }: World): Promise<void> {
+  const message = { type: "tick", data: {} };
+  const path = `/v1/tenants/${tenant}/schedules/tick`;
+  const { status, text } = await admin.ask("PUT", path, {
+    ...{ room: "tick-1", message, every_ms: EVERY_MS },
+  });
+  assert.equal(status, 200, text);
+}
+
+Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refuse nothing", async () => {
+  await using issuer = await createIssuer();
+  const clock = await createWallClock(issuer.dir);
+  if (clock === undefined) return;
+  await using receiver = new Receiver();
+  await using nats = await startNats({ jetstream: true });
+  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${configOf("acme", receiver)}`;
+  const start = (part: "shield" | "brain", env: Readonly<Record<string, string>>) =>
+    startServer(
+      part,
+      config,
+      issuer.dir,
+      part === "shield" ? "drain_ms = 0" : "",
+      0,
+      [],
+      "",
+      "",
+      env,
+    );
+  await using _brain = await start("brain", clock.env);
+  await using struck = await start("shield", clock.env);
+  await using other = await start("shield", {});
+  const exp = Math.floor(Date.now() / 1_000) + DAY_S;
+  const root = await issuer.tokenFor({ role: "admin", sub: "root", exp });
+  const world: World = {
+    ...{ tenant: "acme", struck: struck.ready.url ?? "", other: other.ready.url ?? "" },
+    admin: new AdminClient(other.ready.admin_url ?? "", root),
+    ...{ token: await issuer.tokenFor({ sub: "ann", exp }), clock, receiver },
+  };
+  await schedule(world);
+  const begin_ms = Date.now();
+  const ids = await work(world);
+  await judge(world, ids);
+  await until(
+    "times after the last step",
+    async () => ((await timesOf(world)).at(-1) ?? 0) > Date.now() - EVERY_MS,
+  );
+  const times = await timesOf(world);
+  const [first = 0] = times;
+  assert.deepEqual(times, times.map((_, at) => first + EVERY_MS * at));
+  assert.ok(first <= begin_ms + 2 * EVERY_MS && times.at(-1)! <= Date.now(), `${times}`);
+});
+
+Deno.test("embedded: a bus whose clock is set loses, doubles and refuses nothing", async () => {
+  await using folder = await initFolder();
+  const clock = await createWallClock(folder.path);
+  if (clock === undefined) return;
+  await using receiver = new Receiver();
+  const file = `${folder.path}/config.toml`;
+  const config = await Deno.readTextFile(file);
+  await Deno.writeTextFile(file, `${config}${configOf("default", receiver)}`);
+  await using bus = await startServe(folder.path, undefined, clock.env);
+  const url = bus.url.replace(/^ws/, "http").replace(/\/v1\/socket$/, "");
+  const world: World = {
+    ...{ tenant: "default", struck: url, other: url },
+    admin: new AdminClient(bus.admin_url, await tokenOf(folder.path, "admin")),
+    ...{ token: await tokenOf(folder.path, "user"), clock, receiver },
+  };
+  await schedule(world);
+  const ids = await work(world);
+  await judge(world, ids);
+  const times = await timesOf(world);
+  assert.equal(new Set(times).size, times.length);
+});
