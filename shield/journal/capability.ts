@@ -12,11 +12,11 @@ import { JournalQueue } from "./queue.ts";
 import { JournalRules } from "./rules.ts";
 import { TermsOf, type TermsParts } from "./terms.ts";
 import type { Capability } from "../capability.ts";
-import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
+import { type LiveKey, liveKeysOf } from "../../shared/config/keys/live_keys.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { payloadHash } from "../../shared/proof/entry.ts";
 import { MIRROR } from "../mirror/capability.ts";
-import { QUOTA_KEYS, RATE_KEYS } from "../rates/rates.ts";
+import { RATE_KEYS } from "../rates/rates.ts";
 import { JOURNAL_ROUTES } from "./admin/api.ts";
 import { linesOf } from "./admin/read.ts";
 
@@ -97,12 +97,8 @@ function startJournal(start: JournalStart): StartedJournal {
 /** The live keys: what is written, and what every decision depends on. */
 const KEYS: readonly LiveKey[] = [
   ...RATE_KEYS,
-  ...QUOTA_KEYS,
-  "journal.journal",
-  "journal.journal_share",
-  "journal.journal_ttl_seconds",
-  "journal.journal_payload",
-  "journal.tenants",
+  ...liveKeysOf("quota"),
+  ...liveKeysOf("journal"),
 ];
 
 /** The journal of decisions about messages. */
