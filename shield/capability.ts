@@ -26,6 +26,7 @@ import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
 import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
+import type { CommandActions } from "./auth/authorize.ts";
 import type { Claims } from "./auth/claims.ts";
 import type { Grant, Identity } from "./auth/identity.ts";
 import type { StartedRevocations } from "./auth/revoke.ts";
@@ -287,6 +288,8 @@ export interface Capability<Own = unknown> {
   /** One sentence. */
   readonly title: string;
   readonly client?: ClientSide;
+  /** The grants that its commands need; absent, and for others: `command`. */
+  readonly actions?: CommandActions;
   /** What answers requests of another protocol, which is asked before all else; undefined: it is switched off. */
   foreign?(env: ShieldOptions, parts: Parts, door: Door): ForeignEntry | undefined;
   /**
@@ -331,6 +334,10 @@ export interface Running<Own = unknown> {
   /** Called when clients and kernel have ended, backwards. */
   [Symbol.asyncDispose]?(): PromiseLike<void>;
 }
+
+/** The grants that the commands of all of them need. */
+export const actionsOf = (all: readonly Pick<Capability, "actions">[]): CommandActions =>
+  Object.assign({}, ...all.map(({ actions }) => actions));
 
 /** Finds a file of any of them. */
 export function fileOf(capabilities: readonly Pick<Capability, "file">[]) {

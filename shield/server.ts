@@ -20,7 +20,7 @@ import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
-import { fileOf, type Given } from "./capability.ts";
+import { actionsOf, fileOf, type Given } from "./capability.ts";
 import { Cluster } from "./cluster.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
@@ -97,15 +97,8 @@ function assemble(
   const observers = observersOf([...running.observers(), tap]);
   const { schemas, quota, shares, journal, receipts } = given;
   const gates = {
-    signatures,
-    overseer,
-    bans,
-    schemas,
-    quota,
-    shares,
-    journal,
-    receipts,
-    observers,
+    ...{ signatures, overseer, bans, schemas, quota, shares, journal, receipts, observers },
+    actions: actionsOf(options.capabilities),
   };
   const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
   const order = orderOn(spine, random);

@@ -7,6 +7,7 @@ import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -16,11 +17,11 @@ room_prefix = "c:"
 
 [[centrifugo.api_keys]]
 tenant = "default"
-key = "${KEY}"
+key_file = "${secretFile(KEY)}"
 
 [[centrifugo.api_keys]]
 tenant = "other"
-key = "another tenant's key"
+key_file = "${secretFile("another tenant's key")}"
 
 [[rooms]]
 room = "c:log:*"

@@ -11,7 +11,7 @@ enabled = true
 
 [[centrifugo.api_keys]]
 tenant = "default"
-key = "${KEY}"
+key_file = "${secretFile(KEY)}"
 
 [[rooms]]
 room = "log:*"
@@ -46,6 +46,7 @@ try:
 except CentUnauthorizedError:
     print("unauthorized")
 `;
+import { secretFile } from "./harness/secret_file.ts";
 
 async function must(program: string, ...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();

@@ -15,6 +15,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
 import { openText } from "./peers/raw_client.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const CONFIG = `
 [centrifugo]
@@ -39,11 +40,10 @@ reducer_visible = ["total"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
 [pusher]
-enabled = true
 [[pusher.apps]]
 id = "1001"
 key = "key-1"
-secret = "a secret of the app"
+secret_file = "${secretFile("a secret of the app")}"
 tenant = "default"
 `;
 const CHANNEL = "log:1";
@@ -191,7 +191,7 @@ Deno.test("a Shield that stops answers what its clients have asked before they g
   await using receiver = new Receiver();
   const decided = Promise.withResolvers<Response>();
   receiver.answer = () => decided.promise;
-  const hook = { id: "gate", tenant: "default", url: receiver.url, room: "log:*", secret: SECRET };
+  const hook = { id: "gate", tenant: "default", url: receiver.url, room: "log:*" };
   const lines = Object.entries(hook).map(([name, value]) => `${name} = "${value}"`).join("\n");
   await using bus = await startLocalBus(`${CONFIG}
 [server]
@@ -201,9 +201,10 @@ drain_timeout_ms = 60_000
 private_hosts = ["127.0.0.1"]
 [[hooks]]
 ${lines}
+secret_file = "${secretFile(SECRET)}"
 events = []
 before = ["publish"]
-before_timeout_ms = 10_000
+#constant hooks.before_timeout_ms = 10_000
 on_failure = "allow"
 `);
   using idle = await openText(bus.url, await bus.tokenFor({ user: "idle" }));

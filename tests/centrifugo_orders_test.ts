@@ -4,6 +4,7 @@ import { Centrifuge } from "centrifuge";
 import { until } from "../shared/testing/until.ts";
 import { killableOnNats } from "./kills/killable_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -13,7 +14,7 @@ server_side = ["orders*"]
 
 [[centrifugo.api_keys]]
 tenant = "acme"
-key = "${KEY}"
+key_file = "${secretFile(KEY)}"
 `;
 
 Deno.test("orders of a backend reach the clients of each Shield", async () => {

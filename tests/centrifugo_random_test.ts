@@ -10,6 +10,7 @@ import { samplesOf } from "./harness/server_state.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { type CentrifugoPeer, openRaw, type Told } from "./peers/centrifugo_peer.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -20,7 +21,7 @@ join_leave = ["join:*"]
 server_side = ["own:*"]
 [[centrifugo.api_keys]]
 tenant = "default"
-key = "${KEY}"
+key_file = "${secretFile(KEY)}"
 [[rooms]]
 room = "log:*"
 durable = true

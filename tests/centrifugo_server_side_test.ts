@@ -16,6 +16,7 @@ import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -26,11 +27,11 @@ server_side = ["hall*", "log:*", "user=23*", "=24mine"]
 
 [[centrifugo.api_keys]]
 tenant = "default"
-key = "${KEY}"
+key_file = "${secretFile(KEY)}"
 
 [[centrifugo.api_keys]]
 tenant = "other"
-key = "another tenant's key"
+key_file = "${secretFile("another tenant's key")}"
 
 [[rooms]]
 room = "log:*"

@@ -8,6 +8,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
 
@@ -150,7 +151,7 @@ Deno.test("a stream ends with the number of its end, and its session with it", a
 
 Deno.test("a stream ends with the backend's code, and says no other", async () => {
   const key = "a key of a backend";
-  const keys = `[[centrifugo.api_keys]]\ntenant = "default"\nkey = "${key}"\n`;
+  const keys = `[[centrifugo.api_keys]]\ntenant = "default"\nkey_file = "${secretFile(key)}"\n`;
   await using bus = await startLocalBus(CONFIG + keys);
   for (const path of ["/connection/sse", "/connection/http_stream"]) {
     // The bus has meanings of its own for these codes and words.

@@ -17,6 +17,7 @@ import { DurableClient } from "./peers/durable_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import { asker, OLD_RULE, upload } from "./rollout_traffic.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const APP_SECRET = "a secret of the app";
 const built = new URL("../policies/build/reducers/poll.wasm", import.meta.url).pathname;
@@ -26,11 +27,10 @@ const SHIELDS = `
 [centrifugo]
 enabled = true
 [pusher]
-enabled = true
 [[pusher.apps]]
 id = "app-1"
 key = "key-1"
-secret = "${APP_SECRET}"
+secret_file = "${secretFile(APP_SECRET)}"
 tenant = "acme"
 `;
 const ROOMS = `
@@ -68,7 +68,7 @@ journal = "all"
 room = "*"
 durable = true
 membership = "journal"
-journal_payload = "keep"
+#constant journal.journal_payload = "keep"
 `;
 const PLANTED = 50;
 /** Text known only to the drill: in messages, headers, state and growing messages of both users. */

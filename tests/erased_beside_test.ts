@@ -11,6 +11,7 @@ import { listenOn } from "./mirror_cluster.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 /** Two Shields; each row has its own tenant. */
 interface Beside {
@@ -299,11 +300,10 @@ const BESIDE_SHIELDS = `
 [centrifugo]
 enabled = true
 [pusher]
-enabled = true
 [[pusher.apps]]
 id = "app-1"
 key = "key-1"
-secret = "a secret of the app"
+secret_file = "${secretFile("a secret of the app")}"
 tenant = "beside-1"
 room_prefix = ""
 `;

@@ -10,6 +10,7 @@ import type { TestBus } from "./harness/test_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const hook = (id: string, url: string, room: string, lines: string) => `
 [[hooks]]
@@ -18,7 +19,7 @@ tenant = "default"
 url = "${url}"
 room = "${room}"
 events = []
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 ${lines}
 `;
 
@@ -28,11 +29,11 @@ drain_ms = 0
 [webhooks]
 private_hosts = ["127.0.0.1"]
 #constant webhooks.before_in_flight = ${in_flight}
-${hook("strict", url, "asked-*", 'before = ["publish", "subscribe"]\nbefore_timeout_ms = 10_000')}
-${hook("brief", url, "brief-*", 'before = ["publish"]\nbefore_timeout_ms = 50')}
-${hook("open", url, "open-*", 'before = ["publish"]\nbefore_timeout_ms = 50\non_failure = "allow"')}
-${hook("narrow", url, "narrow-*", 'before = ["publish"]\nbefore_timeout_ms = 10_000')}
-${hook("door", url, "*", 'before = ["connect"]\nbefore_timeout_ms = 10_000')}
+${hook("strict", url, "asked-*", 'before = ["publish", "subscribe"]\ntimeout_ms = 60_000')}
+${hook("brief", url, "brief-*", 'before = ["publish"]\ntimeout_ms = 500')}
+${hook("open", url, "open-*", 'before = ["publish"]\ntimeout_ms = 500\non_failure = "allow"')}
+${hook("narrow", url, "narrow-*", 'before = ["publish"]\ntimeout_ms = 60_000')}
+${hook("door", url, "*", 'before = ["connect"]\ntimeout_ms = 60_000')}
 `);
 
 const says = (answer: object, status = 200) => Response.json(answer, { status });

@@ -8,6 +8,7 @@ import { startBus } from "./harness/bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const BASE = `
 [admin]
@@ -24,7 +25,7 @@ id = "h"
 tenant = "default"
 url = "${url}"
 room = "o-*"
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 #constant webhooks.backoff_ms = 10
 #constant webhooks.backoff_max_ms = 50
 ${lines}
@@ -99,7 +100,7 @@ Deno.test("a before hook is called from the change on, and no longer without it"
   receiver.answer = () => Response.json({ allow: false });
   await using live = await startLive();
   assert.equal(await live.publish(), 200);
-  const asked = hook(receiver.url, 'events = []\nbefore = ["publish"]\nbefore_timeout_ms = 10_000');
+  const asked = hook(receiver.url, 'events = []\nbefore = ["publish"]\ntimeout_ms = 60_000');
   await live.reload(OPEN + asked);
   assert.equal(await live.publish(), 403);
   await live.reload(OPEN);

@@ -10,13 +10,14 @@ import { Receiver, SECRET } from "./hooks/receiver.ts";
 import type { ReceivedCall } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const hook = (id: string, url: string, lines: string) => `
 [[hooks]]
 id = "${id}"
 tenant = "default"
 url = "${url}"
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 #constant webhooks.backoff_ms = 10
 #constant webhooks.backoff_max_ms = 100
 ${lines}
@@ -42,7 +43,7 @@ ${
   hook(
     "gate",
     url,
-    'room = "o-*"\nevents = []\nbefore = ["publish", "subscribe"]\nbefore_timeout_ms = 10_000',
+    'room = "o-*"\nevents = []\nbefore = ["publish", "subscribe"]\ntimeout_ms = 60_000',
   )
 }
 ${hook("told", url, 'room = "o-*"\nevents = ["policy.refused", "budget.exhausted"]')}

@@ -31,7 +31,7 @@ tenant_messages_per_second = 1_000_000
 enabled = true
 #constant usage.flush_ms = 100
 [journal]
-journal_share = 0
+journal = "off"
 #constant journal.flush_ms = 100
 [[rooms]]
 room = "kept-*"
@@ -145,7 +145,6 @@ const OPERATOR_ROWS = {
     },
   },
   "journal.journal": journaled('journal = "all"', "noted"),
-  "journal.journal_share": journaled('journal = "all"\njournal_share = 1', "shared"),
   "usage.prices": {
     tables: { usage: "enabled = true\nprices = { messages_in = 7 }" },
     see: seesCost,
@@ -190,7 +189,6 @@ const BRAIN_ROWS = {
   },
 };
 
-const IN_RULES = "shield/journal/rules_test.ts";
 const IN_SAMPLER = "shared/telemetry/trace_sampler_test.ts";
 const IN_PROCESSES = "tests/live_config_process_test.ts";
 
@@ -205,7 +203,6 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "webhooks.private_hosts": "tests/hooks_live_test.ts",
   "webhooks.tenant_private_hosts": "tests/hooks_live_test.ts",
   "webhooks.tenant_hooks": "tests/hooks_live_test.ts",
-  "brain.reducer_fuel_per_second": "brain/reducers/fuel_test.ts",
   "policy.fuel_per_second": "shared/rates/fuel_bucket_test.ts",
   "server.drain_ms": IN_PROCESSES,
   "server.tls_cert": IN_PROCESSES,
@@ -214,8 +211,5 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "ops.tls_key": IN_PROCESSES,
   "admin.tls_cert": IN_PROCESSES,
   "admin.tls_key": IN_PROCESSES,
-  "journal.journal_ttl_seconds": IN_RULES,
-  "journal.journal_payload": IN_RULES,
-  "journal.tenants": IN_RULES,
   "telemetry.traces_ratio": IN_SAMPLER,
 };

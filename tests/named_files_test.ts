@@ -42,7 +42,7 @@ const MISSING: readonly (readonly [key: string, text: string, ops?: string])[] =
   ],
   [
     "pusher.apps[0].secret_file",
-    `${SERVER}[pusher]\nenabled = true\n[[pusher.apps]]\nid = "a"\nkey = "k"\ntenant = "t"\nsecret_file = "/gone.secret"\n`,
+    `${SERVER}[[pusher.apps]]\nid = "a"\nkey = "k"\ntenant = "t"\nsecret_file = "/gone.secret"\n`,
   ],
   [
     "bridge.postgres.database_file",

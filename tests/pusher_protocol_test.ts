@@ -8,15 +8,15 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const SECRET = "a secret of the app";
 const CONFIG = `
 [pusher]
-enabled = true
 [[pusher.apps]]
 id = "1"
 key = "key-1"
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 tenant = "default"
 client_events = true
 `;

@@ -9,6 +9,7 @@ import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 // A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
@@ -19,11 +20,10 @@ const APP = { appId: "1001", key: "key-1", secret: "a secret of the app" };
 const MEMBER = { id: "ann", user_id: "ann" };
 const CONFIG = `
 [pusher]
-enabled = true
 [[pusher.apps]]
 id = "${APP.appId}"
 key = "${APP.key}"
-secret = "${APP.secret}"
+secret_file = "${secretFile(APP.secret)}"
 tenant = "default"
 [[rooms]]
 room = "pusher:*"

@@ -12,6 +12,7 @@ import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 // A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
@@ -25,13 +26,12 @@ journal = "all"
 #constant journal.flush_ms = 10
 
 [pusher]
-enabled = true
 #constant pusher.presence_members = 3
 
 [[pusher.apps]]
 id = "${APP.appId}"
 key = "${APP.key}"
-secret = "${APP.secret}"
+secret_file = "${secretFile(APP.secret)}"
 tenant = "default"
 client_events = true
 subscription_count = true

@@ -23,7 +23,7 @@ const CONFIG = `
 [server]
 drain_ms = 0
 [brain]
-rooms_per_tenant = 4
+#constant brain.rooms_per_tenant = 4
 `;
 
 async function open(

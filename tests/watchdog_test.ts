@@ -8,6 +8,7 @@ import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { logged } from "./harness/server_state.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop stands/;
 
@@ -42,9 +43,9 @@ tenant = "default"
 url = "${receiver.url}"
 room = "deadly"
 events = []
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 before = ["publish"]
-before_timeout_ms = 10_000
+#constant hooks.before_timeout_ms = 10_000
 `,
   );
   const token = await tokenOf(folder.path, "admin");

@@ -11,6 +11,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
+import { secretFile } from "./harness/secret_file.ts";
 
 const CONFIG = `
 [admin]
@@ -167,10 +168,10 @@ private_hosts = ["127.0.0.1"]
 id = "gate"
 tenant = "default"
 url = "${receiver.url}"
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 events = []
 before = ["subscribe"]
-before_timeout_ms = 10_000
+#constant hooks.before_timeout_ms = 10_000
 `;
   await withBus(async (world) => {
     using bob = await client(world, "bob");

@@ -19,7 +19,7 @@ const ROW = ROWS.find(({ name }) => name === "bad words 200 B")!;
 /** Payloads are not kept, as in durable rooms: what a decision takes beside them counts. */
 const JOURNALS: Readonly<Record<string, string>> = {
   "off": "",
-  "all": '[journal]\njournal = "all"\njournal_payload = "hash"\n',
+  "all": '[journal]\njournal = "all"\n#constant journal.journal_payload = "hash"\n',
   "all, with payloads": '[journal]\njournal = "all"\n',
 };
 

@@ -11,7 +11,6 @@ import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
-import { SECRET } from "../../tests/hooks/receiver.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import type { LifeEvents } from "../rooms/lives/announced_rooms.ts";
 import { accepted } from "../rooms/testing/command_probe.ts";
@@ -20,8 +19,11 @@ import type { RoomTestBed, TestBedOptions } from "../rooms/testing/room_test_bed
 import { eventCallOf } from "./hook_event.ts";
 import { HookLifeEvents } from "./life_events.ts";
 
-const HOOK_SPEC = { url: "https://hooks.example.com/", secret: SECRET };
-const HOOK = { ...HOOK_SPEC, id: "h", tenant: "acme", events: ["room.created", "room.ended"] };
+const HOOK_SPEC = { url: "https://hooks.example.com/" };
+const HOOK = {
+  ...{ ...HOOK_SPEC, secret_file: "never-read", id: "h", tenant: "acme" },
+  events: ["room.created", "room.ended"],
+};
 const DURABLE = [{ room: "kept", durable: true, history_size: 1_000, history_ttl_seconds: 3_600 }];
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
 const IDLE_MS = 1_000;

@@ -82,7 +82,7 @@ export type CutOffAnswer = z.output<typeof CutOffAnswer>;
 export const ROOM_KEYS_MAX = 1_000;
 /** Longest key, in UTF-16 units; `limits.field_bytes` may be so large. */
 const KEY_UNITS_MAX = 65_536;
-/** Longest value as JSON, in UTF-16 units; `[brain] state_bytes` may be so large. */
+/** Longest value as JSON, in UTF-16 units; `brain.state_bytes` is less. */
 const VALUE_UNITS_MAX = 786_432;
 
 const Key = z.string().max(KEY_UNITS_MAX);

@@ -20,8 +20,6 @@ export interface ConfigProblem {
 }
 
 const SHOWN = 60;
-/** Keys whose values must not be shown in a message. */
-const SECRET = /^(?:(?:hooks|pusher\.apps)\[\d+\]\.secret$|centrifugo\.api_keys\[\d+\]\.key$)/;
 const LISTED = 3;
 
 /** A path as a person writes it; names that are not bare keys are quoted. */
@@ -149,9 +147,7 @@ class Explainer {
     }
     const is_table = typeof value === "object" && value !== null && !Array.isArray(value);
     if (issue.code === "custom" && (is_table || right !== issue.message)) return issue.message;
-    const got = SECRET.test(keyText(path))
-      ? "what stands there"
-      : shown(value, this.#document?.entry(path)?.source ?? "");
+    const got = shown(value, this.#document?.entry(path)?.source ?? "");
     if (issue.code === "invalid_type" || issue.code === "invalid_union") {
       return is_table
         ? `this is a table; ${right}`

@@ -109,12 +109,12 @@ const WRONG: [string, string][] = [
     "2:8 server.host: 1 is an integer; expected a non-empty string in quotes",
   ],
   [
-    "[brain]\nstate_bytes = inf",
-    "2:15 brain.state_bytes: inf is a float; expected an integer from 1 to 786_432",
+    "[usage]\nretention_days = inf",
+    "2:18 usage.retention_days: inf is a float; expected an integer from 1 to 3650",
   ],
   [
-    "[brain]\nstate_bytes = nan",
-    "2:15 brain.state_bytes: nan is a float; expected an integer from 1 to 786_432",
+    "[usage]\nretention_days = nan",
+    "2:18 usage.retention_days: nan is a float; expected an integer from 1 to 3650",
   ],
   [
     "[brain]\ntap = 'all'",
@@ -138,10 +138,6 @@ const OUT_OF_RANGE: [string, string][] = [
   [
     "[brain]\ntap = 3",
     "2:7 brain.tap: 3 is out of range; expected true or false or a number from 0 to 1",
-  ],
-  [
-    '[[pusher.apps]]\nid = "1"\nkey = "k"\ntenant = "t"\nsecret = "short"',
-    "5:10 pusher.apps[0].secret: what stands there is out of range; expected a string of at least 16 characters in quotes",
   ],
   ["[server]\nhost = ''", "2:8 server.host: '' is empty; expected a non-empty string in quotes"],
   ["[nats]\nurls = []", "2:8 nats.urls: [] is empty; expected a non-empty array of strings"],

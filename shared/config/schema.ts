@@ -154,18 +154,11 @@ const Brain = z.strictObject({
   tap: z.union([z.boolean(), fraction]).default(0.01).describe(
     "fraction of messages that the Brain logs, log.lines_per_second at most; false is 0 (no tap at all), true is 1",
   ),
-  state_bytes: count(262_144, 786_432, "size of one room's state document"),
-  rooms_per_tenant: count(100_000, 100_000_000, "rooms of one tenant"),
   room_bytes_per_tenant: z.int().min(1_048_576).max(1_099_511_627_776).default(67_108_864).describe(
     "bytes of one tenant's rooms in the storage of rooms; at most a quarter of it, if it is bounded",
   ),
   idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
     "a room without members and commands for this long ends with its state; 0: never",
-  ),
-  reducer_fuel_per_second: count(
-    2_000_000,
-    1_000_000_000_000,
-    "reducers' fuel per second and tenant on this Brain, with timers; burst: twice that; 2,000,000 is at most one core",
   ),
 });
 
@@ -302,7 +295,7 @@ const PolicyLimits = z.strictObject({
   fuel_per_second: count(
     1_000_000,
     1_000_000_000_000,
-    "fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core",
+    "policies' fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core; reducers have twice as much",
   ),
   inline_modules: z.array(
     z.string().regex(/^[0-9a-f]{64}$/, {
@@ -321,7 +314,11 @@ const Platform = z.strictObject({
       1_000_000,
       "fuel per call; 10,000 is at most about 5 ms of any code",
     ),
-    memory_limit_pages: count(64, 65_536, "memory an instance, in 64 KiB pages"),
+    memory_limit_pages: count(
+      64,
+      65_536,
+      "memory of an instance, or of a reducer, in 64 KiB pages",
+    ),
   }).prefault({}).describe("WebAssembly policies"),
   mirroring: Mirroring.prefault({}).describe("copies of traffic"),
   registry: SchemaRegistry.prefault({}).describe("Protobuf schemas of events"),

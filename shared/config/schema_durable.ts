@@ -143,9 +143,6 @@ export const Durable = z.strictObject({
   log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(1_073_741_824).describe(
     "size of a tenant's log, reserved on NATS, and of all logs together in the embedded Spine; when full, durable publishes get 503",
   ),
-  tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).optional().describe(
-    "embedded log: bytes of one tenant's messages; in any case at most three times the free space, and a quarter is reserved for tenants with little",
-  ),
   shared_streams: z.int().min(0).max(100).default(0).describe(
     "NATS streams shared by tenants without classes of their own; 0: one stream per tenant, which costs memory and files; a tenant keeps its place",
   ),

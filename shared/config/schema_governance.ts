@@ -106,5 +106,4 @@ export const SchemaRegistry = z.strictObject({
     .superRefine(refuseImpossibleIds, always).default([]).describe(
       "the message of each subject; the most specific match counts",
     ),
-  schemas: count(1_000, 100_000, "schemas in memory; events of further ones get 503"),
 });

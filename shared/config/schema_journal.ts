@@ -19,39 +19,28 @@ const JournalStorage = {
 
 /** Which decisions are written. */
 const MODES = ["off", "refused", "all"] as const;
-/** Whether tenants may configure their own journal. */
-const TENANTS = ["may", "never"] as const;
-/** How a payload is recorded. */
-const PAYLOADS = ["reference", "keep", "hash"] as const;
 
 const mode = z.enum(MODES).describe(
   "recorded decisions: none, refusals, or all",
 );
-const share = fraction.describe(
-  "fraction of traces, or else connections, by the same hash as a mirror's",
-);
-const ttl_seconds = z.int().min(1).max(315_360_000).describe("age up to which they are kept");
-const payload = z.enum(PAYLOADS).describe(
-  "how a payload is recorded: its offset in a durable room's log, else itself (reference); itself (keep); its SHA-256 (hash)",
-);
 
-/** The keys of a room class; absent ones default to `[journal]`. */
+/** The keys of a room class; an absent `journal` defaults to that of `[journal]`. */
 export const RoomJournal = {
   journal: mode.optional(),
-  journal_share: share.optional(),
-  journal_ttl_seconds: ttl_seconds.optional(),
-  journal_payload: payload.optional(),
+  journal_share: fraction.optional().describe(
+    "fraction of traces, or else connections, by the same hash as a mirror's; absent: all",
+  ),
+  journal_ttl_seconds: z.int().min(1).max(315_360_000).optional().describe(
+    "age up to which they are kept; absent: a week",
+  ),
+  journal_payload: z.enum(["reference", "keep", "hash"]).optional().describe(
+    "how a payload is recorded: its offset in a durable room's log, else itself (reference, also if absent); itself (keep); its SHA-256 (hash)",
+  ),
 };
 
 /** `[journal]`: applies to connections, and to rooms whose class sets nothing else. */
 export const Journal = z.strictObject({
   journal: mode.default("off"),
-  journal_share: share.default(1),
-  journal_ttl_seconds: ttl_seconds.default(604_800),
-  journal_payload: payload.default("reference"),
-  tenants: z.enum(TENANTS).default("may").describe(
-    "whether journal keys in tenants' own room classes apply (may), or only this table (never)",
-  ),
   ...JournalStorage,
 });
 
@@ -59,9 +48,6 @@ export const Journal = z.strictObject({
 export const LedgerTable = z.strictObject({
   enabled: z.boolean().default(true).describe(
     "record deliveries for `arq why`: ids and times only",
-  ),
-  bytes: z.int().min(1_048_576).max(17_179_869_184).default(67_108_864).describe(
-    "memory of the ledger; when full, the oldest goes first",
   ),
   store: z.boolean().default(false).describe(
     "store the ledger beside the journal, so that it outlives the Shield",

@@ -104,17 +104,27 @@ Deno.test("headers of exports are in their file, and one that is not is not show
   assert.doesNotMatch(refused?.[1] ?? "", /hunter2/);
 });
 
-Deno.test("a hook has one secret, which is not shown if it is invalid", () => {
-  const hook = (lines: string) => `[[hooks]]\nid = "h"\ntenant = "t"\nurl = "https://h"\n${lines}`;
-  const secret = `whsec_${"A".repeat(32)}`;
-  assert.deepEqual(problems(hook(`secret = "${secret}"`)), []);
-  assert.deepEqual(problems(hook('secret_file = "s"')), []);
-  for (const lines of ["", `secret = "${secret}"\nsecret_file = "s"`]) {
-    assert.match(problems(hook(lines))[0]?.[1] ?? "", /exactly one of secret and secret_file/);
+/** An entry of each list whose secret is in a file; then the line of the file, and the key that is refused. */
+const IN_FILES = [
+  ['[[hooks]]\nid = "h"\ntenant = "t"\nurl = "https://h"\n', 'secret_file = "s"', "secret"],
+  ['[[pusher.apps]]\nid = "a"\ntenant = "t"\nkey = "k"\n', 'secret_file = "s"', "secret"],
+  ['[[centrifugo.api_keys]]\ntenant = "t"\n', 'key_file = "s"', "key"],
+] as const;
+
+Deno.test("a secret of hooks, apps and keys is in a file, and one that is not is not shown", () => {
+  for (const [entry, line, key] of IN_FILES) {
+    assert.deepEqual(problems(`${entry}${line}`), []);
+    assert.match(problems(entry)[0]?.[1] ?? "", new RegExp(`^missing; .*${key}_file`));
+    const [refused, ...others] = problems(`${entry}${line}\n${key} = "hunter2 hunter2 hunter2"`);
+    assert.match(refused?.[0] ?? "", new RegExp(`\\[0\\]\\.${key}$`));
+    assert.match(refused?.[1] ?? "", new RegExp(`it is a constant now.*is in ${key}_file`));
+    assert.doesNotMatch(refused?.[1] ?? "", /hunter2/);
+    assert.deepEqual(others, []);
   }
-  const [bad] = problems(hook('secret = "hunter2"'));
-  assert.equal(bad?.[0], "hooks[0].secret");
-  assert.doesNotMatch(bad?.[1] ?? "", /hunter2/);
+});
+
+Deno.test("the URL of a hook has no password, and one that has is not shown", () => {
+  const hook = (lines: string) => `[[hooks]]\nid = "h"\ntenant = "t"\nurl = "https://h"\n${lines}`;
   for (const url of ["ftp://h", "https://u:hunter2@h", "h"]) {
     const [first] = problems(hook('secret_file = "s"').replace("https://h", url));
     assert.equal(first?.[0], "hooks[0].url");

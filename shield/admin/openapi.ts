@@ -3,7 +3,7 @@
  * the admin listener answers, apart from the console's files. It is made of the route tables, which say
  * of each route what it is, and of the schemas that read the bodies; `tests/admin/openapi_test.ts` tries it.
  */
-import type { ListedRoute } from "./routing/admin_routes.ts";
+import { actionOf, type ListedRoute } from "./routing/admin_routes.ts";
 import { COUNT, ID, inPath, object, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
 import { templateNames } from "../../shared/path_template.ts";
@@ -42,7 +42,10 @@ const NAMES: Readonly<Record<string, Parameter>> = {
 };
 
 /** A route's description, made from what it says of itself and from its limits. */
-function described({ template, scope, about, body }: ListedRoute, names: typeof NAMES): Schema {
+function described(
+  { template, scope, about, body, audit }: ListedRoute,
+  names: typeof NAMES,
+): Schema {
   const { query = [], ...options } = about;
   const parts = templateNames(template).map((name) => {
     const part = names[name];
@@ -57,6 +60,7 @@ function described({ template, scope, about, body }: ListedRoute, names: typeof 
     }),
     description: SCOPE_TEXTS[scope],
     "x-arqon-scope": scope,
+    ...(audit === undefined ? {} : { "x-arqon-audit": actionOf(audit) }),
   };
 }
 
@@ -99,7 +103,8 @@ export const adminOpenApi = (capabilities: Described): Schema => ({
     description: "On the admin listener of every Shield ([admin], port 4002), for tokens of role " +
       "admin. Refusals are problem bodies (RFC 9457). x-arqon-scope says whom a path is for: bus " +
       "(operators of the whole bus), shared and own (every admin; own: within its tenant), and " +
-      "tenant-in-… (operators, and admins of the tenant that is named there).",
+      "tenant-in-… (operators, and admins of the tenant that is named there). x-arqon-audit is what the " +
+      "audit log calls its requests.",
     license: { name: "Apache-2.0", identifier: "Apache-2.0" },
   },
   servers: [{ url: "/", description: "the Shield that gave this description" }],

@@ -127,6 +127,7 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
       handle: listStates,
     },
     "PUT /v1/state": {
+      audit: "state.apply_bus",
       id: "applyBusState",
       summary: "puts versions of schemas that are stored in force for the whole bus, all or none",
       answer: object({ node_id: ID, apply: {}, schemas: list(ID) }),
@@ -142,6 +143,7 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
       handle: show,
     },
     "PUT /v1/tenants/{tenant}/state": {
+      audit: "state.apply",
       id: "applyTenantState",
       summary:
         "replaces all that is given in one step, if nobody has changed anything since `basis`",

@@ -93,6 +93,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
     handle: show,
   },
   "POST /v1/rollouts/{tenant}": {
+    audit: "rollout.start",
     id: "startRollout",
     summary: "puts a state in force in steps, and takes it back when a condition is not held",
     answer: ROLLOUT,
@@ -101,6 +102,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
     ...withBody(jsonBody(RolloutBody, readStateBody), start),
   },
   "POST /v1/rollouts/{tenant}/pause": {
+    audit: "rollout.pause",
     id: "pauseRollout",
     summary: "holds a rollout at its share; its conditions are still looked after",
     answer: ROLLOUT,
@@ -108,6 +110,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
     ...order("pause"),
   },
   "POST /v1/rollouts/{tenant}/resume": {
+    audit: "rollout.resume",
     id: "resumeRollout",
     summary: "lets a rollout go on that was paused",
     answer: ROLLOUT,
@@ -115,6 +118,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
     ...order("resume"),
   },
   "POST /v1/rollouts/{tenant}/abort": {
+    audit: "rollout.abort",
     id: "abortRollout",
     summary: "ends a rollout: the old state is in force again",
     answer: ROLLOUT,

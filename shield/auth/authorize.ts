@@ -99,28 +99,19 @@ export function requireCommandRole(role: Role, name: string): void {
   }
 }
 
-/** Commands of growing messages that do not need the grant `command`. */
-const GROWING_ACTIONS: ReadonlyMap<string, Action> = new Map([
-  ["growing.start", "publish"],
-  ["growing.append", "publish"],
-  ["growing.finish", "publish"],
-  ["growing.abort", "publish"],
-  ["growing.outcome", "publish"],
-  ["growing.list", "subscribe"],
-  ["growing.get", "subscribe"],
-]);
+/** The actions of commands of capabilities, where they are not `command`. */
+export type CommandActions = Readonly<Record<string, Action>>;
 
 /** The command that reads visible values, with or without `room.` before the name. */
 const VALUES = /^(?:(?:room\.)?values|room\.module)$/;
 
 /**
  * The action of the grant that a command needs in its room: presence for listing members, subscribe for reading
- * messages, publish for writing pieces.
+ * messages, and what capabilities say of their own.
  */
-export function commandAction(name: string): Action {
+export function commandAction(name: string, own: CommandActions = {}): Action {
   if (name.startsWith("history.") || VALUES.test(name)) return "subscribe";
-  const growing = GROWING_ACTIONS.get(name);
-  if (growing !== undefined) return growing;
+  if (Object.hasOwn(own, name)) return own[name]!;
   return name.startsWith("presence.") ? "presence" : "command";
 }
 

@@ -31,6 +31,7 @@ export interface BackupContext extends BackupStart {
 /** The routes of backups. */
 export const BACKUP_ROUTES = new AdminTable<BackupContext>("backup", {
   "GET /v1/backup": {
+    audit: "bus.backup",
     id: "downloadBackup",
     summary: "all that the embedded Spine keeps, at one moment, as arq backup writes it",
     answer: { type: "string", format: "binary" },

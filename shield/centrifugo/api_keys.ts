@@ -17,10 +17,9 @@ export function readApiKeys(
 ): ApiKeys {
   // By digest: how long a look takes says nothing of a key.
   const by_digest = new Map<string, Identity>();
-  for (const [at, { tenant: tenant_id, key, key_file: path = "" }] of api_keys.entries()) {
+  for (const [at, { tenant: tenant_id, key_file: path }] of api_keys.entries()) {
     const place = `centrifugo.api_keys[${at}]`;
-    const text = key ?? readSecret(read, { key: `${place}.key_file`, path }, keyIn);
-    const digest = hash("sha256", text);
+    const digest = hash("sha256", readSecret(read, { key: `${place}.key_file`, path }, keyIn));
     if (by_digest.has(digest)) {
       const problem = "another entry has the same key; expected each once";
       throw new ConfigError("", [{ position: undefined, key: place, text: problem }]);

@@ -57,6 +57,7 @@ const Erased = z.strictObject({
 /** The routes. */
 export const DATA_ROUTES = new AdminTable<DataContext>("data", {
   "GET /v1/data": {
+    audit: "data.find",
     id: "findData",
     summary:
       "what the bus keeps of a tenant, a user, a room or a message, by store; what stays, and why",
@@ -73,6 +74,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
     handle: find,
   },
   "GET /v1/data/export": {
+    audit: "data.export",
     id: "exportData",
     summary: "all of it, one JSON object a line; the last line says how many there were",
     query: WHOSE,
@@ -82,6 +84,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
     handle: exportAll,
   },
   "POST /v1/data/erase": {
+    audit: "data.erase",
     id: "eraseData",
     summary: "erases it: nobody is served it a second later, and recovery over the hole is refused",
     answer: object({

@@ -14,11 +14,11 @@ import {
 import type { AskedDeltas, DataSpan, Delta } from "@arqon/proto";
 import { createFossil } from "../fossil/encode.ts";
 import { createVcdiff } from "../vcdiff/encode.ts";
-import type { ShieldStats } from "../stats/stats.ts";
 import type { DeltaReceiver, DeltaRoom, Deltas, DeltaWish, Sized } from "../fanout/deltas.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import { frameOf, type Outgoing } from "../fanout/room_message.ts";
 import { keyOf } from "../fanout/room_message.ts";
+import type { DeltaCounts } from "./delta_counts.ts";
 
 /** The bounds of deltas, as in `[limits]`. */
 export interface DeltaLimits {
@@ -64,12 +64,12 @@ interface SlottedRoom extends DeltaRoom {
 /** The data that is kept in the whole process. */
 export class DeltaBases implements Deltas {
   readonly #limits: DeltaLimits;
-  readonly #stats: ShieldStats["deltas"];
+  readonly #stats: DeltaCounts;
   /** All slots, those that were not used the longest first. */
   readonly #slots = new Set<Slot>();
   #last_number = 0;
 
-  constructor(limits: DeltaLimits, stats: ShieldStats["deltas"]) {
+  constructor(limits: DeltaLimits, stats: DeltaCounts) {
     this.#limits = limits;
     this.#stats = stats;
   }
@@ -159,7 +159,7 @@ interface Diff {
 /** One message on its way to receivers of which some asked for deltas. */
 class MessageDelta {
   readonly #outgoing: Outgoing;
-  readonly #stats: ShieldStats["deltas"];
+  readonly #stats: DeltaCounts;
   readonly #put: (key: string, data: Uint8Array) => Placed | undefined;
   /** What can be folded; null: nothing. Undefined until the first receiver asks. */
   #foldable: Foldable | null | undefined;
@@ -171,7 +171,7 @@ class MessageDelta {
 
   constructor(
     outgoing: Outgoing,
-    stats: ShieldStats["deltas"],
+    stats: DeltaCounts,
     put: (key: string, data: Uint8Array) => Placed | undefined,
   ) {
     this.#outgoing = outgoing;

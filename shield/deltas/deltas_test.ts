@@ -7,7 +7,7 @@ import { applyDelta } from "fossil-delta";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { adler32, findData, Opcode, writeEnvelope } from "@arqon/proto";
-import { createStats } from "../stats/stats.ts";
+import { DeltaCounts } from "./delta_counts.ts";
 import type { RoomBases } from "./deltas.ts";
 import { DeltaBases } from "./deltas.ts";
 import { KeptBases } from "./deltas.ts";
@@ -153,7 +153,7 @@ Deno.test("any filters, drops and keys: every receiver's bytes are the publisher
   const run = fc.array(step, { minLength: 30, maxLength: 30, size: "max" });
   fc.assert(
     fc.property(run, (steps) => {
-      const stats = createStats().deltas;
+      const stats = new DeltaCounts();
       const deltas = new DeltaBases(LIMITS, stats);
       const [one, other] = [room(), room()];
       const pairs = [pairOfRooms(1_500, 0, true), pairOfRooms(2_500, 700, false)];
@@ -180,7 +180,7 @@ Deno.test("any filters, drops and keys: every receiver's bytes are the publisher
 });
 
 Deno.test("receivers that hold the same data share one diff, and a newcomer gets it whole", () => {
-  const stats = createStats().deltas;
+  const stats = new DeltaCounts();
   const deltas = new DeltaBases({ ...LIMITS, delta_bytes: 60_000 }, stats);
   const at = room();
   const [a, b, late] = [new Reader(), new Reader(), new Reader()];
@@ -201,7 +201,7 @@ Deno.test("receivers that hold the same data share one diff, and a newcomer gets
 });
 
 Deno.test("no diff of what the bus or a backend says, of signals, small data, or in a class without", () => {
-  const deltas = new DeltaBases(LIMITS, createStats().deltas);
+  const deltas = new DeltaBases(LIMITS, new DeltaCounts());
   const data = new Uint8Array(100);
   const said = outgoing(frameFor("k", data));
   assert.equal(deltas.of(room(), { ...said, is_own: true }), undefined);

@@ -1,6 +1,6 @@
 // What a connection is taken to have: within its bytes, what came last, and each that goes is counted.
 import assert from "node:assert/strict";
-import { createStats } from "../stats/stats.ts";
+import { DeltaCounts } from "./delta_counts.ts";
 import { DeltaBases } from "./deltas.ts";
 import type { KeptBases } from "./deltas.ts";
 
@@ -11,9 +11,9 @@ const LIMITS = {
 const asked = (delta_bytes: number) => ({ delta: true, delta_bytes, vcdiff: true });
 
 Deno.test("what came first goes when there is no room, and data that alone is too large is not kept", () => {
-  const stats = createStats();
+  const stats = new DeltaCounts();
   const connection: { kept_bases: KeptBases | undefined } = { kept_bases: undefined };
-  const { kept } = new DeltaBases(LIMITS, stats.deltas).wish(connection, asked(5_000)) ?? {};
+  const { kept } = new DeltaBases(LIMITS, stats).wish(connection, asked(5_000)) ?? {};
   assert.ok(kept);
   assert.equal(kept.bytes_max, 1_000);
   assert.deepEqual([kept.fits(744), kept.fits(745)], [true, false]);
@@ -21,16 +21,16 @@ Deno.test("what came first goes when there is no room, and data that alone is to
   kept.replace(0, 2, 244);
   kept.replace(1, 3, 200);
   assert.deepEqual([1, 2, 3].map((number) => kept.has(number)), [false, true, true]);
-  assert.equal(stats.deltas.let_go, 0);
+  assert.equal(stats.let_go, 0);
   kept.replace(0, 4, 1);
   assert.deepEqual([2, 3, 4].map((number) => kept.has(number)), [false, true, true]);
-  assert.equal(stats.deltas.let_go, 1);
+  assert.equal(stats.let_go, 1);
 });
 
 Deno.test("the first SUB that says how much is kept says it for the connection", () => {
-  const stats = createStats();
+  const stats = new DeltaCounts();
   const connection: { kept_bases: KeptBases | undefined } = { kept_bases: undefined };
-  const deltas = new DeltaBases(LIMITS, stats.deltas);
+  const deltas = new DeltaBases(LIMITS, stats);
   assert.equal(deltas.wish(connection, { ...asked(9), delta: false }), undefined);
   assert.deepEqual(deltas.wish(connection, asked(0)), { vcdiff: true, kept: undefined });
   const first = deltas.wish(connection, asked(400))?.kept;

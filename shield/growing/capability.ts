@@ -8,6 +8,15 @@ import { type StartedGrowing, startGrowing } from "./start.ts";
 export const GROWING: Capability<StartedGrowing> = {
   name: "growing",
   title: "messages that grow while they are written",
+  actions: {
+    "growing.start": "publish",
+    "growing.append": "publish",
+    "growing.finish": "publish",
+    "growing.abort": "publish",
+    "growing.outcome": "publish",
+    "growing.list": "subscribe",
+    "growing.get": "subscribe",
+  },
   client: {
     described: [GROW],
     routes: ({ config: { auth, limits }, spine, now }, { running, stats, tenants, ...parts }) => {

@@ -63,6 +63,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
     handle: show,
   },
   "PUT /v1/tenants/{tenant}/hooks/{hook}": {
+    audit: "hook.set",
     id: "setHook",
     summary: "sets a hook, or changes it; without a secret it gets one, which is told once",
     answer: HOOK,
@@ -71,6 +72,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
     ...withBody(jsonBody(TenantHook, settingsWithin(BODY_BYTES)), set),
   },
   "DELETE /v1/tenants/{tenant}/hooks/{hook}": {
+    audit: "hook.remove",
     id: "removeHook",
     ...about("removes a hook", object({ tenant: ID, removed: COUNT, node_id: ID })),
     refusals: [404, 409],
@@ -78,6 +80,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
     handle: remove,
   },
   "POST /v1/tenants/{tenant}/hooks/{hook}/pause": {
+    audit: "hook.pause",
     id: "pauseHook",
     ...about("calls it for nothing until it is resumed", HOOK),
     scope,
@@ -85,12 +88,14 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
       order(context, call, "paused", (document) => ({ ...resumed(document), paused: true })),
   },
   "POST /v1/tenants/{tenant}/hooks/{hook}/resume": {
+    audit: "hook.resume",
     id: "resumeHook",
     ...about("calls it for everything since it was paused", HOOK),
     scope,
     handle: (context, call) => order(context, call, "resumed", resumed),
   },
   "POST /v1/tenants/{tenant}/hooks/{hook}/replay": {
+    audit: "hook.replay",
     id: "replayHook",
     ...about(
       "calls it once more for its dead letters, or for all that was stored since a time",
@@ -106,6 +111,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
     handle: replay,
   },
   "POST /v1/tenants/{tenant}/hooks/{hook}/test": {
+    audit: "hook.test",
     id: "testHook",
     ...about(
       "calls it from this Shield, once, for nothing",

@@ -171,7 +171,7 @@ class Gates {
     const { signal } = ending;
     try {
       using _seat = await seats.take(signal, sender);
-      const secret = hook.secret ?? readTextFile(hook.secret_file ?? "").trim();
+      const secret = readTextFile(hook.secret_file).trim();
       const id = `ask_${crypto.randomUUID()}`;
       const signed = signedHeaders(secret, { id, now_ms: now(), body });
       const headers = { ...signed, "content-type": "application/json" };

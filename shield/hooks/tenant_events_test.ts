@@ -17,7 +17,7 @@ const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: u
 const secret = `whsec_${"A".repeat(32)}`;
 
 async function world(webhooks: object = {}) {
-  const hook = { id: "h", tenant: "t", url: "https://example.com", secret };
+  const hook = { id: "h", tenant: "t", url: "https://example.com", secret_file: "s" };
   const config = configFrom({ hooks: [{ ...hook, events: ["policy.refused"] }], webhooks });
   const spine = await openSpine(configFrom({}), { log, now: Date.now });
   const registry = new Registry();
@@ -92,11 +92,12 @@ Deno.test("what is wanted follows the hooks of the configuration and those that 
       tenant: "u",
       url: "https://example.com",
       events: ["budget.exhausted"],
-      secret,
+      secret_file: "s",
     }],
   });
-  const { before: _b, on_failure: _o, before_timeout_ms: _t, before_in_flight: _i, ...own } =
+  const { before: _b, on_failure: _o, before_timeout_ms: _t, secret_file: _f, ...shared } =
     spec as Record<string, unknown>;
+  const own = { ...shared, secret };
   await bucket.put(hookKey("u", "x"), hookBytes({ ...NEW_HOOK, spec: own } as typeof NEW_HOOK));
   await until("it is heard of", () => events.isWanted("u", "budget.exhausted"));
   await events.exhausted("t", "key", { room: null, unit: "messages_in" });

@@ -12,9 +12,6 @@ import { processSubject } from "../../shared/subjects/subject.ts";
 const FORWARD_MS = 10_000;
 const NOTHING = new Uint8Array(0);
 
-/** The kinds of clients; an older Shield knows the first alone, and does not name it. */
-export type ForwardKind = "frames" | "centrifugo" | "centrifugo-order";
-
 /** Handles a request from another Shield. Rejects with the refusal. */
 export type TakeForwarded = (
   headers: Readonly<Record<string, string>>,
@@ -34,8 +31,8 @@ export class Forwarding {
     this.#node_id = node_id;
   }
 
-  /** Receives forwarded requests from now on. Rejects with `spine-unavailable`. */
-  async hear(kind: ForwardKind, take: TakeForwarded): Promise<void> {
+  /** Receives forwarded requests of clients of this kind from now on. Rejects with `spine-unavailable`. */
+  async hear(kind: string, take: TakeForwarded): Promise<void> {
     this.#takers.set(kind, take);
     if (this.#is_heard) return;
     const subject = processSubject("frames", this.#node_id);
@@ -49,7 +46,7 @@ export class Forwarding {
    * there is no such Shield.
    */
   async forward(
-    kind: ForwardKind,
+    kind: string,
     node: string,
     headers: Readonly<Record<string, string>>,
     body: Uint8Array,

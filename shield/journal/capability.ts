@@ -11,12 +11,12 @@ import { JournalPlace } from "./journal_place.ts";
 import { JournalQueue } from "./queue.ts";
 import { JournalRules } from "./rules.ts";
 import { TermsOf, type TermsParts } from "./terms.ts";
-import type { Capability } from "../capability.ts";
-import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
+import { actionsOf, type Capability } from "../capability.ts";
+import { type LiveKey, liveKeysOf } from "../../shared/config/keys/live_keys.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { payloadHash } from "../../shared/proof/entry.ts";
 import { MIRROR } from "../mirror/capability.ts";
-import { QUOTA_KEYS, RATE_KEYS } from "../rates/rates.ts";
+import { RATE_KEYS } from "../rates/rates.ts";
 import { JOURNAL_ROUTES } from "./admin/api.ts";
 import { linesOf } from "./admin/read.ts";
 
@@ -29,6 +29,7 @@ interface JournalStart
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "journal" | "platform" | "policy" | "limits" | "quota">;
   readonly classes: Pick<RoomClasses, "of">;
+  readonly actions: NonNullable<TermsParts["actions"]>;
   readonly settings?: TermsParts["settings"];
   /** The mirror's rules; absent: no mirror. */
   readonly mirror?: TermsParts["mirror"];
@@ -97,12 +98,8 @@ function startJournal(start: JournalStart): StartedJournal {
 /** The live keys: what is written, and what every decision depends on. */
 const KEYS: readonly LiveKey[] = [
   ...RATE_KEYS,
-  ...QUOTA_KEYS,
-  "journal.journal",
-  "journal.journal_share",
-  "journal.journal_ttl_seconds",
-  "journal.journal_payload",
-  "journal.tenants",
+  ...liveKeysOf("quota"),
+  ...liveKeysOf("journal"),
 ];
 
 /** The journal of decisions about messages. */
@@ -112,7 +109,8 @@ export const JOURNAL: Capability<StartedJournal> = {
   admin: { tables: [JOURNAL_ROUTES], tags: { journal: "what was decided about messages" } },
   open(env, { node_id, life, rooms: { classes }, settings, running }) {
     const mirror = running.of(MIRROR)?.admin?.rules;
-    const started = startJournal({ ...env, node_id, life, classes, settings, mirror });
+    const actions = actionsOf(env.capabilities);
+    const started = startJournal({ ...env, node_id, life, classes, actions, settings, mirror });
     const { journal, admin, renew, close } = started;
     const { place } = admin;
     return {

@@ -21,7 +21,7 @@ export interface JournalRule {
   /** The fraction of traces or connections. */
   readonly share: number;
   readonly keeping: JournalKeeping;
-  readonly payload: JournalConfig["journal_payload"];
+  readonly payload: NonNullable<RoomClass["journal_payload"]>;
 }
 
 /** The most remembered values: a tenant's admin may set new ones all day. */
@@ -57,8 +57,7 @@ export class JournalRules {
   #ofClass(room_class: RoomClass): JournalRule | "off" {
     const known = this.#of.get(room_class);
     if (known !== undefined) return known;
-    const is_ignored = room_class.source === "tenant" && this.#config.tenants === "never";
-    const rule = is_ignored ? this.#connections : this.#rule(withClass(this.#config, room_class));
+    const rule = this.#rule(withClass(this.#config, room_class));
     this.#of.set(room_class, rule);
     return rule;
   }

@@ -32,30 +32,15 @@ Deno.test("journal rules: keepings that nobody uses any more are not remembered 
   assert.notEqual(keeping(1), first);
 });
 
-Deno.test("journal rules: with tenants never a tenant's own class changes nothing, an operator's does", () => {
-  const { journal } = configFrom({ journal: { journal: "refused", tenants: "never" } });
-  const rules = new JournalRules(journal);
-  for (const mode of ["off", "all"] as const) {
-    const rule = rules.of(classOf({ source: "tenant", journal: mode }));
-    assert.equal(rule, rules.of(undefined));
-    assert.equal(rule?.mode, "refused");
-  }
-  assert.equal(rules.of(classOf({ source: "config", journal: "all" }))?.mode, "all");
-});
-
 Deno.test("journal rules: other values of the config count from renew on, for rooms and connections", () => {
   const live: { -readonly [Key in keyof typeof config]: typeof config[Key] } = { ...config };
   const rules = new JournalRules(live);
   const own = classOf({ source: "tenant", journal: "all" });
   const ruleOf = (room_class?: RoomClass) => rules.of(room_class);
   assert.deepEqual([ruleOf(), ruleOf(own)?.keeping.max_bytes], [undefined, 1_000_000]);
-  const change = { journal: "refused", journal_ttl_seconds: 7, journal_payload: "hash" } as const;
-  Object.assign(live, change);
+  live.journal = "refused";
   rules.renew();
-  const keeping = { ttl_seconds: 7, max_bytes: 1_000_000 };
-  assert.deepEqual(ruleOf(), { mode: "refused", share: 1, keeping, payload: "hash" });
-  assert.deepEqual(ruleOf(own), { mode: "all", share: 1, keeping, payload: "hash" });
-  live.tenants = "never";
-  rules.renew();
-  assert.equal(ruleOf(own)?.mode, "refused");
+  const keeping = { ttl_seconds: 604_800, max_bytes: 1_000_000 };
+  assert.deepEqual(ruleOf(), { mode: "refused", share: 1, keeping, payload: "reference" });
+  assert.deepEqual(ruleOf(own), { mode: "all", share: 1, keeping, payload: "reference" });
 });

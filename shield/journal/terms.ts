@@ -8,7 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { OwnQuota } from "../../shared/config/schema_quota.ts";
 import type { JournalRecord, Terms } from "../../shared/journal/record.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { commandAction } from "../auth/authorize.ts";
+import { commandAction, type CommandActions } from "../auth/authorize.ts";
 import type { Action, Identity } from "../auth/identity.ts";
 import { withOwn } from "../../shared/config/schema_quota.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -22,6 +22,8 @@ import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 export interface TermsParts {
   readonly config: Pick<Config, "limits" | "quota">;
   readonly classes: Pick<RoomClasses, "of">;
+  /** The grants that commands of capabilities need; absent: there are none. */
+  readonly actions?: CommandActions;
   /** Tenants' own settings; absent: none. */
   readonly settings?: Pick<Settings, "get"> | undefined;
   /** Absent: no mirror. */
@@ -84,7 +86,7 @@ export class TermsOf {
     return {
       credential: this.#credentialOf(identity),
       expires_ms: Math.max(0, Math.trunc(identity.expires_ms)),
-      grant: grantOf(identity, actionOf(asked), room_id),
+      grant: grantOf(identity, actionOf(asked, this.#parts.actions), room_id),
       limits: this.#limitsOf(identity.tenant_id),
       room_class: hook === "on_connect" || room_id === ""
         ? null
@@ -151,10 +153,13 @@ const rate = (messages_per_second: number, bytes_per_second: number) => ({
   bytes_per_second,
 });
 
-function actionOf({ hook, envelope }: TermsAsked): Action | undefined {
+function actionOf(
+  { hook, envelope }: TermsAsked,
+  own: CommandActions | undefined,
+): Action | undefined {
   if (hook === "on_connect") return undefined;
   if (hook === "on_subscribe") return "subscribe";
-  return envelope?.command === undefined ? "publish" : commandAction(envelope.command.name);
+  return envelope?.command === undefined ? "publish" : commandAction(envelope.command.name, own);
 }
 
 /** The room or pattern of the grant that `canAct` finds; null: none, or the token names no grants. */

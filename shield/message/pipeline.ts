@@ -13,6 +13,7 @@ import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import {
   commandAction,
+  type CommandActions,
   isModeration,
   notGranted,
   requireCommandRole,
@@ -51,6 +52,8 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly signatures: SignatureDemands;
   readonly overseer: Pick<Policies, "onMessage">;
   readonly bans: BanCheck;
+  /** The grants that commands of capabilities need; absent: there are none. */
+  readonly actions?: CommandActions;
   readonly schemas: Schemas;
   readonly observers: Observers;
   /** The order of publishes; absent on an engine that delivers everything once and in order. */
@@ -150,7 +153,7 @@ function checkAll(
   roomSubject("in", identity.tenant_id, envelope.room_id);
   requireTenant(identity, envelope.tenant_id);
   const { command } = envelope;
-  const action = command === undefined ? "publish" : commandAction(command.name);
+  const action = command === undefined ? "publish" : commandAction(command.name, path.actions);
   requireGrant(identity, action, envelope.room_id);
   path.bans.requireRoom(identity, envelope.room_id);
   requirePayloadRole(identity, envelope);

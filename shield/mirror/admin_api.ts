@@ -64,6 +64,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
     handle: showDiff,
   },
   "DELETE /v1/mirror/diff": {
+    audit: "mirror.forget_diff",
     id: "resetMirrorDiff",
     summary: "forgets what candidates have decided",
     query: [TENANT, inQuery("candidate", "only this one", TEXT)],
@@ -79,6 +80,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
     handle: showTenant,
   },
   "PUT /v1/tenants/{tenant}/mirror": {
+    audit: "mirror.set",
     id: "setMirrorRule",
     summary: "sets a tenant's mirror rule of one prefix",
     answer: SETTINGS,
@@ -87,6 +89,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
     ...withBody(jsonBody(MirrorRule, readRule), setRule),
   },
   "DELETE /v1/tenants/{tenant}/mirror": {
+    audit: "mirror.remove",
     id: "removeMirrorRule",
     summary: "removes a tenant's mirror rule",
     query: [inQuery("prefix", "the rule's prefix", TEXT, true)],
@@ -96,6 +99,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
     handle: removeRule,
   },
   "POST /v1/tenants/{tenant}/reset": {
+    audit: "settings.reset",
     id: "resetSettings",
     summary: "begins a tenant's settings anew that cannot be read",
     answer: SETTINGS,

@@ -113,6 +113,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
     handle: listed,
   },
   "PUT /v1/policies/modules": {
+    audit: "policy.upload",
     id: "uploadModule",
     summary: "checks and stores a WebAssembly module",
     answer: object({ sha256: TEXT, hooks: list(TEXT), size_bytes: COUNT }),
@@ -130,21 +131,25 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
     handle: download,
   },
   "POST /v1/policies/deploy": {
+    audit: "policy.deploy",
     id: "deployPolicy",
     ...change("binds a module to a tenant's rooms and hooks"),
     ...inBody(jsonBody(Deployment, readJson), deploy),
   },
   "POST /v1/policies/rollback": {
+    audit: "policy.rollback",
     id: "rollBackPolicies",
     ...change("makes the policies of an earlier version the next one"),
     ...inBody(jsonBody(Rollback, readJson), rollback),
   },
   "POST /v1/policies/reset": {
+    audit: "policy.reset",
     id: "resetPolicies",
     ...change("begins a document anew that cannot be read"),
     ...inBody(jsonBody(Reset, readJson), reset),
   },
   "GET /v1/policies/logs": {
+    audit: "policy.read_logs",
     id: "followPolicyLogs",
     summary:
       "what policies of this Shield log from now on, without end, or have logged: lines of JSON",
@@ -162,6 +167,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
     handle: logs,
   },
   "GET /v1/policies/quarantine": {
+    audit: { refused: "policy.read_quarantine" },
     id: "listQuarantine",
     summary: "modules that no node runs because they wedged or killed a worker",
     query: [inQuery("tenant", "only those that this tenant's policies name")],
@@ -173,6 +179,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
     handle: quarantined,
   },
   "DELETE /v1/policies/quarantine/{module}": {
+    audit: "policy.release",
     id: "releaseModule",
     summary: "lets a module out of quarantine, on every node",
     answer: object({ sha256: TEXT, released: { type: "boolean" } }),
@@ -181,6 +188,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
   },
   // A policy may be named like a route, so methods other than the route's own are about the policy.
   "DELETE /v1/policies/{policy}": {
+    audit: "policy.remove",
     id: "removePolicy",
     ...change("takes a policy out of a tenant's chain"),
     query: [TENANT],

@@ -16,6 +16,7 @@ export interface ProofAdminContext {
 /** The routes of transparency logs. */
 export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>("proof", {
   "POST /v1/proof/rotate": {
+    audit: "proof.rotate",
     id: "rotateProofKey",
     summary: "makes a new key for a tenant's transparency logs; the one before signs beside it",
     query: [inQuery("tenant", "whose; absent: the records of the bus", ID)],

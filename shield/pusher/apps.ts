@@ -13,7 +13,7 @@ import type { Identity, Tokenless } from "../auth/identity.ts";
 const ISSUER = "arqon:pusher";
 
 /** An app with its secret. */
-export interface App extends Omit<PusherApp, "secret" | "secret_file"> {
+export interface App extends Omit<PusherApp, "secret_file"> {
   /** Another one once its file was read again. */
   secret: string;
 }
@@ -26,9 +26,8 @@ export interface Apps {
 
 /** Reads the secrets. Throws a ConfigError with the key and the file that cannot be used. */
 export function readApps({ apps }: Pusher, read: (path: string) => string): Apps {
-  const known = apps.map(({ secret, secret_file = "", ...app }, at): App => {
-    if (secret !== undefined) return { ...app, secret };
-    const file = { key: `pusher.apps[${at}].secret_file`, path: secret_file };
+  const known = apps.map(({ secret_file: path, ...app }, at): App => {
+    const file = { key: `pusher.apps[${at}].secret_file`, path };
     return { ...app, secret: readSecret(read, file, secretIn) };
   });
   return {

@@ -13,7 +13,7 @@ export const PUSHER: Capability = {
   /** Throws when a file that `[pusher]` names cannot be read. */
   foreign(env, { operations, stats, tenants, hub, ...parts }, door) {
     const { config: { pusher, limits }, readTextFile, now } = env;
-    if (!pusher.enabled) return undefined;
+    if (pusher.apps.length === 0) return undefined;
     const apps = readApps(pusher, readTextFile);
     // A promise, so that what it throws is the reading's.
     // deno-lint-ignore require-await

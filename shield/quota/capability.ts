@@ -1,5 +1,5 @@
 /** The quotas capability of a Shield. */
-import { QUOTA_KEYS } from "../rates/rates.ts";
+import { liveKeysOf } from "../../shared/config/keys/live_keys.ts";
 import type { Capability } from "../capability.ts";
 import { type StartedQuota, startQuota } from "./quota.ts";
 
@@ -13,7 +13,7 @@ export const QUOTA: Capability<StartedQuota> = {
     return {
       own: quota,
       gives: { quota, has_quotas: true },
-      start: () => ({ follows: [{ keys: QUOTA_KEYS, renew: () => quota.renew() }] }),
+      start: () => ({ follows: [{ keys: liveKeysOf("quota"), renew: () => quota.renew() }] }),
       close: () => quota.close(),
     };
   },

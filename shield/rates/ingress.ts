@@ -15,14 +15,14 @@ export interface IngressContext {
   readonly rates: Pick<HttpRates, "take">;
 }
 
-/** The kinds of `shield_ingress_ops` for which it is asked. */
-export type IngressOp = "http_publish" | "pusher_request" | "centrifugo_request" | "schedule";
-
-/** Counts one message of so many bytes, and takes it from its rates. Throws `rate-limited` (429). */
+/**
+ * Counts one message of so many bytes as `op` of `shield_ingress_ops`, and takes it from its rates. Throws
+ * `rate-limited` (429).
+ */
 export function takeIngress(
   { stats, tenants, rates }: IngressContext,
   identity: Pick<Identity, "tenant_id" | "user_key">,
-  op: IngressOp,
+  op: string,
   size_bytes: number,
 ): void {
   bump(stats.ingress_ops, op);

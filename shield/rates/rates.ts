@@ -120,13 +120,6 @@ export const RATE_KEYS: readonly LiveKey[] = [
   "limits.process_messages_per_second",
 ];
 
-/** The keys of the configuration that may change while quotas run. */
-export const QUOTA_KEYS: readonly LiveKey[] = [
-  "quota.tenant_messages_per_second",
-  "quota.tenant_bytes_per_second",
-  "quota.tenants",
-];
-
 /** All rates of one process. */
 export class RateTable {
   readonly limits: RateLimits;

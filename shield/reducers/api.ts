@@ -89,6 +89,7 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
     handle: show,
   },
   "PUT /v1/tenants/{tenant}/reducers/{class}": {
+    audit: "reducer.deploy",
     id: "deployReducer",
     summary: "makes a module the program of all rooms of a class",
     query: [number],
@@ -106,6 +107,7 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
     handle: readModule,
   },
   "PUT /v1/tenants/{tenant}/reducers/{class}/modules/{module}": {
+    audit: "reducer.upload",
     id: "storeReducerModule",
     summary: "stores a module for one class, which an apply or a deploy then puts in force",
     answer: object({ tenant: ID, class: TEXT, module: TEXT, size_bytes: COUNT, node_id: ID }),
@@ -114,6 +116,7 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
     ...withBody(MODULE, storeModule),
   },
   "POST /v1/tenants/{tenant}/reducers/{class}/rollback": {
+    audit: "reducer.rollback",
     id: "rollBackReducer",
     summary: "makes the previous module the program again",
     query: [number],

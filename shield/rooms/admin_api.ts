@@ -70,6 +70,7 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
     handle: showTenant,
   },
   "PUT /v1/tenants/{tenant}/rooms": {
+    audit: "room_class.set",
     id: "setRoomClass",
     summary: "sets a tenant's room class",
     answer: SETTINGS,
@@ -78,6 +79,7 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
     ...withBody(jsonBody(TenantRoomClass, readClass), setClass),
   },
   "DELETE /v1/tenants/{tenant}/rooms": {
+    audit: "room_class.remove",
     id: "removeRoomClass",
     summary: "removes a tenant's room class",
     query: [inQuery("room", "the class's pattern", TEXT, true)],
@@ -87,6 +89,7 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
     handle: removeClass,
   },
   "POST /v1/tenants/{tenant}/rooms/unreachable": {
+    audit: { refused: "room_class.check" },
     id: "findUnreachable",
     summary: "which stored messages nobody could reach with these classes of the tenant; no change",
     answer: object({

@@ -20,18 +20,6 @@ import { createDeliveryLatency } from "./delivery_latency.ts";
  */
 export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
 
-/** The outcome of messages for receivers with deltas, and the data kept for them. */
-export interface DeltaCounts {
-  /** Messages, one for each receiver, by what their data was: `diff` or `whole`. */
-  readonly forms: Record<"diff" | "whole", number>;
-  /** Bytes by which diffs were smaller than the data that they stood for. */
-  saved_bytes: number;
-  /** Bytes of data that is kept to make diffs from. */
-  base_bytes: number;
-  /** Data that a receiver of deltas was sent and may have let go, as it keeps no more bytes. */
-  let_go: number;
-}
-
 /** Plain running totals since the start of the process, and gauges of the moment. */
 export interface ShieldStats {
   active_connections: number;
@@ -78,8 +66,6 @@ export interface ShieldStats {
   filtered: number;
   /** Verdicts of filters, once for all subscribers with the same one. */
   readonly filter_verdicts: Record<"match" | "no_match" | "error" | "cost", number>;
-  /** Messages to receivers of deltas. */
-  readonly deltas: DeltaCounts;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
@@ -118,7 +104,6 @@ export function createStats(): ShieldStats {
     slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
     filtered: 0,
     filter_verdicts: { match: 0, no_match: 0, error: 0, cost: 0 },
-    deltas: { forms: { diff: 0, whole: 0 }, saved_bytes: 0, base_bytes: 0, let_go: 0 },
     ingress_ops: {},
     rejects: {},
     closes: {},
@@ -271,22 +256,10 @@ export function registerStats(stats: ShieldStats, registry: Registry): void {
   ) {
     scrapedFamily(registry, name, help, label, () => stats[key]);
   }
-  registerDeltas(stats.deltas, registry);
   registerPlainHistogram(
     registry,
     "shield_delivery_latency_seconds",
     "From a message's stamp at the Shield that took it to its hand-over to the subscribers here.",
     stats.delivery_latency,
   );
-}
-
-function registerDeltas(deltas: DeltaCounts, registry: Registry): void {
-  const forms_help = "Messages to receivers of deltas, by what their data was.";
-  scrapedFamily(registry, "shield_delta_messages_total", forms_help, "form", () => deltas.forms);
-  const saved_help = "Bytes by which diffs were smaller than the data that they stood for.";
-  scrapedCounter(registry, "shield_delta_saved_bytes_total", saved_help, () => deltas.saved_bytes);
-  const base_help = "Bytes of data that is kept to make diffs from.";
-  scrapedGauge(registry, "shield_delta_base_bytes", base_help, () => deltas.base_bytes);
-  const gone_help = "Data that receivers of deltas let go, as they keep no more bytes.";
-  scrapedCounter(registry, "shield_delta_let_go_total", gone_help, () => deltas.let_go);
 }

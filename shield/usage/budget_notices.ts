@@ -4,7 +4,6 @@
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { OwnAction } from "../admin/routing/audit_actions.ts";
 import type { Audited } from "../admin/routing/audited.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
@@ -123,7 +122,7 @@ export class BudgetNotices {
       until: new Date(end_ms).toISOString(),
     });
     await this.#happened?.({
-      action: "budget.exhausted" satisfies OwnAction,
+      action: "budget.exhausted",
       method: "",
       path: "",
       tenant: tenant_id,

@@ -1,51 +1,35 @@
 /**
- * The rule of docs/architecture.md#code that the kernel knows no capability. A folder of `CAPABILITIES` belongs to a
- * capability; every other one of the servers is kernel.
+ * The rule of docs/architecture.md#code that the kernel knows no capability. A folder that a list of capabilities names
+ * belongs to one, and so do those of `FOLDERS`; every other one of the servers is kernel.
  */
 import type { Violation } from "../checkout/violation.ts";
-import { isTestCode } from "../checkout/source_files.ts";
+import { isTestCode, ROOT } from "../checkout/source_files.ts";
 import type { Module } from "./layer_rules.ts";
 
 /** The servers' packages. */
 const SERVERS = ["shared", "shield", "brain"];
 
-/** Each capability with its folders, and what is below them. */
-export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
-  audit: ["shield/audit", "shared/audit"],
-  backup: ["shared/backup", "shield/backup"],
+/**
+ * Folders of capabilities beside those that a list names, and those with another name than their folder. Every other
+ * capability is its folder.
+ */
+const FOLDERS: Readonly<Record<string, readonly string[]>> = {
+  audit: ["shared/audit"],
+  backup: ["shared/backup"],
   bridge: ["shared/bridge"],
-  centrifugo: ["shield/centrifugo"],
-  console: ["shield/admin/console"],
-  data: ["shield/data"],
   // The format of Fossil is a codec that Centrifugo's clients have, too.
-  deltas: ["shield/deltas", "shield/vcdiff"],
-  durable: ["shield/durable"],
+  deltas: ["shield/vcdiff"],
   // The language of expressions (`shared/filter`) is that of room classes too, which are the kernel's.
   filters: ["shield/filter"],
-  growing: ["shield/growing"],
-  hooks: ["shield/hooks", "brain/hooks", "shared/hooks"],
-  inspect: ["shield/admin/inspect"],
-  journal: ["shield/journal", "shared/journal"],
-  memory: ["shield/memory"],
-  mirror: ["shield/mirror"],
+  hooks: ["shared/hooks"],
+  journal: ["shared/journal"],
   moderation: ["shield/admin/operations"],
   plan: ["shield/apply"],
   // What a rollout is, as it is stored (`shared/rollout`), is read by plan, policies and schemas.
   policies: ["shield/policy", "brain/rollouts"],
-  presence: [
-    ...["shield/presence", "brain/presence", "brain/membership"],
-    ...["shared/presence", "shared/membership"],
-  ],
-  pusher: ["shield/pusher"],
-  quota: ["shield/quota"],
-  reducers: ["shield/reducers", "brain/reducers"],
-  proof: ["shield/proof"],
-  schedules: ["shield/schedules"],
+  presence: ["brain/membership", "shared/presence", "shared/membership"],
   schemas: ["shield/schema", "shared/schema"],
-  sse: ["shield/sse"],
-  streams: ["shield/streams"],
-  traces: ["shield/traces"],
-  usage: ["shield/usage", "shared/usage"],
+  usage: ["shared/usage"],
   why: ["shield/ledger"],
 };
 
@@ -73,12 +57,20 @@ export const LISTS: readonly string[] = ["shield/capabilities.ts", "brain/capabi
 /** The programs that hand a list to the kernel. */
 const PROGRAMS = ["shield/main.ts", "brain/main.ts"];
 
+/** The folder of each capability that a list names, by its last name. */
+function listed(list: string): [name: string, folders: string[]][] {
+  const text = Deno.readTextFileSync(`${ROOT}${list}`);
+  const server = list.slice(0, list.indexOf("/"));
+  return [...text.matchAll(/ from "\.\/(.+)\/capability\.ts";/g)].map((
+    [, folder = ""],
+  ) => [folder.slice(folder.lastIndexOf("/") + 1), [`${server}/${folder}`]]);
+}
+
+const CAPABILITIES = [...Object.entries(FOLDERS), ...LISTS.flatMap(listed)];
+
 /** The capability to which a module belongs; undefined: the kernel, or no server. */
-export function capabilityOf(path: string): string | undefined {
-  for (const [name, folders] of Object.entries(CAPABILITIES)) {
-    if (folders.some((folder) => path.startsWith(`${folder}/`))) return name;
-  }
-  return undefined;
+function capabilityOf(path: string): string | undefined {
+  return CAPABILITIES.find(([, folders]) => folders.some((one) => path.startsWith(`${one}/`)))?.[0];
 }
 
 /** Every import that leads from the kernel to a capability, also of a type. */

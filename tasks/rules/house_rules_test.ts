@@ -23,6 +23,17 @@ Deno.test("an import that leads from the kernel to a capability is named; tests 
   ]);
 });
 
+Deno.test("what a list names is a capability, by its folder or by another name", () => {
+  const targets = [
+    "shield/sse/sse.ts",
+    "brain/reducers/x.ts",
+    "shield/ledger/x.ts",
+    "shield/http/x.ts",
+  ];
+  const arrows = checkArrows([module("shield/message/pipeline.ts", ...targets)]);
+  assert.deepEqual(arrows.map(({ line }) => line), [1, 2, 3]);
+});
+
 Deno.test("a capability builds on those of its pairs alone, and a pair that nothing needs is named", () => {
   const pairs = { journal: ["mirror"], policies: ["usage"] };
   const modules = [

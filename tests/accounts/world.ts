@@ -12,6 +12,7 @@ import type { NatsServer } from "../harness/nats_server.ts";
 import { Receiver, SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
+import { secretFile } from "../harness/secret_file.ts";
 
 const built = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 
@@ -45,7 +46,7 @@ tenant = "acme"
 url = "${hook_url}"
 room = "hooked-*"
 events = ["room.message", "member.joined", "member.left"]
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 [[reducers]]
 name = "counter"
 file = "${built}"

@@ -6,6 +6,7 @@ import { Receiver, SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { play, type Row, type Stage } from "./play.ts";
 import { runAsOperator } from "./runbook.ts";
+import { secretFile } from "../harness/secret_file.ts";
 
 interface Deadly extends Stage {
   /** Publishes a schedule in whose middle the process dies, twice. */
@@ -46,9 +47,9 @@ tenant = "default"
 url = "${receiver.url}"
 room = "deadly"
 events = []
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 before = ["publish"]
-before_timeout_ms = 10_000
+#constant hooks.before_timeout_ms = 10_000
 `,
   );
   return folder;

@@ -2,6 +2,7 @@
  * A receiver of hooks: records the calls that the Standard Webhooks package has verified, and answers as a test says.
  */
 import { Webhook } from "standardwebhooks";
+import { secretFile } from "../harness/secret_file.ts";
 
 /** A signing secret for tests. */
 export const SECRET = "whsec_" + new Uint8Array(32).fill(7).toBase64();
@@ -100,7 +101,7 @@ tenant = "${tenant}"
 url = "${url}"
 room = "o-*"
 events = ["room.message", "member.joined", "member.left", "room.occupied", "room.vacated"]
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 #constant webhooks.backoff_ms = 10
 #constant webhooks.backoff_max_ms = 200
 `;

@@ -39,6 +39,7 @@ import {
   stageOf,
 } from "./stage.ts";
 import type { Ground } from "./stage.ts";
+import { secretFile } from "../harness/secret_file.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 /** The tenant of the row at that place. */
@@ -53,8 +54,8 @@ tenant = "${tenantOf(at)}"
 url = "${url}"
 events = []
 before = ["publish"]
-before_timeout_ms = 10_000
-secret = "${SECRET}"
+#constant hooks.before_timeout_ms = 10_000
+secret_file = "${secretFile(SECRET)}"
 `
   ).join("");
 
@@ -79,7 +80,7 @@ const appsOf = (rows: readonly Row[]): string =>
     return `[[pusher.apps]]
 id = "${id}"
 key = "${key}"
-secret = "${secret}"
+secret_file = "${secretFile(secret)}"
 tenant = "${tenantOf(at)}"
 room_prefix = ""
 `;
@@ -130,7 +131,6 @@ export const configOf = (
 ): string =>
   `${hooksOf(rows, receiver)}${otlp_url === undefined ? "" : telemetryOf(otlp_url)}
 [pusher]
-enabled = true
 ${appsOf(rows)}
 [centrifugo]
 enabled = true

@@ -331,7 +331,7 @@ const CONFIG = `
 host = "127.0.0.1"
 [journal]
 journal = "all"
-journal_payload = "keep"
+#constant journal.journal_payload = "keep"
 #constant journal.flush_ms = 50
 `;
 

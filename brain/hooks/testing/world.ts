@@ -15,6 +15,7 @@ import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { startHooks } from "../service.ts";
 import type { HookService } from "../service.ts";
+import { secretFile } from "../../../tests/harness/secret_file.ts";
 
 const quiet = QUIET;
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
@@ -32,7 +33,7 @@ export class World implements AsyncDisposable {
   bucket!: KeyValue;
 
   constructor(hook: object, others: readonly object[], constants: object) {
-    const own = { timeout_ms: 60_000, secret: SECRET };
+    const own = { timeout_ms: 60_000, secret_file: secretFile(SECRET) };
     const { url } = this.receiver;
     this.config = configFrom({
       rooms: [{ room: "o*", durable: true, history_size: 1_000, history_ttl_seconds: 3_600 }],

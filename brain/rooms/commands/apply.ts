@@ -170,7 +170,7 @@ function applySet(draft: Draft, command: SetCommand, context: ApplyContext) {
   const size = draft.entries_bytes - entryBytes(key, before) + entryBytes(key, value);
   if (growth_refusal !== undefined && size > draft.entries_bytes) throw growth_refusal;
   if (size > limits.state_bytes) {
-    const most = `[brain] state_bytes is ${limits.state_bytes}`;
+    const most = `brain.state_bytes is ${limits.state_bytes}`;
     const detail = `the room's state would be ${size} bytes; ${most}`;
     throw new ArqonError("message-too-large", detail);
   }

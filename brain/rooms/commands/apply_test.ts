@@ -193,7 +193,7 @@ Deno.test("a state that would be too large, or have too many keys, is 413", () =
     limits: { state_bytes, keys_per_room },
   });
   const large = answer(emptyDocument(), set("k", "x".repeat(200)), bounds(128, 9));
-  assert.match(String(large), /^413 message-too-large: .* \[brain\] state_bytes is 128$/);
+  assert.match(String(large), /^413 message-too-large: .* brain\.state_bytes is 128$/);
   const one = afterwards([set("a", 1)]);
   assert.match(
     String(answer(one, set("b", 1), bounds(128, 1))),

@@ -34,7 +34,7 @@ export function roomLimits(
   const carried_bytes = Math.max(1, payload_bytes_max - overhead_bytes);
   const state_bytes = Math.min(brain.state_bytes, carried_bytes);
   if (state_bytes < brain.state_bytes) {
-    log.warn("the Spine carries less than [brain] state_bytes", {
+    log.warn("the Spine carries less than brain.state_bytes", {
       state_bytes: brain.state_bytes,
       used_bytes: state_bytes,
     });

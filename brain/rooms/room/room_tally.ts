@@ -1,5 +1,5 @@
 /**
- * The rooms of each tenant, for `[brain] rooms_per_tenant` and for counts. The bucket is listed periodically; in
+ * The rooms of each tenant, for `brain.rooms_per_tenant` and for counts. The bucket is listed periodically; in
  * between the Brains report creations and ends to each other. So the tally may miss rooms under way: it bounds growth
  * and is not exact.
  */

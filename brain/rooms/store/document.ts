@@ -63,7 +63,7 @@ export interface RoomDocument {
   readonly created_ms: number;
   /** Key to compact JSON text, in order of first write. */
   readonly entries: ReadonlyMap<string, string>;
-  /** Bytes of all entries in the stored form: what `[brain] state_bytes` bounds. */
+  /** Bytes of all entries in the stored form: what `brain.state_bytes` bounds. */
   readonly entries_bytes: number;
   /** Command key to its answer, oldest first; `command_memory.ts` bounds it. */
   readonly applied: ReadonlyMap<string, AppliedCommand>;

@@ -1,19 +1,14 @@
 /** `[centrifugo]`: the endpoints for Centrifugo's client and server libraries. A part of `../schema.ts`. */
 import { z } from "zod";
 import { isRoomPattern } from "@arqon/proto";
-import { always, id, namedFile, refuseRepeated, roomPattern } from "../values/schema_values.ts";
-import { SECRET_CHARS_MIN } from "./pusher.ts";
+import { id, roomPattern } from "../values/schema_values.ts";
 
 const ApiKey = z.strictObject({
   tenant: id.describe("whose rooms its holder may act in"),
-  key: z.string().min(SECRET_CHARS_MIN).max(256).optional().describe(
-    "what backends send in X-API-Key; at least 16 characters",
+  key_file: z.string().min(1).describe(
+    "file with what backends send in X-API-Key, at least 16 characters; read at start",
   ),
-  key_file: namedFile("instead of key: a file with it; read at start"),
-}).refine(
-  ({ key, key_file }) => (key === undefined) !== (key_file === undefined),
-  { error: "expected exactly one of key and key_file", ...always },
-);
+});
 
 /** `[centrifugo]`. */
 export const Centrifugo = z.strictObject({
@@ -35,16 +30,9 @@ export const Centrifugo = z.strictObject({
   declared_namespaces: z.boolean().default(false).describe(
     "a channel NAME:… takes a room class whose pattern begins with NAME: (behind room_prefix)",
   ),
-  api_keys: z.array(ApiKey).max(1_000).superRefine(
-    refuseRepeated({
-      list: "centrifugo.api_keys",
-      members: ["key"],
-      shown: "tenant",
-      same: "the same key",
-      expected: "expected each once",
-    }),
-    always,
-  ).default([]).describe("who may ask Centrifugo's server API at /api of the client listener"),
+  api_keys: z.array(ApiKey).max(1_000).default([]).describe(
+    "who may ask Centrifugo's server API at /api of the client listener",
+  ),
 });
 /** A checked `[centrifugo]`. */
 export type Centrifugo = z.output<typeof Centrifugo>;

@@ -1,6 +1,6 @@
 /** `[[hooks]]` and `[webhooks]`: the URLs that the bus calls after an event. A part of `schema.ts`. */
 import { z } from "zod";
-import type { WebhookConstants } from "../keys/constants.ts";
+import type { HookConstants, WebhookConstants } from "../keys/constants.ts";
 import { secretKeys } from "../values/hook_secret.ts";
 import {
   always,
@@ -80,20 +80,15 @@ const Hook = z.strictObject({
   tenant: id.describe("whose rooms it is for"),
   ...options,
   before: z.array(z.enum(BEFORE)).default([]).describe(
-    "operations that each Shield asks it to allow or deny beforehand; in room, except connect",
+    "operations that each Shield asks it to allow or deny beforehand, in a tenth of timeout_ms; in room, except connect",
   ),
   on_failure: z.enum(["deny", "allow"]).default("deny").describe(
     "with before: the verdict without a valid answer in time",
   ),
-  before_timeout_ms: count(1_000, 10_000, "with before: how long an answer may take"),
-  secret: secret.optional().describe(
-    "signing secret (Standard Webhooks): whsec_ and base64; up to four with spaces between sign each call",
+  secret_file: z.string().min(1).describe(
+    "file with the signing secret (Standard Webhooks): whsec_ and base64; up to four of them sign each call; read before each call",
   ),
-  secret_file: namedFile("instead of secret: a file with it, or up to four; read before each call"),
-}).refine(
-  ({ secret, secret_file }) => (secret === undefined) !== (secret_file === undefined),
-  { error: "expected exactly one of secret and secret_file", ...always },
-);
+});
 
 const Hooks = z.array(Hook).max(1_000).superRefine(
   refuseRepeated({
@@ -106,9 +101,14 @@ const Hooks = z.array(Hook).max(1_000).superRefine(
   always,
 ).default([]);
 /** A hook of the configuration. */
-export type HookEntry = z.output<typeof Hook>;
-/** A hook that is called after an event, from the configuration or from a tenant. */
-export type AfterHook = Omit<HookEntry, "before" | "on_failure" | "before_timeout_ms">;
+export type HookEntry = z.output<typeof Hook> & HookConstants;
+/** A hook that is called after an event, from the configuration or from a tenant: one has a file, the other a secret. */
+export type AfterHook =
+  & Omit<HookEntry, "before" | "on_failure" | "before_timeout_ms" | "secret_file">
+  & {
+    readonly secret?: string | undefined;
+    readonly secret_file?: string | undefined;
+  };
 
 const Webhooks = z.strictObject({
   private_hosts: z.array(hostEntry).max(1_000).default([]).describe(

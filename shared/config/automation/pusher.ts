@@ -1,7 +1,7 @@
 /** `[pusher]`: the endpoint for clients and backends of the Pusher protocol. A part of `../schema.ts`. */
 import { z } from "zod";
 import { isRoomPattern } from "@arqon/proto";
-import { always, id, namedFile, refuseRepeated } from "../values/schema_values.ts";
+import { always, id, refuseRepeated } from "../values/schema_values.ts";
 
 /** The shortest secret of an app. */
 export const SECRET_CHARS_MIN = 16;
@@ -10,10 +10,9 @@ const App = z.strictObject({
   id: id.describe("the id in the paths of the HTTP API, as backends name it"),
   key: id.describe("the key that clients connect with; everybody may know it"),
   tenant: id.describe("whose rooms its channels are"),
-  secret: z.string().min(SECRET_CHARS_MIN).max(256).optional().describe(
-    "backends' key for signing channels and requests; at least 16 characters",
+  secret_file: z.string().min(1).describe(
+    "file with backends' key for signing channels and requests, at least 16 characters; read at start and with each reload",
   ),
-  secret_file: namedFile("instead of secret: a file with it; read at start and with each reload"),
   room_prefix: z.string().max(32).default("pusher:").refine(
     (text) => isRoomPattern(`${text}*`),
     { error: "expected at most 32 of [A-Za-z0-9_~:=-]" },
@@ -26,10 +25,7 @@ const App = z.strictObject({
   subscription_count: z.boolean().default(false).describe(
     "tell clients how many subscribers their public and private channels have",
   ),
-}).refine(
-  ({ secret, secret_file }) => (secret === undefined) !== (secret_file === undefined),
-  { error: "expected exactly one of secret and secret_file", ...always },
-);
+});
 /** An app of the configuration. */
 export type PusherApp = z.output<typeof App>;
 
@@ -44,13 +40,12 @@ const unique = (member: "id" | "key") =>
 
 /** `[pusher]`. */
 export const Pusher = z.strictObject({
-  enabled: z.boolean().default(false).describe(
-    "answer Pusher clients at /app/{key} and backends at /apps/{id} of the client listener",
-  ),
   apps: z.array(App).max(1_000).superRefine(unique("id"), always).superRefine(
     unique("key"),
     always,
-  ).default([]).describe("who may connect, and how their requests are signed"),
+  ).default([]).describe(
+    "apps: clients are answered at /app/{key}, and backends at /apps/{id} of the client listener",
+  ),
 });
 /** A checked `[pusher]`. */
 export type Pusher = z.output<typeof Pusher>;

@@ -13,8 +13,6 @@ const Entry = z.strictObject({
     1_000_000,
     "fuel per command; 10,000 is at most about 5 ms of any code",
   ),
-  memory_limit_pages: count(64, 1_024, "memory of the module, in 64 KiB pages"),
-  state_bytes: count(4_194_304, 16_777_216, "bytes of all keys and values of one room"),
   log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(134_217_728).describe(
     "bytes of one room's log, about; above, a snapshot removes the oldest entries, except those behind the last two snapshots; of snapshots an eighth of it stays",
   ),

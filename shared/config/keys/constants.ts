@@ -164,6 +164,11 @@ const REGISTRY = {
     "limits.memory_bytes",
     "estimated memory of compiled schemas; beyond: the least recently used are evicted",
   ),
+  schemas: part(
+    5e-7,
+    "limits.memory_bytes",
+    "mapped schemas of a Shield: an eighth of its memory at 256 KiB each; events of others get 503",
+  ),
   message_parts: fixed(5_000, "parts of one message; a thousand block others for 20 ms"),
   restore_ms: fixed(200, "time of each second for evicted schemas; messages have the rest"),
   tenant_mappings: fixed(100_000, "mappings of all tenants, on every Shield"),
@@ -186,6 +191,20 @@ const PRESENCE = {
 };
 
 const BRAIN = {
+  state_bytes: fixed(
+    262_144,
+    "a room's state document, which is read and written as a whole: one frame",
+  ),
+  rooms_per_tenant: part(
+    0.0015,
+    "room_bytes_per_tenant",
+    "rooms of one tenant, of about 670 bytes each; room_bytes_per_tenant is the bound",
+  ),
+  reducer_fuel_per_second: part(
+    2,
+    "policy.fuel_per_second",
+    "reducers' fuel of one tenant on a Brain, with timers; burst: twice that; by default a core",
+  ),
   rooms_in_memory: part(
     5e-7,
     "limits.memory_bytes",
@@ -216,6 +235,15 @@ const BRIDGE = {
 };
 
 const REDUCERS = {
+  memory_limit_pages: part(
+    1,
+    "platform.overseer.memory_limit_pages",
+    "memory of the module, in 64 KiB pages, as of a policy",
+  ),
+  state_bytes: fixed(
+    4_194_304,
+    "keys and values of one room; its Brain keeps them in memory, and a takeover loads them",
+  ),
   values: fixed(10_000, "values of one room; state_bytes are 400 for each"),
   events: fixed(64, "events of one command; event_bytes are 4 KiB for each"),
   event_bytes: fixed(262_144, "bytes of the events of one command: those of a frame"),
@@ -229,8 +257,18 @@ const REDUCERS = {
   ),
 };
 
+/** The constants of hooks of the configuration alone. */
+const HOOKS = {
+  before_timeout_ms: part(
+    0.1,
+    "timeout_ms",
+    "with before: how long an answer may take; the sender waits for it",
+  ),
+};
+
 /** The constants of every hook, tenants' hooks included, are in `[webhooks]`: see `constantAt`. */
 const WEBHOOKS = {
+  secret: fixed("", "the configuration has no secrets: it is in secret_file"),
   in_flight: fixed(8, "calls of a hook in parallel; those of one room are in sequence"),
   survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
   refusals_per_second: fixed(20, "refusals stored for a tenant's hooks; others are counted"),
@@ -296,10 +334,20 @@ const CONSTANTS = {
     filters_per_tenant: fixed(1_000, "ten rooms with as many different filters as a room may have"),
   },
   durable: {
+    tenant_bytes: part(
+      0.75,
+      "log_bytes",
+      "embedded log: messages of one tenant; the rest is for tenants with little",
+    ),
     shared_tenant_bytes: fixed(524_288, "a tenant's share of a shared stream, at least"),
     verify_ms: fixed(10_000, "interval of comparing open rooms with the log"),
   },
   ledger: {
+    bytes: part(
+      1 / 32,
+      "limits.memory_bytes",
+      "memory of the ledger; when it is full, the oldest goes first",
+    ),
     log_bytes: fixed(
       268_435_456,
       "with store: bytes stored for all tenants; beyond: the oldest of any tenant goes",
@@ -311,8 +359,19 @@ const CONSTANTS = {
     store_wait_ms: fixed(2_000, "wait of a further read before it is refused"),
     queue_bytes: fixed(8_388_608, "the backlog of the store; what is beyond it is lost"),
   },
+  hooks: HOOKS,
   webhooks: WEBHOOKS,
   journal: {
+    journal_share: fixed(1, "a class of rooms has its own; connections are few beside messages"),
+    journal_ttl_seconds: fixed(
+      604_800,
+      "age up to which decisions are kept: a week; a class of rooms has its own",
+    ),
+    journal_payload: fixed<"reference" | "keep" | "hash">(
+      "reference",
+      "how a payload is recorded; a class of rooms has its own",
+    ),
+    tenants: fixed("may", "a tenant's journal has at most a quarter of log_bytes"),
     journal_bytes: part(0.25, "log_bytes", "size of the journal of one tenant"),
     flush_ms: fixed(1_000, "time for which a Shield collects decisions before storing them"),
     queue_bytes: fixed(33_554_432, "decisions that wait; beyond: they are lost, and counted"),
@@ -329,11 +388,14 @@ const CONSTANTS = {
     metric_tenants: fixed(100, "tenants with their own series; the ledger has all"),
   },
   pusher: {
+    enabled: fixed(true, "with an app in [[pusher.apps]] its clients are answered"),
+    apps: { secret: fixed("", "the configuration has no secrets: it is in secret_file") },
     presence_members: fixed(1_000, "users of a presence channel; Pusher's own servers take 100"),
     activity_timeout_seconds: fixed(120, "the value of Pusher's own servers"),
     request_skew_seconds: fixed(600, "the tolerance of Pusher's own servers"),
   },
   centrifugo: {
+    api_keys: { key: fixed("", "the configuration has no secrets: it is in key_file") },
     connect_ms: fixed(10_000, "from an open socket to the command that has the token"),
     waiting_sockets: fixed(1_000, "sockets without a token; beyond: further ones are refused"),
   },
@@ -389,6 +451,9 @@ export type WithConstants<T> = {
 /** The constants of a room program. */
 export type ReducerConstants = ValuesOf<typeof REDUCERS>;
 
+/** The constants of one hook of the configuration. */
+export type HookConstants = ValuesOf<typeof HOOKS>;
+
 /** The constants of hooks. */
 export type WebhookConstants = ValuesOf<typeof WEBHOOKS>;
 
@@ -413,16 +478,20 @@ const ELSEWHERE: ReadonlyMap<string | number, string> = new Map([
   ["rooms", "journal"],
 ]);
 
-/** The constant that replaced a key of the file; undefined if none did. */
-export function constantAt(path: readonly (string | number)[]): Node | undefined {
-  const [first = "", ...rest] = path;
+function nodeAt(path: readonly (string | number)[]): Node | undefined {
   let node: Node | Tree | undefined = CONSTANTS;
-  for (const step of [ELSEWHERE.get(first) ?? first, ...rest]) {
+  for (const step of path) {
     if (typeof step === "number") continue;
     if (node === undefined || isConstant(node) || !Object.hasOwn(node, step)) return undefined;
     node = node[step];
   }
   return node !== undefined && isConstant(node) ? node : undefined;
+}
+
+/** The constant that replaced a key of the file; undefined if none did. */
+export function constantAt(path: readonly (string | number)[]): Node | undefined {
+  const [first = "", ...rest] = path;
+  return nodeAt(path) ?? nodeAt([ELSEWHERE.get(first) ?? first, ...rest]);
 }
 
 /** Every constant, by its full name. */

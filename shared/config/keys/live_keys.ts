@@ -34,17 +34,12 @@ export const LIVE_KEYS = [
   "quota.tenant_messages_per_second",
   "quota.tenant_bytes_per_second",
   "quota.tenants",
-  "brain.reducer_fuel_per_second",
   "rooms",
   "hooks",
   "webhooks.private_hosts",
   "webhooks.tenant_private_hosts",
   "webhooks.tenant_hooks",
   "journal.journal",
-  "journal.journal_share",
-  "journal.journal_ttl_seconds",
-  "journal.journal_payload",
-  "journal.tenants",
   "usage.prices",
   "usage.prices_from",
   "usage.budgets",
@@ -54,6 +49,10 @@ export const LIVE_KEYS = [
 
 /** A key that a running process applies on reload. */
 export type LiveKey = typeof LIVE_KEYS[number];
+
+/** Those of a table. */
+export const liveKeysOf = (table: string): readonly LiveKey[] =>
+  LIVE_KEYS.filter((key) => key.startsWith(`${table}.`));
 
 /** Keys that are live only while they are set: a listener can turn TLS on or off only at a start. */
 export const LIVE_WHILE_SET: ReadonlySet<string> = new Set([

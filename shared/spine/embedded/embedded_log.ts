@@ -39,8 +39,8 @@ const CHECKPOINT_MS = 5_000;
 
 /** A tenant counts as full until none of its messages was refused for this long, in ms. */
 const FULL_MS = 10_000;
-const TENANT_FULL = "the tenant's messages have their share of it; raise [durable] log_bytes or " +
-  "tenant_bytes, or keep less with history_size and history_ttl_seconds";
+const TENANT_FULL = "the tenant's messages have their share of it; raise [durable] log_bytes, " +
+  "or keep less with history_size and history_ttl_seconds";
 const MOVED = "of another message: the room's newest is not the expected one";
 
 /** The engine's parts that the logs need. */
@@ -123,11 +123,10 @@ export class EmbeddedLogs {
 
   /** What `Spine.storage` reports about the logs. */
   report(): StorageReport {
-    const { file, limits: { log_bytes, tenant_bytes } } = this.options;
+    const { file, limits: { log_bytes } } = this.options;
     const used_bytes = file.usedBytes();
     const logs = this.rows.logs();
-    const promised_bytes = tenant_bytes === Infinity ? used_bytes : logs * tenant_bytes;
-    const report = { used_bytes, promised_bytes, limit_bytes: log_bytes, logs };
+    const report = { used_bytes, promised_bytes: used_bytes, limit_bytes: log_bytes, logs };
     return { ...report, shared_streams: 0, unbounded: [] };
   }
 

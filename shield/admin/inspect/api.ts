@@ -133,6 +133,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   },
   // An id does not tell its tenant, so connections of other tenants are not found.
   "DELETE /v1/connections/{connection}": {
+    audit: "connection.end",
     id: "disconnect",
     summary: "the client is told, and its connection closed with 1008",
     answer: undefined,
@@ -165,6 +166,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
     handle: reading(limits),
   },
   "POST /v1/drain": {
+    audit: "node.drain",
     id: "drain",
     summary: "one Shield or Brain drains and ends, as at SIGTERM",
     answer: object({ node_id: ID, draining: BOOLEAN }),
@@ -183,6 +185,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
     handle: reading(config),
   },
   "POST /v1/config/reload": {
+    audit: "node.reload_config",
     id: "reloadConfig",
     summary:
       "each process, or one, reads its configuration again; a file with mistakes changes nothing",
@@ -201,6 +204,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
     handle: reading(log),
   },
   "PUT /v1/log": {
+    audit: "node.log_level",
     id: "setLogLevel",
     summary: "sets the level of a component, or with null takes its own away",
     answer: object({ levels: list(ref("Levels")), nodes: NODES }),

@@ -185,6 +185,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     handle: reading(room),
   },
   "GET /v1/rooms/{tenant}/{room}/tail": {
+    audit: "room.tail",
     id: "tailRoom",
     summary: "messages of a room as they come: server-sent events, without end",
     answer: TEXT,
@@ -194,6 +195,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     handle: tail,
   },
   "GET /v1/rooms/{tenant}/{room}/state": {
+    audit: "room.read_state",
     id: "getRoomState",
     summary: "a room's keys and its lock, or with ?key= the value of one key",
     query: [inQuery("key", "only this key, with its value", TEXT)],
@@ -215,6 +217,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     handle: roomState,
   },
   "GET /v1/rooms/{tenant}/{room}/messages": {
+    audit: "room.read_messages",
     id: "readRoom",
     summary: "the history of a durable room, as clients get it",
     query: [
@@ -233,6 +236,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     handle: roomHistory,
   },
   "POST /v1/rooms/{tenant}/{room}/messages": {
+    audit: { private: "room.publish" },
     id: "publishInRoom",
     summary: "publishes a message in the admin's name, on the way that every message takes",
     answer: object({ ...IN_ROOM, sender: TEXT, offset: COUNT, epoch: TEXT }, ["offset", "epoch"]),
@@ -276,6 +280,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     handle: reading(reducedRoom),
   },
   "GET /v1/rooms/{tenant}/{room}/reducer/{object}": {
+    audit: "room.read_reducer",
     id: "getReducedObject",
     summary: "the bytes of a snapshot of a room, or of a program or module that its log names",
     answer: { type: "string", format: "binary" },
@@ -285,6 +290,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     handle: reducedObject,
   },
   "GET /v1/rooms/{tenant}/{room}/past": {
+    audit: "room.read_past",
     id: "getRoomPast",
     summary:
       "what a room with a reducer was after an entry of its log, or at a time, and what the entry changed",
@@ -315,6 +321,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     handle: reading(roomPast),
   },
   "POST /v1/rooms/{tenant}/{room}/fork": {
+    audit: "room.fork",
     id: "forkRoom",
     summary: "begins another room with the past of this one, up to an entry or a time",
     answer: object({ ...IN_ROOM, source: ID, offset: COUNT, with_timers: BOOLEAN }),
@@ -323,6 +330,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     ...doing(ForkBody, forkRoom),
   },
   "POST /v1/rooms/{tenant}/{room}/trim": {
+    audit: "room.trim",
     id: "trimRoom",
     summary:
       "removes messages of a durable room up to one; of a room with a reducer its log up to a snapshot, and all snapshots before it",
@@ -337,6 +345,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     ...doing(TrimBody, trimRoom),
   },
   "POST /v1/rooms/{tenant}/{room}/repair": {
+    audit: "room.repair",
     id: "repairRoom",
     summary:
       "lets a room with a reducer go on that has lost entries of its log; one that has not stays as it is",
@@ -351,6 +360,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     ...doing(RepairBody, repairRoom),
   },
   "POST /v1/rooms/{tenant}/{room}/kick": {
+    audit: "room.kick",
     id: "kick",
     summary: "ends the subscriptions of a user, or of one connection, to the room",
     answer: object({ ...IN_ROOM, version: COUNT }),
@@ -359,6 +369,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     ...doing(KickBody, kick),
   },
   "POST /v1/rooms/{tenant}/{room}/ban": {
+    audit: "room.ban",
     id: "ban",
     summary: "keeps a user out of the room, or of its whole tenant",
     answer: object({ ...IN_ROOM, version: COUNT, scope: TEXT, user_id: TEXT }),

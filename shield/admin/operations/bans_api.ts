@@ -73,6 +73,7 @@ export const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
     handle: listed,
   },
   "DELETE /v1/bans": {
+    audit: "ban.lift",
     id: "liftBan",
     summary: "lifts the ban of a user from a room, or without ?room= from the tenant",
     query: [

@@ -67,6 +67,7 @@ export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>("revoca
     handle: listed,
   },
   "POST /v1/revocations": {
+    audit: "revocation.add",
     id: "revoke",
     summary: "revokes a user's tokens, one token, or a tenant's earlier ones",
     answer: object({ node_id: ID, tenant: ID, revocation: { type: "object" } }),
@@ -74,6 +75,7 @@ export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>("revoca
     ...inBody(jsonBody(Body, settingsWithin(BODY_BYTES)), revoke),
   },
   "DELETE /v1/revocations": {
+    audit: "revocation.lift",
     id: "liftRevocation",
     summary: "lifts a revocation",
     query: [

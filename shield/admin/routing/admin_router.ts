@@ -126,7 +126,7 @@ async function permitted(
   const { url, names } = call;
   const named = namedTenants(route.scope, call);
   // Also what operators alone may do is about the tenant of its path.
-  record.find(route.template, named[0] ?? names.tenant);
+  record.find(route.audit, named[0] ?? names.tenant);
   if (route.scope === "tenant-in-body") {
     requireKnown(url, route.query);
     const { tenant, answer } = await route.read(call);

@@ -31,9 +31,22 @@ interface NamedInBody {
   readonly answer: () => Promise<Response>;
 }
 
+/**
+ * What the audit log calls the requests of a route that changes something, or reads what users have written: recorded
+ * with what their body is about. `private`: without, since the body is a user's. `refused`: it changes and reads nothing
+ * of the kind, and is recorded only when it was refused.
+ */
+export type RouteAudit = string | { readonly private: string } | { readonly refused: string };
+
+/** The name alone. */
+export const actionOf = (audit: RouteAudit): string =>
+  typeof audit === "string" ? audit : Object.values(audit).join();
+
 /** What answers a method. Without a scope it is for operators. */
 export type Answering<C> =
   & {
+    /** Absent: it is no change and reads nothing of users; its refusals are "read". */
+    readonly audit?: RouteAudit;
     /** What reads it; absent: it has no body, and its handler cannot come by one. */
     readonly body?: DescribedBody;
     /** The handler refuses unknown parameters itself, in the words that clients get for the same. */
@@ -120,6 +133,7 @@ export interface ListedRoute {
   readonly query: readonly string[];
   readonly about: RouteAbout;
   readonly body: DescribedBody | undefined;
+  readonly audit: RouteAudit | undefined;
 }
 
 /** A handler with the part of the process that it acts on. */
@@ -135,7 +149,7 @@ type BoundHandler =
 
 /** One method of one route, ready to answer. */
 export type ServedRoute =
-  & Pick<ListedRoute, "template" | "method" | "query">
+  & Pick<ListedRoute, "template" | "method" | "query" | "audit">
   & BoundHandler
   & {
     readonly is_query_strict: boolean;
@@ -163,8 +177,8 @@ export class AdminTable<C extends { readonly log: Logger }> {
 
   /** All routes of the table. */
   *list(): Iterable<ListedRoute> {
-    for (const [name, { scope = "bus", body, ...about }] of Object.entries(this.#routes)) {
-      yield { ...nameOf(name, about), scope, about: { ...about, tag: this.#tag }, body };
+    for (const [name, { scope = "bus", body, audit, ...about }] of Object.entries(this.#routes)) {
+      yield { ...nameOf(name, about), scope, about: { ...about, tag: this.#tag }, body, audit };
     }
   }
 
@@ -174,6 +188,7 @@ export class AdminTable<C extends { readonly log: Logger }> {
     for (const [name, route] of Object.entries(this.#routes)) {
       yield {
         ...nameOf(name, route),
+        audit: route.audit,
         is_query_strict: route.is_query_strict === true,
         refusalOf: this.#refusalOf,
         log: context.log,

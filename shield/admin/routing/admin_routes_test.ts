@@ -27,6 +27,7 @@ Deno.test("a route that declares nothing is listed as one for operators, without
     id: "x",
     tag: "words",
     body: undefined,
+    audit: undefined,
   }]);
 });
 

@@ -3,8 +3,70 @@
  * beginning, once it is allowed; and its outcome. Nothing here decides what a request may do.
  */
 import type { Admin } from "./admin_scope.ts";
-import { aboutOf, actionOf } from "./audit_actions.ts";
+import { actionOf, type RouteAudit } from "./admin_routes.ts";
 import type { Audited, Finish } from "./audited.ts";
+
+/** Members of a body that say what a request is about, and are no content of users. */
+const SHOWN = [
+  "name",
+  "sha256",
+  "version",
+  "room",
+  "mode",
+  "percent",
+  "order",
+  "prefix",
+  "subject",
+  "schema_id",
+  "message",
+  "user",
+  "user_id",
+  "connection_id",
+  "token_id",
+  "issued_before_ms",
+  "until_ms",
+  "ttl_ms",
+  "scope",
+  "reason",
+  "node_id",
+  "component",
+  "level",
+  "durable",
+  // Of an erasure, which is repeated by them after a restore.
+  "offset",
+  "all",
+  "through",
+] as const;
+const SHOWN_UNITS = 128;
+/** Of a user's id, which is to be whole. */
+const USER_UNITS = 256;
+/** Longest body that is looked into. */
+const BODY_BYTES = 16_384;
+
+/**
+ * The parts of a JSON body that the log may show, read from a copy; nothing of a body that is
+ * large, has no length, or is no JSON. Never rejects.
+ */
+async function aboutOf(request: Request): Promise<Record<string, string | number | boolean>> {
+  const size_bytes = Number(request.headers.get("content-length") ?? "0");
+  const is_json = /^application\/json\b/i.test(request.headers.get("content-type") ?? "");
+  if (!is_json || size_bytes <= 0 || size_bytes > BODY_BYTES) return {};
+  let body: unknown;
+  try {
+    body = await request.clone().json();
+  } catch {
+    return {};
+  }
+  const about: Record<string, string | number | boolean> = {};
+  if (typeof body !== "object" || body === null) return about;
+  for (const name of SHOWN) {
+    const value: unknown = Object.hasOwn(body, name) ? Reflect.get(body, name) : undefined;
+    const units = name === "user" ? USER_UNITS : SHOWN_UNITS;
+    if (typeof value === "string") about[name] = value.slice(0, units).toWellFormed();
+    else if (typeof value === "number" || typeof value === "boolean") about[name] = value;
+  }
+  return about;
+}
 
 /** Longest problem body that is looked into for its reason, in bytes; ours are shorter. */
 const PROBLEM_BYTES = 65_536;
@@ -32,17 +94,18 @@ export class RequestRecord {
   }
 
   /**
-   * Takes note of the route of the request; `tenant` is the one that it names, as far as that can
+   * Takes note of what the request is called; `tenant` is the one that it names, as far as that can
    * be read by now.
    */
-  find(template: string, tenant: string | undefined): void {
+  find(audit: RouteAudit | undefined, tenant: string | undefined): void {
     const { method, url } = this.#request;
-    const { action, is_recorded } = actionOf(method, template);
+    const is_shown = typeof audit === "string" && this.#admin.audit !== undefined;
+    const is_recorded = typeof audit === "string" || audit !== undefined && "private" in audit;
     const { pathname, search } = new URL(url);
     const { by, tenant_id: by_tenant, only_tenant, client } = this.#admin;
     this.#is_recorded = is_recorded;
     this.#audited = {
-      action,
+      action: audit === undefined ? "read" : actionOf(audit),
       method,
       path: `${pathname}${search}`,
       tenant: tenant ?? only_tenant ?? null,
@@ -50,7 +113,7 @@ export class RequestRecord {
       by_tenant,
       operator: only_tenant === undefined,
       from: client.remote_ip,
-      about: is_recorded && this.#admin.audit !== undefined ? aboutOf(this.#request, action) : {},
+      about: is_shown ? aboutOf(this.#request) : {},
     };
   }
 

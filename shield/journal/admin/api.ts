@@ -76,6 +76,7 @@ const Erased = z.strictObject({
 /** The routes of the journal's admin API. */
 export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
   "GET /v1/journal": {
+    audit: "journal.read",
     id: "readJournal",
     summary:
       "decisions with their inputs, one a line, the oldest block first; the last line says where to go on",
@@ -129,6 +130,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
     handle: status,
   },
   "POST /v1/journal/erase": {
+    audit: "journal.erase",
     id: "eraseFromJournal",
     summary: "deletes the keys of a user, so that nobody can read what the journal says of it",
     answer: object({ node_id: ID, tenant: ID, erased: BOOLEAN }),

@@ -111,6 +111,7 @@ const MESSAGE = object({
 /** The route. */
 export const WHY_ROUTES = new AdminTable<WhyContext>("cluster", {
   "GET /v1/why": {
+    audit: "why.read",
     id: "why",
     summary: "how a message came in and its outcome, or those of a user's messages",
     query: [

@@ -92,6 +92,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     ...of("shared", showSchema),
   },
   "PUT /v1/schemas/{schema}": {
+    audit: "schema.push",
     id: "registerSchema",
     summary: "registers a version; without a body changes only the compatibility",
     query: [COMPATIBILITY],
@@ -100,6 +101,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     ...of("bus", changeSchema, SET_OR_NOTHING),
   },
   "DELETE /v1/schemas/{schema}": {
+    audit: "schema.delete",
     id: "deleteSchema",
     summary: "deletes a schema to which nothing is mapped, with all of its versions",
     answer: object({ schema_id: TEXT, deleted: BOOLEAN, version: COUNT, versions: COUNT }),
@@ -107,6 +109,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     ...of("bus", removeSchema),
   },
   "POST /v1/schemas/{schema}/check": {
+    audit: { refused: "schema.check" },
     id: "checkSchema",
     summary: "what registering would say",
     query: [COMPATIBILITY],
@@ -115,6 +118,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     ...of("bus", checkSchema, SET),
   },
   "POST /v1/schemas/{schema}/rollback": {
+    audit: "schema.rollback",
     id: "rollbackSchema",
     summary: "puts an earlier version in force again, as the next one",
     query: [inQuery("version", "which; absent: the one before", { type: "integer", minimum: 1 })],
@@ -123,6 +127,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     ...of("bus", rollbackSchema),
   },
   "PUT /v1/schemas/{schema}/staged": {
+    audit: "schema.stage",
     id: "stageSchema",
     summary: "stores a version that is not in force until an apply of a tenant's state names it",
     query: [COMPATIBILITY],
@@ -131,6 +136,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     ...of("bus", stageSchema, SET),
   },
   "POST /v1/schemas/{schema}/validate": {
+    audit: { refused: "schema.validate" },
     id: "validateData",
     summary: "what the gate would say of an event's data",
     query: [
@@ -161,6 +167,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     ...of("tenant-in-path", showMappings),
   },
   "PUT /v1/tenants/{tenant}/mappings": {
+    audit: "mapping.set",
     id: "setMappings",
     summary: "puts one mapping beside the others, or all in their place",
     answer: SETTINGS,
@@ -168,6 +175,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     ...of("tenant-in-path", setMappings, MAPPINGS),
   },
   "DELETE /v1/tenants/{tenant}/mappings": {
+    audit: "mapping.remove",
     id: "removeMappings",
     summary: "removes the mapping of a subject, or all of them",
     query: [inQuery("subject", "only of this subject", TEXT)],

@@ -25,7 +25,7 @@ export interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly store: SchemaStore;
   /** The age at which a schema is read again, in ms. */
   readonly ttl_ms: number;
-  /** The most cached schemas: `[platform.registry] schemas`. */
+  /** The most cached schemas: `platform.registry.schemas`. */
   readonly schemas_max: number;
   /** The working set, in which the schemas' messages are compiled. */
   readonly working: WorkingSet;
@@ -74,7 +74,7 @@ export class SchemaCache {
     }
     if (left_out > 0) {
       const { schemas_max, log } = this.#options;
-      log.error("more schemas are mapped than [platform.registry] schemas", {
+      log.error("more schemas are mapped than platform.registry.schemas", {
         schemas_max,
         mappings: left_out,
       });

@@ -59,6 +59,7 @@ export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = {
     handle: show,
   },
   "PUT /v1/tenants/{tenant}/budgets": {
+    audit: "budget.set",
     id: "setBudget",
     summary: "sets a tenant's budget of one period, unit and action",
     answer: ANSWER,
@@ -67,6 +68,7 @@ export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = {
     ...withBody(jsonBody(TenantBudget, readBody), set),
   },
   "DELETE /v1/tenants/{tenant}/budgets": {
+    audit: "budget.remove",
     id: "removeBudget",
     summary: "removes a tenant's own budget",
     query: [
