@@ -18,7 +18,7 @@ export function leafHash(entry: Uint8Array, into: Hash = new Uint8Array(HASH_BYT
   const end = 1 + entry.length;
   const bytes = end > LEAF.length ? new Uint8Array(end) : LEAF;
   bytes.set(entry, 1);
-  return sha256(bytes.subarray(0, end), into);
+  return sha256(bytes, into, end);
 }
 
 /** The hash of two subtrees side by side, whose hashes are one behind the other. */

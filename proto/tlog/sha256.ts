@@ -36,9 +36,9 @@ function mix(state: Int32Array, bytes: Uint8Array, start: number): void {
   let e = state[4]!, f = state[5]!, g = state[6]!, h = state[7]!;
   for (let i = 0; i < 64; i++) {
     const s1 = (e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7);
-    const t1 = h + s1 + (e & f ^ ~e & g) + K[i]! + WORDS[i]! | 0;
+    const t1 = h + s1 + (g ^ e & (f ^ g)) + K[i]! + WORDS[i]! | 0;
     const s0 = (a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10);
-    const t2 = s0 + (a & b ^ a & c ^ b & c) | 0;
+    const t2 = s0 + (a & b | c & (a | b)) | 0;
     h = g;
     g = f;
     f = e;
@@ -58,9 +58,12 @@ function mix(state: Int32Array, bytes: Uint8Array, start: number): void {
   state[7]! += h;
 }
 
-/** Writes the 32 bytes of the hash into `into`, and returns it. */
-export function sha256(bytes: Uint8Array, into: Uint8Array = new Uint8Array(32)): Uint8Array {
-  const { length } = bytes;
+/** Writes the 32 bytes of the hash of the first `length` bytes into `into`, and returns it. */
+export function sha256(
+  bytes: Uint8Array,
+  into: Uint8Array = new Uint8Array(32),
+  length: number = bytes.length,
+): Uint8Array {
   const whole = length - length % BLOCK_BYTES;
   STATE.set(START);
   for (let at = 0; at < whole; at += BLOCK_BYTES) mix(STATE, bytes, at);

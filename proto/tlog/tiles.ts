@@ -154,8 +154,11 @@ export class Edge {
   size: number;
   /** Each with room for what it has, and some more. */
   readonly #tiles: Uint8Array[] = [];
-  /** For each binary level the newest hash with an even index, which is such a root if nothing is beside it, and the odd one. */
-  readonly #pairs: Uint8Array[] = [];
+  /**
+   * For each binary level the newest hash with an even index, which is such a root if nothing is beside it, and the odd
+   * one: side by side, and each.
+   */
+  readonly #pairs: (readonly [both: Uint8Array, even: Hash, odd: Hash])[] = [];
 
   constructor(size = 0) {
     this.size = size;
@@ -185,14 +188,21 @@ export class Edge {
   copy(): Edge {
     const edge = new Edge(this.size);
     this.#tiles.forEach((tile, level) => edge.#tiles[level] = tile.slice());
-    this.#pairs.forEach((pair, level) => edge.#pairs[level] = pair.slice());
+    this.#pairs.forEach(([both], level) => edge.#pair(level)[0].set(both));
     return edge;
   }
 
+  #pair(level: number): readonly [both: Uint8Array, even: Hash, odd: Hash] {
+    const known = this.#pairs[level];
+    if (known !== undefined) return known;
+    const both = new Uint8Array(2 * HASH_BYTES);
+    return this.#pairs[level] = [both, both.subarray(0, HASH_BYTES), both.subarray(HASH_BYTES)];
+  }
+
   /** The place of the newest hash of a binary level, of which there are so many. */
-  #node(level: number, count: number): Uint8Array {
-    const pair = this.#pairs[level] ??= new Uint8Array(2 * HASH_BYTES);
-    return count % 2 === 1 ? pair.subarray(0, HASH_BYTES) : pair.subarray(HASH_BYTES);
+  #node(level: number, count: number): Hash {
+    const [, even, odd] = this.#pair(level);
+    return count % 2 === 1 ? even : odd;
   }
 
   /** Appends entries, and gives the tiles that are other or new, the full ones first. */
@@ -208,7 +218,7 @@ export class Edge {
         }
         if (count % 2 === 1) break;
         count /= 2;
-        node = pairHash(this.#pairs[level]!, this.#node(level + 1, count));
+        node = pairHash(this.#pair(level)[0], this.#node(level + 1, count));
       }
     }
     return [...full, ...this.partial().filter(({ tile: { level } }) => Number(level) <= top)];

@@ -28,8 +28,12 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 const WAIT_MS = 1;
 
-/** The entries, or so many of them by their offsets, of which one may be another message. */
-type Entries = readonly string[] | { readonly count: number; readonly other?: number };
+/** The entries, or so many of them by their offsets, of which one may be another message, and what follows. */
+type Entries = readonly string[] | {
+  readonly count: number;
+  readonly other?: number;
+  readonly then?: readonly string[];
+};
 
 /** A log at one time, or its entries; "none": there is none. */
 type Log = Entries | "none" | ServedLog;
@@ -62,6 +66,8 @@ export interface ProofCase {
     readonly entry?: string;
     readonly checkpoints?: number;
     readonly error?: string;
+    /** How many bundles are read from the first one on. */
+    readonly bundles?: number;
   };
 }
 
@@ -167,10 +173,10 @@ function entriesBy(text: string): readonly string[] {
 
 function entriesOf(entries: Entries): Uint8Array[] {
   const names = "count" in entries
-    ? Array.from(
-      { length: entries.count },
-      (_, n) => `${n + 1}${n + 1 === entries.other ? "!" : ""}`,
-    )
+    ? [
+      ...Array(entries.count).keys().map((n) => `${n + 1}${n + 1 === entries.other ? "!" : ""}`),
+      ...entries.then ?? [],
+    ]
     : entries;
   return names.flatMap(entriesBy).map((text) => encodeUtf8(text));
 }

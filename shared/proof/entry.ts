@@ -3,6 +3,7 @@
  * no payload, only its hash: what is erased or no longer kept stays proven. Pure.
  */
 import { hash } from "node:crypto";
+import { utf8Size } from "@arqon/proto";
 import { canonicalJson } from "../canonical_json.ts";
 
 /** The bucket with heads, tiles and bundles of all trees. */
@@ -56,16 +57,27 @@ export interface RecordBreak {
 
 const utf8 = new TextEncoder();
 
-/** The bytes of a leaf: JSON with its members in the order of their names, without white space. */
-export function encodeLeaf(entry: RecordEntry | RecordBreak): Uint8Array {
-  if ("break" in entry || entry.use !== undefined) return utf8.encode(canonicalJson(entry));
+function leafText(entry: RecordEntry | RecordBreak): string {
+  if ("break" in entry || entry.use !== undefined) return canonicalJson(entry);
   // Of each message: the same text, in a third of the time.
   const { epoch, offset, sha256, time_ms } = entry;
-  return utf8.encode(
-    `{"epoch":${
-      JSON.stringify(epoch)
-    },"offset":${offset},"sha256":"${sha256}","time_ms":${time_ms}}`,
-  );
+  return `{"epoch":${
+    JSON.stringify(epoch)
+  },"offset":${offset},"sha256":"${sha256}","time_ms":${time_ms}}`;
+}
+
+/** The bytes of a leaf: JSON with its members in the order of their names, without white space. */
+export const encodeLeaf = (entry: RecordEntry | RecordBreak): Uint8Array =>
+  utf8.encode(leafText(entry));
+
+/** As `encodeLeaf`, of several; all of them are parts of one buffer. */
+export function encodeLeaves(entries: readonly (RecordEntry | RecordBreak)[]): Uint8Array[] {
+  const texts = entries.map(leafText);
+  const all = texts.join("");
+  const bytes = utf8.encode(all);
+  const sizeOf = bytes.length === all.length ? (text: string) => text.length : utf8Size;
+  let end = 0;
+  return texts.map((text) => bytes.subarray(end, end += sizeOf(text)));
 }
 
 /** What the bytes of a leaf say; undefined for bytes that `encodeLeaf` does not make. */

@@ -11,25 +11,14 @@ import {
   openCheckpoint,
   openNote,
   signNote,
-  verifierOf,
 } from "@arqon/proto";
-import { decodeLeaf, encodeLeaf } from "./entry.ts";
+import { signerOf } from "../../tests/proof/made_tree.ts";
+import { decodeLeaf, encodeLeaf, encodeLeaves } from "./entry.ts";
 
 /** The example of c2sp.org/signed-note. */
 const VKEY = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
 const NOTE = "This is an example message.\n\n— example.com/foo " +
   "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
-
-async function signer(name: string) {
-  const pair = await crypto.subtle.generateKey("Ed25519", true, [
-    "sign",
-    "verify",
-  ]) as CryptoKeyPair;
-  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
-  const sign = async (text: Uint8Array) =>
-    new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, new Uint8Array(text)));
-  return { ...verifierOf(name, raw), sign };
-}
 
 Deno.test("the note of the specification opens with its key", async () => {
   const verifier = decodeVerifier(VKEY)!;
@@ -44,7 +33,10 @@ Deno.test("the note of the specification opens with its key", async () => {
 });
 
 Deno.test("checkpoints and proofs are read as they were written", async () => {
-  const [log, witness] = [await signer("bus.example/acme.bets"), await signer("witness.example")];
+  const [log, witness] = [
+    await signerOf("bus.example/acme.bets"),
+    await signerOf("witness.example"),
+  ];
   const root = leafHash(Uint8Array.of(1));
   const said = { origin: log.name, size: 7, root };
   const note = await signNote(encodeCheckpoint(said), [witness, log]);
@@ -71,6 +63,9 @@ Deno.test("a leaf has one form only", () => {
   assert.deepEqual(decodeLeaf(bytes), entry);
   const gap = { break: "gap", epoch: "e", offset: 9 } as const;
   assert.deepEqual(decodeLeaf(encodeLeaf(gap)), gap);
+  const use = { block: "nöde-\ud83d\ude00/1/\ud800", minute: 7, counts: { messages_in: 1 } };
+  const several = [entry, { ...entry, use }, gap, entry];
+  assert.deepEqual(encodeLeaves(several), several.map(encodeLeaf));
   for (
     const wrong of [` ${text}`, text.replace("3", "-"), text.replace('"e"', "1"), "[]", "null"]
   ) {

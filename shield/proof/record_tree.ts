@@ -25,10 +25,12 @@ import {
   tileReader,
   type TreeHead,
   widthOf,
+  type WrittenTile,
 } from "@arqon/proto";
+import { concat } from "../../shared/containers/concat.ts";
 import type { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { decodeLeaf, encodeLeaf } from "../../shared/proof/entry.ts";
+import { decodeLeaf, encodeLeaves } from "../../shared/proof/entry.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
 import type { LogKeys } from "./keys.ts";
@@ -37,6 +39,7 @@ import type { Witnesses } from "./witnesses.ts";
 
 /** A tree that has waited for the Shield that claims it for so long is another's, in ms. */
 const CLAIM_MS = 5_000;
+const EMPTY = new Uint8Array();
 const utf8 = new TextEncoder();
 
 /** What all trees count. */
@@ -100,8 +103,8 @@ export interface Writing {
   /** Of the head that it is of, and which this Shield has written; 0: it has to claim the tree. */
   readonly revision: number;
   readonly edge: Edge;
-  /** The entries of the last bundle, when it is partial. */
-  readonly entries: readonly Uint8Array[];
+  /** The last bundle, when it is partial. */
+  readonly bundle: Uint8Array;
   /** The revisions of the partial tiles, by name. */
   readonly revisions: Map<string, number>;
 }
@@ -317,9 +320,8 @@ export class RecordTree {
     const index = Math.max(0, Math.ceil(size / TILE_WIDTH) - 1);
     const edge = await Edge.load(index * TILE_WIDTH, load);
     const place = { level: "entries", index } as const;
-    const entries = size === 0
-      ? []
-      : decodeBundle(await load({ ...place, width: widthOf(size, place) }))!;
+    const bundle = size === 0 ? EMPTY : await load({ ...place, width: widthOf(size, place) });
+    const entries = decodeBundle(bundle)!;
     edge.append(entries);
     const same = await Promise.all(
       edge.partial().map(async ({ tile, bytes }) => isSameHash(await load(tile), bytes)),
@@ -331,7 +333,7 @@ export class RecordTree {
     if (size > 0 && (leaf === undefined || !isEnd(head, leaf))) {
       return this.#fork("it does not end where its head says");
     }
-    return { revision: 0, edge, entries: size % TILE_WIDTH === 0 ? [] : entries, revisions };
+    return { revision: 0, edge, bundle: size % TILE_WIDTH === 0 ? EMPTY : bundle, revisions };
   }
 
   /** Writes the tiles of a batch, then its checkpoint. */
@@ -343,18 +345,21 @@ export class RecordTree {
     const { counts, origin, log, bucket, node_id, writings } = this.#options;
     const known = writings.get(origin);
     const is_own = known?.revision === revision;
-    const { edge, entries, revisions } = is_own ? known : await this.#loadEdge(head, root);
+    const { edge, bundle, revisions } = is_own ? known : await this.#loadEdge(head, root);
     // What fails leaves the edge as it is not stored.
     this.#forgetEdge();
-    const leaves = taken.map(encodeLeaf);
-    const bundled = [...entries, ...leaves];
-    const first = Math.floor(edge.size / TILE_WIDTH);
+    const leaves = encodeLeaves(taken);
+    const bundles: WrittenTile[] = [];
+    let bytes = bundle;
+    for (let [at, size] = [0, edge.size]; at < leaves.length;) {
+      const some = leaves.slice(at, at + TILE_WIDTH - size % TILE_WIDTH);
+      const index = Math.floor(size / TILE_WIDTH);
+      [at, size] = [at + some.length, size + some.length];
+      bytes = concat([bytes, encodeBundle(some)]);
+      bundles.push({ tile: { level: "entries", index, width: size - index * TILE_WIDTH }, bytes });
+      if (size % TILE_WIDTH === 0) bytes = EMPTY;
+    }
     const changed = edge.append(leaves);
-    const bundles = Array.from({ length: Math.ceil(bundled.length / TILE_WIDTH) }, (_, at) => {
-      const some = bundled.slice(at * TILE_WIDTH, (at + 1) * TILE_WIDTH);
-      const tile: TileName = { level: "entries", index: first + at, width: some.length };
-      return { tile, bytes: encodeBundle(some) };
-    });
     const written = (leaves.length === 0 ? [] : [...changed, ...bundles])
       .map(({ tile, bytes }) => ({ tile, bytes, key: this.#keyOf(tile) }));
     const unknown = written.filter(({ key }) => !revisions.has(key.join("/")));
@@ -376,8 +381,7 @@ export class RecordTree {
     const next = { ...owned, stream, offset, size: tree.size, checkpoint };
     const published = await this.#writeHead(next, still);
     this.#known = { ...tree, checkpoint, by: signers.map(({ id }) => id) };
-    const rest = bundled.slice(bundled.length - tree.size % TILE_WIDTH);
-    writings.set(origin, { revision: published, edge, entries: rest, revisions });
+    writings.set(origin, { revision: published, edge, bundle: bytes, revisions });
     counts.checkpoints++;
     counts.entries += leaves.length;
     for (const one of taken) {

@@ -6,13 +6,10 @@ import assert from "node:assert/strict";
 import {
   ArqonError,
   type Checkpoint,
-  cosigner,
   cosignersOf,
-  encodeVerifier,
   openCheckpoint,
   openNote,
   tileOf,
-  type Verifier,
 } from "@arqon/proto";
 import { generateKeyPairSync } from "node:crypto";
 import {
@@ -25,10 +22,9 @@ import {
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
-import { Witness } from "../../shared/proof/witness.ts";
 import { until } from "../../shared/testing/until.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
-import { signerOf } from "../../tests/proof/made_tree.ts";
+import { witnessOf } from "../../tests/proof/two_witnesses.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
@@ -85,29 +81,13 @@ const filesOf = (tree: RecordTree): TreeFiles => async (path) => {
   return bytes;
 };
 
-/** A witness of the log on a socket, which takes note of each fork that it is shown. */
-async function witnessOf(verifier: Verifier) {
-  const signer = cosigner(await signerOf("witness.example"), () => 0);
-  const options = { signer, logs: [verifier], seen: new Map(), keep: () => Promise.resolve() };
-  const witness = new Witness(options);
-  const forks: unknown[] = [];
-  const server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    async (request) => {
-      const { status, body, fork } = await witness.add(await request.text());
-      if (fork !== undefined) forks.push(fork);
-      return new Response(body, { status });
-    },
-  );
-  const named = { url: `http://127.0.0.1:${server.addr.port}`, vkey: encodeVerifier(signer) };
-  return { signer, named, forks, [Symbol.asyncDispose]: () => server.shutdown() };
-}
-
 async function shieldsVanish(turns: number, has_witness: boolean): Promise<void> {
   const { engine, bucket, clock, tree, keys } = await world();
   await using _ = engine;
   const counts = { cosigned: 0, uncosigned: 0, forks: 0 };
-  await using witness = await witnessOf((await keys.of("acme", ORIGIN)).verifiers[0]!);
+  const forks: (readonly [string, string])[] = [];
+  const { verifiers } = await keys.of("acme", ORIGIN);
+  await using witness = await witnessOf("witness.example", verifiers, forks);
   const asked = () =>
     !has_witness ? undefined : new Witnesses({
       ...{ witnesses: [witness.named], counts, log: keptLog().log, monotonic_ms: () => clock.ms },
@@ -156,7 +136,7 @@ async function shieldsVanish(turns: number, has_witness: boolean): Promise<void>
     assert.equal((await cosignersOf(await last.checkpoint(), [witness.signer])).length, 1);
     assert(cosigned.size > 10);
   }
-  assert.deepEqual([witness.forks, counts.forks], [[], 0], "no honest run is a fork");
+  assert.deepEqual([forks, counts.forks], [[], 0], "no honest run is a fork");
   const reader = await TreeReader.open(filesOf(last), verifier!);
   assert(seen.size > turns / 6);
   for (const checkpoint of seen.values()) await reader.continues(checkpoint);

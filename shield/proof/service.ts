@@ -2,7 +2,7 @@
  * The transparency logs of one Shield: which there are, and when each looks for what its record has got. Once a second
  * every Shield asks the logs of tenants for their newest offset; nothing of this is on the path of a message.
  */
-import { ArqonError, isId } from "@arqon/proto";
+import { ArqonError, isId, TILE_WIDTH } from "@arqon/proto";
 import { signReceipt } from "../../shared/proof/signing.ts";
 import { AUDIT_LEDGER } from "../../shared/audit/entry.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -135,7 +135,8 @@ export class ProofService {
   readonly #large = new RecentMap<string, Writing>(LARGE_MAX);
   readonly #writings: RecordTreeOptions["writings"] = {
     get: (name) => this.#small.get(name) ?? this.#large.get(name),
-    set: (name, one) => (one.entries.length > FEW ? this.#large : this.#small).set(name, one),
+    set: (name, one) =>
+      (one.edge.size % TILE_WIDTH > FEW ? this.#large : this.#small).set(name, one),
     delete: (name) => [this.#small, this.#large].forEach((edges) => edges.delete(name)),
   };
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);

@@ -6,27 +6,31 @@ import { until } from "../../shared/testing/until.ts";
 import { signerOf } from "./made_tree.ts";
 import { grown } from "./served.ts";
 
+type Forks = (readonly [string, string])[];
+
+/** A witness who knows these keys, on a socket; it adds the forks that it sees. */
+export async function witnessOf(name: string, logs: readonly Verifier[], forks: Forks) {
+  const signer = cosigner(await signerOf(name), Date.now);
+  const keep = () => Promise.resolve();
+  const witness = new Witness({ signer, logs, seen: new Map(), keep });
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (asked) => {
+    const { status, body, fork } = await witness.add(await asked.text());
+    if (fork !== undefined) forks.push(fork);
+    return new Response(body, { status });
+  });
+  const named = { url: `http://127.0.0.1:${server.addr.port}`, vkey: encodeVerifier(signer) };
+  return { signer, named, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
 /** Two witnesses who know the keys in `logs`, and the forks that they have seen. */
 export async function twoWitnesses() {
   const logs: Verifier[] = [];
-  const forks: (readonly [string, string])[] = [];
-  const opened = await Promise.all(["w1", "w2"].map(async (name) => {
-    const signer = cosigner(await signerOf(name), Date.now);
-    const keep = () => Promise.resolve();
-    const witness = new Witness({ signer, logs, seen: new Map(), keep });
-    const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (asked) => {
-      const { status, body, fork } = await witness.add(await asked.text());
-      if (fork !== undefined) forks.push(fork);
-      return new Response(body, { status });
-    });
-    return { signer, server, vkey: encodeVerifier(signer) };
-  }));
-  const named = opened.map(({ server: { addr }, vkey }) =>
-    `{ url = "http://127.0.0.1:${addr.port}", vkey = "${vkey}" }`
-  );
+  const forks: Forks = [];
+  const opened = await Promise.all(["w1", "w2"].map((name) => witnessOf(name, logs, forks)));
+  const named = opened.map(({ named: { url, vkey } }) => `{ url = "${url}", vkey = "${vkey}" }`);
   const signers = opened.map(({ signer }) => signer);
   return {
-    ...{ logs, forks, vkeys: opened.map(({ vkey }) => vkey) },
+    ...{ logs, forks, vkeys: opened.map(({ named }) => named.vkey) },
     config: `[proof]\nwitnesses = [${named.join(", ")}]\n`,
     /** Waits until both have cosigned a tree of that size. */
     async cosigned(files: TreeFiles, verifier: Verifier, size: number): Promise<TreeReader> {
@@ -38,6 +42,6 @@ export async function twoWitnesses() {
       return tree;
     },
     [Symbol.asyncDispose]: async () =>
-      void await Promise.all(opened.map(({ server }) => server.shutdown())),
+      void await Promise.all(opened.map((one) => one[Symbol.asyncDispose]())),
   };
 }

@@ -13,7 +13,7 @@ import { createModuleBook } from "../../replay/replay_modules.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { filesBySha } from "../policy/policy_replay.ts";
-import { evident, openSource, openTree, type ProofFlags } from "./source.ts";
+import { continued, evident, openSource, openTree, type ProofFlags } from "./source.ts";
 
 /** Decisions of one file. */
 const DECISIONS_MAX = 10_000;
@@ -22,6 +22,8 @@ const DECISIONS_MAX = 10_000;
 export interface DecideFlags extends ProofFlags {
   readonly log?: string;
   readonly module?: readonly string[];
+  /** Files with checkpoints that the log must continue. */
+  readonly older?: readonly string[];
 }
 
 /** The hashes that the log may have of a record: the log has a payload of a room's log as a reference. */
@@ -76,7 +78,9 @@ export async function decide(io: Io, file: string, flags: DecideFlags): Promise<
   const tenant = records[0]?.tenant;
   if (tenant === undefined) throw expected();
   const source = await openSource(io, flags.log ?? blockTree("journal", tenant), flags);
-  const { tree } = await openTree(io, source, flags);
+  const opened = await openTree(io, source, flags);
+  for (const kept of flags.older ?? []) await continued(io, kept, opened);
+  const { tree } = opened;
   const wanted = new Map(records.flatMap((one) => hashesOf(one).map((hash) => [hash, one])));
   const places = new Map<JournalRecord, ReadEntry>();
   await evident(async () => {

@@ -10,8 +10,8 @@ import { plural } from "../../../shared/plural.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import {
+  continued,
   evident,
-  keptCheckpoint,
   linesOf,
   noKey,
   openNote,
@@ -71,13 +71,12 @@ export async function consistency(
   file: string,
   flags: ProofFlags,
 ): Promise<Ended> {
-  const { tree, verifiers } = await openTree(io, await openSource(io, place, flags), flags);
-  const old = await keptCheckpoint(io, file, verifiers);
-  const hashes = await evident(() => tree.continues(old));
-  const { size } = tree.checkpoint;
-  const proof = hashes.map((hash) => hash.toBase64());
+  const opened = await openTree(io, await openSource(io, place, flags), flags);
+  const { old, proof } = await continued(io, file, opened);
+  const { size } = opened.tree.checkpoint;
+  const told = { old_size: old.size, size, proof: proof.map((hash) => hash.toBase64()) };
   const text = `the log of ${plural(size, "entry", "entries")} continues that of ${old.size}\n`;
-  return { told: { old_size: old.size, size, proof }, text: text };
+  return { told, text };
 }
 
 /** Checks everything: signature, each entry and tile, kept checkpoints, and messages beside them. */
@@ -85,7 +84,8 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
   if (place.endsWith(".receipt")) return await verifyReceipt(io, place, flags);
   const source = await openSource(io, place, flags);
-  const { tree, verifiers } = await openTree(io, source, flags);
+  const opened = await openTree(io, source, flags);
+  const { tree } = opened;
   const messages = await messagesBeside(io, place, source);
   const checked = messages.size;
   const offsetOf = (name: string) => Number(name.split("/")[1]);
@@ -117,10 +117,8 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
       const at = offsetOf(name);
       if (at <= newest) hold(at, standing.get(at), hash);
     }
-    for (const file of flags.older ?? []) {
-      await tree.continues(await keptCheckpoint(io, file, verifiers));
-    }
   });
+  for (const file of flags.older ?? []) await continued(io, file, opened);
   const { size, root, origin } = tree.checkpoint;
   const found = { origin, size, root: root.toBase64(), breaks, messages: checked };
   const beside = checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`;

@@ -198,15 +198,17 @@ export async function openTree(
   }
 }
 
-/** A checkpoint in a file, signed by one of the same keys. */
-export async function keptCheckpoint(
+/** A checkpoint that was kept in a file, which the tree must continue, and the proof that it does. */
+export async function continued(
   io: Io,
   path: string,
-  verifiers: readonly Verifier[],
-): Promise<Checkpoint> {
+  { tree, verifiers }: Awaited<ReturnType<typeof openTree>>,
+): Promise<{ readonly old: Checkpoint; readonly proof: readonly Uint8Array[] }> {
+  let old: Checkpoint;
   try {
-    return await openCheckpoint(await textIn(io, path), ...verifiers);
+    old = await openCheckpoint(await textIn(io, path), ...verifiers);
   } catch (error) {
     throw new CommandError(`${path}: ${whyOf(error)}`);
   }
+  return { old, proof: await evident(() => tree.continues(old)) };
 }

@@ -75,6 +75,7 @@ export const PROOF: readonly Definition[] = [
     <file>  lines of arq journal export; - is stdin
     --log <source>  the log (default: journal@TENANT of the bus)
     --module <file>  a module that decided; repeatable (default: the bus's, by their hashes) ${EACH}
+    --older <file...>  checkpoints that the log must continue
     ${KEY}
 
     Each policy's module is the one of the recorded hash, and gets the recorded inputs and fuel.

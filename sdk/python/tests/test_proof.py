@@ -47,6 +47,37 @@ async def test_messages_are_verified(bus: Bus, vkey: str, room_id: str, nothing_
             assert (await anext(later)).data == {"n": 2}
 
 
+async def test_a_log_at_another_address(
+    bus: Bus, vkey: str, room_id: str, nothing_left: None
+) -> None:
+    name = f"proven-{room_id}"
+    own = {"vkeys": [_named(vkey.replace("proven-key", name))]}
+    given: dict[str, Any] = {"token": bus.token(), "proof": {"vkeys": [vkey]}}
+    async with CuttableProxy(bus.port) as proxy, arqon.connect(bus.url, **given) as client:
+        url = f"http{proxy.url[2:]}/v1/proof/default.{name}"
+        room = client.room(name, from_="start")
+        for n in range(2):
+            await room.publish("t", {"n": n}, headers={"b": "1", "a": "2"})
+        kept: str | None = None
+        # The second one begins at the checkpoint of the first.
+        for _ in range(2):
+            log = arqon.VerifiedLog(url, own, checkpoint=kept)
+            async with room.subscribe(from_="start") as loop:
+                messages = log.verify(loop)
+                assert [(await anext(messages)).data["n"] for _ in range(2)] == [0, 1]
+                await messages.aclose()
+            kept = log.checkpoint
+            assert kept is not None
+            assert kept.startswith(f"bus.example/default.{name}\n2\n")
+        other = arqon.VerifiedLog(url, {"vkeys": VKEYS})
+        async with room.subscribe(from_="start") as loop:
+            with pytest.raises(arqon.LogError, match="no known key has signed it"):
+                await anext(other.verify(loop))
+    bare = arqon.connect(bus.url, token=bus.token())
+    with pytest.raises(ValueError, match="verify needs the option `proof` of connect"):
+        await anext(arqon.VerifiedLog(url, own).verify(bare.room(name)))
+
+
 async def test_an_outage_is_no_accusation(
     bus: Bus, vkey: str, room_id: str, nothing_left: None
 ) -> None:

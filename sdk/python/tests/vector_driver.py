@@ -18,9 +18,6 @@ from google.protobuf.message import Message
 import arqon
 from arqon import MalformedFrame
 from arqon._gen import Ack, Command, Envelope, Event, Subscribe, SystemSignal, Welcome
-from arqon._proof.notes import Key, key_of
-from arqon._proof.room_log import LogFiles
-from arqon._proof.verified_log import Terms, VerifiedLog
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._session.delta_bases import DeltaBases
 from arqon._subscription.position import Place
@@ -310,6 +307,7 @@ class LogServer:
 
     async def __aenter__(self) -> LogServer:
         self._tasks: set[asyncio.Task[None]] = set()
+        self.paths: list[str] = []
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/log"
         return self
@@ -332,13 +330,18 @@ class LogServer:
             while await reader.readline() != b"\r\n":
                 pass
             status, body = 404, b"none"
+            path = asked.split(" ")[1][len("/log/") :]
+            self.paths.append(path)
             if self.log["refusals"] > 0:
                 self.log["refusals"] -= 1
                 status, body = 503, b'{"retry_after_ms":1}'
-            elif (found := self.log["files"].get(asked.split(" ")[1][len("/log/") :])) is not None:
+            elif (found := self.log["files"].get(path)) is not None:
                 status, body = 200, bytes.fromhex(found)
             head = f"HTTP/1.1 {status} .\r\nContent-Length: {len(body)}\r\n\r\n"
             writer.write(head.encode() + body)
+
+
+PROOF_OPTIONS: Final = ("vkeys", "witnesses", "quorum", "wait_ms", "complete")
 
 
 def run_proof(case: Case) -> None:
@@ -347,22 +350,12 @@ def run_proof(case: Case) -> None:
 
 async def _run_proof(case: Case) -> None:
     options, logs, expect = case["options"], case["logs"], case["expect"]
-    keys = [key_of(text) for text in options["vkeys"]]
-    witnesses = list(dict.fromkeys(key_of(text, True) for text in options["witnesses"]))
-    terms = Terms(
-        cast("list[Key]", keys),
-        cast("list[Key]", witnesses),
-        len(witnesses) if options["quorum"] is None else options["quorum"],
-        options["wait_ms"] / 1_000,
-        options["complete"],
-        options["checkpoint"],
-    )
+    terms = {name: options[name] for name in PROOF_OPTIONS}
     offsets: list[int] = []
     wrong: Exception | None = None
     message: arqon.Message | None = None
     async with LogServer() as server:
-        files = LogFiles(server.url, _no_token, terms.wait_seconds)
-        verified = VerifiedLog(files.read, terms)
+        verified = arqon.VerifiedLog(server.url, terms, checkpoint=options["checkpoint"])
         for at, told in enumerate(case["messages"]):
             if at < len(logs):
                 server.log = {**logs[at]}
@@ -375,7 +368,7 @@ async def _run_proof(case: Case) -> None:
                 wrong = error
                 break
             offsets.append(message.offset)
-        files.close()
+        verified.files.close()
     assert offsets == expect["offsets"], wrong
     proven = wrong if isinstance(wrong, ProofError) else None
     assert (proven and proven.kind) == expect.get("kind"), wrong
@@ -388,10 +381,10 @@ async def _run_proof(case: Case) -> None:
         assert proven.evidence.entry == expect["entry"]
     if proven is not None and "checkpoints" in expect:
         assert len(proven.evidence.checkpoints) == expect["checkpoints"]
-
-
-async def _no_token() -> str:
-    return "none"
+    if "bundles" in expect:
+        last = len(server.paths) - server.paths[::-1].index("tile/entries/000") - 1
+        read = [path for path in server.paths[last:] if path.startswith("tile/entries/")]
+        assert len(read) == expect["bundles"]
 
 
 VECTOR_RUNNERS: Final[dict[str, Callable[[Case], None]]] = {

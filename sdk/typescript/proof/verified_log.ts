@@ -5,12 +5,14 @@
  */
 import {
   type Checkpoint,
+  consistencyProof,
   decodeBundle,
   decodeVerifier,
   decodeWitness,
   Edge,
   encodeTextMessage,
   encodeUtf8,
+  isConsistent,
   isForked,
   isSameHash,
   openCosigned,
@@ -20,6 +22,7 @@ import {
   TILE_WIDTH,
   tilePath,
   tileReader,
+  type TreeHead,
   type Verifier,
   widthOf,
 } from "@arqon/proto";
@@ -33,6 +36,8 @@ const WAIT_MS = 60_000;
 const POLL_MS = 1_000;
 /** For how long a Shield may not know of a log that another one begins, in ms. */
 const NEW_MS = 10_000;
+/** Entries that are read at a time, and about as many are in memory. */
+const AHEAD = 16 * TILE_WIDTH;
 const BUS_TYPE = /^(ROOM|PRESENCE|SYSTEM)_/;
 
 /** How a program verifies: the option `proof` of `connect`, and part of those of a verified log. */
@@ -130,8 +135,10 @@ export class VerifiedLog {
   readonly #keys: readonly Verifier[];
   readonly #witnesses: readonly Verifier[];
   readonly #quorum: number;
-  /** The entries after the last verified message. */
+  /** The entries after the last verified message, as far as they are read. */
   #entries: Entry[] = [];
+  /** The lowest of those in front of them that did not arrive as a message; undefined: none. */
+  #passed: Entry | undefined;
   #edge: Edge | undefined;
   #checkpoint: Head | undefined;
   /** Whether the previous entry arrived as a message. */
@@ -181,7 +188,7 @@ export class VerifiedLog {
     }
   }
 
-  /** Reads the newest checkpoint, and the tree before it up to the offset. */
+  /** Reads the newest checkpoint, and of its entries some that begin in front of the offset. */
   async #begin(offset: number, until_ms: number): Promise<void> {
     const { checkpoint: note } = this.#options;
     let next = await this.#newest();
@@ -194,12 +201,13 @@ export class VerifiedLog {
       next = await this.#newest();
     }
     if (kept.size > next.size || kept.origin !== next.origin) this.#fork(kept, next);
-    for (let bundles = 1;; bundles *= 2) {
-      const from = Math.max(0, (Math.floor(kept.size / TILE_WIDTH) - bundles) * TILE_WIDTH);
-      this.#entries = [];
-      await this.#grow(await Edge.load(from, this.#tilesOf(next)), kept, kept, next);
-      await this.#grow(this.#edge!, kept, next, next);
-      if (from === 0 || this.#entries[0]!.offset < offset) return;
+    await this.#requireContinued(kept, kept, next);
+    let index = Math.floor(next.size / TILE_WIDTH);
+    for (let back = 1;; back *= 2) {
+      index = Math.max(0, index - back);
+      [this.#entries, this.#passed] = [[], undefined];
+      await this.#grow(await Edge.load(index * TILE_WIDTH, this.#tilesOf(next)), next, next);
+      if (index === 0 || this.#entries[0]!.offset < offset) return;
     }
   }
 
@@ -207,38 +215,54 @@ export class VerifiedLog {
   readonly #tilesOf = ({ size }: Checkpoint) => (tile: Parameters<typeof widthOf>[1]) =>
     this.#files(tilePath({ ...tile, width: widthOf(size, tile) }));
 
-  /** Reads the newest checkpoint and its new entries; returns the checkpoint. */
+  /** Reads on, once all of the last checkpoint is read in the newest one; returns the checkpoint. */
   async #advance(): Promise<Head> {
-    const [before, next] = [this.#checkpoint!, await this.#newest()];
+    const [edge, before] = [this.#edge!, this.#checkpoint!];
+    const next = edge.size < before.size ? before : await this.#newest();
     // An older one proves nothing: the message keeps waiting.
-    if (next.size >= before.size) await this.#grow(this.#edge!.copy(), before, next, next);
+    if (next.size >= before.size) await this.#grow(edge.copy(), before, next);
     return next;
   }
 
-  /** Reads the entries up to a checkpoint from the files of the newest one. */
-  async #grow(edge: Edge, before: Head, next: Head, newest: Head): Promise<void> {
+  /** Reads the next entries of a checkpoint, at most about AHEAD, in place of those before. */
+  async #grow(edge: Edge, before: Head, next: Head): Promise<void> {
     const grown: Uint8Array[] = [];
-    while (edge.size < next.size) {
-      const index = Math.floor(edge.size / TILE_WIDTH);
-      const width = widthOf(newest.size, { level: "entries", index });
-      const bundle = await this.#tilesOf(newest)({ level: "entries", index });
-      const entries = decodeBundle(bundle);
-      if (entries?.length !== width) await this.#accuseFiles(before, newest);
-      const some = entries!.slice(edge.size % TILE_WIDTH, next.size - index * TILE_WIDTH);
+    for (const to = Math.min(next.size, edge.size + AHEAD); edge.size < to;) {
+      const place = { level: "entries", index: Math.floor(edge.size / TILE_WIDTH) } as const;
+      const entries = decodeBundle(await this.#tilesOf(next)(place));
+      if (entries?.length !== widthOf(next.size, place)) await this.#accuseFiles(before, next);
+      const some = entries!.slice(edge.size % TILE_WIDTH);
       edge.append(some);
       grown.push(...some);
     }
     // The newest tree need not extend the previous one.
-    if (!isSameHash(edge.root(), next.root)) await this.#accuseFiles(before, newest);
+    await this.#requireContinued({ size: edge.size, root: edge.root() }, before, next);
     [this.#edge, this.#checkpoint] = [edge, next];
+    this.#pass(this.#entries.splice(0));
     for (const bytes of grown) this.#take({ ...JSON.parse(text(bytes)), text: text(bytes) });
+  }
+
+  /** Rejects unless a tree continues an earlier one, by its own tiles. */
+  async #requireContinued(old: TreeHead, before: Head, next: Head): Promise<void> {
+    const read = tileReader(next.size, this.#tilesOf(next));
+    const proof = await consistencyProof(read, old.size, next.size);
+    if (!isConsistent(old, next, proof)) await this.#accuseFiles(before, next);
   }
 
   #take(entry: Entry): void {
     if (entry.break === "lost" || entry.break === "restored") {
       for (const one of this.#entries) one.is_over ||= one.offset > entry.offset;
+      if ((this.#passed?.offset ?? 0) > entry.offset) this.#passed = undefined;
     }
     this.#entries.push(entry);
+  }
+
+  /** Notes what did not arrive. Of several the lowest: a break that takes it back takes back all. */
+  #pass(entries: readonly Entry[]): void {
+    for (const one of entries) {
+      const is_lower = one.offset < (this.#passed?.offset ?? Infinity);
+      if (one.sha256 !== undefined && !one.is_over && is_lower) this.#passed = one;
+    }
   }
 
   #fork(before: Head, next: Head): never {
@@ -341,7 +365,7 @@ export class VerifiedLog {
       );
     while (find() < 0) {
       const next = await this.#advance();
-      if (find() >= 0) break;
+      if (find() >= 0 || this.#edge!.size < this.#checkpoint!.size) continue;
       if (performance.now() < until_ms) {
         await this.#pause();
         continue;
@@ -349,13 +373,14 @@ export class VerifiedLog {
       if (next.size < this.#checkpoint!.size) this.#fork(this.#checkpoint!, next);
       this.#accuse("missing", "the log has no entry of", { message, sha256: hash });
     }
-    const before = this.#entries.splice(0, find());
+    this.#pass(this.#entries.splice(0, find()));
     const { text: entry, sha256 } = this.#entries.shift()!;
     if (sha256 !== hash && !is_lost) {
       const found = { message, sha256: hash, entry };
       this.#accuse("changed", "the log has another message in place of", found);
     }
-    const hidden = before.find((one) => one.sha256 !== undefined && !one.is_over);
+    const hidden = this.#passed;
+    this.#passed = undefined;
     if (complete && this.#is_joined && hidden !== undefined) {
       this.#accuse("gap", "the log has what has not come before", { message, entry: hidden.text });
     }

@@ -190,9 +190,12 @@ function runDelta({ kind, base, diff, bytes_max, steps, expect }: Case): void {
 async function runProof({ options, logs, messages, expect }: Case): Promise<void> {
   let log: Case;
   let told: Message | undefined;
+  const paths: string[] = [];
   await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
     if (log.refusals-- > 0) return Response.json({ retry_after_ms: 1 }, { status: 503 });
-    const hex = log.files[new URL(request.url).pathname.slice(1)];
+    const path = new URL(request.url).pathname.slice(1);
+    paths.push(path);
+    const hex = log.files[path];
     return new Response(hex && fromHex(hex), { status: hex === undefined ? 404 : 200 });
   });
   async function* come() {
@@ -207,7 +210,7 @@ async function runProof({ options, logs, messages, expect }: Case): Promise<void
   const given = Object.entries(options).filter(([, value]) => value !== null);
   const url = `http://127.0.0.1:${server.addr.port}`;
   const verified = new VerifiedLog({ ...Object.fromEntries(given), url } as Case);
-  const { kind, error: text = "", entry, checkpoints } = expect;
+  const { kind, error: text = "", entry, checkpoints, bundles } = expect;
   const offsets: number[] = [];
   let wrong: unknown;
   try {
@@ -224,6 +227,9 @@ async function runProof({ options, logs, messages, expect }: Case): Promise<void
   assert.equal(proven?.evidence.message, is_of_one ? told : undefined);
   if (entry !== undefined) assert.equal(proven?.evidence.entry, entry);
   if (checkpoints !== undefined) assert.equal(proven?.evidence.checkpoints.length, checkpoints);
+  if (bundles === undefined) return;
+  const since_first = paths.slice(paths.lastIndexOf("tile/entries/000"));
+  assert.equal(since_first.filter((path) => path.startsWith("tile/entries/")).length, bundles);
 }
 
 /** By the name of the file; each throws an AssertionError for a case that this SDK does not keep. */

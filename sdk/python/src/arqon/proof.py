@@ -96,13 +96,17 @@ class Proof:
     def tenant_keys(self) -> list[tuple[str, str, Key]]:
         """The beginning of the names of each key's logs, their tenant, and the key."""
         found: list[tuple[str, str, Key]] = []
-        for key in _keys_of("vkeys", self.vkeys):
+        for key in self.keys():
             prefix, dot, room = key.name.rpartition(".")
             host, slash, tenant_id = prefix.rpartition("/")
             if not (host and slash and tenant_id and dot and room) or "." in tenant_id:
                 raise ValueError(f"proof.vkeys has {key.name}; expected that of a room's log")
             found.append((f"{prefix}.", tenant_id, key))
         return found
+
+    def keys(self) -> list[Key]:
+        """The keys of `vkeys`."""
+        return _keys_of("vkeys", self.vkeys)
 
     def witness_keys(self) -> list[Key]:
         """The keys of the witnesses."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from arqon._gen import Ack, Command, Envelope, Event, HistoryQuery
+from arqon._proof.room_log import RoomLog
 from arqon._request.outgoing import traced_by
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.position import Position
@@ -27,7 +28,6 @@ from arqon.typed_room import OnInvalid, TypedRoom
 
 if TYPE_CHECKING:
     from arqon._connection.driver import Driver
-    from arqon._proof.room_log import RoomLog
 
 T = TypeVar("T")
 # A room's id, or a prefix of ids followed by `*`.
@@ -91,8 +91,6 @@ class Room:
         if self.bus.over:
             raise self.bus.closed_error()
         if self._options.verify:
-            from arqon._proof.room_log import RoomLog
-
             self._log = RoomLog(self.bus, self.id, self._options)
         entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
         self._entry, self._reader = entry, reader

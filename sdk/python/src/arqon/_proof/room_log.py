@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from arqon._proof.verified_log import POLL_SECONDS, Terms, VerifiedLog
+from arqon._proof.verified_log import POLL_SECONDS, LogVerifier
 from arqon._session.http_socket import Answer, HttpStream
-from arqon.message import json_of
-from arqon.proof import LogError
+from arqon.message import Message, json_of
+from arqon.proof import LogError, Proof, proof_of
 
 if TYPE_CHECKING:
     from arqon._connection.driver import Driver
     from arqon._subscription.room_entry import SubscribeOptions
+    from arqon.room import Room
 
+Token: TypeAlias = "str | Callable[[], Awaitable[str]] | None"
+"""A token, or what gives the present one; None: none is needed."""
 # Of a whole answer.
 _REQUEST_SECONDS: Final = 30.0
 # A bundle of the largest entries.
@@ -34,7 +37,7 @@ class LogFiles:
     def __init__(
         self,
         url: str,
-        token: Callable[[], Awaitable[str]],
+        token: Token,
         wait_seconds: float,
         *,
         tls: ssl.SSLContext | None = None,
@@ -73,7 +76,9 @@ class LogFiles:
             await asyncio.sleep(again)
 
     async def _ask(self, path: str) -> tuple[Answer, bytes]:
-        headers = {**self._headers, "Authorization": f"Bearer {await self._token()}"}
+        token = await self._token() if callable(self._token) else self._token
+        bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers = {**self._headers, **bearer}
         kept, self._stream = self._stream, None
         if kept is not None:
             try:
@@ -132,7 +137,47 @@ def _wait_of(answer: Answer, body: bytes) -> float:
         return 0 if answer.status == 429 else POLL_SECONDS
 
 
-class RoomLog(VerifiedLog):
+class VerifiedLog(LogVerifier):
+    """The log of a room at any address, for example behind a CDN.
+
+    `async for message in VerifiedLog(url, proof).verify(room)` is a loop over an entered room.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        proof: Proof | Mapping[str, Any],
+        *,
+        token: Token = None,
+        checkpoint: str | None = None,
+    ) -> None:
+        """`url` is that of the log: `https://cdn.example/v1/proof/acme.bets`.
+
+        One of `proof.vkeys` must have signed it. `token`: for a log that is not public.
+        `checkpoint`: of an earlier visit, which the log must extend. Raises as `Proof` does.
+        """
+        given = proof_of(proof)
+        if given is None:
+            raise ValueError("proof is None; expected a Proof or a dict")
+        self.files = LogFiles(url.rstrip("/"), token, given.wait_ms / 1_000)
+        super().__init__(self.files.read, given, given.keys(), checkpoint)
+
+    async def verify(self, room: Room) -> AsyncGenerator[Message, None]:
+        """The messages of the room, each once it is verified. Raises `ProofError` and `LogError`.
+
+        Its connection needs the option `proof`: the order of headers, which it then keeps, is part
+        of a message's hash.
+        """
+        if room.bus.options.proof is None:
+            raise ValueError(f"room {room.id}: verify needs the option `proof` of connect")
+        try:
+            async for message in room:
+                yield await self.hold(message)
+        finally:
+            self.files.close()
+
+
+class RoomLog(LogVerifier):
     """The log of a room, as its connection reaches it."""
 
     def __init__(self, bus: Driver, room: str, options: SubscribeOptions) -> None:
@@ -146,19 +191,10 @@ class RoomLog(VerifiedLog):
         ]
         if not keys:
             raise ValueError(f"proof.vkeys has none of tenant {tenant_id}")
-        witnesses = proof.witness_keys()
-        wait_seconds = proof.wait_ms / 1_000
         base = "http" + bus.url.removeprefix("ws").removesuffix("socket")
-        url = f"{base}proof/{tenant_id}.{room}"
-        given = bus.options
+        url, wait_seconds = f"{base}proof/{tenant_id}.{room}", proof.wait_ms / 1_000
+        given, verify = bus.options, options.verify
         self.files = LogFiles(url, bus.token, wait_seconds, tls=given.tls, headers=given.headers)
-        verify = options.verify
-        terms = Terms(
-            keys,
-            witnesses,
-            len(witnesses) if proof.quorum is None else proof.quorum,
-            wait_seconds,
-            proof.complete and not options.filter and not options.no_echo,
-            verify if isinstance(verify, str) else None,
-        )
-        super().__init__(self.files.read, terms)
+        kept = verify if isinstance(verify, str) else None
+        complete = not options.filter and not options.no_echo
+        super().__init__(self.files.read, proof, keys, kept, complete=complete)

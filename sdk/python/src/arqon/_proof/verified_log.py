@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
@@ -18,9 +18,11 @@ from arqon._proof.merkle import WIDTH, Edge, Past, TileReader, bundle_of, tile_p
 from arqon._proof.notes import Checkpoint, Key, open_checkpoint
 from arqon._proof.text_form import text_of
 from arqon.message import Message
-from arqon.proof import LogError, ProofError, ProofEvidence, ProofKind
+from arqon.proof import LogError, Proof, ProofError, ProofEvidence, ProofKind
 
 POLL_SECONDS: Final = 1.0
+# Entries that are read at a time, and about as many are in memory.
+_AHEAD: Final = 16 * WIDTH
 _BUS_TYPE: Final = re.compile("(ROOM|PRESENCE|SYSTEM)_")
 _ORIGIN: Final = re.compile(r"([^/.]+)\.([^/.]*)\Z")
 
@@ -44,28 +46,30 @@ def _entry_of(data: bytes) -> _Entry:
     return _Entry(text, said["epoch"], said["offset"], said.get("sha256"), said.get("break"))
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What a log must have. Keys are there once each."""
-
-    keys: Sequence[Key]
-    witnesses: Sequence[Key] = ()
-    quorum: int = 0
-    wait_seconds: float = 60.0
-    complete: bool = True
-    checkpoint: str | None = None
-    """Of an earlier visit: the log must extend it."""
-
-
-class VerifiedLog:
+class LogVerifier:
     """Verifies the messages of one room, one after another."""
 
-    def __init__(self, read: Callable[[str], Awaitable[bytes]], terms: Terms) -> None:
-        """Nothing is read yet."""
+    def __init__(
+        self,
+        read: Callable[[str], Awaitable[bytes]],
+        proof: Proof,
+        keys: Sequence[Key],
+        checkpoint: str | None,
+        *,
+        complete: bool = True,
+    ) -> None:
+        """Nothing is read yet. `checkpoint`: of an earlier visit, which the log must extend."""
         self._read = read
-        self._terms = terms
+        self._keys = keys
+        self._kept = checkpoint
+        self._witnesses = proof.witness_keys()
+        self._quorum = len(self._witnesses) if proof.quorum is None else proof.quorum
+        self._wait_seconds = proof.wait_ms / 1_000
+        self._complete = complete and proof.complete
         self._entries: list[_Entry] = []
-        """Those behind the last verified message."""
+        """Those behind the last verified message, as far as they are read."""
+        self._passed: _Entry | None = None
+        """The lowest of those in front of them that did not arrive as a message."""
         self._edge: Edge | None = None
         self._checkpoint: Checkpoint | None = None
         self._is_joined = False
@@ -84,7 +88,7 @@ class VerifiedLog:
             if message.is_gap:
                 self._is_joined = False
             return message
-        until = monotonic() + self._terms.wait_seconds
+        until = monotonic() + self._wait_seconds
         try:
             await self._hold(message, until)
         except (ValueError, KeyError, TypeError) as error:
@@ -102,24 +106,26 @@ class VerifiedLog:
         digest = sha256(text_of(message, tenant_id).encode()).hexdigest()
         while (at := self._find(message, digest)) is None:
             newest = await self._advance()
-            if (at := self._find(message, digest)) is not None:
-                break
+            is_found = self._find(message, digest) is not None
+            if is_found or self._present().size < self._head().size:
+                continue
             if monotonic() < until:
                 await asyncio.sleep(POLL_SECONDS)
                 continue
             if newest.size < self._head().size:
                 self._fork(self._head(), newest)
             self._accuse("missing", "the log has no entry of", message, digest)
-        before, entry = self._entries[:at], self._entries[at]
+        self._pass(self._entries[:at])
+        entry = self._entries[at]
         del self._entries[: at + 1]
         # A GAP is in place of what the SDK cannot read, or make of a diff; or it is in the log.
         if entry.sha256 != digest and not message.is_gap:
             what = "the log has another message in place of"
             self._accuse("changed", what, message, digest, entry.text)
-        hidden = [one for one in before if one.sha256 is not None and not one.is_over]
-        if self._terms.complete and self._is_joined and hidden:
+        hidden, self._passed = self._passed, None
+        if self._complete and self._is_joined and hidden is not None:
             what = "the log has what has not come before"
-            self._accuse("gap", what, message, None, hidden[0].text)
+            self._accuse("gap", what, message, None, hidden.text)
         self._is_joined = True
 
     def _find(self, message: Message, digest: str) -> int | None:
@@ -136,77 +142,101 @@ class VerifiedLog:
         assert self._checkpoint is not None
         return self._checkpoint
 
+    def _present(self) -> Edge:
+        assert self._edge is not None
+        return self._edge
+
     async def _newest(self) -> Checkpoint:
         """The newest checkpoint, once enough witnesses have cosigned it, after it is published."""
-        terms, until = self._terms, monotonic() + self._terms.wait_seconds
+        until = monotonic() + self._wait_seconds
         while True:
             note = (await self._read("checkpoint")).decode(errors="replace")
             try:
-                checkpoint, count = open_checkpoint(note, terms.keys, terms.witnesses)
+                checkpoint, count = open_checkpoint(note, self._keys, self._witnesses)
             except ValueError as error:
                 raise LogError(f"the checkpoint of the log: {error}") from None
-            if count >= terms.quorum:
+            if count >= self._quorum:
                 return checkpoint
             if monotonic() >= until:
-                of = len(terms.witnesses)
+                of = len(self._witnesses)
                 raise LogError(f"{count} of {of} witnesses have cosigned the checkpoint")
             await asyncio.sleep(POLL_SECONDS)
 
     async def _begin(self, offset: int, until: float) -> None:
-        """Reads the newest checkpoint, and the tree before it up to the offset."""
-        newest, note = await self._newest(), self._terms.checkpoint
-        kept = newest if note is None else open_checkpoint(note, self._terms.keys, ())[0]
+        """Reads the newest checkpoint, and of its entries some that begin before the offset."""
+        newest, note = await self._newest(), self._kept
+        kept = newest if note is None else open_checkpoint(note, self._keys, ())[0]
         # A cache may still serve an older checkpoint: it is a fork only if it stays.
         while kept.size > newest.size and monotonic() < until:
             await asyncio.sleep(POLL_SECONDS)
             newest = await self._newest()
         if kept.size > newest.size or kept.origin != newest.origin:
             self._fork(kept, newest)
-        bundles = 1
+        await self._require_continued(kept.size, kept.root, kept, newest)
+        index, back = newest.size // WIDTH, 1
         while True:
-            start = max(0, (kept.size // WIDTH - bundles) * WIDTH)
-            self._entries = []
-            edge = await Edge.load(start, self._tiles(newest))
-            await self._grow(edge, kept, kept, newest)
-            await self._grow(edge, kept, newest, newest)
-            if start == 0 or (self._entries and self._entries[0].offset < offset):
+            index, back = max(0, index - back), back * 2
+            self._entries, self._passed = [], None
+            await self._grow(await Edge.load(index * WIDTH, self._tiles(newest)), newest, newest)
+            if index == 0 or self._entries[0].offset < offset:
                 return
-            bundles *= 2
 
     def _tiles(self, tree: Checkpoint) -> TileReader:
         """Gives tiles of a tree, each as wide as it is in that one."""
         return lambda level, index: self._read(tile_path(tree.size, level, index))
 
     async def _advance(self) -> Checkpoint:
-        """Reads the newest checkpoint, and its new entries."""
-        before, newest = self._head(), await self._newest()
+        """Reads on, once all of the last checkpoint is read in the newest one; returns it."""
+        edge, before = self._present(), self._head()
+        newest = before if edge.size < before.size else await self._newest()
         # An older one proves nothing: the message keeps waiting.
-        if newest.size >= before.size and self._edge is not None:
-            await self._grow(self._edge.copy(), before, newest, newest)
+        if newest.size >= before.size:
+            await self._grow(edge.copy(), before, newest)
         return newest
 
-    async def _grow(
-        self, edge: Edge, before: Checkpoint, to: Checkpoint, newest: Checkpoint
-    ) -> None:
-        """Reads the entries up to a checkpoint from the files of the newest one."""
+    async def _grow(self, edge: Edge, before: Checkpoint, newest: Checkpoint) -> None:
+        """Reads the next entries of a checkpoint, about _AHEAD, in place of those before."""
         grown: list[bytes] = []
-        while edge.size < to.size:
+        end = min(newest.size, edge.size + _AHEAD)
+        while edge.size < end:
             index = edge.size // WIDTH
             entries = bundle_of(await self._tiles(newest)("entries", index))
             if entries is None or len(entries) != width_of(newest.size, "entries", index):
                 await self._accuse_files(before, newest)
-            some = (entries or [])[edge.size % WIDTH : to.size - index * WIDTH]
+            some = (entries or [])[edge.size % WIDTH :]
             edge.append(some)
             grown += some
         # The newest tree need not extend the previous one.
-        if edge.root() != to.root:
-            await self._accuse_files(before, newest)
-        self._edge, self._checkpoint = edge, to
+        await self._require_continued(edge.size, edge.root(), before, newest)
+        self._edge, self._checkpoint = edge, newest
+        self._pass(self._entries)
+        self._entries = []
         for entry in map(_entry_of, grown):
             if entry.kind in ("lost", "restored"):
                 for one in self._entries:
                     one.is_over = one.is_over or one.offset > entry.offset
+                if self._passed is not None and self._passed.offset > entry.offset:
+                    self._passed = None
             self._entries.append(entry)
+
+    async def _require_continued(
+        self, size: int, root: bytes, before: Checkpoint, newest: Checkpoint
+    ) -> None:
+        """Raises unless a tree continues an earlier one, by its own tiles."""
+        past, whole = root, newest.root
+        if size == newest.size:
+            past = newest.root
+        elif size > 0:
+            past, whole = await Past(newest.size, self._tiles(newest)).roots(size)
+        if past != root or whole != newest.root:
+            await self._accuse_files(before, newest)
+
+    def _pass(self, entries: Iterable[_Entry]) -> None:
+        """Notes what did not arrive. Of several the lowest: what takes it back takes back all."""
+        for one in entries:
+            is_lower = self._passed is None or one.offset < self._passed.offset
+            if one.sha256 is not None and not one.is_over and is_lower:
+                self._passed = one
 
     def _fork(self, before: Checkpoint, newest: Checkpoint) -> NoReturn:
         size = f"the log of {newest.size} entries"
