@@ -143,7 +143,7 @@ async function longPoll(
   first: StreamRecord,
   place: Place,
 ): Promise<Response> {
-  const { key, request: { cursor } } = reading;
+  const { key, request: { cursor }, caller: { identity } } = reading;
   const until_ms = context.monotonic_ms() + context.long_poll_ms;
   const least = place.after ?? (first.fork === undefined ? first.begin : 0);
   const gone = reading.gone();
@@ -156,7 +156,10 @@ async function longPoll(
     const page = await readPage(context, reading, record, place);
     if (page.messages.length > 0) return await pageAnswer(context, reading, record, page);
     const closed = record.closed !== undefined && page.up_to_date;
-    const left_ms = until_ms - context.monotonic_ms();
+    const left_ms = Math.min(
+      until_ms - context.monotonic_ms(),
+      identity.expires_ms - context.now(),
+    );
     if (closed || left_ms <= 0 || context.isDraining() || gone.aborted) {
       const { lives } = await context.logs.of(key.tenant_id);
       return answer(204, {

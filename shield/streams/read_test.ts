@@ -149,6 +149,18 @@ async function refusedIn(context: StreamContext, offset: string): Promise<void> 
   gone.abort();
 }
 
+Deno.test("reading: a long-poll waits no longer than its token is good", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine, { clock: Date.now });
+  const context = { ...shield.context, long_poll_ms: 600_000 };
+  await shield.put("r", TEXT);
+  const caller = callerOf({ ...ann, expires_ms: Date.now() + 20 });
+  const request = { offset: "now", live: "long-poll", cursor: undefined } as const;
+  const { signal } = new AbortController();
+  const reading = { key, caller, request, if_none_match: null, gone: () => signal };
+  assert.equal((await read(context, reading)).status, 204);
+});
+
 Deno.test("reading: however many read or wait for the same, few are served in one turn", async () => {
   await using engine = testSpine();
   const shield = streamShield(engine.spine);
