@@ -26,6 +26,8 @@ _FILE_BYTES_MAX: Final = 256 * (2 + 65_535)
 _WAIT_MS_MAX: Final = 600_000
 # For how long a Shield may not know of a log that another one begins.
 _NEW_SECONDS: Final = 10.0
+# Beside a checkpoint: the class of the room omits messages for its readers.
+_PARTIAL: Final = "x-arqon-partial"
 
 
 class LogFiles:
@@ -51,6 +53,8 @@ class LogFiles:
         self._token = token
         self._wait_seconds = wait_seconds
         self._stream: HttpStream | None = None
+        self.is_partial = False
+        """The class of the room omits messages, as said with the newest checkpoint."""
 
     async def read(self, path: str) -> bytes:
         """A file. A bus that restarts is waited for, as is one that says when to come again."""
@@ -62,6 +66,8 @@ class LogFiles:
                 again, what = POLL_SECONDS, f"{type(error).__name__}: {error}"
             else:
                 if answer.status == 200:
+                    if path == "checkpoint":
+                        self.is_partial = _PARTIAL in answer.headers
                     return body
                 is_new = answer.status == 404 and monotonic() - began < _NEW_SECONDS
                 again = POLL_SECONDS if is_new else _wait_of(answer, body)
@@ -162,3 +168,6 @@ class RoomLog(VerifiedLog):
             verify if isinstance(verify, str) else None,
         )
         super().__init__(self.files.read, terms)
+
+    def _is_partial(self) -> bool:
+        return self.files.is_partial
