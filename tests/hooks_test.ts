@@ -120,3 +120,23 @@ Deno.test("what the operator's hooks may call, a tenant's may not", async () => 
   assert.equal((await admin.call("DELETE", `${path}/h`)).body.reason, "settings-conflict");
   assert.equal((await admin.call("POST", `${path}/h/test`)).body.status, 204);
 });
+
+Deno.test("a client of the bus continues where a call was, in the room and in its journal of members", async () => {
+  await using receiver = new Receiver();
+  await using bus = await startLocalBus(hookTables(receiver.url, "default"));
+  using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+  client.send({ op: "sub", room: "o-1", id: 1, presence: true });
+  while ((await client.json()).op !== "ack");
+  for (const n of [1, 2]) client.send({ op: "pub", room: "o-1", type: "t", data: { n } });
+  await until("all", () => receiver.taken.length === 4);
+  const callOf = (type: string) => receiver.taken.find(({ body }) => body.type === type)!.body.data;
+  const from = async (room: string, { offset, epoch }: { offset: number; epoch: string }) => {
+    using reader = await openText(bus.url, await bus.tokenFor({ user: "bob" }));
+    reader.send({ op: "sub", room, id: 1, after_offset: offset, epoch });
+    const { result } = await reader.json();
+    const { type, data } = await reader.json();
+    return [result.recovered, type, data.n ?? data.members];
+  };
+  assert.deepEqual(await from("o-1", callOf("room.message")), [true, "t", 2]);
+  assert.deepEqual(await from("o-1~members", callOf("member.joined")), [true, "occupied", 1]);
+});

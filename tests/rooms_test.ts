@@ -16,7 +16,8 @@ import { HttpPeer } from "./peers/http_peer.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 import type { Answer } from "./peers/presence_client.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
+import { RoomListener } from "./peers/room_listener.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
 const CONFIG = `
@@ -137,6 +138,47 @@ Deno.test("a policy that is bound to a room alone is called for its companion ro
     // Pieces are not stored.
     [`stream ${ROOM}~growing`]: "stream-not-found",
   });
+});
+
+Deno.test("no pattern brings a companion room: neither at a position nor when its subscription has ended", async () => {
+  await using bus = await startLocalBus(STAGES);
+  const members = `${ROOM}~members`;
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  const tokenOf = async (...actions: string[]) =>
+    await bus.tokenFor({ user: "ann", claims: { grants: [{ room: "stage-*", actions }] } });
+  const listen = async (...actions: string[]) =>
+    new RoomListener(await openText(bus.url, await tokenOf(...actions)));
+  /** Somebody joins the room, of which a message follows. */
+  const joins = async (user: string) => {
+    const client = await openText(bus.url, await bus.tokenFor({ user }));
+    await ask(client, { op: "sub", room: ROOM, presence: true });
+    await until("the journal has it", async () => {
+      const { body } = await service.call("GET", `rooms/${members}/messages?reverse=true`);
+      return JSON.stringify(body).includes(user);
+    });
+    await service.done("POST", `rooms/${ROOM}/messages`, { type: "t", data: user });
+    return client;
+  };
+  using _eve = await joins("eve");
+  using ann = await listen("subscribe");
+  assert.equal((await ann.ask({ op: "sub", room: members })).reason, "not-granted");
+  const from = async (positions: object) =>
+    (await ann.ask({ op: "sub", room: "stage-*", positions })).result;
+  const { epoch } = await from({});
+  assert.deepEqual(await from({ [epoch]: { [members]: 0 } }), { epoch, positions: {} });
+  using refreshed = await listen("subscribe", "presence");
+  using left = await listen("subscribe", "presence");
+  for (const client of [refreshed, left]) {
+    await client.sub("stage-*");
+    await client.sub(members);
+  }
+  await refreshed.ask({ op: "refresh", token: await tokenOf("subscribe") });
+  assert.deepEqual(await refreshed.take(1), [`not-granted ${members}`]);
+  await left.ask({ op: "unsub", room: members });
+  using _dan = await joins("dan");
+  for (const client of [ann, refreshed, left]) {
+    assert.deepEqual(await client.take(1), [`${ROOM} dan`]);
+  }
 });
 
 Deno.test("a filter is checked before policies are called, of a room and of a pattern", async () => {

@@ -401,7 +401,8 @@ Deno.test("a reader of events under policies, and before operators", async (t) =
 // Tickets over real requests: a page reads events with one, once, and only from its rooms.
 
 Deno.test("a ticket in place of a token", async (t) => {
-  await using bus = await startLocalBus("", { constants: { sse: { tickets: 8 } } });
+  const config = `[[rooms]]\nroom = "mine-log"\ndurable = true\nmembership = "journal"\n`;
+  await using bus = await startLocalBus(config, { constants: { sse: { tickets: 8 } } });
   const grants = [{ room: "mine*", actions: ["subscribe"] }];
   const token = await bus.tokenFor({ user: "ann", claims: { grants } });
   const peer = new HttpPeer(bus.http_url, token);
@@ -430,6 +431,19 @@ Deno.test("a ticket in place of a token", async (t) => {
     assert.deepEqual([state.status, (await state.json()).reason], [401, "token-missing"]);
     using reader = await open(`rooms/mine/events?ticket=${second}`);
     await reader.until("subscribed");
+  });
+  await t.step("is for a room beside another one, and not for that one", async () => {
+    const actions = ["subscribe", "presence"];
+    const claims = { grants: [{ room: "mine*", actions }] };
+    const bob = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "bob", claims }));
+    for (const room of ["mine-log~growing", "mine-log~members"]) {
+      const asked = async () => (await bob.call("POST", "tickets", { rooms: [room] })).body.ticket;
+      using reader = await open(`rooms/${room}/events?ticket=${await asked()}`);
+      await reader.until("subscribed");
+      const other = open(`rooms/mine-log/events?ticket=${await asked()}`);
+      await assert.rejects(other, { message: "403 not-granted" });
+    }
+    assert.equal(await ask({ rooms: ["mine-log~members"] }), "403 not-granted");
   });
   await t.step("stays good where a token goes before it", async () => {
     const { ticket } = await ask({ rooms: ["mine"] });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import { isSampled } from "../../shared/sampling.ts";
+import { RecordedInputs } from "./recorded_call.ts";
 import { type AddedPolicy, NO_MODULE, withAdded } from "./selection.ts";
 import { builtReady, Recorder } from "./testing/recorded.ts";
 
@@ -45,6 +46,17 @@ Deno.test("a new policy is not called for other rooms, hooks and shares, nor for
     assert.equal(is_asked, isSampled(trace, 0.5), "as a Shield samples");
   }
   assert.equal(withAdded({ ...tea, sender: null }, half), undefined, "nobody knows its key");
+});
+
+Deno.test("a new policy is asked about the room beside which a reserved one is, as a Shield asks", () => {
+  const hooks = ["on_subscribe"];
+  for (const beside of ["growing", "members", "values"]) {
+    const entering: JournalRecord = { ...tea, hook: "on_subscribe", room: `chat-1~${beside}` };
+    const own = withAdded(entering, { ...ADDED, hooks, room: "chat-1" });
+    assert.notEqual(own, undefined, beside);
+    assert.equal(withAdded(entering, { ...ADDED, hooks, room: "chat-2" }), undefined);
+    assert.equal(new RecordedInputs(own!, 0).header("x-arqon-room"), "chat-1", beside);
+  }
 });
 
 Deno.test("a new policy finds headers and claims that another policy has read, and none of its state", () => {

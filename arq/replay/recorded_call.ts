@@ -10,6 +10,7 @@ import { NOT_A_MESSAGE, type PolicyFacts, SIGNED } from "../../shield/policy/abi
 import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 import { filledKey, type StateSlot } from "../../shield/policy/state/declaration.ts";
 import { type StateRef, StateStore } from "../../shield/policy/state/state_store.ts";
+import { askedRoomOf } from "./selection.ts";
 
 /** The ways in which two calls can differ. */
 export type Difference = "verdict" | "code" | "reason" | "headers" | "payload" | "state" | "fuel";
@@ -129,7 +130,7 @@ function ownHeader(record: JournalRecord, name: string): { value: string } | und
     case "tenant":
       return { value: record.tenant };
     case "room":
-      return { value: record.room };
+      return { value: askedRoomOf(record) };
     case "type":
       return { value: record.type };
     case "content-type":

@@ -7,7 +7,12 @@
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { TENANT_EVENT_TYPES } from "../../shared/config/automation/hooks.ts";
-import { EVENTS_ROOM, membersRoomOf, recordedRoomOf } from "../../shared/rooms/reserved.ts";
+import {
+  EVENTS_ROOM,
+  membersRoomOf,
+  recordedRoomOf,
+  reservedRoom,
+} from "../../shared/rooms/reserved.ts";
 import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
@@ -43,15 +48,17 @@ interface Route {
   readonly listeners: readonly HookListener[];
 }
 
-/** Whether a hook is called for events in this room of the log. */
+/** Whether a hook is called for events in this room of the log. No pattern matches a reserved one, also not a hook's. */
 export function isWanted(hook: Omit<HookScope, "tenant">, room_id: string): boolean {
-  const { events } = hook;
+  const { events, room } = hook;
   if (room_id === EVENTS_ROOM) return TENANT_EVENT_TYPES.some((type) => events.includes(type));
   const recorded = recordedRoomOf(room_id);
-  const is_kind = recorded === undefined
-    ? events.includes("room.message")
-    : MEMBER_EVENTS.some((type) => events.includes(type));
-  return is_kind && isAbout(hook, recorded ?? room_id);
+  if (recorded !== undefined) {
+    return MEMBER_EVENTS.some((type) => events.includes(type)) && isAbout(hook, recorded);
+  }
+  if (!events.includes("room.message") || !isAbout(hook, room_id)) return false;
+  const reserved = reservedRoom(room_id);
+  return reserved === undefined || reserved.grants !== undefined && room === room_id;
 }
 
 /** The subjects of a hook; undefined: all rooms of the tenant, because its rooms cannot be listed. */

@@ -106,6 +106,19 @@ Deno.test("a feed follows added and removed hooks", async () => {
   assert.deepEqual([...seen.patterns], []);
 });
 
+Deno.test("a hook of a pattern is not called for what is kept beside its rooms, nor for a program's log", async () => {
+  await using world = await World.open({}, [{ id: "values", room: "o1~values" }]);
+  const { log, lines } = keptLog({ level: "info" });
+  await world.brain("b1", new Registry(), { log });
+  await world.log.append("o1~reducer", text("what others asked for"));
+  await world.send("o1~values");
+  await world.send("o1");
+  await until("both", () => world.receiver.taken.length === 2);
+  const rooms = world.receiver.taken.map(({ body }) => body.data.room);
+  assert.deepEqual(rooms.toSorted(), ["o1", "o1~values"]);
+  assert.deepEqual(lines.filter((line) => line.includes("level=warn")), []);
+});
+
 Deno.test("rooms that cannot be read are counted, looked at more and more seldom, and warned of once", async () => {
   await using world = await World.open();
   const attempts_ms: number[] = [];

@@ -4,6 +4,7 @@ import type { AfterHook, HookEvent } from "../../shared/config/automation/hooks.
 import { readStored } from "../../shared/membership/entry.ts";
 import type { MembershipChange } from "../../shared/membership/entry.ts";
 import { EVENTS_LOST, readTenantEvent } from "../../shared/hooks/tenant_event.ts";
+import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { EVENTS_ROOM, recordedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 
@@ -53,7 +54,7 @@ function bodyOf(
 ): string {
   return `{"type":${quote(type)},"timestamp":${quote(new Date(time_ms).toISOString())},` +
     `"data":{"tenant":${quote(tenant_id)},"room":${JSON.stringify(room)},"offset":${offset},` +
-    `"epoch":${quote(stream)},${members}}}`;
+    `"epoch":${quote(roomEpoch(stream, room_id))},${members}}}`;
 }
 
 /** A killed Brain may have stored the same creation or end twice: it is one event. */

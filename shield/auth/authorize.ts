@@ -14,6 +14,8 @@ export function canAct(identity: Pick<Identity, "grants">, action: Action, room:
   const reserved = reservedRoom(room);
   if (reserved !== undefined) {
     const { of, grants } = reserved;
+    const isChecked = (one: Grant) => one.is_checked === true && one.room === room;
+    if (identity.grants?.some(isChecked)) return action === "subscribe";
     return action === "subscribe" && of !== undefined && grants !== undefined &&
       grants.every((needed) => canAct(identity, needed, of));
   }

@@ -19,6 +19,8 @@ export interface Grant {
   /** A room id, a prefix followed by `*`, or `*` (see `matchesRoomPattern`). */
   readonly room: string;
   readonly actions: readonly Action[];
+  /** Of a ticket: its user may do it in this room, which is beside another one. No token has it. */
+  readonly is_checked?: true;
 }
 
 /** An authenticated user with the content of its token. Immutable; REFRESH makes another. */

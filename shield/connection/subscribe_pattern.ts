@@ -12,6 +12,7 @@ import type { Connection } from "./connection.ts";
 import type { Filter } from "../fanout/filters.ts";
 import { SubscribedPatterns } from "./subscribed_patterns.ts";
 import { Flow } from "../fanout/flow.ts";
+import { isOnlyNamed } from "../fanout/pattern_index.ts";
 import type { EntryPoint, Position } from "../fanout/entry.ts";
 import { type Lives, newestLife } from "../../shared/spine/contract/lives.ts";
 import type { PatternWish } from "./subscribed_pattern.ts";
@@ -147,6 +148,7 @@ async function hearFrom(
   const awaited: string[] = [];
   for (const room_id of positions.keys()) {
     if (connection.subscriptions.has(room_id) || patterns.hasPlace(room_id)) continue;
+    if (isOnlyNamed(room_id)) continue;
     if (path.classes.of(tenant_id, room_id).durable) awaited.push(room_id);
     else outcomes.set(room_id, { recovered: false, reason: "not-durable" });
   }

@@ -95,8 +95,7 @@ export class SubscribedPatterns {
 
   /** Whether a pattern matches the room, and the connection was not kicked from it. */
   covers(room_id: string): boolean {
-    return !isOnlyNamed(room_id) && !this.#put_out.has(room_id) &&
-      this.#longest(room_id) !== undefined;
+    return !this.#put_out.has(room_id) && this.#longest(room_id) !== undefined;
   }
 
   /** The subscriber by which the room is received; undefined: no pattern receives it, or none has yet. */
@@ -327,7 +326,9 @@ export class SubscribedPatterns {
     this.#connection.send(frame);
   }
 
+  /** The longest pattern of the room; none matches a reserved one, whatever its name. */
   #longest(room_id: string): SubscribedPattern | undefined {
+    if (isOnlyNamed(room_id)) return undefined;
     let longest: SubscribedPattern | undefined;
     for (const heard of this.#patterns.values()) {
       const is_longer = heard.pattern.length > (longest?.pattern.length ?? 0);

@@ -4,7 +4,7 @@
  * abandoned ones.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
-import type { ScanLimits } from "@arqon/proto";
+import type { PlainEnvelope, ScanLimits } from "@arqon/proto";
 import { findStored } from "../../shared/spine/contract/stored_back.ts";
 import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
 import type { Logs } from "../message/logs.ts";
@@ -112,15 +112,19 @@ async function store(
 ): Promise<Stored> {
   const { path, limits, logTime, records } = context;
   const { tenant_id, room_id, id } = key;
-  const { type, content_type, ending } = record;
+  const { type, content_type, ending, producer: { user_id } } = record;
+  const message_id = messageIdOf(id, record.started_ms);
   const text = await records.textOf(key, record);
   if (text === undefined || await logTime(tenant_id) - ending.at_ms > REPETITION_MS) {
-    const known = await findEnded(context, key, ending.at_ms - SKEW_MS);
+    // Another use of the id is another message, and so is what somebody else sends under this one.
+    const isThis = (one: PlainEnvelope) =>
+      one.message_id === message_id && one.sender_id === user_id;
+    const log = await context.logs.of(tenant_id);
+    const known = await findStored(log, room_id, isThis, ending.at_ms - SKEW_MS);
     if (known !== undefined) return { offset: known.offset, is_changed: true };
   }
   if (text === undefined) throw new ArqonError("spine-unavailable", `parts of ${id} are missing`);
   const event = { type, content_type, data: new TextEncoder().encode(text) };
-  const message_id = messageIdOf(id, record.started_ms);
   const envelope = scanEnvelope(writeEnvelope({ room_id, message_id, event }), limits);
   const added = await admit(path, caller, envelope) ?? [];
   const headers: HeaderPair[] = [...added, [OUTCOME_HEADER, ending.outcome]];
@@ -141,11 +145,13 @@ export async function findEnded(
   { logs }: Pick<SettlingContext, "logs">,
   { tenant_id, room_id, id }: GrowingKey,
   since_ms: number,
-  most?: number,
+  most: number,
 ): Promise<StoredMessage | undefined> {
   const start = messageIdOf(id, "");
   const log = await logs.of(tenant_id);
-  const isWanted = (message_id: string) => message_id.startsWith(start);
+  // No client can set the header.
+  const isWanted = ({ message_id, headers }: PlainEnvelope) =>
+    message_id.startsWith(start) && headers[OUTCOME_HEADER] !== undefined;
   return await findStored(log, room_id, isWanted, since_ms, most);
 }
 

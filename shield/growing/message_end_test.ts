@@ -1,6 +1,6 @@
 /** A message whose room's log is gone: it waits for a day, then it is given up and its readers are notified. */
 import assert from "node:assert/strict";
-import { ArqonError, readEnvelope } from "@arqon/proto";
+import { ArqonError, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
 import { LIMITS, testPath } from "../message/testing/path.ts";
@@ -53,4 +53,37 @@ Deno.test("a message whose log is gone waits for a day, then its readers hear th
     "aborted",
     "not stored: log-unavailable",
   ]);
+});
+
+Deno.test("neither an earlier message of its id nor somebody else's is taken for one whose end was late", async () => {
+  const takenFor = async (sender_id: string, message_id: string, grew: boolean, ago_ms: number) => {
+    await using test = testPath();
+    const headers = grew ? { "x-arqon-growing": "finished" } : {};
+    const payload = writeEnvelope({ room_id: "lobby", sender_id, message_id, headers });
+    const [offset, time_ms] = [7, SPINE_NOW_MS - ago_ms];
+    const log = {
+      head: () => Promise.resolve({ last: { offset } }),
+      readBack: () => Promise.resolve({ messages: [{ offset, time_ms, payload }], more: false }),
+    };
+    const records = new GrowingRecords(test.spine);
+    const context = {
+      ...{ path: test.path, limits: LIMITS, records, stats: growingStats(new Registry()) },
+      ...{ logs: { of: () => Promise.resolve(log as never) } },
+      logTime: () => Promise.resolve(SPINE_NOW_MS),
+    };
+    // Its tenant's budget was used up for two minutes.
+    const found = await records.change(KEY, () => Promise.resolve(ended(120_000)));
+    const stored = await settle(context, KEY, found as Ended);
+    await test.spine.flush();
+    const texts = test.published.map(({ payload }) => readEnvelope(payload))
+      .filter(({ room_id }) => room_id === "lobby")
+      .map(({ event }) => new TextDecoder().decode(event?.data));
+    return { stored, texts };
+  };
+  const itself = { stored: 0, texts: ["so far"] };
+  assert.deepEqual(await takenFor("ann", "growing:a1:0", true, 150_000), itself, "another use");
+  assert.deepEqual(await takenFor("ann", "growing:a1:1", true, HOUR_MS), itself, "long ago");
+  assert.deepEqual(await takenFor("mal", "growing:a1:1", false, 60_000), itself, "another sender");
+  const known = { stored: 7, texts: [] };
+  assert.deepEqual(await takenFor("ann", "growing:a1:1", true, 60_000), known);
 });

@@ -10,7 +10,8 @@ import { TICKETS_BUCKET } from "../../shared/records/buckets.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { opened } from "../../shared/turns/opened.ts";
-import type { Identity } from "../auth/identity.ts";
+import { reservedRoom } from "../../shared/rooms/reserved.ts";
+import type { Grant, Identity } from "../auth/identity.ts";
 
 const SECRET_BYTES = 32;
 /** When it ends, in base 36, then the secret. */
@@ -81,7 +82,12 @@ export class TicketStore {
       omitPadding: true,
     });
     const { signing_key: _, ...others } = identity;
-    const grants = rooms.map((room) => ({ room, actions: ["subscribe" as const] }));
+    // The grants of the room beside which one is are more than the ticket is for.
+    const grants = rooms.map((room): Grant =>
+      reservedRoom(room) === undefined
+        ? { room, actions: ["subscribe"] }
+        : { room, actions: ["subscribe"], is_checked: true }
+    );
     const stored: Stored = { format: 1, identity: { ...others, grants } };
     const bucket = await this.#bucket();
     const value = new TextEncoder().encode(JSON.stringify(stored));

@@ -2,13 +2,13 @@
  * Records the rules in force for an operation: its token, the grant that allows it, the limits, the room's class and
  * the mirror rule. Decides nothing. Equal parts are one object, so that a block has each once.
  */
-import { matchesRoomPattern } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { OwnQuota } from "../../shared/config/schema_quota.ts";
 import type { JournalRecord, Terms } from "../../shared/journal/record.ts";
+import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { commandAction, type CommandActions } from "../auth/authorize.ts";
+import { canAct, commandAction, type CommandActions } from "../auth/authorize.ts";
 import type { Action, Identity } from "../auth/identity.ts";
 import { withOwn } from "../../shared/config/schema_quota.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -169,8 +169,11 @@ function grantOf(
   room_id: string,
 ): string | null {
   if (grants === undefined || action === undefined || room_id === "") return null;
-  const allows = grants.find(({ room, actions }) =>
-    actions.includes(action) && matchesRoomPattern(room, room_id)
+  if (!canAct({ grants }, action, room_id)) return null;
+  // What is kept beside a room is read with the grants of that room, by whichever of them it takes.
+  const judged = judgedRoomOf(room_id);
+  const allows = grants.find((one) =>
+    canAct({ grants: [one] }, action, judged) || canAct({ grants: [one] }, action, room_id)
   );
   return allows?.room ?? null;
 }

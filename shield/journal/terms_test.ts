@@ -70,6 +70,24 @@ Deno.test("terms: the token's issuer and key, never the token; the first grant t
   assert.deepEqual([everything.grant, everything.credential.has_grants], [null, false]);
 });
 
+Deno.test("terms: what is kept beside a room is allowed by a grant for that room, and by all that it takes", () => {
+  const subscribe = { room: "chat-*", actions: ["subscribe"] as const };
+  const presence = { room: "chat-1", actions: ["presence"] as const };
+  const everywhere = { room: "chat-1~*", actions: ["subscribe"] as const };
+  const grantFor = (
+    room_id: string,
+    ...grants: readonly NonNullable<Identity["grants"]>[number][]
+  ) =>
+    terms().of(asked({ identity: { grants }, hook: "on_subscribe", room_id, envelope: undefined }))
+      .grant;
+  assert.equal(grantFor("chat-1~growing", subscribe), "chat-*");
+  assert.equal(grantFor("chat-1~members", subscribe), null, "it takes presence, too");
+  assert.equal(grantFor("chat-1~members", presence, subscribe), "chat-*");
+  assert.equal(grantFor("chat-1~values", everywhere), null, "it grants nothing beside a room");
+  const of_ticket = { ...subscribe, room: "chat-1~members", is_checked: true } as const;
+  assert.equal(grantFor("chat-1~members", of_ticket), "chat-1~members");
+});
+
 Deno.test("terms: limits with the tenant's own quota, the room's class, and whether it is mirrored", () => {
   const of = terms();
   const said = of.of(asked());

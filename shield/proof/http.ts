@@ -22,6 +22,8 @@ const PREFIX = "/v1/proof/";
 /** Requests without a token under way at a time. */
 const PUBLIC_MAX = 64;
 const RETRY_MS = 1_000;
+/** Beside a checkpoint: the room's class leaves messages out for its readers, so that not every entry comes to them. */
+const PARTIAL = "x-arqon-partial";
 const FOREVER = "max-age=31536000, immutable";
 /** Index and width of a tile are up to five parts of its path. */
 const TILE_PARTS = ["{n}", "{n}/{m}", "{n}/{m}/{o}", "{n}/{m}/{o}/{p}", "{n}/{m}/{o}/{p}/{w}"];
@@ -92,11 +94,17 @@ async function answer(asked: Asked): Promise<Response> {
   const { service, what } = asked;
   const tree = await service.open(asked);
   const who = asked.is_public ? "public" : "private";
-  const text = (body: string, cache: string) =>
+  const text = (body: string, cache: string, more = {}) =>
     new Response(body, {
-      headers: { "content-type": "text/plain; charset=utf-8", "cache-control": `${who}, ${cache}` },
+      headers: {
+        ...{ "content-type": "text/plain; charset=utf-8", "cache-control": `${who}, ${cache}` },
+        ...more,
+      },
     });
-  if (what === "checkpoint") return text(await service.checkpoint(tree), "max-age=1");
+  if (what === "checkpoint") {
+    const more = { [PARTIAL]: "1", "access-control-expose-headers": PARTIAL };
+    return text(await service.checkpoint(tree), "max-age=1", asked.is_partial ? more : {});
+  }
   if (what === "key") {
     const { signers } = await tree.keys();
     return text(signers.map((signer) => `${encodeVerifier(signer)}\n`).join(""), "max-age=3600");

@@ -96,6 +96,8 @@ export interface NamedTree extends Pick<RecordTreeOptions, "place" | "source"> {
   /** Absent: it is of no room. */
   readonly room_id?: string;
   readonly is_public: boolean;
+  /** Whether its readers do not get all messages of the room, as its class says; absent: they do. */
+  readonly is_partial?: boolean;
 }
 
 /** Blocks that have trees. */
@@ -237,7 +239,8 @@ export class ProofService {
     if (!one.durable || !one.proof) return undefined;
     const source = roomSource(() => logs.of(tenant_id), room_id);
     const place = [tenant_id, room_id];
-    return { name, place, source, is_public: one.proof_public, tenant_id, room_id };
+    const is_partial = one.filter !== undefined || !one.echo;
+    return { name, place, source, is_public: one.proof_public, is_partial, tenant_id, room_id };
   }
 
   /**

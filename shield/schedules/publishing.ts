@@ -83,12 +83,17 @@ export async function publishDue(context: PublishingContext, due: DueTime): Prom
  */
 export async function isInLog(
   { classes, logOf }: PublishingContext,
-  { tenant_id, schedule_id, schedule: { room }, due_ms }: DueTime,
+  { tenant_id, schedule_id, schedule: { room, user }, due_ms }: DueTime,
   claimed_ms: number,
 ): Promise<boolean> {
   if (!classes.of(tenant_id, room).durable) return false;
   const wanted = messageIdOf(schedule_id, due_ms);
   const since_ms = claimed_ms - CLOCKS_DIFFER_MS;
-  return await findStored(await logOf(tenant_id), room, (id) => id === wanted, since_ms) !==
-    undefined;
+  const found = await findStored(
+    await logOf(tenant_id),
+    room,
+    ({ message_id, sender_id }) => message_id === wanted && sender_id === user,
+    since_ms,
+  );
+  return found !== undefined;
 }

@@ -182,13 +182,13 @@ async function offsetAfter(
   after: number | undefined,
   count: number,
 ): Promise<number> {
-  let at = after;
+  let [at, erased] = [after, 0];
   for (let left = count;;) {
-    const page = await readStream(context, source, record, at);
+    const page = await readStream(context, source, record, at, erased);
     const found = page.offsets[left - 1];
     if (found !== undefined) return found;
     left -= page.offsets.length;
-    at = page.next;
+    [at, erased] = [page.next, page.erased];
     if (page.up_to_date) throw invalid("Stream-Fork-Sub-Offset is beyond the source");
   }
 }
@@ -205,13 +205,13 @@ async function bytesAfter(
     throw invalid("Stream-Fork-Sub-Offset is too large");
   }
   const messages: Uint8Array[] = [];
-  let at = after;
+  let [at, erased] = [after, 0];
   for (let left = size_bytes;;) {
-    const page = await readStream(context, source, record, at);
+    const page = await readStream(context, source, record, at, erased);
     messages.push(...page.messages);
     left -= page.messages.reduce((sum, { length }) => sum + length, 0);
     if (left <= 0) return prefixOf(messages, size_bytes);
-    at = page.next;
+    [at, erased] = [page.next, page.erased];
     if (page.up_to_date) throw invalid("Stream-Fork-Sub-Offset is beyond the source");
   }
 }

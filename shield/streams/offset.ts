@@ -1,13 +1,14 @@
 /**
  * The offset tokens of streams: an offset of the tenant's log with the log's incarnation, in digits that sort as text.
- * One position in the log has one token, whichever room shows it, so a fork and its source share theirs. Pure.
+ * One position in the log has one token, whichever room shows it, so a fork and its source share theirs. Where messages
+ * behind it had been erased before its reader came there, it says so in addition: the reader lacks none. Pure.
  */
 import { fnvText, mixBits } from "../../shared/fnv.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import type { Lives } from "../../shared/spine/contract/lives.ts";
 
 const DIGITS = 16;
-const TOKEN = /^(\d{16})_(\d{16})$/;
+const TOKEN = /^(\d{16})_(\d{16})(?:_(\d{16}))?$/;
 /** The part of a token without an incarnation: with offset 0, the beginning of any log. */
 const NO_LIFE = "0".repeat(DIGITS);
 /** Bits of the second hash that fit below 2^53 beside the 32 of the first. */
@@ -18,14 +19,20 @@ const SECOND_SEED = 0x5bd1e995;
 function lifeNumber(name: string): string {
   const high = mixBits(fnvText(name));
   const low = mixBits(fnvText(name, SECOND_SEED)) >>> (32 - LOW_BITS);
-  return String(high * 2 ** LOW_BITS + low || 1).padStart(DIGITS, "0");
+  return padded(high * 2 ** LOW_BITS + low || 1);
 }
 
-/** The token of an offset. */
-export function tokenOf(lives: Lives, offset: number): string {
+const padded = (number: number): string => String(number).padStart(DIGITS, "0");
+
+/** The token of an offset; messages behind it, up to `erased`, had been erased before its reader came there. */
+export function tokenOf(lives: Lives, offset: number, erased = 0): string {
   if (offset === 0) return `${NO_LIFE}_${NO_LIFE}`;
-  return `${String(offset).padStart(DIGITS, "0")}_${lifeNumber(lifeAt(lives, offset).name)}`;
+  const token = `${padded(offset)}_${lifeNumber(lifeAt(lives, offset).name)}`;
+  return erased > offset ? `${token}_${padded(erased)}` : token;
 }
+
+/** Up to where messages had been erased, by a token; 0: none behind it. */
+export const erasedIn = (token: string): number => Number(TOKEN.exec(token)?.[3] ?? 0);
 
 /** Whether a text has the form of a token. */
 export function isToken(text: string): boolean {

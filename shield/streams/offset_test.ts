@@ -1,6 +1,6 @@
 /** The tokens of offsets sort as the log does, and mean nothing in another log. */
 import assert from "node:assert/strict";
-import { isToken, offsetOf, tokenOf } from "./offset.ts";
+import { erasedIn, isToken, offsetOf, tokenOf } from "./offset.ts";
 
 const LIVES = [{ name: "one", first: 1 }, { name: "two", first: 100 }];
 const ZERO = `${"0".repeat(16)}_${"0".repeat(16)}`;
@@ -20,6 +20,17 @@ Deno.test("offsets: a token stays what it is when a life begins after it", () =>
   assert.notEqual(tokenOf(before, 100), tokenOf(LIVES, 100), "given again in another life");
   assert.equal(offsetOf(LIVES, tokenOf(before, 100)), undefined, "its part of the log is gone");
   assert.equal(offsetOf(LIVES, tokenOf(before, 99)), 99);
+});
+
+Deno.test("offsets: a token says up to where messages behind it had been erased", () => {
+  const token = tokenOf(LIVES, 10, 12);
+  assert.deepEqual([offsetOf(LIVES, token), erasedIn(token)], [10, 12]);
+  const others = [tokenOf(LIVES, 10), tokenOf(LIVES, 10, 10), tokenOf(LIVES, 0, 12)];
+  assert.deepEqual(others.map(erasedIn), [0, 0, 0]);
+  assert.deepEqual(others.slice(0, 2), [token.slice(0, 33), token.slice(0, 33)]);
+  assert.ok(isToken(token));
+  const tokens = [tokenOf(LIVES, 9), others[0]!, token, tokenOf(LIVES, 11)];
+  assert.deepEqual(tokens.toSorted(), tokens);
 });
 
 Deno.test("offsets: what is of no life of this log is refused", () => {

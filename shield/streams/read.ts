@@ -3,7 +3,7 @@
  * `routes.ts` authorizes readers; `read_routes.ts` builds answers.
  */
 import { readEnvelope } from "@arqon/proto";
-import type { DurableLog, RoomHead } from "../../shared/spine/contract/durable_log.ts";
+import type { DurableLog, LogPage, RoomHead } from "../../shared/spine/contract/durable_log.ts";
 import { readHistory } from "../durable/history/history_window.ts";
 import type { TrimMemory } from "../durable/history/history_window.ts";
 import type { DurableStats } from "../durable/log/stats.ts";
@@ -47,8 +47,18 @@ export interface StreamPage {
   readonly parts: readonly { readonly room_id: string; readonly offsets: readonly number[] }[];
   /** Where to continue. */
   readonly next: number;
+  /** As in a `Place`, of a reader at `next`. */
+  readonly erased: number;
   /** Whether nothing follows as of now. */
   readonly up_to_date: boolean;
+}
+
+/** Where a reader is. */
+export interface Place {
+  /** Undefined: in front of the first stored message. */
+  readonly after: number | undefined;
+  /** Up to where messages had been erased before it began: it lacks none of them; 0: none. */
+  readonly erased: number;
 }
 
 type Tailed = Pick<StreamRecord, "begin" | "closed" | "fork">;
@@ -76,6 +86,16 @@ export async function tailOf(
   return await ownTail(await logs.of(tenant_id), room_id, record);
 }
 
+/** The place of a reader that begins with the next message. */
+export async function placeAtTail(
+  { logs }: Pick<Reads, "logs">,
+  { tenant_id, room_id }: StreamKey,
+  record: StreamRecord,
+): Promise<Place & { readonly after: number }> {
+  const head = await (await logs.of(tenant_id)).head(room_id);
+  return { after: tailIn(head, record), erased: head.erased ?? 0 };
+}
+
 /** Where the messages of a stream lie, the oldest first. Throws 410 when a source is lost. */
 async function segmentsOf(
   { records }: Pick<Reads, "records">,
@@ -96,21 +116,21 @@ async function segmentsOf(
 }
 
 /**
- * The next messages after an offset; undefined: from the first stored one. `messages_max` limits them further. Throws
- * 410 if some of what follows the offset is no longer stored, or the log has never been that far.
+ * The next messages after an offset; undefined: from the first stored one. Throws 410 if some of what follows the offset
+ * is no longer stored, but for what a `Place` has as erased, or the log has never been that far.
  */
 export async function readStream(
   context: Reads,
   key: StreamKey,
   record: StreamRecord,
   after: number | undefined,
-  messages_max: number = PAGE_MESSAGES,
+  erased = 0,
 ): Promise<StreamPage> {
   const segments = await segmentsOf(context, key, record);
   // A position before the stream was created belongs to a deleted one, and so do the messages after it.
   if (after !== undefined && after < segments[0]!.from) throw new StreamRefusal("stream-trimmed");
   for (let tail = after ?? 0;;) {
-    const page = await readSegments(context, key, segments, after, messages_max);
+    const page = await readSegments(context, key, segments, { after, erased });
     if (page.messages.length > 0 || !page.up_to_date) return page;
     const head = await (await context.logs.of(key.tenant_id)).head(key.room_id);
     // A reader would wait there, and get nothing of what comes until the log is that far.
@@ -128,21 +148,23 @@ async function readSegments(
   context: Reads,
   { tenant_id }: StreamKey,
   segments: readonly Segment[],
-  after: number | undefined,
-  messages_max: number,
+  place: Place,
 ): Promise<StreamPage> {
+  const { after } = place;
   const messages: Uint8Array[] = [];
   const offsets: number[] = [];
   const parts: { room_id: string; offsets: number[] }[] = [];
   let size_bytes = 0;
   let next = after ?? 0;
+  let { erased } = place;
   for (const segment of segments) {
     if (Math.max(segment.from, after ?? 0) >= segment.to) continue;
-    const limit = messages_max - offsets.length;
+    const limit = PAGE_MESSAGES - offsets.length;
     if (limit <= 0 || size_bytes >= PAGE_BYTES) {
-      return { messages, offsets, parts, next, up_to_date: false };
+      return { messages, offsets, parts, next, erased, up_to_date: false };
     }
-    const page = await readSegment(context, tenant_id, segment, after, limit);
+    const page = await readSegment(context, tenant_id, segment, place, limit);
+    erased = Math.max(erased, page.erased);
     const { room_id } = segment;
     if (page.entries.length > 0) {
       parts.push({ room_id, offsets: page.entries.map(({ offset }) => offset) });
@@ -154,18 +176,25 @@ async function readSegments(
       messages.push(data);
       size_bytes += data.length;
     }
-    if (page.more) return { messages, offsets, parts, next, up_to_date: false };
+    if (page.more) return { messages, offsets, parts, next, erased, up_to_date: false };
   }
-  return { messages, offsets, parts, next, up_to_date: true };
+  return { messages, offsets, parts, next, erased, up_to_date: true };
+}
+
+interface SegmentPage {
+  readonly entries: readonly { readonly offset: number; readonly data: Uint8Array | undefined }[];
+  /** Up to where messages had been erased before its reader began with the segment; 0: none. */
+  readonly erased: number;
+  readonly more: boolean;
 }
 
 async function readSegment(
   { logs, classes, trims, durable_stats }: Reads,
   tenant_id: string,
   { room_id, from, to }: Segment,
-  after: number | undefined,
+  { after, erased }: Place,
   limit: number,
-): Promise<{ entries: { offset: number; data: Uint8Array | undefined }[]; more: boolean }> {
+): Promise<SegmentPage> {
   const log = await logs.of(tenant_id);
   const { history_size, history_ttl_seconds, filter } = classes.of(tenant_id, room_id);
   // A fork may have begun before its source's class got a filter.
@@ -183,7 +212,8 @@ async function readSegment(
     onRead();
     const whole = await log.read(room_id, { after: at, limit: 1, max_bytes: 1 });
     const first = whole.messages[0]?.offset ?? Infinity;
-    const is_cut = !whole.complete || first <= to && first !== page.entries[0]?.offset;
+    const is_cut = !await isWhole(log, room_id, whole, { after: at, erased }) ||
+      first <= to && first !== page.entries[0]?.offset;
     if (is_cut) throw new StreamRefusal("stream-trimmed");
   }
   const entries: { offset: number; data: Uint8Array | undefined }[] = [];
@@ -191,7 +221,21 @@ async function readSegment(
     if (entries.length % MESSAGES_A_PIECE === 0) await slice(tenant_id);
     entries.push({ offset, data: dataOf(payload) });
   }
-  return { entries, more: page.more };
+  return { entries, more: page.more, erased: at > from ? 0 : page.erased };
+}
+
+/** Whether a page is all that was there behind a place, but for what it has as erased. */
+async function isWhole(
+  log: Pick<DurableLog, "oldest">,
+  room_id: string,
+  { complete, erased: newest = 0 }: Pick<LogPage, "complete" | "erased">,
+  { after, erased }: Place & { readonly after: number },
+): Promise<boolean> {
+  if (complete) return true;
+  if (newest === 0 || newest > erased) return false;
+  // Retention takes the first ones, and none behind one that is there.
+  const oldest = await log.oldest(room_id);
+  return oldest > 0 && oldest <= after;
 }
 
 /** The content of a message; undefined without content, such as a signal. */

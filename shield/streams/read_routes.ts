@@ -19,9 +19,9 @@ import { bodyOf, eventData, eventText, isText } from "./content.ts";
 import type { StreamContext } from "./context.ts";
 import { nextCursor } from "./cursor.ts";
 import { findStream, touch } from "./lifecycle.ts";
-import { offsetOf, tokenOf } from "./offset.ts";
+import { erasedIn, offsetOf, tokenOf } from "./offset.ts";
 import { mayRead, noteRead, type Reading, readPage, requireReader } from "./reader.ts";
-import { type StreamPage, tailOf } from "./read.ts";
+import { type Place, placeAtTail, type StreamPage } from "./read.ts";
 import type { StreamRecord } from "./record.ts";
 import type { StreamKey } from "./records.ts";
 import { HEADER, StreamRefusal } from "./refusal.ts";
@@ -46,7 +46,8 @@ export async function admitReader(
 export async function head(context: StreamContext, key: StreamKey): Promise<Response> {
   const { record } = await findStream(context, key);
   const { lives } = await context.logs.of(key.tenant_id);
-  const next = tokenOf(lives, await tailOf(context, key, record));
+  const { after, erased } = await placeAtTail(context, key, record);
+  const next = tokenOf(lives, after, erased);
   const closed = record.closed !== undefined;
   return answer(200, {
     "content-type": record.content_type,
@@ -63,29 +64,29 @@ export async function read(context: StreamContext, reading: Reading): Promise<Re
   const { key, request: { live } } = reading;
   const found = await findStream(context, key);
   await touch(context, key, found);
-  const after = await placeOf(context, key, found.record, reading.request);
-  if (live === "sse") return await liveResponse(context, reading, found.record, after);
-  if (live === "long-poll") return await longPoll(context, reading, found.record, after);
+  const place = await placeOf(context, key, found.record, reading.request);
+  if (live === "sse") return await liveResponse(context, reading, found.record, place);
+  if (live === "long-poll") return await longPoll(context, reading, found.record, place);
   if (reading.request.offset === "now") return await nothing(context, key, found.record);
-  const page = await readPage(context, reading, found.record, after);
+  const page = await readPage(context, reading, found.record, place);
   return await pageAnswer(context, reading, found.record, page);
 }
 
-/** The offset to read after; undefined: from the beginning. Throws 410 for one of a deleted log. */
+/** The place to read from. Throws 410 for one of a deleted log. */
 async function placeOf(
   context: StreamContext,
   key: StreamKey,
   record: StreamRecord,
   { offset }: ReadRequest,
-): Promise<number | undefined> {
-  if (offset === "-1") return undefined;
-  if (offset === "now") return await tailOf(context, key, record);
+): Promise<Place> {
+  if (offset === "-1") return { after: undefined, erased: 0 };
+  if (offset === "now") return await placeAtTail(context, key, record);
   const { lives } = await context.logs.of(key.tenant_id);
-  const place = offsetOf(lives, offset);
-  if (place === undefined) {
+  const after = offsetOf(lives, offset);
+  if (after === undefined) {
     throw new StreamRefusal("stream-trimmed", "the offset is of another log");
   }
-  return place === 0 ? undefined : place;
+  return { after: after === 0 ? undefined : after, erased: erasedIn(offset) };
 }
 
 /** The answer to `offset=now`: the current position. */
@@ -95,10 +96,11 @@ async function nothing(
   record: StreamRecord,
 ): Promise<Response> {
   const { lives } = await context.logs.of(key.tenant_id);
+  const { after, erased } = await placeAtTail(context, key, record);
   return answer(200, {
     "content-type": record.content_type,
     "cache-control": NO_STORE,
-    [HEADER.next]: tokenOf(lives, await tailOf(context, key, record)),
+    [HEADER.next]: tokenOf(lives, after, erased),
     [HEADER.up_to_date]: "true",
     ...closedHeader(record.closed !== undefined),
   }, await bodyOf([], record.content_type, key.tenant_id));
@@ -112,9 +114,9 @@ async function pageAnswer(
 ): Promise<Response> {
   const { key: { tenant_id, room_id }, request, if_none_match } = reading;
   const { logs, classes, now, random } = context;
-  const { messages, next, up_to_date } = page;
+  const { messages, next, erased, up_to_date } = page;
   const { lives } = await logs.of(tenant_id);
-  const token = tokenOf(lives, next);
+  const token = tokenOf(lives, next, erased);
   const closed = record.closed !== undefined && up_to_date;
   const etag = etagOf(record, request.offset, token, closed);
   const headers = {
@@ -139,11 +141,11 @@ async function longPoll(
   context: StreamContext,
   reading: Reading,
   first: StreamRecord,
-  after: number | undefined,
+  place: Place,
 ): Promise<Response> {
-  const { key, request: { cursor } } = reading;
+  const { key, request: { cursor }, caller: { identity } } = reading;
   const until_ms = context.monotonic_ms() + context.long_poll_ms;
-  const place = after ?? (first.fork === undefined ? first.begin : undefined);
+  const least = place.after ?? (first.fork === undefined ? first.begin : 0);
   const gone = reading.gone();
   using wake = await context.wakes.watch(key);
   for (;;) {
@@ -151,15 +153,18 @@ async function longPoll(
     const { record } = await findStream(context, key);
     if (record.id !== first.id) throw new StreamRefusal("stream-not-found");
     requireReader(context, reading);
-    const page = await readPage(context, reading, record, after);
+    const page = await readPage(context, reading, record, place);
     if (page.messages.length > 0) return await pageAnswer(context, reading, record, page);
     const closed = record.closed !== undefined && page.up_to_date;
-    const left_ms = until_ms - context.monotonic_ms();
+    const left_ms = Math.min(
+      until_ms - context.monotonic_ms(),
+      identity.expires_ms - context.now(),
+    );
     if (closed || left_ms <= 0 || context.isDraining() || gone.aborted) {
       const { lives } = await context.logs.of(key.tenant_id);
       return answer(204, {
         "cache-control": NO_STORE,
-        [HEADER.next]: tokenOf(lives, Math.max(page.next, place ?? 0)),
+        [HEADER.next]: tokenOf(lives, Math.max(page.next, least), page.erased),
         [HEADER.up_to_date]: "true",
         [HEADER.cursor]: nextCursor(cursor, context.now(), context.random()),
         ...closedHeader(closed),
@@ -176,7 +181,7 @@ interface Live {
   readonly wake: Wake;
   /** Monotonic ms. */
   readonly until_ms: number;
-  after: number | undefined;
+  place: Place;
   /** Whether the reader knows its position. */
   told: boolean;
   /** Aborted when it has ended. */
@@ -188,7 +193,7 @@ async function liveResponse(
   context: StreamContext,
   reading: Reading,
   first: StreamRecord,
-  after: number | undefined,
+  place: Place,
 ): Promise<Response> {
   const { key, caller: { identity } } = reading;
   const entered = context.enterLive(identity);
@@ -202,7 +207,7 @@ async function liveResponse(
   // Proxies join readers on one connection if all of them restart regularly.
   const until_ms = context.monotonic_ms() + context.sse_ms;
   const ending = new AbortController();
-  const live: Live = { reading, first, wake, until_ms, after, told: false, ending };
+  const live: Live = { reading, first, wake, until_ms, place, told: false, ending };
   const end = () => {
     if (ending.signal.aborted) return;
     ending.abort();
@@ -263,11 +268,11 @@ async function nextEvents(
     if (found.record.id !== first.id) return undefined;
     requireReader(context, reading);
     await touch(context, key, found);
-    const page = await readPage(context, reading, found.record, live.after);
+    const page = await readPage(context, reading, found.record, live.place);
     const closed = found.record.closed !== undefined && page.up_to_date;
     const is_due = page.messages.length > 0 || closed || !live.told ||
       context.monotonic_ms() >= beat_ms;
-    if (page.next > 0) live.after = page.next;
+    if (page.next > 0) live.place = { after: page.next, erased: page.erased };
     if (!is_due) {
       const left_ms = beat_ms - context.monotonic_ms();
       await wake.after(seen, left_ms, ending.signal, () => mayRead(context, reading));
@@ -278,7 +283,7 @@ async function nextEvents(
     noteRead(context, reading, page);
     const { lives } = await context.logs.of(key.tenant_id);
     const control = {
-      streamNextOffset: tokenOf(lives, page.next),
+      streamNextOffset: tokenOf(lives, page.next, page.erased),
       ...(closed ? { streamClosed: true } : {
         streamCursor: nextCursor(live.reading.request.cursor, context.now(), context.random()),
       }),

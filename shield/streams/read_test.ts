@@ -75,6 +75,53 @@ Deno.test("reading: a place behind which messages are gone is refused in each wa
   await refusedIn(context, tokenOf(log.lives, place));
 });
 
+Deno.test("reading: what was erased before a reader began is no loss, and what is erased later is one", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine);
+  const { context } = shield;
+  const JSON_TYPE = { "content-type": "application/json" };
+  const get = async (offset: string) => {
+    const request = { offset, live: undefined, cursor: undefined };
+    const { signal } = new AbortController();
+    const reading = { key, caller: callerOf(ann), request, if_none_match: null };
+    const answer = await read(context, { ...reading, gone: () => signal });
+    const items = (await answer.json() as string[]).map(Number);
+    return { next: answer.headers.get("stream-next-offset")!, items };
+  };
+  await shield.put("r", JSON_TYPE);
+  // Two pages of them.
+  const numbers = Array.from({ length: 30 }, (_, n) => n);
+  const post = (n: number) => shield.post("r", JSON_TYPE, `"${String(n).padStart(60_000)}"`);
+  for (const n of numbers) await post(n);
+  const log = await context.logs.of("acme");
+  const first = (await log.read("r", { after: 0, limit: 1, max_bytes: 1 })).messages[0]!.offset;
+  const early = await get("-1");
+  const tail = await get("now");
+  assert.equal(await log.erase("r", [24, 29].map((n) => first + n)), 2);
+  // A page ends in front of what was erased, and the stream does, too.
+  const page = await get("-1");
+  const rest = await get(page.next);
+  const left = numbers.filter((n) => n !== 24 && n !== 29);
+  assert.deepEqual([...page.items, ...rest.items], left);
+  const now = await get("now");
+  await post(30);
+  for (const { next } of [rest, now, tail]) assert.deepEqual((await get(next)).items, [30]);
+  await assert.rejects(get(early.next), { reason: "stream-trimmed" });
+  // Of messages in front of one that had been erased, a log does not say when they were.
+  assert.equal(await log.erase("r", [first + 26]), 1);
+  assert.deepEqual(
+    (await get(page.next)).items,
+    [...rest.items, 30].filter((n) => n !== 26),
+  );
+  const { last } = await log.head("r");
+  assert.equal(await log.erase("r", [last!.offset]), 1);
+  await assert.rejects(get(page.next), { reason: "stream-trimmed" });
+  // Retention takes the first ones, whatever else was erased.
+  const again = await get("-1");
+  await log.trim("r", 2);
+  await assert.rejects(get(again.next), { reason: "stream-trimmed" });
+});
+
 Deno.test("reading: a place that the log has never reached is refused in each way of reading", async () => {
   await using engine = testSpine();
   const shield = streamShield(engine.spine);
@@ -101,6 +148,18 @@ async function refusedIn(context: StreamContext, offset: string): Promise<void> 
   }
   gone.abort();
 }
+
+Deno.test("reading: a long-poll waits no longer than its token is good", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine, { clock: Date.now });
+  const context = { ...shield.context, long_poll_ms: 600_000 };
+  await shield.put("r", TEXT);
+  const caller = callerOf({ ...ann, expires_ms: Date.now() + 20 });
+  const request = { offset: "now", live: "long-poll", cursor: undefined } as const;
+  const { signal } = new AbortController();
+  const reading = { key, caller, request, if_none_match: null, gone: () => signal };
+  assert.equal((await read(context, reading)).status, 204);
+});
 
 Deno.test("reading: however many read or wait for the same, few are served in one turn", async () => {
   await using engine = testSpine();

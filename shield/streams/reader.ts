@@ -2,7 +2,7 @@
 import type { Caller } from "../message/caller.ts";
 import type { StreamContext } from "./context.ts";
 import { readStream } from "./read.ts";
-import type { StreamPage } from "./read.ts";
+import type { Place, StreamPage } from "./read.ts";
 import type { StreamRecord } from "./record.ts";
 import type { StreamKey } from "./records.ts";
 import { StreamRefusal } from "./refusal.ts";
@@ -52,10 +52,10 @@ export function readPage(
   context: StreamContext,
   { key, caller: { identity } }: Pick<Reading, "key" | "caller">,
   record: StreamRecord,
-  after: number | undefined,
+  { after, erased }: Place,
 ): Promise<StreamPage> {
   context.reads?.page(identity, context.classes.of(key.tenant_id, key.room_id).pattern);
-  return readStream(context, key, record, after);
+  return readStream(context, key, record, after, erased);
 }
 
 /** Records the messages that a reader is about to get. */

@@ -17,7 +17,7 @@ import { findStream, removeStream } from "./lifecycle.ts";
 import { tokenOf } from "./offset.ts";
 import { admitReader, head, read } from "./read_routes.ts";
 import type { StreamKey } from "./records.ts";
-import { tailOf } from "./read.ts";
+import { placeAtTail } from "./read.ts";
 import { isStream } from "./reader.ts";
 import { HEADER, StreamRefusal } from "./refusal.ts";
 import { readAppend, readCreate, readRead } from "./request.ts";
@@ -86,10 +86,11 @@ const put: Answer = async (context, call, key) => {
   const body = await bodyFor(context, call);
   const { record, is_new } = await create(context, { key, caller, request, body });
   const { lives } = await context.logs.of(key.tenant_id);
+  const { after, erased } = await placeAtTail(context, key, record);
   return answer(is_new ? 201 : 200, {
     "content-type": record.content_type,
     "cache-control": NO_STORE,
-    [HEADER.next]: tokenOf(lives, await tailOf(context, key, record)),
+    [HEADER.next]: tokenOf(lives, after, erased),
     ...(is_new ? { location: url.split("?")[0]! } : {}),
     ...closedHeader(record.closed !== undefined),
   });

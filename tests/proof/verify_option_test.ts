@@ -55,6 +55,40 @@ Deno.test("with a filter or without echo, what does not come is no gap", async (
   }
 });
 
+Deno.test("what the class of a room leaves out for its readers is no gap", async () => {
+  const classes = `
+[[rooms]]
+room = "some-*"
+durable = true
+proof = true
+filter = '!("x-to" in headers)' # as that of a program, for whoever an event is not
+[[rooms]]
+room = "quiet-*"
+durable = true
+proof = true
+echo = false
+`;
+  await using bus = await startLocalBus(PROOF_CONFIG + classes);
+  const given = { url: bus.url, token: bus.token };
+  const vkeys = [await keyOf(bus)];
+  for (const complete of [true, false]) {
+    await using client = await connect({ ...given, proof: proof({ vkeys, complete }) });
+    for (const name of [`some-${complete}`, `quiet-${complete}`]) {
+      const room = client.room(name);
+      await using loop = room.subscribe({ verify: true });
+      await loop.ready;
+      await publish(bus, name, 1, 1);
+      const headers = name.startsWith("some-") ? { "x-to": "user:other" } : {};
+      await room.publish("t", { n: 2 }, { headers });
+      await publish(bus, name, 1, 3);
+      const read = async () => (await loop.next()).value?.json<{ n: number }>().n;
+      assert.equal(await read(), 1, name);
+      if (!complete) assert.equal(await read(), 3, name);
+      else await assert.rejects(read(), { name: "Error", message: /class .* complete: false/ });
+    }
+  }
+});
+
 Deno.test("what cannot be verified is refused, with what would be right", async () => {
   await using bus = await startLocalBus(PROOF_CONFIG);
   const vkey = await keyOf(bus);

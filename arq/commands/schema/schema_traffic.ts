@@ -3,6 +3,7 @@
  * in durable rooms, and in a journal.
  */
 import { plural } from "../../../shared/plural.ts";
+import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
 import type { Connection, Message } from "@arqon/sdk";
@@ -118,7 +119,9 @@ async function roomsOf(
 ): Promise<string[]> {
   if (!traffic.endsWith("*")) return [traffic];
   const wish = { tenant, prefix: traffic.slice(0, -1), most: ROOMS_MAX };
-  return [...await storedRooms(io, await findAdmin(io, flags), wish)];
+  const rooms = await storedRooms(io, await findAdmin(io, flags), wish);
+  // What the bus itself keeps beside rooms has no schema, and no pattern matches it.
+  return rooms.filter((room_id) => reservedRoom(room_id) === undefined);
 }
 
 async function* journalPieces(io: Io, file: string): AsyncGenerator<TrafficPiece> {

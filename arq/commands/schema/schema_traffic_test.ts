@@ -3,7 +3,10 @@
  * rooms.
  */
 import assert from "node:assert/strict";
+import { until } from "../../../shared/testing/until.ts";
 import { startBusWith } from "../../../tests/harness/bus.ts";
+import { HttpPeer } from "../../../tests/peers/http_peer.ts";
+import { ask, openText } from "../../../tests/peers/raw_client.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { refusesFrom } from "../../replay/testing/guest_text.ts";
 import { linesOf, MEMORY_PAGES, Recorder } from "../../replay/testing/recorded.ts";
@@ -26,6 +29,7 @@ host = "127.0.0.1"
 room = "vehicles-*"
 durable = true
 history_size = 100000
+membership = "journal"
 [journal]
 journal = "off"
 `;
@@ -143,7 +147,16 @@ Deno.test("traffic of durable rooms: the same by their mapping, with offsets, an
   assert.match(pushed.stderr, /not pushed: traffic would be refused/);
   const same = await arq("schema", "check", "v1", "--id", "fleet", ...traffic);
   assert.equal(same.code, 0, same.stderr);
-  // The room has no subscriber and no journal: its log names it.
+  {
+    using member = await openText(bus.url, bus.token);
+    await ask(member, { op: "sub", room: "vehicles-1", presence: true });
+  }
+  const peer = new HttpPeer(bus.http_url, bus.token);
+  await until("the journal of members has who left", async () => {
+    const { body } = await peer.call("GET", "rooms/vehicles-1~members/messages");
+    return body.messages?.some(({ type }: { type: string }) => type === "vacated");
+  });
+  // The room has no subscriber and no journal: its log names it, and not what is beside it.
   const all = ["--traffic", "vehicles-*", "--json"];
   const quiet = await arq("schema", "check", "v2", "--id", "fleet", ...all);
   assert.equal(quiet.code, 1, quiet.stderr);

@@ -78,6 +78,27 @@ async def test_a_log_at_another_address(
         await anext(arqon.VerifiedLog(url, own).verify(bare.room(name)))
 
 
+@pytest.mark.parametrize("complete", [True, False])
+async def test_what_the_class_leaves_out_is_no_gap(
+    bus: Bus, vkey: str, room_id: str, nothing_left: None, complete: bool
+) -> None:
+    proof = {"vkeys": [vkey], "complete": complete}
+    token = bus.token()
+    async with (
+        arqon.connect(bus.url, token=token) as other,
+        arqon.connect(bus.url, token=token, proof=proof) as client,
+        client.room(f"proven-quiet-{room_id}", verify=True) as room,
+    ):
+        for n, publisher in enumerate([other, client, other]):
+            await publisher.room(room.id).publish("t", n)
+        assert (await anext(room)).data == 0
+        if complete:
+            with pytest.raises(arqon.LogError, match="say complete=False"):
+                await anext(room)
+        else:
+            assert (await anext(room)).data == 2
+
+
 async def test_an_outage_is_no_accusation(
     bus: Bus, vkey: str, room_id: str, nothing_left: None
 ) -> None:

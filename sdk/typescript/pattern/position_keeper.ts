@@ -3,6 +3,7 @@ import { DecodeError, encodeAck, encodeMsg, gapSignal, Opcode, readAck } from "@
 import { readRouted, readSubscribe, readUnsubscribe, readWelcome, WireReader } from "@arqon/proto";
 import { withPositions, writeEnvelope } from "@arqon/proto";
 import type { Ack, Uint64 } from "@arqon/proto";
+import { isCompanion } from "../wire/companion.ts";
 
 /** The default limit of positions in a SUB. */
 const ROOMS_MAX = 1_000;
@@ -263,7 +264,7 @@ export class PositionKeeper {
       is_signal ||= tag === TAG_SIGNAL;
     }
     const ends = is_signal && sender === "" && offset === 0 && endsPosition(envelope);
-    if (offset === 0 && !ends) return;
+    if (offset === 0 && !ends || isCompanion(room)) return;
     for (const [pattern, { positions, stands }] of this.#heard) {
       if (!stands || !room.startsWith(pattern.slice(0, -1))) continue;
       if (ends) positions.forget(room);

@@ -38,6 +38,11 @@ const POLL_MS = 1_000;
 const NEW_MS = 10_000;
 /** Entries that are read at a time, and about as many are in memory. */
 const AHEAD = 16 * TILE_WIDTH;
+/** Beside a checkpoint: the class of the room omits messages for its readers, by a filter or without echo. */
+const PARTIAL = "x-arqon-partial";
+const LEFT_OUT =
+  "the room's class leaves out messages for its readers, by its filter or without echo, " +
+  "so say complete: false. This has not come";
 const BUS_TYPE = /^(ROOM|PRESENCE|SYSTEM)_/;
 
 /** How a program verifies: the option `proof` of `connect`, and part of those of a verified log. */
@@ -59,8 +64,8 @@ export interface ProofOptions {
    */
   readonly wait_ms?: number;
   /**
-   * Whether every entry must arrive as a message; default true. Use false with a filter, with `no_echo`, or if a replay
-   * crosses erased messages.
+   * Whether every entry must arrive as a message; default true. Use false with a filter, with `no_echo`, in a room
+   * whose class has one of them, or if a replay crosses erased messages.
    */
   readonly complete?: boolean;
 }
@@ -143,6 +148,8 @@ export class VerifiedLog {
   #checkpoint: Head | undefined;
   /** Whether the previous entry arrived as a message. */
   #is_joined = false;
+  /** Whether the room's class omits messages for its readers, as said with the newest checkpoint. */
+  #is_partial = false;
 
   /** Throws a RangeError for a quorum above the number of distinct witnesses, and TypeError for a malformed key. */
   constructor(options: VerifiedLogOptions) {
@@ -308,8 +315,12 @@ export class VerifiedLog {
       let what = textOf(answered);
       let is_passing = left_ms > 0;
       if (!(answered instanceof Error)) {
-        const { answer: { ok, status }, bytes, waited } = answered;
-        if (ok) return bytes;
+        const { answer, bytes, waited } = answered;
+        const { ok, status } = answer;
+        if (ok) {
+          if (path === "checkpoint") this.#is_partial = answer.headers.has(PARTIAL);
+          return bytes;
+        }
         what = `HTTP ${status} ${text(bytes).slice(0, 1_000)}${waited}`;
         const is_new = status === 404 && left_ms > wait_ms - NEW_MS;
         is_passing &&= (status >= 500 || is_new) && waited === "";
@@ -382,6 +393,8 @@ export class VerifiedLog {
     const hidden = this.#passed;
     this.#passed = undefined;
     if (complete && this.#is_joined && hidden !== undefined) {
+      // Nobody has signed what the class is: it excuses no gap, but it is no evidence of one either.
+      if (this.#is_partial) throw new Error(`${LEFT_OUT}: ${hidden.text}`);
       this.#accuse("gap", "the log has what has not come before", { message, entry: hidden.text });
     }
     this.#is_joined = true;

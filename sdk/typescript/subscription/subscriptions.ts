@@ -15,6 +15,7 @@ import { backoffDelay } from "../time/clock.ts";
 import { asSubscription, encodeMeta } from "./subscription.ts";
 import type { Beginning, Reader, SubscribeOptions, Subscription } from "./subscription.ts";
 import type { SubscriptionsOptions } from "./subscription.ts";
+import { isCompanion } from "../wire/companion.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
 /**
@@ -133,8 +134,7 @@ export class Subscriptions {
     const { room_id } = envelope;
     const own = this.#rooms.get(room_id);
     if (own) this.#offer(own, envelope, session);
-    // A pattern does not match the companion rooms of members and growing messages.
-    if (/~(growing|members)$/.test(room_id)) return;
+    if (isCompanion(room_id)) return;
     // A GAP may name a pattern itself.
     for (const entry of this.#patterns) {
       const is_match = entry !== own && room_id.startsWith(entry.room.slice(0, -1));

@@ -17,6 +17,8 @@ type ReadLog = Pick<DurableLog, "head" | "readBack">;
 /** A stored message. */
 export interface StoredMessage {
   readonly offset: number;
+  /** Unix ms by the log's clock. */
+  readonly time_ms: number;
   readonly envelope: PlainEnvelope;
 }
 
@@ -47,28 +49,31 @@ export async function* storedBack(
 }
 
 /**
- * The newest message of the room whose id `isWanted` accepts; undefined if there is none stored at or after `since_ms`
- * (Unix ms, by the log's clock) among about the newest `most`. Rejects as the log does.
+ * The newest message of the room that `isWanted` accepts; undefined if there is none stored at or after `since_ms`
+ * (Unix ms, by the log's clock) among about the newest `most`. Rejects as the log does. A message id alone does not say
+ * whose message it is: every client chooses its own.
  */
 export async function findStored(
   log: ReadLog,
   room_id: string,
-  isWanted: (message_id: string) => boolean,
+  isWanted: (envelope: PlainEnvelope) => boolean,
   since_ms: number,
   most = Infinity,
 ): Promise<StoredMessage | undefined> {
   let left = most;
   for await (const { messages, oldest_ms } of storedBack(log, room_id)) {
-    const found = messages.find(({ envelope }) => isWanted(envelope.message_id));
+    const found = messages.find(({ envelope, time_ms }) =>
+      time_ms >= since_ms && isWanted(envelope)
+    );
     left -= messages.length;
     if (found !== undefined || oldest_ms < since_ms || left <= 0) return found;
   }
   return undefined;
 }
 
-function storedIn({ payload, offset }: LogMessage): StoredMessage[] {
+function storedIn({ payload, offset, time_ms }: LogMessage): StoredMessage[] {
   try {
-    return [{ offset, envelope: readEnvelope(legible(payload)) }];
+    return [{ offset, time_ms, envelope: readEnvelope(legible(payload)) }];
   } catch (error) {
     if (error instanceof DecodeError) return [];
     throw error;

@@ -20,6 +20,8 @@ export interface HistoryPage {
   /** The room's position: no message that the page should show came after it. */
   readonly offset: number;
   readonly stream: string;
+  /** Up to where messages of the room had been erased when the page was read; 0: none. */
+  readonly erased: number;
   /** True when there are more messages in this direction. */
   readonly more: boolean;
 }
@@ -74,7 +76,7 @@ export async function readHistory(room: HistoryRoom, range: HistoryRange): Promi
     if (found === undefined) continue;
     const newest = found.entries.reduce((most, { offset }) => Math.max(most, offset), 0);
     const offset = Math.max(head.last?.offset ?? 0, newest);
-    return { ...found, offset, stream: head.stream };
+    return { ...found, offset, stream: head.stream, erased: head.erased ?? 0 };
   }
   const detail = "the copy of it that answers is behind";
   throw new ArqonError("log-unavailable", detail, { retry_after_ms: 1_000 });

@@ -3,7 +3,7 @@
  * commands as over a socket. For `curl` and for backends without an SDK; `growing.ts` has the commands.
  */
 import type { IngressContext } from "../../rates/ingress.ts";
-import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { ArqonError, readEnvelope, ruleOf, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import { growingRoomOf } from "../../../shared/rooms/reserved.ts";
@@ -20,6 +20,14 @@ import type { StartedGrowing } from "../start.ts";
 
 /** Characters of one piece. */
 const PIECE_UNITS = 16_384;
+/** The first wait after a refusal that says no time; each further one is twice as long. */
+const PAUSE_MS = 100;
+
+/** Whether the same may be taken a moment later, on this Shield. */
+function isPassing(error: unknown): error is ArqonError {
+  return error instanceof ArqonError && (error.code === 429 || error.code === 503) &&
+    error.reason !== "draining" && ruleOf(error.reason).client !== "never-retry";
+}
 
 /** The pieces of a body. Throws `malformed-body` for invalid UTF-8, and for a body that ends early. */
 async function* bodyPieces(
@@ -86,9 +94,9 @@ async function answer(context: GrowingRouteContext, call: ClientCall): Promise<R
   const writing = new Writing(context, httpCaller(client, request.headers), room, id);
   bump(context.stats.ingress_ops, "http_publish");
   const content_type = request.headers.get("content-type") ?? "text/plain";
-  const idle_ms = await writing.start(asked.get("type") ?? "", content_type);
+  await writing.start(asked.get("type") ?? "", content_type);
   using _heard = writing.hear();
-  const keeping = setInterval(() => void writing.keep(), idle_ms / 3);
+  const keeping = setInterval(() => void writing.keep(), writing.idle_ms / 3);
   const pieces = bodyPieces(request.body);
   try {
     for (;;) {
@@ -96,7 +104,7 @@ async function answer(context: GrowingRouteContext, call: ClientCall): Promise<R
       if (done) break;
       await writing.add(value);
     }
-    const said = await writing.ask("finish", { id });
+    const said = await writing.finish();
     return Response.json(said, { headers: { "cache-control": "no-store" } });
   } catch (error) {
     // Nobody waits for a body that does not arrive.
@@ -133,6 +141,8 @@ class Writing {
   readonly #ended = Promise.withResolvers<never>();
   #seq = 0;
   #is_ended = false;
+  /** How long it may be idle before it is abandoned. */
+  idle_ms = 0;
 
   constructor(context: GrowingRouteContext, caller: Caller, room_id: string, id: string) {
     this.#context = context;
@@ -148,12 +158,13 @@ class Writing {
     return this.#ended.promise;
   }
 
-  /** Starts it; resolves with the time until the next keep-alive, in ms. */
-  async start(type: string, content_type: string): Promise<number> {
+  /** Starts it. */
+  async start(type: string, content_type: string): Promise<void> {
     const said = await this.ask("start", { id: this.#id, type, content_type });
     const { seq, idle_ms } = said as { seq: number; idle_ms: number };
+    this.idle_ms = idle_ms;
     // Earlier pieces are unknown: another request cannot continue it.
-    if (seq === 0) return idle_ms;
+    if (seq === 0) return;
     throw new ArqonError("growing-conflict", `${this.#id} grows already`);
   }
 
@@ -172,20 +183,58 @@ class Writing {
   /** Adds a piece. Rejects with the refusal, also of the token, which may have expired. */
   async add(text: string): Promise<void> {
     if (text === "") return;
-    const { now } = this.#context;
-    if (now() >= this.#caller.identity.expires_ms) throw new ArqonError("token-expired");
-    await this.ask("append", { id: this.#id, seq: ++this.#seq, text });
+    const said = { id: this.#id, seq: ++this.#seq, text };
+    await this.#patiently(() => {
+      this.#requireToken();
+      return this.ask("append", said);
+    });
+  }
+
+  /** Ends it, and resolves with the answer. */
+  async finish(): Promise<unknown> {
+    return await this.#patiently(() => this.ask("finish", { id: this.#id }));
+  }
+
+  #requireToken(): void {
+    if (this.#context.now() >= this.#caller.identity.expires_ms) {
+      throw new ArqonError("token-expired");
+    }
+  }
+
+  /** Nobody can send a part of a body again: it waits, as long as a message may be idle. */
+  async #patiently(ask: () => Promise<unknown>): Promise<unknown> {
+    const until_ms = performance.now() + this.idle_ms;
+    for (let pause_ms = PAUSE_MS;; pause_ms *= 2) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        const wait_ms = Math.max(error.retry_after_ms, pause_ms);
+        if (performance.now() + wait_ms > until_ms) throw error;
+        await this.#pause(wait_ms);
+      }
+    }
+  }
+
+  /** Rejects when another request has ended it. */
+  async #pause(wait_ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, wait_ms);
+    try {
+      await Promise.race([promise, this.ended]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Keeps the message alive; ends it if that is refused for good. */
   async keep(): Promise<void> {
     try {
-      if (this.#context.now() >= this.#caller.identity.expires_ms) {
-        throw new ArqonError("token-expired");
-      }
+      this.#requireToken();
       await this.ask("append", { id: this.#id });
     } catch (error) {
-      if (!(error instanceof ArqonError) || error.code < 500) this.#ended.reject(error);
+      const is_for_good = !(error instanceof ArqonError) || error.code < 500 && error.code !== 429;
+      if (is_for_good) this.#ended.reject(error);
     }
   }
 

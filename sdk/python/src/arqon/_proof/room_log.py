@@ -29,6 +29,8 @@ _FILE_BYTES_MAX: Final = 256 * (2 + 65_535)
 _WAIT_MS_MAX: Final = 600_000
 # For how long a Shield may not know of a log that another one begins.
 _NEW_SECONDS: Final = 10.0
+# Beside a checkpoint: the class of the room omits messages for its readers.
+_PARTIAL: Final = "x-arqon-partial"
 
 
 class LogFiles:
@@ -54,6 +56,8 @@ class LogFiles:
         self._token = token
         self._wait_seconds = wait_seconds
         self._stream: HttpStream | None = None
+        self.is_partial = False
+        """The class of the room omits messages, as said with the newest checkpoint."""
 
     async def read(self, path: str) -> bytes:
         """A file. A bus that restarts is waited for, as is one that says when to come again."""
@@ -65,6 +69,8 @@ class LogFiles:
                 again, what = POLL_SECONDS, f"{type(error).__name__}: {error}"
             else:
                 if answer.status == 200:
+                    if path == "checkpoint":
+                        self.is_partial = _PARTIAL in answer.headers
                     return body
                 is_new = answer.status == 404 and monotonic() - began < _NEW_SECONDS
                 again = POLL_SECONDS if is_new else _wait_of(answer, body)
@@ -160,7 +166,7 @@ class VerifiedLog(LogVerifier):
         if given is None:
             raise ValueError("proof is None; expected a Proof or a dict")
         self.files = LogFiles(url.rstrip("/"), token, given.wait_ms / 1_000)
-        super().__init__(self.files.read, given, given.keys(), checkpoint)
+        super().__init__(self.files, given, given.keys(), checkpoint)
 
     async def verify(self, room: Room) -> AsyncGenerator[Message, None]:
         """The messages of the room, each once it is verified. Raises `ProofError` and `LogError`.
@@ -197,4 +203,4 @@ class RoomLog(LogVerifier):
         self.files = LogFiles(url, bus.token, wait_seconds, tls=given.tls, headers=given.headers)
         kept = verify if isinstance(verify, str) else None
         complete = not options.filter and not options.no_echo
-        super().__init__(self.files.read, proof, keys, kept, complete=complete)
+        super().__init__(self.files, proof, keys, kept, complete=complete)

@@ -149,8 +149,8 @@ class Subscriptions:
     def _hearers(self, room: str) -> list[RoomEntry]:
         """The room's own entry, and those of the patterns that match it."""
         own = self._rooms.get(room)
-        # Who is in a room, and what grows there, is heard by its name only.
-        if room.endswith(("~growing", "~members")):
+        # What is beside a room is heard by its name only.
+        if room.endswith(("~growing", "~members", "~values")):
             return [] if own is None else [own]
         matching = [
             entry
