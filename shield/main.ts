@@ -357,7 +357,7 @@ if (import.meta.main) {
   const child = place === "" ? undefined : argument(() => readChildOptions(place));
   const count = processes === "" ? undefined : argument(() => readProcesses(processes));
   const own = (one: Config) => child === undefined ? one : childConfig(one, child);
-  const read = () => own(readConfigFile(file));
+  const read = async () => own(await readConfigFile(file));
   await exitAfter(
     PROGRAM,
     () =>

@@ -111,6 +111,18 @@ Deno.test("SIGHUP: a new key in an issuer's file is used, and the previous one n
   assert.equal(await status(), 200);
 });
 
+Deno.test("SIGHUP: a file of thousands of classes is read in a thread of its own, also when it is wrong", async () => {
+  await using issuer = await createIssuer();
+  await using shield = await startServer("shield", issuer.config, issuer.dir);
+  const classes = Array.from({ length: 2_000 }, (_, at) => `[[rooms]]\nroom = "r-${at}-*"\n`);
+  await edit(issuer, "shield", (text) => `${text}\n${classes.join("")}`);
+  await hangUp(shield, READ);
+  await logged(shield, /by=SIGHUP .*changed=rooms/);
+  await edit(issuer, "shield", (text) => text.replace('"r-7-*"', '"r-7-*"\nhistory_siz = 2'));
+  await hangUp(shield, "the one before stays in force");
+  await logged(shield, /history_siz: unknown key/);
+});
+
 Deno.test("SIGHUP: the Shields of a supervisor read their file again, and stay", async () => {
   await using world = await start();
   const { issuer, config } = world;

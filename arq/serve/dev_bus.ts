@@ -91,8 +91,8 @@ export interface DevProcess extends ServeProcess {
   readonly pid: number;
   /** Reads and checks a configuration; ends the process when it cannot be used. */
   readonly loadConfig: (file: string, defaults: ConfigDefaults) => Config;
-  /** As `loadConfig`, while a bus runs: throws an Error that describes the problem. */
-  readonly readConfig: (file: string, defaults: ConfigDefaults) => Config;
+  /** As `loadConfig`, while a bus runs: rejects with an Error that describes the problem. */
+  readonly readConfig: (file: string, defaults: ConfigDefaults) => Promise<Config>;
 }
 
 /** The configuration of a development bus without a file. */
@@ -117,18 +117,18 @@ room = "orders*"
 durable = true
 `;
 
-/** The configuration of the bus: the file's or the dev defaults, with options and development issuer. */
-function devConfig(
-  options: DevBusOptions,
-  loadConfig: DevProcess["loadConfig"],
-  jwks_file: string,
-): Config {
-  const { config_file, nats_url } = options;
-  // A person with the development key can be an admin of any tenant anyway.
-  const operator_tenants = ["*"];
-  const config = config_file === undefined
-    ? parseConfig(DEV_DEFAULTS, { file: "dev defaults", defaults: { operator_tenants } })
-    : loadConfig(config_file, { host: "127.0.0.1", operator_tenants });
+/** Defaults of a file. A person with the development key can be an admin of any tenant anyway. */
+const FILE_DEFAULTS = {
+  host: "127.0.0.1",
+  operator_tenants: ["*"],
+} as const satisfies ConfigDefaults;
+
+/** The configuration of the bus: that of its file or the dev defaults, with options and development issuer. */
+function devConfig(options: DevBusOptions, given: Config | undefined, jwks_file: string): Config {
+  const { nats_url } = options;
+  const { operator_tenants } = FILE_DEFAULTS;
+  const config = given ??
+    parseConfig(DEV_DEFAULTS, { file: "dev defaults", defaults: { operator_tenants } });
   config.server.port = options.port ?? config.server.port;
   config.ops.port = options.ops_port ?? config.ops.port;
   config.admin.port = options.admin_port ?? config.admin.port;
@@ -157,8 +157,13 @@ export async function serveDev(
   const { state_dir } = options;
   const { pid } = process;
   const key = await devKey(state_dir);
-  const config = devConfig(options, process.loadConfig, key.jwks_file);
-  const read = () => devConfig(options, process.readConfig, key.jwks_file);
+  const { config_file } = options;
+  const given = config_file && process.loadConfig(config_file, FILE_DEFAULTS);
+  const config = devConfig(options, given || undefined, key.jwks_file);
+  const read = async () => {
+    const again = config_file && await process.readConfig(config_file, FILE_DEFAULTS);
+    return devConfig(options, again || undefined, key.jwks_file);
+  };
   const announcement = `${state_dir}/dev/${pid}.json`;
   // A reader of a leftover file checks whether its process is alive.
   const withdraw = () => Deno.remove(announcement).catch(() => {});

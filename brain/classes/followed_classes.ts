@@ -47,7 +47,12 @@ export class FollowedClasses {
     const bucket = await spine.keyValue(TENANTS_BUCKET, { leaves_stream: true });
     const followed = new FollowedClasses(options, bucket);
     await followed.#watch.ready;
-    changes?.follow(["rooms"], () => followed.classes.setConfig(config.rooms));
+    const { classes } = followed;
+    changes?.follow(
+      ["rooms"],
+      () => classes.setConfig(config.rooms),
+      (next) => classes.prepareConfig(next.rooms),
+    );
     return followed;
   }
 

@@ -32,10 +32,13 @@ import type { HookEventCall } from "./hook_event.ts";
 import type { HookMetrics } from "./metrics.ts";
 import { RoomFeed } from "./room_feed.ts";
 import type { CallOutcome } from "./room_feed.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { lifeAt } from "../../shared/spine/contract/lives.ts";
 
-const ROOMS_PAGE = 1_000;
+const ROOMS_PAGE = 256;
+/** Rooms that are compared in one piece. */
+const ROOMS_A_PIECE = 64;
 const NO_ROOMS: ReadonlySet<string> = new Set();
 /** A wait is stored again only if it is longer by at least this. */
 const RETRY_STORED_MS = 1_000;
@@ -143,7 +146,7 @@ export class HookRunner {
 
   /** Repeats the calls for all messages stored since that time and still in the log. Rejects as bucket and log do. */
   async again(from_ms: number): Promise<void> {
-    const { hook: { id }, openLog, log } = this.#options;
+    const { hook: { id, tenant }, openLog, log } = this.#options;
     // Positions are not merged meanwhile.
     this.#going_back++;
     let rooms = 0;
@@ -153,7 +156,8 @@ export class HookRunner {
       const durable = await openLog();
       for await (const rooms_wanted of this.#wanted(durable)) {
         for (const room_id of rooms_wanted) {
-          const position = await positionBefore(durable, room_id, from_ms);
+          await slice(tenant);
+          const position = await positionBefore(durable, tenant, room_id, from_ms);
           if (this.#is_closed) throw new Error("the hook is another Brain's by now");
           if (position === undefined) continue;
           if (await this.#feedOf(room_id).goBack(position)) rooms++;
@@ -316,6 +320,7 @@ export class HookRunner {
     this.#since = edge;
     this.#is_half_together = true;
     for (const key of await bucket.keys(positionKey(tenant, id))) {
+      await slice(tenant);
       const entry = await bucket.get(key);
       const position = entry && readPosition(entry.value);
       if (entry === undefined || position === undefined || position.offset > edge.offset) continue;
@@ -335,10 +340,11 @@ export class HookRunner {
 
   /** The rooms of the hook in the log, in pages. */
   async *#wanted(durable: DurableLog): AsyncGenerator<readonly string[]> {
-    const { hook, hook: { room } } = this.#options;
+    const { hook, hook: { room, tenant } } = this.#options;
     if (isWanted(hook, EVENTS_ROOM)) yield [EVENTS_ROOM];
     const prefix = room.replace(/\*$/, "");
     for (let after = "";;) {
+      await slice(tenant);
       const page = await durable.rooms({ prefix, after, limit: ROOMS_PAGE });
       yield page.rooms.filter((room_id) => room_id !== EVENTS_ROOM && isWanted(hook, room_id));
       after = page.rooms.at(-1) ?? "";
@@ -356,7 +362,7 @@ export class HookRunner {
    * Wakes every room with messages after the hook's position; looks up unknown positions. Rejects as bucket and log do.
    */
   async #survey(): Promise<void> {
-    const { openLog } = this.#options;
+    const { hook: { tenant }, openLog } = this.#options;
     if (this.#since === undefined) await this.#takeWait();
     const since = this.#since ??= await this.#options.since();
     const durable = await openLog();
@@ -365,8 +371,9 @@ export class HookRunner {
     let is_quiet = true;
     for await (const wanted of this.#wanted(durable)) {
       const heads = await durable.heads(wanted);
-      if (this.#is_closed) return;
-      for (const [room_id, offset] of heads) {
+      for (const [at, [room_id, offset]] of [...heads].entries()) {
+        if (at % ROOMS_A_PIECE === 0) await slice(tenant);
+        if (this.#is_closed) return;
         const feed = this.#feeds.get(room_id);
         const is_old = feed === undefined && since.stream === stream && offset <= since.offset &&
           !stored.has(room_id);
@@ -391,12 +398,14 @@ const READ_BYTES = 1_048_576;
  */
 async function positionBefore(
   durable: DurableLog,
+  tenant_id: string,
   room_id: string,
   from_ms: number,
 ): Promise<HookPosition | undefined> {
   const { last } = await durable.head(room_id);
   if (last === undefined || last.time_ms < from_ms) return undefined;
   for (let before = last.offset + 1;;) {
+    await slice(tenant_id);
     const limits = { before, limit: READ_MESSAGES, max_bytes: READ_BYTES };
     const { messages, more } = await durable.readBack(room_id, limits);
     const older = messages.findLast(({ time_ms }) => time_ms < from_ms);

@@ -13,6 +13,7 @@ import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
 import type { Env } from "../../shared/env.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { readPage } from "../../shared/spine/contract/read_page.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { eventCallOf, lostCallOf } from "./hook_event.ts";
@@ -160,12 +161,14 @@ export class RoomFeed {
 
   /** Delivers all stored events. Rejects if the feed has ended, or on a failed read or write. */
   async #bringAll(): Promise<void> {
-    const { room_id, openLog } = this.#options;
+    const { hook: { tenant }, room_id, openLog } = this.#options;
     const durable = await openLog();
     if (this.#is_moved) this.#position = undefined;
     this.#is_moved = false;
     let position = this.#position ??= await this.#load();
     for (;;) {
+      // Thousands of rooms may be due at once.
+      await slice(tenant);
       const { after, lost } = startIn(durable, position);
       const options = { after, limit: READ_MESSAGES, max_bytes: READ_BYTES };
       this.#read_ms = this.#options.monotonic_ms();

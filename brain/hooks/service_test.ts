@@ -13,7 +13,10 @@ import {
 } from "../../shared/records/hook_document.ts";
 import type { HookDocument } from "../../shared/records/hook_document.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { until } from "../../shared/testing/until.ts";
+import { FollowedClasses } from "../classes/followed_classes.ts";
 import { Receiver } from "../../tests/hooks/receiver.ts";
 import type { ReceivedCall } from "../../tests/hooks/receiver.ts";
 import { status, upTo, World } from "./testing/world.ts";
@@ -408,4 +411,32 @@ Deno.test("positions in many rooms become one, and nothing is left out", async (
   await until("all again", () => all().length === 61);
   assert.deepEqual(world.taken("o1"), [1, 30, 33]);
   assert.deepEqual(world.taken("o2"), [2, 34]);
+});
+
+Deno.test("thousands of rooms that are due at once are read in turns with others", async () => {
+  const ROOMS = 2_000;
+  await using world = await World.open();
+  await (await world.brain()).drain();
+  for (let at = 0; at < ROOMS; at++) await world.send(`o${at}`);
+  let [reads, in_turn, most] = [0, 0, 0];
+  const count = () => {
+    if (in_turn++ === 0) {
+      setImmediate(() => {
+        most = Math.max(most, in_turn);
+        in_turn = 0;
+      });
+    }
+    reads++;
+  };
+  const spine = overriding(world.spine, {
+    log: async (...given) => {
+      const log = await world.spine.log(...given);
+      return overriding(log, { read: (...asked) => (count(), log.read(...asked)) });
+    },
+  });
+  const { config } = world;
+  const openClasses = () => FollowedClasses.open({ config, spine, log: QUIET });
+  await world.brain("b1", new Registry(), { openClasses });
+  await until("all were read", () => reads >= ROOMS);
+  assert(most < ROOMS / 4, `${most} reads in one turn`);
 });

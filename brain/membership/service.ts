@@ -8,12 +8,13 @@ import { bytesFrom } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
 import type { MembershipEntry } from "../../shared/membership/entry.ts";
 import type { Entry, Tag, WrittenEntry } from "../../shared/presence/types.ts";
-import { classesHash } from "../../shared/rooms/classes_hash.ts";
+import { classesHash } from "../../shared/config/classes_hash.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView, MemberChange, StaysView, ToldStays } from "../cluster_view.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { roomKey } from "../presence/room_changes.ts";
 import { reasonOf } from "./kept_stays.ts";
 import { KeptStays } from "./kept_stays.ts";
@@ -29,6 +30,8 @@ const SURVEY_MS = 60_000;
 const SETTLE_MS = 200;
 /** Pause after a failed survey, in ms. */
 const RETRY_MS = 1_000;
+/** Rooms that are compared in one piece. */
+const ROOMS_A_PIECE = 64;
 /** How long confirmations are collected, in ms; and the most in one message. */
 const CONFIRM_MS = 50;
 const CONFIRMED_MAX = 256;
@@ -221,7 +224,7 @@ class MembershipService {
     clearTimeout(this.#survey);
     this.#survey = setTimeout(() => {
       this.#survey = undefined;
-      this.#compareAll();
+      void this.#compareAll();
     }, wait_ms);
   }
 
@@ -229,17 +232,23 @@ class MembershipService {
    * Checks every room that has or had members. The list of the latter may be slow while NATS has problems; present
    * members do not wait for it.
    */
-  #compareAll(): void {
+  async #compareAll(): Promise<void> {
     const compared = new Set<string>();
-    for (const { tenant_id, room_id } of [...this.#options.view.occupied()]) {
-      compared.add(roomKey(tenant_id, room_id));
-      this.#recorderOf(tenant_id, room_id)?.compare();
-    }
+    await inPieces(STRANGERS, this.#comparing(compared), ROOMS_A_PIECE);
+    if (this.#is_closed) return;
     this.#tellKept();
     this.#forget();
     // A read under way may have missed the cause of this call: another one follows.
     if (this.#reading) this.#outdated = true;
     else void this.#compareNoted(compared);
+  }
+
+  *#comparing(compared: Set<string>): Generator<void> {
+    for (const { tenant_id, room_id } of [...this.#options.view.occupied()]) {
+      compared.add(roomKey(tenant_id, room_id));
+      // Class and owner are those of now.
+      yield this.#recorderOf(tenant_id, room_id)?.compare();
+    }
   }
 
   /** Passes kept stays to their recorders; sends the other Brains those of Shields that are down. */

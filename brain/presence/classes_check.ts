@@ -7,7 +7,7 @@ import { BRAINS_MAX } from "../../shared/cluster/cluster.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Beat, ClusterMessage } from "../../shared/presence/messages.ts";
-import { classesHash } from "../../shared/rooms/classes_hash.ts";
+import { classesHash } from "../../shared/config/classes_hash.ts";
 
 /** The dependencies of the comparison. */
 export interface ClassesCheckOptions extends Pick<Env, "registry" | "log"> {

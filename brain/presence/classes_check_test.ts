@@ -5,7 +5,7 @@ import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import type { Beat } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
-import { classesHash } from "../../shared/rooms/classes_hash.ts";
+import { classesHash } from "../../shared/config/classes_hash.ts";
 import { ClassesCheck } from "./classes_check.ts";
 
 const A = { room: "a-*", durable: true };

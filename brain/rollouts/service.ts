@@ -16,11 +16,14 @@ import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { createRolloutMetrics } from "./metrics.ts";
 import type { RolloutMetrics } from "./metrics.ts";
 
 /** Interval between checks of rollouts without a change, in ms. */
 const TICK_MS = 500;
+/** Tenants that are looked at in one piece. */
+const TENANTS_A_PIECE = 4;
 
 /** The Brain's parts that rollouts need. */
 export interface RolloutServiceOptions
@@ -58,6 +61,8 @@ class RolloutService {
   readonly #metrics: RolloutMetrics;
   readonly #timer: ReturnType<typeof setInterval>;
   #is_ready = false;
+  #is_ticking = false;
+  #is_closed = false;
 
   constructor(options: RolloutServiceOptions, bucket: KeyValue) {
     this.#options = options;
@@ -65,18 +70,30 @@ class RolloutService {
     this.#metrics = createRolloutMetrics(options.registry, () => this.#latest());
     this.#watch = bucket.watch([], (change) => this.#hear(change));
     this.ready = this.#watch.ready.then(() => void (this.#is_ready = true));
-    this.#timer = setInterval(() => {
-      for (const [tenant_id, known] of this.#tenants) {
-        this.#decide(tenant_id, known);
-        this.#sweep(tenant_id, known);
-      }
-    }, TICK_MS);
+    this.#timer = setInterval(() => void this.#tick(), TICK_MS);
   }
 
   /** Stops deciding. */
   close(): void {
+    this.#is_closed = true;
     this.#watch.stop();
     clearInterval(this.#timer);
+  }
+
+  /** In slices: a bus may roll out in a thousand tenants, and has as many reports of each as Shields. */
+  async #tick(): Promise<void> {
+    if (this.#is_ticking) return;
+    this.#is_ticking = true;
+    await inPieces(STRANGERS, this.#lookAtAll(), TENANTS_A_PIECE);
+    this.#is_ticking = false;
+  }
+
+  *#lookAtAll(): Generator<void> {
+    for (const [tenant_id, known] of this.#tenants) {
+      if (this.#is_closed) return;
+      this.#decide(tenant_id, known);
+      yield this.#sweep(tenant_id, known);
+    }
   }
 
   #hear({ key: [tenant_id = "", node_id], value, revision }: KvChange): void {

@@ -32,7 +32,7 @@ COPY deploy/grafana/ deploy/grafana/
 COPY deploy/nats/ deploy/nats/
 COPY deploy/prometheus/ deploy/prometheus/
 # Commands are loaded by name; threads and the compile child are started by URL.
-RUN deno cache --frozen arq/*.ts arq/*/*.ts shield/policy/worker/worker.ts shield/policy/modules/meter_thread.ts shield/schema/registry/set_thread.ts shared/watchdog/watch_thread.ts brain/reducers/thread/reducer_thread.ts brain/reducers/thread/compile_thread.ts \
+RUN deno cache --frozen arq/*.ts arq/*/*.ts shield/policy/worker/worker.ts shield/policy/modules/meter_thread.ts shield/schema/registry/set_thread.ts shared/watchdog/watch_thread.ts shared/process/parse_thread.ts brain/reducers/thread/reducer_thread.ts brain/reducers/thread/compile_thread.ts \
   wasm/instance/compile_child.ts policies/compiler/*.ts deploy/docker/*.ts \
   && mkdir /etc/arqon /data /keys /issuer \
   && chmod 0700 /data /keys

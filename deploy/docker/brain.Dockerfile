@@ -21,7 +21,7 @@ COPY brain/ brain/
 COPY wasm/ wasm/
 COPY deploy/docker/health.ts deploy/docker/
 # Threads are started by URL and are in no import.
-RUN deno cache --frozen brain/main.ts brain/reducers/thread/reducer_thread.ts brain/reducers/thread/compile_thread.ts shared/watchdog/watch_thread.ts deploy/docker/health.ts \
+RUN deno cache --frozen brain/main.ts brain/reducers/thread/reducer_thread.ts brain/reducers/thread/compile_thread.ts shared/watchdog/watch_thread.ts shared/process/parse_thread.ts deploy/docker/health.ts \
   && mkdir /etc/arqon
 
 FROM denoland/deno:bin-${DENO_VERSION} AS deno

@@ -22,7 +22,7 @@ COPY shield/ shield/
 COPY wasm/ wasm/
 COPY deploy/docker/health.ts deploy/docker/
 # Threads and the compile child are started by URL and are in no import.
-RUN deno cache --frozen shield/main.ts shield/policy/worker/worker.ts shield/policy/modules/meter_thread.ts shield/schema/registry/set_thread.ts shared/watchdog/watch_thread.ts \
+RUN deno cache --frozen shield/main.ts shield/policy/worker/worker.ts shield/policy/modules/meter_thread.ts shield/schema/registry/set_thread.ts shared/watchdog/watch_thread.ts shared/process/parse_thread.ts \
   wasm/instance/compile_child.ts deploy/docker/health.ts \
   && mkdir /etc/arqon
 # The console's thread for replays. The bundler and the sources stay out of the image.

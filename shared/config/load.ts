@@ -105,11 +105,22 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   return checked(document.value, options.file, options.defaults ?? {}, { document });
 }
 
+/** Bytes of a configuration file, at most: 10,000 room classes with all their keys. Its parser takes 100 times as many. */
+const FILE_BYTES_MAX = 8_388_608;
+
+/** Throws ConfigError for a file of more bytes than a configuration may have. */
+export function requireFileSize(size_bytes: number, file: string): void {
+  if (size_bytes <= FILE_BYTES_MAX) return;
+  const text = `it has ${size_bytes} bytes; expected at most ${FILE_BYTES_MAX}`;
+  throw new ConfigError(file, [{ position: undefined, key: "", text }]);
+}
+
 /**
- * The text of a configuration file. Throws ConfigError for bytes that are not UTF-8, with the position of the first
- * such byte: replacing them would change the text.
+ * The text of a configuration file. Throws ConfigError for too many bytes, and for bytes that are not UTF-8, with the
+ * position of the first such byte: replacing them would change the text.
  */
 export function configText(bytes: Uint8Array, file: string): string {
+  requireFileSize(bytes.length, file);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {

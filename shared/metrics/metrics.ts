@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { slice, STRANGERS } from "../turns/slices.ts";
 
 export { Counter, Gauge, Histogram, Registry } from "prom-client";
 
@@ -135,7 +136,12 @@ export function watchEventLoop(
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** Renders every metric of the registry in the Prometheus text format. */
+/** Renders every metric of the registry in the Prometheus text format, each in a slice of a turn. */
 export async function exposition(registry: Registry): Promise<Exposition> {
-  return { body: await registry.metrics(), content_type: registry.contentType };
+  const texts: string[] = [];
+  for (const { name } of registry.getMetricsAsArray()) {
+    await slice(STRANGERS);
+    texts.push(await registry.getSingleMetricAsString(name));
+  }
+  return { body: `${texts.join("\n\n")}\n`, content_type: registry.contentType };
 }

@@ -108,16 +108,19 @@ export function scrapedFamily(
   });
 }
 
+/** Totals by their labels. */
+type Samples = Iterable<readonly [PlainLabels, number]>;
+
 /**
  * Registers a counter with labels that is read at a scrape; `read` gives each of their combinations
- * once.
+ * once, or resolves with them.
  */
 export function scrapedCounters(
   registry: Registry,
   name: string,
   help: string,
   labelNames: readonly string[],
-  read: () => Iterable<readonly [PlainLabels, number]>,
+  read: () => Samples | Promise<Samples>,
 ): void {
   new Counter({
     name,
@@ -125,8 +128,12 @@ export function scrapedCounters(
     labelNames: [...labelNames],
     registers: [registry],
     collect() {
-      this.reset();
-      for (const [labels, total] of read()) this.inc({ ...labels }, total);
+      const set = (samples: Samples) => {
+        this.reset();
+        for (const [labels, total] of samples) this.inc({ ...labels }, total);
+      };
+      const samples = read();
+      return samples instanceof Promise ? samples.then(set) : set(samples);
     },
   });
 }

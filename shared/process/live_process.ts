@@ -11,8 +11,8 @@ import type { Logging } from "../logs/logging.ts";
 export interface GivenConfig extends Pick<Env, "config"> {
   /** Its file; null: it came from elsewhere. */
   readonly file: string | null;
-  /** Reads it again; throws an Error that says what is wrong. */
-  readonly read: () => Config;
+  /** Reads it again; rejects with an Error that says what is wrong. */
+  readonly read: () => Promise<Config>;
 }
 
 /** The process whose configuration it is. */
@@ -30,7 +30,7 @@ export function liveConfig(
   const { node_id, logging, log, now } = process;
   const named = (one: Config) => ({ ...one, server: { ...one.server, node_id } });
   const started = named(config);
-  const live = new ConfigReload({ started, file, read: () => named(read()), log, now });
+  const live = new ConfigReload({ started, file, read: async () => named(await read()), log, now });
   live.follow(["log.level"], () => logging.renew(live.config.log));
   return live;
 }

@@ -4,7 +4,14 @@
  * else reads files, arguments or signals.
  */
 import { parseArgs } from "node:util";
-import { ConfigError, configText, parseConfig, unreadable } from "../config/load.ts";
+import {
+  ConfigError,
+  configText,
+  parseConfig,
+  requireFileSize,
+  unreadable,
+} from "../config/load.ts";
+import { parseAside } from "./parse_aside.ts";
 import type { ConfigDefaults } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { denoProblem } from "../deno_versions.ts";
@@ -142,17 +149,20 @@ export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDe
   return config;
 }
 
-/** As `loadConfigFile`, for a running process: throws an Error with the problem. */
-export function readConfigFile(file: string, defaults: ConfigDefaults = {}): Config {
+/** As `loadConfigFile`, for a running process, which goes on meanwhile: rejects with an Error with the problem. */
+export async function readConfigFile(file: string, defaults: ConfigDefaults = {}): Promise<Config> {
   let bytes: Uint8Array;
   try {
     // A pipe would block the whole process until its writer writes.
-    if (!Deno.statSync(file).isFile) throw new Error("it is no file that can be read again");
+    const { isFile, size } = Deno.statSync(file);
+    if (!isFile) throw new Error("it is no file that can be read again");
+    requireFileSize(size, file);
     bytes = Deno.readFileSync(file);
   } catch (error) {
+    if (error instanceof ConfigError) throw error;
     throw new Error(`cannot read ${file}: ${textOf(error)}`);
   }
-  return parseConfig(configText(bytes, file), { file, defaults });
+  return await parseAside(bytes, { file, defaults });
 }
 
 /** The checked configuration of a file. Exits if it is unreadable or invalid; `serves_clients`: as `clientConfig`. */

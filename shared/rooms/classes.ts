@@ -7,6 +7,7 @@ import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.t
 import type { Retention } from "../spine/contract/durable_log.ts";
 import { grownRoomOf, recordedRoomOf, valuedRoomOf } from "./reserved.ts";
 import { reducedRoomOf } from "./reducer_room.ts";
+import { inPieces, STRANGERS } from "../turns/slices.ts";
 import {
   compileClass,
   DEFAULT_CLASS,
@@ -39,16 +40,28 @@ interface Layers {
   retention: Retention | "none" | undefined;
 }
 
+/** The classes of a configuration: those of every tenant, and those of one. */
+interface ConfigTables {
+  readonly any: Table;
+  readonly own: ReadonlyMap<string, Table>;
+}
+
 const NOTHING: Table = tableOf([]);
+
+/** Steps of compiling classes in one piece: some 4 µs each. */
+const STEPS_A_PIECE = 64;
 
 /** All room classes of this process. */
 export class RoomClasses {
   #any: Table = NOTHING;
-  readonly #config = new Map<string, Table>();
+  #config: ReadonlyMap<string, Table> = new Map();
   readonly #runtime = new Map<string, Table>();
-  /** The classes of tenants that have their own. */
+  /** The classes of tenants that have their own, as far as they were asked for. */
   readonly #layers = new Map<string, Layers>();
   #others: Layers = layersOf([]);
+  #prepared:
+    | { readonly config: readonly RoomClassEntry[]; readonly tables: ConfigTables }
+    | undefined;
   readonly #listeners = new Set<(tenant_id: string | undefined) => void>();
 
   constructor(config: readonly RoomClassEntry[]) {
@@ -63,25 +76,50 @@ export class RoomClasses {
     );
   }
 
+  /** Compiles classes in slices, so that `setConfig` with the same list only swaps tables. */
+  async prepareConfig(config: readonly RoomClassEntry[]): Promise<void> {
+    let tables: ConfigTables | undefined;
+    await inPieces(STRANGERS, this.#compiling(config, (made) => tables = made), STEPS_A_PIECE);
+    this.#prepared = tables && { config, tables };
+  }
+
   /** Replaces the config's classes. Classes that did not change stay the same objects. */
   setConfig(config: readonly RoomClassEntry[]): void {
-    const before = [this.#any, ...this.#config.values()].flatMap(({ classes }) => classes);
-    const known = new Map(before.map((one) => [JSON.stringify(one), one]));
-    const classes = config.map((entry) => {
-      const one = compileClass(entry, entry.tenant, "config");
-      return known.get(JSON.stringify(one)) ?? one;
-    });
-    const by_tenant = Map.groupBy(classes, ({ tenant }) => tenant);
-    this.#any = tableOf(by_tenant.get("*") ?? []);
-    by_tenant.delete("*");
-    this.#others = layersOf([this.#any]);
-    this.#config.clear();
-    for (const [tenant_id, own] of by_tenant) this.#config.set(tenant_id, tableOf(own));
-    this.#layers.clear();
-    for (const tenant_id of [...this.#config.keys(), ...this.#runtime.keys()]) {
-      this.#layer(tenant_id);
+    let tables = this.#prepared?.config === config ? this.#prepared.tables : undefined;
+    this.#prepared = undefined;
+    if (tables === undefined) {
+      for (const _ of this.#compiling(config, (made) => tables = made)) { /* in one go */ }
     }
+    const { any, own } = tables!;
+    this.#any = any;
+    this.#config = own;
+    this.#others = layersOf([any]);
+    this.#layers.clear();
     for (const listener of this.#listeners) listener(undefined);
+  }
+
+  *#compiling(
+    config: readonly RoomClassEntry[],
+    onMade: (tables: ConfigTables) => void,
+  ): Generator<void> {
+    const known = new Map<string, OwnedClass>();
+    for (const { classes } of [this.#any, ...this.#config.values()]) {
+      for (const one of classes) yield void known.set(JSON.stringify(one), one);
+    }
+    const by_tenant = new Map<string, OwnedClass[]>();
+    for (const entry of config) {
+      const compiled = compileClass(entry, entry.tenant, "config");
+      const one = known.get(JSON.stringify(compiled)) ?? compiled;
+      const list = by_tenant.get(one.tenant);
+      if (list === undefined) by_tenant.set(one.tenant, [one]);
+      else list.push(one);
+      yield;
+    }
+    const own = new Map<string, Table>();
+    for (const [tenant_id, classes] of by_tenant) yield void own.set(tenant_id, tableOf(classes));
+    const any = own.get("*") ?? NOTHING;
+    own.delete("*");
+    onMade({ any, own });
   }
 
   /** Replaces a tenant's own classes. Classes that did not change stay the same objects. */
@@ -96,7 +134,7 @@ export class RoomClasses {
     if (isSame(table, before)) return;
     if (table.classes.length === 0) this.#runtime.delete(tenant_id);
     else this.#runtime.set(tenant_id, table);
-    this.#layer(tenant_id);
+    this.#layers.delete(tenant_id);
     for (const listener of this.#listeners) listener(tenant_id);
   }
 
@@ -106,10 +144,9 @@ export class RoomClasses {
     other.#any = this.#any;
     other.#others = this.#others;
     const config = this.#config.get(tenant_id);
-    if (config !== undefined) other.#config.set(tenant_id, config);
+    if (config !== undefined) other.#config = new Map([[tenant_id, config]]);
     // Those that stay the same are the same objects.
     other.#runtime.set(tenant_id, this.#runtime.get(tenant_id) ?? NOTHING);
-    other.#layer(tenant_id);
     other.setTenant(tenant_id, classes);
     return other;
   }
@@ -137,7 +174,8 @@ export class RoomClasses {
   }
 
   #of(tenant_id: string, room_id: string): OwnedClass {
-    const layers = this.#layers.size === 0 ? this.#others : this.#layersOf(tenant_id);
+    const is_common = this.#config.size === 0 && this.#runtime.size === 0;
+    const layers = is_common ? this.#others : this.#layersOf(tenant_id);
     const { tables } = layers;
     if (tables.length === 0) return DEFAULT_CLASS;
     for (const { exact } of tables) {
@@ -236,14 +274,14 @@ export class RoomClasses {
   }
 
   #layersOf(tenant_id: string): Layers {
-    return this.#layers.get(tenant_id) ?? this.#others;
-  }
-
-  #layer(tenant_id: string): void {
-    const own = [this.#runtime.get(tenant_id), this.#config.get(tenant_id)];
-    const tables = own.filter((table) => table !== undefined);
-    if (tables.length === 0) this.#layers.delete(tenant_id);
-    else this.#layers.set(tenant_id, layersOf([...tables, this.#any]));
+    const known = this.#layers.get(tenant_id);
+    if (known !== undefined) return known;
+    const runtime = this.#runtime.get(tenant_id);
+    const config = this.#config.get(tenant_id);
+    if (runtime === undefined && config === undefined) return this.#others;
+    const layers = layersOf([runtime ?? NOTHING, config ?? NOTHING, this.#any]);
+    this.#layers.set(tenant_id, layers);
+    return layers;
   }
 }
 

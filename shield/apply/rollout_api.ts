@@ -23,6 +23,7 @@ import {
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { canaryLists } from "../policy/chain/canary.ts";
@@ -157,13 +158,15 @@ async function show(context: RolloutAdminContext, { tenant }: AdminCall): Promis
 
 async function listAll(
   { bucket, node_id }: RolloutAdminContext,
-  { url, only_tenant }: AdminCall,
+  call: AdminCall,
 ): Promise<Response> {
+  const { url, only_tenant } = call;
   const { tenant = only_tenant } = readQuery(url, { tenant: Id.optional() });
   const keys = await bucket.keys(tenant === undefined ? [] : [tenant]);
   const tenants = keys.filter(({ length }) => length === 1).map(([name = ""]) => name).sort();
   const rollouts = [];
   for (const name of tenants) {
+    await slice(call.tenant_id);
     const { rollout } = await stored(bucket, name);
     if (rollout === undefined) continue;
     const { past } = rollout;
@@ -273,6 +276,7 @@ async function reportsOf(
   const reports = new Map<string, RolloutReport>();
   for (const key of await bucket.keys([tenant])) {
     const [, node_id] = key;
+    await slice(tenant);
     const entry = node_id === undefined ? undefined : await bucket.get(key);
     const decoded = entry === undefined ? undefined : decodeReport(entry.value);
     if (decoded !== undefined && "value" in decoded) reports.set(node_id!, decoded.value);

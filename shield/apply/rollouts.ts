@@ -11,6 +11,7 @@ import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { Policies } from "../policy/chain/chain.ts";
 import type { CanaryProblem } from "../policy/chain/canary_turn.ts";
 import type { PolicyRegistry } from "../policy/chain/registry.ts";
@@ -24,6 +25,8 @@ const REPORT_MS = 250;
 const BEAT_MS = 2_000;
 /** How long it waits before it tries the last step again, in ms. */
 const AGAIN_MS = 1_000;
+/** Rollouts that are looked at in one piece; one of 64 policies takes 0.2 ms. */
+const TENANTS_A_PIECE = 4;
 
 /** What rollouts need of the process. */
 export interface RolloutsOptions extends Pick<Env, "log" | "node_id" | "now"> {
@@ -56,6 +59,7 @@ class Rollouts {
   readonly #known = new Map<string, Known>();
   readonly #timer: ReturnType<typeof setInterval>;
   #closed = false;
+  #is_ticking = false;
 
   constructor(options: RolloutsOptions, bucket: KeyValue) {
     this.#options = options;
@@ -63,7 +67,7 @@ class Rollouts {
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 1 });
     // Who does not wait for it must not crash the process: it is watched again after a reconnect.
     this.#watch.ready.catch(() => {});
-    this.#timer = setInterval(() => this.#tick(), REPORT_MS);
+    this.#timer = setInterval(() => void this.#tick(), REPORT_MS);
   }
 
   /** Says and finishes nothing more. */
@@ -98,7 +102,7 @@ class Rollouts {
     const { id, stage, base_version } = rollout;
     const canary = { id, stage, share: shareOf(rollout), base_version, policies };
     this.#options.registry.setCanary(tenant_id, canary);
-    this.#tick();
+    this.#look(tenant_id, this.#known.get(tenant_id)!);
   }
 
   #end(tenant_id: string): void {
@@ -111,13 +115,26 @@ class Rollouts {
     });
   }
 
-  #tick(): void {
+  /** In slices: a bus may roll out in a thousand tenants. */
+  async #tick(): Promise<void> {
+    if (this.#is_ticking) return;
+    this.#is_ticking = true;
+    await inPieces(STRANGERS, this.#lookAtAll(), TENANTS_A_PIECE);
+    this.#is_ticking = false;
+  }
+
+  *#lookAtAll(): Generator<void> {
     for (const [tenant_id, known] of this.#known) {
-      if (!known.is_writing) void this.#say(tenant_id, known);
-      const is_due = Math.abs(this.#options.now() - known.tried_ms) >= AGAIN_MS;
-      if (known.rollout.state === "applying" && !known.is_applying && is_due) {
-        void this.#finish(tenant_id, known);
-      }
+      if (this.#closed) return;
+      yield this.#look(tenant_id, known);
+    }
+  }
+
+  #look(tenant_id: string, known: Known): void {
+    if (!known.is_writing) void this.#say(tenant_id, known);
+    const is_due = Math.abs(this.#options.now() - known.tried_ms) >= AGAIN_MS;
+    if (known.rollout.state === "applying" && !known.is_applying && is_due) {
+      void this.#finish(tenant_id, known);
     }
   }
 

@@ -30,6 +30,8 @@ const REASON_BYTES_MAX = 123;
 const AT_ONCE = 16;
 /** Rooms and connections that are asked for at once, and entries of a parameter. */
 const LIST_MAX = 1_000;
+/** Characters of a pattern, as many as Centrifugo's channels may have: each channel is compared with all of it. */
+const PATTERN_MAX = 255;
 
 /** What the methods need of the process. */
 export interface MethodContext extends HttpPublishContext {
@@ -406,6 +408,9 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ],
   ["disconnect", method(Disconnected, order)],
   ["subscribe", method(Subscribing, subscribe)],
-  ["channels", method(z.object({ pattern: z.string().default("") }), listChannels)],
+  [
+    "channels",
+    method(z.object({ pattern: z.string().max(PATTERN_MAX).default("") }), listChannels),
+  ],
   ["info", method(z.object({}), info)],
 ]);

@@ -7,6 +7,7 @@ import { ArqonError, decodeServerFrame, writeEnvelope } from "@arqon/proto";
 import type { EntryPoint, Position } from "./entry.ts";
 import type { PayloadCopy } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
 import { Flow } from "./flow.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { TestDurable } from "../durable/testing/durable.ts";
@@ -252,4 +253,20 @@ Deno.test("what a durable room may keep is copied into a buffer of its own, what
   assert.equal(sizes.length, 2);
   assert.equal(sizes[0], 200);
   assert.ok(sizes[1]! > 10_000);
+});
+
+Deno.test("a change of classes reaches thousands of open rooms in turns with others, and the latest counts", async () => {
+  await using test = testDurable([]);
+  const subscribers = Array.from({ length: 3_000 }, (_, at) => keptSubscriber(`c${at}`));
+  for (const [at, one] of subscribers.entries()) test.hub.subscribe("acme", `r-${at}`, one);
+  const last = test.hub.find("acme", "r-2999")!;
+  test.classes.setTenant("acme", [tenantClass("r-*", { echo: false })]);
+  assert.equal(last.room_class?.echo, true, "it has its turn later");
+  test.hub.unsubscribe("acme", "r-1500", subscribers[1_500]!);
+  test.classes.setTenant("acme", [tenantClass("r-*", { max_members: 7 })]);
+  await until("the last room has it", () => last.room_class?.max_members === 7);
+  const others = [...test.hub.channels.values()].filter(({ room_class }) =>
+    room_class?.max_members !== 7 || !room_class.echo
+  );
+  assert.deepEqual([test.hub.channels.size, others], [2_999, []]);
 });

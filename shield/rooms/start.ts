@@ -8,7 +8,7 @@ import { Gauge } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { RoomsAdminContext } from "./admin_api.ts";
-import { classesHash } from "../../shared/rooms/classes_hash.ts";
+import { classesHash } from "../../shared/config/classes_hash.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -35,6 +35,8 @@ export interface StartedRoomClasses {
   readonly admin: Omit<RoomsAdminContext, "logs">;
   /** Puts the classes into force that the configuration has now. */
   renew(): void;
+  /** Prepares `renew` for a configuration that may follow. */
+  prepare(next: Pick<Config, "rooms">): Promise<void>;
   /** Ends the following: the classes stay as they are. */
   close(): void;
 }
@@ -73,7 +75,8 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
     },
   });
   const renew = () => classes.setConfig(config.rooms);
-  return { classes, admin: { classes, settings, log, node_id }, renew, close };
+  const prepare = (next: Pick<Config, "rooms">) => classes.prepareConfig(next.rooms);
+  return { classes, admin: { classes, settings, log, node_id }, renew, prepare, close };
 }
 
 // Remembers the Brains' last report about the record beside the stored rooms, for a Brain that starts while no other

@@ -4,6 +4,7 @@
  */
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import type { TenantRows } from "../../shared/usage/minute.ts";
 import type { UsageLedger } from "./ledger.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts";
@@ -11,11 +12,17 @@ import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shar
 import { OTHERS } from "../../shared/records/user_use.ts";
 
 const SECONDS = 60;
+/** Rows that are added up in one piece, some 0.3 µs each. */
+const ROWS_A_PIECE = 1_024;
+/** Readings of one scrape that the end of a minute may undo. */
+const TRIES = 3;
 
 /** Usage of tenants in finished minutes. */
 export class TenantSums {
   readonly #tenants_max: number;
   readonly #sums = new Map<string, Counts>();
+  /** Tenants' finished minutes so far. */
+  #added = 0;
 
   constructor(tenants_max: number) {
     this.#tenants_max = tenants_max;
@@ -23,21 +30,36 @@ export class TenantSums {
 
   /** Adds the rows of a finished minute. */
   add({ tenant_id, rows }: TenantRows): void {
+    this.#added++;
     const sum = this.#sum(tenant_id);
     for (const { counts } of rows) addCounts(sum, counts);
   }
 
-  /** All usage by tenant, including running minutes. */
-  with(running: Iterable<TenantRows>): ReadonlyMap<string, Readonly<Counts>> {
-    const all = new Map<string, Counts>();
+  /** All usage by tenant, including running minutes, which `running` gives anew at each call. Read in slices. */
+  async with(running: () => Iterable<TenantRows>): Promise<ReadonlyMap<string, Readonly<Counts>>> {
+    for (let tries = 1;; tries++) {
+      const all = new Map<string, Counts>();
+      const before = this.#added;
+      const steps = this.#summing(running(), all);
+      // A busy end of a minute may take as long as a reading: in the end it is read in one go.
+      await inPieces(STRANGERS, steps, tries < TRIES ? ROWS_A_PIECE : Infinity);
+      // Rows of a minute that has ended meanwhile may be in both.
+      if (this.#added === before) return this.#withSums(all);
+    }
+  }
+
+  *#summing(running: Iterable<TenantRows>, all: Map<string, Counts>): Generator<void> {
     for (const { tenant_id, rows } of running) {
       // A tenant with usage in the running minute has a series, and keeps it.
       const name = this.#nameOf(tenant_id);
       this.#sum(tenant_id);
       const sum = all.get(name) ?? noCounts();
       all.set(name, sum);
-      for (const { counts } of rows) addCounts(sum, counts);
+      for (const { counts } of rows) yield addCounts(sum, counts);
     }
+  }
+
+  #withSums(all: Map<string, Counts>): ReadonlyMap<string, Readonly<Counts>> {
     for (const [name, counts] of this.#sums) {
       const sum = all.get(name) ?? noCounts();
       all.set(name, sum);
@@ -94,13 +116,20 @@ export function registerTenantUse(
   sums: TenantSums,
   prices: () => PriceList,
 ): void {
-  let read: (readonly [string, UsageAmounts])[] | undefined;
-  const all = () => {
-    if (read !== undefined) return read;
-    const used = sums.with(ledger.take(false));
-    // All families of a scrape are collected within a few turns: they share one reading.
-    queueMicrotask(() => read = undefined);
-    return read = [...used].map(([tenant, counts]) => [tenant, amountsOf(counts)] as const);
+  const read = async () => {
+    const used = await sums.with(() => ledger.take(false));
+    return [...used].map(([tenant, counts]) => [tenant, amountsOf(counts)] as const);
+  };
+  let reading:
+    | { readonly amounts: ReturnType<typeof read>; readonly given: Set<string> }
+    | undefined;
+  // The families of a scrape share one reading: each takes it once.
+  const all = (family: string) => {
+    if (reading === undefined || reading.given.has(family)) {
+      reading = { amounts: read(), given: new Set() };
+    }
+    reading.given.add(family);
+    return reading.amounts;
   };
   const cost: Read = (amounts) => costOf(amounts, prices());
   const families = [...FAMILIES, ["cost_total", "What it costs by the price list.", cost] as const];
@@ -110,8 +139,9 @@ export function registerTenantUse(
       `shield_usage_${name}`,
       `By tenant since the start: ${help}`,
       ["tenant"],
-      function* () {
-        for (const [tenant, amounts] of all()) yield [{ tenant }, value(amounts)];
+      async () => {
+        const amounts = await all(name);
+        return amounts.map(([tenant, used]) => [{ tenant }, value(used)] as const);
       },
     );
   }

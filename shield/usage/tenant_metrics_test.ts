@@ -1,6 +1,7 @@
 /** The metrics of usage by tenant: they equal the counts, never fall, and are limited. */
 import assert from "node:assert/strict";
-import { Registry } from "../../shared/metrics/metrics.ts";
+import { exposition, Registry } from "../../shared/metrics/metrics.ts";
+import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { UsageLedger } from "./ledger.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 
@@ -21,7 +22,7 @@ function counting() {
   };
   const send = (tenant_id: string) => ledger.taken({ tenant_id, claims: {} }, "", 10);
   const end = () => Array.from(ledger.take(true)).length;
-  return { ledger, clock, value, send, end };
+  return { registry, ledger, clock, value, send, end };
 }
 
 Deno.test("use by tenant: minutes that are over and the one that runs add up", async () => {
@@ -59,4 +60,27 @@ Deno.test("use by tenant: the time of connections is in seconds", async () => {
   end();
   clock.now_ms += 15_000;
   assert.equal(await value("connection_seconds_total", "acme"), 45);
+});
+
+Deno.test("use by tenant: many rows are read in turns with others, and a minute that ends meanwhile counts once", async () => {
+  const { registry, ledger, send, end } = counting();
+  for (let at = 0; at < 2_000; at++) {
+    for (let room = 0; room < 50; room++) {
+      ledger.taken({ tenant_id: `t${at}`, claims: {} }, `r${room}-*`, 10);
+    }
+  }
+  const valueIn = (page: string, tenant: string) =>
+    Number(page.match(new RegExp(`messages_in_total{tenant="${tenant}"} (.*)`))?.[1]);
+  const read = await turnsDuring(() => exposition(registry));
+  assert.equal(valueIn(read.value.body, "t0"), 50);
+  assert.equal(valueIn(read.value.body, "_other"), 1_998 * 50);
+  assert(read.turns >= 5, `${read.turns} turns`);
+  const reading = exposition(registry);
+  // The first slice has been read.
+  assert.equal(end(), 2_000);
+  send("t0");
+  const { body } = await reading;
+  assert.deepEqual([valueIn(body, "t0"), valueIn(body, "_other")], [51, 1_998 * 50]);
+  // Every family is of the same reading.
+  assert.match(body, /in_bytes_total{tenant="t0"} 510/);
 });

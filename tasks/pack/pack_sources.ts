@@ -11,6 +11,7 @@ export const PROGRAMS = { arq: "arq/main.ts", shield: "shield/main.ts", brain: "
 /** Modules that are started by URL, as threads or as the child that compiles; no program's graph has them. */
 export const STARTED: readonly string[] = [
   "shared/watchdog/watch_thread.ts",
+  "shared/process/parse_thread.ts",
   "shield/policy/worker/worker.ts",
   "shield/policy/modules/meter_thread.ts",
   "wasm/instance/compile_child.ts",

@@ -82,7 +82,7 @@ export async function startLocalBus(
     loaded.limits.memory_bytes = MEMORY_BYTES;
     return loaded;
   };
-  process.readConfig = process.loadConfig;
+  process.readConfig = async (...given) => await process.loadConfig(...given);
   const ports = { port, ops_port, admin_port };
   const folder = data_dir === undefined ? {} : { data_dir };
   const options = { state_dir, config_file: "config", ...ports, ...folder };

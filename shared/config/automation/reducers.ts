@@ -62,6 +62,9 @@ export function refuseFilteredValues(
   context.addIssue({ code: "custom", path: ["reducer_visible"], message });
 }
 
+/** Names in a message: of thousands of classes each gets one. */
+const NAMES_SHOWN = 16;
+
 /** Refuses room classes that name an undefined reducer. */
 export function refuseUnknownReducers(
   { rooms, reducers }: {
@@ -70,9 +73,11 @@ export function refuseUnknownReducers(
   },
   context: z.core.$RefinementCtx,
 ): void {
+  const names = new Set(reducers.map(({ name }) => name));
+  const few = [...names].slice(0, NAMES_SHOWN).map((name) => `"${name}"`).join(", ");
+  const known = names.size > NAMES_SHOWN ? `${few}, …` : few || "none";
   for (const [index, { reducer }] of rooms.entries()) {
-    if (reducer === undefined || reducers.some(({ name }) => name === reducer)) continue;
-    const known = reducers.map(({ name }) => `"${name}"`).join(", ") || "none";
+    if (reducer === undefined || names.has(reducer)) continue;
     const message = `no [[reducers]] has the name "${reducer}"; expected one of: ${known}`;
     context.addIssue({ code: "custom", path: ["rooms", index, "reducer"], message });
   }

@@ -64,6 +64,14 @@ export const LIVE_WHILE_SET: ReadonlySet<string> = new Set([
   "admin.tls_key",
 ]);
 
+/** Lists of live values that no other key restricts: what is valid in one configuration is valid beside any other. */
+export const LISTS_ALONE = [
+  "platform.mirroring.rules",
+  "platform.registry.mappings",
+  "quota.tenants",
+  "hooks",
+] as const satisfies readonly LiveKey[];
+
 const KNOWN: ReadonlySet<string> = new Set(LIVE_KEYS);
 
 /** Whether the key is one of `LIVE_KEYS`; `key` as in "limits.memory_bytes". */

@@ -31,8 +31,8 @@ export interface ReloadOptions {
   /** What the process was started with. */
   readonly started: Config;
   readonly file: string | null;
-  /** Reads and checks the file as a start does; throws an Error that describes the problem. */
-  readonly read: () => Config;
+  /** Reads and checks the file as a start does; throws, or rejects with, an Error that describes the problem. */
+  readonly read: () => Config | Promise<Config>;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -40,7 +40,10 @@ export interface ReloadOptions {
 
 /** The reload as the components of a process see it. */
 export interface ConfigReloading extends ConfigChanges {
-  /** Reloads the file and runs the readers of `onRead`; `by` names who asked. Never rejects. */
+  /**
+   * Reloads the file and runs the readers of `onRead`; `by` names who asked. Never rejects. During a reload, one more
+   * waits, whose outcome all get that ask meanwhile.
+   */
   reload(by: string): Promise<ConfigReport>;
   /**
    * Calls `read` after each reload, for files that the configuration names: it resolves with the keys of the changed
@@ -58,6 +61,8 @@ export class ConfigReload implements ConfigReloading {
   readonly #options: ReloadOptions;
   readonly #readers: (() => Promise<readonly string[]>)[] = [];
   readonly #totals = { ok: 0, refused: 0 };
+  #running: Promise<ConfigReport> | undefined;
+  #waiting: Promise<ConfigReport> | undefined;
   #last: Pick<ConfigReport, "changed" | "needs_restart" | "problem" | "loaded_ms">;
 
   constructor(options: ReloadOptions) {
@@ -67,7 +72,7 @@ export class ConfigReload implements ConfigReloading {
     this.#last = { loaded_ms: options.now(), changed: [], needs_restart: [], problem: null };
   }
 
-  readonly follow: ConfigChanges["follow"] = (keys, apply) => this.#live.follow(keys, apply);
+  readonly follow: ConfigChanges["follow"] = (...args) => this.#live.follow(...args);
 
   onRead(read: () => Promise<readonly string[]>): void {
     this.#readers.push(read);
@@ -77,12 +82,29 @@ export class ConfigReload implements ConfigReloading {
     return { file: this.#options.file, ...this.#last, values: this.#live.inForce() };
   }
 
-  async reload(by: string): Promise<ConfigReport> {
+  reload(by: string): Promise<ConfigReport> {
+    if (this.#waiting !== undefined) return this.#waiting;
+    if (this.#running === undefined) return this.#begin(by);
+    return this.#waiting = this.#running.then(() => {
+      this.#waiting = undefined;
+      return this.#begin(by);
+    });
+  }
+
+  #begin(by: string): Promise<ConfigReport> {
+    return this.#running = this.#reload(by).finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #reload(by: string): Promise<ConfigReport> {
     const { read, log, now, file } = this.#options;
     let changed: readonly string[] = [];
     let what = "the configuration cannot be used; the one before stays in force";
     try {
-      const { needs_restart, ...keys } = this.#live.change(read());
+      const next = await read();
+      await this.#live.prepare(next);
+      const { needs_restart, ...keys } = this.#live.change(next);
       changed = keys.changed;
       what = "a file of the configuration cannot be used; what was in it before stays in force";
       this.#last = { loaded_ms: now(), changed, needs_restart, problem: null };

@@ -70,6 +70,8 @@ function propertiesOf({ properties }: Schema, left_out: string): Record<string, 
 const FIGURES = Object.fromEntries(TENANT_COLUMNS.map((name) => [name, COUNT]));
 
 /** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
+/** A process takes seconds for a file with 10,000 room classes. */
+const RELOAD_TIMEOUT_MS = 5_000;
 const ReloadBody = z.strictObject({ node_id: Id.optional() });
 
 /** The routes of the admin API about the whole cluster. */
@@ -232,7 +234,8 @@ async function reloadConfig(
   { by }: AdminCall,
   { node_id }: z.output<typeof ReloadBody>,
 ): Promise<Answer> {
-  const options = { params: { by }, to: node_id, is_order: true } as const;
+  const timeout_ms = RELOAD_TIMEOUT_MS;
+  const options = { params: { by }, to: node_id, is_order: true, timeout_ms } as const;
   const gathered = await context.asker.ask("reload_config", NodeConfigAnswer, options);
   context.asker.require(node_id, gathered.nodes);
   return told(gathered);

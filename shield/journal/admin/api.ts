@@ -276,7 +276,9 @@ async function readRoom(
   if (first === undefined) return;
   const log = await logs.of(first.tenant);
   for (let at = 0; at < records.length;) {
-    const from = { ...READ, after: records[at]!.offset - 1 };
+    // Of most rooms a page of the journal has few lines: more would be read for nothing.
+    const limit = Math.min(READ.limit, records.length - at);
+    const from = { ...READ, limit, after: records[at]!.offset - 1 };
     await slice(first.tenant);
     const { messages } = await readPage(log, first.room, from, records.at(-1)!.offset);
     const by_offset = new Map(messages.map(({ offset, payload }) => [offset, payload]));

@@ -16,7 +16,7 @@ import { CompilationError, createValidator, type Validator } from "@bufbuild/pro
 import type { Violation as Broken } from "@bufbuild/protovalidate";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { collectRules, countedRegistry, reachable, type RuleInventory } from "./rules_collect.ts";
-import { RuleSteps } from "./rules_steps.ts";
+import { type RuleClock, RuleSteps, THREAD_CLOCK } from "./rules_steps.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, Validation } from "./validate_types.ts";
 
@@ -43,7 +43,7 @@ export class MessageRules {
     desc: DescMessage,
     inventory: RuleInventory,
     limits: SchemaLimits,
-    now: () => number,
+    clock: RuleClock,
   ) {
     this.desc = desc;
     this.#has_floats = reachesFloat(desc);
@@ -51,7 +51,7 @@ export class MessageRules {
     this.#counted = inventory.counted;
     this.heap_bytes = inventory.heap_bytes;
     this.#limits = limits;
-    this.#steps = new RuleSteps(limits, now);
+    this.#steps = new RuleSteps(limits, clock);
     this.#validator = createValidator({ registry, regexMatch: this.#steps.matches });
     this.#steps.begin(0);
     const empty = this.#validator.validate(desc, create(desc));
@@ -96,8 +96,8 @@ export class MessageRules {
     this.#steps.begin(size_bytes);
     const result = this.#validator.validate(this.desc, message);
     if (this.#steps.exhausted) {
-      const { rule_steps, rule_time_ms } = this.#limits;
-      const most = `${rule_steps} steps or ${rule_time_ms} ms`;
+      const { rule_steps, rule_cpu_ms } = this.#limits;
+      const most = `${rule_steps} steps or ${rule_cpu_ms} ms of CPU`;
       return this.#one("rule-cost", `the rules take more than ${most} over this message`);
     }
     if (result.kind === "valid") return undefined;
@@ -142,14 +142,14 @@ export function compileRules(
   registry: FileRegistry,
   desc: DescMessage,
   limits: SchemaLimits,
-  now: () => number = () => performance.now(),
+  clock: RuleClock = THREAD_CLOCK,
 ): MessageRules | undefined {
   const inventory = collectRules(registry, desc, limits);
   if (!inventory.any) return undefined;
   if (inventory.counted.size === 0 && !inventory.has_hosts) {
-    return new MessageRules(registry, desc, inventory, limits, now);
+    return new MessageRules(registry, desc, inventory, limits, clock);
   }
   const counted = countedRegistry(registry);
   const same = counted.getMessage(desc.typeName)!;
-  return new MessageRules(counted, same, inventory, limits, now);
+  return new MessageRules(counted, same, inventory, limits, clock);
 }

@@ -4,6 +4,7 @@
  * compare each character of a text with each of the needle. RE2 matches patterns in linear time, and they count by
  * their size. Expressions are handled as text only.
  */
+import process from "node:process";
 import { RE2JS } from "@bufbuild/re2";
 import { HOSTNAME, matchesHost } from "./rules_hosts.ts";
 import type { SchemaLimits } from "./validate_types.ts";
@@ -26,7 +27,24 @@ const UNIQUE_BYTES_PER_STEP = 512;
 const PAIRS_PER_STEP = 4_096;
 /** Steps between two readings of the clock. */
 const STEPS_PER_LOOK = 16;
+/** Messages that take less are not measured, in ms: to read the CPU takes 20 to 100 µs. */
+const SHORT_MS = 1;
 const PATTERNS_KEPT = 1_024;
+
+/** What the work of rules is measured by, in ms: a clock that only goes forward, and this thread's CPU. */
+export interface RuleClock {
+  readonly now_ms: () => number;
+  readonly cpu_ms: () => number;
+}
+
+/** The clock of this thread. */
+export const THREAD_CLOCK: RuleClock = {
+  now_ms: () => performance.now(),
+  cpu_ms() {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1_000;
+  },
+};
 
 /** Counts steps while the rules look at one message. */
 export class RuleSteps {
@@ -35,17 +53,20 @@ export class RuleSteps {
   /** The steps of all messages so far. */
   taken = 0;
   readonly #limits: SchemaLimits;
-  readonly #now: () => number;
+  readonly #clock: RuleClock;
   readonly #patterns = new Map<string, RE2JS>();
   #steps = 0;
   #turns = 0;
   #size_bytes = 0;
-  #until_ms = 0;
+  /** When the CPU is read next. */
+  #look_ms = 0;
+  /** The CPU at its first reading; undefined: this message took too little so far. */
+  #from_cpu_ms: number | undefined;
 
-  /** Makes a counter. `now` is in milliseconds of a clock that only goes forward. */
-  constructor(limits: SchemaLimits, now: () => number) {
+  /** Makes a counter. */
+  constructor(limits: SchemaLimits, clock: RuleClock) {
     this.#limits = limits;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   /** Begins with a message of this size. */
@@ -54,7 +75,8 @@ export class RuleSteps {
     this.#steps = 0;
     this.#turns = 0;
     this.#size_bytes = size_bytes;
-    this.#until_ms = this.#now() + this.#limits.rule_time_ms;
+    this.#look_ms = this.#clock.now_ms() + SHORT_MS;
+    this.#from_cpu_ms = undefined;
   }
 
   /**
@@ -83,8 +105,19 @@ export class RuleSteps {
     this.#steps += steps;
     this.taken += steps;
     if (this.#steps > this.#limits.rule_steps) this.exhausted = true;
-    if (++this.#turns % STEPS_PER_LOOK === 0 && this.#now() > this.#until_ms) this.exhausted = true;
+    if (++this.#turns % STEPS_PER_LOOK === 0 && this.#isLong()) this.exhausted = true;
     return !this.exhausted;
+  }
+
+  /** Whether too much CPU is used. A machine that stalls uses none; and CPU is read no earlier than it can be too much. */
+  #isLong(): boolean {
+    const now_ms = this.#clock.now_ms();
+    if (now_ms < this.#look_ms) return false;
+    const cpu_ms = this.#clock.cpu_ms();
+    this.#from_cpu_ms ??= cpu_ms;
+    const left_ms = this.#limits.rule_cpu_ms - (cpu_ms - this.#from_cpu_ms);
+    this.#look_ms = now_ms + Math.max(left_ms, SHORT_MS);
+    return left_ms <= 0;
   }
 
   /** Compiles a pattern. It may come out of a message, so few are kept, and long ones are refused. */

@@ -58,8 +58,8 @@ export interface SchemaLimits {
   readonly rule_steps: number;
   /** The most steps of making one message's values, and of asking rules once for each; two take about a microsecond. */
   readonly decode_steps: number;
-  /** How long the rules may take for one message, as steps differ in what they cost. */
-  readonly rule_time_ms: number;
+  /** The thread's CPU that the rules may take for one message, as steps differ in what they cost. */
+  readonly rule_cpu_ms: number;
 }
 
 /** The limits that the Shield uses. */
@@ -71,7 +71,7 @@ export const SCHEMA_LIMITS: SchemaLimits = {
   expression_chars: 4_096,
   rule_steps: 150_000,
   decode_steps: 200_000,
-  rule_time_ms: 500,
+  rule_cpu_ms: 40,
 };
 
 /** A result with no findings. It is shared, so that a good message costs no allocation. */

@@ -1,0 +1,40 @@
+/**
+ * The worker that parses and checks a large configuration: 10,000 room classes take seconds, for which messages must
+ * not wait. `parse_aside.ts` starts it, once for each file.
+ */
+import { ConfigError, configText, parseConfig } from "../config/load.ts";
+import type { ParseOptions } from "../config/load.ts";
+import { classesHash } from "../config/classes_hash.ts";
+import { cut } from "../config/live/long_lists.ts";
+import type { CutConfig } from "../config/live/long_lists.ts";
+
+/** A file to parse. */
+export interface ParseRequest {
+  readonly bytes: Uint8Array;
+  readonly options: ParseOptions;
+}
+
+/** The checked configuration with the hash of its room classes, what is wrong with it, or a bug of ours. */
+export type ParseReply =
+  | { readonly config: CutConfig; readonly classes_hash: number }
+  | { readonly problem: string }
+  | { readonly bug: string };
+
+/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
+interface WorkerScope {
+  onmessage: ((event: MessageEvent<ParseRequest>) => void) | null;
+  postMessage(message: ParseReply): void;
+}
+
+function answer({ bytes, options }: ParseRequest): ParseReply {
+  try {
+    const config = parseConfig(configText(bytes, options.file), options);
+    return { config: cut(config), classes_hash: classesHash(config.rooms) };
+  } catch (error) {
+    if (error instanceof ConfigError) return { problem: error.message };
+    return { bug: error instanceof Error ? error.stack ?? error.message : String(error) };
+  }
+}
+
+const scope = globalThis as unknown as WorkerScope;
+scope.onmessage = ({ data }) => scope.postMessage(answer(data));
