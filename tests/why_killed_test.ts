@@ -158,7 +158,7 @@ Deno.test("a durable room's log reports a message that no Shield reports", async
   assert.deepEqual((await admin.read(`${by_offset}&tenant=other`)).messages, []);
   const args = ["--admin-url", adminOf(next), "--token", token];
   const shown = await runArq(["why", "--room", "log-1", "--offset", "2", ...args]);
-  assert.match(shown.stdout, /in the room's log .*; no Shield tells of it/);
+  assert.match(shown.stdout, /in the room's log .*; no Shield reports it/);
   // A recovered message was due, though no available ledger has it.
   await until("it is not under way any more", async () => {
     const { connections: [told] } = await admin.read("/v1/why?user=bob&room=log-1&since_ms=0");

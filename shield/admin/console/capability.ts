@@ -1,8 +1,8 @@
-/** What the console brings to a Shield. */
+/** The console capability of a Shield. */
 import type { Capability } from "../../capability.ts";
 import { consoleAsset } from "./assets.ts";
 
-/** The bus in a browser, for operators. */
+/** The console: the bus in a browser, for operators. */
 export const CONSOLE: Capability = {
   name: "console",
   title: "the bus in a browser, for operators",

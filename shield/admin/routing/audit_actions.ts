@@ -1,6 +1,6 @@
 /**
- * What requests to the admin API are called in the audit log: those that change something, and those
- * that read what users have written. Other readings are there only when they were refused.
+ * Names of admin API requests in the audit log: of those that change something, and of those that read content of
+ * users. Other reads are recorded only when they are refused.
  */
 
 /** The action of each route that has one, by `METHOD template`. */
@@ -79,7 +79,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "GET /v1/audit/entries": "audit.export",
 };
 
-/** Actions that change nothing and read no data of users: only their refusals are recorded. */
+/** Actions that change nothing and read no user content: only their refusals are recorded. */
 const REFUSALS_ONLY = new Set([
   "schema.check",
   "schema.validate",
@@ -88,10 +88,10 @@ const REFUSALS_ONLY = new Set([
   "audit.read",
   "audit.export",
 ]);
-/** What a route without an action of its own is called when it was refused. */
+/** The action of a refused request to a route without an action of its own. */
 const OTHER = "read";
 
-/** The action of a route, and whether it is recorded also when it was not refused. */
+/** The action of a route, and whether it is also recorded when it succeeds. */
 export function actionOf(
   method: string,
   template: string,
@@ -101,16 +101,15 @@ export function actionOf(
   return { action, is_recorded: action !== OTHER && !REFUSALS_ONLY.has(action) };
 }
 
-/** What happens without a request. */
+/** Actions that happen without a request. */
 const BY_ITSELF = ["budget.exhausted"] as const;
-/** One of them. */
 export type OwnAction = typeof BY_ITSELF[number];
-/** Every action that can be in the log. */
+/** Every action that the log can have. */
 export const AUDIT_ACTIONS: readonly string[] = [
   ...new Set([...Object.values(AUDITED_ROUTES), OTHER, "access", ...BY_ITSELF]),
 ];
 
-/** Members of a body that say what a request is about, and are no content of users. */
+/** Members of a body that describe a request and are not content of users. */
 const SHOWN = [
   "name",
   "sha256",
@@ -136,20 +135,20 @@ const SHOWN = [
   "component",
   "level",
   "durable",
-  // Of an erasure, which is repeated by them after a restore.
+  // Of an erasure: after a restore it is repeated from these members.
   "offset",
   "all",
   "through",
 ] as const;
 const SHOWN_UNITS = 128;
-/** Of a user's id, which is to be whole. */
+/** The longest shown user id, in UTF-16 units: user ids are logged whole. */
 const USER_UNITS = 256;
-/** Longest body that is looked into. */
+/** Longest body that is parsed for the log. */
 const BODY_BYTES = 16_384;
 
 /**
- * The parts of a JSON body that the log may show, read from a copy; nothing of a body that is
- * large, has no length, or is no JSON. Never rejects.
+ * The parts of a JSON body that the log may show, read from a copy; empty if the body is large, has no length, or is
+ * not JSON. Never rejects.
  */
 export async function aboutOf(
   request: Request,
@@ -157,7 +156,7 @@ export async function aboutOf(
 ): Promise<Record<string, string | number | boolean>> {
   const size_bytes = Number(request.headers.get("content-length") ?? "0");
   const is_json = /^application\/json\b/i.test(request.headers.get("content-type") ?? "");
-  // What is published is the user's, whatever its members are called.
+  // Published content belongs to the user, whatever its members are called.
   const is_shown = is_json && size_bytes > 0 && size_bytes <= BODY_BYTES &&
     action !== "room.publish" && action !== "schema.validate";
   if (!is_shown) return {};
