@@ -1,4 +1,4 @@
-// What a connection is taken to have: within its bytes, what came last, and each that goes is counted.
+// The bases that a connection is assumed to have: the latest within its bytes, with every eviction counted.
 import assert from "node:assert/strict";
 import { createStats } from "../stats/stats.ts";
 import { DeltaBases } from "./deltas.ts";
@@ -10,7 +10,7 @@ const LIMITS = {
 };
 const asked = (delta_bytes: number) => ({ delta: true, delta_bytes, vcdiff: true });
 
-Deno.test("what came first goes when there is no room, and data that alone is too large is not kept", () => {
+Deno.test("the oldest base is evicted first, and data that exceeds the limit alone is not kept", () => {
   const stats = createStats();
   const connection: { kept_bases: KeptBases | undefined } = { kept_bases: undefined };
   const { kept } = new DeltaBases(LIMITS, stats.deltas).wish(connection, asked(5_000)) ?? {};
@@ -27,7 +27,7 @@ Deno.test("what came first goes when there is no room, and data that alone is to
   assert.equal(stats.deltas.let_go, 1);
 });
 
-Deno.test("the first SUB that says how much is kept says it for the connection", () => {
+Deno.test("the first SUB with a limit sets it for the connection", () => {
   const stats = createStats();
   const connection: { kept_bases: KeptBases | undefined } = { kept_bases: undefined };
   const deltas = new DeltaBases(LIMITS, stats.deltas);
