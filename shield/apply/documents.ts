@@ -25,6 +25,7 @@ export type DocumentLists = { readonly [Name in DocumentKindName]?: DocumentThin
 /** A schedule that ends automatically is not a change. */
 const endsItself = (thing: object): boolean => "at_ms" in thing || "until_ms" in thing;
 
+/** The kinds of separate documents in one process. */
 export class Documents {
   readonly #kinds: DocumentKinds;
 

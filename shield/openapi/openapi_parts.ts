@@ -60,10 +60,14 @@ export interface RefusalWords {
 export const ID: Schema = { type: "string", pattern: "^[A-Za-z0-9_~:=-]{1,64}$" };
 /** Milliseconds since 1970. */
 export const UNIX_MS: Schema = { type: "number", description: "Unix time in milliseconds" };
+/** The schema of a count. */
 export const COUNT: Schema = { type: "number", minimum: 0 };
+/** The schema of a boolean. */
 export const BOOLEAN: Schema = { type: "boolean" };
+/** The schema of any text. */
 export const TEXT: Schema = { type: "string" };
 
+/** The schema of a list of such items. */
 export const list = (items: Schema): Schema => ({ type: "array", items });
 /** An object with these members, all of which are required unless they are in `optional`. */
 export const object = (

@@ -5,6 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { denoCommand } from "../../../shared/process/deno_command.ts";
 
+/** The path of the bundled worker below the root of a package. */
 export const REPLAY_WORKER = "shield/admin/console/replay_worker.js";
 
 const ROOT = new URL("../../../", import.meta.url);

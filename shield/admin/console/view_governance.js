@@ -192,10 +192,12 @@ export function showOperatorsOnly({ only_tenant }, place) {
   );
 }
 
+/** The view of a part that the configuration switches off. */
 export function showOff(_ctx, place, { title, part }) {
   place.append(pageHead({ title }), offText(part));
 }
 
+/** The view of an unknown address. */
 export function showUnknown(_ctx, place) {
   place.append(
     pageHead({ title: "No such page" }),

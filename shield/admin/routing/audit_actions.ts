@@ -103,6 +103,7 @@ export function actionOf(
 
 /** Actions that happen without a request. */
 const BY_ITSELF = ["budget.exhausted"] as const;
+/** An action that happens without a request. */
 export type OwnAction = typeof BY_ITSELF[number];
 /** Every action that the log can have. */
 export const AUDIT_ACTIONS: readonly string[] = [
