@@ -67,7 +67,7 @@ export class PolicyStore {
       return { document, revision };
     }, {
       overtaken: (attempts) =>
-        new ArqonError("policy-conflict", `${attempts} attempts were overtaken by others`),
+        new ArqonError("policy-conflict", `${attempts} conflicts with other writers`),
     });
   }
 
@@ -84,7 +84,7 @@ export class PolicyStore {
     const write = () => this.#write(tenant_id, document, entry.revision);
     const revision = await changeDocument((mayLose) => mayLose(write()), {
       attempts: 1,
-      overtaken: () => new ArqonError("policy-conflict", "somebody else changed it"),
+      overtaken: () => new ArqonError("policy-conflict", "it was changed concurrently"),
     });
     return { document, revision };
   }
