@@ -72,7 +72,7 @@ const FAMILIES: readonly (readonly [name: string, help: string, read: Read])[] =
   ["messages_in_total", "Messages and commands taken.", (used) => used.messages_in],
   ["in_bytes_total", "Bytes of the messages and commands taken.", (used) => used.bytes_in],
   ["messages_out_total", "Frames handed to subscribers.", (used) => used.messages_out],
-  ["out_bytes_total", "Bytes of frames handed to subscribers.", (used) => used.bytes_out],
+  ["out_bytes_total", "Bytes of frames delivered to subscribers.", (used) => used.bytes_out],
   ["deliveries_total", "Messages handed to subscribers.", (used) => used.deliveries],
   [
     "connection_seconds_total",
