@@ -11,7 +11,7 @@ function classOf(change: Partial<RoomClass>): RoomClass {
   return { ...DEFAULT_CLASS, ...change };
 }
 
-Deno.test("journal rules: a class that is changed counts from then on, and keepings are one object", () => {
+Deno.test("journal rules: a changed class applies from then on, and equal retentions are one object", () => {
   const rules = new JournalRules(config);
   assert.equal(rules.of(undefined), undefined);
   const all = classOf({ journal: "all" });
@@ -22,7 +22,7 @@ Deno.test("journal rules: a class that is changed counts from then on, and keepi
   assert.equal(rules.of(all)?.keeping, rules.of(refused)?.keeping);
 });
 
-Deno.test("journal rules: keepings that nobody uses any more are not remembered for ever", () => {
+Deno.test("journal rules: unused retentions are evicted", () => {
   const rules = new JournalRules(config);
   const keeping = (journal_ttl_seconds: number) =>
     rules.of(classOf({ journal: "all", journal_ttl_seconds }))?.keeping;
@@ -32,7 +32,7 @@ Deno.test("journal rules: keepings that nobody uses any more are not remembered 
   assert.notEqual(keeping(1), first);
 });
 
-Deno.test("journal rules: with tenants never a tenant's own class changes nothing, an operator's does", () => {
+Deno.test("journal rules: with tenants = "never" a tenant's own class has no effect, an operator's has", () => {
   const { journal } = configFrom({ journal: { journal: "refused", tenants: "never" } });
   const rules = new JournalRules(journal);
   for (const mode of ["off", "all"] as const) {
@@ -43,7 +43,7 @@ Deno.test("journal rules: with tenants never a tenant's own class changes nothin
   assert.equal(rules.of(classOf({ source: "config", journal: "all" }))?.mode, "all");
 });
 
-Deno.test("journal rules: other values of the config count from renew on, for rooms and connections", () => {
+Deno.test("journal rules: changed values of the config apply from renew on, for rooms and connections", () => {
   const live: { -readonly [Key in keyof typeof config]: typeof config[Key] } = { ...config };
   const rules = new JournalRules(live);
   const own = classOf({ source: "tenant", journal: "all" });

@@ -48,8 +48,8 @@ export class Decisions {
   }
 
   /**
-   * Stores the decision of production. Of several messages of one trace the latest counts; above the
-   * bound the oldest is forgotten.
+   * Stores the decision of production. Of several messages of one trace the latest counts; beyond the limit the oldest
+   * is dropped.
    */
   remember(tenant_id: string, trace_id: string, decision: Decision): void {
     this.#decisions.renew(`${tenant_id} ${trace_id}`, decision);

@@ -8,17 +8,17 @@ import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { HttpRates } from "./http_rates.ts";
 
-/** What counts a message without a socket, and the rates that it takes from. */
+/** The counters of messages without a socket, and their rates. */
 export interface IngressContext {
   readonly stats: Pick<ShieldStats, "ingress_ops" | "ingress_bytes">;
   readonly tenants: Pick<TenantTable, "of">;
   readonly rates: Pick<HttpRates, "take">;
 }
 
-/** The kinds of `shield_ingress_ops` for which it is asked. */
+/** The kinds of `shield_ingress_ops` for messages without a socket. */
 export type IngressOp = "http_publish" | "pusher_request" | "centrifugo_request" | "schedule";
 
-/** Counts one message of so many bytes, and takes it from its rates. Throws `rate-limited` (429). */
+/** Counts one message of that size, and charges it to its rates. Throws `rate-limited` (429). */
 export function takeIngress(
   { stats, tenants, rates }: IngressContext,
   identity: Pick<Identity, "tenant_id" | "user_key">,
