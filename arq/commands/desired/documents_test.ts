@@ -173,7 +173,7 @@ Deno.test("what may not be is refused before anything is changed, and a schedule
       ),
     ],
     [
-      /schedules: x: .*op is the schedule's/,
+      /schedules: x: .*op is set by the schedule/,
       `[[schedules]]\nid = "x"\nroom = "r"\nmessage = '{"op":"sub"}'\nevery_ms = 5000\n`,
     ],
     [/no class of rooms/, '[[reducers]]\nclass = "chat-*"\nmodule = "m.wasm"\n'],
