@@ -1,7 +1,7 @@
 /**
- * The key set of one issuer by URL: cached, fetched again when it is old or lacks a key, never more than one fetch at a
- * time and never more often than the cooldown. jose's `createRemoteJWKSet` is not used because it reads its own clock,
- * has no size limit, asks a failing endpoint once per token, and drops good keys as soon as a refresh fails.
+ * The key set of one issuer by URL: cached, and fetched again when it is old or lacks a key. There is one fetch at a
+ * time, at most one per cooldown. jose's `createRemoteJWKSet` is not used because it reads its own clock, has no size
+ * limit, asks a failing endpoint once per token, and drops good keys as soon as a refresh fails.
  */
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
@@ -9,7 +9,7 @@ import type { Env } from "../../shared/env.ts";
 import { keysFromJwks, UnusableSetError } from "./keys.ts";
 import type { Algorithm, KeyIndex } from "./keys.ts";
 
-/** A key set of a few kilobytes is usual; this is where reading stops. */
+/** The most bytes of a key set; a few kilobytes are usual. */
 const BODY_BYTES_MAX = 262_144;
 /** First wait after a failed fetch; doubles up to the cooldown. */
 const RETRY_MS = 1_000;
@@ -20,7 +20,7 @@ const RETRY_MS = 1_000;
  */
 const STALE_FACTOR = 10;
 /**
- * Tokens that may wait because of an unknown `kid`. Anybody can make such tokens, and waiting ones occupy slots that
+ * Tokens that may wait because of an unknown `kid`. Anybody can make such tokens, and waiting ones take places that
  * others need.
  */
 const UNKNOWN_KID_WAITING_MAX = 64;
@@ -39,12 +39,12 @@ export interface RemoteKeysOptions extends Pick<Env, "log" | "now"> {
   readonly onFetch: (result: "ok" | "failed") => void;
 }
 
-/** A URL fit for logs: no query, no credentials. */
+/** A URL for logs: without query and credentials. */
 function shown(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
 
-/** Why a fetch failed, with the cause that fetch keeps apart, and without the URL's query. */
+/** The reason why a fetch failed, with the separate cause of fetch, and without the URL's query. */
 function failureText(error: unknown, url: URL): string {
   if (!(error instanceof Error)) return String(error);
   const text = error.cause instanceof Error
@@ -80,7 +80,7 @@ async function fetchText(options: RemoteKeysOptions, signal: AbortSignal): Promi
   return await boundedText(response, signal);
 }
 
-/** Runs `work` with a signal that aborts after `timeout_ms` or when `closed` does. */
+/** Runs `work` with a signal that aborts after `timeout_ms` or with `closed`. */
 async function withDeadline<T>(
   timeout_ms: number,
   closed: AbortSignal,
@@ -104,11 +104,11 @@ export class RemoteKeys {
   readonly #closed = new AbortController();
   #index: KeyIndex | undefined;
   #loaded_ms = 0;
-  /** End of the last fetch, good or not. 0: there was none. */
+  /** The end of the last fetch, successful or not. 0: there was none. */
   #attempted_ms = 0;
-  /** Failed fetches since the last good one. */
+  /** Failed fetches since the last successful one. */
   #failures = 0;
-  /** The last set has no key for us: the issuer has withdrawn its former keys. */
+  /** Whether the last set has no usable key: the issuer has withdrawn its former keys. */
   #withdrawn = false;
   #pending: Promise<void> | undefined;
   /** Tokens that wait for `#pending`. */
@@ -151,7 +151,7 @@ export class RemoteKeys {
     this.#closed.abort(new TypeError("the process is stopping"));
   }
 
-  /** A clock that went backwards counts as a long time: rather one fetch too many. */
+  /** The time since then. A clock that went backwards counts as a long time: one fetch too many is harmless. */
   #since_ms(time_ms: number): number {
     const elapsed_ms = this.#options.now() - time_ms;
     return elapsed_ms < 0 ? Infinity : elapsed_ms;
@@ -193,7 +193,7 @@ export class RemoteKeys {
       onFetch("ok");
     } catch (error) {
       this.#failures += 1;
-      // Only another set takes that back, no failure.
+      // Only another set reverses this, not a failure.
       this.#withdrawn ||= error instanceof UnusableSetError;
       onFetch("failed");
       log.warn("the JWK set cannot be fetched", {
@@ -231,7 +231,7 @@ export class RemoteKeys {
     if (this.#withdrawn) {
       return this.#since_ms(this.#loaded_ms) < cache_ms ? this.#index : undefined;
     }
-    // Here a clock that went backwards counts as no time: it must not drop good keys.
+    // Here a clock that went backwards counts as no time: it must not drop valid keys.
     return now() - this.#loaded_ms < cache_ms * STALE_FACTOR ? this.#index : undefined;
   }
 

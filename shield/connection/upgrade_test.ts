@@ -117,8 +117,8 @@ Deno.test("a refused handshake names the wrong header, and the expected value", 
   const offers: [offer: string, says: RegExp][] = [
     ["mqtt,arqon.v2", /: "mqtt, arqon.v2"; expected arqon.v1 or arqon.v1.json$/],
     ['"arqon.v1"', /: "\\"arqon.v1\\"" is not a token: items have no quotes or spaces$/],
-    ['"x,arqon.v1,y"', /: "\\"x" is no token/],
-    ["arqon.v1 arqon.v1.json", /: "arqon.v1 arqon.v1.json" is no token/],
+    ['"x,arqon.v1,y"', /: "\\"x" is not a token/],
+    ["arqon.v1 arqon.v1.json", /: "arqon.v1 arqon.v1.json" is not a token/],
   ];
   for (const [offer, says] of offers) {
     const headers = { ...good, "sec-websocket-protocol": offer };

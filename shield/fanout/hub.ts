@@ -218,7 +218,7 @@ export class Hub {
     const inward = spine.subscribe(key, deliver, { copy: copyFor(channel) });
     try {
       const outward = roomSubject("out", channel.tenant_id, channel.room_id);
-      // This is not pushed: an array that grows has room for seventeen.
+      // The array is assigned, not pushed to: the engine allocates seventeen slots for an array that grows.
       channel.spine = [inward, spine.subscribe(outward, deliver)];
     } catch (error) {
       inward.unsubscribe();
