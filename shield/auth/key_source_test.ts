@@ -70,7 +70,7 @@ Deno.test("key files are read again with the configuration: a removed key verifi
   assert.deepEqual(await read?.(), ["auth.issuers[0].jwks_file"]);
   assert.deepEqual([await user(old), await user(next)], ["token-unknown-key", "u1"]);
   files["jwks.json"] = '{"keys":[]}';
-  await assert.rejects(async () => await read?.(), /auth\.issuers\[0\]\.jwks_file.*holds no key/);
+  await assert.rejects(async () => await read?.(), /auth\.issuers\[0\]\.jwks_file.*has no key/);
   assert.equal(await user(next), "u1");
 });
 
