@@ -229,7 +229,7 @@ const FORGED: readonly (readonly [name: string, token: string, reason?: Reason])
   ["cnf.jwk private", await mint(rsa, { cnf: { jwk: { ...edwards.public_jwk, d: "AAAA" } } })],
 ];
 
-Deno.test("a good token passes, so the forged ones fail for what is wrong with them", async () => {
+Deno.test("a good token passes, so the forged ones fail for their own faults", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const identity = await authenticator.authenticate(good);
   assert.equal(identity.user_id, "u1");

@@ -44,7 +44,7 @@ export interface EntranceContext
   readonly operations: OperationSteps<Queued>;
   /** Throws if the user is banned from the tenant, or that is unknown. */
   readonly requireNotBanned: (identity: Identity) => void;
-  /** True once the process has told its connections to leave; a late connection is notified at once. */
+  /** True once the process has asked its connections to leave; a late connection is notified at once. */
   readonly isDraining: () => boolean;
   /** Ends one subscription of a connection. */
   readonly leave: (connection: Connection, room_id: string) => void;

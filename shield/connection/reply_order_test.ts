@@ -75,7 +75,7 @@ Deno.test("ERRs that wait when the connection closes are sent first, in order", 
   assert.deepEqual([sent, order.held], [[2, 3, 4, 5], 0]);
 });
 
-/** The outcome of one frame: refused at a step, after so many turns of the event loop. */
+/** The outcome of one frame: refused at a step, after a number of turns of the event loop. */
 interface Fate {
   /** "garbage" cannot be decoded, "fast" is over a rate. */
   readonly kind: "pub" | "garbage" | "fast";

@@ -82,7 +82,7 @@ Deno.test("two envelopes have one key exactly when sender and message id are the
   }));
 });
 
-Deno.test("an empty message id, also an explicit one, is no id", () => {
+Deno.test("an empty message id, also an explicit one, is not an id", () => {
   const sender = [0x42, 1, 0x61];
   assert.equal(messageKey(new Uint8Array([...sender, 0x5a, 0])), "");
   assert.equal(messageKey(new Uint8Array([...sender, 0x5a, 1, 0x78])), "a\nx");
@@ -94,7 +94,7 @@ Deno.test("the order of the fields does not matter, as in Protobuf", () => {
   assert.equal(messageKey(new Uint8Array([...id, ...sender])), "a\nx");
 });
 
-Deno.test("an id that ends beyond the envelope is no id", () => {
+Deno.test("an id that ends beyond the envelope is not an id", () => {
   assert.equal(messageKey(new Uint8Array([0x42, 1, 0x61, 0x5a, 9, 0x78])), "");
   const endless = new Uint8Array(4_000).fill(0xff);
   assert.equal(messageKey(endless), "");

@@ -73,7 +73,7 @@ Deno.test("lost messages of a backend are a gap of the room, too", async () => {
   assert.deepEqual(subscriber.frames.map(shown).slice(2), ["GAP lobby slow-consumer"]);
 });
 
-Deno.test("a gap of another client of the engine, such as a backend, is no room's gap", async () => {
+Deno.test("a gap of another client of the engine, such as a backend, is not a gap of a room", async () => {
   await using test = testHub({ subscription_messages: 3 });
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);

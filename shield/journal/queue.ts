@@ -411,7 +411,7 @@ export class QueueShares {
     return this.#bytes;
   }
 
-  /** Whether a tenant may queue so many more bytes. */
+  /** Whether a tenant may queue that many more bytes. */
   hasRoom(tenant_id: string, size_bytes: number): boolean {
     const free = this.#bytes_max - this.#bytes - size_bytes;
     return free >= 0 && (this.#of.get(tenant_id) ?? 0) + size_bytes <= PARTS * free;

@@ -17,7 +17,7 @@ class Client {
   }
 
   sendAway(): void {
-    assert.equal(this.told_ms, Infinity, "told once");
+    assert.equal(this.told_ms, Infinity, "logged once");
     this.told_ms = this.#now_ms();
   }
 }

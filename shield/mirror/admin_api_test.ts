@@ -44,7 +44,7 @@ Deno.test("rules are set, listed, explained and removed, and are in force once a
   assert.match(test.lines.join(""), /tenant_id=acme version=1 by=root .*rules were changed/);
 });
 
-Deno.test("a tenant without settings is no error, and nothing matches without rules", async () => {
+Deno.test("a tenant without settings is not an error, and nothing matches without rules", async () => {
   await using test = await testMirror();
   const { status, body } = await test.ask("GET", "/v1/tenants/nobody/mirror");
   assert.deepEqual([status, body.version, body.rules], [200, 0, []]);

@@ -21,7 +21,7 @@ Deno.test("a user is present from its first connection to its last", () => {
       if (comes) {
         if (!there.has(one.connection_id)) there.set(one.connection_id, user);
         for (const { id } of roll.take([one])) {
-          assert.ok(!told.has(id), "told twice");
+          assert.ok(!told.has(id), "reported twice");
           told.add(id);
         }
       } else {

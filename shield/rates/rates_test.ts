@@ -220,7 +220,7 @@ Deno.test("a flood of one tenant leaves another its share of the process, in byt
   }
 });
 
-Deno.test("metrics: refusals by scope, and who is tracked", async () => {
+Deno.test("metrics: refusals by scope, and tracked users", async () => {
   const { open, registry } = testTable({ messages_per_second: 1, tenant_messages_per_second: 2 });
   passes(open("acme", "ann"), 5);
   passes(open("acme", "bob"), 2);

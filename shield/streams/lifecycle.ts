@@ -93,7 +93,7 @@ export async function removeStream(context: Ends, key: StreamKey, found: Found):
   const marked = { ...found.record, forks, gone: true, touched_ms };
   const left = await records.put(key, marked, found.revision);
   if (left === undefined || forks.length > 0) return;
-  // The messages come first: a stream created anew in this room must not show them.
+  // The messages come first: a new stream in this room must not show them.
   await (await context.logs.of(key.tenant_id)).trim(key.room_id, 0);
   if (await records.delete(key, left.revision)) await leaveSource(context, key, left.record);
 }

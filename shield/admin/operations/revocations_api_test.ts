@@ -82,7 +82,7 @@ async function refused(test: Pick<TestRevocations, "ask">, body: unknown, named:
   assert.match(problem.detail, named);
 }
 
-Deno.test("invalid requests are refused with what is wrong, and store nothing", async () => {
+Deno.test("invalid requests are refused with the reason, and store nothing", async () => {
   await using test = await api();
   const tenant = "acme";
   await refused(test, {}, /tenant/);

@@ -10,7 +10,7 @@ Deno.test("an unused module is dropped", async () => {
   assert.equal(await kept.get("a", make), first);
   await until("it is dropped", () => kept.size === 0);
   assert.equal(kept.released, 1);
-  assert.notEqual(await kept.get("a", make), first, "made anew");
+  assert.notEqual(await kept.get("a", make), first, "made again");
   kept.close();
 });
 

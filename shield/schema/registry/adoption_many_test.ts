@@ -68,7 +68,7 @@ Deno.test("one of five Shields registers a put, one refuses a put, and all of th
     await tool.put(ID, incompatiblePing());
     for (const t of all) {
       await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
-      assert.equal(t.lines.filter((line) => line.includes("is refused")).length, 1, "told once");
+      assert.equal(t.lines.filter((line) => line.includes("is refused")).length, 1, "logged once");
     }
     await until("the last known good", async () => await counted(all, "restored") === 1);
     assert.equal(await counted(all, "refused"), 1);

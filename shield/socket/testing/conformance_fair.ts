@@ -167,7 +167,7 @@ const RESTS: readonly Case[] = [
       assert.deepEqual((await seen.count(1_001)).slice(1), numbers(1_000));
       if (host.implementation === "native") return;
       assert(rested_ms >= 299, `${rested_ms} ms`);
-      // Reading goes on.
+      // Reading continues.
       await peer.write(numbered(1, 1_000));
       await seen.count(1_002);
     }),
