@@ -22,7 +22,7 @@ import type { HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireKnown } from "./routing/query.ts";
 
-/** /** A file that needs no token. */ */
+/** A file that needs no token. */
 export interface AdminFile {
   readonly body: string;
   readonly content_type: string;

@@ -32,7 +32,7 @@ Deno.test("journal rules: unused retentions are evicted", () => {
   assert.notEqual(keeping(1), first);
 });
 
-Deno.test("journal rules: with tenants = "never" a tenant's own class has no effect, an operator's has", () => {
+Deno.test("journal rules: with tenants = never a tenant's own class has no effect, an operator's has", () => {
   const { journal } = configFrom({ journal: { journal: "refused", tenants: "never" } });
   const rules = new JournalRules(journal);
   for (const mode of ["off", "all"] as const) {
