@@ -78,7 +78,11 @@ function registerQuestions(
   const counter = (name: string, help: string, read: () => Readonly<Record<string, number>>) =>
     scrapedFamily(registry, name, help, "outcome", read);
   gauge("shield_admin_questions", "Pending questions to the cluster.", () => asker.pending);
-  gauge("shield_admin_answers", "Questions of other processes that are being answered.", () => answerer.pending);
+  gauge(
+    "shield_admin_answers",
+    "Questions of other processes that are being answered.",
+    () => answerer.pending,
+  );
   counter(
     "shield_admin_questions_total",
     "Questions to the cluster: asked, refused (too many), nodes silent, messages malformed.",

@@ -106,7 +106,7 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
   assert.deepEqual(heard.toSorted(), ["killed", "other"]);
   const args = ["--admin-url", other.ready.admin_url ?? "", "--token", token];
   const shown = await runArq(["why", "--message-id", "m-late", "--user", "bob", ...args]);
-  assert.match(shown.stdout, /this Shield was killed and its ledger of those seconds is gone/);
+  assert.match(shown.stdout, /this Shield was killed and its ledger of those seconds is lost/);
   const theirs = await whyOf(other.ready, token, "message_id=m-written&user=bob&tenant=other");
   assert.deepEqual([theirs.messages, theirs.connections], [[], []]);
 });

@@ -30,7 +30,8 @@ const OUTCOMES = new Map(Object.entries({
   "unknown killed": "unknown: this Shield was killed and its ledger of those seconds is lost " +
     "({from_ms} to {until_ms})",
   "unknown silent": "unknown: this Shield is silent, its ledger ends {from_ms}",
-  "unknown edge": "unknown: not received here, within a second of a subscription's beginning or end",
+  "unknown edge":
+    "unknown: not received here, within a second of a subscription's beginning or end",
 }));
 
 /** An outcome in words. */

@@ -128,7 +128,10 @@ export class Applies {
         if (!isConflict(error)) throw error;
       }
     }
-    throw new ArqonError("settings-conflict", `an apply failed: ${ATTEMPTS} conflicts with other writers`);
+    throw new ArqonError(
+      "settings-conflict",
+      `an apply failed: ${ATTEMPTS} conflicts with other writers`,
+    );
   }
 
   /** Stops finishing applies. */

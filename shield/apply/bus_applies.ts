@@ -115,7 +115,10 @@ export class BusApplies {
         if (!isConflict(error)) throw error;
       }
     }
-    throw new ArqonError("settings-conflict", `an apply failed: ${ATTEMPTS} conflicts with other writers`);
+    throw new ArqonError(
+      "settings-conflict",
+      `an apply failed: ${ATTEMPTS} conflicts with other writers`,
+    );
   }
 
   async #promote(

@@ -123,7 +123,9 @@ Deno.test("a late Shield changes nothing, and a plan on other documents is stale
   const { hooks = [] } = await documents.list("acme");
   assert.deepEqual(hooks.map(({ id, retries }) => [id, retries]), [["a", 7]]);
   const stale = other.apply("acme", await basisOf(other, before), { hooks: [] }, "root");
-  await assert.rejects(stale, { message: /hooks, schedules or reducers were changed concurrently/ });
+  await assert.rejects(stale, {
+    message: /hooks, schedules or reducers were changed concurrently/,
+  });
   settings.close();
 });
 

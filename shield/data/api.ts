@@ -83,7 +83,8 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
   },
   "POST /v1/data/erase": {
     id: "eraseData",
-    summary: "erases it: within a second it is no longer served, and a recovery across the gap is refused",
+    summary:
+      "erases it: within a second it is no longer served, and a recovery across the gap is refused",
     answer: object({
       node_id: ID,
       tenant: ID,

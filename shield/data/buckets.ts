@@ -73,7 +73,11 @@ const BUCKETS: readonly Kept[] = [
   },
   { name: "schedules", bucket: SCHEDULES_BUCKET, makes_messages: true, ofUser: set_by_admins },
   { name: "bans", bucket: BANS_BUCKET, room_at: 1, ofUser: () => "it is a ban of the user" },
-  { name: "revocations", bucket: REVOCATIONS_BUCKET, ofUser: () => "it is a revocation of the user" },
+  {
+    name: "revocations",
+    bucket: REVOCATIONS_BUCKET,
+    ofUser: () => "it is a revocation of the user",
+  },
   {
     name: "tickets",
     bucket: TICKETS_BUCKET,

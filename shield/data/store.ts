@@ -61,7 +61,8 @@ export function blockStore({ name, open, stays, eraseUser }: KeptBlocks): DataSt
       if (count === 0) return undefined;
       const stock = { where: BLOCK_STREAMS[name], count, bytes };
       if (isTenant(whose)) return stock;
-      const without_keys = "decisions without user, address and payload: the user's keys are deleted";
+      const without_keys =
+        "decisions without user, address and payload: the user's keys are deleted";
       return { ...stock, stays: eraseUser !== undefined && isUser(whose) ? without_keys : stays };
     },
     lines: nothing,

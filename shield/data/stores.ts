@@ -51,13 +51,13 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
 
 /** Data that an erasure keeps, and until when; `backup_days` is from the configuration. */
 export const keptBeside = (backup_days: number | undefined, now: number) => ({
-  audit:
-    "actions on the admin API stay for [audit] retention_days: they prove this erasure, too",
+  audit: "actions on the admin API stay for [audit] retention_days: they prove this erasure, too",
   "transparency logs":
     "hash, offset and time of each message stay as proof; they contain no payloads",
   backups: `${untilWhen(backup_days, now)}; a site of arq standby copies no removals and has it ` +
     "until its age; erase again after a restore or a promotion",
-  mirrors: "buses and tools that received it from a mirror, a hook or a bridge have their own copies",
+  mirrors:
+    "buses and tools that received it from a mirror, a hook or a bridge have their own copies",
 });
 
 /** Until when files of `arq backup` contain data that is erased now. */

@@ -28,12 +28,18 @@ export function growingStats(registry: Registry): GrowingStats {
   const registers = [registry];
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name, help, labelNames, registers });
-  const started = counter("shield_growing_started_total", "Growing messages that were started on this Shield.");
+  const started = counter(
+    "shield_growing_started_total",
+    "Growing messages that were started on this Shield.",
+  );
   const pieces = counter(
     "shield_growing_pieces_total",
     "Pieces that were added to growing messages.",
   );
-  const bytes = counter("shield_growing_bytes_total", "Bytes of pieces that were added to growing messages.");
+  const bytes = counter(
+    "shield_growing_bytes_total",
+    "Bytes of pieces that were added to growing messages.",
+  );
   const held = counter(
     "shield_growing_held_total",
     "Pieces after which policies held back text.",

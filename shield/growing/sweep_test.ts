@@ -112,7 +112,10 @@ Deno.test("a message whose end killed two processes is set aside; one that could
   const third = sweepOf(context, log);
   await third.pass();
   await third.close();
-  assert.match(lines.join(""), /level=error [^\n]*two processes died: it is set aside/);
+  assert.match(
+    lines.join(""),
+    /level=error [^\n]*two processes died while ending a growing message: it is set aside/,
+  );
   assert.match(await registry.metrics(), /^shield_growing_set_aside_total 1$/m);
   assert.equal((await records.get(KEY))?.record.text, "half");
   log_ms += 24 * HOUR_MS;

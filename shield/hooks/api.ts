@@ -64,7 +64,8 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
   },
   "PUT /v1/tenants/{tenant}/hooks/{hook}": {
     id: "setHook",
-    summary: "sets or changes a hook; without a secret it gets a generated one, which is shown only once",
+    summary:
+      "sets or changes a hook; without a secret it gets a generated one, which is shown only once",
     answer: HOOK,
     refusals: [409],
     scope,

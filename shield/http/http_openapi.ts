@@ -27,8 +27,7 @@ const WORDS: RefusalWords = {
   texts: {
     400: "the request is invalid: the text says where, and what is expected",
     401: "no token, or an invalid one",
-    403:
-      "no grant or role for it, a ban, a policy's refusal, or a forbidden origin of the page",
+    403: "no grant or role for it, a ban, a policy's refusal, or a forbidden origin of the page",
     404: "the path does not exist",
     405: "the path does not support this method; see Allow",
     406: "the request accepts no answer of this type; see Accept",

@@ -78,7 +78,12 @@ export const DATA = {
     whole(0, Number.MAX_SAFE_INTEGER),
   ),
   lease_ms: of("data", "ttl_ms", "duration of the lease", whole(1, 86_400_000)),
-  ban_ms: of("data", "ttl_ms", "duration of the ban; absent: it never expires", whole(1, TEN_YEARS_MS)),
+  ban_ms: of(
+    "data",
+    "ttl_ms",
+    "duration of the ban; absent: it never expires",
+    whole(1, TEN_YEARS_MS),
+  ),
   reason: of("data", "reason", "for people", { ...FIELD, type: ["string", "null"] }),
   user_id: of("data", "user_id", "the user", USER),
   connection_id: of("data", "connection_id", "the connection", ID),

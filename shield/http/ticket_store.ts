@@ -201,4 +201,5 @@ function keyOf(expires_ms: number, secret: string): KvKey {
   return [expires_ms.toString(36), hash("sha256", secret, "hex")];
 }
 
-const invalid = () => new ArqonError("ticket-invalid", "it was used, has expired, or never existed");
+const invalid = () =>
+  new ArqonError("ticket-invalid", "it was used, has expired, or never existed");

@@ -300,7 +300,9 @@ export class JournalKeys implements UserKeys {
       await work();
     } catch (error) {
       if (isConflict(error)) return;
-      this.#options.log.warn("remains of an erased key of the journal could not be deleted", { error });
+      this.#options.log.warn("remains of an erased key of the journal could not be deleted", {
+        error,
+      });
     }
   }
 

@@ -321,7 +321,10 @@ Deno.test("of a connection with many subscriptions the last ones are compared", 
   const open = [{ ...one, batch: false, subscription: () => undefined }];
   const asked = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };
   const gathered = await gather(ledger, { asked, open }, breathe);
-  assert.ok(gathered.connections[0]!.intervals.length <= 1_000, "each message is compared with all");
+  assert.ok(
+    gathered.connections[0]!.intervals.length <= 1_000,
+    "each message is compared with all",
+  );
   assert.equal(gathered.truncated, true);
   const [account] = await accountsOf(gathered, asked, ledger.since_ms, breathe);
   const { due, sent, missed } = account!.room!;

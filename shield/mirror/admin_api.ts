@@ -121,7 +121,8 @@ function explain({ rules, node_id }: MirrorAdminContext, { url }: AdminCall): Re
   const subject = parameterOf(url, "subject");
   const room = subject.startsWith("in.") ? parseRoomSubject(subject) : undefined;
   if (room === undefined) {
-    const detail = `${JSON.stringify(subject)} is not a subject that clients publish on; expected ` +
+    const detail =
+      `${JSON.stringify(subject)} is not a subject that clients publish on; expected ` +
       "in.t.TENANT.r.ROOM";
     throw new ArqonError("invalid-settings", detail);
   }

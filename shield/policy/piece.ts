@@ -59,7 +59,9 @@ function agreedBytes({ added_headers }: Pick<Verdict, "added_headers">): number 
   for (const [name, value] of added_headers) {
     if (name.toLowerCase() !== RELEASE_HEADER) continue;
     if (!/^\d{1,9}$/.test(value)) {
-      throw fault(`${RELEASE_HEADER}: ${JSON.stringify(value.slice(0, 64))} is not a number of bytes`);
+      throw fault(
+        `${RELEASE_HEADER}: ${JSON.stringify(value.slice(0, 64))} is not a number of bytes`,
+      );
     }
     agreed = Math.min(agreed, Number(value));
   }

@@ -62,7 +62,11 @@ Deno.test("a node is ready while modules are tried; only their tenant is refused
     assert.match(node.checks()["policies"]!.detail, /1 refused until 8 modules more are ready/);
     const { pending_modules, pending_tenants } = node.status();
     assert.deepEqual([pending_modules, pending_tenants], [8, 1]);
-    assert.equal(node.overseer.onConnect(caller("other")), undefined, "a start without policies does not wait");
+    assert.equal(
+      node.overseer.onConnect(caller("other")),
+      undefined,
+      "a start without policies does not wait",
+    );
     assert.throws(
       () => node.overseer.onConnect(caller("slow")),
       (error) => error instanceof ArqonError && error.reason === "policy-loading",

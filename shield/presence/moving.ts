@@ -190,9 +190,13 @@ export class Moving {
       const asked = { from, telling, connections: rows.length };
       const unheard = await this.#ask(asked, Math.min(heard_ms, at_most_ms));
       this.#unheard += unheard;
-      if (unheard > 0) log.warn("not all Shields confirmed the moving connections in time", { shields: unheard });
+      if (unheard > 0) {
+        log.warn("not all Shields confirmed the moving connections in time", { shields: unheard });
+      }
     } catch (error) {
-      log.warn("other Shields do not know the moving connections: members leave and join", { error });
+      log.warn("other Shields do not know the moving connections: members leave and join", {
+        error,
+      });
     }
   }
 

@@ -17,7 +17,8 @@ export interface ProofAdminContext {
 export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>("proof", {
   "POST /v1/proof/rotate": {
     id: "rotateProofKey",
-    summary: "makes a new key for a tenant's transparency logs; the previous key also keeps signing",
+    summary:
+      "makes a new key for a tenant's transparency logs; the previous key also keeps signing",
     query: [inQuery("tenant", "the tenant; absent: the records of the bus", ID)],
     answer: object({ node_id: ID }),
     scope: "tenant-in-query",

@@ -122,7 +122,9 @@ async function admit(
 ): Promise<void> {
   const { identity } = client;
   if (room_id === undefined) {
-    if (identity.role !== "admin") throw new ArqonError("role-forbidden", "only admins may read this log");
+    if (identity.role !== "admin") {
+      throw new ArqonError("role-forbidden", "only admins may read this log");
+    }
     const { only_tenant } = adminOf(client, context.operators());
     if (only_tenant === undefined || only_tenant === tenant_id) return;
     if (tenant_id !== undefined) throw new ArqonError("tenant-mismatch", tenant_id);

@@ -171,8 +171,7 @@ async function shieldsVanish(turns: number, has_witness: boolean): Promise<void>
 Deno.test("Shields that die at any step, and lost answers, make no fork", () =>
   shieldsVanish(150, false));
 
-Deno.test("a witness sees no fork when Shields die at any step", () =>
-  shieldsVanish(60, true));
+Deno.test("a witness sees no fork when Shields die at any step", () => shieldsVanish(60, true));
 
 Deno.test("another Shield takes over a tree after the owner has done nothing for five seconds", async () => {
   const { engine, clock, tree } = await world();
@@ -304,10 +303,10 @@ Deno.test("a Shield signs nothing on a tree that differs from the one it knows",
   await bucket.delete(old.key);
   await refuses(/has 0 entries, and had 400/);
   await bucket.put(old.key, new TextEncoder().encode("x"));
-  await refuses(/no JSON/);
+  await refuses(/not JSON/);
   const text = new TextDecoder().decode(head.value);
   await bucket.put(old.key, new TextEncoder().encode(text.replace('"size":400', '"size":401')));
-  await refuses(/not that of its checkpoint/);
+  await refuses(/does not match its checkpoint/);
   await bucket.put(old.key, new TextEncoder().encode(text.replace("400\\n", "401\\n")));
   await refuses(/signature/);
   // Another key's tree, which has as many entries.
@@ -331,9 +330,9 @@ Deno.test("a starting Shield checks the tiles against the root before it signs",
     const changed = value.slice();
     changed[changed.length - 1]! ^= 1;
     await bucket.put(key, changed);
-    await assert.rejects(tree(source).advance(), /tiles are not those of its root/);
+    await assert.rejects(tree(source).advance(), /tiles do not match its root/);
     await bucket.put(key, value.slice(0, -1));
-    await assert.rejects(tree(source).advance(), /is gone, or cut|tiles are not/);
+    await assert.rejects(tree(source).advance(), /is gone, or cut|tiles do not/);
     await bucket.put(key, value);
   }
   assert.equal(await tree(source).advance(), true);

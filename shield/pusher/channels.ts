@@ -71,7 +71,10 @@ export async function listChannels(
   const { silent } = found.nodes as { silent: readonly string[] };
   requireAll(silent);
   if (found.truncated === true) {
-    throw new ArqonError("too-large", `more than ${ROWS_MAX} channels; narrow the query with filter_by_prefix`);
+    throw new ArqonError(
+      "too-large",
+      `more than ${ROWS_MAX} channels; narrow the query with filter_by_prefix`,
+    );
   }
   const channels: Record<string, ChannelInfo> = {};
   for (const row of found.rooms as { room_id: string; subscribers: number }[]) {
@@ -169,7 +172,10 @@ export async function rollOf(
     roll.take(page.members);
     after = page.next;
     if (roll.size > context.presence_members) {
-      throw new ArqonError("invalid-room", `more than ${context.presence_members} users are in the channel`);
+      throw new ArqonError(
+        "invalid-room",
+        `more than ${context.presence_members} users are in the channel`,
+      );
     }
   } while (after !== undefined);
   return roll;

@@ -212,7 +212,9 @@ export class PusherSocket implements ClientSocket {
 
   /** A client joins its user's own channel by signing in. The ACK may have come already. */
   #subscribeOwn(name: string): void {
-    if (name !== this.#own) return this.#refuseChannel(name, "the connection has not signed in as that user");
+    if (name !== this.#own) {
+      return this.#refuseChannel(name, "the connection has not signed in as that user");
+    }
     const channel = this.#channels.get(roomOf(name, this.#options.app.room_prefix));
     if (channel?.is_in === true) this.#joined(channel);
   }

@@ -122,7 +122,9 @@ function listClasses(
 function idOf(url: URL, name: string): string {
   const text = parameterOf(url, name);
   if (isId(text)) return text;
-  const detail = `${name}: ${JSON.stringify(text)} is not an id; expected 1 to 64 of [A-Za-z0-9_~:=-]`;
+  const detail = `${name}: ${
+    JSON.stringify(text)
+  } is not an id; expected 1 to 64 of [A-Za-z0-9_~:=-]`;
   throw new ArqonError("invalid-settings", detail);
 }
 
@@ -164,8 +166,7 @@ async function setClass(
     const at = classes.findIndex(({ room }) => room === one.room);
     if (at >= 0) return classes.with(at, one);
     if (classes.length < TENANT_RULES_MAX) return [...classes, one];
-    const detail =
-      `tenant ${call.tenant} has ${classes.length} room classes, which is the limit`;
+    const detail = `tenant ${call.tenant} has ${classes.length} room classes, which is the limit`;
     throw new ArqonError("invalid-settings", detail);
   });
 }

@@ -83,7 +83,7 @@ Deno.test("invalid requests are refused with invalid-settings, which names the p
       [{ room: "a", replicas: null }, /: replicas: null is null; expected one of 1, 3, 5/],
       [{ room: "a", slow_reader: "drop" }, /: slow_reader: .* expected one of "disconnect"/],
       [{ room: "a", max_members: 1.5, echo: 1 }, /: max_members: .*; echo: /],
-      ["[]", /no JSON object; expected one class/],
+      ["[]", /not a JSON object; expected one class/],
       ["{", /JSON/],
     ] as const
   ) {

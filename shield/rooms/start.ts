@@ -65,8 +65,7 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
   });
   new Gauge({
     name: "shield_room_classes_hash",
-    help:
-      "A hash of the [[rooms]] of this Shield's configuration: it differs if they differ.",
+    help: "A hash of the [[rooms]] of this Shield's configuration: it differs if they differ.",
     registers: [registry],
     collect() {
       this.set(classesHash(config.rooms));

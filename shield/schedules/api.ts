@@ -153,7 +153,10 @@ async function show(context: ScheduleAdminContext, call: AdminCall): Promise<Res
 function requireRoom({ bounds, schedules }: ScheduleAdminContext, tenant: string): void {
   const [own, all] = [schedules.count(tenant), schedules.count()];
   const refuse = (whose: string, count: number) => {
-    throw new ArqonError("settings-conflict", `${whose} ${plural(count, "schedule")}, which is the limit`);
+    throw new ArqonError(
+      "settings-conflict",
+      `${whose} ${plural(count, "schedule")}, which is the limit`,
+    );
   };
   if (own >= bounds.tenant_schedules) refuse(`tenant ${tenant} has`, own);
   if (all >= bounds.schedules) refuse("there are", all);

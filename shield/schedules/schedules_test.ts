@@ -248,7 +248,10 @@ Deno.test("a schedule that another Shield claims while it waits here is not publ
   await until("all places are taken", () => published.length === names.length);
   const by = { node_id: "other", now_ms: Date.now(), is_left: false };
   await bucket.update(["acme", "waits"], encodeSchedule(claimed(due(), by)), revision);
-  await until("the schedule is known", () => [...one.all].some(({ claim }) => claim?.node_id === "other"));
+  await until(
+    "the schedule is known",
+    () => [...one.all].some(({ claim }) => claim?.node_id === "other"),
+  );
   held.resolve();
   await until(
     "the waiting schedules have ended",
@@ -359,7 +362,7 @@ Deno.test("a schedule is set aside after two processes died while publishing it,
     due_ms,
   ]);
   assert.deepEqual([published, outcomes], [[], ["set_aside"]]);
-  assert.match(lines.join("\n"), /a schedule was under way when two processes died/);
+  assert.match(lines.join("\n"), /two processes died while they published a schedule/);
   const entry = (await bucket.get(KEY))!;
   await bucket.update(KEY, encodeSchedule(paused(aside, false, Date.now())), entry.revision);
   await until("it is published again", () => published.length > 0);

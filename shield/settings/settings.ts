@@ -123,7 +123,10 @@ export class Settings {
       this.#last_read = { tenant_id, value, settings: decoded.settings };
       return { settings: decoded.settings, revision };
     }
-    throw new ArqonError("settings-conflict", `the stored document cannot be read: ${decoded.problem}`);
+    throw new ArqonError(
+      "settings-conflict",
+      `the stored document cannot be read: ${decoded.problem}`,
+    );
   }
 
   /**

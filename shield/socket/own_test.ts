@@ -115,8 +115,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "a message that meets a bug ends its connection, also if it directly follows the request",
+  name: "a message that meets a bug ends its connection, also if it directly follows the request",
   ...settings,
   async fn() {
     await using served = await serve(() => {

@@ -172,7 +172,10 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
     "Events of the bus delivered to subscribers: PRESENCE_UPDATE, PRESENCE_LEAVE, ROOM_UPDATE, GAP.",
   ],
   egress_bytes: ["shield_egress_bytes_total", "Bytes of frames delivered to subscribers."],
-  duplicates: ["shield_duplicate_messages_total", "Messages dropped because their id was a duplicate."],
+  duplicates: [
+    "shield_duplicate_messages_total",
+    "Messages dropped because their id was a duplicate.",
+  ],
   repeated: [
     "shield_repeated_messages_total",
     "Messages dropped because the servers of the Spine repeated them or delivered them after newer ones.",
@@ -246,8 +249,16 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
     "action",
     "Slow readers: connections disconnected, messages dropped or conflated.",
   ],
-  dropped_signals: ["shield_dropped_signals_total", "problem", "Control signals that were not carried out."],
-  ban_problems: ["shield_ban_problems_total", "problem", "Bans that could not be read or exceeded the limit."],
+  dropped_signals: [
+    "shield_dropped_signals_total",
+    "problem",
+    "Control signals that were not carried out.",
+  ],
+  ban_problems: [
+    "shield_ban_problems_total",
+    "problem",
+    "Bans that could not be read or exceeded the limit.",
+  ],
   filter_verdicts: [
     "shield_filter_verdicts_total",
     "verdict",

@@ -77,7 +77,9 @@ function readFork(headers: Headers): CreateRequest["fork"] {
   const from = headers.get(HEADER.forked_from);
   const offset = headers.get(HEADER.fork_offset) ?? undefined;
   const sub = headers.get(HEADER.fork_sub_offset);
-  if (offset !== undefined && !isToken(offset)) throw invalid("Stream-Fork-Offset is not an offset");
+  if (offset !== undefined && !isToken(offset)) {
+    throw invalid("Stream-Fork-Offset is not an offset");
+  }
   if (from === null) {
     if (sub !== null) throw invalid("Stream-Fork-Sub-Offset without Stream-Forked-From");
     return undefined;

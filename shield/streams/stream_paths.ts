@@ -24,7 +24,9 @@ export const STREAM_REQUEST_HEADERS: readonly string[] = [
 ];
 
 const READ_QUERY = [
-  inQuery("offset", "the offset to read after: a value of Stream-Next-Offset, -1 or now", { type: "string" }),
+  inQuery("offset", "the offset to read after: a value of Stream-Next-Offset, -1 or now", {
+    type: "string",
+  }),
   inQuery("live", "waits for new messages", { type: "string", enum: ["long-poll", "sse"] }),
   inQuery("cursor", "the last value of Stream-Cursor", { type: "string" }),
 ];

@@ -10,7 +10,7 @@ Deno.test("the argument of a child is read, and nothing else is", () => {
   for (
     const text of ["", "1", "null", "{}", '{"index":0}', JSON.stringify({ ...CHILD, port: 0 })]
   ) {
-    assert.throws(() => readChildOptions(text), /is for the supervisor/);
+    assert.throws(() => readChildOptions(text), /is only for the supervisor/);
   }
 });
 

@@ -142,7 +142,7 @@ Deno.test("without a serving Shield the answer is process-unavailable, with Retr
   }
   await Promise.all(node.admin_ports.map((listener) => listener.close(0)));
   const gone = await node.admin(get("/v1/status"));
-  assert.match((await gone.json()).detail, /went away/);
+  assert.match((await gone.json()).detail, /did not answer/);
 });
 
 Deno.test("a page of the listener's own site may send requests, and a page of another site may not", async () => {

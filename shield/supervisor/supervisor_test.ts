@@ -99,7 +99,7 @@ Deno.test("a process that does not end is killed, and a stop ends the wait for t
   const stubborn = run([serving("")], 1, -5_000);
   await stubborn.supervisor.ready;
   assert.equal(await stubborn.supervisor.stop(), false);
-  assert.match(stubborn.log(), /processes that do not end are killed/);
+  assert.match(stubborn.log(), /processes that did not end in time are killed/);
   const dead = run(["exit 1"]);
   await until(dead.log, () => (dead.supervisor.slots[0]?.restarts ?? 0) > 2);
   await dead.supervisor.stop();

@@ -201,7 +201,8 @@ function registerWriter(registry: Registry, writer: UsageWriter, ledger: UsageLe
   );
   new Gauge({
     name: "shield_usage_ledger_used_ratio",
-    help: "Used part of the bytes of the usage ledger: of all tenants together, and of the fullest tenant.",
+    help:
+      "Used part of the bytes of the usage ledger: of all tenants together, and of the fullest tenant.",
     labelNames: ["of"],
     registers: [registry],
     collect() {

@@ -83,7 +83,11 @@ const FAMILIES: readonly (readonly [name: string, help: string, read: Read])[] =
   ["schema_steps_total", "Checks against schemas and steps of rules.", (used) => used.schema_steps],
   ["commands_total", "Commands answered.", (used) => used.commands],
   ["log_bytes_total", "Bytes stored in logs of durable rooms.", (used) => used.log_bytes],
-  ["reads_total", "Pages of stored messages that were read for history and streams.", (used) => used.reads],
+  [
+    "reads_total",
+    "Pages of stored messages that were read for history and streams.",
+    (used) => used.reads,
+  ],
   ["read_bytes_total", "Bytes of answers from those pages.", (used) => used.read_bytes],
 ];
 

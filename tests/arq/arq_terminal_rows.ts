@@ -170,7 +170,7 @@ const policies: Story = [
   row("policy logs"),
   row("policy remove size"),
   row("policy rollback"),
-  row("policy reset", { code: 1, shows: /is in order/ }),
+  row("policy reset", { code: 1, shows: /is readable/ }),
   row("policy quarantine", { shows: /quarantine|\[\]/i }),
   row(`policy release ${"0".repeat(64)}`, { code: 1 }),
 ];

@@ -49,7 +49,7 @@ Deno.test("life of a message: an outcome is shown as text, an unknown one by its
 
 Deno.test("life of a message: a killed Shield's last seconds are shown as lost", () => {
   const outcome = { state: "unknown", why: "killed", from_ms: 1_000, until_ms: 5_000 };
-  assert.match(text(outcome), /this Shield was killed and its ledger of those seconds is gone \(/);
+  assert.match(text(outcome), /this Shield was killed and its ledger of those seconds is lost \(/);
   assert.match(text({ ...outcome, why: "silent" }), /^unknown: this Shield is silent/);
   assert.match(text({ state: "unknown", from_ms: 1_000 }), /^unknown: the ledger begins/);
 });

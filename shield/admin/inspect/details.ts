@@ -159,7 +159,10 @@ export async function drain(
   const { answers, nodes } = await context.asker.ask("drain", Draining, options);
   requireAnswer(context, node_id, nodes);
   if (answers[0]?.value.draining === true) return { node_id, draining: true };
-  throw new ArqonError("settings-conflict", `${node_id} can only be stopped by the process that started it`);
+  throw new ArqonError(
+    "settings-conflict",
+    `${node_id} can only be stopped by the process that started it`,
+  );
 }
 
 /** Answers `GET /v1/log`. */

@@ -137,8 +137,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   },
   "GET /v1/rooms/stored": {
     id: "listStoredRooms",
-    summary:
-      "lists durable rooms with messages by name, including rooms without subscribers",
+    summary: "lists durable rooms with messages by name, including rooms without subscribers",
     query: [
       inQuery("tenant", "the tenant; absent: the token's tenant"),
       inQuery("prefix", "only rooms whose id has this prefix; empty: all", {
@@ -277,7 +276,8 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   },
   "GET /v1/rooms/{tenant}/{room}/reducer/{object}": {
     id: "getReducedObject",
-    summary: "reads the bytes of a snapshot of a room, or of a program or module that its log names",
+    summary:
+      "reads the bytes of a snapshot of a room, or of a program or module that its log names",
     answer: { type: "string", format: "binary" },
     type: "application/octet-stream",
     refusals: [404],
@@ -289,8 +289,14 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     summary:
       "shows the values of a room with a reducer after an entry of its log, or at a time, and what the entry changed",
     query: [
-      inQuery("offset", "the values after this entry; 0: before the first", { type: "integer", minimum: 0 }),
-      inQuery("time_ms", "the values at this time, by the room's clock", { type: "integer", minimum: 0 }),
+      inQuery("offset", "the values after this entry; 0: before the first", {
+        type: "integer",
+        minimum: 0,
+      }),
+      inQuery("time_ms", "the values at this time, by the room's clock", {
+        type: "integer",
+        minimum: 0,
+      }),
       inQuery("prefix", "only values whose keys have this prefix", TEXT),
       inQuery("after", "only values after this key, which is `next` of the previous page", TEXT),
       inQuery("limit", "number of values", {
@@ -308,7 +314,10 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
       timers: COUNT,
       values: list(object({ key: BYTES, value: BYTES })),
       changes: list(object({ key: BYTES, before: orNull(BYTES), after: orNull(BYTES) })),
-      next: { ...orNull(TEXT), description: "the cursor of the next page; null: this is the last page" },
+      next: {
+        ...orNull(TEXT),
+        description: "the cursor of the next page; null: this is the last page",
+      },
     }),
     refusals: BRAIN_REFUSALS,
     scope: "tenant-in-path",
@@ -316,7 +325,8 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   },
   "POST /v1/rooms/{tenant}/{room}/fork": {
     id: "forkRoom",
-    summary: "forks a room: the new room begins with the past of this one, up to an entry or a time",
+    summary:
+      "forks a room: the new room begins with the past of this one, up to an entry or a time",
     answer: object({ ...IN_ROOM, source: ID, offset: COUNT, with_timers: BOOLEAN }),
     refusals: BRAIN_REFUSALS,
     scope: "tenant-in-path",
@@ -338,8 +348,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   },
   "POST /v1/rooms/{tenant}/{room}/repair": {
     id: "repairRoom",
-    summary:
-      "repairs a room with a reducer whose log has lost entries; other rooms are unchanged",
+    summary: "repairs a room with a reducer whose log has lost entries; other rooms are unchanged",
     answer: object({
       ...IN_ROOM,
       lost: orNull(object({ from: COUNT, to: COUNT, at_ms: UNIX_MS })),

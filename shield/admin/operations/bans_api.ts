@@ -43,7 +43,9 @@ const ShownBan = z.strictObject({
   room_id: Id.optional(),
   until_ms: z.number().describe("Unix time in milliseconds; 0: never expires"),
   reason: z.string(),
-  by: z.string().describe("user id of the admin or moderator who banned; empty if the ban cannot be read"),
+  by: z.string().describe(
+    "user id of the admin or moderator who banned; empty if the ban cannot be read",
+  ),
   created_ms: z.number().describe("Unix time in milliseconds; 0 if the ban cannot be read"),
 });
 type ShownBan = z.output<typeof ShownBan>;

@@ -74,7 +74,12 @@ export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>("revoca
     summary: "lifts a revocation",
     query: [
       TENANT,
-      inQuery("kind", "the kind of revocation", { type: "string", enum: [...REVOCATION_KINDS] }, true),
+      inQuery(
+        "kind",
+        "the kind of revocation",
+        { type: "string", enum: [...REVOCATION_KINDS] },
+        true,
+      ),
       inQuery("id", "the user or the token id; not for issued-before", TEXT),
     ],
     answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
@@ -104,7 +109,9 @@ function revocationFrom(
   if (issued_before_ms !== undefined && issued_before_ms > now_ms + AHEAD_MS) {
     refuse("issued_before_ms is more than a day ahead");
   }
-  if (until_ms !== undefined && until_ms !== 0 && until_ms <= now_ms) refuse("until_ms is in the past");
+  if (until_ms !== undefined && until_ms !== 0 && until_ms <= now_ms) {
+    refuse("until_ms is in the past");
+  }
   const about = user !== undefined
     ? { kind: "user" as const, id: user }
     : token_id !== undefined
@@ -136,7 +143,9 @@ function requireShare(
     if (kind === about.kind && id === about.id) return;
     held++;
   }
-  if (held >= most) throw new ArqonError("revocation-limit", `${most} for one tenant by its admins`);
+  if (held >= most) {
+    throw new ArqonError("revocation-limit", `${most} for one tenant by its admins`);
+  }
 }
 
 async function revoke(

@@ -188,7 +188,12 @@ function registerTotals(registry: Registry, totals: Totals): void {
     "purpose",
     totals.reads,
   );
-  family("shield_log_failures_total", "Failed requests that read a log, by purpose.", "purpose", totals.failures);
+  family(
+    "shield_log_failures_total",
+    "Failed requests that read a log, by purpose.",
+    "purpose",
+    totals.failures,
+  );
   family(
     "shield_log_dropped_total",
     "Live messages of durable rooms that were dropped, by reason.",
@@ -213,7 +218,11 @@ function registerLevels(registry: Registry, totals: Totals): void {
     "Publishes that wait for the log's acknowledgement.",
     () => totals.pending_appends,
   );
-  level("shield_log_pending_bytes", "Bytes of publishes that wait for the log's acknowledgement.", () => totals.pending_bytes);
+  level(
+    "shield_log_pending_bytes",
+    "Bytes of publishes that wait for the log's acknowledgement.",
+    () => totals.pending_bytes,
+  );
   level(
     "shield_log_open_rooms",
     "Durable rooms with a subscriber on this Shield.",

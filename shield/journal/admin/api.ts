@@ -84,7 +84,10 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
       inQuery("room", "only decisions about this room"),
       inQuery("user", "only decisions about this user", TEXT),
       inQuery("connection", "only decisions about this connection"),
-      inQuery("trace", "only decisions of this W3C trace", { type: "string", pattern: "^[0-9a-f]{32}$" }),
+      inQuery("trace", "only decisions of this W3C trace", {
+        type: "string",
+        pattern: "^[0-9a-f]{32}$",
+      }),
       inQuery("message_id", "only decisions about this message", TEXT),
       inQuery("policy", "only decisions in which this policy ran", TEXT),
       inQuery("outcome", "outcome", { type: "string", enum: [...OUTCOMES] }),

@@ -318,7 +318,11 @@ Deno.test("an erased user's decisions stay, without data about the user", async 
   assert.equal((second as JournalRecord).sender?.user, "bob");
   assert.deepEqual(await test.ids("?tenant=acme&user=ann"), []);
   await writeBlock(test.place, some(2, 3), { first: 2 });
-  assert.deepEqual(await test.ids("?tenant=acme&user=ann"), ["m2"], "a returning user has a new key");
+  assert.deepEqual(
+    await test.ids("?tenant=acme&user=ann"),
+    ["m2"],
+    "a returning user has a new key",
+  );
   const again = await test.send("POST", "/erase", { tenant: "acme", user: "nobody" });
   assert.equal((await again.json()).erased, false);
   assert.doesNotMatch(test.lines.join(""), /ann/);

@@ -274,7 +274,9 @@ async function* slicesOf(
   try {
     const closed = new ClosedBlock(payload);
     const { head, key_ids } = closed;
-    if (head.tenant !== tenant || head.node !== node_id) throw new DamagedBlock("it belongs to another tenant");
+    if (head.tenant !== tenant || head.node !== node_id) {
+      throw new DamagedBlock("it belongs to another tenant");
+    }
     taken = () => sequence.add(head, time_ms);
     const hole = sequence.problemOf(head, time_ms);
     if (hole !== undefined) {

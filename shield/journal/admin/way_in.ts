@@ -368,5 +368,7 @@ function mirrorStep(mirror: Terms["mirror"]): Step {
   const whose = source === "tenant" ? "tenant" : "configuration";
   const share = Number((percent * 100).toPrecision(6));
   const rule = `rule ${prefix} of the ${whose}, share ${share} %`;
-  return is_copied ? passed("mirror", `copied by ${rule}`) : none("mirror", `not selected by ${rule}`);
+  return is_copied
+    ? passed("mirror", `copied by ${rule}`)
+    : none("mirror", `not selected by ${rule}`);
 }

@@ -141,6 +141,10 @@ Deno.test("messages only in the room's log count as not received by a Shield, ev
   const all = withLogged([answers[0]!, ...young], logged);
   const [unheard] = unheardBy(young, { room: "hall", since_ms: 10_000 }, all, clocks);
   const told = unheard?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`);
-  assert.deepEqual(told, ["a 20000", "b 30000", "c 40000"], "a Shield that received it reports the time");
+  assert.deepEqual(
+    told,
+    ["a 20000", "b 30000", "c 40000"],
+    "a Shield that received it reports the time",
+  );
   assert.equal(withLogged(answers, logged.slice(0, 1)), answers);
 });

@@ -22,7 +22,11 @@ Deno.test("the cached list of a room is the list of policies that apply to it", 
       for (const hook of HOOKS) {
         const list = chain.applicable(hook, room);
         assert.deepEqual(list, applicable(all, hook, room));
-        assert.equal(chain.applicable(hook, room), list, "the same list for the same room and hook");
+        assert.equal(
+          chain.applicable(hook, room),
+          list,
+          "the same list for the same room and hook",
+        );
       }
     }
   }));

@@ -129,7 +129,10 @@ function misfitOf(
   if (version === base_version) return undefined;
   if (change === applyWords(id)) return "applied";
   if (version < base_version) {
-    return { kind: "retry", detail: `still has policies of version ${version}, not ${base_version}` };
+    return {
+      kind: "retry",
+      detail: `still has policies of version ${version}, not ${base_version}`,
+    };
   }
   const who = `${JSON.stringify(change)} by ${JSON.stringify(by)}`;
   const detail = `the policies were changed meanwhile: version ${version}, ${who}`;

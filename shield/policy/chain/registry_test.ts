@@ -92,7 +92,11 @@ Deno.test("slow modules do not delay the start: only their tenant is refused unt
     assert.ok((error.retry_after_ms ?? 0) > 0, "a retry can succeed");
     return loading(error);
   });
-  assert.deepEqual(running(second, "fine"), [await tinyName(1)], "a module with a passed trial is in force when the node is ready");
+  assert.deepEqual(
+    running(second, "fine"),
+    [await tinyName(1)],
+    "a module with a passed trial is in force when the node is ready",
+  );
   assert.deepEqual(running(second, "without-policies"), []);
   const { pending_modules, pending_tenants } = registry.status();
   assert.deepEqual([pending_modules, pending_tenants], [6, 1]);

@@ -62,7 +62,10 @@ export class LogFollowers {
    */
   follow(tenant_id: string): ReadableStream<Uint8Array> {
     if (this.#followers.size >= FOLLOWERS_MAX) {
-      throw new ArqonError("too-many-pending", `policy logs already have ${FOLLOWERS_MAX} followers`);
+      throw new ArqonError(
+        "too-many-pending",
+        `policy logs already have ${FOLLOWERS_MAX} followers`,
+      );
     }
     const follower: Follower = {
       tenant_id,

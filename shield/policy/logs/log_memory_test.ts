@@ -28,7 +28,11 @@ Deno.test("lines, characters and tenants are limited, and the oldest are dropped
   memory.remember("acme", [line("x".repeat(45))]);
   assert.deepEqual(messages(memory.read("acme")), ["x".repeat(45)]);
   memory.remember("acme", [line("y".repeat(100))]);
-  assert.deepEqual([memory.read("acme"), memory.size], ["", 0], "a line that is too long is not kept");
+  assert.deepEqual(
+    [memory.read("acme"), memory.size],
+    ["", 0],
+    "a line that is too long is not kept",
+  );
   memory.remember("acme", [line("a")]);
   memory.remember("beta", [line("b")]);
   memory.remember("acme", [line("c")]);

@@ -57,7 +57,11 @@ Deno.test("tenants take turns, and tenants with waiting clients come first", asy
   queue.calm("c");
   await end("a1");
   await end("c0");
-  assert.deepEqual(begun.slice(3).sort(), ["a2", "b0"], "one module of each tenant, however many one tenant has");
+  assert.deepEqual(
+    begun.slice(3).sort(),
+    ["a2", "b0"],
+    "one module of each tenant, however many one tenant has",
+  );
 });
 
 Deno.test("a failing job gives its slot to the next", async () => {

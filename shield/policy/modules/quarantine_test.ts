@@ -81,5 +81,9 @@ Deno.test("a quarantine that cannot be stored yet is effective here, and is stor
   assert.equal(here.quarantine.has(ONE), true);
   await using there = await opened(engine.spine, "b");
   await until("the write", () => there.quarantine.has(ONE));
-  assert.equal(here.lines.filter((line) => line.includes("can be stored")).length, 1, "logged once");
+  assert.equal(
+    here.lines.filter((line) => line.includes("can be stored")).length,
+    1,
+    "logged once",
+  );
 });

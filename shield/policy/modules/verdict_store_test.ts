@@ -57,7 +57,7 @@ Deno.test("a moved, changed or invented entry proves nothing", async () => {
     await bucket.put([...at], new TextEncoder().encode(entry));
     const fresh = await opened(engine.spine);
     assert.equal(await fresh.passed(at[0]!), undefined, entry);
-    assert.match(fresh.lines.join("\n"), /level=warn .*is not what it says/);
+    assert.match(fresh.lines.join("\n"), /level=warn .*has other bytes/);
   }
 });
 
@@ -78,11 +78,11 @@ Deno.test("a store that does not answer neither refuses a module nor ends the pr
   const verdicts = await opened(engine.spine);
   await engine.spine.drain();
   await verdicts.remember(ONE, TRIAL);
-  assert.match(verdicts.lines.join("\n"), /level=warn .*cannot be remembered/);
+  assert.match(verdicts.lines.join("\n"), /level=warn .*cannot be stored/);
   assert.equal(await verdicts.passed(TWO), undefined);
   const { log, lines } = keptLog();
   assert.equal(await openVerdicts(engine.spine, { engine: "v8 1", log }), undefined);
-  assert.match(lines.join("\n"), /level=warn .*trial compilations are not remembered/);
+  assert.match(lines.join("\n"), /level=warn .*trial compilations are not stored/);
 });
 
 Deno.test("a passed trial is not repeated after a restart, but other bytes of its name are tried", async () => {

@@ -132,7 +132,11 @@ Deno.test("a call that exceeds its budget here leaves nothing but its price, and
   };
   assert.deepEqual(await calls(GOOD), [false, 1]);
   assert.deepEqual([await calls(GOOD), await calls(GOOD)], [[true, 1], [true, 2]]);
-  assert.deepEqual(await calls(HOSTILE_PAYLOAD), [false, 2], "a worker judges it completely, and once");
+  assert.deepEqual(
+    await calls(HOSTILE_PAYLOAD),
+    [false, 2],
+    "a worker judges it completely, and once",
+  );
   assert.deepEqual(await inlineTotals(test), { verdict: 2, again: 1 });
   for (let time = 0; time < 64; time++) assert.equal((await calls(GOOD))[0], false, "it rests");
   assert.deepEqual(await calls(GOOD), [true, 1], "the instances that had run are removed");

@@ -131,7 +131,9 @@ function takenBytes(ring: Ring, position: number, available: number, most_bytes:
     const size_bytes = ring.words[lengthIndex(ring, position + taken)]!;
     const next = taken + recordBytes(size_bytes);
     if (available > ring.data.length || size_bytes > available || next > available) {
-      throw new RangeError(`ring: a record of ${size_bytes} bytes, with ${available - taken} bytes available`);
+      throw new RangeError(
+        `ring: a record of ${size_bytes} bytes, with ${available - taken} bytes available`,
+      );
     }
     if (next > most_bytes && taken > 0) break;
     taken = next;

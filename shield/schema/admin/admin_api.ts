@@ -117,7 +117,12 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "POST /v1/schemas/{schema}/rollback": {
     id: "rollbackSchema",
     summary: "rolls a schema back: an earlier version becomes the next one",
-    query: [inQuery("version", "the version to restore; absent: the previous one", { type: "integer", minimum: 1 })],
+    query: [
+      inQuery("version", "the version to restore; absent: the previous one", {
+        type: "integer",
+        minimum: 1,
+      }),
+    ],
     answer: object({ schema_id: TEXT, registered: BOOLEAN, version: COUNT }),
     refusals: [404, 409],
     ...of("bus", rollbackSchema),

@@ -155,7 +155,9 @@ function modeOf(url: URL): CompatibilityMode | undefined {
   if (text === null || isCompatibilityMode(text)) return text ?? undefined;
   throw new ArqonError(
     "invalid-schema",
-    `${JSON.stringify(text)} is not a compatibility mode; expected ${COMPATIBILITY_MODES.join(", ")}`,
+    `${JSON.stringify(text)} is not a compatibility mode; expected ${
+      COMPATIBILITY_MODES.join(", ")
+    }`,
   );
 }
 

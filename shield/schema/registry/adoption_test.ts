@@ -204,26 +204,29 @@ onBoth("a key that is not a schema id is reported and not changed", async (stage
   await until("its end", async () => await t.metric("shield_schema_refused") === 0);
 });
 
-onBoth("puts without a running Shield are judged before the next one is ready", async (stage, tool) => {
-  {
+onBoth(
+  "puts without a running Shield are judged before the next one is ready",
+  async (stage, tool) => {
+    {
+      using t = await testSchemas(stage.spine, MAPPED);
+      await tool.put(ID, ping());
+      await until("version 1", () => check(t, GOOD_PING) === undefined);
+    }
+    await tool.put(ID, ping(["extra", 99, "int32"]));
+    await tool.put("other", text("neither"));
+    {
+      using t = await testSchemas(stage.spine, MAPPED);
+      assert.equal(check(t, UNKNOWN_PING), undefined);
+      assert.equal(await t.metric("shield_schema_refused"), 1);
+    }
+    await tool.delete(ID);
+    await tool.delete("other");
     using t = await testSchemas(stage.spine, MAPPED);
-    await tool.put(ID, ping());
-    await until("version 1", () => check(t, GOOD_PING) === undefined);
-  }
-  await tool.put(ID, ping(["extra", 99, "int32"]));
-  await tool.put("other", text("neither"));
-  {
-    using t = await testSchemas(stage.spine, MAPPED);
+    assert.ok(await is(tool, ID, ping(["extra", 99, "int32"])));
+    assert.equal(await t.metric("shield_schema_refused"), 0);
     assert.equal(check(t, UNKNOWN_PING), undefined);
-    assert.equal(await t.metric("shield_schema_refused"), 1);
-  }
-  await tool.delete(ID);
-  await tool.delete("other");
-  using t = await testSchemas(stage.spine, MAPPED);
-  assert.ok(await is(tool, ID, ping(["extra", 99, "int32"])));
-  assert.equal(await t.metric("shield_schema_refused"), 0);
-  assert.equal(check(t, UNKNOWN_PING), undefined);
-});
+  },
+);
 
 onBoth("kv_bucket names the bucket", async (stage) => {
   const tool = await stage.tool("CONTRACTS");

@@ -93,7 +93,8 @@ export function missingMessages(
   stored: StoredHead | undefined,
 ): Finding[] {
   const from_version = stored === undefined ? "" : String(latestOf(stored.head).version);
-  const detail = "is missing, and subjects are mapped to it: they continue with the newest earlier " +
+  const detail =
+    "is missing, and subjects are mapped to it: they continue with the newest earlier " +
     "version that has it, and are refused if there is none";
   return missing.slice(0, FINDINGS_MAX).map((message) => ({
     severity: "warning",

@@ -34,7 +34,10 @@ export function checkEvent(
 ): Validation {
   if (event.schema_id !== "" && event.schema_id !== mapping.schema_id) {
     const named = JSON.stringify(event.schema_id);
-    return only("schema-id", `the event names ${named}, but its subject is mapped to ${mapping.schema_id}`);
+    return only(
+      "schema-id",
+      `the event names ${named}, but its subject is mapped to ${mapping.schema_id}`,
+    );
   }
   const data = bytes.subarray(event.data_start, event.data_end);
   const type = essenceOf(event.content_type);

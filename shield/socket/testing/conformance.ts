@@ -265,7 +265,8 @@ const CLOSES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "a peer with a partial message is cut off, or the implementation reports that it cannot",
+    behaviour:
+      "a peer with a partial message is cut off, or the implementation reports that it cannot",
     run: opened(async ({ peer, seen }, host) => {
       await peer.write(rawFrame(BINARY, fill(300_000), false));
       await peer.write(rawFrame(PING, bytes("?")));

@@ -42,9 +42,13 @@ export const EVENT_ROUTES = {
       summary: "A connection as over WebSocket, whose frames are sent as server-sent events",
       query: [
         inQuery("resume", "the client's previous connection", TEXT),
-        inQuery("poll", "0: the answer ends with the first events, and the client polls for the next ones", {
-          enum: ["0"],
-        }),
+        inQuery(
+          "poll",
+          "0: the answer ends with the first events, and the client polls for the next ones",
+          {
+            enum: ["0"],
+          },
+        ),
       ],
       ...EVENTS,
     },

@@ -112,6 +112,8 @@ function refuseBy(by: UsageBy, before_ms: number): never {
 function refuse(by: readonly UsageBy[]): never {
   throw new ArqonError(
     "invalid-settings",
-    `more than ${USAGE_ROWS_MAX} rows by ${by.join(", ")}: request a shorter period or fewer dimensions`,
+    `more than ${USAGE_ROWS_MAX} rows by ${
+      by.join(", ")
+    }: request a shorter period or fewer dimensions`,
   );
 }

@@ -125,7 +125,10 @@ async function set(
     const at = budgets.findIndex((one) => nameOf(one) === nameOf(budget));
     if (at >= 0) return budgets.with(at, budget);
     if (budgets.length < TENANT_BUDGETS_MAX) return [...budgets, budget];
-    throw new ArqonError("invalid-settings", `there are ${budgets.length} budgets, which is the limit`);
+    throw new ArqonError(
+      "invalid-settings",
+      `there are ${budgets.length} budgets, which is the limit`,
+    );
   });
 }
 
