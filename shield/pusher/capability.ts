@@ -15,7 +15,8 @@ export const PUSHER: Capability = {
     const { config: { pusher, limits }, readTextFile, now } = env;
     if (!pusher.enabled) return undefined;
     const apps = readApps(pusher, readTextFile);
-    // Returns a promise, so that an error rejects the reading of the configuration. deno-lint-ignore require-await
+    // Returns a promise, so that an error rejects the reading of the configuration.
+    // deno-lint-ignore require-await
     env.reloading?.onRead(async () => renewSecrets(apps, pusher, readTextFile));
     return createPusherEntry({
       ...env,

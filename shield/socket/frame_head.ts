@@ -54,7 +54,7 @@ const head = new Uint8Array(HEAD_BYTES_MAX);
 
 /**
  * A whole, unmasked frame. It is no copy if its head already precedes the body, as in buffers of `frame_space.ts`,
- * which must not change any more.
+ * which must no longer change.
  */
 export function frameAround(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, length } = body;

@@ -64,7 +64,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     return this.#writing === undefined;
   }
 
-  /** Queues bytes, which must not change any more. */
+  /** Queues bytes, which must no longer change. */
   push(bytes: Uint8Array<ArrayBuffer>): void {
     this.#pushRaw(this.#gzip === undefined ? bytes : this.#gzip.pack(bytes));
   }
