@@ -75,7 +75,7 @@ Deno.test("the log lines of one tenant's violations are rate-limited, and others
   for (let at = 0; at < 500; at++) write("msg", "n: required", "acme", { at });
   assert.equal(lines.length, LINES_PER_SECOND + 1);
   assert.match(lines[0] ?? "", /error="n: required" tenant_id=acme at=0 msg="msg"/);
-  assert.match(lines.at(-1) ?? "", /tenant_id=acme msg="more events .* lines are left out"/);
+  assert.match(lines.at(-1) ?? "", /tenant_id=acme msg="more events .* lines were dropped"/);
   write("msg", "n: required", "globex", {});
   assert.match(lines.at(-1) ?? "", /tenant_id=globex/);
   clock.now_ms += 1_000;

@@ -43,6 +43,6 @@ Deno.test("problems of a query are named", () => {
 Deno.test("an id in a path is checked", () => {
   assert.equal(requireId("a:b", "room"), "a:b");
   for (const text of ["a.b", "%", "%61", "/", "a b", "<script>", "", "x".repeat(65)]) {
-    refused(() => requireId(text, "room"), /room: ".*" is no id; expected 1 to 64 of/);
+    refused(() => requireId(text, "room"), /room: ".*" is not an id; expected 1 to 64 of/);
   }
 });

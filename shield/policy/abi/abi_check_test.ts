@@ -86,7 +86,7 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
      (import "arqon_host_v1" "host_log" (func (param i32 i32 i32))) ${MEMORY} ${ALLOC} ${HOOK}`,
     "two-abis",
-    /"arqon_host_v1"."host_log" is of another version .* those of "arqon_host_v2"/,
+    /"arqon_host_v1"."host_log" is of another ABI version .* those of "arqon_host_v2"/,
   ],
   [
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
