@@ -149,7 +149,7 @@ Deno.test("a deleted document equals an absent one; a foreign key is only counte
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.delete(["acme"]);
   await bucket.put(["not a tenant"], new Uint8Array());
-  await until("a word of it", () => test.lines.some((line) => line.includes("no tenant")));
+  await until("a word of it", () => test.lines.some((line) => line.includes("not a tenant")));
   assert.deepEqual(settings.get("acme"), emptySettings());
   assert.deepEqual([[...settings.tenants()], told], [[], [0.5, undefined]]);
   assert.equal(await test.metric("shield_settings_problems_total"), 1);

@@ -98,7 +98,7 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
      ${MEMORY} ${ALLOC} ${HOOK} (func $s) (start $s)`,
     "start-section",
-    /let its export "arqon_init" do that work/,
+    /do that work in its export "arqon_init"/,
   ],
   [
     `(import "arqon_host_v1" "toString" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,

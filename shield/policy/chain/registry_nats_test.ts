@@ -22,7 +22,7 @@ Deno.test("a document that the store has lost changes only the status", async ()
   await server.restart();
   await until("the news", () => one.registry.tenant("acme")?.state === "gone");
   assert.deepEqual(running(one), [await tinyName(1)]);
-  assert.ok(one.lines.some((line) => /level=error .*is gone/.test(line)));
+  assert.ok(one.lines.some((line) => /level=error .*is lost/.test(line)));
   // The recreated bucket counts revisions from the beginning.
   const again = await deployTiny(one, "acme", 2);
   assert.equal(await one.registry.reached("acme", again, DEADLINE_MS), true);

@@ -253,7 +253,7 @@ Deno.test("keys that are not tenants are ignored", async () => {
   await bucket.put(["acme", "below"], bytes("{"));
   await settled(one, await deployTiny(one, "acme", 1));
   assert.deepEqual(one.registry.tenants().map(({ tenant }) => tenant), ["acme"]);
-  assert.equal(one.lines.filter((line) => line.includes("no tenant")).length, 2);
+  assert.equal(one.lines.filter((line) => line.includes("not a tenant")).length, 2);
 });
 
 Deno.test("a module leaves the pool after the last chain that names it, and not earlier", async () => {

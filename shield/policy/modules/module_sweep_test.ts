@@ -59,7 +59,7 @@ onSpine("an old module without references is deleted, and a rollback still finds
   assert.deepEqual(await sweep.pass(), { swept: [unused] });
   assert.equal(await metric("shield_policy_modules_swept_total"), 1);
   assert.equal(await metric('shield_policy_stored_module_bytes{state="unnamed"}'), 0);
-  assert.match(lines.join(""), new RegExp(`sha256=${unused}  .*without references was deleted`));
+  assert.match(lines.join(""), new RegExp(`sha256=${unused} .*without references was deleted`));
   assert.equal(await store.module(unused), undefined);
   await store.change("acme", (one) => rolledBack(one, undefined, AUTHOR));
   const { document } = await store.read("acme");
