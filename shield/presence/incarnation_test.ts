@@ -55,7 +55,7 @@ Deno.test("a Shield that was forgotten announces everything under a higher incar
   ]);
   assert.deepEqual(entries.map(({ joined_ms }) => joined_ms - START_MS), [0, 60_000], "as before");
   assert.deepEqual(entries.map(({ changed_ms }) => changed_ms - START_MS), [60_000, 60_000]);
-  assert.match(lines.join(""), /level=warn.*given up/);
+  assert.match(lines.join(""), /level=warn.*had dropped/);
   announcer.onBeat(beat(START_MS, "forgotten", 2));
   assert.equal(stats.reincarnations, 1, "a late beat about the old one changes nothing");
 });

@@ -99,7 +99,7 @@ const life: Scenario = {
     const row = page.locator("main tbody tr").filter({ hasText: "chat" });
     await row.getByRole("button", { name: /^Open/ }).click();
     await page.getByRole("link", { name: "Life of this message" }).click();
-    const way_in = page.getByRole("region", { name: "The way in", exact: true });
+    const way_in = page.getByRole("region", { name: "Admission", exact: true });
     await way_in.getByRole("row", { name: /^token passed issuer/ }).waitFor();
     await way_in.getByRole("row", { name: /^room class passed the default class/ }).waitFor();
     await page.getByRole("region", { name: "Heard", exact: true }).getByText("m<i>1").waitFor();
