@@ -199,7 +199,7 @@ onBoth("a key that is not a schema id is reported and not changed", async (stage
   await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
   const { refused: [put], schemas } = await ask(t, "schemas");
   assert.deepEqual([put.schema_id, put.serving, schemas], ["proto/user=1", null, []]);
-  assert.match(put.problem, /no schema id: a schema id is 1 to 128/);
+  assert.match(put.problem, /not a schema id: a schema id is 1 to 128/);
   await tool.delete("proto/user=1");
   await until("its end", async () => await t.metric("shield_schema_refused") === 0);
 });
