@@ -92,7 +92,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   assert.equal(third.status, 409);
   assert.match(
     third.body.detail,
-    /has 2 modules stored, limits\.reducer_modules; those that no room needs/,
+    /has 2 modules stored, limits\.reducer_modules; unused modules are removed/,
   );
   const back = await admin.ask("POST", "/rollback");
   assert.equal(back.body.reducer.current.module, current.module);
