@@ -167,7 +167,10 @@ Deno.test("the problem of a signal is counted and logged once, with the expected
     [{ signal: { kind: "BAN", target: "ann" }, user: "ann" }, /Unrecognized key: \\"user\\"/],
     [{ signal: { kind: "REVOKE", target: "ann" }, room: "lobby" }, /leave the room out/],
     [{ signal: { kind: "BAN", target: "c1" }, headers: { target_kind: "connection" } }, /id of a/],
-    [{ signal: { kind: "BAN", target: "ann" }, tenant_id: "globex" }, /the envelope's tenant differs/],
+    [
+      { signal: { kind: "BAN", target: "ann" }, tenant_id: "globex" },
+      /the envelope's tenant differs/,
+    ],
   ];
   for (const [value, says] of wrong) {
     await using test = await cluster(3);

@@ -82,7 +82,9 @@ Deno.test("the token is kept in sessionStorage only", () => {
     for (const line of kept) {
       const is_token = /KEY\)|KEY, token/.test(line) && line.startsWith("sessionStorage");
       const is_theme = /theme/i.test(line) && line.startsWith("localStorage");
-      const is_comment = line.startsWith("sessionStorage until the tab closes, and sent only in a header");
+      const is_comment = line.startsWith(
+        "sessionStorage until the tab closes, and sent only in a header",
+      );
       assert.ok(is_token || is_theme || is_comment, `${path}: ${line}`);
     }
   }
