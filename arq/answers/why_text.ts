@@ -12,12 +12,12 @@ const OUTCOMES = new Map(Object.entries({
   "caught_up from_ms": "sent from the room's log, after {from_ms}",
   "left_out": "left out: the client read too slowly",
   "left_out echo": "left out: its publisher wants no echo",
-  "left_out filter": "left out: excluded by a filter: its own, or that of the room's class",
-  "left_out conflated": "left out: replaced by a newer one, as the client read too slowly",
-  "queued": "not yet: queued, as the client reads too slowly",
+  "left_out filter": "left out: a filter kept it back: its own, or that of the room's class",
+  "left_out conflated": "left out: a newer one took its place, as the client read too slowly",
+  "queued": "not yet: it waits for the client, which reads too slowly",
   "queued until_ms": "still queued when the connection ended ({why}) {until_ms}",
-  "behind": "not yet: the connection has to read earlier messages first",
-  "cut_off": "the subscription ended before it had read this message",
+  "behind": "not yet: the connection has to read what came before",
+  "cut_off": "the subscription ended before it had read so far",
   "not_heard": "lost on the way to this Shield: subscribed since {from_ms}",
   "not_subscribed": "not subscribed: {why}",
   "not_subscribed until_ms": "not subscribed: until {until_ms} ({why})",
@@ -27,11 +27,10 @@ const OUTCOMES = new Map(Object.entries({
   "not_connected until_ms": "not connected: gone {until_ms} ({why})",
   "not_connected from_ms": "not connected: only from {from_ms}",
   "unknown": "unknown: the ledger begins {from_ms}",
-  "unknown killed": "unknown: this Shield was killed and its ledger of those seconds is lost " +
+  "unknown killed": "unknown: this Shield was killed and its ledger of those seconds is gone " +
     "({from_ms} to {until_ms})",
   "unknown silent": "unknown: this Shield is silent, its ledger ends {from_ms}",
-  "unknown edge":
-    "unknown: not received here, within a second of a subscription's beginning or end",
+  "unknown edge": "unknown: not heard here, within a second of a subscription's beginning or end",
 }));
 
 /** An outcome in words. */
@@ -48,18 +47,18 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
   const head =
     "message in {room_id}: [offset {offset}, ][message_id {message_id}, ]trace {trace_id}";
   const heard = listOf(message["heard"]).map(membersOf).map((one) =>
-    told("  received at {node_id} {time_ms}", one) +
-    told("[, by the answering clock {here_ms} (± {within_ms:plain} ms)]", {
+    told("  heard at {node_id} {time_ms}", one) +
+    told("[, by the clock that was asked {here_ms} (± {within_ms:plain} ms)]", {
       ...one,
       within_ms: apart.get(String(one["node_id"]))?.["within_ms"],
     })
   );
-  const stored = told("[  in the room's log {stored_ms}; no Shield reports it]", message);
+  const stored = told("[  in the room's log {stored_ms}; no Shield tells of it]", message);
   return [
     told(`${head}, twist {twist_id}`, { ...message, offset }),
     ...heard,
     ...(stored === "" ? [] : [stored]),
-    ...(message["duplicate"] === true ? ["  left out for all: its id was a duplicate"] : []),
+    ...(message["duplicate"] === true ? ["  left out for all: its id had come before"] : []),
   ];
 }
 
@@ -71,7 +70,7 @@ function endOf(connection: Members): string {
   if (connection["ended"] === undefined) {
     const lost = membersOf(connection["lost"]);
     if (lost["why"] === undefined) return "open";
-    const how = lost["why"] === "killed" ? "was killed" : "last answered";
+    const how = lost["why"] === "killed" ? "was killed" : "was heard last";
     return told(`open {until_ms} when its Shield ${how}`, lost);
   }
   const ended = membersOf(connection["ended"]);
@@ -143,7 +142,7 @@ function formerLine(one: Members): string {
   if (one["state"] === "ended") return stored;
   if (one["state"] === "silent") return `${stored}; it is silent since`;
   return `${stored}; ${
-    told("it was killed by {by_ms}, and its ledger of those seconds is lost", one)
+    told("it was killed by {by_ms}, and its ledger of those seconds is gone", one)
   }`;
 }
 
@@ -190,9 +189,9 @@ function absentLines(answer: Members, { user, connection }: AskedWhose): string[
   if (listOf(answer["connections"]).length > 0) return [];
   const reaches = listOf(answer["ledgers"]).map(membersOf)
     .flatMap(({ since_ms }) => since_ms === null ? [] : [Number(since_ms)]);
-  if (reaches.length === 0) return ["no answering Shield keeps a ledger"];
+  if (reaches.length === 0) return ["no Shield that answered keeps a ledger"];
   const others = listOf(membersOf(answer["nodes"])["silent"]).length > 0;
-  const where = others ? "any answering Shield" : "any Shield";
+  const where = others ? "any Shield that answered" : "any Shield";
   return [`no ${what} on ${where} since ${when(Math.max(...reaches))}`];
 }
 
@@ -222,7 +221,7 @@ export function ledgerLines(answer: Members): string[] {
     ...listOf(answer["former"]).map(membersOf).map(formerLine),
     ...clockLines(answer),
     ...(silent.length === 0 ? [] : [`no answer from ${silent.join(", ")}`]),
-    ...(answer["truncated"] === true ? ["the list is truncated"] : []),
+    ...(answer["truncated"] === true ? ["there is more than is shown"] : []),
   ];
 }
 
@@ -256,7 +255,7 @@ function decisionLines(decision: Members): string[] {
     ? told("allowed[, offset {offset}]", decision)
     : told("refused {code} {reason}[ ({message})]", decision);
   const who = sender === null
-    ? "an erased user"
+    ? "somebody who was erased"
     : told("{user}, connection {connection}, from {remote_ip}", membersOf(sender));
   return [
     told("decided at {node} {time_ms}: {verdict}", { ...decision, verdict }),

@@ -36,8 +36,8 @@ Deno.test("arq why: times of a differing clock are also given in the other clock
     }],
   });
   assert.deepEqual(lines.slice(1, 3), [
-    "  received at s0 1970-01-01T00:00:05.000Z",
-    "  received at s1 1970-01-01T00:00:17.000Z, by the answering clock " +
+    "  heard at s0 1970-01-01T00:00:05.000Z",
+    "  heard at s1 1970-01-01T00:00:17.000Z, by the clock that was asked " +
     "1970-01-01T00:00:05.000Z (± 40 ms)",
   ]);
 });
@@ -59,12 +59,12 @@ Deno.test("arq why: a killed Shield's last known state is shown, and that the re
   const at = (second: number) => `1970-01-01T00:00:0${second}.000Z`;
   assert.deepEqual([...outcomeLines(answer), ...ledgerLines(answer)], [
     `connection c1 of ann at s1, since ${at(1)}, open ${at(5)} when its Shield was killed`,
-    `  unknown: this Shield was killed and its ledger of those seconds is lost (${at(5)} to ${
+    `  unknown: this Shield was killed and its ledger of those seconds is gone (${at(5)} to ${
       at(9)
     })`,
     `  not connected: its Shield was killed, by ${at(9)}`,
     `stored ledger of s1 from ${at(1)} to ${at(5)}; it was killed by ${at(9)}, and its ledger of ` +
-    "those seconds is lost",
+    "those seconds is gone",
     `stored ledger of s1 from ${at(1)} to ${at(5)}`,
   ]);
 });

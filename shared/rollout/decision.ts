@@ -105,7 +105,7 @@ export function waitsFor(rollout: Rollout, seen: Seen, now_ms: number): string {
   if (lively.length === 0) return "no Shield has reported yet";
   for (const [node_id, { problem, stage: there }] of lively) {
     if (problem !== undefined) return `${node_id}: ${problem.detail}`;
-    if (there !== stage) return `${node_id} has not reached this step yet`;
+    if (there !== stage) return `${node_id} is not there yet`;
   }
   const few = lacking(rollout, talliesAt(rollout, stage, seen.reports.values()));
   if (few !== undefined) {

@@ -1,4 +1,4 @@
-/** The admin API's view of a rollout while Shields die and Brains are unreachable. On an embedded Spine. */
+/** What the admin API says of a rollout while Shields die and Brains are away. On an embedded Spine. */
 import assert from "node:assert/strict";
 import { encodeRollout, sharesFrom } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
@@ -29,7 +29,7 @@ const ROLLOUT: Rollout = {
 const NONE = { enforced: 0, refused: 0, passed: 0, faults: 0, fuel_old: [], fuel_new: [] };
 const tally = (compared: number) => ({ name: "p", compared, ...NONE, samples: [] });
 
-/** The view of a rollout with these reports of Shields. */
+/** The view of a rollout of which these Shields have said so. */
 async function viewed(rollout: Rollout, said: Record<string, Partial<RolloutReport>>) {
   await using own = testSpine();
   const bucket = await own.spine.keyValue(ROLLOUTS_BUCKET);
@@ -40,7 +40,7 @@ async function viewed(rollout: Rollout, said: Record<string, Partial<RolloutRepo
   return await rolloutView({ bucket, now_ms: NOW_MS }, "acme", rollout);
 }
 
-Deno.test("a rollout does not wait for a Shield without recent reports", async () => {
+Deno.test("a Shield that has said nothing for long is not what a rollout waits for", async () => {
   const dead = { stage: 0, at_ms: NOW_MS - 11_000 };
   const view = await viewed(ROLLOUT, { s0: {}, s1: dead });
   assert.deepEqual(view.nodes.map(({ node_id, silent }) => [node_id, silent]).sort(), [
@@ -49,14 +49,14 @@ Deno.test("a rollout does not wait for a Shield without recent reports", async (
   ]);
   assert.equal(view.waits, "a Brain makes the next step");
   const late = await viewed(ROLLOUT, { s0: {}, s1: { ...dead, at_ms: NOW_MS - 9_000 } });
-  assert.equal(late.waits, "s1 has not reached this step yet");
+  assert.equal(late.waits, "s1 is not there yet");
   const alone = await viewed(ROLLOUT, { s1: dead });
   assert.equal(alone.waits, "no Shield has reported yet");
-  // The counts of a dead Shield are included.
+  // What a Shield has counted before it died counts.
   assert.equal((await viewed(ROLLOUT, { s1: { at_ms: 0 } })).tallies[0]?.compared, 10);
 });
 
-Deno.test("counts are shown during the last step, and after the end", async () => {
+Deno.test("what was counted is shown while the last step is made, and after the end", async () => {
   const applying = { ...ROLLOUT, state: "applying" as const, counted: [tally(7)] };
   const view = await viewed(applying, { s0: { tallies: [] } });
   assert.deepEqual([view.tallies[0]?.compared, view.waits], [7, ""]);

@@ -33,7 +33,7 @@ const plays: Scenario = {
     await page.getByRole("searchbox", { name: "Tenant" }).fill(TENANT);
     await page.getByRole("searchbox", { name: "Room" }).fill("hall");
     await page.getByRole("searchbox", { name: "Room" }).press("Enter");
-    const people = page.getByRole("region", { name: "Members" });
+    const people = page.getByRole("region", { name: "Who is there" });
     await people.getByText("1 subscriber, 1 member.").waitFor();
     await people.getByText("onerror").waitFor();
     const tail = page.getByRole("region", { name: "Live tail" });

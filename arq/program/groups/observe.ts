@@ -78,7 +78,7 @@ export const OBSERVE: readonly Definition[] = [
   group`usage: what a tenant has used: show it, and check it by its log`,
   command`usage [show]: what a tenant has used: messages, deliveries, connections, fuel, storage, cost ${BUS}
     --tenant <id>  tenant; that of the token if absent ${tenant}
-    --by <list>  separated by some of room, user, policy, node, minute, hour, day
+    --by <list>  told apart by some of room, user, policy, node, minute, hour, day
     --since <time>  of the minutes so long ago at most: 30d, 1h or seconds ${span} ${{ is: 86_400 }}
     --csv  print the rows as CSV with every unit
     --json  print the answer as JSON

@@ -1,5 +1,5 @@
-// Calls the admin API of the Shield that served the page. The token goes into the Authorization header, never into a
-// URL. Answers are parsed; refusals are thrown with the server's message.
+// Calls the admin API of the Shield that served the page. The token goes into the Authorization
+// header, never into a URL. Answers are parsed; refusals are thrown with the server's own words.
 
 const TIMEOUT_MS = 15_000;
 
@@ -42,14 +42,15 @@ function pathWith(path, query) {
   return text === "" ? path : `${path}?${text}`;
 }
 
-/** A name as a segment of a path, with every special character escaped. */
+/** The part of a path that names something, with every character of it kept from meaning anything. */
 export function segment(text) {
   return encodeURIComponent(text);
 }
 
 /**
- * The API for one token. `onRefused` is called at every 401, which ends the session; the view shows a 403 itself. Every
- * method rejects with ApiError; an abort by `signal` rejects with the signal's reason.
+ * The API for one token. `onRefused` learns of every 401, which ends the session; what an admin may not
+ * do (403) is for the view to say. Every method
+ * rejects with ApiError; an abort by `signal` rejects with the signal's reason.
  */
 export function createApi({ token, onRefused }) {
   async function call(method, path, { query = {}, body, signal, timeout = true } = {}) {
@@ -82,7 +83,7 @@ export function createApi({ token, onRefused }) {
 
   return {
     get: (path, query, signal) => json("GET", path, { query, signal }),
-    /** `body` is a value, or JSON text. */
+    /** `body` is a value, or text that is JSON already. */
     post: (path, body) => json("POST", path, { body }),
     put: (path, body) => json("PUT", path, { body }),
     remove: (path, query) => json("DELETE", path, { query }),
@@ -91,7 +92,7 @@ export function createApi({ token, onRefused }) {
       const response = await call("GET", path, { signal, timeout: false });
       return new Uint8Array(await response.arrayBuffer());
     },
-    /** A stream of text that ends when the server ends it or the signal aborts. */
+    /** A stream of text that ends when the server ends it or with the signal. */
     async stream(path, signal) {
       const response = await call("GET", path, { signal, timeout: false });
       return response.body.pipeThrough(new TextDecoderStream());

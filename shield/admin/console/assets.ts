@@ -1,6 +1,6 @@
 /**
- * The console's files as text, compiled into the program, except for the worker for replays (`replay_bundle.ts`). The
- * admin listener serves them and sets their content policy.
+ * The console's files as text, compiled into the program; only the thread for replays is not
+ * (`replay_bundle.ts`). The admin listener serves them, and decides under which policy.
  */
 import css from "./console.css" with { type: "text" };
 import html from "./index.html" with { type: "text" };
@@ -59,7 +59,7 @@ import type { AdminFile } from "../admin.ts";
 import { REPLAY_PATH } from "../routing/admin_safety.ts";
 import { replayWorker } from "./replay_bundle.ts";
 
-/** Scripts by the name of their file. */
+/** Each has its name in its file's. */
 const SCRIPTS: Readonly<Record<string, string>> = {
   ...{ api, chart, cluster_feed, columns, decisions, dialog, element, format, journal_lines },
   ...{ life, list_view, main, message_row, moderation, node_columns, page, past, policy_flips },
@@ -72,7 +72,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
 
 const SCRIPT_TYPE = "text/javascript; charset=utf-8";
 
-/** The compiled-in files by their path on the admin listener. */
+/** Those compiled into the program, by their path below the admin listener. */
 export const ASSETS: ReadonlyMap<string, AdminFile> = new Map([
   ["/console/", { body: html, content_type: "text/html; charset=utf-8" }],
   ["/console/console.css", { body: css, content_type: "text/css; charset=utf-8" }],
@@ -82,8 +82,8 @@ export const ASSETS: ReadonlyMap<string, AdminFile> = new Map([
 ]);
 
 /**
- * The file at a path of the admin listener, for example `/console/`; undefined when there is none. Rejects if the
- * worker for replays cannot be bundled.
+ * The file at a path of the admin listener, for example `/console/`; undefined when there is none. Rejects when the
+ * thread for replays cannot be made.
  */
 export async function consoleAsset(path: string): Promise<AdminFile | undefined> {
   if (path !== REPLAY_PATH) return ASSETS.get(path);

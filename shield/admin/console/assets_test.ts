@@ -1,4 +1,4 @@
-/** The console's files: all are served, and none needs what its content policy forbids. */
+/** The console's files: all are served, none asks for what its policy forbids. */
 import assert from "node:assert/strict";
 import { REPLAY_PATH } from "../routing/admin_safety.ts";
 import { ASSETS, consoleAsset } from "./assets.ts";
@@ -29,13 +29,13 @@ Deno.test("every file of the folder that a browser needs is served, with its typ
   assert.deepEqual(served.sort(), [...ASSETS.keys()].sort());
 });
 
-Deno.test("paths that are no console file are undefined", async () => {
+Deno.test("what is no file of the console is undefined", async () => {
   for (const path of ["/console", "/console/../main.ts", "/console/x.js", "/", "__proto__"]) {
     assert.equal(await consoleAsset(path), undefined, path);
   }
 });
 
-Deno.test("modules import only served files", () => {
+Deno.test("modules import only what is served", () => {
   for (const [path, body] of bodies()) {
     for (const [, name] of body.matchAll(/from "\.\/([^"]+)"/g)) {
       assert.ok(ASSETS.has(`/console/${name}`), `${path} imports ${name}`);
@@ -57,7 +57,7 @@ Deno.test("nothing parses HTML, evaluates text or leaves the origin", () => {
   }
 });
 
-Deno.test("the worker that runs modules is bundled from the sources, imports nothing and stores nothing", async () => {
+Deno.test("the thread that runs modules is made of the sources, imports nothing and keeps nothing", async () => {
   const thread = await consoleAsset(REPLAY_PATH);
   assert.equal(thread?.content_type, "text/javascript; charset=utf-8");
   const { body } = thread;
@@ -82,9 +82,7 @@ Deno.test("the token is kept in sessionStorage only", () => {
     for (const line of kept) {
       const is_token = /KEY\)|KEY, token/.test(line) && line.startsWith("sessionStorage");
       const is_theme = /theme/i.test(line) && line.startsWith("localStorage");
-      const is_comment = line.startsWith(
-        "sessionStorage until the tab closes, and sent only in a header",
-      );
+      const is_comment = line.startsWith("sessionStorage, sent in a header");
       assert.ok(is_token || is_theme || is_comment, `${path}: ${line}`);
     }
   }

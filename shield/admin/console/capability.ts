@@ -1,8 +1,8 @@
-/** The console capability of a Shield. */
+/** What the console brings to a Shield. */
 import type { Capability } from "../../capability.ts";
 import { consoleAsset } from "./assets.ts";
 
-/** The console: the bus in a browser, for operators. */
+/** The bus in a browser, for operators. */
 export const CONSOLE: Capability = {
   name: "console",
   title: "the bus in a browser, for operators",

@@ -1,21 +1,22 @@
-// Polls `GET /v1/cluster` while the page is visible, and keeps the last minutes for every view. It pauses while the
-// page is hidden or paused. Whenever it starts, it loads the preceding minutes from the memory of the processes.
+// Reads `GET /v1/cluster` again and again while somebody looks, and keeps the last minutes of it for
+// every view. It pauses while the page is hidden or paused. Whenever it begins, the minutes before
+// come from the memory of the processes themselves.
 import { readingsOf } from "./past.js";
 import { createHistory } from "./rates.js";
 
 const EVERY_MS = 2_000;
-/** The time span of the charts. */
+/** What the charts show. */
 export const SPAN_MS = 300_000;
 const POINTS_MAX = 400;
 
-/** `listen(listener)` receives `{cluster, point, error}` after each reading; it returns a function that stops it. */
+/** `listen(listener)` receives `{cluster, point, error}` after each reading; it returns how to stop. */
 export function createFeed({ api, now, isVisible }) {
   const history = createHistory({ span_ms: SPAN_MS, points_max: POINTS_MAX });
   const listeners = new Set();
   let latest = { cluster: undefined, error: undefined };
   let is_paused = false;
   let is_closed = false;
-  /** The minutes before the next reading have to be loaded. */
+  /** The minutes before the next reading are not known here. */
   let is_behind = true;
   let timer;
   let reading;
@@ -75,7 +76,7 @@ export function createFeed({ api, now, isVisible }) {
       if (wanted) stop();
       else schedule(0);
     },
-    /** Call it when the page becomes visible or hidden; it also starts the feed. */
+    /** Call it when the page has become visible or hidden; also starts the feed. */
     look() {
       if (mayRead()) schedule(0);
       else stop();

@@ -1,13 +1,13 @@
-// Counts of one policy's decisions over time, from lines of the journal, and the parser of a replay's result file.
-// Pure; `journal_lines.js` reads the lines.
+// What one policy decided over time, counted from lines of the journal, and the result of a replay as its
+// file has it. Pure; where lines come from is `journal_lines.js`.
 import { isHole, timeOf } from "./journal_lines.js";
 
-/** Outcomes of a policy's call, in the order of a chart. */
+/** The ways in which a policy's call can end, in the order of a chart. */
 export const ENDINGS = ["allowed", "refused", "faults"];
-/** Points in a chart. */
+/** Points of a chart. */
 const POINTS = 60;
 
-/** The policy's decision in a record; undefined: it was not asked. */
+/** What the policy decided in a record; undefined: it was not asked. */
 export function endingOf(line, policy) {
   const found = line.policies?.find(({ name }) => name === policy);
   if (found === undefined) return undefined;
@@ -21,11 +21,11 @@ export class DecisionCounts {
   #from_ms;
   #interval_ms;
   #counts;
-  /** The time up to which the window has been read. */
+  /** Up to when everything was read. */
   #read_ms;
-  /** All decisions, by outcome. */
+  /** Decisions in all, by how they ended. */
   totals = Object.fromEntries(ENDINGS.map((ending) => [ending, 0]));
-  /** Missing records according to holes, and holes with an unknown number of records. */
+  /** Records that holes tell to be missing, and holes that do not say how many. */
   missing = 0;
   unknown_holes = 0;
 
@@ -37,6 +37,7 @@ export class DecisionCounts {
     this.#counts = ENDINGS.map(() => new Array(POINTS).fill(0));
   }
 
+  /** Counts a line. */
   add(line) {
     this.#read_ms = Math.max(this.#read_ms, timeOf(line));
     if (isHole(line)) {
@@ -48,23 +49,23 @@ export class DecisionCounts {
     if (ending === undefined) return;
     this.totals[ending]++;
     const point = Math.floor((line.time_ms - this.#from_ms) / this.#interval_ms);
-    // Clocks of Shields differ: a decision slightly outside the window counts at its edge.
+    // Clocks of Shields differ: what is a little outside counts at the edge.
     this.#counts[ENDINGS.indexOf(ending)][Math.min(Math.max(point, 0), POINTS - 1)]++;
   }
 
-  /** The number of decisions. */
+  /** How many decisions there were. */
   get total() {
     return ENDINGS.reduce((sum, ending) => sum + this.totals[ending], 0);
   }
 
-  /** The length of an interval, in ms. */
+  /** How long an interval is, in ms. */
   get interval_ms() {
     return this.#interval_ms;
   }
 
   /**
-   * The data of a chart: the middle of each interval, and the counts. `is_whole`: the whole window was read; otherwise
-   * intervals after the last line have no figure.
+   * What a chart shows: the middle of each interval, and the counts. `is_whole`: all of the window was read;
+   * else intervals after the last line have no figure.
    */
   chart(is_whole) {
     const times = Array.from(
@@ -79,7 +80,7 @@ export class DecisionCounts {
   }
 }
 
-/** The kinds of flips: their names in a result, and their labels. */
+/** The kinds of flips: their names in a result, and in words. */
 export const KINDS = [
   ["to_refused", "now refused"],
   ["to_allowed", "now allowed"],
@@ -87,20 +88,20 @@ export const KINDS = [
 ];
 
 /**
- * The result that `arq policy replay --json` printed: its counts, and the flips that it names as rows `{kind,
- * ...sample}`. Throws a readable Error for any other text.
+ * The result that `arq policy replay --json` printed: its counts, and the flips that it names as rows
+ * `{kind, ...sample}`. Throws an Error in words for any other text.
  */
 export function replayResult(text) {
   let answer;
   try {
     answer = JSON.parse(text);
   } catch {
-    throw new Error("This is not JSON. Choose the output of arq policy replay --json.");
+    throw new Error("This is no JSON. It has to be what arq policy replay --json printed.");
   }
   const { candidate, policy } = answer ?? {};
   const is_result = typeof policy === "string" && typeof candidate?.repeated === "number" &&
     KINDS.every(([name]) => Array.isArray(candidate.samples?.[name]));
-  if (!is_result) throw new Error("This is not a result of arq policy replay --json.");
+  if (!is_result) throw new Error("This is no result of arq policy replay --json.");
   const rows = KINDS.flatMap(([name, kind]) =>
     candidate.samples[name].map((sample) => ({ ...sample, kind }))
   );

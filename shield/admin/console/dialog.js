@@ -1,5 +1,5 @@
-// Confirms actions that cannot be undone, and shows their results. Dialogs are the browser's own <dialog>: it keeps the
-// focus inside and restores it, and Escape means no.
+// Asks before something that cannot be undone, and says what has happened. Dialogs are the browser's
+// own <dialog>: it keeps the focus inside and gives it back, and Escape means no.
 import { el, setText } from "./element.js";
 
 const TOAST_MS = 6_000;
@@ -15,9 +15,9 @@ export function toast(text, tone) {
 }
 
 /**
- * Asks for confirmation, and runs `act` while the dialog stays open; an error of `act` is shown in the dialog. With
- * `typed`, the user has to type that text first; `fields` are inputs for `act` to read. Resolves to whether the action
- * was done; `done()` is then the text of a toast.
+ * Asks; `act` does it while the dialog stays, and what it rejects with is shown in the dialog. With
+ * `typed`, that text has to be typed first; `fields` are elements to fill in, for `act` to read.
+ * Resolves with whether it was done; then `done()` is the toast that says so.
  */
 export function confirmed({ title, text, confirm, typed, fields = [], act, done }) {
   const { promise, resolve } = Promise.withResolvers();
@@ -71,12 +71,12 @@ export function confirmed({ title, text, confirm, typed, fields = [], act, done 
   allow();
   document.body.append(dialog);
   dialog.showModal();
-  // The safe answer has the focus, so an accidental Enter does nothing.
+  // The safe answer has the focus: Enter by accident ends nothing.
   (input ?? no).focus();
   return promise;
 }
 
-/** Closes the open dialog as if the answer were no, as its view is being left. */
+/** Closes what is asked, as if the answer were no: the view that asked is left. */
 export function closeDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
 }

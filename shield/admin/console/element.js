@@ -1,9 +1,9 @@
-// Makes DOM elements. All text goes in as text nodes: nothing here or elsewhere in the console parses HTML, so user
-// content (ids, metadata, payloads) can never become markup.
+// Makes DOM elements. All text goes in as text nodes: nothing here or elsewhere in the console parses
+// HTML, so what users send (ids, metadata, payloads) can never become markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Whether the first argument after a selector is props; a component with an `element` is a child. */
+/** Whether the first thing after a selector is props; a part with an element of its own is a child. */
 const isProps = (value) => value?.constructor === Object && value.element === undefined;
 
 function fill(node, classes, content) {
@@ -20,7 +20,7 @@ function fill(node, classes, content) {
 }
 
 /**
- * Adds children: nodes unchanged, components by their `element`, anything else as text; nothing for null, undefined,
+ * Adds children: nodes as they are, parts by their `element`, anything else as text; nothing for null, undefined,
  * false.
  */
 export function append(node, children) {
@@ -48,13 +48,13 @@ export function svg(selector, ...content) {
   return fill(document.createElementNS(SVG, tag), classes, content);
 }
 
-/** Replaces the children of a node. */
+/** Puts these children in the place of what is there. */
 export function replace(node, ...children) {
   node.replaceChildren();
   append(node, children);
 }
 
-/** Sets the text if it differs, so that unchanged text is neither redrawn nor announced again. */
+/** Sets the text when it differs, so that nothing that stays is drawn or announced anew. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

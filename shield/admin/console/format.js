@@ -1,4 +1,4 @@
-// Numbers, sizes, times and JSON as people read them. Pure: the current time is an argument.
+// Numbers, sizes, times and JSON as people read them. Pure: the present moment is an argument.
 
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const DIGITS = [0, 1, 2, 3].map((places) =>
@@ -15,7 +15,7 @@ export function count(value) {
   return isMissing(value) ? NONE : GROUPED.format(value);
 }
 
-/** A number that is a name, such as a version: only its digits, as commands expect it. */
+/** A number that names something, such as a version: only its digits, as commands take them. */
 export function digits(value) {
   return isMissing(value) ? NONE : String(value);
 }
@@ -112,7 +112,7 @@ export function plural(value, one, many = `${one}s`) {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** Any value as text: text unchanged, else JSON, cut to `units_max` UTF-16 units. */
+/** Any value as text: text as it is, else JSON, cut to `units_max` UTF-16 units. */
 export function textOf(value, units_max = 100_000, indent = 0) {
   if (value === undefined || value === null) return "";
   const text = typeof value === "string" ? value : JSON.stringify(value, null, indent) ?? "";

@@ -1,4 +1,4 @@
-// The console's reader and view of journal lines: records, and holes for missing records.
+// Lines of the journal as the console reads and shows them: records, and holes where some are missing.
 import { action, plain, toned, when, wide } from "./columns.js";
 import { el, setText } from "./element.js";
 import { textOf } from "./format.js";
@@ -7,25 +7,25 @@ import { card } from "./page.js";
 
 const RECORD_UNITS = 200_000;
 
-/** Whether a line is a hole: a mark for missing records. */
+/** Whether a line tells that records are missing. */
 export const isHole = (line) => line.hole !== undefined;
 
-/** The time of a line, Unix ms: for a hole, its end. */
+/** When a line was, Unix ms: a hole's end. */
 export const timeOf = (line) => (isHole(line) ? line.hole.to_ms : line.time_ms);
 
-/** The outcome of a decision as text. */
+/** How a decision ended, in words. */
 const outcomeText = (line) => {
   if (isHole(line)) return `hole: ${line.hole.why}`;
   return line.allowed ? "allowed" : `${line.code} ${line.reason}`;
 };
 
-/** The tone of the outcome's text. */
+/** The tone of those words. */
 function toneOf(line) {
   if (isHole(line)) return "bad";
   return line.allowed ? "ok" : "warn";
 }
 
-/** Each policy's decision, with its units. */
+/** What each policy said, with its units. */
 const policiesText = ({ policies = [] }) =>
   policies.map(({ name, allowed, fault, units }) =>
     `${name} ${fault === null ? (allowed ? "allows" : "refuses") : `fault ${fault}`} (${units})`
@@ -34,9 +34,7 @@ const policiesText = ({ policies = [] }) =>
 /** The sender of the message. */
 const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
 
-/**
- * Columns of a table of lines; `before` and `behind` are the columns on each side of the user's; `open` shows one line.
- */
+/** Columns of a table of lines; those of `before` and `behind` are around the user's; `open` shows one. */
 export const lineColumns = (open, before = [], behind = []) => [
   when("at", "When", timeOf),
   toned("outcome", "Outcome", outcomeText, (_text, line) => toneOf(line)),
@@ -47,7 +45,7 @@ export const lineColumns = (open, before = [], behind = []) => [
   action("open", "Open", "Open", (line) => `Open ${isHole(line) ? "the hole" : line.id}`, open),
 ];
 
-/** The lines of an answer, and its end position; a text without an end line was truncated. */
+/** The lines of an answer, and where it ended; a text without an end was cut off. */
 function linesOf(text) {
   const lines = text.trimEnd().split("\n").map((line) => JSON.parse(line));
   const end = lines.pop();
@@ -76,10 +74,10 @@ export async function readLines(api, query, signal) {
   return linesOf(await readText(api, query, signal));
 }
 
-/** A card with all members of a line. */
+/** A card with everything that a line says. */
 export function lineCard(line) {
   const body = el("pre.mono", { tabindex: "0" });
-  // User content is set as text, so it cannot become markup.
+  // What users have sent is text, whatever it looks like.
   setText(body, textOf(line, RECORD_UNITS, 2));
   const life = isHole(line) ? undefined : lifeOf(line.tenant, line);
   const link = life && el("p", el("a", { href: life }, "Life of this message"));

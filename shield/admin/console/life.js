@@ -1,5 +1,5 @@
-// The query for the life of a message, and the text of its outcome for a connection. Pure; `view_why.js` sends the
-// query.
+// How the life of a message is asked for, and its outcome for a connection, in words. Pure; asking is
+// `view_why.js`.
 import { moment } from "./format.js";
 
 const MINUTE_MS = 60_000;
@@ -7,13 +7,13 @@ const IDS = ["message_id", "trace", "twist", "offset"];
 const NEEDED = "Name a message by its message id, trace, X-Twist-ID, or room and offset; or give " +
   "a user or a connection.";
 
-/** The query, or what the form lacks. */
+/** The question, or what it lacks. */
 export function questionOf(values, now_ms) {
   const { room, offset, user, connection, minutes } = values;
   const ids = IDS.filter((name) => values[name]);
   if (ids.length > 1) return { lacks: "Name the message by one of its ids." };
   if (user && connection) return { lacks: "Give a user or a connection, not both." };
-  if (offset && !room) return { lacks: "An offset is a position in a room: name the room, too." };
+  if (offset && !room) return { lacks: "An offset is a place in a room: name the room, too." };
   if (ids.length === 0 && !user && !connection) return { lacks: NEEDED };
   const { find: _, minutes: __, ...query } = values;
   if (ids.length > 0 || !room) return { query };
@@ -21,7 +21,7 @@ export function questionOf(values, now_ms) {
   return { query: { ...query, since_ms: Math.floor(now_ms - back * MINUTE_MS) } };
 }
 
-/** The address of this page for a message; undefined if no id names it. */
+/** The address of this page for a message; undefined when nothing names it. */
 export function lifeOf(tenant, { room, offset, message_id, twist, trace }) {
   const named = offset > 0
     ? { room, offset }
@@ -36,7 +36,7 @@ export function lifeOf(tenant, { room, offset, message_id, twist, trace }) {
   return `#/why?${new URLSearchParams({ tenant, ...named })}`;
 }
 
-/** The address of this page for a connection: its refusals, or the messages of a room that it should have received. */
+/** The address of this page for a connection: what it was refused, or what it should have had of a room. */
 export function lifeOfConnection(tenant, connection, room) {
   const of_room = room === undefined ? {} : { room };
   return `#/why?${new URLSearchParams({ tenant, ...of_room, connection })}`;
@@ -44,9 +44,9 @@ export function lifeOfConnection(tenant, connection, room) {
 
 const LEFT_OUT = {
   echo: "its publisher wants no echo",
-  conflated: "replaced by a newer one, as the client read too slowly",
+  conflated: "a newer one took its place, as the client read too slowly",
   slow_reader: "the client read too slowly",
-  filter: "excluded by a filter",
+  filter: "a filter kept it back",
 };
 
 function absence({ why, from_ms, until_ms }) {
@@ -63,28 +63,28 @@ const TEXTS = {
   left_out: ({ why }) => `left out: ${LEFT_OUT[why] ?? why}`,
   queued: ({ why, until_ms }) =>
     until_ms === undefined
-      ? "not yet: queued, as the client reads too slowly"
+      ? "not yet: it waits for the client, which reads too slowly"
       : `still queued when the connection ended (${why}) ${moment(until_ms)}`,
-  behind: () => "not yet: the connection has to read earlier messages first",
-  cut_off: () => "the subscription ended before it had read this message",
+  behind: () => "not yet: the connection has to read what came before",
+  cut_off: () => "the subscription ended before it had read so far",
   not_heard: ({ from_ms }) => `lost on the way to this Shield: subscribed since ${moment(from_ms)}`,
   not_subscribed: (outcome) => `not subscribed: ${absence(outcome)}`,
   not_connected: (outcome) => `not connected: ${absence(outcome)}`,
   unknown: ({ why, from_ms, until_ms }) =>
     why === "killed"
-      ? "unknown: this Shield was killed and its ledger of those seconds is lost " +
+      ? "unknown: this Shield was killed and its ledger of those seconds is gone " +
         `(${moment(from_ms)} to ${moment(until_ms)})`
       : why === "silent"
       ? `unknown: this Shield is silent, its ledger ends ${moment(from_ms)}`
       : why === "edge"
-      ? "unknown: not received here, within a second of a subscription's beginning or end"
+      ? "unknown: not heard here, within a second of a subscription's beginning or end"
       : `unknown: the ledger begins ${moment(from_ms)}`,
 };
 
-/** The text of the outcome. */
+/** The outcome in words. */
 export const outcomeText = (outcome) => TEXTS[outcome.state]?.(outcome) ?? outcome.state;
 
-/** The tone of the outcome: ok, warn or bad. */
+/** How good it is: ok, warn or bad. */
 export function outcomeTone({ state, until_ms = undefined }) {
   if (state === "sent" || state === "caught_up") return "ok";
   const is_open = state === "behind" || state === "unknown" ||

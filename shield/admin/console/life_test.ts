@@ -1,12 +1,12 @@
-/** The query that the console's form asks about a message, and the address of a query. */
+/** Which question a form of the console asks about a message, and the address that asks it. */
 import assert from "node:assert/strict";
 import { lifeOf, lifeOfConnection, outcomeText, outcomeTone, questionOf } from "./life.js";
 
-/** Absent members of the object are undefined. */
+/** Members that are absent there are undefined here. */
 const life = (tenant: string, one: object) => lifeOf(tenant, one as Parameters<typeof lifeOf>[1]);
 const text = (one: object) => outcomeText(one as Parameters<typeof outcomeText>[0]);
 
-Deno.test("life of a message: a query needs one id of a message, or a user or connection; otherwise the form says what is missing", () => {
+Deno.test("life of a message: it is named by one id, or somebody is; else the form says what lacks", () => {
   const of = (values: object) => questionOf(values, 1_000_000);
   assert.deepEqual(of({ message_id: "m1", user: "ann", minutes: "5" }), {
     query: { message_id: "m1", user: "ann" },
@@ -22,7 +22,7 @@ Deno.test("life of a message: a query needs one id of a message, or a user or co
   assert.match(of({ user: "ann", connection: "c1" }).lacks ?? "", /not both/);
 });
 
-Deno.test("life of a message: its address has its most specific id, as text", () => {
+Deno.test("life of a message: its address has the id that names it best, as text", () => {
   const all = { room: "a&b", offset: 7, message_id: "m1", twist: "t", trace: "r" };
   assert.equal(life("acme", all), "#/why?tenant=acme&room=a%26b&offset=7");
   const by_id = { ...all, offset: null };
@@ -33,7 +33,7 @@ Deno.test("life of a message: its address has its most specific id, as text", ()
   assert.equal(lifeOfConnection("acme", "c1", "a b"), "#/why?tenant=acme&room=a+b&connection=c1");
 });
 
-Deno.test("life of a message: an outcome is shown as text, an unknown one by its name", () => {
+Deno.test("life of a message: an outcome is told in words, one that nobody knows by its name", () => {
   assert.equal(
     outcomeText({ state: "left_out", why: "echo" }),
     "left out: its publisher wants no echo",
@@ -47,9 +47,9 @@ Deno.test("life of a message: an outcome is shown as text, an unknown one by its
   ]);
 });
 
-Deno.test("life of a message: a killed Shield's last seconds are shown as lost", () => {
+Deno.test("life of a message: of a killed Shield's last seconds it says that they are gone", () => {
   const outcome = { state: "unknown", why: "killed", from_ms: 1_000, until_ms: 5_000 };
-  assert.match(text(outcome), /this Shield was killed and its ledger of those seconds is lost \(/);
+  assert.match(text(outcome), /this Shield was killed and its ledger of those seconds is gone \(/);
   assert.match(text({ ...outcome, why: "silent" }), /^unknown: this Shield is silent/);
   assert.match(text({ state: "unknown", from_ms: 1_000 }), /^unknown: the ledger begins/);
 });

@@ -1,6 +1,6 @@
-// Starts the console: session, cluster feed, and the routes from addresses to views. Views are functions `(ctx, place,
-// values)` that fill an element and may return a cleanup function. The admin of one tenant sees the views about that
-// tenant: `ctx.only_tenant`, undefined for operators of the bus.
+// Starts the console: session, cluster feed, and which view is shown for which address. Views are
+// functions `(ctx, place, values)` that fill a place and may return how to end what they began. An admin
+// of one tenant sees those that are about it: `ctx.only_tenant`, undefined for operators of the bus.
 import { createApi } from "./api.js";
 import { createFeed } from "./cluster_feed.js";
 import { closeDialogs } from "./dialog.js";
@@ -36,7 +36,7 @@ import { showTenant, showTenants } from "./view_tenants.js";
 import { showUsage } from "./view_usage.js";
 import { showWhy } from "./view_why.js";
 
-/** `is_bus_wide`: the view needs an operator of the whole bus. `part`: the table that can switch it off. */
+/** `is_bus_wide`: what it shows takes an operator of the whole bus. `part`: the table that may switch it off. */
 const ROUTES = [
   { pattern: [], title: "Overview", show: showOverview, is_bus_wide: true },
   { pattern: ["nodes"], title: "Nodes", show: showNodes, is_bus_wide: true },
@@ -87,18 +87,15 @@ const ROUTES = [
 ];
 const NOWHERE = { title: "No such page", show: showUnknown };
 const OPERATORS_ONLY = { title: "For operators", show: showOperatorsOnly };
-/** The first view of a tenant's admin, in place of the overview. */
+/** Where the admin of one tenant begins, in place of the overview. */
 const OWN = { title: "Tenant", show: showTenant };
 
 const root = document.getElementById("root");
 const now = () => Date.now();
-/** Ends the running session, if there is one. */
+/** Ends the session that runs, if one does. */
 let endSession = () => {};
 
-/**
- * The view of an address, and the values in it. `only_tenant` is as in a view's ctx, `off` as in the answer of
- * `/v1/access`.
- */
+/** The view of an address, and the values in it. `only_tenant` as in a view's ctx, `off` as `/v1/access` says. */
 function viewOf(segments, { only_tenant, off }) {
   const found = findRoute(ROUTES, segments) ?? { route: NOWHERE, values: {} };
   const { part, title } = found.route;
@@ -126,7 +123,7 @@ function askForToken(problem) {
   showSignIn(root, {
     problem,
     async signIn(token) {
-      // The first call checks the token before anything is stored.
+      // The first call says whether the token is good, before anything is kept.
       const reach = await reachOf(token);
       storeToken(token);
       openSession(token, reach);
@@ -134,7 +131,7 @@ function askForToken(problem) {
   });
 }
 
-/** Resumes the session with the stored token of this tab. */
+/** Goes on with the token of this tab. */
 async function resume(token) {
   const words = el("p.hint", { role: "status" }, "Asking the Shield…");
   replace(root, el("main.sign-in", { id: "main", tabindex: -1 }, words));
@@ -145,7 +142,7 @@ async function resume(token) {
     if (error.status === 401 || error.status === 403) {
       return askForToken(`The session has ended: ${error.message}`);
     }
-    // No answer: the overview shows that, and continues once a Shield answers.
+    // Nobody answers: the overview says so, and goes on when somebody does.
   }
   openSession(token, reach);
 }
@@ -159,7 +156,7 @@ function openSession(token, reach) {
       if (is_open) askForToken(`The session has ended: ${error.message}`);
     },
   });
-  // Only operators may read the figures of the cluster.
+  // Figures of the cluster are the operators'.
   const isVisible = () => only_tenant === undefined && document.visibilityState === "visible";
   const feed = createFeed({ api, now, isVisible });
   const who = describeToken(token);
@@ -216,7 +213,7 @@ function openSession(token, reach) {
 }
 
 document.getElementById("skip").addEventListener("click", (event) => {
-  // The address names the view, so the link must not change it.
+  // The address is the view's: the link must not change it.
   event.preventDefault();
   document.getElementById("main")?.focus();
 });

@@ -1,5 +1,5 @@
-// Dialogs for kicks and bans, with a reason and, for a ban, its scope and duration. The room receives the same events
-// as for the room commands.
+// Kicking and banning, asked for with a reason and, for a ban, how far and how long. The room learns of
+// both as of the same commands.
 import { segment } from "./api.js";
 import { confirmed } from "./dialog.js";
 import { field } from "./page.js";
@@ -20,13 +20,13 @@ const reasonField = (hint) =>
 const pathOf = ({ tenant_id, room_id }) => `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}`;
 const reasonOf = ({ input }) => (input.value.trim() === "" ? {} : { reason: input.value.trim() });
 
-/** Confirms, and kicks one connection out of the room. Resolves to whether it was done. */
+/** Asks, and kicks one connection out of the room. Resolves with whether it was done. */
 export function askKick({ api }, room, { connection_id, user_id }) {
-  const reason = reasonField("The client receives it.");
+  const reason = reasonField("The client is told it.");
   return confirmed({
     title: `Kick ${user_id} out of ${room.room_id}?`,
     text:
-      `Its connection ${connection_id} is no longer subscribed to this room. It may return ` +
+      `Its connection ${connection_id} is no longer subscribed to this room. It may come back ` +
       "at once: to keep it out, ban the user.",
     confirm: "Kick",
     fields: [reason],
@@ -35,7 +35,7 @@ export function askKick({ api }, room, { connection_id, user_id }) {
   });
 }
 
-/** Confirms, and bans the user, or the one named in the dialog. Resolves to whether it was done. */
+/** Asks, and bans a user, or whom the dialog names. Resolves with whether it was done. */
 export function askBan({ api }, room, user_id) {
   const user = field("User id", { name: "user", required: true, value: user_id ?? "" });
   const scope = field("Out of", {
@@ -43,12 +43,12 @@ export function askBan({ api }, room, user_id) {
     options: [["room", "this room only"], ["tenant", `all of tenant ${room.tenant_id}`]],
   });
   const lasts = field("For", { name: "ttl_ms", options: DURATIONS });
-  const reason = reasonField("The banned user receives it.");
+  const reason = reasonField("The banned user is told it.");
   const whom = () => user_id ?? user.input.value.trim();
   return confirmed({
     title: user_id === undefined ? "Ban a user?" : `Ban ${user_id}?`,
     text:
-      "On every Shield, for any issuer of the user id. A ban from the tenant also ends " +
+      "On every Shield, whichever issuer vouches for the user id. Out of the tenant also ends " +
       "the user's connections.",
     confirm: "Ban",
     fields: [user_id === undefined && user, scope, lasts, reason],

@@ -1,17 +1,17 @@
-// Columns of nodes in tables: on the overview and in the list of nodes.
+// How a node is in a table: on the overview and among the nodes.
 import { column, linked, plain, toned } from "./columns.js";
 import { bytes, count, duration, milliseconds, percent, rate } from "./format.js";
 import { processesOf } from "./rates.js";
 import { address } from "./router.js";
 import { createTable } from "./table.js";
 
-/** `{text, tone}` of a node: its state, and whether that is good. */
+/** `{text, tone}` of a node: what it does, and whether that is good. */
 export function nodeState(node) {
   if (node.draining) return { text: "draining", tone: "warn" };
   return node.ready ? { text: "ready", tone: "ok" } : { text: "not ready", tone: "bad" };
 }
 
-/** Names of a node's failed checks. */
+/** Names of the checks that a node fails. */
 export function failedChecks(node) {
   return Object.entries(node.checks ?? {}).filter(([, { ok }]) => !ok).map(([name]) => name);
 }
@@ -24,27 +24,27 @@ function checksCell({ node }) {
     : { text: `${failed.join(", ")} failing`, tone: "bad" };
 }
 
-/** A number that is dimmed if it is unknown, but not if it is zero. */
+/** As other numbers, but one that nobody knows stands back, and no zero does. */
 const numeric = (id, label, value, format, about) =>
   column(id, label, value, (number) => ({ text: format(number), dim: number === undefined }), {
     numeric: true,
     about,
   });
 
-/** A figure of the process, shown only in the row of its first node. */
+/** A figure of the process, in the row of its first node only. */
 const ofProcess = (id, label, value, format, about) => {
   const own = numeric(id, label, (row) => row.first ? undefined : value(row), format, about);
   const shared = ({ first }) => ({
     text: "shared",
     dim: true,
-    title: `Same process as ${first}, whose row has the figures`,
+    title: `One process with ${first}, whose row has its figures`,
   });
   return { ...own, cell: (row) => (row.first ? shared(row) : own.cell(row)) };
 };
 
 /**
- * Columns for rows `{node, rates, first}`; `rates` are the node's of the last point, if any, and `first` is the node
- * whose row has the process's figures, if it is another one.
+ * Columns for rows `{node, rates, first}`; `rates` are the node's of the last point, if any, and
+ * `first` is the node that speaks for the process, if that is another one.
  */
 export const NODE_COLUMNS = [
   linked("node", "Node", ({ node }) => node.node_id, (id) => address("nodes", id)),
@@ -60,7 +60,7 @@ export const NODE_COLUMNS = [
   numeric("ingress", "In", ({ rates }) => rates?.ingress, rate, "Messages a second from clients"),
   numeric("egress", "Out", ({ rates }) => rates?.egress, rate, "Messages a second to clients"),
   ofProcess("lag", "Loop lag", ({ node }) => node.event_loop_lag_ms, milliseconds),
-  ofProcess("cpu", "CPU", ({ rates }) => rates?.cpu, percent, "Percent of one core"),
+  ofProcess("cpu", "CPU", ({ rates }) => rates?.cpu, percent, "Of one core"),
   ofProcess("rss", "Memory", ({ node }) => node.rss_bytes, bytes, "Resident set"),
   numeric("uptime", "Uptime", ({ node }) => node.uptime_ms, duration),
   column("version", "Version", ({ node }) => node.version, (text = "–") => ({ text, dim: true })),

@@ -1,5 +1,5 @@
-// Components of views: heads, facts, filters, notices. Of the API they know only the shapes of refusals and of an
-// answer's list of nodes.
+// Parts that views are made of: heads, facts, filters, notices. They know nothing of the API beyond
+// the shape of its refusals and of the list of nodes that an answer names.
 import { el, replace, setText } from "./element.js";
 import { clock, plural } from "./format.js";
 import { createTable } from "./table.js";
@@ -25,7 +25,7 @@ const box = (selector, title, actions, children) =>
 /** A box with a heading. */
 export const card = (title, ...children) => box("section.card", title, [], children);
 
-/** A box without padding, such as for a table; `actions` are beside the heading. */
+/** A box that its content fills, such as a table; `actions` are beside the heading. */
 export const fullCard = (title, actions, ...children) =>
   box("section.card.flush", title, actions, children);
 
@@ -33,8 +33,8 @@ export const fullCard = (title, actions, ...children) =>
 export const factCard = (title, pairs) => card(title, facts(pairs));
 
 /**
- * A box with a table: the options are those of `createTable`, `actions` beside the heading, and content `above` the
- * table. `show(rows)` is the table's.
+ * A box with a table: the options are `createTable`'s, `actions` beside the heading, and what is `above` the table.
+ * `show(rows)` is the table's.
  */
 export function tableCard(title, { actions = [], above, ...options }) {
   const table = createTable({ caption: title, ...options });
@@ -56,7 +56,7 @@ export function badge(text, tone = "", title) {
   return el("span", { class: `badge ${tone}`, title }, text);
 }
 
-/** An error with the server's message and a retry button. */
+/** What went wrong, in the server's words, with a way to try again. */
 export function errorNotice(error, retry) {
   return el("div.notice.bad", { role: "alert" }, [
     el("strong", error.title ?? "The console failed"),
@@ -65,7 +65,7 @@ export function errorNotice(error, retry) {
   ]);
 }
 
-/** How to switch on a part that the configuration switches off. */
+/** Says how a part is switched on whose table the configuration has off. */
 export function offText(part) {
   return el("p.empty", [
     "This part is switched off in the configuration. Set ",
@@ -76,13 +76,13 @@ export function offText(part) {
   ]);
 }
 
-/** The nodes that are missing in an answer; nothing if every node has answered. */
+/** Says whose part of an answer is missing; nothing when every node has answered. */
 export function silentNotice(nodes) {
   const silent = nodes?.silent ?? [];
   if (silent.length === 0) return null;
   return el("p.notice.warn", [
     el("strong", `${plural(silent.length, "node")} did not answer in time: `),
-    `${silent.join(", ")}. Their data is missing here. See their state under `,
+    `${silent.join(", ")}. What they know is missing here. See their state under `,
     el("a", { href: "#/nodes" }, "Nodes"),
     ".",
   ]);
@@ -103,7 +103,7 @@ export function field(label, { options, hint, ...props }) {
   return { input, element: el("label", label, input, hint && el("span", hint)) };
 }
 
-/** A field of `filterForm` for an exact id. */
+/** A field of `filterForm` that looks for an id. */
 export const exact = (name, label = `${name[0].toUpperCase()}${name.slice(1)}`) => ({
   name,
   label,
@@ -111,8 +111,8 @@ export const exact = (name, label = `${name[0].toUpperCase()}${name.slice(1)}`) 
 });
 
 /**
- * A form of fields `{name, label, placeholder?, options?, wide?}`; `onChange(values)` is called for each change: of
- * text when it is entered (Enter or leaving the field), of `find` at each character.
+ * A form of fields `{name, label, placeholder?, options?, wide?}`; `onChange(values)` learns of each
+ * change, of text when it is entered (Enter or leaving the field), of `find` with each character.
  */
 export function filterForm(fields, values, onChange) {
   const form = el("form.filters", { role: "search" });
@@ -134,7 +134,7 @@ export function filterForm(fields, values, onChange) {
   return form;
 }
 
-/** A container whose content is replaced as a whole; empty and hidden at first. */
+/** A place whose content is replaced whole, empty and hidden at first. */
 export function slot() {
   const element = el("div.stack", { hidden: true });
   return {
@@ -147,8 +147,8 @@ export function slot() {
 }
 
 /**
- * A container that each `load()` fills with the result of `read()`, or with its error and a retry button. `load()`
- * never rejects.
+ * A place that each `load()` fills with what `read()` resolves with; what it rejects with is said there, with a way
+ * to try again. `load()` never rejects.
  */
 export function loaded({ signal }, read) {
   const { element, show } = slot();
@@ -162,7 +162,7 @@ export function loaded({ signal }, read) {
   return { element, load };
 }
 
-/** A view that is loaded as a whole: its head is that of `pageHead`, with a reload button. */
+/** A view that is read whole: its head is `pageHead`'s, with a button that reads it anew. */
 export function showLoaded(ctx, place, { actions = [], ...head }, read) {
   const { element, load } = loaded(ctx, read);
   const refresh = el("button", { onclick: () => load() }, "Refresh");
@@ -170,14 +170,14 @@ export function showLoaded(ctx, place, { actions = [], ...head }, read) {
   load();
 }
 
-/** The values of a form's fields in the page's address. */
+/** What the fields of a form have in the page's address. */
 export const queried = (fields, query) =>
   Object.fromEntries(fields.map(({ name }) => [name, query[name] ?? ""]));
 
 /**
- * A view of a query, made of fields, and its answer. `ask(values, isOver)` resolves to the answer's elements, or to
- * text that says what the query lacks; `asking` is shown meanwhile. Of two queries the later one wins. The view's
- * `load()` repeats the query.
+ * A view of a question, which fields make, and its answer. `ask(values, isOver)` resolves with the answer's elements,
+ * or with words that say what the question lacks; `asking` is said meanwhile. Of two questions the later one counts. The view's
+ * `load()` asks anew.
  */
 export function showAnswers(ctx, place, { fields, asking, ask, ...head }) {
   let values = queried(fields, ctx.query);

@@ -1,5 +1,5 @@
-// The flips of another module of a policy, from the result of a replay: by `policy_trial.js` in this browser, or by
-// `arq policy replay`, which writes a file. No module runs on a Shield.
+// The flips of another module of a policy, from the result of a replay: of `policy_trial.js` in this browser, or
+// of `arq policy replay`, which writes a file. No module runs on a Shield.
 import { action, plain, when } from "./columns.js";
 import { replayResult } from "./decisions.js";
 import { el } from "./element.js";
@@ -7,7 +7,7 @@ import { count } from "./format.js";
 import { card, errorNotice, facts, slot } from "./page.js";
 import { createTable } from "./table.js";
 
-/** The largest result file, in bytes. */
+/** Of a file with a result. */
 const RESULT_BYTES = 16_777_216;
 
 const decisionText = ({ allowed, code, reason, fault }) => {
@@ -26,7 +26,7 @@ const flipColumns = (open) => [
   action("open", "Open", "Open", (flip) => `Open ${flip.id}`, (flip) => open(flip)),
 ];
 
-/** The replay command for the policy, rooms and time of this page. */
+/** What a replay is asked with: the same policy, rooms and time as this page. */
 export function replayCommand({ tenant, policy, room, hours }) {
   const quoted = (text) => (/^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
   const where = room === "" ? [] : ["--room", quoted(room)];
@@ -100,7 +100,7 @@ export function createFlips(onOpen) {
       found.show(errorNotice(Object.assign(error, { title: "The file was not shown" })));
     }
   };
-  // Forgetting the file allows choosing it again after it has changed.
+  // So that a file that has changed can be chosen again.
   const forget = ({ target }) => (target.value = "");
   const input = el("input", {
     type: "file",

@@ -1,5 +1,5 @@
-// The card that tries a local module on the recorded decisions of a page. `trial_run.js` runs it, and `policy_flips.js`
-// shows the result.
+// The card in which a module that is not uploaded is tried on the recorded decisions of a page. What runs, and
+// where, is `trial_run.js`; how a result looks is `policy_flips.js`.
 import { el, setText } from "./element.js";
 import { bytes as sizeText, plural } from "./format.js";
 import { card, errorNotice, slot } from "./page.js";
@@ -7,14 +7,14 @@ import { resultParts } from "./policy_flips.js";
 import { answerOf, BOUNDS, failure, runTrial } from "./trial_run.js";
 
 const MODULE_BYTES = 16_777_216;
-/** The default of `[platform.overseer] memory_limit_pages`. */
+/** As `[platform.overseer] memory_limit_pages` when nobody says another. */
 const MEMORY_PAGES = 64;
 
-/** The problem of a file before anything runs; undefined: none. */
+/** What is wrong with a file before anything runs; undefined: nothing. */
 function obstacle(file) {
   if (file === undefined) return "Choose a module (.wasm) first.";
   if (file.size > MODULE_BYTES) return `The file has more than ${sizeText(MODULE_BYTES)}.`;
-  // Browsers offer crypto.subtle only to pages over https and on localhost.
+  // Browsers give digests to pages of https and of this machine only.
   return isSecureContext ? undefined : "This needs the console over https, or on localhost.";
 }
 
@@ -87,7 +87,7 @@ class Trial {
       const why = stop.signal.aborted
         ? "it was stopped"
         : late.aborted
-        ? `${plural(BOUNDS.time_ms / 60_000, "minute")} is the limit of one trial`
+        ? `${plural(BOUNDS.time_ms / 60_000, "minute")} are the most of one trial`
         : undefined;
       if (why !== undefined && seen.tally !== undefined) return show(why);
       setText(this.#status, why === undefined ? "" : `Nothing was repeated: ${why}.`);
@@ -99,8 +99,8 @@ class Trial {
 }
 
 /**
- * A card that tries a module: `setWindow({tenant, policy, room, from_ms, until_ms})` selects the decisions, `stop()`
- * ends the run. `onOpen(flip)` is called with a flip that the user opens.
+ * A card in which a module is tried: `setWindow({tenant, policy, room, from_ms, until_ms})` says on which
+ * decisions, `stop()` ends what runs. `onOpen(flip)` is called with a flip that somebody wants to see whole.
  */
 export function createTrial(ctx, onOpen) {
   return new Trial(ctx, onOpen);

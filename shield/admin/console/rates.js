@@ -1,12 +1,12 @@
-// Turns readings of `GET /v1/cluster` into the data of charts: sums over the cluster, and rates between two readings of
-// a node by that node's clock. Pure; it keeps a bounded history.
+// Turns readings of `GET /v1/cluster` into what charts show: sums over the cluster and rates between
+// two readings of a node, by that node's own clock. Pure; it keeps a bounded past.
 
-/** The longest distance of two consecutive readings, in ms. */
+/** Two readings so far apart are still neighbours. */
 const CLOSED_MS = 12_000;
 
 const isReading = (value) => typeof value === "number" && Number.isFinite(value);
 
-/** Growth per second of each figure of a node since its previous reading; undefined without one. */
+/** Growth a second of each figure of a node since its reading before; undefined without one. */
 function growth(before, node) {
   if (before === undefined || before.started_ms !== node.started_ms) return undefined;
   const seconds = (node.uptime_ms - before.uptime_ms) / 1_000;
@@ -17,7 +17,7 @@ function growth(before, node) {
   };
 }
 
-/** The sum of the defined values; undefined if there is none. */
+/** The sum of those that are there; undefined when none is. */
 export function total(values) {
   const known = values.filter(isReading);
   return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);
@@ -28,7 +28,7 @@ function rejectRates(shields) {
   for (const { node, grown } of shields) {
     if (grown === undefined) continue;
     for (const reason of Object.keys(node.totals?.rejects ?? {})) {
-      // A reason that is absent in the previous reading began at 0.
+      // A reason that was not there at the reading before began at 0.
       const value = grown((it) => it.totals?.rejects?.[reason] ?? 0);
       rates.set(reason, (rates.get(reason) ?? 0) + value);
     }
@@ -36,7 +36,7 @@ function rejectRates(shields) {
   return rates;
 }
 
-/** The nodes of each process, Shields first: the first one has the figures of the process. */
+/** The nodes of each process, Shields first: what a process uses is said by the first of them. */
 export function processesOf(nodes) {
   const order = ({ kind, node_id }) => `${kind === "shield" ? 0 : 1} ${node_id}`;
   const processes = new Map();
@@ -83,6 +83,7 @@ function pointOf(nodes, before, at_ms) {
 /** The points of the last `span_ms`, at most `points_max` of them. */
 export function createHistory({ span_ms, points_max }) {
   let before = new Map();
+  /** The nodes of the reading before the last gap. */
   let before_gap = new Map();
   const points = [];
 
@@ -100,11 +101,11 @@ export function createHistory({ span_ms, points_max }) {
 
   return {
     points,
-    /** Adds a reading of that moment; returns its point. */
+    /** Takes the nodes of a reading that came at that moment; returns its point. */
     add,
     /**
-     * Fills the gap up to `now_ms` with stored readings `{at_ms, nodes}`, the oldest first. A gap that they do not fill
-     * stays.
+     * Fills what is missing up to `now_ms` with readings `{at_ms, nodes}` that others have kept, the
+     * oldest first. A gap that they do not close stays one.
      */
     restore(readings, now_ms) {
       const known_ms = points.findLast((point) => !point.is_gap)?.at_ms ?? -Infinity;
@@ -116,7 +117,7 @@ export function createHistory({ span_ms, points_max }) {
       }
       for (const { nodes, at_ms } of missing) add(nodes, at_ms);
     },
-    /** Marks a time without data: lines break there, and rates restart. */
+    /** Marks that nothing is known of a while: lines break there, and rates begin anew. */
     gap(at_ms) {
       if (points.length === 0 || points.at(-1).is_gap) return;
       before_gap = before;
@@ -127,8 +128,8 @@ export function createHistory({ span_ms, points_max }) {
 }
 
 /**
- * One series for each name that the points have in the map that `pick` returns: the `series_max` largest at the last
- * reading, by name so that each keeps its colour, and the number of omitted ones.
+ * One series for each name that the points have in the map that `pick` returns: the `series_max`
+ * largest at the last reading, by name so that each keeps its colour, and how many more there are.
  */
 export function largestSeries(points, pick, value, series_max) {
   const names = new Set(points.flatMap((point) => [...pick(point).keys()]));
@@ -143,8 +144,8 @@ export function largestSeries(points, pick, value, series_max) {
 }
 
 /**
- * The smallest of 1, 2, 4, 6, 8 and their multiples by 10 (in powers of `base`) that is not below a value: its half is
- * round, too.
+ * The least of 1, 2, 4, 6, 8 and their tenfolds (in powers of `base`) that is not below a value: its
+ * half is round, too.
  */
 export function roundUp(value, base = 1_000) {
   if (!(value > 0)) return 1;

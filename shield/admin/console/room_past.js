@@ -1,5 +1,5 @@
-// The past of a room with a reducer: a slider selects an entry of its log, and the card shows the entry, its changes,
-// and the values after it. The Brain replays the log for it, so it is read only on request.
+// The past of a room with a reducer: its values after any entry of its log, by a slider, the entry, and what it
+// changed. The Brain applies the entries again for it; nothing is read that nobody asked for.
 import { segment } from "./api.js";
 import { column } from "./columns.js";
 import { el, replace, setText } from "./element.js";
@@ -9,7 +9,7 @@ import { createTable } from "./table.js";
 
 const PAGE_VALUES = 200;
 
-/** Bytes as the API shows them: text, or base64; "–" if absent. */
+/** Bytes as the API shows them: text, or base64; "–" for what is not there. */
 function shown(value) {
   if (value === null || value === undefined) return "–";
   const { text, base64 = "", size_bytes } = value;
@@ -28,7 +28,7 @@ const textColumn = (id, label) =>
 
 const VERDICTS = { applied: "applied", rejected: "rejected", fault: "failed" };
 
-/** The sender of an entry, and its outcome. */
+/** Who asked for what, and its outcome. */
 function entryText(entry) {
   if (entry === null) return "Before the first entry.";
   const who = entry.timer === null ? `by ${entry.user_id || "–"}` : "by the room itself";
@@ -43,7 +43,7 @@ function entryText(entry) {
   return `Entry ${count(entry.offset)}, ${who}: ${what.trim()}; ${verdict}${why}${as}${events}.`;
 }
 
-/** The tables of changes and of all values. */
+/** The tables of what changed, and of all values. */
 function createTables() {
   const changes = createTable({
     caption: "Changed by this entry",
@@ -78,7 +78,7 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     changes,
     values,
   ]);
-  /** The next position to read, while another one is being read. */
+  /** What is to be read next, while something is being read. */
   let wanted;
   let is_reading = false;
 
@@ -93,7 +93,7 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     if (wanted === undefined) slider.value = String(past.offset);
     setText(look, "Newest");
     const at = past.at_ms === 0 ? "" : `, ${moment(past.at_ms)}`;
-    const cut = past.next === null ? "" : `, the first ${count(past.values.length)} are shown`;
+    const cut = past.next === null ? "" : `, the first ${count(past.values.length)} are here`;
     const kept = `${plural(past.keys, "value")}, ${bytes(past.state_bytes)}${cut}`;
     setText(
       status,
@@ -110,7 +110,7 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     wanted = { offset };
     if (is_reading) return;
     is_reading = true;
-    // Of the positions that a moving slider passes, only the last one is read.
+    // Of the places that a moving slider passes, only the last one is read.
     while (wanted !== undefined && !signal.aborted) {
       const query = { ...wanted, limit: PAGE_VALUES };
       wanted = undefined;

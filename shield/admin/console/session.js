@@ -1,5 +1,5 @@
-// The admin's token: it is kept in this tab's sessionStorage until the tab closes, and sent only in a header. The
-// claims shown here are unverified; the Shield verifies the token.
+// The admin's token: kept in this tab's sessionStorage, sent in a header only, gone when the tab is.
+// Says who the token is for; whether it is good only the Shield knows.
 
 const KEY = "arqon-admin-token";
 
@@ -8,18 +8,18 @@ export function storedToken() {
   return sessionStorage.getItem(KEY) ?? undefined;
 }
 
-/** Stores the token for this tab; without one, deletes it. */
+/** Keeps the token for this tab; without one, forgets it. */
 export function storeToken(token) {
   if (token === undefined) sessionStorage.removeItem(KEY);
   else sessionStorage.setItem(KEY, token);
 }
 
-/** A pasted token without blanks, line breaks, `Bearer` or quotes. */
+/** A token as pasted, without what came along: blanks, line breaks, `Bearer`, quotes. */
 export function cleanToken(text) {
   return text.trim().replace(/^["']|["']$/g, "").replace(/^Bearer\s+/i, "").replaceAll(/\s/g, "");
 }
 
-/** The unverified claims of the token: for display only. */
+/** What the token says of itself, unverified: for display only. */
 export function describeToken(token) {
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");

@@ -1,9 +1,10 @@
-// The frame around views: the navigation, and the bar with the cluster's state, the theme and the sign-out button.
+// What stays while views change: the bar with the cluster's state, the theme and the way out, and the
+// navigation.
 import { el, replace, setText, svg } from "./element.js";
 import { duration, moment } from "./format.js";
 import { failedChecks } from "./node_columns.js";
 
-/** Entries without a third item are for every admin. */
+/** What every admin may look at stands without the third word. */
 const NAV = [
   ["Live", [
     ["", "Overview"],
@@ -50,7 +51,7 @@ function themeButton() {
     try {
       localStorage.setItem(THEME_KEY, next);
     } catch {
-      // Storage is disabled: the choice lasts as long as the page.
+      // Storage is off: the choice lasts as long as the page.
     }
     say();
   });
@@ -84,7 +85,7 @@ export function clusterState({ cluster, error }) {
   return { text: `${good.length} of ${all} ready`, tone, title };
 }
 
-/** The links for an operator, or for the admin of one tenant, which begin with that tenant. */
+/** The links for an operator, or for the admin of one tenant, which begins with that. */
 function linksFor(links, only_tenant) {
   if (only_tenant === undefined) return links;
   return links.filter(([, , whose]) => whose === undefined)
@@ -105,8 +106,8 @@ function navigation(only_tenant) {
 }
 
 /**
- * `{main, setView(name), close}`: the frame around views for a signed-in admin; `only_tenant` is set unless the admin
- * operates the whole bus.
+ * `{main, setView(name), close}`: the frame around views for a signed-in admin; `only_tenant` when it
+ * is no operator of the whole bus.
  */
 export function showShell(place, { feed, who, only_tenant, signOut }) {
   const nav = navigation(only_tenant);
@@ -115,7 +116,7 @@ export function showShell(place, { feed, who, only_tenant, signOut }) {
   ]);
   const main = el("main", { id: "main", tabindex: -1 });
   const expires = who.expires_ms === undefined
-    ? "does not expire"
+    ? "does not end by itself"
     : `ends ${moment(who.expires_ms)}, in ${duration(who.expires_ms - Date.now())}`;
   replace(
     place,

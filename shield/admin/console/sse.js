@@ -10,7 +10,7 @@ export function createSseReader(onEvent, event_units_max = EVENT_UNITS_MAX) {
   let event = "message";
   let data = [];
   let units = 0;
-  /** The rest of an overlong line is skipped, too. */
+  /** Of a line that is too long, what still comes belongs to it. */
   let skips_line = false;
 
   function line(text) {
@@ -32,7 +32,7 @@ export function createSseReader(onEvent, event_units_max = EVENT_UNITS_MAX) {
 
   return {
     push(text) {
-      // A two-character line break may be split between pieces.
+      // A line break of two characters may come in two pieces.
       const all = rest + text;
       const held = all.endsWith("\r") ? "\r" : "";
       const lines = (held === "" ? all : all.slice(0, -1)).split(/\r\n|\r|\n/);

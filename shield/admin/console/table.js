@@ -1,5 +1,5 @@
-// A table that sorts by its column heads and shows one page of its rows at a time. Unchanged rows and cells are not
-// redrawn, so that a live table keeps the focus. It loads nothing itself.
+// A table that sorts by its column heads and shows one page of its rows at a time. Rows and cells that
+// stay the same are left alone, so that a live table keeps the focus. It loads nothing itself.
 import { el, replace, setText } from "./element.js";
 import { count } from "./format.js";
 
@@ -28,7 +28,7 @@ function cellClass(column, cell) {
 
 function fillCell(td, column, cell) {
   const mark = JSON.stringify(cell) ?? "";
-  // Equal marks do not prove equal actions, so a button is redrawn, unless it has the focus.
+  // What a button does is not in the mark; whoever is about to press it keeps it.
   const stays = cell?.action === undefined || td.contains(document.activeElement);
   if (td.mark === mark && stays) return;
   td.mark = mark;
@@ -71,7 +71,7 @@ class Pager {
     const last = Math.min(first + PAGE_ROWS, rows);
     this.element.hidden = rows <= PAGE_ROWS;
     setText(this.#range, `${count(first + 1)}–${count(last)} of ${count(rows)}`);
-    // Not `disabled`, which would remove the focus of keyboard users.
+    // Not `disabled`, which would take the focus away from whoever turns pages by keyboard.
     this.#previous.setAttribute("aria-disabled", String(page === 0));
     this.#next.setAttribute("aria-disabled", String(last === rows));
   }
@@ -85,6 +85,7 @@ class Table {
   #rows = [];
   #sorted = [];
   #page = 0;
+  /** Rows of the page that is shown, by key. */
   #shown = new Map();
   #heads;
   #body = el("tbody");
@@ -109,18 +110,18 @@ class Table {
     this.show(options.rows ?? []);
   }
 
-  /** Replaces the rows; the order and, if possible, the page stay. */
+  /** Shows these rows instead; the order and, as far as it goes, the page stay. */
   show(rows) {
     this.#rows = rows;
     this.#arrange();
   }
 
-  /** The text of an empty table: a sentence that says what to do. */
+  /** What it says without rows: a sentence that says what to do. */
   setEmpty(text) {
     setText(this.#nothing, text);
   }
 
-  /** The column id and the direction of the sorting. */
+  /** The column id and the direction that rows are sorted by. */
   get order() {
     return this.#order;
   }
@@ -187,10 +188,9 @@ class Table {
 }
 
 /**
- * Options: `caption`; `columns` of `{id, label, value(row), cell(row), numeric?, wide?, sortable?, is_hidden?, about?}`
- * (`is_hidden`: the head's text is for screen readers only), where a cell is text or `{text, href?, tone?, action?,
- * label?, title?, mono?, dim?}`; `key(row)`; `rows` at first; `sort` `{id, direction}`; `onSort({id, direction})`;
- * `empty`, the text of an empty table.
+ * Options: `caption`; `columns` of `{id, label, value(row), cell(row), numeric?, wide?, sortable?,
+ * is_hidden?, about?}` (`is_hidden`: the head's text is for screen readers only), where a cell is text or `{text, href?, tone?, action?, label?, title?, mono?, dim?}`;
+ * `key(row)`; `rows` at first; `sort` `{id, direction}`; `onSort({id, direction})`; `empty`, what it says without rows.
  */
 export function createTable(options) {
   return new Table(options);

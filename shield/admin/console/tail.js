@@ -1,5 +1,5 @@
-// The live messages of a room, newest first: a bounded list that a stream of events feeds. It is drawn at most once a
-// frame, at any rate.
+// The messages of a room as they come, newest first: a bounded list fed by a stream of events. Drawing
+// happens at most once a frame, whatever the rate.
 import { segment } from "./api.js";
 import { el, setText } from "./element.js";
 import { bytes, clock, count } from "./format.js";
@@ -7,7 +7,7 @@ import { messageRow } from "./message_row.js";
 import { fullCard } from "./page.js";
 import { createSseReader } from "./sse.js";
 
-/** The most messages that are kept; the oldest are dropped first. */
+/** Messages that are kept; older ones go. */
 export const TAIL_ROWS = 500;
 
 function gapRow(text, at_ms) {
@@ -28,7 +28,7 @@ function parsed(text) {
   }
 }
 
-/** The queue of messages to draw, and their drawing. */
+/** What has come and waits to be drawn, and how it is drawn. */
 function createRows(list, now, tenant_id) {
   let waiting = [];
   let frame = 0;
@@ -145,7 +145,7 @@ class Tail {
       this.#seen++;
       this.#rows.add(event);
     });
-    // Not `for await`: some browsers cannot iterate over streams.
+    // Not `for await`: not every browser iterates over streams.
     const pieces = stream.getReader();
     for (;;) {
       const { done, value } = await pieces.read();
@@ -158,7 +158,7 @@ class Tail {
   }
 }
 
-/** `{element, close}`: the tail of a room, which starts on request. */
+/** `{element, close}`: the tail of a room, which begins when it is asked to. */
 export function createTail(ctx, tenant_id, room_id) {
   return new Tail(ctx, tenant_id, room_id);
 }

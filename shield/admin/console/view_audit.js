@@ -1,4 +1,5 @@
-// The audit log of the admin API, newest first. `arq audit verify` checks its hash chain, not this view.
+// Who did what on the admin API: the audit log, the newest first. Reading it changes nothing; that it is
+// one chain is checked by `arq audit verify`, not here.
 import { column, plain, titled, toned, when, wide } from "./columns.js";
 import { ROWS_MAX, showList } from "./list_view.js";
 import { exact } from "./page.js";
@@ -34,7 +35,7 @@ const COLUMNS = [
 export function showAudit(ctx, place) {
   showList(ctx, place, {
     title: "Audit log",
-    about: "Actions of admins on the admin API, and their refused requests, newest first. " +
+    about: "What admins did and were refused on the admin API, the newest first. " +
       "arq audit verify checks that nobody changed it.",
     noun: ["entry", "entries"],
     fields: [
@@ -46,7 +47,7 @@ export function showAudit(ctx, place) {
     columns: COLUMNS,
     key: ({ seq }) => String(seq),
     sort: { id: "seq", direction: "descending" },
-    empty: "No action was recorded yet.",
+    empty: "Nothing was done yet.",
     async load({ tenant, actor, action, hours }, _sort, signal) {
       const since_ms = Number(hours) > 0 ? Math.floor(ctx.now() - Number(hours) * HOUR_MS) : "";
       const query = { tenant, actor, action, since_ms, limit: ROWS_MAX };

@@ -1,5 +1,5 @@
-// Schemas, mirror rules and limits: read-only views of what is in force. `arq schema`, `arq mirror` and the
-// configuration change them.
+// Schemas, mirror rules and limits: what is in force, to look at. Changing them is `arq schema`,
+// `arq mirror` and the configuration.
 import { segment } from "./api.js";
 import { column, digest, linked, plain, when, wide } from "./columns.js";
 import { el } from "./element.js";
@@ -17,7 +17,7 @@ import {
 } from "./page.js";
 import { address } from "./router.js";
 
-/** Texts for the result of reading the registry. */
+/** How a look at the registry ended, as people say it. */
 const HERE = {
   loaded: { text: "in force", tone: "ok" },
   unchanged: { text: "in force", tone: "ok" },
@@ -42,7 +42,7 @@ const SCHEMA_COLUMNS = [
 export function showSchemas(ctx, place) {
   showList(ctx, place, {
     title: "Schemas",
-    about: "Contracts that events are validated against. The page of each tenant maps rooms to schemas.",
+    about: "Contracts that events are held to. Which rooms they are for stands with each tenant.",
     noun: ["schema", "schemas"],
     columns: SCHEMA_COLUMNS,
     key: ({ schema_id }) => schema_id,
@@ -124,7 +124,7 @@ const MIRROR_COLUMNS = [
 export function showMirror(ctx, place) {
   showList(ctx, place, {
     title: "Mirror rules",
-    about: "The share of traffic that is copied. The longest matching rule applies.",
+    about: "Which share of whose traffic is copied. Of the rules that match, the longest counts.",
     noun: ["rule", "rules"],
     columns: MIRROR_COLUMNS,
     key: ({ prefix, tenant_id }) => `${tenant_id ?? ""}/${prefix}`,
@@ -179,7 +179,7 @@ export function showLimits(ctx, place) {
   });
 }
 
-/** Shown to a tenant's admin for views about the whole bus. */
+/** Shown to the admin of one tenant for what is about the whole bus. */
 export function showOperatorsOnly({ only_tenant }, place) {
   place.append(
     pageHead({ title: "For operators of the whole bus" }),
@@ -192,12 +192,12 @@ export function showOperatorsOnly({ only_tenant }, place) {
   );
 }
 
-/** The view of a part that the configuration switches off. */
+/** Shown for a view of a part that the configuration switches off. */
 export function showOff(_ctx, place, { title, part }) {
   place.append(pageHead({ title }), offText(part));
 }
 
-/** The view of an unknown address. */
+/** Shown for an address that names no view. */
 export function showUnknown(_ctx, place) {
   place.append(
     pageHead({ title: "No such page" }),

@@ -24,7 +24,7 @@ async function drain({ api }, { node_id, kind, gauges }) {
   await confirmed({
     title: `Drain ${node_id}?`,
     text: `The node takes no new work, finishes what it has, and exits, as at SIGTERM.${clients} ` +
-      "It returns only if something starts it again.",
+      "It comes back only when something starts it again.",
     confirm: "Drain node",
     typed: node_id,
     act: () => api.post("/v1/drain", { node_id }),
@@ -79,7 +79,7 @@ function figureFacts(figures) {
   return pairs.length === 0 ? el("p.hint", "No figures.") : facts(pairs);
 }
 
-/** The process with the names of the nodes that share it and its figures. */
+/** The process with the names of those that share it: its figures are theirs together. */
 function processCard(node, sharing) {
   const others = sharing.filter(({ node_id }) => node_id !== node.node_id);
   const names = others.map(({ node_id }) => node_id).join(", ");
@@ -135,8 +135,8 @@ export function showNode(ctx, place, { node_id }) {
     trouble.show(
       error && errorNotice(error),
       is_gone && el("p.notice.warn", [
-        el("strong", "This node does not answer."),
-        "It has ended or is unreachable over the Spine; the figures are its last ones.",
+        el("strong", "This node does not answer. "),
+        "It has ended, or it cannot be reached over the Spine; the figures are its last ones.",
       ]),
     );
     if (latest === undefined) return;

@@ -32,7 +32,7 @@ function showTraffic(charts, points, cluster, common) {
   const point = points.at(-1);
   const shields = cluster.nodes.filter(({ kind }) => kind === "shield");
   const gauge = (name) => total(shields.map(({ gauges }) => gauges?.[name]));
-  // A Brain counts the rooms that it owns, so each room counts once in the cluster.
+  // A Brain counts the rooms that live with it: each of them once in the cluster.
   const live = total(
     cluster.nodes.map(({ kind, gauges }) => kind === "brain" ? gauges?.rooms : undefined),
   );

@@ -1,5 +1,5 @@
-// The playground: one room to try things in, with sent and received messages, members and policy verdicts side by side.
-// It acts as the admin, with the same requests as the page of a room.
+// The playground: one room to try things in, with what is sent, what arrives, who is there and what the
+// policies said of it side by side. It acts as the admin, by the same requests as the page of a room.
 import { segment } from "./api.js";
 import { plain, since, wide } from "./columns.js";
 import { el } from "./element.js";
@@ -9,12 +9,12 @@ import { errorNotice, filterForm, pageHead, slot, tableCard } from "./page.js";
 import { createPublishCard } from "./room_publish.js";
 import { createTail } from "./tail.js";
 
-/** How often members are read while the page is visible, in ms. */
+/** Who is there is asked so often while the page is seen. */
 const LOOK_MS = 2_000;
-/** How far back the journal is read, in ms. */
+/** The journal is read from so long ago on, and so many of its newest lines are shown. */
 const BACK_MS = 600_000;
 const ROWS_MAX = 50;
-/** Attempts to read a verdict, which is stored a moment after the message. */
+/** A verdict is stored a moment after it fell: so often, and in such pauses, it is looked for. */
 const TRIES = 8;
 const TRY_MS = 400;
 
@@ -26,15 +26,15 @@ const memberColumns = (now) => [
   since("joined", "Joined", "joined_ms", now),
 ];
 
-/** The current members of the room, until `signal` aborts. */
+/** Who is in the room, as of now, until `signal` is aborted. */
 function createPeople(ctx, path, signal) {
   const trouble = slot();
   const words = el("p.hint", "Loading…");
-  const table = tableCard("Members", {
+  const table = tableCard("Who is there", {
     columns: memberColumns(ctx.now),
     key: ({ connection_id }) => connection_id,
     sort: { id: "user", direction: "ascending" },
-    empty: "No member. Clients that subscribe with presence are members.",
+    empty: "No member. Who subscribes with presence is a member.",
     actions: [words],
     above: trouble,
   });
@@ -60,7 +60,7 @@ function createPeople(ctx, path, signal) {
   return table;
 }
 
-/** Recent decisions in the room, newest first. */
+/** What was decided in the room, the newest of the last minutes. */
 class Verdicts {
   element;
   #ctx;
@@ -79,14 +79,14 @@ class Verdicts {
       columns: lineColumns((line) => this.#opened.show(lineCard(line))),
       key: (line) => (isHole(line) ? JSON.stringify(line.hole) : line.id),
       sort: { id: "at", direction: "descending" },
-      empty: "Nothing was recorded. [journal] in the configuration selects what is recorded.",
+      empty: "Nothing was recorded. [journal] of the configuration says what is.",
       actions: [el("button", { onclick: () => void this.load() }, "Read again")],
       above: this.#trouble,
     });
     this.element = el("div.stack", this.#table, this.#opened);
   }
 
-  /** Reloads the journal and shows it; resolves to whether there is a new decision. */
+  /** Reads the journal anew and shows it; whether there is a decision that was not there before. */
   async load() {
     try {
       const lines = await this.#read();
@@ -102,7 +102,7 @@ class Verdicts {
     }
   }
 
-  /** Polls for a few seconds until the decision about the message just sent is recorded. */
+  /** Reads until the decision about what was just sent is there, or for some seconds. */
   async expect() {
     for (let tries = 0; tries < TRIES && !this.#signal.aborted; tries++) {
       if (await this.load()) return;
@@ -117,7 +117,7 @@ class Verdicts {
   }
 }
 
-/** The four cards of one room, and their cleanup function. */
+/** The four cards of one room, and how to end what they began. */
 function openRoom(ctx, address) {
   const ended = new AbortController();
   const signal = AbortSignal.any([ctx.signal, ended.signal]);
@@ -161,7 +161,7 @@ export function showPlayground(ctx, place) {
     ctx.setQuery({ tenant, room: room_id });
     body.show(
       room?.element ??
-        el("p.empty", "Name a room. Rooms need not be created: use any id."),
+        el("p.empty", "Name a room. Nobody has to make one: any id will do."),
     );
   }
   const { tenant = "", room: room_id = "" } = ctx.query;
@@ -171,8 +171,8 @@ export function showPlayground(ctx, place) {
   place.append(
     pageHead({
       title: "Playground",
-      about: "One room to try things in: sent and received messages, members, and the verdicts of " +
-        "policies. You publish as yourself, and everybody in the room receives it.",
+      about: "One room to try things in: what you send, what arrives, who is there, and what the " +
+        "policies said. You speak as yourself, and everybody in the room hears it.",
     }),
     el("div.stack", filterForm(fields, { tenant, room: room_id }, show), body),
   );

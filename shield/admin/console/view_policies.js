@@ -1,4 +1,5 @@
-// Policies: their decisions and costs, tenants with policies, and the chain of one tenant. `arq policy` deploys them.
+// Policies: what they decide and cost, which tenants have some, and the chain of one tenant.
+// Deploying is `arq policy`.
 import { column, digest, linked, numeric, plain, toned, when, wide } from "./columns.js";
 import { el } from "./element.js";
 import { ago, compact, microseconds, moment, percent } from "./format.js";
@@ -18,8 +19,8 @@ const STAT_COLUMNS = [
   numeric("allow", "Allowed", ({ verdicts }) => verdicts?.allow),
   numeric("reject", "Rejected", ({ verdicts }) => verdicts?.reject),
   numeric("error", "Errors", ({ verdicts }) => verdicts?.error),
-  numeric("fuel_mean", "Fuel, mean", "fuel_mean", compact, "Fuel of one run"),
-  numeric("fuel_max", "Fuel, max", "fuel_max", compact, "Fuel of one run"),
+  numeric("fuel_mean", "Fuel, mean", "fuel_mean", compact, "Of one run"),
+  numeric("fuel_max", "Fuel, max", "fuel_max", compact, "Of one run"),
   numeric("p50", "p50", "p50_us", microseconds, "Median time of one run"),
   numeric("p99", "p99", "p99_us", microseconds, "99 of 100 runs are faster"),
 ];
@@ -35,7 +36,7 @@ const TENANT_COLUMNS = [
   wide("detail", "Detail"),
 ];
 
-/** Shows figures of all policies, and the tenants with policies. */
+/** Shows figures of all policies, and the tenants that have some. */
 export function showPolicies(ctx, place) {
   const tenants = tableCard("Tenants with policies", {
     columns: TENANT_COLUMNS,

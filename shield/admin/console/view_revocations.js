@@ -1,4 +1,5 @@
-// Revoking tokens, listing revocations, and lifting them. A revocation of the admin's own token also ends this session.
+// Revoking tokens, what is revoked, and lifting it. A revocation that hits whoever makes it ends
+// this session too.
 import { action, column, plain, when, wide } from "./columns.js";
 import { confirmed } from "./dialog.js";
 import { el, setText } from "./element.js";
@@ -13,17 +14,17 @@ const KINDS = [
 ];
 
 const parts = () => ({
-  kind: field("Revoke", { name: "kind", options: KINDS }),
+  kind: field("What is revoked", { name: "kind", options: KINDS }),
   tenant: field("Tenant", { name: "tenant", required: true }),
   user: field("User id", { name: "user", maxlength: 256 }),
   token: field("Token id", { name: "token_id", maxlength: 256 }),
   before: field("Issued before", {
     ...{ name: "issued_before", type: "datetime-local", step: 1 },
-    hint: "Empty: now. Tokens without an issue time always count as older.",
+    hint: "Empty: now. Tokens without an issue time always count as issued before.",
   }),
-  until: field("Valid until", {
+  until: field("Stands until", {
     ...{ name: "until", type: "datetime-local", step: 1 },
-    hint: "Empty: after auth.revocation_seconds. Choose a time after the tokens expire.",
+    hint: "Empty: as auth.revocation_seconds says. Choose later than the tokens live.",
   }),
   reason: field("Reason, for the record", { name: "reason", maxlength: 256 }),
 });
@@ -101,7 +102,7 @@ const columns = (lift) => [
     title: id,
   })),
   when("issued_before_ms", "Issued before"),
-  column("until_ms", "Valid until", "until_ms", (ms) => (ms === 0 ? "for good" : moment(ms))),
+  column("until_ms", "Stands until", "until_ms", (ms) => (ms === 0 ? "for good" : moment(ms))),
   plain("by", "By", "by", ""),
   wide("reason", "Reason"),
   action(
@@ -113,13 +114,13 @@ const columns = (lift) => [
   ),
 ];
 
-/** Shows the form and the list of revocations. */
+/** Shows the form and the list of what is revoked. */
 export function showRevocations(ctx, place) {
   const lift = async ({ tenant, kind, id }) => {
     const query = { tenant, kind, ...(kind === "issued-before" ? {} : { id }) };
     const is_done = await confirmed({
       title: "Lift this revocation?",
-      text: `Tokens that it revoked are valid again until they expire: ${kind} of ${tenant}.`,
+      text: `Tokens that it has refused are good again until they end: ${kind} of ${tenant}.`,
       confirm: "Lift",
       act: () => ctx.api.remove("/v1/revocations", query),
       done: () => "The revocation was lifted.",
@@ -128,14 +129,14 @@ export function showRevocations(ctx, place) {
   };
   const list = showList(ctx, place, {
     title: "Revocations",
-    about: "Revokes tokens on every Shield, and ends their connections.",
+    about: "Makes tokens no longer good, on every Shield, and ends their connections.",
     noun: ["revocation", "revocations"],
     fields: [exact("tenant")],
     above: card("Revoke tokens", revokeForm(ctx, () => list.load())),
     columns: columns(lift),
     key: ({ tenant, kind, id }) => `${tenant}/${kind}/${id}`,
     sort: { id: "until_ms", direction: "descending" },
-    empty: "No revocations.",
+    empty: "Nothing is revoked.",
     async load({ tenant }, _sort, signal) {
       const answer = await ctx.api.get("/v1/revocations", { tenant }, signal);
       return { ...answer, rows: answer.revocations };

@@ -1,5 +1,5 @@
-// Rollouts: the latest and earlier ones of each tenant, and one tenant's rollout step by step, with the decisions of
-// both versions about the same messages, and orders. A Brain runs the rollout; this page only shows it.
+// Rollouts: the latest of each tenant with those before it, and one tenant's, step by step, with what both
+// versions decided of the same messages, and orders. A Brain carries it on, whether somebody looks or not.
 import { segment } from "./api.js";
 import { column, linked, numeric, plain, toned, when, wide } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
@@ -9,16 +9,16 @@ import { showList } from "./list_view.js";
 import { badge, card, errorNotice, exact, facts, pageHead, slot, tableCard } from "./page.js";
 import { address } from "./router.js";
 
-/** How often a running rollout is read, in ms. */
+/** How often one that is under way is read, in ms. */
 const LOOK_MS = 2_000;
 const TONES = { running: "ok", paused: "warn", applying: "ok", applied: "", returned: "bad" };
 const UNDER_WAY = ["running", "paused", "applying"];
-/** The possible orders by the state of a rollout. */
+/** The orders that a rollout takes, by its state. */
 const ORDERS = { running: ["pause", "abort"], paused: ["resume", "abort"] };
 const LABELS = { pause: "Pause", resume: "Resume", abort: "Abort…" };
 const SAID = {
-  pause: "The rollout is paused.",
-  resume: "The rollout continues; its step restarts.",
+  pause: "The rollout holds where it is.",
+  resume: "The rollout goes on; its step begins anew.",
   abort: "The old policies decide again.",
 };
 
@@ -38,11 +38,11 @@ const LIST_COLUMNS = [
   ...END_COLUMNS,
 ];
 
-/** Shows the rollouts of all tenants in the admin's scope. */
+/** Shows the rollouts of all tenants that the admin may see. */
 export function showRollouts(ctx, place) {
   showList(ctx, place, {
     title: "Rollouts",
-    about: "Policy changes that take effect in steps. Begin one with arq apply --canary.",
+    about: "Changes of policies that are put in force in steps. Begin one with arq apply --canary.",
     noun: ["rollout", "rollouts"],
     fields: ctx.only_tenant === undefined ? [exact("tenant")] : [],
     columns: LIST_COLUMNS,
@@ -66,16 +66,16 @@ const STEP_COLUMNS = [
   numeric("at", "Step"),
   column(
     "share",
-    "New policies",
+    "New policies decide",
     "share",
-    (share) => share === 0 ? "observe only" : `for ${percent(share)}`,
+    (share) => share === 0 ? "nothing: they observe" : `for ${percent(share)}`,
     { sortable: false },
   ),
   column("how", "State", ({ step }) => step.text, (_text, { step }) => step, { sortable: false }),
 ];
 
 const CONDITION_COLUMNS = [
-  plain("condition", "Rolled back if"),
+  plain("condition", "Taken back if"),
   column(
     "held",
     "State",
@@ -86,7 +86,7 @@ const CONDITION_COLUMNS = [
 
 const TALLY_COLUMNS = [
   plain("name", "Policy"),
-  numeric("compared", "Messages", "compared", undefined, "Judged by both"),
+  numeric("compared", "Messages", "compared", undefined, "That both have judged"),
   numeric("enforced", "By the new", "enforced", undefined, "It decided of these"),
   numeric("refused", "Refuses more"),
   numeric("passed", "Passes more"),
@@ -141,13 +141,13 @@ function samplesOf({ tallies }) {
 const tableOf = (title, columns, key, empty) =>
   tableCard(title, { columns, key: (row) => String(row[key]), empty });
 
-/** One tenant's rollout, polled while it runs. */
+/** One tenant's rollout, read again and again while it is under way. */
 class RolloutView {
   #ctx;
   #tenant;
   #timer;
   #is_reading = false;
-  /** The shown text: unchanged parts are not redrawn. */
+  /** What is shown: what stays the same is not drawn anew. */
   #said = "";
   #trouble = slot();
   #status = el("p.hint", { role: "status" }, "Loading…");
@@ -160,15 +160,15 @@ class RolloutView {
   #about = el("div");
   #tables = {
     steps: tableOf("Steps", STEP_COLUMNS, "at", "None."),
-    conditions: tableOf("Conditions", CONDITION_COLUMNS, "condition", "None: it runs to the end."),
+    conditions: tableOf("Conditions", CONDITION_COLUMNS, "condition", "None: it goes to the end."),
     tallies: tableOf("What was counted", TALLY_COLUMNS, "name", "No message has been judged yet."),
     samples: tableCard("Samples", {
       columns: SAMPLE_COLUMNS,
       key: ({ policy, would, at, at_ms }) => [policy, would, at, at_ms].join(" "),
-      empty: "Both versions made the same decisions.",
+      empty: "Both versions have decided alike.",
     }),
-    nodes: tableOf("Shields", NODE_COLUMNS, "node_id", "None reports: it has ended, or has just begun."),
-    past: tableOf("Before it", PAST_COLUMNS, "id", "This is the tenant's first rollout."),
+    nodes: tableOf("Shields", NODE_COLUMNS, "node_id", "None reports: it is over, or just begins."),
+    past: tableOf("Before it", PAST_COLUMNS, "id", "It is the tenant's first one."),
   };
   #content;
 
@@ -195,7 +195,7 @@ class RolloutView {
     return `/v1/rollouts/${segment(this.#tenant)}`;
   }
 
-  /** Loads it and shows it. Never rejects. */
+  /** Reads it and shows it. Never rejects. */
   async load() {
     if (this.#is_reading) return;
     this.#is_reading = true;
@@ -214,12 +214,12 @@ class RolloutView {
     }
   }
 
-  /** Stops loading. */
+  /** Reads nothing more. */
   close() {
     clearTimeout(this.#timer);
   }
 
-  /** A hidden tab makes no requests. */
+  /** A tab that nobody sees asks nothing. */
   #later() {
     this.#timer = setTimeout(() => {
       if (document.visibilityState === "visible") this.load();
@@ -266,7 +266,7 @@ class RolloutView {
     if (order === "abort") {
       const is_done = await confirmed({
         title: `Abort the rollout of ${this.#tenant}?`,
-        text: "The old policies decide again on every Shield at once. No connection is closed.",
+        text: "The old policies decide again on every Shield at once. No connection is touched.",
         confirm: "Abort rollout",
         ...{ act, done },
       });

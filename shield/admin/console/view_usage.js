@@ -1,5 +1,5 @@
-// The usage of one tenant: its budgets with their remainders, a chart of the selected time, and a table by room class,
-// user class and policy. The data is the answer of `GET /v1/usage`.
+// What one tenant uses of the bus: its budgets with what is left, a chart over the time that was asked for,
+// and a table by class of room, of user and by policy. What it says is the answer of `GET /v1/usage`.
 import { segment } from "./api.js";
 import { createChart } from "./chart.js";
 import { numeric, plain, toned, when } from "./columns.js";
@@ -8,7 +8,7 @@ import { bytes, compact, count, moment, percent } from "./format.js";
 import { factCard, showAnswers, tableCard } from "./page.js";
 
 const HOUR_MS = 3_600_000;
-/** Hours to show, and the step of the chart, which must be stored that long. */
+/** Hours back, and what the chart tells apart in them, as long as that is kept. */
 const SPANS = { 1: "minute", 24: "hour", 168: "day", 720: "day" };
 const STEP_MS = { minute: 60_000, hour: HOUR_MS, day: 24 * HOUR_MS };
 const BY = ["room", "user", "policy", "node"];
@@ -49,7 +49,7 @@ const budgetsCard = (rows) =>
   tableCard("Budgets", {
     columns: BUDGET_COLUMNS,
     key: ({ per, unit, action }) => `${per} ${unit} ${action}`,
-    empty: "None: nothing limits this tenant's use in a day or a month.",
+    empty: "None: nothing bounds what this tenant uses in a day or a month.",
     rows,
   });
 
@@ -76,7 +76,7 @@ function rowsCards({ rows, total, by, tenant }) {
   return [sum, table];
 }
 
-/** The chart's points: one for each step of the time, including steps without use. */
+/** The chart's points: one for each step of the time, also where nothing was used. */
 function pointsOf(rows, by, unit, since_ms, until_ms) {
   const step_ms = STEP_MS[by];
   const known = new Map(rows.map((row) => [row[by], row[unit]]));
@@ -101,21 +101,21 @@ function chartOf({ rows, total, by, since_ms, until_ms }) {
 }
 
 const lostText = ({ node_id, after_ms, most_ms }) =>
-  `${node_id} crashed: its counts after ${moment(after_ms)}, at most ` +
-  `${exact(most_ms / 1_000)} s, are missing.`;
+  `${node_id} ended without a word: what it counted after ${moment(after_ms)}, at most ` +
+  `${exact(most_ms / 1_000)} s of it, is missing.`;
 
-/** Data whose retention equals the selected time has just expired at its beginning, which needs no warning. */
+/** What is kept for just as long as was asked for has gone by the time of the answer: that is nothing to tell. */
 const isGone = ({ since_ms, whole_since_ms }) => whole_since_ms > since_ms + STEP_MS.minute;
 
 function notices(found) {
   const { lost, damaged, whole_since_ms } = found;
   const texts = lost.map(lostText);
-  if (isGone(found)) texts.push(`Usage before ${moment(whole_since_ms)} may have expired.`);
+  if (isGone(found)) texts.push(`What was before ${moment(whole_since_ms)} may have gone.`);
   if (damaged > 0) texts.push(`${count(damaged)} blocks of the ledger cannot be read.`);
   return texts.map((text) => el("p.notice.warn", text));
 }
 
-/** Shows the usage of a tenant. */
+/** Shows what a tenant uses. */
 export function showUsage(ctx, place) {
   const whose = { name: "tenant", label: "Tenant", placeholder: "exact id, else your own" };
   const fields = [
@@ -150,7 +150,7 @@ export function showUsage(ctx, place) {
   }
   const view = showAnswers(ctx, place, {
     title: "Usage",
-    about: "The usage of a tenant, its cost by the price list, and its budgets.",
+    about: "What a tenant uses of the bus, what that costs by the price list, and its budgets.",
     actions: [el("button", { onclick: () => view.load() }, "Refresh")],
     ...{ fields, ask, asking: "Reading…" },
   });

@@ -1,5 +1,5 @@
-// The life of one message: how it was admitted, which Shields received it, and its outcome for one user's connections;
-// or all messages of a room that a user should have received. The data is the answer of `GET /v1/why`.
+// The life of one message: how it came in, which Shields heard it, and its outcome for one user's
+// connections; or all that a user should have had of a room. What it says is the answer of `GET /v1/why`.
 import { segment } from "./api.js";
 import { plain, toned, when, wide } from "./columns.js";
 import { el } from "./element.js";
@@ -17,7 +17,7 @@ import {
 } from "./page.js";
 import { createTable } from "./table.js";
 
-/** Smaller differences between clocks are ignored. */
+/** Clocks that differ by less are as good as one. */
 const CLOCKS_APART_MS = 100;
 
 const STEP_TONES = { passed: "ok", refused: "bad" };
@@ -29,9 +29,9 @@ const STEP_COLUMNS = [
 
 function decisionCard(decision, number) {
   const { node, time_ms, allowed, code, reason, message, sender, id } = decision;
-  const title = number === 1 ? "Admission" : `Admission, decision ${number}`;
+  const title = number === 1 ? "The way in" : `The way in, decision ${number}`;
   const who = sender === null
-    ? "an erased user"
+    ? "somebody who was erased"
     : `${sender.user}, connection ${sender.connection}, from ${sender.remote_ip}`;
   const said = allowed ? badge("allowed", "ok") : badge(`refused ${code} ${reason}`, "bad");
   const about = facts([
@@ -50,13 +50,13 @@ function decisionCard(decision, number) {
   return card(title, about, steps);
 }
 
-/** Gaps in the journal's knowledge. */
+/** What the journal does not tell. */
 function gapsOf({ decisions, holes, is_whole, problem }) {
   if (problem !== "") return `The journal could not be read: ${problem}`;
   const parts = [
     decisions.length === 0 && "The journal has no decision about it.",
     holes.length > 0 && `${count(holes.length)} holes of the journal: decisions are missing there.`,
-    !is_whole && "The journal has more than was read: arq why reads all of it.",
+    !is_whole && "There is more in the journal than was read: arq why reads all of it.",
   ];
   return parts.filter(Boolean).join(" ");
 }
@@ -64,19 +64,19 @@ function gapsOf({ decisions, holes, is_whole, problem }) {
 const heardText = ({ heard, stored_ms }) =>
   stored_ms === undefined
     ? heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", ")
-    : `in the room's log ${clock(stored_ms)}; no Shield reports it`;
-const duplicateText = ({ duplicate }) => duplicate ? "for all: its id was a duplicate" : undefined;
+    : `in the room's log ${clock(stored_ms)}; no Shield tells of it`;
+const duplicateText = ({ duplicate }) => duplicate ? "for all: its id had come before" : undefined;
 
 const messagesCard = (rows) =>
   tableCard("Heard", {
-    empty: "No Shield's ledger has it.",
+    empty: "No Shield's ledger knows of it.",
     columns: [
       plain("room_id", "Room"),
       plain("offset", "Offset", ({ offset }) => offset || undefined),
       plain("message_id", "Message id", ({ message_id }) => message_id || undefined),
       plain("trace_id", "Trace"),
       plain("twist_id", "X-Twist-ID"),
-      wide("heard", "Received at, each by its own clock", heardText),
+      wide("heard", "Heard at, each by its own clock", heardText),
       plain("duplicate", "Left out", duplicateText),
     ],
     key: ({ twist_id, heard }) => `${twist_id} ${heard[0]?.time_ms}`,
@@ -85,7 +85,7 @@ const messagesCard = (rows) =>
 
 const endText = ({ ended, lost }) => {
   if (lost !== undefined) {
-    const how = lost.why === "killed" ? "was killed" : "last answered";
+    const how = lost.why === "killed" ? "was killed" : "was heard last";
     return `open ${moment(lost.until_ms)} when its Shield ${how}`;
   }
   if (ended === undefined) return "open";
@@ -115,11 +115,11 @@ function connectionCard(one, due) {
     ["Due", count(room.due)],
     ["Sent", count(room.sent)],
     ["Not sent", count(room.missed_count)],
-    ["Notified gaps", gaps || "none"],
+    ["Gaps that were told", gaps || "none"],
   );
   const table = createTable({
-    caption: `Messages not sent to ${connection_id}`,
-    empty: "It was sent everything that was due.",
+    caption: `What ${connection_id} was not sent`,
+    empty: "It was sent all that was due.",
     columns: [
       when("when", "When", "time_ms"),
       plain("offset", "Offset", ({ offset }) => offset || undefined),
@@ -190,11 +190,11 @@ function parts(answer, is_of_user) {
     way_in && messagesCard(messages),
     connections.map((one) => connectionCard(one, due)),
     is_of_user && connections.length === 0 &&
-    el("p.notice", "No answering Shield knows such a connection."),
+    el("p.notice", "No Shield that answered knows of such a connection."),
     reads.length > 0 && readsCard(reads, due),
     refusals.length > 0 && refusalsCard(refusals),
     el("p.hint", `${[...ledgers.map(reachText), ...former.map(formerText)].join("; ")}.`),
-    truncated && el("p.notice.warn", "The list is truncated."),
+    truncated && el("p.notice.warn", "There is more than is shown."),
   ];
 }
 
@@ -220,8 +220,8 @@ export function showWhy(ctx, place) {
   }
   showAnswers(ctx, place, {
     title: "Life of a message",
-    about: "How a message was admitted, which Shields received it, and its outcome for a user; " +
-      "or, by user and room, the messages that a user should have received.",
+    about: "How a message came in, which Shields heard it, and its outcome for a user; " +
+      "or, by user and room, what a user should have had.",
     ...{ fields, ask, asking: "Asking all Shields…" },
   });
 }
